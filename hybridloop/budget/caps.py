@@ -67,7 +67,9 @@ class Caps(BaseModel):
         description="maximum cost of one job, by unit; also taken as the price of a job whose price has no upper bound",
     )
     deadline_s: float | None = Field(
-        None, gt=0, description="seconds after the start, or after a resume, from which no round begins"
+        None,
+        gt=0,
+        description="seconds after the start, or after a resume, from which no round or classical iteration begins",
     )
 
 
@@ -172,6 +174,13 @@ class Budget:
         """Return the seconds until the deadline, 0 once it has passed; None without a deadline."""
         deadline_s = self.caps.deadline_s
         return None if deadline_s is None else max(0.0, self._started_at + deadline_s - now)
+
+    def check_deadline(self, now: float) -> None:
+        """Raise CapReached once the deadline has passed."""
+        deadline_s, elapsed_s = self.caps.deadline_s, now - self._started_at
+        if deadline_s is not None and elapsed_s >= deadline_s:
+            state = f"{deadline_s:g} s is the cap, and {elapsed_s:.0f} s have passed"
+            raise CapReached("deadline", state, self._remedy("deadline", "…"))
 
     def reserve(
         self,
@@ -280,11 +289,8 @@ class Budget:
 
     def _check(self, needed: Spending, now: float) -> None:
         """Check the deadline and all caps for new jobs. Raises CapReached."""
+        self.check_deadline(now)
         caps, spent, reserved = self.caps, self._spent, _total(self._reservations.values())
-        elapsed_s = now - self._started_at
-        if caps.deadline_s is not None and elapsed_s >= caps.deadline_s:
-            state = f"{caps.deadline_s:g} s is the cap, and {elapsed_s:.0f} s have passed"
-            raise CapReached("deadline", state, self._remedy("deadline", "…"))
         if caps.max_jobs is not None:
             self._check_cap("max_jobs", "jobs", caps.max_jobs, spent.jobs, reserved.jobs, needed.jobs)
         if caps.max_shots is not None:

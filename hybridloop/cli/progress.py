@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import escape_control, print_message
 from hybridloop.data.statuses import STATUSES
-from hybridloop.runs.live import LiveFeed, LiveState
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live import ROUND, LiveFeed, LiveState
+from hybridloop.runs.live_text import error_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,12 +33,13 @@ class ProgressDisplay:
 
 
 def format_round(update: RoundUpdate) -> str:
-    """Return one round as a line."""
+    """Return one round, or one classical iteration, as a line."""
     progress = update.progress
+    phase = f"{progress.phase:<6}  " if update.name == ROUND else ""
     return (
-        f"round {progress.round:>3}  {progress.phase:<6}  "
-        f"{'energy' if update.unit == 'hartree' else 'value'} {progress.value:+.6f} "
-        f"{plus_minus(progress.standard_error)}  "
+        f"{update.name} {progress.round:>3}  {phase}"
+        f"{'energy' if update.unit == 'hartree' else 'value'} "
+        f"{progress.value:+.6f} {error_text(progress.standard_error, update.name)}  "
         f"jobs {update.jobs:>5}  session {update.session_status.lower()}"
     )
 

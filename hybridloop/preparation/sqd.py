@@ -73,8 +73,11 @@ class PreparedSqd:
         return Samples.of(counts, self.problem.encoding)
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
-        """Sample the circuit, diagonalize in subspaces, and compare with classical ones of the same size."""
-        samples = self.sample(run_round)
+        """Sample the circuit, and compute the outcome."""
+        return self.diagonalize(self.sample(run_round), on_progress)
+
+    def diagonalize(self, samples: Samples, on_progress: Callable[[RoundProgress], None]) -> Outcome:
+        """Diagonalize in subspaces, and compare with classical ones of the same size; no rounds are measured."""
         log, molecule = RoundLog(on_progress), self.problem.molecule
         found = diagonalize_samples(samples, molecule, self.full, self.rules, self.steps, log, self._point)
         compared = compare_with_classical(molecule, self.full, found.best, self.steps)

@@ -14,13 +14,21 @@ if TYPE_CHECKING:  # these take a second to import, and a caller needs a feed be
     from hybridloop.tasks.session_status import SessionSnapshot
 
 MOST_VALUES = 200  # of the last rounds; a line of text shows fewer
+ROUND, ITERATION = "round", "iteration"  # what an algorithm's progress counts
+_CLASSICAL = frozenset({"sqd"})  # algorithms whose iterations follow their last round; each has an upper bound
+
+
+def name_of_progress(algorithm: str) -> str:
+    """Return what an algorithm's progress counts."""
+    return ITERATION if algorithm in _CLASSICAL else ROUND
 
 
 @dataclass(frozen=True, slots=True)
 class RoundUpdate:
     """A measured round, and the session in which it was measured with its jobs so far.
 
-    `unit` is the unit of the value; empty for a dimensionless objective.
+    `unit` is the unit of the value; empty for a dimensionless objective. `name` is "round", or "iteration" where the
+    progress is that of a classical part, after the session was closed; its value is an upper bound, without an error.
     """
 
     progress: RoundProgress
@@ -28,6 +36,7 @@ class RoundUpdate:
     session_status: str
     jobs: int
     unit: str
+    name: str = ROUND
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
 from hybridloop.runtime.durations import format_elapsed
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]
     yield "status", f"{doing}, {format_elapsed(state.elapsed_s)}"
     if state.value is not None and state.standard_error is not None:
         name = "energy" if state.unit == "hartree" else "value"
-        yield name, f"{state.value:+.6f} {plus_minus(state.standard_error)} {state.unit}".rstrip()
+        counted = name_of_progress(state.algorithm)
+        yield name, f"{state.value:+.6f} {error_text(state.standard_error, counted)} {state.unit}".rstrip()
         if state.best is not None and state.best.round != state.round:
             best = state.best
             noisy = ", noisy" if best.standard_error >= SHOWN else ""
             yield "best", f"{best.value:+.6f} {plus_minus(best.standard_error)} in round {best.round}{noisy}"
         line = sparkline(state.values[-MOST_BLOCKS:], blocks)
-        yield "round", f"{state.round} {state.phase}  {line}".rstrip()
+        phase = state.phase if counted == ROUND else ""
+        yield counted, f"{f'{state.round} {phase}'.strip()}  {line}".rstrip()
     if state.snapshot is not None:
         yield from _session_rows(state.snapshot)
     if state.reason:
@@ -51,6 +54,15 @@ def plus_minus(standard_error: float, rounding_bound: float = 0.0) -> str:
     if standard_error >= SHOWN:
         return f"± {standard_error:.6f}"
     return f"± {rounding_bound:.6f} (rounding)" if rounding_bound else "± rounding"
+
+
+def error_text(standard_error: float, counted: str) -> str:
+    """Return the error bar of a round's value; that of a classical iteration is an upper bound, without one.
+
+    >>> error_text(0.0037, ROUND), error_text(0.0, ITERATION)
+    ('± 0.003700', '(upper bound)')
+    """
+    return "(upper bound)" if counted == ITERATION else plus_minus(standard_error)
 
 
 def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:

@@ -172,7 +172,7 @@ class RunSettings(BaseModel):
     )
     deadline: Duration | None = Field(
         None,
-        description="seconds after the start, or after a resume, from which no round begins",
+        description="seconds after the start, or after a resume, from which no round or classical iteration begins",
         examples=["8h"],
     )
     detach_after: Duration | None = Field(

@@ -8,7 +8,6 @@ from typing import Any
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.crash_points import crash_point
-from hybridloop.tasks.session import OpenSession
 
 STEP = "step"  # event: the name of a step and its values
 
@@ -16,22 +15,23 @@ STEP = "step"  # event: the name of a step and its values
 class RecordedSteps:
     """`Steps` of a run: recorded values are returned, others computed and written to the journal before their use.
 
-    `on_computed` is called after each step that this process computed.
+    `check` is called before each step that this process computes, and raises if the run is to stop; `on_computed` is
+    called after it.
     """
 
-    def __init__(self, run: ClaimedRun, session: OpenSession, on_computed: Callable[[], None]) -> None:
+    def __init__(self, run: ClaimedRun, check: Callable[[], None], on_computed: Callable[[], None]) -> None:
         events = [event for event in run.journal.events(run.uid) if event.kind == STEP]
         self._recorded = {event.facts["name"]: event.facts["values"] for event in events}
         self._run = run
-        self._session = session
+        self._check = check
         self._on_computed = on_computed
 
     def __call__(self, name: str, compute: Callable[[], dict[str, Any]], /) -> dict[str, Any]:
-        """Return a step's values. Raises RunStopped before a step if the run is to stop."""
+        """Return a step's values. Raises what `check` raises."""
         if name in self._recorded:
             values: dict[str, Any] = self._recorded[name]
             return values
-        self._session.raise_if_stopped()
+        self._check()
         values = compute_each(name, compute)
         crash_point("iteration.before")
         self._run.journal.add_event(self._run.lease, STEP, {"name": name, "values": values})

@@ -23,7 +23,7 @@ from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, RunStopped, StopRequested
+from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, StopRequested
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
@@ -302,10 +302,9 @@ class OpenSession:
             round_.stop(error)
         self._connection.poller.stop()
 
-    def raise_if_stopped(self) -> None:
-        """Raise the error that stopped the session, if one did, for work between rounds."""
-        if self._streams.stopped.is_set():
-            raise self._stop_reason or RunStopped(0)
+    def check_deadline(self) -> None:
+        """Raise CapReached once the run's deadline has passed, for work that is no round; the session may be closed."""
+        self._connection.ledger.budget.check_deadline(self._connection.clock.now())
 
     def stop_on_request(self) -> None:
         """End every wait because of a request to stop, or because another process took the run over."""

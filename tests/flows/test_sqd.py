@@ -6,15 +6,21 @@ import json
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import pytest
 
 from hybridloop.algorithms.steps import compute_each
-from hybridloop.errors import InputError
+from hybridloop.azure.listing import show_session
+from hybridloop.budget.caps import Budget, Caps
+from hybridloop.cli.progress import format_round
+from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
 from hybridloop.flows.sqd import sqd
 from hybridloop.journal import open_journal
+from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.reports.answer import summarize
@@ -23,9 +29,9 @@ from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, SqdSettings
-from hybridloop.tasks.recorded_steps import STEP
+from hybridloop.tasks.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
-from tests.conftest import Emulator
+from tests.conftest import Emulator, unavailable
 from tests.preparation_helpers import prepared, settings_for
 
 H4 = ProblemText(name="h4")
@@ -33,19 +39,29 @@ SAMPLED = SqdSettings(seed=7, max_subspace=16, iterations=6)
 NOISY = SAMPLED.model_copy(update={"target": "quantinuum.sim.h2-1e", "shots": 2000, "iterations": 3})
 SAME = ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason", "choices", "error_budget")
 RUN = ("run", "sqd", "h4", "--seed", "7", "--max-subspace", "16", "--iterations", "6", "--quiet", "--json")
-Unbroken = tuple[RunResult, list[RoundUpdate]]
+Unbroken = tuple[RunResult, list[RoundUpdate], set[str]]
 
 
 @pytest.fixture(scope="module")
 def unbroken(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
     updates: list[RoundUpdate] = []
-    with caller_context(CallerContext(emulator.workspace("sqd-one"), updates.append)):
-        return sqd(H4, SAMPLED, "sqd-one"), updates
+    states: set[str] = set()
+    workspace = emulator.workspace("sqd-one")
+
+    def on_progress(update: RoundUpdate) -> None:
+        updates.append(update)
+        states.add(show_session(workspace, update.session_id)["status"])
+
+    with caller_context(CallerContext(workspace, on_progress)):
+        return sqd(H4, SAMPLED, "sqd-one"), updates, states
 
 
 def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unbroken) -> None:
-    result, updates = unbroken
+    result, updates, states = unbroken
     assert (result.rounds, result.jobs, result.shots) == (1, 1, SAMPLED.shots)
+    assert states == {update.session_status for update in updates} == {"Succeeded"}  # closed before the first iteration
+    assert format_round(updates[0]).startswith("iteration   1  energy -2.1")
+    assert "(upper bound)" in format_round(updates[0])
     assert result.is_upper_bound
     assert result.value is not None
     assert result.exact is not None
@@ -66,16 +82,21 @@ def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unb
 def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
     unbroken: Unbroken, stack_environ: dict[str, str], prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
-    result, _ = unbroken
+    result, _, _ = unbroken
     at = Shell(stack_environ).at(emulator, "sqd-killed")
     journal_of_flows = os.environ["HYBRIDLOOP_JOURNAL"]
     dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="iteration.after:2", HYBRIDLOOP_JOURNAL=journal_of_flows)
     killed = dying.run(*RUN, "--run-key", "sqd-killed")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert at.session_statuses() == ["Succeeded"]
     updates: list[RoundUpdate] = []
-    with caller_context(CallerContext(emulator.workspace("sqd-killed"), updates.append)):
+    with (
+        unavailable(emulator, SAMPLED.target),  # no session is needed
+        caller_context(CallerContext(emulator.workspace("sqd-killed"), updates.append)),
+    ):
         resumed = sqd(H4, SAMPLED, "sqd-killed")
     assert resumed.resumed
+    assert len(resumed.sessions) == len(at.session_statuses()) == 1
     assert {name: getattr(resumed, name) for name in SAME} == {name: getattr(result, name) for name in SAME}
     assert [update.progress.round for update in updates] == [entry.round for entry in result.history][2:]
     with open_journal() as journal:
@@ -83,6 +104,47 @@ def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
         steps = [event.facts["name"] for event in stored.events if event.kind == STEP]
         assert steps == [*(f"sqd iteration {entry.round}" for entry in result.history), "sqd comparison"]
         assert verify_run(stored).agrees  # from the counts alone
+
+
+def test_a_run_interrupted_after_its_session_resumes_without_another(
+    unbroken: Unbroken, prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    def interrupt(update: RoundUpdate) -> None:
+        if update.progress.round == 2:
+            raise KeyboardInterrupt
+
+    workspace = emulator.workspace("sqd-interrupted")
+    with caller_context(CallerContext(workspace, interrupt)), pytest.raises(KeyboardInterrupt):
+        sqd(H4, SAMPLED, "sqd-interrupted")
+    with open_journal() as journal:
+        assert journal.run("sqd-interrupted").status == "interrupted"
+    with caller_context(CallerContext(workspace)):
+        resumed = sqd(H4, SAMPLED, "sqd-interrupted")
+    assert (resumed.table, resumed.reason) == (unbroken[0].table, unbroken[0].reason)
+    assert [session.status for session in resumed.sessions] == ["Succeeded"]
+
+
+def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
+    budget, now, cancelled = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], threading.Event()
+    with (
+        temporary_run("rigetti.sim.qvm", seed=0) as run,
+        stops_in_classical_part(run, cancelled, lambda: budget.check_deadline(now[0])) as check,
+    ):
+        steps = RecordedSteps(run, check, lambda: None)
+        assert steps("one", lambda: {"energy": 1.0}) == {"energy": 1.0}
+        now[0] = 61.0
+        with pytest.raises(CapReached, match="deadline is reached: 60 s is the cap"):
+            steps("two", dict)
+        now[0] = 0.0
+        run.journal.request_stop(run.uid)
+        run.renew_lease()
+        with pytest.raises(StopRequested):
+            steps("two", dict)
+        cancelled.set()
+        with pytest.raises(RunCancelled):
+            steps("two", dict)
+        again = RecordedSteps(run, check, lambda: None)
+        assert again("one", dict) == {"energy": 1.0}  # what is recorded needs no check
 
 
 def test_recorded_steps_are_not_computed_again() -> None:

@@ -90,10 +90,13 @@ def acquire_session(
     cancelled: threading.Event,
     *,
     is_available: bool,
+    is_replay: bool = False,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run for the block; a cancellation in Prefect stops it and sets the event.
 
     It is opened once the target takes jobs and a slot is free; its settings were checked against the target before.
+    `is_replay` is for a run whose rounds are all in the journal: none is opened, and no slot is taken. The end of the
+    block closes a session that an earlier process left open.
     Raises the errors of `wait_for_target`, `session_slot` and `open_session`.
     """
     if not is_available:
@@ -116,6 +119,10 @@ def acquire_session(
         provider_options=settings.options,
         requests=settings.requests,
     )
+    if is_replay:
+        with manager as session:
+            yield session
+        return
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),

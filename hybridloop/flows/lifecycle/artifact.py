@@ -17,6 +17,7 @@ from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.reports.answer import format_cost, summarize
+from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import TABLES, table
 from hybridloop.runtime.text_table import format_cell
@@ -46,7 +47,7 @@ def convergence_svg(result: RunResult) -> str:
     high = max([*lines, *(entry.value + entry.standard_error for entry in entries)])
     room = 0.05 * (high - low) or 0.5
     low, high = low - room, high + room
-    last = max(2, result.history[-1].round)
+    last, counted = max(2, result.history[-1].round), name_of_progress(result.algorithm)
 
     def x(round_: float) -> float:
         return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * (round_ - 1) / (last - 1), 1)
@@ -59,8 +60,8 @@ def convergence_svg(result: RunResult) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fefefe"/>',
         f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#59636e"/>',
         *(_text(_LEFT - 6, y(value) + 4, f"{value:.5g}", "end") for value in (low + room, high - room)),
-        _text(_LEFT, HEIGHT - 12, "round 1", "start"),
-        _text(right, HEIGHT - 12, f"round {last}", "end"),
+        _text(_LEFT, HEIGHT - 12, f"{counted} 1", "start"),
+        _text(right, HEIGHT - 12, f"{counted} {last}", "end"),
     ]
     if result.exact is not None:
         at = y(result.exact)

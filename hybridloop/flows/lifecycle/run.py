@@ -1,4 +1,7 @@
-"""A run inside its flow run: find or start it, measure it in one session at a time, and end it."""
+"""A run inside its flow run: find or start it, measure it in one session at a time, and end it.
+
+What follows the last round is computed after the session is closed.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,21 @@ from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
+from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_in_classical_part
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.process_reuse import reuse_process
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
-from hybridloop.journal import open_journal
+from hybridloop.journal import RunRecord, open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import check_new_problem, noise_warning
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, title_of
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.runs.holding import start_or_resume
-from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live import ROUND, RoundUpdate, name_of_progress
+from hybridloop.runs.live_text import error_text
 from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
@@ -80,7 +84,8 @@ def run_in_flow(
             target = find(lookup.settings.target, workspace)
             prepared = prepare(algorithm, problem, lookup.settings, lookup.seed, rules, target=target)
         num_qubits = prepared.algorithm.facts.num_qubits
-        is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
+        is_replay = is_classical_alone(prepared.algorithm, journal, lookup.record)
+        is_available = is_replay or check_available(workspace, prepared.target, num_qubits, settings.failure)
         name_flow_run(lookup.run)
         limits = limits_of(lookup.settings)
         with (
@@ -89,7 +94,10 @@ def run_in_flow(
             leave_state_after_takeover(run),
         ):
             session_of = partial(
-                acquire_session, workspace, prepared.target, lookup.settings, run, is_available=is_available
+                acquire_session,
+                *(workspace, prepared.target, lookup.settings, run),
+                is_available=is_available,
+                is_replay=is_replay,
             )
             noise = None
             if isinstance(lookup.settings, EnergySettings):
@@ -140,10 +148,15 @@ def _measure(
         with session_of(cancelled) as session:
             rounds = RoundTasks(session)
             update_artifact = partial(artifact.update, result_so_far)
-            report = RoundReporter(session, rounds, history, facts, run.record.key, update_artifact)
+            report = RoundReporter(session, rounds, history, facts, run.record, update_artifact)
             if isinstance(algorithm, PreparedSqd):
-                algorithm = algorithm.with_steps(RecordedSteps(run, session, rounds.count_step))
-            outcome = algorithm.measure(rounds, report)
+                samples = algorithm.sample(rounds)
+            else:
+                outcome = algorithm.measure(rounds, report)
+        if isinstance(algorithm, PreparedSqd):
+            with stops_in_classical_part(run, cancelled, session.check_deadline) as check:
+                algorithm = algorithm.with_steps(RecordedSteps(run, check, rounds.count_step))
+                outcome = algorithm.diagonalize(samples, report)
     except (CapReached, RunStopped) as error:
         ended_by = error
     result = result_so_far()
@@ -174,7 +187,10 @@ def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None)
 
 
 class RoundReporter:
-    """Append each round to `history`, and report those that this process measured; `after_each` is called last."""
+    """Append each round or classical iteration to `history`, and report those of this process.
+
+    `after_each` is called last.
+    """
 
     def __init__(
         self,
@@ -182,19 +198,19 @@ class RoundReporter:
         rounds: RoundTasks,
         history: list[RoundProgress],
         facts: ProblemFacts,
-        run_key: str,
+        record: RunRecord,
         after_each: Callable[[], None],
     ) -> None:
         caller = current_caller()
         self._session = session
         self._rounds = rounds
         self._history = history
-        self._unit = facts.unit
+        self._unit, self._name = facts.unit, name_of_progress(record.algorithm)
         self._after_each = after_each
         self._reported = 0  # of the rounds that were measured here
         self._callback, self._feed, self._log = caller.on_progress, caller.feed, get_run_logger()
         if self._feed is not None:
-            self._feed.begin(run_key, session, facts.unit, facts.sense)
+            self._feed.begin(record.key, session, facts.unit, facts.sense)
 
     def __call__(self, progress: RoundProgress) -> None:
         """Report a round. Raises CallbackFailed if the caller's callback raises."""
@@ -205,11 +221,13 @@ class RoundReporter:
             return
         self._reported = self._rounds.live
         session = self._session
-        value = f"{progress.value:+.6f} {plus_minus(progress.standard_error)} {self._unit}".rstrip()
-        self._log.info("round %d (%s): %s, %d jobs", progress.round, progress.phase, value, session.num_jobs)
+        value = f"{progress.value:+.6f} {error_text(progress.standard_error, self._name)} {self._unit}".rstrip()
+        phase = f" ({progress.phase})" if self._name == ROUND else ""
+        self._log.info("%s %d%s: %s, %d jobs", self._name, progress.round, phase, value, session.num_jobs)
         if self._callback is not None:
             try:
-                self._callback(RoundUpdate(progress, session.id, session.status, session.num_jobs, self._unit))
+                facts = (session.id, session.status, session.num_jobs, self._unit, self._name)
+                self._callback(RoundUpdate(progress, *facts))
             except Exception as error:  # a user's own function may raise anything
                 raise CallbackFailed(progress.round, f"{type(error).__name__}: {error}") from error
         self._after_each()

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hybridloop.azure.provider_options import target_text
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
+from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MAX_MARKERS = 200  # above, a line with a band: thousands of markers make a file
 
 def convergence(result: RunResult) -> Picture:
     """Draw the value by round with its standard error, the final 95 % interval, and reference values."""
-    summary = result.status
+    summary, counted = result.status, name_of_progress(result.algorithm)
     if result.is_upper_bound:
         summary = f"{result.value:.6f} {result.unit}, an upper bound"
     elif result.interval95 is not None and result.algorithm not in SEVERAL_ENERGIES:
@@ -34,11 +35,11 @@ def convergence(result: RunResult) -> Picture:
     draw_stretch = _with_bars if len(result.history) <= MAX_MARKERS else _with_band
     for phase, stretch in itertools.groupby(result.history, key=lambda progress: progress.phase):
         if phase in _STYLES:  # each point of a scan, and each level, has its own search
-            label = "lowest energy so far" if result.algorithm == "sqd" else f"{phase} (± 1 standard error)"
-            draw_stretch(axes, list(stretch), label, *_STYLES[phase])
+            label = "lowest energy so far" if counted == ITERATION else f"{phase} (± 1 standard error)"
+            draw_stretch(axes, list(stretch), label, *_STYLES[phase], counted)
     if result.algorithm not in SEVERAL_ENERGIES:
         _references(axes, result)
-    axes.set_xlabel("iteration" if result.algorithm == "sqd" else "round")
+    axes.set_xlabel(counted)
     if result.algorithm in ("qaoa", "rqaoa"):
         axes.set_ylabel("objective")
     else:
@@ -46,7 +47,7 @@ def convergence(result: RunResult) -> Picture:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.ticklabel_format(axis="y", useOffset=False)
     legend(axes)
-    return Picture("convergence", "Value by round", _describe(result), figure)
+    return Picture("convergence", f"Value by {counted}", _describe(result), figure)
 
 
 def _references(axes: Axes, result: RunResult) -> None:
@@ -62,7 +63,7 @@ def _references(axes: Axes, result: RunResult) -> None:
         axes.axhspan(*result.interval95, color=ORANGE, alpha=0.18, linewidth=0, label="result, 95 % interval")
 
 
-def _with_bars(axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: str, marker: str) -> None:
+def _with_bars(axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: str, marker: str, counted: str) -> None:
     axes.errorbar(
         [progress.round for progress in rounds],
         [progress.value for progress in rounds],
@@ -74,11 +75,17 @@ def _with_bars(axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: 
         capsize=2,
         label=label,
     )
-    texts = [f"round {row.round}, {row.phase}: {row.value:.6f} {plus_minus(row.standard_error)}" for row in rounds]
+    phases = [f", {row.phase}" if counted == ROUND else "" for row in rounds]
+    texts = [
+        f"{counted} {row.round}{phase}: {row.value:.6f} {error_text(row.standard_error, counted)}"
+        for row, phase in zip(rounds, phases, strict=True)
+    ]
     hover(axes, [row.round for row in rounds], [row.value for row in rounds], texts)
 
 
-def _with_band(axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: str, _marker: str) -> None:
+def _with_band(
+    axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: str, _marker: str, _counted: str
+) -> None:
     numbers = [progress.round for progress in rounds]
     axes.plot(numbers, [progress.value for progress in rounds], color=colour, linewidth=0.8, label=label)
     low, high = ([progress.value + sign * progress.standard_error for progress in rounds] for sign in (-1, 1))
@@ -89,8 +96,11 @@ def _describe(result: RunResult) -> str:
     if not result.history:
         return "No round is complete yet."
     ends = (("first", result.history[0]), ("last", result.history[-1]))[: len(result.history)]
-    values = ", ".join(f"the {which} found {row.value:.6f} {plus_minus(row.standard_error)}" for which, row in ends)
-    words = f"{len(result.history)} round{'' if len(result.history) == 1 else 's'}: {values}."
+    counted = name_of_progress(result.algorithm)
+    values = ", ".join(
+        f"the {which} found {row.value:.6f} {error_text(row.standard_error, counted)}" for which, row in ends
+    )
+    words = f"{len(result.history)} {counted}{'' if len(result.history) == 1 else 's'}: {values}."
     if result.exact is not None and result.algorithm not in SEVERAL_ENERGIES:
         words += f" The exact value is {result.exact:.6f}."
     return words

@@ -1,0 +1,48 @@
+"""Classical part of a run: what follows its last round, without a session, under the run's lease and deadline."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prefect.runtime import flow_run
+
+from hybridloop.errors import RunCancelled, StopRequested
+from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
+from hybridloop.journal import Journal, RunRecord
+from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM
+
+
+def is_classical_alone(algorithm: PreparedAlgorithm, journal: Journal, record: RunRecord | None) -> bool:
+    """Return True if the journal has all rounds of a run, so that its process needs no session."""
+    if record is None or not isinstance(algorithm, PreparedSqd):
+        return False
+    round_ = journal.round(record.uid, MAIN_STREAM, 0)  # its only one
+    return round_ is not None and round_.complete
+
+
+@contextmanager
+def stops_in_classical_part(
+    run: ClaimedRun, cancelled: threading.Event, check_deadline: Callable[[], None]
+) -> Iterator[Callable[[], None]]:
+    """Yield a check for the block, to be called between pieces of work: it raises if the run is to stop.
+
+    It raises StopRequested, RunCancelled for a cancellation in Prefect (which sets `cancelled`), LeaseLost if another
+    process took over the run, and what `check_deadline` raises.
+    """
+
+    def check() -> None:
+        if run.lease_error is not None:
+            raise run.lease_error
+        if cancelled.is_set():
+            raise RunCancelled(0)
+        if run.stop_requested.is_set():
+            raise StopRequested(0)
+        check_deadline()
+
+    with cancelled_in_prefect(flow_run.id, cancelled, lambda: None):
+        yield check
