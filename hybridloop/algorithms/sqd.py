@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.algorithms.problems.full_space import FullSpace
+from hybridloop.algorithms.problems.full_space import SolvedSpace, SolveSpaces
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import (
     StringLimits,
     Strings,
-    SubspaceState,
     hartree_fock_strings,
-    lowest_in_product,
 )
 from hybridloop.algorithms.steps import Steps
 
@@ -77,7 +75,7 @@ class SqdResult:
 def diagonalize_samples(
     samples: Samples,
     molecule: Molecule,
-    full: FullSpace | None,
+    solve: SolveSpaces,
     rules: SqdRules,
     steps: Steps,
     log: RoundLog,
@@ -96,7 +94,7 @@ def diagonalize_samples(
     shots = int(samples.shots.sum())
     while iteration < rules.iterations and unchanged < UNCHANGED:
         iteration += 1
-        compute = partial(_iterate, iteration, values, samples, molecule, full, rules)
+        compute = partial(_iterate, iteration, values, samples, molecule, solve, rules)
         values = steps(f"sqd iteration {iteration}", compute)
         batches += [Batch(iteration, **batch) for batch in values["batches"]]
         unchanged = unchanged + 1 if best - values["energy"] < rules.tolerance else 0
@@ -113,7 +111,7 @@ def _iterate(
     before: dict[str, Any] | None,
     samples: Samples,
     molecule: Molecule,
-    full: FullSpace | None,
+    solve: SolveSpaces,
     rules: SqdRules,
 ) -> dict[str, Any]:
     """Return an iteration's values as JSON: its batches, the best state's strings, and the mean occupations."""
@@ -126,13 +124,12 @@ def _iterate(
     carried = hartree_fock_strings(molecule)
     if before is not None:
         carried = np.array(before["alpha"], np.int64), np.array(before["beta"], np.int64)
-    states = [
-        lowest_in_product(
-            molecule,
-            *_choose_strings(configurations.draw(generator), carried, limits, CARRIED[number % len(CARRIED)]),
-        )
+    spaces = [
+        _choose_strings(configurations.draw(generator), carried, limits, CARRIED[number % len(CARRIED)])
         for number in range(rules.batches)
     ]
+    solved = solve(spaces)
+    states = [each.state for each in solved]
     best = min(states, key=lambda state: state.energy)
     if before is None or best.energy <= before["energy"]:
         energy, (alpha, beta) = best.energy, best.heaviest(is_shared=limits.is_shared)
@@ -144,7 +141,7 @@ def _iterate(
         "alpha": alpha.tolist(),
         "beta": beta.tolist(),
         "occupations": np.round(occupations, OCCUPATION_DECIMALS).tolist(),
-        "batches": [_batch(state, full) for state in states],
+        "batches": [_batch(each) for each in solved],
         "configurations": len(configurations.shots),
         "corrected": 0 if before is None else int(samples.shots[~samples.is_valid].sum()),
     }
@@ -155,11 +152,12 @@ def _reference_occupations(molecule: Molecule) -> NDArray[np.float64]:
     return np.concatenate([np.arange(molecule.norb) < count for count in molecule.electrons]).astype(float)
 
 
-def _batch(state: SubspaceState, full: FullSpace | None) -> dict[str, Any]:
+def _batch(solved: SolvedSpace) -> dict[str, Any]:
+    state = solved.state
     return {
         "energy": state.energy,
         "determinants": state.size,
-        "variance": None if full is None else float(f"{full.variance(state):.9g}"),
+        "variance": solved.variance,
         "spin_squared": state.spin_squared,
     }
 

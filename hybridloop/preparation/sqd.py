@@ -20,7 +20,7 @@ from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.full_space import FullSpace
+from hybridloop.algorithms.problems.full_space import FullSpace, SolveSpaces, solve_in_turn
 from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.algorithms.sqd import SqdRules, diagonalize_samples
@@ -45,8 +45,8 @@ _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VAR
 class PreparedSqd:
     """A run of sample-based quantum diagonalization that lacks only a session.
 
-    `steps` records the iterations. `start_reason` says how the angles were chosen, None for given ones. `full` is the
-    full configuration space, None where it is too large.
+    `steps` records the iterations, and `solve` diagonalizes their subspaces (None: in turn). `start_reason` says how
+    the angles were chosen, None for given ones. `full` is the full configuration space, None where it is too large.
     """
 
     facts: ProblemFacts
@@ -57,10 +57,11 @@ class PreparedSqd:
     rules: SqdRules
     full: FullSpace | None
     steps: Steps = compute_each
+    solve: SolveSpaces | None = None
 
-    def with_steps(self, steps: Steps) -> PreparedSqd:
-        """Return the run with its iterations recorded by `steps`."""
-        return replace(self, steps=steps)
+    def with_steps(self, steps: Steps, solve: SolveSpaces | None = None) -> PreparedSqd:
+        """Return the run with its iterations recorded by `steps`, and their subspaces diagonalized by `solve`."""
+        return replace(self, steps=steps, solve=solve)
 
     def sample(self, run_round: RunRound) -> Samples:
         """Measure the one round. Raises JobFailed where it has no counts."""
@@ -79,7 +80,8 @@ class PreparedSqd:
     def diagonalize(self, samples: Samples, on_progress: Callable[[RoundProgress], None]) -> Outcome:
         """Diagonalize in subspaces, and compare with classical ones of the same size; no rounds are measured."""
         log, molecule = RoundLog(on_progress), self.problem.molecule
-        found = diagonalize_samples(samples, molecule, self.full, self.rules, self.steps, log, self._point)
+        solve = self.solve or solve_in_turn(molecule, self.full)
+        found = diagonalize_samples(samples, molecule, solve, self.rules, self.steps, log, self._point)
         compared = compare_with_classical(molecule, self.full, found.best, self.steps)
         choices = () if self.start_reason is None else (f"start: {self.start_reason}",)
         return outcome_of(

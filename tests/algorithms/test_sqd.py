@@ -15,7 +15,7 @@ from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import Outcome, RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
-from hybridloop.algorithms.problems.full_space import FullSpace
+from hybridloop.algorithms.problems.full_space import FullSpace, solve_in_turn
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
 from hybridloop.algorithms.problems.product_spaces import (
     StringLimits,
@@ -115,18 +115,19 @@ def noisy(samples: Samples, rate: float) -> Samples:
 def test_recovery_makes_up_for_noise() -> None:
     run = sqd_of(SqdSettings(max_subspace=16, seed=7), ProblemText(name="h4"))
     samples = run.sample(shot_rounds(0))
-    full, molecule = run.full, run.problem.molecule
+    molecule = run.problem.molecule
+    solve = solve_in_turn(molecule, run.full)
     spoilt = noisy(samples, 0.1)
     assert not spoilt.is_valid.all()
     clean, repaired = (
-        diagonalize_samples(each, molecule, full, run.rules, compute_each, RoundLog(lambda _: None), np.zeros(0))
+        diagonalize_samples(each, molecule, solve, run.rules, compute_each, RoundLog(lambda _: None), np.zeros(0))
         for each in (samples, spoilt)
     )
     assert repaired.best.energy <= clean.best.energy + ACCURATE
     assert repaired.corrected == spoilt.shots[~spoilt.is_valid].sum()
     # without one right sample, the first correction is by the Hartree-Fock determinant
     wrong = Samples(spoilt.occupied[~spoilt.is_valid], spoilt.shots[~spoilt.is_valid], spoilt.electrons)
-    found = diagonalize_samples(wrong, molecule, full, run.rules, compute_each, RoundLog(lambda _: None), np.zeros(0))
+    found = diagonalize_samples(wrong, molecule, solve, run.rules, compute_each, RoundLog(lambda _: None), np.zeros(0))
     assert found.best.energy <= molecule.hartree_fock_energy
 
 
@@ -246,7 +247,6 @@ def test_a_seed_gives_the_same_digits_and_another_one_other_draws() -> None:
     rules = SqdRules(9, 5, 10, 1e-5, 8)
     run = sqd_of(SqdSettings(max_subspace=9, seed=7))
     samples = run.sample(shot_rounds(0))
-    found = diagonalize_samples(
-        samples, run.problem.molecule, run.full, rules, compute_each, RoundLog(lambda _: None), np.zeros(0)
-    )
+    solve, log = solve_in_turn(run.problem.molecule, run.full), RoundLog(lambda _: None)
+    found = diagonalize_samples(samples, run.problem.molecule, solve, rules, compute_each, log, np.zeros(0))
     assert found.best.determinants <= 9

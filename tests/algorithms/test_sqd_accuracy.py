@@ -10,6 +10,7 @@ import pytest
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
+from hybridloop.algorithms.problems.full_space import solve_in_turn
 from hybridloop.algorithms.sqd import diagonalize_samples
 from hybridloop.algorithms.sqd_comparison import compare_with_classical
 from hybridloop.algorithms.sqd_outcome import Extrapolation, extrapolate_variance
@@ -44,8 +45,8 @@ def test_a_tenth_of_the_space_is_near_the_best_strings_and_selected_ci_is_below(
     assert exact is not None
     for rate in (0.0, 0.01):
         measured = flipped(samples, rate)
-        log = RoundLog(lambda _: None)
-        found = diagonalize_samples(measured, molecule, run.full, run.rules, compute_each, log, np.zeros(0))
+        solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
+        found = diagonalize_samples(measured, molecule, solve, run.rules, compute_each, log, np.zeros(0))
         assert found.best.determinants <= count_determinants(molecule) // 10
         by_determinants, strings = compare_with_classical(molecule, run.full, found.best, compute_each)
         errors = [1e3 * (energy - exact) for energy in (found.best.energy, by_determinants.energy, strings.energy)]

@@ -7,9 +7,10 @@ applies the Hamiltonian to them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from hybridloop.algorithms.problems.product_spaces import (
     MAX_CYCLES,
     Strings,
     SubspaceState,
+    lowest_in_product,
     one_thread,
 )
 
@@ -32,6 +34,8 @@ KEPT = 0.8  # of the determinants, in the steps that exchange the others
 EXCHANGES = 4
 MIN_GAP = 1e-3  # hartree: least denominator of the perturbation theory
 SPIN_SHIFT = 0.2  # hartree, of PySCF's penalty on other spins
+
+StringPair = tuple[Strings, Strings]  # the alpha and the beta strings of a product space
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,3 +180,28 @@ class FullSpace:
                 verbose=0,
             )
         return float(energy), embed(np.asarray(part, float))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SolvedSpace:
+    """The lowest state of a product space, and its energy variance in hartree² (None: the full space is too large)."""
+
+    state: SubspaceState
+    variance: float | None
+
+
+class SolveSpaces(Protocol):
+    """Solve product spaces of a run's molecule, none of which needs another's answer; returned in their order."""
+
+    def __call__(self, spaces: Sequence[StringPair], /) -> list[SolvedSpace]: ...
+
+
+def solve_space(molecule: Molecule, full: FullSpace | None, alpha: Strings, beta: Strings) -> SolvedSpace:
+    """Return the lowest state of alpha ⊗ beta, with the digits of its variance that another process finds, too."""
+    state = lowest_in_product(molecule, alpha, beta)
+    return SolvedSpace(state, None if full is None else float(f"{full.variance(state):.9g}"))
+
+
+def solve_in_turn(molecule: Molecule, full: FullSpace | None) -> SolveSpaces:
+    """Return a solver that takes one space after the other, in this process."""
+    return lambda spaces: [solve_space(molecule, full, *space) for space in spaces]

@@ -46,6 +46,7 @@ from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
 from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.subspaces.solver import subspace_solver
 
 # acquires the run's session for a block; its argument is set when the flow run is cancelled
 Acquire = Callable[[threading.Event], AbstractContextManager[OpenSession]]
@@ -154,8 +155,11 @@ def _measure(
             else:
                 outcome = algorithm.measure(rounds, report)
         if isinstance(algorithm, PreparedSqd):
-            with stops_in_classical_part(run, cancelled, session.check_deadline) as check:
-                algorithm = algorithm.with_steps(RecordedSteps(run, check, rounds.count_step))
+            with (
+                stops_in_classical_part(run, cancelled, session.check_deadline) as check,
+                subspace_solver(algorithm.problem.molecule, algorithm.full, check) as solve,
+            ):
+                algorithm = algorithm.with_steps(RecordedSteps(run, check, rounds.count_step), solve)
                 outcome = algorithm.diagonalize(samples, report)
     except (CapReached, RunStopped) as error:
         ended_by = error

@@ -1,0 +1,1 @@
+"""Diagonalization of subspaces (SQD) side by side on worker processes."""
