@@ -149,6 +149,9 @@ def sweep(
         caller.on_point = on_point
         try:
             result: SweepResult = flow(valid, workspace if isinstance(workspace, str) else None)
+        except KeyboardInterrupt as error:
+            error.add_note("All sessions of points that ran here are closed. The same call resumes the sweep.")
+            raise
         except Exception as error:
             if caller.end is None:
                 raise

@@ -111,6 +111,9 @@ def flow_environment(workspace: str | Any | None) -> Iterator[CallerContext]:
     sdk_workspace = resolve_workspace(workspace)
     with running_prefect():
         from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+        from hybridloop.flows.lifecycle.flow_run_log import show_warnings
 
+        if not stack.is_in_flow_run():  # there it is Prefect's to show them
+            show_warnings()
         with caller_context(CallerContext(sdk_workspace)) as caller:
             yield caller

@@ -18,6 +18,7 @@ from hybridloop.cli.option_names import as_typed
 from hybridloop.cli.output import print_message
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
+from hybridloop.runtime.messages import WarningLines
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
 _EXIT_TIMEOUT_S = 5.0
@@ -74,8 +75,7 @@ def _exit_after_signal(code: int) -> None:
 @contextmanager
 def _show_warnings() -> Iterator[None]:
     """Show hybridloop's warnings although Prefect replaces the handlers of the root logger when it is imported."""
-    handler = _CurrentStderrHandler(logging.WARNING)
-    handler.setFormatter(logging.Formatter("hybridloop: %(message)s"))
+    handler = WarningLines()
     logger = logging.getLogger("hybridloop")
     logger.addHandler(handler)
     show = warnings.showwarning
@@ -92,11 +92,3 @@ def _show_warnings() -> Iterator[None]:
     finally:
         warnings.showwarning = show
         logger.removeHandler(handler)
-
-
-class _CurrentStderrHandler(logging.Handler):
-    """Logging handler for `sys.stderr` of the moment, which a live view replaces to keep messages above it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the record to standard error."""
-        print_message(self.format(record))

@@ -7,7 +7,6 @@ characters are escaped: a terminal would obey them.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import typer
 
 from hybridloop.cli.option_names import as_typed
 from hybridloop.errors import InputError
+from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -32,19 +32,6 @@ Workspace = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-
-
-# C0 and C1 control characters but tab and line break, marks that turn the direction of text, separators of lines
-_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
-
-
-def escape_control(text: str) -> str:
-    r"""Return the text with control characters, but tabs and line breaks, as escape sequences.
-
-    >>> print(escape_control("\x1b[2J"))
-    \x1b[2J
-    """
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def print_text(text: str, *, end: str = "\n") -> None:

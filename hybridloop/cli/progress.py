@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridloop.cli.output import escape_control, print_message
+from hybridloop.cli.output import print_message
 from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live import ROUND, LiveFeed, LiveState
 from hybridloop.runs.live_text import error_text
+from hybridloop.runtime.messages import escape_control
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -97,6 +97,8 @@ def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
                     _note(run, OUTAGE, {"error": type(error).__name__})
                 if status not in WITH_RESULT:
                     log_resume_command(run, status)
+                    with suppress(JournalError):
+                        error.add_note(_resume_note(run, status))
             raise
 
 
@@ -134,6 +136,16 @@ def note_resumed(run: ClaimedRun, flow_run_id: str | None) -> None:
 def log_resume_command(run: ClaimedRun, status: str) -> None:
     """Log the command that resumes a run that ended early, or what else does."""
     _log.warning("run %s is %s; to resume it: %s", run.record.key, status, how_to_resume(run.record))
+
+
+def _resume_note(run: ClaimedRun, status: str) -> str:
+    """Return what is left of a run that ended early, to stand below the traceback. Raises JournalError."""
+    may_be_open = [row.id for row in run.journal.sessions(run.uid) if row.ended_at is None]
+    closed = "its session is closed"
+    if may_be_open:
+        closed = f"session {may_be_open[-1]} may be open (to close it: hybridloop sessions close-orphans)"
+    key, how = run.record.key, how_to_resume(run.record)
+    return f"Run {key} is {status}: {closed}, and all that was measured is kept. To resume it: {how}"
 
 
 def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.cli import output
-from hybridloop.cli.output import escape_control, print_facts, print_json, print_message, print_table
+from hybridloop.cli.output import print_facts, print_json, print_message, print_table
 from hybridloop.reports.bundle.archive import RUN
+from hybridloop.runtime.messages import escape_control
 from tests.cli.shell_helpers import CommandResult
 from tests.paths import DATA
 from tests.reports.test_bundle import changed, files_of, zipped

@@ -14,7 +14,6 @@ from hybridloop.cli.output import (
     AsJson,
     Quiet,
     Workspace,
-    escape_control,
     full_input_errors,
     print_json,
     print_message,
@@ -23,6 +22,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.data.statuses import sweep_exit_code
 from hybridloop.runs.live_text import plus_minus
+from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:

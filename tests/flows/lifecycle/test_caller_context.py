@@ -1,12 +1,17 @@
-"""Callback of a user: called after each measured round; its error ends the run, which can be resumed."""
+"""Callback of a user: called after each measured round; its error or Ctrl-C ends the run, which can be resumed."""
 
 from __future__ import annotations
+
+import logging
+import signal
+import sys
 
 import pytest
 
 import hybridloop as hl
-from hybridloop.api.runs import run
+from hybridloop.api.runs import resume, run
 from hybridloop.errors import CallbackFailed
+from hybridloop.flows.lifecycle.flow_run_log import show_warnings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.live import LiveFeed, RoundUpdate
@@ -24,6 +29,15 @@ def server(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(prefect_server: PrefectServer, emulator: Emulator) -> float:
+    """Return the energy of a run with seed 7 (hartree)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in as_own_server(prefect_server).items():
+            patch.setenv(name, value)
+        return hl.vqe("h2", seed=7, workspace=emulator.workspace()).value or 0.0
+
+
 def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:
     heard: list[tuple[int, tuple[float, ...], float, float]] = []
     updates: list[RoundUpdate] = []
@@ -39,7 +53,7 @@ def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Em
 
 
 def test_an_error_of_a_callback_ends_the_run_which_resumes_to_the_same_answer(
-    emulator: Emulator,
+    emulator: Emulator, undisturbed: float
 ) -> None:
     workspace = emulator.workspace()
     heard: list[int] = []
@@ -56,7 +70,45 @@ def test_an_error_of_a_callback_ends_the_run_which_resumes_to_the_same_answer(
     assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
     result = hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, callback=fails)
     assert heard == [1, 2, 3]  # the second round is not reported again: the corrected callback would get a round twice
-    assert result.value == hl.vqe("h2", seed=7, workspace=emulator.workspace()).value
+    assert result.value == undisturbed
+
+
+def test_ctrl_c_in_python_says_how_to_resume_and_what_happens_to_the_session(
+    emulator: Emulator, undisturbed: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # in a script Prefect's takes their place, turned off
+    workspace = emulator.workspace()
+    with pytest.raises(KeyboardInterrupt) as ended:
+        hl.vqe(
+            "h2",
+            seed=7,
+            run_key="ctrl-c",
+            workspace=workspace,
+            on_progress=lambda _: signal.raise_signal(signal.SIGINT),
+        )
+    assert ended.value.__notes__ == [
+        "Run ctrl-c is interrupted: its session is closed, and all that was measured is kept. "
+        "To resume it: hybridloop runs resume ctrl-c"
+    ]
+    assert capsys.readouterr().err.splitlines() == [
+        "hybridloop: interrupted: no job is in flight, and the session is closed; a second signal skips the wait, "
+        "a third leaves the session open",
+        "hybridloop: run ctrl-c is interrupted; to resume it: hybridloop runs resume ctrl-c",
+    ]
+    assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
+    assert resume("ctrl-c", workspace=workspace).value == undisturbed
+
+
+def test_a_warning_is_printed_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    root, log = logging.getLogger(), logging.getLogger("hybridloop.tasks.session")
+    monkeypatch.setattr(root, "handlers", [])
+    for _ in range(2):
+        show_warnings()
+    log.warning("of a \x1b[2Jservice")
+    assert capsys.readouterr().err == "hybridloop: of a \\x1b[2Jservice\n"
+    root.addHandler(logging.StreamHandler(sys.stderr))  # a user's
+    log.warning("of a service")
+    assert capsys.readouterr().err == "of a service\n"
 
 
 def test_a_feed_gets_all_rounds_and_the_end(emulator: Emulator) -> None:
