@@ -18,6 +18,7 @@ from typing import Any
 from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
+from hybridloop.runtime.dotted_names import flatten, nest
 
 FIELD = "provider_options"  # the setting of a run
 DEBIAS, NOISE_MODEL, NOISE_SEED = "error-mitigation.debias", "noise.model", "noise.seed"
@@ -51,37 +52,6 @@ class Option:
         if self.values:
             return any(type(value) is type(known) and value == known for known in self.values)
         return _TYPES[self.type][1](value)
-
-
-def flatten(options: Options, group: str = "") -> dict[str, Any]:
-    """Return options by dotted names.
-
-    >>> flatten({"noise": {"model": "aria-1"}, "no-opt": True})
-    {'noise.model': 'aria-1', 'no-opt': True}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in options.items():
-        flat |= flatten(value, f"{group}{name}.") if isinstance(value, Mapping) else {f"{group}{name}": value}
-    return flat
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as they are in inputParams: each dot of a name opens an object.
-
-    Raises ValueError for a name that is given as a value and as a group.
-    """
-    options: dict[str, Any] = {}
-    for name, value in flat.items():
-        *groups, last = name.split(".")
-        inner = options
-        for group in groups:
-            inner = inner.setdefault(group, {})
-            if not isinstance(inner, dict):
-                raise ValueError(f"{group} is given as a value, and {name} as a part of it")
-        if last in inner:
-            raise ValueError(f"{name} is given twice")
-        inner[last] = value
-    return options
 
 
 def options_of(target: str) -> dict[str, Option]:
@@ -162,7 +132,7 @@ def provider_params(
     if NOISE_SEED in params:
         digest = hashlib.blake2b(f"{params[NOISE_SEED]}/{sampling_value}".encode(), digest_size=8).digest()
         params[NOISE_SEED] = int.from_bytes(digest) % _MAX_SEED
-    return nested(params)
+    return nest(params)
 
 
 def options_text(options: Options) -> str:

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
-from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS, NOISE_MODEL, flatten, nested
+from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS, NOISE_MODEL
 from hybridloop.azure.targets import Batching
 from hybridloop.budget.caps import Caps, Cost
 from hybridloop.errors import InputError
+from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
 from hybridloop.settings.renamed import RENAMED, accept_former_names, add_former_names
 from hybridloop.tasks.failure_policy import FailurePolicy
@@ -56,7 +57,7 @@ def _parse_switch(value: object) -> object:
 def _nest_options(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
-    return nested({name: _parse_exponent(each) for name, each in flatten(value).items()}) or None
+    return nest({name: _parse_exponent(each) for name, each in flatten(value).items()}) or None
 
 
 def _parse_exponent(value: object) -> object:
@@ -200,7 +201,7 @@ class RunSettings(BaseModel):
     def options(self) -> dict[str, Any]:
         """Options of the target's provider, as in inputParams, without `debias`."""
         named = {} if self.noise_model is None else {NOISE_MODEL: self.noise_model}
-        return nested(named | flatten(self.provider_options or {}))
+        return nest(named | flatten(self.provider_options or {}))
 
     @property
     def exclusive_access(self) -> ExclusiveAccess | None:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hybridloop.errors import InputError
+from hybridloop.runtime.dotted_names import nest
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import SETTINGS, RunSettings
 from hybridloop.settings.circuits import circuit_text
@@ -91,20 +92,6 @@ def overview(algorithms: Iterable[str], environ: Mapping[str, str] = os.environ)
             row = {"setting": name, "algorithms": [], "value": value, "source": source}
             rows.setdefault((name, repr(value), source), row)["algorithms"].append(algorithm)
     return list(rows.values())
-
-
-def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by full names as nested mappings. Raises ValueError for a setting inside a plain value."""
-    nested: dict[str, Any] = {}
-    for name, value in settings.items():
-        *groups, last = name.split(".")
-        inner = nested
-        for group in groups:
-            inner = inner.setdefault(group, {})
-            if not isinstance(inner, dict):
-                raise ValueError(f"{group} is given as {inner!r} already: give {group} or a setting in it, not both")
-        inner[last] = dict(value) if isinstance(value, Mapping) else value  # later names may add to it
-    return nested
 
 
 def _make_place(name: str, values: dict[str, Any], sources: dict[str, str]) -> None:

@@ -15,9 +15,9 @@ from pydantic_core import PydanticCustomError
 
 from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS
 from hybridloop.errors import InputError
+from hybridloop.runtime.dotted_names import nest
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.renamed import FORMER, FORMER_DEFAULTS, accept_former_names
-from hybridloop.settings.sources import nest
 from hybridloop.settings.validation import validate
 
 MAX_POINTS = 10_000

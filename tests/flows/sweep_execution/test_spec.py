@@ -55,6 +55,14 @@ def test_a_setting_in_a_group_is_of_its_point_alone() -> None:
     assert caps == {"USD": 5.0}
 
 
+def test_a_provider_option_of_a_point_is_not_that_of_the_next() -> None:
+    settings = {"target": "ionq.simulator", "provider_options": {"noise": {"model": "aria-1"}}}
+    found = points(problems=[], settings=settings, points=[
+        {"problem": "h2", "provider_options.noise.model": "forte-1"}, {"problem": "h2", "shots": 50}
+    ])  # fmt: skip
+    assert [point.settings.options["noise"]["model"] for point in found] == ["forte-1", "aria-1"]
+
+
 def test_provider_options_may_be_varied_under_their_own_and_their_settings_names() -> None:
     names = {"provider_options.noise.model": ["aria-1", "aria-2"], "provider_options.noise.seed": [1, 2]}
     found = points(settings={"target": "ionq.simulator"}, grid=names)
