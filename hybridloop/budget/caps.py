@@ -110,17 +110,11 @@ def check_caps(caps: Caps, target: Target) -> None:
                 f"{_format_amounts(cap)} does not bound a {subject} on {target.name}, whose jobs are billed in {unit}"
             )
             raise InputError(name, problem, f"Give a cap in {unit}.")
-    if price.upper is None:
-        check_unbounded(caps, unit, f"a job on {target.name}")
-
-
-def check_unbounded(caps: Caps, unit: str, subject: str) -> None:
-    """Raise InputError for a cap on a run's cost in this unit without one on a job's, whose price has no bound."""
-    if unit in caps.max_cost and unit not in caps.max_cost_per_job:
+    if price.upper is None and unit in caps.max_cost and unit not in caps.max_cost_per_job:
         raise InputError(
             "max_cost",
-            f"the maximum price of {subject} is unknown, so {_format_amount(caps.max_cost[unit], unit)} could be "
-            "exceeded",
+            f"the maximum price of a job on {target.name} is unknown, so {_format_amount(caps.max_cost[unit], unit)} "
+            "could be exceeded",
             f"Give the most that one job may cost as max_cost_per_job (--max-cost-per-job 5{unit}), or leave out "
             "max_cost.",
         )

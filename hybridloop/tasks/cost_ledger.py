@@ -10,7 +10,7 @@ from typing import Any
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.billing import Bill, billed_amounts
-from hybridloop.budget.caps import Budget, Reservation, check_unbounded, settled_amounts
+from hybridloop.budget.caps import Budget, Reservation, settled_amounts
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
 from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
@@ -63,18 +63,14 @@ class CostLedger:
         return [replace(spec, reserved=job.amounts) for spec, job in zip(specs, reservations, strict=True)]
 
     def _price(self, spec: JobSpec) -> Price:
-        """Return the price of a job. Raises InputError for a program without a bound under a cap that needs one."""
+        """Return the price of a job; both sides of a program's branches count."""
         program = spec.qir
         if program is None:
             # targets that take rows of parameters bill shots or time, not gates
             counts = gate_counts(spec.payload.decode()) if spec.rows is None else ONE_GATE
             return price_of_job(self._target, counts, spec.shots, debias=self._debias)
         counts = replace(gate_counts(program.text), qubits=program.entry.num_qubits)
-        price = price_of_job(self._target, counts, spec.shots, debias=self._debias)
-        if program.entry.is_bounded or price.upper == 0.0:
-            return price
-        check_unbounded(self.budget.caps, price.unit, "a program with loops or functions")
-        return replace(price, upper=None)
+        return price_of_job(self._target, counts, spec.shots, debias=self._debias)
 
     def release(self, specs: Sequence[JobSpec]) -> None:
         """Release the reservations of jobs that will not be recorded."""

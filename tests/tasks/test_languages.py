@@ -15,7 +15,6 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
-from hybridloop.compiler.languages.from_qsharp import compile_source
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
@@ -219,20 +218,6 @@ def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills
     # 5 + 500·(2 gates on one qubit + 5·(3 prepared, 3 measured, 3 reset))/5000
     assert estimated == pytest.approx(9.7)
     assert 5.0 < billed <= estimated
-
-
-def test_a_program_without_a_bound_needs_a_cap_on_its_job(workspace: Workspace) -> None:
-    (text,) = compile_source(BRANCHING, ["Main()"], "Adaptive_RI")
-    flip = "call void @__quantum__qis__x__body(%Qubit* inttoptr (i64 0 to %Qubit*))"
-    text = text.replace(flip, "call void @flip()") + f"\ndefine void @flip() {{\n  {flip}\n  ret void\n}}\n"
-    with_functions = replace(find_target("quantinuum.sim.h2-1e"), profile="Adaptive")
-    with open_session(workspace, with_functions, caps=hl.Caps(max_cost="20eHQC")) as session:
-        with pytest.raises(InputError, match=r"maximum price of a program with loops or functions.*max_cost_per_job"):
-            session.run(text)
-        assert session.num_jobs == 0
-    with open_session(workspace, "quantinuum.sim.h2-1e") as session:
-        with pytest.raises(InputError, match=r"needs a target with loops and functions.*profile is Adaptive_RI"):
-            session.run(text)
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,13 @@ def output_of(circuit: QuantumCircuit) -> OutputLayout | None:
 def _check_profile(program: QirProgram, profile: str) -> None:
     """Raise InputError if the program needs more than the profile has."""
     entry = program.entry
+    if not entry.is_bounded:
+        problem = f"{program.label} has loops or functions, which no target's profile has"
+        raise InputError("program", problem, "Unroll and inline them, as Q#'s compiler does.")
     if profile == "Base" and not (entry.is_straight and program.layout.has_results_alone):
         needs = "an Adaptive profile: it branches, computes with what it measured, or returns more than results"
     elif profile == "Adaptive_RI" and entry.computes_doubles:
         needs = "the profile Adaptive_RIF: it computes with doubles"
-    elif profile != "Adaptive" and not entry.is_bounded:
-        needs = "a target with loops and functions: unroll and inline them, as Q#'s compiler does"
     else:
         return
     remedy = "Choose a target with it (`hybridloop targets` lists profiles), or measure at the end of the program."
