@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace, target_of_run
 from hybridloop.api.options import CapOptions, SettingOptions
+from hybridloop.api.session_block import session_block
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target, may_be_offered
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
@@ -32,7 +33,7 @@ _FAILURE = FailurePolicy()
 _STORED = ("debias", "batching", "noise_model", "provider_options")  # settings that a resumed script must repeat
 
 
-@contextmanager
+@session_block
 def open_session(
     target: str | None = None,
     *,
@@ -51,7 +52,7 @@ def open_session(
     clock: Clock | None = None,
     **limits: Unpack[CapOptions],
 ) -> Iterator[OpenSession]:
-    """Hold one session open; it is closed however the block ends, SIGTERM included.
+    """Hold one session open for a `with` block; it is closed however the block ends, SIGTERM included.
 
     With a `run_key` the run is stored in the journal: a script that is started again with it gets its measured rounds
     from there, without a request. It must ask for the same rounds in the same order (ReplayDiverged). `seed` fixes the
