@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import re
 import time
@@ -22,13 +23,15 @@ from hybridloop.azure.workspace import connection_string_of, identity_of, resour
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
+from hybridloop.flows.lifecycle.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
 from hybridloop.flows.lifecycle.stored_result import SERIALIZER, stored
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 from hybridloop.flows.sweep_execution.results import SweepResult
-from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points, with_seeds
+from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points, unfinished_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
+from hybridloop.flows.sweep_execution.target_warnings import target_warnings
 from hybridloop.journal import open_journal
 from hybridloop.preparation.checks import is_in_hartree
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, SDK_VARIABLES
@@ -38,6 +41,8 @@ MAX_PROCESSES = 8
 POINTS_PER_WORKER = 4  # at once, in a process each
 _ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels", "sqd"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
+
+_log = logging.getLogger(__name__)
 
 
 @flow(name="sweep", flow_run_name="sweep-{spec.name}", persist_result=False, result_serializer=SERIALIZER)
@@ -61,6 +66,9 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
 
     with open_journal() as journal, get_client(sync_client=True) as client:
         points = _limit_sessions(client, spec, with_seeds(points_of(spec), journal), sdk_workspace)
+        with log_sent_to_prefect():
+            for warning in target_warnings(unfinished_points(points, journal), sdk_workspace):
+                _log.warning("%s", warning)
         deployment = None if spec.deployment == HERE else find_deployment(client, spec.algorithm, spec.deployment)
         pool: DeploymentPool | ProcessPool
         if deployment is not None:

@@ -83,17 +83,22 @@ def under_options(
     return target_with_options(target, provider_options or {})
 
 
+def start_warnings(target: Target, caps: Caps) -> list[str]:
+    """Return warnings for the start of a run: caps without effect, facts that are not known, costs without a bound."""
+    warnings = (
+        ineffective_caps_warning(caps, target),
+        unknown_facts_warning(target),
+        unbounded_cost_warning(caps, target),
+    )
+    return [warning for warning in warnings if warning is not None]
+
+
 def build_connection(
     workspace: Any, target: Target, run: ClaimedRun, options: SessionOptions, clock: Clock, resources: ExitStack
 ) -> Connection:
     """Return a run's connection; `resources` closes what has to be closed. Nothing is sent."""
-    for warning in (
-        ineffective_caps_warning(options.caps, target),
-        unknown_facts_warning(target),
-        unbounded_cost_warning(options.caps, target),
-    ):
-        if warning is not None:
-            _log.warning("%s", warning)
+    for warning in start_warnings(target, options.caps):
+        _log.warning("%s", warning)
     service = resources.enter_context(
         closing(ServiceClient(workspace, clock, threading.Event(), limits=options.requests))
     )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
+from qiskit import QuantumCircuit
 
+import hybridloop as hl
 from hybridloop.azure.offered_targets import find_offered_target
 from hybridloop.azure.targets import known_targets
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.sweep import sweep
+from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
@@ -23,6 +28,7 @@ from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator, running_emulator
 from tests.long_form import long_form, short_or_long
+from tests.prefect_server import as_own_server
 
 EXACT_H2 = -1.1373060357534004
 CHEMICAL_ACCURACY = 1.6e-3
@@ -85,3 +91,43 @@ def test_an_invented_target_runs_h2_with_its_warnings_and_is_kept_where_it_is_go
     # without any service
     with open_journal() as journal:
         assert verify_run(load_run(journal, "on-lynx")).agrees
+
+
+def test_a_sweep_and_a_session_flow_run_on_an_invented_target_and_warn_of_what_is_not_known(
+    prefect_server: PrefectServer, wide: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = wide.workspace("world-of-many")
+    spec = SweepSpec(
+        name="on-lynx",
+        algorithm="qaoa",
+        problems=("ring-8",),
+        settings={"target": INVENTED, "seed": 7, "shots": 200},
+        grid={"layers": [1, 2]},
+        in_flight=1,
+    )
+    with caller_context(CallerContext(workspace)):
+        result = sweep(spec)
+        warnings = [text for text in caplog.messages if text.startswith("not known of")]
+        assert [f"not known of {INVENTED}: its price" in text for text in warnings] == [True]  # one for both points
+        assert "nothing bounds the cost of this run" in caplog.text
+        caplog.clear()
+        again = sweep(spec)
+    assert (dict(result.counts), result.rows) == ({"measured": 2}, again.rows)
+    assert "not known of" not in caplog.text  # no point is left
+
+    def flip(session: Any, rounds: int) -> list[dict[str, int]]:
+        circuit = QuantumCircuit(1)
+        circuit.x(0)
+        circuit.measure_all()
+        return [session.run(circuit, shots=20).counts for _ in range(rounds)]
+
+    for name, value in as_own_server(prefect_server).items():
+        monkeypatch.setenv(name, value)
+    flow = hl.session_flow(target=INVENTED, seed=1, workspace=workspace)(flip)
+    measured = flow(2, run_key="flips-on-lynx")
+    assert f"not known of {INVENTED}: its price" in caplog.text
+    assert measured == flow(2, run_key="flips-on-lynx")
+    with open_journal() as journal:
+        record = journal.run("flips-on-lynx")
+    ledger = wide.admin(f"ledger?run={record.uid}")
+    assert (record.status, record.target, ledger["jobs"], ledger["duplicates"]["count"]) == ("measured", INVENTED, 2, 0)

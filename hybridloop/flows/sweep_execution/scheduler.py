@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError, JournalError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
@@ -136,6 +137,14 @@ def with_seeds(points: Iterable[Point], journal: Journal) -> list[Point]:
         if record is not None:
             return listed if record.seed == point.settings.seed else [each.with_own_seed() for each in listed]
     return [point.with_own_seed() for point in listed]
+
+
+def unfinished_points(points: Iterable[Point], journal: Journal) -> Iterator[Point]:
+    """Yield the points that have no result in the journal."""
+    for point in points:
+        record = retry_journal(lambda key=point.key: run_of_key(journal, key))  # type: ignore[misc]
+        if record is None or record.status not in WITH_RESULT:
+            yield point
 
 
 def retry_journal(read: Callable[[], T]) -> T:
