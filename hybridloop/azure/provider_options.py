@@ -23,7 +23,7 @@ from hybridloop.runtime.dotted_names import flatten, nest
 FIELD = "provider_options"  # the setting of a run
 DEBIAS, NOISE_MODEL, NOISE_SEED = "error-mitigation.debias", "noise.model", "noise.seed"
 _LEVEL, _NO_OPT, _ERROR_MODEL, _ERROR_PARAMS = "tket-opt-level", "no-opt", "error-model", "error-params."
-_SIMULATOR = "simulator"
+_SIMULATOR, _STABILIZER = "simulator", "stabilizer"
 NAMED_OPTIONS = {DEBIAS: "debias", NOISE_MODEL: "noise_model"}  # those that are settings of their own
 IDEAL = "ideal"
 _SHORT_GROUP = 4
@@ -85,6 +85,14 @@ def check_levels(options: Options) -> None:
         raise InputError(f"{FIELD}.{_LEVEL}", problem, f"Leave it out (such jobs have {_LEVEL} 0), or leave zne out.")
 
 
+def check_simulator(options: Options) -> None:
+    """Raise InputError if circuits with rotations by any angle are to run on a simulator of Clifford gates."""
+    if flatten(options).get(_SIMULATOR) == _STABILIZER:
+        problem = f"{_STABILIZER} simulates Clifford gates alone, and an algorithm's circuits rotate by any angle"
+        remedy = "Leave it out; in a session of your own, Clifford circuits can have it."
+        raise InputError(f"{FIELD}.{_SIMULATOR}", problem, remedy)
+
+
 def check_debias(target: Target, *, debias: bool) -> None:
     """Raise InputError if `debias` is False and the target has no error mitigation of the provider to turn off."""
     if not debias and not target.debiases:
@@ -100,7 +108,7 @@ def target_with_options(target: Target, options: Options) -> Target:
         target = replace(target, samples=True, is_noisy=True, qubits=facts["noise_qubits"][model])
     if given.get(_ERROR_MODEL) is False:
         target = replace(target, is_noisy=False)
-    if given.get(_SIMULATOR) == "stabilizer" and target.qubits is not None:
+    if given.get(_SIMULATOR) == _STABILIZER and target.qubits is not None:
         target = replace(target, qubits=max(target.qubits, facts["stabilizer_qubits"]))
     return target
 

@@ -7,7 +7,12 @@ import json
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
-from hybridloop.azure.provider_options import check_debias, check_levels, check_provider_options
+from hybridloop.azure.provider_options import (
+    check_debias,
+    check_levels,
+    check_provider_options,
+    check_simulator,
+)
 from hybridloop.azure.targets import Target, check_batching, check_folding
 from hybridloop.budget.caps import check_caps
 from hybridloop.budget.prices import ping_price
@@ -34,9 +39,10 @@ def check_measures(target: Target) -> None:
 
 
 def check_limits(target: Target, settings: RunSettings) -> None:
-    """Raise InputError for caps that can't be enforced on the target, and for options that it does not have."""
+    """Raise InputError for caps that can't be enforced on the target, and for options that it or the run can't have."""
     check_caps(settings.caps, target)
     check_provider_options(target, settings.options)
+    check_simulator(settings.options)
     check_debias(target, debias=settings.debias)
     check_batching(target, settings.batching)
     if settings.exclusive_access is not None:

@@ -264,6 +264,18 @@ def test_a_plan_refuses_the_input_that_a_run_refuses() -> None:
         hl.plan("qaoaa", "ring-8")
 
 
+@pytest.mark.parametrize("algorithm", ["vqe", "adapt", "sqd", "qaoa"])
+def test_rotations_are_refused_on_a_stabilizer_simulator_by_plan_and_run(algorithm: str) -> None:
+    problem = ProblemText(name="ring-8" if algorithm == "qaoa" else "h2")
+    settings = settings_of(
+        algorithm, target="quantinuum.sim.h2-1e", provider_options={"simulator": "stabilizer"}, seed=1
+    )
+    for refused in (plan_run, prepare):
+        with pytest.raises(InputError, match="simulates Clifford gates alone") as error:
+            refused(algorithm, problem, settings, *([1] if refused is prepare else []))
+        assert error.value.field == "provider_options.simulator"
+
+
 def test_fixed_angles_are_planned_for_large_graphs() -> None:
     plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa"))
     assert (plan.assumed, plan.qubits) == (None, 16)
