@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 
 from hybridloop.errors import HybridloopError, InputError
@@ -12,6 +13,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 # a setting in a message, alone or with a value: `active_space`, `mitigation=readout`, `failure.on_target_down=wait`
 _NAMED = re.compile(r"(?<![\w'.-])(?<!--set )(?:failure\.)?([a-z][a-z_]*)(?:=([\w.,-]*\w))?(?![\w'])")
 _PASSED_TOO = frozenset({"run_key", "workspace"})  # not settings, but keywords in Python and options
+_SYNONYMS = {"workspace": ("--workspace", "--resource-id")}
 
 
 def as_typed(error: HybridloopError, *, is_short: bool = False) -> str:
@@ -41,6 +43,10 @@ def _settings() -> frozenset[str]:
 
 
 def _option(name: str) -> str:
+    """Return the option of a setting; of synonyms the one that was typed last."""
+    typed = [argument.partition("=")[0] for argument in reversed(sys.argv)]
+    if (synonym := next((option for option in typed if option in _SYNONYMS.get(name, ())), None)) is not None:
+        return synonym
     return f"--{name.replace('_', '-')}".removesuffix("s" if name == "provider_options" else "")
 
 
