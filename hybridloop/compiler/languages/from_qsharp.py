@@ -17,6 +17,12 @@ T = TypeVar("T")
 _interpreter = threading.local()  # the compiler's objects may not leave the thread that made them
 _MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
 _PLACE = re.compile(r",-\[line_\d+:(\d+):\d+\]")
+_COMMENT = re.compile(r"//[^\n]*")
+_NAMESPACE = re.compile(r"\bnamespace\s+([\w.]+)")
+_ENTRY_POINTS = (  # the operation with the attribute goes before one called Main
+    re.compile(r"@EntryPoint\s*\([^()]*\)\s*(?:@\w+\s*\([^()]*\)\s*)*(?:internal\s+)?(?:operation|function)\s+(\w+)"),
+    re.compile(r"\b(?:operation|function)\s+(Main)\b"),
+)
 _MAX_TEXT = 300  # characters of the compiler's message
 _IN_PYTHON = "return results or integers, and compute the rest in Python"
 _WAYS_OUT = {  # by profile: what to do about a program that computes more than a target of it can
@@ -29,16 +35,39 @@ _WAYS_OUT = {  # by profile: what to do about a program that computes more than 
 class QsharpProgram:
     """A Q# program: its `source`, and the `entry` expression that calls an operation, such as `Main()`.
 
-    It is compiled when it runs, for the profile of the target.
+    Without an entry it is the source's entry point: the operation with `@EntryPoint()`, else `Main`, in any namespace.
+    The program is compiled when it runs, for the profile of the target.
     """
 
     source: str
-    entry: str = "Main()"
+    entry: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.entry:
+            object.__setattr__(self, "entry", f"{_entry_point(self.source)}()")
 
     @property
     def name(self) -> str:
         """The name of the operation that is called."""
         return self.entry.partition("(")[0].strip() or "qsharp"
+
+
+def _entry_point(source: str) -> str:
+    """Return the full name of a source's entry point; `Main` where it has none."""
+    code = without_comments(source)
+    found = (match for pattern in _ENTRY_POINTS if (match := pattern.search(code)) is not None)
+    match = next(found, None)
+    return "Main" if match is None else full_name(code, match[1], match.start())
+
+
+def without_comments(source: str) -> str:
+    """Return Q# source with blanks in place of its comments."""
+    return _COMMENT.sub(lambda comment: " " * len(comment[0]), source)
+
+
+def full_name(code: str, name: str, place: int) -> str:
+    """Return the name of what is declared at a place of Q# code without comments, with its namespace if it has one."""
+    return ".".join([*[space[1] for space in _NAMESPACE.finditer(code, 0, place)][-1:], name])
 
 
 def compile_source(source: str, entries: Sequence[str], profile: str) -> list[str]:

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
-from hybridloop.compiler.languages.from_qsharp import compile_source, in_words
+from hybridloop.compiler.languages.from_qsharp import compile_source, full_name, in_words, without_comments
 from hybridloop.compiler.languages.python_ansatz import FunctionAnsatz
 from hybridloop.compiler.languages.qir_circuit import circuit_from_qir
 from hybridloop.errors import InputError, ProgramError
 
 PROFILE = "Base"  # gates alone: what every target takes
-_COMMENT = re.compile(r"//[^\n]*")
 _OPERATION = re.compile(r"\boperation\s+(\w+)\s*\(([^()]*)\)\s*:\s*Unit\b")
-_NAMESPACE = re.compile(r"\bnamespace\s+([\w.]+)")
 _HEADER = re.compile(r"// hybridloop: operation ([\w.]+), (\d+) qubits, (\d+) angles\n")
 _KINDS = {"Qubit[]": "qubits", "Qubit": "qubit", "Double[]": "angles", "Double": "angle"}
 _SIGNATURE = "operation Ansatz(qs : Qubit[], angles : Double[]) : Unit"
@@ -48,13 +46,12 @@ class QsharpAnsatz:
         cls, source: str, operation: str | None = None, num_qubits: int | None = None, num_angles: int | None = None
     ) -> QsharpAnsatz:
         """Find an operation of the source, by its name or as the only one. Raises InputError."""
-        code = _COMMENT.sub(lambda comment: " " * len(comment[0]), source)
+        code = without_comments(source)
         found: dict[str, tuple[str, ...]] = {}
         for match in _OPERATION.finditer(code):
             kinds = _kinds(match[2])
             if kinds is not None:
-                space = [name[1] for name in _NAMESPACE.finditer(code, 0, match.start())][-1:]
-                found[".".join([*space, match[1]])] = kinds
+                found[full_name(code, match[1], match.start())] = kinds
         declared = list(found)
         if operation is not None:
             found = {name: kinds for name, kinds in found.items() if operation in (name, name.rpartition(".")[2])}

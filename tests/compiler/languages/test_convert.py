@@ -169,3 +169,27 @@ def counts_an_observable() -> Any:
 def test_what_is_not_taken_is_refused_with_the_way_out(program: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         to_circuit(program, "Base")
+
+
+BELL = """operation Bell() : Result[] {
+        use qs = Qubit[2];
+        H(qs[0]);
+        CNOT(qs[0], qs[1]);
+        return MResetEachZ(qs);
+    }"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (f"// @EntryPoint() operation Not() : Unit {{}}\noperation Main() : Unit {{}}\n@EntryPoint()\n{BELL}", "Bell"),
+        (f"namespace My.Space {{\n operation Other() : Unit {{}}\n @EntryPoint(Base)\n {BELL} }}", "My.Space.Bell"),
+        (f"namespace My.Space {{ {BELL.replace('Bell', 'Main')} }}", "My.Space.Main"),
+    ],
+    ids=["attribute", "namespace", "Main"],
+)
+def test_the_entry_point_of_a_qsharp_file_is_found(source: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "program.qs"
+    path.write_text(source)
+    circuit = to_circuit(path, "Base")
+    assert (circuit.name, dict(circuit.count_ops())) == (name, {"h": 1, "cx": 1, "measure": 2})
