@@ -207,13 +207,14 @@ class Journal:
         jobs: Sequence[JobIntent],
         programs: Mapping[str, bytes],
         *,
+        shared_seed: int | None = None,
         at: float | None = None,
     ) -> None:
         """Write a round before any of its jobs is submitted; stored programs are not replaced.
 
-        `at` is the time of the run's clock, by default the journal's.
+        `shared_seed` is the one of `RoundRecord`. `at` is the time of the run's clock, by default the journal's.
         """
-        round_ = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False)
+        round_ = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False, shared_seed=shared_seed)
         with self._held(lease) as (connection, state):
             rounds.begin(connection, state, round_, jobs, programs)
             spans.begin(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))

@@ -153,7 +153,11 @@ class JobOutcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundRecord:
-    """A stored round: its PUBs, and the jobs of all attempts in the order of PUB, point, part, attempt."""
+    """A stored round: its PUBs, and the jobs of all attempts in the order of PUB, point, part, attempt.
+
+    `shared_seed` replaces the run's seed in all its jobs; None if it was not given. Rounds of earlier versions, and of
+    bundles, do not state it.
+    """
 
     stream: str
     sequence: int
@@ -161,6 +165,8 @@ class RoundRecord:
     pubs: tuple[PubRecord, ...]
     jobs: tuple[JobRecord, ...]
     complete: bool
+    shared_seed: int | None = None
+    states_seed: bool = False
 
 
 _LIVE = frozenset({"Waiting", "Executing"})  # the service's names

@@ -15,10 +15,10 @@ from hybridloop.journal.runs import add_to_counts
 from hybridloop.journal.storage.encoding import (
     decode_counts,
     decode_json,
-    decode_pubs,
+    decode_request,
     encode_counts,
     encode_json,
-    encode_pubs,
+    encode_request,
 )
 from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
 from hybridloop.journal.storage.schema import jobs, rounds
@@ -66,7 +66,8 @@ def begin(
     # programs, the round, its jobs, and their numbers in the run's state
     programs.store(connection, uid, bodies, [*(pub.program for pub in round_.pubs), *(job.program for job in intents)])
     new_jobs = [_new_job(key, intent) for intent in intents]
-    pubs = encode_pubs(round_.pubs, [intent.slices for intent in intents if intent.slices])
+    slices = [intent.slices for intent in intents if intent.slices]
+    pubs = encode_request(round_.pubs, slices, round_.shared_seed)
     row = {**key, "target": round_.target, "pubs": pubs, "jobs": len(intents), "complete": 0}
     insert_rows(connection, rounds, [row])
     insert_rows(connection, jobs, new_jobs)
@@ -137,8 +138,8 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
         if len(job_rows) != head["jobs"]:
             raise JournalDamaged(jobs.name, key, f"{head['jobs']} were written, and {len(job_rows)} are stored")
         with translate_decode_errors(rounds, key):
-            pubs, sliced = decode_pubs(head["pubs"])
-            slices_of = {slices[0][:3]: slices for slices in sliced}
+            request = decode_request(head["pubs"])
+            slices_of = {slices[0][:3]: slices for slices in request.slices}
             for job in job_rows:
                 job["slices"] = slices_of.get((job["pub"], job["point"], job["part"]), ())
                 job["reserved"] = decode_json(job["reserved"])
@@ -149,8 +150,17 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
             )
             if any(job.counts is not None and len(job.counts) != len(job.parts) for job in job_records):
                 raise ValueError("a job has counts of other slices than its own")
-            complete = bool(head["complete"])
-            records.append(RoundRecord(stream, head["sequence"], head["target"], pubs, job_records, complete=complete))
+        record = RoundRecord(
+            stream,
+            head["sequence"],
+            head["target"],
+            request.pubs,
+            job_records,
+            complete=bool(head["complete"]),
+            shared_seed=request.shared_seed,
+            states_seed=request.states_seed,
+        )
+        records.append(record)
     return records
 
 

@@ -33,7 +33,7 @@ def start_programs(
     """Start a round of programs without free parameters; return a job for each. See `OpenSession.run`."""
     if not programs:
         raise InputError("program", "there is none", TAKEN)
-    _check_seed(seed)
+    seed = _checked_seed(seed)
     stream = MAIN_STREAM if name is None else check_stream(name, "name")
     pubs = [_as_pub(_bound(to_circuit(program, session.target.profile)), shots) for program in programs]
     started = session.start_round(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed)
@@ -203,9 +203,13 @@ def _bound(circuit: QuantumCircuit) -> QuantumCircuit:
     return circuit
 
 
-def _check_seed(seed: object) -> None:
-    if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0):
+def _checked_seed(seed: object) -> int | None:
+    """Return the seed. Raises InputError."""
+    if seed is None:
+        return None
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
         raise InputError("seed", f"{seed!r} is no seed", "Give an integer from 0 on, such as seed=7, or leave it out.")
+    return int(seed)
 
 
 def _as_pub(circuit: QuantumCircuit, shots: int) -> SamplerPub:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -73,8 +73,19 @@ def _decode_counts(stored: bytes) -> Counts:
     return Counts(num_bits, outcomes, counts, bool(exact))
 
 
-def encode_pubs(pubs: Sequence[PubRecord], sliced: Sequence[Sequence[Slice]] = ()) -> bytes:
-    """Encode PUBs: the length of a JSON header, the header, each PUB's points and slots as little-endian doubles.
+class StoredRequest(NamedTuple):
+    """The request of a round: its PUBs, the slices of each job of many points, and its shared seed."""
+
+    pubs: tuple[PubRecord, ...]
+    slices: tuple[tuple[Slice, ...], ...]
+    shared_seed: int | None
+    states_seed: bool  # False for earlier versions
+
+
+def encode_request(
+    pubs: Sequence[PubRecord], sliced: Sequence[Sequence[Slice]] = (), shared_seed: int | None = None
+) -> bytes:
+    """Encode a request: the length of a JSON header, the header, each PUB's points and slots as little-endian doubles.
 
     `sliced` has the slices of each job of many points.
     """
@@ -90,27 +101,33 @@ def encode_pubs(pubs: Sequence[PubRecord], sliced: Sequence[Sequence[Slice]] = (
         }
         for pub in pubs
     ]
-    header = {"pubs": heads, "jobs": [[list(part) for part in slices] for slices in sliced]} if sliced else heads
+    jobs = [[list(part) for part in slices] for slices in sliced]
+    header = {"pubs": heads, "jobs": jobs, "seed": shared_seed}
     text = encode_json(header).encode("ascii")
     arrays = (np.ascontiguousarray(array, dtype="<f8").tobytes() for pub in pubs for array in (pub.points, pub.slots))
     return b"".join((_LENGTH.pack(len(text)), text, *arrays))
 
 
-def decode_pubs(stored: bytes) -> tuple[tuple[PubRecord, ...], tuple[tuple[Slice, ...], ...]]:
-    """Decode PUBs, and the slices of jobs, of `encode_pubs`; ValueError or KeyError for other bytes."""
+def decode_request(stored: bytes) -> StoredRequest:
+    """Decode a request of `encode_request`; ValueError or KeyError for other bytes.
+
+    Of earlier versions the header is the list of PUBs, or has no seed.
+    """
     (length,) = _LENGTH.unpack_from(stored)
     offset = _LENGTH.size + length
     pubs = []
     header = json.loads(stored[_LENGTH.size : offset])
-    heads, sliced = (header["pubs"], header["jobs"]) if isinstance(header, dict) else (header, [])
-    for head in heads:
+    if isinstance(header, list):
+        header = {"pubs": header, "jobs": []}
+    for head in header["pubs"]:
         arrays = []
         for rows, columns in (head.pop("points"), head.pop("slots")):
             values = np.frombuffer(stored, "<f8", rows * columns, offset).astype(np.float64, copy=False)
             arrays.append(values.reshape(rows, columns))
             offset += values.nbytes
         pubs.append(PubRecord(points=arrays[0], slots=arrays[1], measured=tuple(head.pop("measured")), **head))
-    return tuple(pubs), tuple(tuple(Slice(*part) for part in slices) for slices in sliced)
+    slices = tuple(tuple(Slice(*part) for part in parts) for parts in header["jobs"])
+    return StoredRequest(tuple(pubs), slices, header.get("seed"), "seed" in header)
 
 
 def encode_json(value: object) -> str:

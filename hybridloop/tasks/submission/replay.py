@@ -18,10 +18,16 @@ SAME_UNTOLD_RAD = 1e-9  # for algorithms that do not get the recorded points bac
 
 
 def check_same(
-    record: RoundRecord, pubs: Sequence[PubDescription], shots: Sequence[int | None], target: str, same_rad: float
+    record: RoundRecord,
+    pubs: Sequence[PubDescription],
+    shots: Sequence[int | None],
+    target: str,
+    same_rad: float,
+    shared_seed: int | None = None,
 ) -> None:
     """Raise ReplayDiverged with the first difference between the requested round and the recorded one."""
-    if difference := _difference(record, pubs, shots, target, same_rad):
+    difference = _difference(record, pubs, shots, target, same_rad) or _seed_difference(record, shared_seed)
+    if difference:
         raise ReplayDiverged(f"round {record.sequence} of stream {record.stream!r}", difference)
 
 
@@ -36,6 +42,13 @@ def _difference(
         if difference := _pub_difference(recorded, pub, pub_shots, same_rad):
             return f"circuit {i} ({pub.circuit.name}) {difference}"
     return ""
+
+
+def _seed_difference(record: RoundRecord, shared_seed: int | None) -> str:
+    if not record.states_seed or record.shared_seed == shared_seed:
+        return ""
+    asked, recorded = ("no seed" if seed is None else f"seed {seed}" for seed in (shared_seed, record.shared_seed))
+    return f"it has {asked}, and was recorded with {recorded}"
 
 
 def _pub_difference(recorded: PubRecord, pub: PubDescription, shots: int | None, same_rad: float) -> str:

@@ -61,7 +61,7 @@ class RoundBuilder:
         target, run = self._connection.target, self._connection.run
         record = self._recorded(key)
         if record is not None:
-            check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad)
+            check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad, shared_seed)
             return self._resume(key, record, shared_seed)
         announce("compiling the round's circuits")
         programs = [self._compile(description, batches=shared_seed is None) for description in descriptions]
@@ -76,7 +76,8 @@ class RoundBuilder:
             crash_point("intent.before")
             intents = [spec.intent(ordinal) for spec in specs]
             now = self._connection.clock.now()
-            run.journal.begin_round(run.lease, key.stream, key.sequence, target.name, records, intents, bodies, at=now)
+            place = (run.lease, key.stream, key.sequence, target.name)
+            run.journal.begin_round(*place, records, intents, bodies, shared_seed=shared_seed, at=now)
         except BaseException:  # an interruption too: nothing was recorded
             self._connection.ledger.release(specs)
             raise
