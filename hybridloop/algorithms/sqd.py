@@ -6,6 +6,7 @@ arXiv:2302.11320.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,16 +19,11 @@ from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.full_space import SolvedSpace, SolveSpaces
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import (
-    StringLimits,
-    Strings,
-    hartree_fock_strings,
-)
+from hybridloop.algorithms.sqd_determinants import determinant_record, determinant_subspaces
+from hybridloop.algorithms.sqd_strings import product_record, product_subspaces
 from hybridloop.algorithms.steps import Steps
 
-# share of the strings, in one batch after the other, that are the heaviest of the best state so far; the others are
-# drawn: a large share refines that state, a small one leaves it
-CARRIED = (0.75, 0.5, 0.9)
+RECORDS = ("alpha", "beta", "state")  # names in a record of the best state so far
 UNCHANGED = 3  # iterations in a row that change the energy by less than the tolerance end the run
 OCCUPATION_DECIMALS = 9
 
@@ -36,7 +32,8 @@ OCCUPATION_DECIMALS = 9
 class SqdRules:
     """Bounds of the iterations: determinants of a subspace, batches of each iteration, iterations, and their end.
 
-    The iterations end once three in a row have changed the lowest energy by less than `tolerance` in hartree.
+    The iterations end once three in a row have changed the lowest energy by less than `tolerance` in hartree. Without
+    `by_determinants` a subspace is a product of alpha and beta strings.
     """
 
     max_subspace: int
@@ -44,6 +41,7 @@ class SqdRules:
     iterations: int
     tolerance: float
     seed: int
+    by_determinants: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +118,20 @@ def _iterate(
     if configurations is None or not len(configurations.shots):
         means = _reference_occupations(molecule) if before is None else np.array(before["occupations"])
         configurations = samples.recover(means, generator)
-    limits = StringLimits.of(molecule, rules.max_subspace)
-    carried = hartree_fock_strings(molecule)
-    if before is not None:
-        carried = np.array(before["alpha"], np.int64), np.array(before["beta"], np.int64)
-    spaces = [
-        _choose_strings(configurations.draw(generator), carried, limits, CARRIED[number % len(CARRIED)])
-        for number in range(rules.batches)
-    ]
-    solved = solve(spaces)
+    choose = determinant_subspaces if rules.by_determinants else product_subspaces
+    solved = solve(choose(configurations, before, molecule, rules.max_subspace, rules.batches, generator))
     states = [each.state for each in solved]
     best = min(states, key=lambda state: state.energy)
+    kept: Mapping[str, Any]
     if before is None or best.energy <= before["energy"]:
-        energy, (alpha, beta) = best.energy, best.heaviest(is_shared=limits.is_shared)
+        energy = best.energy
+        kept = determinant_record(best) if rules.by_determinants else product_record(best, molecule)
     else:
-        energy, (alpha, beta) = before["energy"], carried
+        energy, kept = before["energy"], {name: before[name] for name in RECORDS if name in before}
     occupations = np.mean([state.occupations(molecule.norb) for state in states], axis=0)
     return {
         "energy": energy,
-        "alpha": alpha.tolist(),
-        "beta": beta.tolist(),
+        **kept,
         "occupations": np.round(occupations, OCCUPATION_DECIMALS).tolist(),
         "batches": [_batch(each) for each in solved],
         "configurations": len(configurations.shots),
@@ -160,24 +152,3 @@ def _batch(solved: SolvedSpace) -> dict[str, Any]:
         "variance": solved.variance,
         "spin_squared": state.spin_squared,
     }
-
-
-def _choose_strings(
-    drawn: NDArray[np.int64], carried: tuple[Strings, Strings], limits: StringLimits, share: float
-) -> tuple[Strings, Strings]:
-    """Return the strings of a batch's subspace, ascending: a share of the carried ones, then those of the samples.
-
-    Where the samples have too few strings, further carried ones take their place. `drawn` are configurations (k, 2).
-    """
-    if limits.is_shared:
-        strings = _fill(carried[0], drawn.ravel(), limits.alpha, share)
-        return strings, strings
-    alpha = _fill(carried[0], drawn[:, 0], limits.alpha, share)
-    return alpha, _fill(carried[1], drawn[:, 1], limits.beta, share)
-
-
-def _fill(carried: Strings, drawn: NDArray[np.int64], number: int, share: float) -> Strings:
-    kept = carried[: max(1, int(share * number))]
-    order = np.concatenate([kept, drawn, carried[len(kept) :]])
-    _, first = np.unique(order, return_index=True)
-    return np.sort(order[np.sort(first)[:number]]).astype(np.int64)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hybridloop.algorithms.diagnostics import TOLERATED_SPIN
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.estimation.estimates import Estimate
@@ -98,9 +100,11 @@ def outcome_of(
     rows += [_plain_row(space.name, space.energy, space.determinants, total) for space in compared]
     valid = int(samples.shots[samples.is_valid].sum())
     shots = int(samples.shots.sum())
+    alpha, beta = (len(np.unique(strings)) for strings in samples.valid.masks.T)
     lines = [
         f"subspace: {best.determinants:,} of {total:,} determinants, {best.determinants / total:.1%} of the full space",
-        f"samples: {valid:,} of {shots:,} shots have the right electrons, {found.corrected:,} were corrected",
+        f"samples: {valid:,} of {shots:,} shots have the right electrons, {found.corrected:,} were corrected; "
+        f"the former have {alpha:,} alpha and {beta:,} beta strings",
         f"variance: {_extrapolation_text(extrapolated)}",
         *_comparison_lines(best, compared),
     ]

@@ -50,7 +50,7 @@ def prepare(
         "adapt": partial(prepare_adapt, rules=rules),
         "vqd": partial(prepare_vqd, rules=rules),
         "levels": partial(prepare_levels, rules=rules),
-        "sqd": prepare_sqd,
+        "sqd": partial(prepare_sqd, rules=rules),
         "scan": partial(prepare_scan, rules=rules),
         "qaoa": partial(prepare_qaoa, rules=rules),
         "rqaoa": prepare_rqaoa,

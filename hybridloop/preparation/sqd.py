@@ -28,6 +28,7 @@ from hybridloop.algorithms.sqd_comparison import compare_with_classical
 from hybridloop.algorithms.sqd_outcome import outcome_of
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
@@ -37,6 +38,7 @@ from hybridloop.settings import AnsatzName, ProblemText, SqdSettings, StartName
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
+BY_DETERMINANTS = 5  # first search rules with subspaces of single determinants
 LEAST = 4  # determinants; fewer are no subspace of two strings of each spin
 _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VARIATIONAL})
 
@@ -101,7 +103,9 @@ class PreparedSqd:
         return self.ansatz.initial_point
 
 
-def prepare_sqd(problem: ProblemText, settings: SqdSettings, seed: int, target: Target) -> PreparedSqd:
+def prepare_sqd(
+    problem: ProblemText, settings: SqdSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()
     subject = resolve_subject(problem, settings, target)
@@ -109,9 +113,9 @@ def prepare_sqd(problem: ProblemText, settings: SqdSettings, seed: int, target: 
         what = f"the samples are those of a molecule's electrons, and {subject.source} is a Pauli sum"
         raise InputError("problem", what, "Give a molecule, or run vqe.")
     molecule = subject.molecule
-    rules = SqdRules(
-        _most_determinants(subject, settings), settings.batches, settings.iterations, settings.tolerance, seed
-    )
+    most = _most_determinants(subject, settings)
+    bounds = most, settings.batches, settings.iterations, settings.tolerance
+    sqd_rules = SqdRules(*bounds, seed, by_determinants=rules >= BY_DETERMINANTS)
     ansatz, reason = _circuit(subject, settings, seed)
     full = FullSpace.of(molecule)
     facts = facts_of(subject)
@@ -120,7 +124,7 @@ def prepare_sqd(problem: ProblemText, settings: SqdSettings, seed: int, target: 
         facts = replace(facts, exact=cache(lambda: solved.ground_state[0]))
     else:
         facts = replace(facts, exact=lambda: None)
-    return PreparedSqd(facts, subject, ansatz, reason, settings, rules, full)
+    return PreparedSqd(facts, subject, ansatz, reason, settings, sqd_rules, full)
 
 
 def _most_determinants(problem: ElectronicProblem, settings: SqdSettings) -> int:

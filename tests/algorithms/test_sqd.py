@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import Outcome, RoundLog
+from hybridloop.algorithms.problems.determinant_spaces import ProductHamiltonian
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.full_space import FullSpace, solve_in_turn
@@ -27,9 +28,11 @@ from hybridloop.algorithms.problems.product_spaces import (
 )
 from hybridloop.algorithms.sqd import Batch, SqdRules, diagonalize_samples
 from hybridloop.algorithms.sqd_comparison import ClassicalSpace, compare_with_classical
+from hybridloop.algorithms.sqd_determinants import Carried, determinant_record
 from hybridloop.algorithms.sqd_outcome import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.errors import InputError
+from hybridloop.preparation import prepare
 from hybridloop.preparation.problem import read_subject
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.settings import ProblemText, SqdSettings
@@ -143,7 +146,7 @@ def outcome_for(**values: Any) -> tuple[PreparedSqd, Outcome]:
 
 
 def test_a_result_is_a_bound_with_its_share_and_says_which_space_is_better() -> None:
-    run, outcome = outcome_for(max_subspace=16)
+    run, outcome = outcome_for(max_subspace=8)
     exact = run.facts.exact()
     assert exact is not None
     assert outcome.is_upper_bound
@@ -151,10 +154,10 @@ def test_a_result_is_a_bound_with_its_share_and_says_which_space_is_better() -> 
     assert (outcome.interval95, outcome.standard_error, outcome.rounds) == (None, 0.0, 1)
     assert [source.source for source in outcome.error_budget] == ["subspace"]
     rows = {row["space"]: row for row in outcome.table}
-    assert rows["samples, iteration 1"]["share"] == pytest.approx(16 / 36, abs=1e-6)
-    assert rows["selected CI"]["determinants"] == 16
+    assert rows["samples, iteration 1"]["share"] == pytest.approx(8 / 36, abs=1e-6)
+    assert rows["selected CI"]["determinants"] == 8
     texts = dict(choice.split(": ", 1) for choice in outcome.choices)
-    assert texts["subspace"] == "16 of 36 determinants, 44.4% of the full space"
+    assert texts["subspace"] == "8 of 36 determinants, 22.2% of the full space"
     is_lower = rows["selected CI"]["energy"] < outcome.value
     assert ("it is better" in texts["classical"]) == is_lower
     assert set(texts) == {"start", "subspace", "samples", "variance", "classical", "strings"}
@@ -170,6 +173,49 @@ def test_all_determinants_are_exact_and_converged() -> None:
     assert outcome.converged
     assert outcome.table[0]["share"] == 1.0
     assert outcome.error_budget[0].amount == 0.0
+
+
+def test_a_choice_of_determinants_has_the_lowest_eigenvalue_of_its_dense_matrix() -> None:
+    for molecule in (h4(), triplet()):
+        full, generator = FullSpace(molecule), np.random.default_rng(2)
+        hamiltonian = ProductHamiltonian(molecule, *(strings[:3] for strings in full.strings))
+        chosen = np.sort(np.append(generator.permutation(np.arange(1, 9))[:5], 0))
+        state = hamiltonian.lowest(chosen, np.eye(1, 6).ravel())
+        inside = (hamiltonian.alpha[:, None] | hamiltonian.beta[None, :] << molecule.norb).ravel()[chosen]
+        inside.sort()
+        values = np.linalg.eigvalsh(dense(molecule, inside))
+        assert min(abs(values - state.energy)) < SAME
+        assert state.size == 6
+        assert np.count_nonzero(state.amplitudes) <= 6
+        # its record has single precision, and the strings in the order of their weights
+        carried = Carried.read({**determinant_record(state), "energy": state.energy}, molecule)
+        places = [np.searchsorted(strings, masks) for strings, masks in zip(full.strings, carried.masks.T, strict=True)]
+        assert state.amplitudes[places[0], places[1]] == pytest.approx(carried.amplitudes, abs=1e-7)
+        assert (np.diff(np.abs(carried.amplitudes)) <= 0).all()
+
+
+def test_few_samples_are_completed_by_excitations_of_the_heaviest_strings() -> None:
+    run = sqd_of(SqdSettings(max_subspace=12, seed=7))
+    molecule = run.problem.molecule
+    hartree_fock = (np.arange(2 * molecule.norb) % molecule.norb < 2).astype(np.uint8)[None, :]
+    alone = Samples(hartree_fock, np.array([1000]), molecule.electrons)
+    solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
+    found = diagonalize_samples(alone, molecule, solve, run.rules, compute_each, log, np.zeros(0))
+    assert found.lowest_of(1).energy == pytest.approx(molecule.hartree_fock_energy, abs=SAME)
+    exact = run.facts.exact()
+    assert exact is not None
+    assert found.best.energy - exact < 0.1 * (molecule.hartree_fock_energy - exact)
+    assert found.best.determinants <= 12
+
+
+def test_a_run_of_earlier_rules_has_products_of_strings_to_the_same_digits() -> None:
+    run = prepare("sqd", H4, SqdSettings(max_subspace=16, seed=7), 7, rules=4).algorithm
+    assert isinstance(run, PreparedSqd)
+    outcome = run.measure(shot_rounds(0), lambda _: None)
+    # of the release before rules 5
+    assert outcome.value == -1.895189437
+    of_samples = [row for row in outcome.table if row["space"].startswith("samples")]
+    assert [row["variance"] for row in of_samples] == [0.00623190442, 0.00623190442, 0.00623190442, 0.0515462034]
 
 
 def test_both_mappings_find_the_same_subspace_energies() -> None:

@@ -33,7 +33,7 @@ MOLECULES = {
 @pytest.mark.slow
 @long_only  # UCCSD on 14 qubits
 @pytest.mark.parametrize("name", MOLECULES)
-def test_a_tenth_of_the_space_is_near_the_best_strings_and_selected_ci_is_below(
+def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # of the integrals that PySCF computes
@@ -50,7 +50,9 @@ def test_a_tenth_of_the_space_is_near_the_best_strings_and_selected_ci_is_below(
         assert found.best.determinants <= count_determinants(molecule) // 10
         by_determinants, strings = compare_with_classical(molecule, run.full, found.best, compute_each)
         errors = [1e3 * (energy - exact) for energy in (found.best.energy, by_determinants.energy, strings.energy)]
-        assert 0 <= errors[1] < errors[0] <= 1.5 * errors[2]  # measured: 0.75 to 1.14
+        # measured: 1.13 to 2.5 times; degenerate orbitals are mixed otherwise in each process, which changes both
+        assert 0 <= errors[1] < errors[0] <= 3.0 * errors[1]
+        assert errors[0] < 0.25 * errors[2]
         extrapolated = extrapolate_variance(found.batches)
         assert isinstance(extrapolated, Extrapolation)
         assert abs(1e3 * (extrapolated.energy - exact)) < errors[0]

@@ -15,6 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.problems.determinant_spaces import (
+    MIN_GAP,
+    ProductHamiltonian,
+    lowest_among,
+    second_order_energies,
+)
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import (
@@ -32,10 +38,7 @@ MAX_SOLVED = 100_000  # determinants: the exact state takes some seconds
 GROWTH = 3  # factor of a selected CI's steps in determinants
 KEPT = 0.8  # of the determinants, in the steps that exchange the others
 EXCHANGES = 4
-MIN_GAP = 1e-3  # hartree: least denominator of the perturbation theory
 SPIN_SHIFT = 0.2  # hartree, of PySCF's penalty on other spins
-
-StringPair = tuple[Strings, Strings]  # the alpha and the beta strings of a product space
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +134,7 @@ class FullSpace:
         """Return the energy (hartree) of a classical selected CI of `size` determinants, chosen one by one.
 
         From Hartree-Fock the space grows by the determinants of the largest second-order energies
-        |⟨D|H|ψ⟩|² / (E_D − E) (CIPSI: B. Huron, J. P. Malrieu and P. Rancurel, J. Chem. Phys. 58 (1973) 5745). At its
+        |⟨D|H|ψ⟩|² / (E_D − E) (CIPSI). At its
         full size, the determinants of the least weight are exchanged for better ones while that lowers the energy.
         """
         vector = np.zeros(len(self.diagonal))
@@ -140,8 +143,7 @@ class FullSpace:
         chosen, energy = np.array([start]), float(self.diagonal[start])
         exchanges = 0
         while True:
-            gaps = np.maximum(self.diagonal - energy, MIN_GAP)
-            worth = self.apply(vector) ** 2 / gaps
+            worth = second_order_energies(self.apply(vector), self.diagonal, energy)
             if len(chosen) < size:
                 number, kept = min(size, GROWTH * len(chosen) + 16), chosen
             else:
@@ -149,59 +151,59 @@ class FullSpace:
                 by_weight = np.argsort(-(vector[chosen] ** 2), kind="stable")
                 stay = math.ceil(KEPT * size)
                 kept, lost = chosen[by_weight[:stay]], chosen[by_weight[stay:]]
-                worth[lost] = vector[lost] ** 2 * gaps[lost]
+                worth[lost] = vector[lost] ** 2 * np.maximum(self.diagonal[lost] - energy, MIN_GAP)
             worth[kept] = np.inf
             further = np.sort(np.argsort(-worth, kind="stable")[:number])
             is_exchange = len(chosen) == size
-            lowest, candidate = self._lowest_among(further, vector[further])
+            lowest, candidate = lowest_among(self.apply, self.diagonal, further, vector[further])
             if is_exchange:
                 exchanges += 1
                 if lowest >= energy or exchanges > EXCHANGES:
                     return round(min(lowest, energy) + self.molecule.core_energy, DECIMALS)
             chosen, energy, vector = further, lowest, candidate
 
-    def _lowest_among(self, chosen: NDArray[np.int64], guess: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return the lowest energy without core energy among these determinants, and its vector over all of them."""
-        from pyscf import lib
 
-        def embed(part: NDArray[np.float64]) -> NDArray[np.float64]:
-            vector = np.zeros(len(self.diagonal))
-            vector[chosen] = part
-            return vector
+@dataclass(frozen=True, slots=True, eq=False)
+class Subspace:
+    """Determinants of alpha ⊗ beta (strings ascending): those at flat positions `chosen`, with a guess of the state.
 
-        diagonal = self.diagonal[chosen]
-        with one_thread():
-            energy, part = lib.davidson(
-                lambda vector: self.apply(embed(vector))[chosen],
-                guess / np.linalg.norm(guess),
-                lambda residual, lowest, *_: residual / (diagonal - lowest + MIN_GAP),
-                tol=ENERGY_TOLERANCE,
-                max_cycle=MAX_CYCLES,
-                verbose=0,
-            )
-        return float(energy), embed(np.asarray(part, float))
+    Without `chosen` it is the whole product, whose state needs no guess.
+    """
+
+    alpha: Strings
+    beta: Strings
+    chosen: NDArray[np.int64] | None = None
+    guess: NDArray[np.float64] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of determinants."""
+        return len(self.alpha) * len(self.beta) if self.chosen is None else len(self.chosen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SolvedSpace:
-    """The lowest state of a product space, and its energy variance in hartree² (None: the full space is too large)."""
+    """The lowest state of a subspace, and its energy variance in hartree² (None: the full space is too large)."""
 
     state: SubspaceState
     variance: float | None
 
 
 class SolveSpaces(Protocol):
-    """Solve product spaces of a run's molecule, none of which needs another's answer; returned in their order."""
+    """Solve subspaces of a run's molecule, none of which needs another's answer; returned in their order."""
 
-    def __call__(self, spaces: Sequence[StringPair], /) -> list[SolvedSpace]: ...
+    def __call__(self, spaces: Sequence[Subspace], /) -> list[SolvedSpace]: ...
 
 
-def solve_space(molecule: Molecule, full: FullSpace | None, alpha: Strings, beta: Strings) -> SolvedSpace:
-    """Return the lowest state of alpha ⊗ beta, with the digits of its variance that another process finds, too."""
-    state = lowest_in_product(molecule, alpha, beta)
+def solve_space(molecule: Molecule, full: FullSpace | None, space: Subspace) -> SolvedSpace:
+    """Return the lowest state of a subspace, with the digits of its variance that another process finds, too."""
+    if space.chosen is None or space.guess is None:
+        state = lowest_in_product(molecule, space.alpha, space.beta)
+    else:
+        state = ProductHamiltonian(molecule, space.alpha, space.beta).lowest(space.chosen, space.guess)
     return SolvedSpace(state, None if full is None else float(f"{full.variance(state):.9g}"))
 
 
 def solve_in_turn(molecule: Molecule, full: FullSpace | None) -> SolveSpaces:
     """Return a solver that takes one space after the other, in this process."""
-    return lambda spaces: [solve_space(molecule, full, *space) for space in spaces]
+    return lambda spaces: [solve_space(molecule, full, space) for space in spaces]

@@ -36,18 +36,22 @@ def check_pyscf() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubspaceState:
-    """The lowest state in a product space: amplitudes (alpha strings, beta strings), energy in hartree, and ⟨S²⟩."""
+    """The lowest state in a product space: amplitudes (alpha strings, beta strings), energy in hartree, and ⟨S²⟩.
+
+    `chosen` is the number of determinants that take part; None: all of the product.
+    """
 
     alpha: Strings
     beta: Strings
     amplitudes: NDArray[np.float64]
     energy: float
     spin_squared: float
+    chosen: int | None = None
 
     @property
     def size(self) -> int:
         """The number of determinants."""
-        return len(self.alpha) * len(self.beta)
+        return len(self.alpha) * len(self.beta) if self.chosen is None else self.chosen
 
     def occupations(self, norb: int) -> NDArray[np.float64]:
         """Return the mean occupations (2 norb,) of the spin orbitals, alpha first."""

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.full_space import SolvedSpace
+from hybridloop.algorithms.problems.full_space import SolvedSpace, Subspace
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import SubspaceState
 
@@ -55,6 +55,17 @@ def molecule_of(arrays: Arrays) -> Molecule:
     return Molecule(arrays["one_body"], arrays["two_body"], (alpha, beta), float(arrays["core_energy"]), "a run")
 
 
+def space_arrays(space: Subspace) -> Arrays:
+    """Return the strings of a subspace, and its choice of determinants with the guess."""
+    named = {"alpha": space.alpha, "beta": space.beta, "chosen": space.chosen, "guess": space.guess}
+    return {name: array for name, array in named.items() if array is not None}
+
+
+def space_of(arrays: Arrays) -> Subspace:
+    """Return the subspace of `space_arrays`."""
+    return Subspace(arrays["alpha"], arrays["beta"], arrays.get("chosen"), arrays.get("guess"))
+
+
 def solved_arrays(solved: SolvedSpace) -> Arrays:
     """Return the state of a subspace, and its variance."""
     state, variance = solved.state, solved.variance
@@ -63,11 +74,13 @@ def solved_arrays(solved: SolvedSpace) -> Arrays:
         "beta": state.beta,
         "amplitudes": state.amplitudes,
         "numbers": np.array([state.energy, state.spin_squared, np.nan if variance is None else variance]),
+        "chosen": np.array(0 if state.chosen is None else state.chosen),
     }
 
 
 def solved_of(arrays: Arrays) -> SolvedSpace:
     """Return the solved subspace of `solved_arrays`, bit for bit."""
     energy, spin_squared, variance = (float(number) for number in arrays["numbers"])
-    state = SubspaceState(arrays["alpha"], arrays["beta"], arrays["amplitudes"], energy, spin_squared)
+    chosen = int(arrays["chosen"]) or None
+    state = SubspaceState(arrays["alpha"], arrays["beta"], arrays["amplitudes"], energy, spin_squared, chosen)
     return SolvedSpace(state, None if np.isnan(variance) else variance)

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from hybridloop.algorithms.problems.full_space import SolvedSpace, StringPair
+from hybridloop.algorithms.problems.full_space import SolvedSpace, Subspace
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.tasks.subspaces.messages import molecule_arrays, read_arrays, solved_of, write_arrays
+from hybridloop.tasks.subspaces.messages import molecule_arrays, read_arrays, solved_of, space_arrays, write_arrays
 
 CHECK_EVERY_S = 0.5
 _START = "from hybridloop.tasks.subspaces.worker import main; main()"
@@ -41,7 +41,7 @@ class SubspacePool:
         """The ids of the processes."""
         return [process.pid for process in self._processes]
 
-    def solve(self, spaces: Sequence[StringPair]) -> list[SolvedSpace | None]:
+    def solve(self, spaces: Sequence[Subspace]) -> list[SolvedSpace | None]:
         """Return the lowest states of these subspaces; None for one whose process died, as without memory."""
         solved: list[SolvedSpace | None] = [None] * len(spaces)
         waiting = deque(enumerate(spaces))
@@ -50,10 +50,10 @@ class SubspacePool:
         while waiting or at_work:
             while waiting and (idle or len(self._processes) < self._size):
                 process = idle.pop() if idle else self._launch()
-                at_work[process], (alpha, beta) = waiting.popleft()
+                at_work[process], space = waiting.popleft()
                 assert process.stdin is not None
                 with suppress(BrokenPipeError):  # it has died: its output has ended
-                    write_arrays(process.stdin, {"alpha": alpha, "beta": beta})
+                    write_arrays(process.stdin, space_arrays(space))
             if not at_work:  # each process has died
                 break
             for key, _ in self._answers.select(CHECK_EVERY_S):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from hybridloop.algorithms.problems.full_space import FullSpace, SolvedSpace, StringPair, solve_space
+from hybridloop.algorithms.problems.full_space import FullSpace, SolvedSpace, Subspace, solve_space
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.tasks.subspaces.pool import SubspacePool
 
@@ -45,7 +45,7 @@ class SubspaceSolver:
         self._worth_s = worth_s
         self.pool: SubspacePool | None = None
 
-    def __call__(self, spaces: Sequence[StringPair], /) -> list[SolvedSpace]:
+    def __call__(self, spaces: Sequence[Subspace], /) -> list[SolvedSpace]:
         """Return the lowest state of each subspace, in order."""
         solved: list[SolvedSpace | None] = [None] * len(spaces)
         for number, space in enumerate(spaces):
@@ -64,12 +64,12 @@ class SubspaceSolver:
         if self.pool is not None:
             self.pool.close()
 
-    def _solve(self, space: StringPair) -> SolvedSpace:
+    def _solve(self, space: Subspace) -> SolvedSpace:
         self._check()
-        return solve_space(self._molecule, self._full, *space)
+        return solve_space(self._molecule, self._full, space)
 
-    def _start_pool(self, space: StringPair, left: int) -> None:
-        determinants = len(space[0]) * len(space[1])
+    def _start_pool(self, space: Subspace, left: int) -> None:
+        determinants = len(space.alpha) * len(space.beta)
         vector = 0 if self._full is None else len(self._full.diagonal)
         fitting = _MEMORY_SHARE * memory_bytes() / (_WORKER_BYTES + _VECTOR_BYTES * max(determinants, vector))
         size = min(self._most, left, int(fitting))

@@ -1,6 +1,6 @@
 """Worker process that diagonalizes subspaces of one molecule, one after the other, until its input ends.
 
-It reads a molecule and then pairs of strings, and answers each with its state. A thread reads the input, so that the
+It reads a molecule and then subspaces, and answers each with its state. A thread reads the input, so that the
 process ends at once when the run's process does, in the middle of a diagonalization too.
 """
 
@@ -15,7 +15,7 @@ from typing import IO, Any
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.full_space import FullSpace, solve_space
-from hybridloop.tasks.subspaces.messages import molecule_of, read_arrays, solved_arrays, write_arrays
+from hybridloop.tasks.subspaces.messages import molecule_of, read_arrays, solved_arrays, space_of, write_arrays
 
 
 def main() -> None:
@@ -27,8 +27,7 @@ def main() -> None:
     molecule = molecule_of(tasks.get())
     full = FullSpace.of(molecule)
     while True:
-        task = tasks.get()
-        write_arrays(answers, solved_arrays(solve_space(molecule, full, task["alpha"], task["beta"])))
+        write_arrays(answers, solved_arrays(solve_space(molecule, full, space_of(tasks.get()))))
 
 
 def _read(stream: IO[bytes], tasks: queue.SimpleQueue[dict[str, NDArray[Any]]]) -> None:

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from hybridloop.algorithms.problems.full_space import FullSpace, SolvedSpace, StringPair, solve_in_turn
+from hybridloop.algorithms.problems.full_space import FullSpace, SolvedSpace, Subspace, solve_in_turn
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import hartree_fock_strings
 from hybridloop.errors import StopRequested
@@ -31,17 +31,19 @@ def full() -> FullSpace:
 
 
 @pytest.fixture(scope="module")
-def spaces(full: FullSpace) -> list[StringPair]:
+def spaces(full: FullSpace) -> list[Subspace]:
     generator = np.random.default_rng(3)
     alpha, beta = (
         [np.union1d(first, generator.permutation(strings)[:size]) for size in (3, 5, 7, 9)]
         for first, strings in zip(hartree_fock_strings(full.molecule), full.strings, strict=True)
     )
-    return list(zip(alpha, beta, strict=True))
+    whole = [Subspace(*pair) for pair in zip(alpha, beta, strict=True)]
+    chosen = np.arange(0, whole[-1].size, 2)  # every other determinant
+    return [*whole, Subspace(whole[-1].alpha, whole[-1].beta, chosen, np.ones(len(chosen)))]
 
 
 @pytest.fixture(scope="module")
-def expected(full: FullSpace, spaces: list[StringPair]) -> list[SolvedSpace]:
+def expected(full: FullSpace, spaces: list[Subspace]) -> list[SolvedSpace]:
     return solve_in_turn(full.molecule, full)(spaces)
 
 
@@ -64,7 +66,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_worker_processes_find_the_digits_of_one_process_and_replace_none_that_dies(
-    full: FullSpace, spaces: list[StringPair], expected: list[SolvedSpace]
+    full: FullSpace, spaces: list[Subspace], expected: list[SolvedSpace]
 ) -> None:
     solver = SubspaceSolver(full.molecule, full, lambda: None, most=2, worth_s=0.0)
     assert_same(solver(spaces), expected)
@@ -79,9 +81,7 @@ def test_worker_processes_find_the_digits_of_one_process_and_replace_none_that_d
     assert not any(map(is_running, pids))
 
 
-def test_small_subspaces_start_no_process(
-    full: FullSpace, spaces: list[StringPair], expected: list[SolvedSpace]
-) -> None:
+def test_small_subspaces_start_no_process(full: FullSpace, spaces: list[Subspace], expected: list[SolvedSpace]) -> None:
     solver = SubspaceSolver(full.molecule, full, lambda: None, most=2, worth_s=1e9)
     assert_same(solver(spaces), expected)
     assert solver.pool is None
@@ -91,9 +91,7 @@ def test_small_subspaces_start_no_process(
     assert usable_processors() >= 1
 
 
-def test_a_stop_does_not_wait_for_a_worker_and_one_whose_run_died_ends(
-    full: FullSpace, spaces: list[StringPair]
-) -> None:
+def test_a_stop_does_not_wait_for_a_worker_and_one_whose_run_died_ends(full: FullSpace, spaces: list[Subspace]) -> None:
     def stop() -> None:
         raise StopRequested(0)
 
