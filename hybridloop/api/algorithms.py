@@ -15,6 +15,7 @@ from hybridloop.api.options import (
     QaoaOptions,
     RqaoaOptions,
     SqdOptions,
+    SweepOptions,
     VqdOptions,
     VqeOptions,
 )
@@ -129,7 +130,7 @@ def sweep(
     *,
     workspace: str | Any | None = None,
     on_point: OnPoint | None = None,
-    **changes: Any,
+    **changes: Unpack[SweepOptions],
 ) -> SweepResult:
     """Run many points, a grid or list of settings and problems, each as a flow run with its own session.
 

@@ -43,8 +43,8 @@ class SettingOptions(CapOptions, total=False):
     session_slots: str | None
 
 
-class RunOptions(SettingOptions, total=False):
-    """Keyword arguments of every algorithm; see `hybridloop.vqe`."""
+class RunOptions(TypedDict, total=False):
+    """Keyword arguments of a run that are no settings; see `hybridloop.vqe`."""
 
     run_key: str | None
     workspace: Any
@@ -52,8 +52,8 @@ class RunOptions(SettingOptions, total=False):
     callback: Callback | None
 
 
-class MoleculeOptions(RunOptions, total=False):
-    """Keyword arguments of every run on a molecule; see `hybridloop.VqeSettings`."""
+class MoleculeSettingOptions(SettingOptions, total=False):
+    """Settings of every run on a molecule; see `hybridloop.VqeSettings`."""
 
     basis: str
     charge: int
@@ -63,23 +63,23 @@ class MoleculeOptions(RunOptions, total=False):
     multiplicity: int | None
 
 
-class EnergyOptions(MoleculeOptions, total=False):
-    """Keyword arguments of every search for energies; see `hybridloop.VqeSettings`."""
+class EnergySettingOptions(MoleculeSettingOptions, total=False):
+    """Settings of every search for energies; see `hybridloop.VqeSettings`."""
 
     shots: int
     precision: str | float
     max_rounds: int
 
 
-class HardwareEfficientOptions(EnergyOptions, total=False):
-    """Keyword arguments of every algorithm that can take a hardware-efficient circuit."""
+class HardwareEfficientSettingOptions(EnergySettingOptions, total=False):
+    """Settings of every algorithm that can take a hardware-efficient circuit."""
 
     rotations: str | None
     entanglement: str | None
 
 
-class VqeOptions(HardwareEfficientOptions, total=False):
-    """Keyword arguments of `vqe` and `scan`; see `hybridloop.VqeSettings`."""
+class VqeSettingOptions(HardwareEfficientSettingOptions, total=False):
+    """Settings of `vqe` and `scan`; see `hybridloop.VqeSettings`."""
 
     ansatz: Any  # a name, a file, a circuit of Qiskit or Cirq, or hybridloop.ansatz(…)
     layers: int | None
@@ -93,22 +93,22 @@ class VqeOptions(HardwareEfficientOptions, total=False):
     mitigation: str | Sequence[str] | None
 
 
-class LevelsOptions(VqeOptions, total=False):
-    """Keyword arguments of `levels`; see `hybridloop.LevelsSettings`."""
+class LevelsSettingOptions(VqeSettingOptions, total=False):
+    """Settings of `levels`; see `hybridloop.LevelsSettings`."""
 
     levels: int
 
 
-class AdaptOptions(EnergyOptions, total=False):
-    """Keyword arguments of `adapt`; see `hybridloop.AdaptSettings`."""
+class AdaptSettingOptions(EnergySettingOptions, total=False):
+    """Settings of `adapt`; see `hybridloop.AdaptSettings`."""
 
     pool: str
     tolerance: str | float
     max_operators: int
 
 
-class VqdOptions(HardwareEfficientOptions, total=False):
-    """Keyword arguments of `vqd`; see `hybridloop.VqdSettings`."""
+class VqdSettingOptions(HardwareEfficientSettingOptions, total=False):
+    """Settings of `vqd`; see `hybridloop.VqdSettings`."""
 
     levels: int
     layers: int | None
@@ -116,8 +116,8 @@ class VqdOptions(HardwareEfficientOptions, total=False):
     deflation: str | float | None
 
 
-class SqdOptions(MoleculeOptions, total=False):
-    """Keyword arguments of `sqd`; see `hybridloop.SqdSettings`."""
+class SqdSettingOptions(MoleculeSettingOptions, total=False):
+    """Settings of `sqd`; see `hybridloop.SqdSettings`."""
 
     ansatz: Any  # as for `vqe`, with its angles as initial_point
     initial_point: str | Sequence[float]
@@ -128,8 +128,8 @@ class SqdOptions(MoleculeOptions, total=False):
     tolerance: str | float
 
 
-class QaoaOptions(RunOptions, total=False):
-    """Keyword arguments of `qaoa`; see `hybridloop.QaoaSettings`."""
+class QaoaSettingOptions(SettingOptions, total=False):
+    """Settings of `qaoa`; see `hybridloop.QaoaSettings`."""
 
     objective: str
     layers: int
@@ -140,10 +140,54 @@ class QaoaOptions(RunOptions, total=False):
     cvar: float
 
 
-class RqaoaOptions(RunOptions, total=False):
-    """Keyword arguments of `rqaoa`; see `hybridloop.RqaoaSettings`."""
+class RqaoaSettingOptions(SettingOptions, total=False):
+    """Settings of `rqaoa`; see `hybridloop.RqaoaSettings`."""
 
     objective: str
     layers: int
     shots: int
     brute_force_below: int
+
+
+class SweepOptions(TypedDict, total=False):
+    """Fields of a sweep that replace those of its file; see `hybridloop.SweepSpec`."""
+
+    name: str
+    algorithm: str
+    problems: Any  # one or a list, each as for the algorithm
+    settings: Mapping[str, Any]
+    grid: Mapping[str, Sequence[Any]]
+    points: Sequence[Mapping[str, Any]]
+    max_sessions: int | None
+    in_flight: int | None
+    attempts: int
+    deployment: str | None
+    axis: str
+
+
+class VqeOptions(VqeSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `vqe` and `scan`."""
+
+
+class LevelsOptions(LevelsSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `levels`."""
+
+
+class AdaptOptions(AdaptSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `adapt`."""
+
+
+class VqdOptions(VqdSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `vqd`."""
+
+
+class SqdOptions(SqdSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `sqd`."""
+
+
+class QaoaOptions(QaoaSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `qaoa`."""
+
+
+class RqaoaOptions(RqaoaSettingOptions, RunOptions, total=False):
+    """Keyword arguments of `rqaoa`."""

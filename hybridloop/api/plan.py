@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from hybridloop.api.environment import find_target_in, resolve_workspace
 from hybridloop.api.optimizers import optimizer_by_name
+from hybridloop.api.options import (
+    AdaptSettingOptions,
+    LevelsSettingOptions,
+    QaoaSettingOptions,
+    RqaoaSettingOptions,
+    SettingOptions,
+    SqdSettingOptions,
+    VqdSettingOptions,
+    VqeSettingOptions,
+)
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_new_problem, check_problem
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
@@ -18,6 +28,95 @@ if TYPE_CHECKING:
     from hybridloop.estimate.plan import Plan
 
 ALL: Literal["all"] = "all"
+Compared = Sequence[str] | Literal["all"]
+
+
+@overload
+def plan(
+    algorithm: Literal["vqe", "scan"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[VqeSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: Literal["adapt"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[AdaptSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: Literal["vqd"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[VqdSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: Literal["levels"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[LevelsSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: Literal["sqd"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[SqdSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: Literal["qaoa"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[QaoaSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: Literal["rqaoa"],
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[RqaoaSettingOptions],
+) -> Plan: ...
+
+
+@overload
+def plan(
+    algorithm: str,
+    problem: Any,
+    *,
+    workspace: str | Any | None = None,
+    compare: Compared = (),
+    **settings: Unpack[SettingOptions],
+) -> Plan: ...
 
 
 def plan(
@@ -25,7 +124,7 @@ def plan(
     problem: Any,
     *,
     workspace: str | Any | None = None,
-    compare: Sequence[str] | Literal["all"] = (),
+    compare: Compared = (),
     **settings: Any,
 ) -> Plan:
     """Estimate rounds, jobs, shots, price and time of `hybridloop.vqe(problem, **settings)` or another algorithm.
@@ -52,7 +151,7 @@ def plan_in_workspace(
     problem: ProblemText,
     settings: RunSettings,
     *,
-    compare: Sequence[str] | Literal["all"] = (),
+    compare: Compared = (),
 ) -> Plan:
     """Estimate a run with checked settings; invalid input is refused before a workspace is looked up."""
     target = find_target_in(workspace, settings.target)

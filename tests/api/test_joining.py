@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_overloads, get_type_hints
 
 import pytest
 from azure.quantum import Workspace
@@ -22,6 +22,7 @@ from hybridloop.azure.listing import open_client, session_row
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
+from hybridloop.estimate.plan import Plan
 from hybridloop.journal import open_journal
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.session_renewal import SessionRenewal
@@ -211,7 +212,16 @@ def test_the_former_package_of_the_same_name_does_not_hide_the_list_of_sessions(
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_an_editor_knows_all_keywords_of_an_algorithm(algorithm: str) -> None:
     typed = {"scan": options.VqeOptions}.get(algorithm) or getattr(options, f"{algorithm.capitalize()}Options")
+    names = {"Plan": Plan}  # which is imported for type checkers only
     also = {"run_key", "workspace", "on_progress", "callback"}
     if not algorithm.endswith("qaoa"):  # of a geometry, which becomes a molecule's text
         also |= {"basis", "charge"}
     assert typed.__optional_keys__ == set(SETTINGS[algorithm].model_fields) | also
+    of_plans = {get_args(get_type_hints(each, None, names)["algorithm"]): each for each in get_overloads(hl.plan)}
+    (plan,) = (each for algorithms, each in of_plans.items() if algorithm in algorithms)
+    (settings,) = get_args(get_type_hints(plan, None, names)["settings"])
+    assert settings.__optional_keys__ == typed.__optional_keys__ - {"run_key", "workspace", "on_progress", "callback"}
+
+
+def test_an_editor_knows_all_fields_of_a_sweep() -> None:
+    assert options.SweepOptions.__optional_keys__ == set(hl.SweepSpec.model_fields)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,7 +54,7 @@ def sweep(
     from hybridloop.api import algorithms as api
 
     options = {"max_sessions": max_sessions, "in_flight": in_flight, "deployment": deployment}
-    changes = {name: value for name, value in options.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if output is not None and output.suffix not in {".csv", ".json"}:
         raise typer.BadParameter("give a file that ends in .csv or .json", param_hint="--output")
     if output is not None and not output.parent.is_dir():
