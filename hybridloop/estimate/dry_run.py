@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
@@ -52,11 +53,13 @@ class Trial:
     """The rounds of one seed. `cut` is the reason why the simulation stopped, None if it did not.
 
     Rounds from there on are only examples, unless the run measures the same for all counts, and has `ended`.
+    `final` are the circuits of the first round of the final phase, at their point; none if it was not simulated.
     """
 
     rounds: tuple[DryRound, ...]
     cut: str | None
     ended: bool
+    final: tuple[PubDescription, ...] = field(default=(), compare=False)
 
     @property
     def shots(self) -> int:
@@ -110,6 +113,15 @@ def dry_run(
     return DryRun(first, tuple(complete), circuits)
 
 
+def sampled_ideally(prepared: PreparedSqd, target: Target, *, seed: int) -> Samples:
+    """Return the samples of a run's one round without noise. Raises SimulationTooLarge."""
+    recorder = _Recorder(IdealSampler(target, seed=seed, max_work=MAX_WORK), {})
+    samples = prepared.sample(recorder)
+    if recorder.cut is not None:
+        raise SimulationTooLarge(recorder.cut)
+    return samples
+
+
 @dataclass(slots=True)
 class _Recorder:
     """A `RunRound` that records its requests."""
@@ -120,6 +132,8 @@ class _Recorder:
     cut: str | None = None
     unsimulated: int = 0
     described: dict[int, PubDescription] = field(default_factory=dict)
+    latest: tuple[PubDescription, ...] = ()
+    final: tuple[PubDescription, ...] = ()
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
@@ -129,14 +143,15 @@ class _Recorder:
             else:
                 prepared.measure(self, self._set_phase)
         except SimulationTooLarge:
-            return Trial(tuple(self.rounds), self.cut, ended=False)
+            return Trial(tuple(self.rounds), self.cut, ended=False, final=self.final)
         except HybridloopError as error:  # such as a final measurement without usable counts
             return Trial(tuple(self.rounds), self.cut or f"the rounds after this error: {error}", ended=False)
-        return Trial(tuple(self.rounds), self.cut, ended=True)
+        return Trial(tuple(self.rounds), self.cut, ended=True, final=self.final)
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Record the round and sample it; above the bound of the simulation, return zeros for a few rounds."""
         described = [self._describe(pub) for pub in pubs]
+        self.latest = tuple(described)
         shots = [int(pub.shots) for pub in pubs]
         for pub in described:
             self.circuits.setdefault(pub.fingerprint, replace(pub, points=pub.points[:1], slots=pub.slots[:1]))
@@ -164,6 +179,8 @@ class _Recorder:
 
     def _set_phase(self, progress: RoundProgress) -> None:
         self.rounds[-1] = replace(self.rounds[-1], phase=progress.phase)
+        if progress.phase == FINAL and not self.final and self.cut is None:
+            self.final = self.latest
 
 
 def _zeros(pub: PubDescription, shots: int) -> MeasuredPub:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -145,7 +145,7 @@ class IdealSampler:
 
     def sample(self, pubs: Sequence[PubDescription], shots: Sequence[int]) -> list[MeasuredPub]:
         """Return the counts of the PUBs in their order. Raises SimulationTooLarge before any is computed."""
-        programs = [_Program(pub, _steps(pub), number) for pub, number in zip(pubs, shots, strict=True)]
+        programs = [_Program(pub, gate_steps(pub), number) for pub, number in zip(pubs, shots, strict=True)]
         runs = itertools.groupby(programs, lambda program: (len(program.pub.points), program.num_qubits))
         groups = [list(group) for _, group in runs]
         prefixes = [_common_prefix(group) for group in groups]
@@ -182,7 +182,7 @@ class IdealSampler:
         return expand_bits(counts, pub.measured, pub.num_clbits)
 
 
-def _steps(pub: PubDescription) -> list[Step]:
+def gate_steps(pub: PubDescription) -> list[Step]:
     """Return the circuit's gates. Raises SimulationTooLarge for other operations before the measurements."""
     if pub.structure is None:
         raise SimulationTooLarge(f"a circuit that has {pub.reason.removeprefix('it has ')}")
@@ -199,6 +199,15 @@ def _steps(pub: PubDescription) -> list[Step]:
         steps.append(Step(name, bits, pub.slots[:, used : used + count]))
         used += count
     return steps
+
+
+def shared_steps(pubs: Sequence[PubDescription]) -> list[Step]:
+    """Return the gates with which all PUBs begin at their first point: a state's, before the bases of measurement.
+
+    Raises SimulationTooLarge for circuits that are not simulated.
+    """
+    first, *others = (_Program(replace(pub, slots=pub.slots[:1]), gate_steps(pub), 0) for pub in pubs)
+    return _rows(first.steps[: _common_prefix([first, *others])], slice(1))
 
 
 def _work(group: Sequence[_Program], prefix: int) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hybridloop.estimate.accuracy_table import ChemicalAccuracy, accuracy_lines
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table
 
@@ -164,6 +165,8 @@ class Plan:
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
     `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
     target's provider. `orbitals` says why a molecule's active orbitals were chosen, where that was automatic.
+    `classical` says what is computed on this machine after the rounds, which the time leaves out. `accuracy` has the
+    cost of a chemically accurate energy on the compared targets, None where no energy of electrons is sought.
     """
 
     algorithm: str
@@ -191,6 +194,8 @@ class Plan:
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
     orbitals: str = ""
+    classical: str = ""
+    accuracy: ChemicalAccuracy | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -237,6 +242,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  mitigation {more}: {bare.jobs:,} jobs, {bare.shots:,} shots, {_money(bare.cost)}"
     yield f"  keep-alive {_keep_alive(plan)}"
     yield f"  time       {_time(plan)}"
+    if plan.classical:
+        yield f"  classical  {plan.classical}"
     yield f"  hard cap   {_caps(plan)}"
     if plan.assumed is not None:
         yield f"  assumed    {plan.assumed}"
@@ -247,6 +254,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.comparison:
         yield ""
         yield from _comparison(plan)
+    if plan.accuracy is not None:
+        yield ""
+        yield from accuracy_lines(plan.accuracy)
 
 
 def _figure(figure: Figure) -> str:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.azure.offered_targets import offered_target
 from hybridloop.azure.provider_options import check_provider_options, options_text, stated_qubits, target_with_options
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial, dry_run
-from hybridloop.estimate.extrapolation import RoundLimits, extrapolate, round_limits
+from hybridloop.estimate.chemical_accuracy import chemical_accuracy
+from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run
+from hybridloop.estimate.extrapolation import extrapolate, round_limits
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
 from hybridloop.estimate.pricing import (
     JobTotals,
@@ -25,9 +27,11 @@ from hybridloop.estimate.pricing import (
     rounds_within_caps,
     sum_if_known,
 )
+from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
 _NO_CAPS = {
@@ -63,11 +67,11 @@ def plan_run(
     `target` is the settings' target, of which the service or the journal may know; None: it is in the table. Raises
     InputError for what a run would refuse. Caps that can't be enforced are warnings of the plan.
     """
-    planner = _Planner(algorithm, problem, settings, statuses or TargetStatuses())
+    planner = Planner(algorithm, problem, settings, statuses or TargetStatuses())
     plan = planner.plan(find_target(settings.target) if target is None else target, debias=settings.debias)
-    others = (find_target(other) if isinstance(other, str) else other for other in compare)
+    others = [find_target(other) if isinstance(other, str) else other for other in compare]
     rows = tuple(planner.comparison_row(other) for other in others)
-    return replace(plan, comparison=rows)
+    return replace(plan, comparison=rows, accuracy=chemical_accuracy(planner, others) if others else None)
 
 
 def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
@@ -77,57 +81,24 @@ def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Simulation:
-    """A dry run whose trials are complete, by extrapolation if needed."""
-
-    facts: ProblemFacts
-    trials: tuple[Trial, ...]
-    limits: RoundLimits
-    assumed: str | None
-    sizes: ProgramSizes
-
-    @property
-    def expected(self) -> tuple[DryRound, ...]:
-        """Return the rounds of the median trial by shots."""
-        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2].rounds
-
-    @property
-    def worst(self) -> tuple[DryRound, ...]:
-        """Return the longest trial, extended to the limits by the largest round of each phase.
-
-        The final phase is extended by its last round: each is smaller than the one before, because it only adds the
-        shots that are missing.
-        """
-        longest = max(self.trials, key=lambda trial: trial.shots).rounds
-        more: list[DryRound] = []
-        limits = {SEARCH: self.limits.search, FINAL: self.limits.final, OTHER: self.limits.other}
-        for phase, limit in limits.items():
-            known = [round_ for trial in self.trials for round_ in trial.rounds if round_.phase == phase]
-            if limit is None or not known:
-                continue
-            sample = known[-1] if phase == FINAL else max(known, key=lambda round_: round_.shots)
-            more += [sample] * (limit - sum(round_.phase == phase for round_ in longest))
-        return (*longest, *more)
-
-
-@dataclass(frozen=True, slots=True)
-class _Planner:
+class Planner:
     """Plans for one target after the other; targets with equal sampling share a dry run."""
 
     algorithm: str
     problem: ProblemText
     settings: RunSettings
     statuses: TargetStatuses
-    _simulations: dict[tuple[bool, int], _Simulation] = field(default_factory=dict)
+    trials: int = TRIALS
+    _simulations: dict[tuple[bool, int], Simulation] = field(default_factory=dict)
 
     def plan(self, target: Target, *, debias: bool) -> Plan:
         """Estimate the run on one target. Raises InputError, ProgramError."""
-        settings = self._settings_on(target).model_copy(update={"debias": debias})
+        settings = self.settings_on(target).model_copy(update={"debias": debias})
         check_provider_options(target, settings.options)
         target = target_with_options(target, settings.options)
         if isinstance(settings, EnergySettings):
             check_mitigation(target, settings)
-        simulation = self._simulate(target, settings)
+        simulation = self.simulate(target, settings)
         check_circuit_fits(target, simulation.facts.num_qubits)
         # count and price the expected rounds, each trial, and the worst case
         batches = batches_points(target, settings.batching)
@@ -167,6 +138,7 @@ class _Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
+            classical=_classical(simulation.prepared),
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
@@ -191,7 +163,7 @@ class _Planner:
             problem = error.problem if isinstance(error, InputError) else str(error)
             unit = billing_unit(target)
             return ComparisonRow(target.name, state, None, None, None, unit, None, None, None, None, None, problem)
-        settings = self._settings_on(target).model_copy(update={"debias": True, "batching": Batching.AUTO})
+        settings = self.settings_on(target).model_copy(update={"debias": True, "batching": Batching.AUTO})
         return ComparisonRow(
             target=target.name,
             state=state,
@@ -209,17 +181,24 @@ class _Planner:
             most=plan.cost.most,
         )
 
-    def _settings_on(self, target: Target) -> RunSettings:
+    def of(self, algorithm: str, settings: RunSettings) -> Planner:
+        """Return the planner of another algorithm or of other settings, with one dry run for each way of sampling."""
+        return replace(self, algorithm=algorithm, settings=settings, trials=1, _simulations={})
+
+    def settings_on(self, target: Target) -> RunSettings:
         """Return the settings for a target; the options of a provider are for the run's own target only."""
         is_own = self.settings.target.lower() == target.name
         foreign = {} if is_own else {"noise_model": None, "provider_options": None}
         return self.settings.model_copy(update={"target": target.name, **foreign})
 
-    def _simulate(self, target: Target, settings: RunSettings) -> _Simulation:
+    def simulate(self, target: Target, settings: RunSettings) -> Simulation:
+        """Return the run's simulation, done once for targets with equal sampling. Raises InputError."""
         sampling = (target.samples, target.max_shots)
         if sampling not in self._simulations:
             settings = settings.model_copy(update=_NO_CAPS)
-            run = dry_run(self.algorithm, self.problem, settings, replace(target, checks_only=False))
+            run = dry_run(
+                self.algorithm, self.problem, settings, replace(target, checks_only=False), trials=self.trials
+            )
             limits = round_limits(run.prepared, settings, samples=target.samples)
             complete = [
                 extrapolate(trial, limits, run.prepared, settings, samples=target.samples) for trial in run.trials
@@ -230,8 +209,13 @@ class _Planner:
                 sizes.known, sizes.is_counted = others[0].known, others[0].is_counted
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
-            self._simulations[sampling] = _Simulation(run.prepared.facts, trials, limits, assumed, sizes)
+            self._simulations[sampling] = Simulation(run.prepared, trials, limits, assumed, sizes)
         return self._simulations[sampling]
+
+    def seconds(self, rounds: Sequence[DryRound], tariff: Tariff) -> float:
+        """Return the estimated time of rounds on the tariff's target."""
+        status = self.statuses.by_name.get(tariff.target.name)
+        return estimate_duration(rounds, tariff, status, is_local=self.statuses.is_local).expected_s
 
     def _refusals(self, settings: RunSettings, target: Target, qubits: int) -> list[str]:
         """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
@@ -250,11 +234,21 @@ class _Planner:
         return reasons
 
 
+def _classical(prepared: PreparedAlgorithm) -> str:
+    """Return what a run computes on this machine after its rounds, where that may take long."""
+    if not isinstance(prepared, PreparedSqd):
+        return ""
+    rules, total = prepared.rules, count_determinants(prepared.problem.molecule)
+    number = rules.batches * rules.iterations
+    size = f"at most {rules.max_subspace:,} of {total:,} determinants"
+    return f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
+
+
 def _figure(expected: int, trials: Sequence[int], worst: int) -> Figure:
     return Figure(expected, min(trials), max(trials), max(worst, *trials))
 
 
-def _money(simulation: _Simulation, tariff: Tariff, keep_alive: float | None = 0.0, hold: float | None = None) -> Money:
+def _money(simulation: Simulation, tariff: Tariff, keep_alive: float | None = 0.0, hold: float | None = None) -> Money:
     unit = billing_unit(tariff.target)
     upper = sum_if_known([tariff.total_of_rounds(simulation.worst).upper, keep_alive, hold or 0.0])
     at_most = None if upper is None else round(upper, _DECIMALS)

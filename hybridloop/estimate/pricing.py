@@ -56,8 +56,9 @@ class ProgramSizes:
 
     def size(self, circuit: str, profile: str) -> ProgramSize | None:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
-        key, description = (circuit, profile), self.circuits[circuit]
+        key = (circuit, profile)
         if key not in self.known:
+            description = self.circuits[circuit]
             counted = counted_size(description) if self.is_counted.get(profile, True) else None
             if counted is not None and profile in self.is_counted:
                 self.known[key] = counted

@@ -16,7 +16,8 @@ from hybridloop.settings import SETTINGS
 app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
 _PLAN = "Plan"
-Compare = Annotated[bool, typer.Option("--compare", help="Plan for all targets, a line each.", rich_help_panel=_PLAN)]
+_COMPARE = "Plan for all targets, a line each; for a molecule also the cost of chemical accuracy."
+Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE, rich_help_panel=_PLAN)]
 Targets = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Plan for these targets too, a line each.", rich_help_panel=_PLAN),

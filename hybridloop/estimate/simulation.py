@@ -1,0 +1,54 @@
+"""The simulation of a run for its plan: complete trials, the rounds that are expected, and the worst case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
+from hybridloop.estimate.extrapolation import RoundLimits
+from hybridloop.estimate.pricing import ProgramSizes
+from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A dry run whose trials are complete, by extrapolation if needed."""
+
+    prepared: PreparedAlgorithm
+    trials: tuple[Trial, ...]
+    limits: RoundLimits
+    assumed: str | None
+    sizes: ProgramSizes
+
+    @property
+    def facts(self) -> ProblemFacts:
+        """Return the facts of the problem."""
+        return self.prepared.facts
+
+    @property
+    def median(self) -> Trial:
+        """Return the median trial by shots."""
+        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2]
+
+    @property
+    def expected(self) -> tuple[DryRound, ...]:
+        """Return the rounds of the median trial by shots."""
+        return self.median.rounds
+
+    @property
+    def worst(self) -> tuple[DryRound, ...]:
+        """Return the longest trial, extended to the limits by the largest round of each phase.
+
+        The final phase is extended by its last round: each is smaller than the one before, because it only adds the
+        shots that are missing.
+        """
+        longest = max(self.trials, key=lambda trial: trial.shots).rounds
+        more: list[DryRound] = []
+        limits = {SEARCH: self.limits.search, FINAL: self.limits.final, OTHER: self.limits.other}
+        for phase, limit in limits.items():
+            known = [round_ for trial in self.trials for round_ in trial.rounds if round_.phase == phase]
+            if limit is None or not known:
+                continue
+            sample = known[-1] if phase == FINAL else max(known, key=lambda round_: round_.shots)
+            more += [sample] * (limit - sum(round_.phase == phase for round_ in longest))
+        return (*longest, *more)
