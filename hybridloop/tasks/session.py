@@ -33,7 +33,7 @@ from hybridloop.tasks.connection import Connection, SessionOptions, build_connec
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
-from hybridloop.tasks.session_status import SessionSnapshot
+from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream, session_id
 from hybridloop.tasks.submission.jobs import check_round
 from hybridloop.tasks.submission.replay import SAME_RAD
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from hybridloop.tasks.primitives.sampler import SessionSampler
     from hybridloop.tasks.service_sessions import ServiceJob
 
-INTERRUPTED_WAIT_S = 5.0  # an interrupted run waits so long for its rounds in flight
 POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
 _INTERRUPTED_LIMITS = (2, 2.0)  # attempts to close the session, and their timeout in s
 _FORMER_NAMES = {"lineage": "sessions", "standing": "snapshot", "stop_as_told": "stop_on_request"}
@@ -152,25 +151,7 @@ class OpenSession:
     @property
     def snapshot(self) -> SessionSnapshot:
         """The session's state now, without a request to the service; thread-safe."""
-        connection, rounds = self._connection, self._streams.in_flight()
-        now, ledger = connection.clock.now(), connection.ledger
-        in_flight = sum(round_.in_flight for round_ in self._streams.rounds())  # those of stopped rounds, too
-        lost = self._streams.lost + sum(round_.lost for round_ in rounds)
-        started = [round_.started_at for round_ in rounds if round_.started_at is not None]
-        return SessionSnapshot(
-            session_id=self.id,
-            session_status=self.status,
-            sessions=len(self.sessions.rows),
-            idle_left_s=connection.keep_alive.idle_left(now),
-            in_flight=in_flight,
-            done=self.num_jobs - in_flight - lost,
-            lost=lost,
-            retried=ledger.retried,
-            waits_s=max(0.0, now - min(started)) if started else None,
-            meter=ledger.summary,
-            caps=ledger.budget.caps,
-            left_s=ledger.budget.left_s(now),
-        )
+        return take_snapshot(self._connection, self._streams, self.id, self.status)
 
     def open(self) -> None:
         """Open a session at the service now; otherwise a run's first round does it."""
@@ -328,7 +309,7 @@ class OpenSession:
             last_steps.callback(self._connection.run.renew_lease)
             # rounds in flight: what is known of them is recorded
             if is_interrupted:
-                self._wait_for_last_round()
+                self._streams.wait_for_last_rounds(self._connection.clock)
             pending = [round_ for round_ in self._streams.rounds() if round_.in_flight]
             self.stop()
             self._connection.service.stop()
@@ -357,18 +338,6 @@ class OpenSession:
             self._pings = log_errors(self._count_pings) or 0
         self._stop_reason = self._stop_reason or closed_with_its_block()
 
-    def _wait_for_last_round(self) -> None:
-        """Wait some seconds for the rounds in flight: their counts are paid for, and a resume need not fetch them."""
-        clock = self._connection.clock
-        pending = sum(round_.in_flight for round_ in self._streams.in_flight())
-        action = "no job is in flight, and the session is closed"
-        if pending:
-            action = f"waits at most {INTERRUPTED_WAIT_S:.0f} s for {pending} job(s) in flight, then closes the session"
-        _log.warning("interrupted: %s; a second signal skips the wait, a third leaves the session open", action)
-        until = clock.now() + INTERRUPTED_WAIT_S
-        for round_ in self._streams.in_flight():
-            clock.wait(round_.ended, max(0.0, until - clock.now()))
-
 
 @contextmanager
 def open_session(
@@ -395,9 +364,8 @@ def open_session(
     session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the block, and
     `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
     run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
-    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`, and
-    `provider_options` as its `options`. Raises InputError before anything
-    is sent, AccessDenied or ServiceError if no session can be opened.
+    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`, and `provider_options` as its
+    `options`. Raises InputError before anything is sent, AccessDenied or ServiceError if no session can be opened.
     """
     if isinstance(target, str):
         target = under_options(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import NO_COST, CostSummary
+
+if TYPE_CHECKING:
+    from hybridloop.tasks.connection import Connection
+    from hybridloop.tasks.submission.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +34,25 @@ class SessionSnapshot:
     meter: CostSummary = NO_COST
     caps: Caps = field(default_factory=Caps)
     left_s: float | None = None
+
+
+def take_snapshot(connection: Connection, streams: Streams, session_id: str, status: str) -> SessionSnapshot:
+    """Return the state of a run's session now; thread-safe."""
+    rounds, now, ledger = streams.in_flight(), connection.clock.now(), connection.ledger
+    in_flight = sum(round_.in_flight for round_ in streams.rounds())  # those of stopped rounds, too
+    lost = streams.lost + sum(round_.lost for round_ in rounds)
+    started = [round_.started_at for round_ in rounds if round_.started_at is not None]
+    return SessionSnapshot(
+        session_id=session_id,
+        session_status=status,
+        sessions=len(connection.sessions.rows),
+        idle_left_s=connection.keep_alive.idle_left(now),
+        in_flight=in_flight,
+        done=streams.jobs - in_flight - lost,
+        lost=lost,
+        retried=ledger.retried,
+        waits_s=max(0.0, now - min(started)) if started else None,
+        meter=ledger.summary,
+        caps=ledger.budget.caps,
+        left_s=ledger.budget.left_s(now),
+    )

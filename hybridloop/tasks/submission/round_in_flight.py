@@ -21,18 +21,17 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.client import PAGE_SIZE, result_unavailable, upload_input
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
-from hybridloop.errors import AccessDenied, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
+from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import JobOutcome, JobRecord, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down_text, wait_before_retry
+from hybridloop.tasks.failure_policy import OnLostJob, wait_before_retry
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import merge_points, read_counts
-
-_CHECK_TARGET_S = 30.0
+from hybridloop.tasks.submission.target_outage import TargetOutage
 
 Amounts = Mapping[str, float] | None
 
@@ -62,7 +61,7 @@ class RoundInFlight:
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
-        self._down_since: float | None = None
+        self._outage = TargetOutage(connection.policy, connection.clock)
         self.retried = 0  # number of further attempts
         self._is_batched = any(spec.rows is not None for spec in specs)  # then a list has all rows of all its jobs
         for identifier, record in (recorded or {}).items():
@@ -230,8 +229,8 @@ class RoundInFlight:
                 return
         connection.keep_alive.submitted(connection.clock.now())
         # acceptance is recorded for all jobs at once; later attempts are recorded one by one
+        self._outage.end()
         with self._lock:
-            self._down_since = None
             job.accepted = True
             is_early = spec.id in self._to_accept
             self._to_accept.discard(spec.id)
@@ -258,37 +257,19 @@ class RoundInFlight:
             job.session = session.ordinal
             crash_point("put.before")
             body = submission_body(
-                spec,
-                session.id,
-                connection.target,
-                debias=connection.debias,
-                options=connection.provider_options,
+                spec, session.id, connection.target, debias=connection.debias, options=connection.provider_options
             )
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
                 connection.sessions.mark_ended(session.ordinal)
             except TargetDown as error:
-                self._wait_for_target(error)
+                in_flight = sum(job.accepted and not job.settled for job in self.jobs)
+                self._outage.wait(error, self.ended, in_flight)
             else:
                 crash_point("put.after")
                 return True
         return False
-
-    def _wait_for_target(self, error: TargetDown) -> None:
-        """Wait some seconds for a target that is down; raise once the policy's time for it is over."""
-        policy, now = self._connection.policy, self._connection.clock.now()
-        with self._lock:
-            is_first = self._down_since is None
-            self._down_since = since = now if self._down_since is None else self._down_since
-        left = since + policy.target_down_wait_s - now
-        if left <= 0 and policy.on_target_down is OnTargetDown.PARK:
-            raise RunParked(sum(job.accepted and not job.settled for job in self.jobs)) from error
-        if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
-            raise error
-        if is_first:
-            _log.warning("%s. %s", error.happened, target_down_text(policy, left))
-        self._connection.clock.wait(self.ended, min(_CHECK_TARGET_S, left))
 
     def _collect(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         spec = job.spec

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hybridloop.errors import HybridloopError, RunStopped, StreamBusy
+from hybridloop.runtime.clock import Clock
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+
+INTERRUPTED_WAIT_S = 5.0  # an interrupted run waits so long for its rounds in flight
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -77,6 +83,17 @@ class Streams:
     def in_flight(self) -> list[RoundInFlight]:
         """Return the rounds in flight."""
         return [round_ for round_ in self.rounds() if not round_.ended.is_set()]
+
+    def wait_for_last_rounds(self, clock: Clock) -> None:
+        """Wait some seconds for the rounds in flight: their counts are paid for, and a resume need not fetch them."""
+        pending = sum(round_.in_flight for round_ in self.in_flight())
+        action = "no job is in flight, and the session is closed"
+        if pending:
+            action = f"waits at most {INTERRUPTED_WAIT_S:.0f} s for {pending} job(s) in flight, then closes the session"
+        _log.warning("interrupted: %s; a second signal skips the wait, a third leaves the session open", action)
+        until = clock.now() + INTERRUPTED_WAIT_S
+        for round_ in self.in_flight():
+            clock.wait(round_.ended, max(0.0, until - clock.now()))
 
     def _take(self, stream: str, stop_reason: HybridloopError | None) -> _Stream:
         caller = threading.get_ident()
