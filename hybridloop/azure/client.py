@@ -12,6 +12,14 @@ from typing import Any, TypeVar
 
 from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document, signed_like
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits, RequestPace
+from hybridloop.azure.request_errors import (
+    IN_FLIGHT,
+    NOT_CHANGED,
+    PAID,
+    input_conflict,
+    result_unavailable,
+    translate_failure,
+)
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
@@ -25,25 +33,12 @@ from hybridloop.azure.transport import (
 from hybridloop.azure.workspace import session_page
 from hybridloop.errors import (
     AccessDenied,
-    AnswerRefused,
-    HybridloopError,
-    JobFailed,
-    ServiceBusy,
-    ServiceRefused,
-    ServiceUnreachable,
-    SessionEnded,
-    TargetDown,
 )
 from hybridloop.runtime.clock import Clock
 
 PAGE_SIZE = 100  # the service's own limit
 _FEW = 25  # on a page of jobs that may have many parameters each
 _NOT_SUBMITTED = "This request submitted no job and costs nothing."
-_IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
-_NOT_CHANGED = "Nothing was changed."
-_TRY_AGAIN = "Try again later."
-_PAID = "The job is done and billed, and is not submitted again; all other results are kept."
-_READ_AGAIN = "Resume the run, which reads the result again; if that does not help, report the job with its id."
 
 CLOSE_TIMEOUT_S = 5.0
 RESULT_ATTEMPTS = 12  # a result may appear some time after its job succeeded: with the waits about a minute
@@ -92,12 +87,12 @@ class ServiceClient:
     def get_session(self, session_id: str) -> dict[str, Any]:
         """Return the service's document of a session."""
         return self._retry(
-            "reading the session", _NOT_CHANGED, lambda: _with_status(self._call("GET", f"/sessions/{session_id}"))
+            "reading the session", NOT_CHANGED, lambda: _with_status(self._call("GET", f"/sessions/{session_id}"))
         )
 
     def find_session(self, session_id: str) -> dict[str, Any] | None:
         """Return the service's document of a session; None if no session has that id."""
-        return self._call_or_none("GET", f"/sessions/{session_id}", "looking for the session", _NOT_CHANGED)
+        return self._call_or_none("GET", f"/sessions/{session_id}", "looking for the session", NOT_CHANGED)
 
     def close_session(
         self, session_id: str, *, attempts: int = ATTEMPTS, timeout_s: float = CLOSE_TIMEOUT_S
@@ -123,7 +118,7 @@ class ServiceClient:
         def post() -> str:
             return _field(self._call("POST", "/storage/sasUri", body), "sasUri", str)
 
-        return self._retry("preparing a job", _IN_FLIGHT, post, attempts=ATTEMPTS_IN_RUN)
+        return self._retry("preparing a job", IN_FLIGHT, post, attempts=ATTEMPTS_IN_RUN)
 
     def upload(self, container: str, data: bytes, data_format: str = QIR) -> None:
         """Upload a job's input; existing input is accepted if its content is the same, and never replaced.
@@ -136,9 +131,9 @@ class ServiceClient:
             if self._transport.put_blob(url, data, data_format):
                 return
             if all(self._transport.get_blob(url) != data for _ in range(2)):  # one answer may be damaged
-                raise _input_conflict(url.partition("?")[0])
+                raise input_conflict(url.partition("?")[0])
 
-        self._retry("uploading a job's input", _IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
+        self._retry("uploading a job's input", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
 
     def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
         """Submit a job under our id; after an unclear answer the job is looked up by that id, never given another."""
@@ -151,14 +146,14 @@ class ServiceClient:
                 if failure.kind not in _MAY_BE_DONE or not self._is_submitted(job_id, body):
                     raise
 
-        self._retry("submitting a job", _IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
+        self._retry("submitting a job", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
 
     def sign_submission(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
         """Return a job's submission as a signed request that another process can send. Raises HybridloopError."""
         try:
             return self._transport.sign("PUT", f"/jobs/{job_id}", document)
         except RequestFailed as failure:
-            raise _translate(failure, "signing a submission", _NOT_CHANGED, self._transport.host) from failure
+            raise translate_failure(failure, "signing a submission", NOT_CHANGED, self._transport.host) from failure
 
     def _is_submitted(self, job_id: str, body: Mapping[str, Any]) -> bool:
         """Return True if the service has the job with our metadata: an earlier process may have submitted it."""
@@ -172,7 +167,7 @@ class ServiceClient:
 
     def find_job(self, job_id: str) -> dict[str, Any] | None:
         """Return the service's document of a job, with signed URLs; None if no job has that id."""
-        return self._call_or_none("GET", f"/jobs/{job_id}", "looking for a job", _NOT_CHANGED, attempts=ATTEMPTS_IN_RUN)
+        return self._call_or_none("GET", f"/jobs/{job_id}", "looking for a job", NOT_CHANGED, attempts=ATTEMPTS_IN_RUN)
 
     def _call_or_none(
         self,
@@ -199,7 +194,7 @@ class ServiceClient:
 
     def cancel_job(self, job_id: str) -> None:
         """Request the cancellation of a job; one that already runs may finish and be billed."""
-        self._retry("cancelling a job", _IN_FLIGHT, lambda: self._call("POST", f"/jobs/{job_id}:cancel"), attempts=1)
+        self._retry("cancelling a job", IN_FLIGHT, lambda: self._call("POST", f"/jobs/{job_id}:cancel"), attempts=1)
 
     def list_session_jobs(
         self,
@@ -261,7 +256,7 @@ class ServiceClient:
                 raise result_unavailable(job_id, f"its result is not in the storage ({failure.text})") from failure
             if failure.kind in (FailureKind.UNCLEAR, FailureKind.TOO_LARGE):
                 raise result_unavailable(job_id, f"its result can't be read: {failure.text}") from failure
-            raise _translate(failure, "reading a result", _PAID, self._transport.host) from failure
+            raise translate_failure(failure, "reading a result", PAID, self._transport.host) from failure
 
     def stop(self) -> None:
         """End every wait between attempts, except those of `close_session`."""
@@ -280,7 +275,7 @@ class ServiceClient:
         query: dict[str, str | int],
         *,
         action: str = "listing",
-        meaning: str = _NOT_CHANGED,
+        meaning: str = NOT_CHANGED,
         attempts: int = ATTEMPTS,
         only_page: bool = False,
     ) -> Iterator[dict[str, Any]]:
@@ -301,7 +296,7 @@ class ServiceClient:
                 return
             if next_link in links or len(links) == MAX_PAGES:
                 failure = RequestFailed(FailureKind.UNCLEAR, f"a list without an end, of {len(links)} pages")
-                raise _translate(failure, action, meaning, self._transport.host)
+                raise translate_failure(failure, action, meaning, self._transport.host)
             links.add(next_link)
             items, next_link = read_page(next_link, {})
 
@@ -326,7 +321,7 @@ class ServiceClient:
         try:
             return call_with_retries(call, clock=self._clock, stop=stop or self._stop, attempts=attempts)
         except RequestFailed as failure:
-            raise _translate(failure, action, meaning, self._transport.host) from failure
+            raise translate_failure(failure, action, meaning, self._transport.host) from failure
 
 
 def _with_status(document: Any) -> dict[str, Any]:
@@ -352,56 +347,3 @@ def upload_input(service: ServiceClient, job_id: str, container: str, data: byte
         container = service.create_container(job_id)
         service.upload(container, data, data_format)
     return container
-
-
-def result_unavailable(job_id: str, reason: str) -> JobFailed:
-    """Return the error of a job that succeeded and whose result is missing or can't be read."""
-    return JobFailed(f"job {job_id}: {reason}", _PAID, _READ_AGAIN)
-
-
-def _input_conflict(url: str) -> ServiceRefused:
-    return ServiceRefused(
-        f"another input was uploaded under a job's id, as {url}",
-        f"It was not replaced, and that job was not submitted. {_IN_FLIGHT}",
-        "Find out who else writes to this storage; delete that blob, then resume the run.",
-    )
-
-
-def _translate(failure: RequestFailed, action: str, meaning: str, host: str) -> HybridloopError:
-    """Translate a failed request into the error that a user sees."""
-    happened = f"{action} at {host} failed: {failure.text.rstrip('.')}"
-    match failure.kind:
-        case FailureKind.DENIED:
-            return AccessDenied(
-                f"workspace: {host} does not accept the key or identity ({failure.text}) while {action}",
-                meaning,
-                "Check the ApiKey in AZURE_QUANTUM_CONNECTION_STRING, or the identity's role in the workspace.",
-            )
-        case FailureKind.UNSIGNED:
-            return AccessDenied(
-                f"the storage does not accept the signature of the service at {host}, which has expired or is not "
-                f"valid for this network ({failure.text}), while {action}",
-                meaning,
-                "Set this machine's clock (NTP), check the firewall of the storage account, then resume the run.",
-            )
-        case FailureKind.ELSEWHERE | FailureKind.TOO_LARGE:
-            return AnswerRefused(
-                happened,
-                f"It was not followed or read to its end: no key or program was sent to another host. {meaning}",
-                "Check the endpoint in the connection string, and whether a proxy or a sign-in page answers in the "
-                "service's place; then try again.",
-            )
-        case FailureKind.UNREACHABLE:
-            return ServiceUnreachable(
-                happened, meaning, "Check the network, and the endpoint in the connection string."
-            )
-        case FailureKind.BUSY | FailureKind.UNCLEAR:
-            return ServiceBusy(happened, meaning, _TRY_AGAIN)
-        case FailureKind.SESSION_OVER:
-            return SessionEnded("the session has ended and takes no more jobs", meaning, "Start the run again.")
-        case FailureKind.DOWN:
-            return TargetDown(f"the target takes no jobs: {failure.text.rstrip('.')}", meaning, _TRY_AGAIN)
-        case FailureKind.MISSING:
-            return ServiceRefused(happened, _NOT_CHANGED, "Check the id: this workspace has no item with it.")
-        case _:
-            return ServiceRefused(happened, meaning, "See the service's reason above; a retry will not help.")

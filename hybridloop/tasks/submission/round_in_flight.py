@@ -18,7 +18,8 @@ from functools import partial
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.azure.client import PAGE_SIZE, result_unavailable, upload_input
+from hybridloop.azure.client import PAGE_SIZE, upload_input
+from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
