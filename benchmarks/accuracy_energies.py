@@ -18,10 +18,11 @@ from scipy.stats import chi2
 
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
 from hybridloop.algorithms.estimation.estimates import Z95, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate
-from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
@@ -137,7 +138,8 @@ def ground_states(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     for name, most in (("H4_1", 3.3e6), ("LiH_1.595_fc", 1.3e6)):
         problem = on_qubits(name)
         exact, state = exact_ground_energy(problem.molecule), ground_state(problem)
-        energy = split_coefficients(observable(problem.hamiltonian), problem.reference_state)
+        reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
+        energy = split_coefficients(observable(problem.hamiltonian), reference)
         nothing = Ansatz("exact", QuantumCircuit(energy.num_qubits), np.zeros(0), ())
         errors, shots, covered = [], [], []
         for seed in range(30 if quick else 300):

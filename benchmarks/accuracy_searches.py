@@ -12,9 +12,10 @@ from benchmarks.accuracy_energies import DATA, MHA, CountedRounds, on_qubits, p9
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitation_ansatz
+from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
 from hybridloop.algorithms.estimation.estimates import evaluation
-from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.optimizers.missing_points import FAIL
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import RoundLog
@@ -46,7 +47,8 @@ def search_errors(
     outset = SearchSettings(ansatz, is_near=not ansatz.initial_point.any(), seed=seed, max_rounds=max_rounds)
     chosen = choose_optimizer(ansatz).name if name is None else name
     optimizer = OPTIMIZERS[chosen].create(chosen, outset)
-    energy = split_coefficients(observable(problem.hamiltonian), problem.reference_state)
+    reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
+    energy = split_coefficients(observable(problem.hamiltonian), reference)
     evaluated = evaluation(energy, ansatz, counted)
     point, _, stop = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None))
     state = Statevector(ansatz.circuit.assign_parameters(point))

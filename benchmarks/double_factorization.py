@@ -22,6 +22,7 @@ from benchmarks.accuracy_energies import MHA, fcidump
 from benchmarks.measurement_fragments import Fragment
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.electronic import Encoding, FermionMapping, electronic_problem
@@ -285,7 +286,8 @@ def on_all_qubits(molecule: Molecule, mapping: FermionMapping, state: Array) -> 
 def groups_row(molecule: Molecule, mapping: FermionMapping, grouping: Grouping, state: Array) -> Row:
     """Measure a state of `determinants_of(molecule)` in groups of Pauli terms, as a VQE of the molecule does."""
     problem = electronic_problem(molecule, mapping)
-    grouped = group_hamiltonian(problem.hamiltonian, grouping, problem.reference_state)
+    reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
+    grouped = group_hamiltonian(problem.hamiltonian, grouping, reference)
     fragments = [_pauli_fragment(group, grouped.num_qubits) for group in grouped.groups]
     return Row.of(f"{grouping}, {mapping}", fragments, on_all_qubits(molecule, mapping, state))
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
+from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
-from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.operator_pool import ExcitationGroup, OperatorPool, PoolDerivatives
 from hybridloop.algorithms.optimizers.base import (
     Optimizer,
@@ -121,7 +122,8 @@ def adapt(
         raise InputError("problem", problem, "Check NELEC, MS2 and NORB.")
     check_positive("tolerance", tolerance, "energy in hartree")
     check_at_least_one("max_operators", max_operators)
-    energy = split_coefficients(observable(pool.problem.hamiltonian), pool.problem.reference_state)
+    reference = ReferenceState.of_basis_state(pool.problem.reference_state)
+    energy = split_coefficients(observable(pool.problem.hamiltonian), reference)
     selector = _Selector(pool, run_round, shots, tolerance, max_operators, selection)
     log = RoundLog(on_progress)
     chosen: list[int] = []

@@ -16,6 +16,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, Mea
 from hybridloop.algorithms.estimation.final import Allocation, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer, Stop, check_at_least_one, residue_of
 from hybridloop.algorithms.optimizers.missing_points import (
@@ -85,7 +86,8 @@ def vqe(
     if isinstance(hamiltonian, Observable):
         energy = hamiltonian
     else:
-        energy = group_hamiltonian(hamiltonian, Grouping.QUBIT_WISE, reference_state)
+        reference = None if reference_state is None else ReferenceState.of_basis_state(reference_state)
+        energy = group_hamiltonian(hamiltonian, Grouping.QUBIT_WISE, reference)
     search_evaluation = mitigation.search_evaluation(evaluation(energy, ansatz, run_round))
     final_evaluation = mitigation.final_evaluation(search_evaluation, ansatz)
     log = RoundLog(on_progress)

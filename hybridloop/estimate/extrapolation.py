@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS, MIN_PILOT_SHOTS
-from hybridloop.algorithms.estimation.grouping import expected_deviations
 from hybridloop.algorithms.estimation.observable import Observable, observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
@@ -131,4 +132,7 @@ def _deviations(prepared: PreparedAlgorithm) -> float:
     measured: Observable = (
         prepared.energy.observable if isinstance(prepared, PreparedVqe) else observable(problem.hamiltonian)
     )
-    return expected_deviations(measured, problem.reference_state if isinstance(problem, ElectronicProblem) else None)
+    reference = None
+    if isinstance(problem, ElectronicProblem):
+        reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
+    return float(expected_deviations(measured, reference).sum())

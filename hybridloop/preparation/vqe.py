@@ -14,8 +14,14 @@ from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, check_sector, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import Allocation
-from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
+from hybridloop.algorithms.estimation.grouping import (
+    GroupingChoice,
+    choose_grouping,
+    choose_grouping_by_shots,
+    group_hamiltonian,
+)
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
 from hybridloop.algorithms.facts import (
     examine_by_simulation,
@@ -53,6 +59,7 @@ from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
+from hybridloop.preparation.measurement_costs import measurement_costs
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
@@ -200,13 +207,20 @@ def prepare_vqe(
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)
     # measurement groups
     hamiltonian = subject.hamiltonian
-    reference = subject.reference_state if isinstance(subject, ElectronicProblem) else None
-    if settings.grouping is GroupingName.AUTO:
-        energy = choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
-    else:
+    reference = _reference(subject, rules)
+    if settings.grouping is not GroupingName.AUTO:
         grouping = Grouping(settings.grouping)
         observable = group_hamiltonian(hamiltonian, grouping, reference)
         energy = GroupingChoice(observable, grouping, "the settings name it")
+    elif rules < 5:
+        energy = choose_grouping_by_shots(
+            hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
+        )
+    else:
+        costs = measurement_costs(target, ansatz.circuit, debias=settings.debias)
+        energy = choose_grouping(
+            hamiltonian, ansatz, reference, costs, shots=settings.shots, precision=settings.precision
+        )
     if mitigation.zne is not None and rules > 3:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
@@ -240,6 +254,15 @@ def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansat
     paulis = draw_paulis(circuit, np.random.default_rng(0))
     for scale in zne.scales:
         placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)
+
+
+def _reference(subject: Subject, rules: int) -> ReferenceState | None:
+    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone. None for a Pauli sum."""
+    if not isinstance(subject, ElectronicProblem):
+        return None
+    if rules < 5:
+        return ReferenceState.of_basis_state(subject.reference_state)
+    return ReferenceState.perturbed(subject.hamiltonian, subject.reference_state)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:

@@ -49,6 +49,18 @@ class MeasurementGroup:
         """The sum Σ|c|, which bounds the absolute energy of a shot."""
         return float(np.abs(self.coefficients).sum())
 
+    @property
+    def two_qubit_gates(self) -> int:
+        """The number of two-qubit gates that the diagonalization adds to a circuit."""
+        return 0 if self.diagonalization is None else self.diagonalization.two_qubit_gates
+
+    @property
+    def one_qubit_gates(self) -> int:
+        """The number of one-qubit gates of the basis change."""
+        if self.diagonalization is None:
+            return self.basis.count("X") + 2 * self.basis.count("Y")
+        return len(self.diagonalization.gates) - self.diagonalization.two_qubit_gates
+
     def measurement_circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit with a basis change and a measurement into one register `c`: qubit i to bit i."""
         return self.add_measurement(self.add_diagonalization(circuit))
@@ -102,8 +114,7 @@ class Observable:
     @property
     def two_qubit_gates(self) -> int:
         """The largest number of two-qubit gates that a group's diagonalization adds to a circuit."""
-        diagonalizations = [group.diagonalization for group in self.groups if group.diagonalization is not None]
-        return max((diagonalization.two_qubit_gates for diagonalization in diagonalizations), default=0)
+        return max((group.two_qubit_gates for group in self.groups), default=0)
 
 
 def observable(operator: SparsePauliOp, grouping: Grouping = Grouping.QUBIT_WISE) -> Observable:
