@@ -19,7 +19,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-peers audit clean
+.PHONY: help demo test test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-peers audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -77,6 +77,9 @@ pictures: .venv/ready ## make the pictures of the README again, from real runs
 bench: .venv/ready ## run the benchmarks and compare their figures with the bounds
 	@missed=0; for name in startup submission far replay service live orchestration sweep accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
+
+bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, price and noise
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shots
 
 bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.peers --python $(PEERS)/bin/python

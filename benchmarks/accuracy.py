@@ -21,6 +21,7 @@ from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, levels, operators
 from benchmarks.accuracy_stretched import away_from_equilibrium
 from benchmarks.bounds import Bound, machine
+from benchmarks.shots import shots_of_ways
 
 # A row takes `quick` (the short form of a few seconds, which pytest runs too) and returns its figures.
 ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
@@ -29,6 +30,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "from-hartree-fock": from_hartree_fock,
     "perturbations": perturbations,
     "ground-states": ground_states,
+    "shots": shots_of_ways,
     "stretched": stretched,
     "away-from-equilibrium": away_from_equilibrium,
     "adapt-operators": operators,

@@ -36,7 +36,7 @@ MAX_FAULTY_QUBITS = 12  # on more, drawn faults take too long
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What one circuit measures in the exact ground state: energies (k,) of its outcomes, and their probabilities.
+    """A circuit's outcomes in the exact ground state: their energies (k,) and probabilities (k,).
 
     `fault_energy` is the change of the mean energy by depolarizing faults on the added gates, to first order, per unit
     of their strength. `max_abs_energy` bounds the energy of a shot. Energies are in hartree. `processing_s` is the CPU

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
-from benchmarks.accuracy_energies import CHEMICAL_ACCURACY_MHA, MHA, SHOTS_A_JOB, p95, percent
+from benchmarks.accuracy_energies import CHEMICAL_ACCURACY_MHA, MHA, SHOTS_A_JOB, fcidump, p95, percent
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.double_factorization import ground_state, molecules
 from benchmarks.shot_ways import Part, Way, factorized_way, pauli_ways
 from hybridloop.algorithms.estimation.estimates import Z95, Evaluation, GroupStatistics, combine
 from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.prices import billing_unit, price_of_job
@@ -34,7 +36,7 @@ PRECISION = 0.8 * MHA  # the 95th percentile of errors is then 1.6 mHa
 SEARCH_SHOTS = 4000  # for each circuit: those of a search's last round, whose variances set the pilot
 SEEDS = 200
 TARGETS = ("quantinuum.qpu.h2-1", "ionq.qpu.forte-1", "rigetti.qpu.cepheus-1-108q")
-QUICK = ("LiH_1.595_fc",)
+QUICK = "LiH_1.595_fc"
 ROGS, BEFORE, NOW = (f"fully-commuting, {way}" for way in ("ROGS", "split at Hartree-Fock", "split perturbed"))
 
 
@@ -147,16 +149,16 @@ def _price(way: Way, name: str, shots: NDArray[np.float64]) -> float:
     return total
 
 
-def compare(names: Sequence[str], seeds: int) -> dict[str, list[Figures]]:
-    """Measure all ways on the named molecules, and print a table of each."""
+def compare(molecules: Mapping[str, Molecule], seeds: int, *, with_factorization: bool) -> dict[str, list[Figures]]:
+    """Measure all ways on the molecules, and print a table of each."""
     heads = "".join(f" {name.split('.')[0][:5] + ' ' + billing_unit(find_target(name)):>9}" for name in TARGETS)
     biases = "".join(f" {name.split('.')[0][:7]:>7}" for name in TARGETS)
-    tables, all_molecules = {}, molecules()
-    for name in names:
-        molecule, figures = all_molecules[name], list[Figures]()
-        state, exact = ground_state(molecule), exact_ground_energy(molecule)
+    tables = {}
+    for name, molecule in molecules.items():
+        state, exact, figures = ground_state(molecule), exact_ground_energy(molecule), list[Figures]()
         print(f"\n{name:<45} circ     shots   rms cover gates most ansatz{heads}{biases}  prop.  proc.", flush=True)
-        for way in (*pauli_ways(molecule, state), factorized_way(molecule, state)):
+        ways = pauli_ways(molecule, state)
+        for way in (*ways, factorized_way(molecule, state)) if with_factorization else ways:
             figures.append(measure(way, exact, seeds))
             print(figures[-1], flush=True)
         tables[name] = figures
@@ -165,9 +167,9 @@ def compare(names: Sequence[str], seeds: int) -> dict[str, list[Figures]]:
 
 def shots_of_ways(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """Compare the default's shots and errors with those of the default before it, and of ROGS."""
-    names = QUICK if quick else tuple(molecules())
+    compared = {QUICK: read_fcidump(fcidump(QUICK), QUICK)} if quick else molecules()
     bounds = []
-    for name, figures in compare(names, 20 if quick else SEEDS).items():
+    for name, figures in compare(compared, 20 if quick else SEEDS, with_factorization=not quick).items():
         by_way = {each.way: each for each in figures}
         now = by_way[NOW]
         bounds += [
@@ -182,7 +184,7 @@ def shots_of_ways(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 def main() -> int:
     """Measure all molecules, or the smallest; return the exit code, 1 if a bound was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shots", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="lithium hydride and 20 seeds")
+    parser.add_argument("--quick", action="store_true", help="groups for lithium hydride, and 20 seeds")
     options = parser.parse_args()
     print(f"machine    {machine()}")
     return conclude(shots_of_ways(options.quick))

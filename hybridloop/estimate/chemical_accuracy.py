@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
 
+from hybridloop.azure.error_rates import error_rates
 from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target, batches_points, check_circuit_fits
 from hybridloop.budget.prices import billing_unit
@@ -19,7 +20,7 @@ from hybridloop.estimate.accuracy_table import DEBIAS, AccuracyRow, AccurateEner
 from hybridloop.estimate.dry_run import DryRound
 from hybridloop.estimate.energy_errors import SearchedState, subspace_error
 from hybridloop.estimate.mitigated_rounds import mitigated_rounds
-from hybridloop.estimate.noise_bias import EXTRAPOLATIONS, error_rates
+from hybridloop.estimate.noise_bias import EXTRAPOLATIONS
 from hybridloop.estimate.pricing import Tariff
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.runs.result import CHEMICAL_ACCURACY

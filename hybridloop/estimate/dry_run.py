@@ -82,35 +82,44 @@ def dry_run(
     settings: RunSettings,
     target: Target,
     *,
+    prepared: PreparedAlgorithm | None = None,
     trials: int = TRIALS,
     max_work: float = MAX_WORK,
 ) -> DryRun:
     """Run the algorithm to its end for a few seeds, with a bound on the work of simulation.
 
     Each seed draws its own shots, and its own random start unless the settings have a seed. A run without randomness
-    has one trial. Raises InputError for what a run would refuse.
+    has one trial. `prepared` is what `prepare_trial` returned, to be run first. Raises InputError for what a run would
+    refuse.
     """
     is_random = target.samples or settings.seed is None
     circuits: dict[str, PubDescription] = {}
     complete: list[Trial] = []
-    first: PreparedAlgorithm | None = None
+    first = prepared or prepare_trial(algorithm, problem, settings, target)
     left = max_work
     for number in range(trials if is_random else 1):
-        if isinstance(first, PreparedVqe) and settings.seed is not None:
-            prepared: PreparedAlgorithm = with_start(first, first.ansatz, first.start_reason)
+        if number == 0:
+            current = first
+        elif isinstance(first, PreparedVqe) and settings.seed is not None:
+            current = with_start(first, first.ansatz, first.start_reason)
         else:
-            seed = number if settings.seed is None else settings.seed
-            prepared = prepare(algorithm, problem, settings, seed, target=target).algorithm
-        first = first or prepared
+            current = prepare_trial(algorithm, problem, settings, target, number)
         recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
-        trial = recorder.run(prepared)
+        trial = recorder.run(current)
         left -= recorder.sampler.work
         if trial.cut is None or not complete:
             complete.append(trial)
         if trial.cut is not None:
             break
-    assert first is not None
     return DryRun(first, tuple(complete), circuits)
+
+
+def prepare_trial(
+    algorithm: str, problem: ProblemText, settings: RunSettings, target: Target, number: int = 0
+) -> PreparedAlgorithm:
+    """Prepare the algorithm of a trial; its number is the seed where the settings have none. Raises InputError."""
+    seed = number if settings.seed is None else settings.seed
+    return prepare(algorithm, problem, settings, seed, target=target).algorithm
 
 
 def sampled_ideally(prepared: PreparedSqd, target: Target, *, seed: int) -> Samples:

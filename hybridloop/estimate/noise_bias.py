@@ -12,8 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse import csr_array
 
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation
-from hybridloop.azure.targets import Target
-from hybridloop.data import load_table
+from hybridloop.azure.error_rates import ErrorRates
 from hybridloop.estimate.ideal_sampler import States, Step, evolve, ground_states
 from hybridloop.settings import MitigationName
 
@@ -23,27 +22,6 @@ FEWEST_FAULTS = 12
 FAULT_SHARE = 0.3  # of the mixed state's energy: the shift of a fault is 0.2 to 0.5 of it on LiH, H4, BeH2, H2O and N2
 EXTRAPOLATIONS = frozenset({MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL})
 _NO_ANGLES = np.zeros((1, 0))
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRates:
-    """Strengths of depolarizing noise after gates on one and two qubits, and the chance of a wrong readout."""
-
-    one_qubit: float
-    two_qubit: float
-    readout: float
-
-
-NO_ERRORS = ErrorRates(0.0, 0.0, 0.0)
-
-
-def error_rates(target: Target, noise_model: str | None = None) -> ErrorRates | None:
-    """Return a target's published error rates, or those of the noise model that it simulates; None: none published."""
-    if not target.is_noisy:
-        return NO_ERRORS
-    table = load_table("error_rates")
-    rates = table["models"].get(noise_model or table["targets"].get(target.name))
-    return None if rates is None else ErrorRates(**rates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.chemical_accuracy import chemical_accuracy
-from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run
+from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate, round_limits
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
 from hybridloop.estimate.pricing import (
@@ -30,8 +30,12 @@ from hybridloop.estimate.pricing import (
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
+from hybridloop.preparation.levels import PreparedLevels
+from hybridloop.preparation.measurement_costs import choice_facts
 from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
 _NO_CAPS = {
@@ -82,14 +86,15 @@ def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans for one target after the other; targets with equal sampling share a dry run."""
+    """Plans for one target after the other; targets with equal sampling and equal groups share a dry run."""
 
     algorithm: str
     problem: ProblemText
     settings: RunSettings
     statuses: TargetStatuses
     trials: int = TRIALS
-    _simulations: dict[tuple[bool, int], Simulation] = field(default_factory=dict)
+    _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
+    _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
 
     def plan(self, target: Target, *, debias: bool) -> Plan:
         """Estimate the run on one target. Raises InputError, ProgramError."""
@@ -149,7 +154,8 @@ class Planner:
         """Return the effort of the same run without error mitigation; None if the settings ask for none."""
         if not getattr(self.settings, "mitigation", None):
             return None
-        bare = replace(self, settings=self.settings.model_copy(update={"mitigation": None}), _simulations={})
+        settings = self.settings.model_copy(update={"mitigation": None})
+        bare = replace(self, settings=settings, _simulations={}, _prepared={})
         plan = bare.plan(target, debias=debias)
         return WithoutMitigation(plan.jobs.expected, plan.shots.expected, plan.cost)
 
@@ -183,7 +189,7 @@ class Planner:
 
     def of(self, algorithm: str, settings: RunSettings) -> Planner:
         """Return the planner of another algorithm or of other settings, with one dry run for each way of sampling."""
-        return replace(self, algorithm=algorithm, settings=settings, trials=1, _simulations={})
+        return replace(self, algorithm=algorithm, settings=settings, trials=1, _simulations={}, _prepared={})
 
     def settings_on(self, target: Target) -> RunSettings:
         """Return the settings for a target; the options of a provider are for the run's own target only."""
@@ -192,13 +198,18 @@ class Planner:
         return self.settings.model_copy(update={"target": target.name, **foreign})
 
     def simulate(self, target: Target, settings: RunSettings) -> Simulation:
-        """Return the run's simulation, done once for targets with equal sampling. Raises InputError."""
+        """Return the run's simulation, done once for targets with equal sampling and groups. Raises InputError."""
+        settings = settings.model_copy(update=_NO_CAPS | {"debias": settings.debias})
+        target = replace(target, checks_only=False)
         sampling = (target.samples, target.max_shots)
-        if sampling not in self._simulations:
-            settings = settings.model_copy(update=_NO_CAPS)
-            run = dry_run(
-                self.algorithm, self.problem, settings, replace(target, checks_only=False), trials=self.trials
-            )
+        # terms are grouped by the target's prices and noise
+        chosen_by = (*sampling, *choice_facts(target, settings))
+        if chosen_by not in self._prepared:
+            self._prepared[chosen_by] = prepare_trial(self.algorithm, self.problem, settings, target)
+        prepared = self._prepared[chosen_by]
+        simulated = (*sampling, *_groupings(prepared))
+        if simulated not in self._simulations:
+            run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
             limits = round_limits(run.prepared, settings, samples=target.samples)
             complete = [
                 extrapolate(trial, limits, run.prepared, settings, samples=target.samples) for trial in run.trials
@@ -209,8 +220,8 @@ class Planner:
                 sizes.known, sizes.is_counted = others[0].known, others[0].is_counted
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
-            self._simulations[sampling] = Simulation(run.prepared, trials, limits, assumed, sizes)
-        return self._simulations[sampling]
+            self._simulations[simulated] = Simulation(run.prepared, trials, limits, assumed, sizes)
+        return self._simulations[simulated]
 
     def seconds(self, rounds: Sequence[DryRound], tariff: Tariff) -> float:
         """Return the estimated time of rounds on the tariff's target."""
@@ -232,6 +243,18 @@ class Planner:
         if limit is not None and limit < qubits:
             reasons.append(f"the circuit has {qubits} qubits, {target.name} has {limit}")
         return reasons
+
+
+def _groupings(prepared: PreparedAlgorithm) -> tuple[str, ...]:
+    """Return the groupings that were chosen for the target."""
+    match prepared:
+        case PreparedVqe():
+            return (prepared.energy.grouping,)
+        case PreparedLevels():
+            return _groupings(prepared.vqe)
+        case PreparedScan():
+            return tuple(point.energy.grouping for point in prepared.points)
+    return ()
 
 
 def _classical(prepared: PreparedAlgorithm) -> str:

@@ -6,23 +6,26 @@ from qiskit import QuantumCircuit
 
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
-from hybridloop.azure.targets import Target, known_targets
+from hybridloop.azure.error_rates import error_rates
+from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.data import load_table
+from hybridloop.settings import RunSettings
 
 SHOTS = "shots"
 
 
-def measurement_costs(target: Target, circuit: QuantumCircuit, *, debias: bool) -> MeasurementCosts:
+def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSettings) -> MeasurementCosts:
     """Return the costs of measuring a circuit on a target; in shots where they are free or have no known price.
 
     Gates are counted as they stand in the circuit. Where a job's price has a part for each job, it counts for each
     `max_shots`.
     """
-    debias = debias and target.debiases
+    debias = settings.debias and target.debiases
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if not smallest.expected:
-        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, two_qubit_error(target))
+        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, two_qubit_error(target, settings.noise_model))
     two_qubit = int(circuit.num_nonlocal_gates())
     one_qubit, qubits = int(circuit.size()) - two_qubit, circuit.num_qubits
 
@@ -33,13 +36,24 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, *, debias: bool) 
         prices = [(jobs, price_of_job(target, counts, each, debias=debias)) for jobs, each in parts if jobs and each]
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
-    return MeasurementCosts(price, smallest.unit, two_qubit_error(target))
+    return MeasurementCosts(price, smallest.unit, two_qubit_error(target, settings.noise_model))
 
 
-def two_qubit_error(target: Target) -> float:
+def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
+    """Return what `measurement_costs` depends on, so that targets with equal facts get equal groups."""
+    debias = settings.debias and target.debiases
+    examples = (ONE_GATE, GateCounts(qubits=2, one_qubit=0, two_qubit=1, measurements=2))
+    prices = [price_of_job(target, counts, target.max_shots, debias=debias) for counts in examples]
+    return (
+        target.max_shots,
+        two_qubit_error(target, settings.noise_model),
+        *((price.unit, price.expected) for price in prices),
+    )
+
+
+def two_qubit_error(target: Target, noise_model: str | None = None) -> float:
     """Return the depolarizing strength of a gate on two qubits; of a machine without a published one, the largest."""
-    if not target.is_noisy:
-        return 0.0
-    if target.two_qubit_error is not None:
-        return target.two_qubit_error
-    return max(known.two_qubit_error or 0.0 for known in known_targets().values())
+    rates = error_rates(target, noise_model)
+    if rates is None:
+        return max(float(model["two_qubit"]) for model in load_table("error_rates")["models"].values())
+    return rates.two_qubit

@@ -217,7 +217,7 @@ def prepare_vqe(
             hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
         )
     else:
-        costs = measurement_costs(target, ansatz.circuit, debias=settings.debias)
+        costs = measurement_costs(target, ansatz.circuit, settings)
         energy = choose_grouping(
             hamiltonian, ansatz, reference, costs, shots=settings.shots, precision=settings.precision
         )

@@ -249,7 +249,7 @@ class VqeSettings(HardwareEfficientSettings):
     )
     grouping: GroupingName = Field(
         GroupingName.AUTO,
-        description="grouping of terms into circuits; auto chooses by the number of shots",
+        description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
     )
     allocation: AllocationName = Field(
         AllocationName.NEYMAN,

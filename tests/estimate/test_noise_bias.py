@@ -13,6 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator, Pauli, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.basis import to_basis
+from hybridloop.azure.error_rates import NO_ERRORS, ErrorRates, error_rates
 from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.compiler.programs import describe_pub
@@ -20,7 +21,7 @@ from hybridloop.data import load_table
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.noise import noise_models
 from hybridloop.estimate.ideal_sampler import shared_steps
-from hybridloop.estimate.noise_bias import NO_ERRORS, ErrorRates, NoiseShifts, error_rates, noise_shifts
+from hybridloop.estimate.noise_bias import NoiseShifts, noise_shifts
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import MitigationName, ProblemText, VqeSettings
 from tests.preparation_helpers import prepared

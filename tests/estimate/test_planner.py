@@ -404,3 +404,14 @@ def test_a_plan_with_error_mitigation_says_what_the_run_costs_without_it() -> No
     assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
     (row,) = plan.comparison
     assert "compiler removes them" in row.note
+
+
+def test_targets_with_other_groups_are_not_planned_by_the_same_dry_run() -> None:
+    values = {"ansatz": "hardware-efficient", "max_rounds": 1, "precision": 3e-3, "shots": 100, "seed": 1}
+    free, noisy = "rigetti.sim.qvm", "rigetti.qpu.cepheus-1-108q"
+    compared = plan_run("vqe", ProblemText(name="h4"), settings_of("vqe", **values, target=free), compare=[noisy])
+    alone = plan_run("vqe", ProblemText(name="h4"), settings_of("vqe", **values, target=noisy))
+    (row,) = compared.comparison
+    assert (row.jobs, row.shots) == (alone.jobs.expected, alone.shots.expected)
+    assert {circuit.two_qubit for circuit in alone.circuits} == {5}  # of the ansatz: qubit-wise groups, due to noise
+    assert max(known(circuit.two_qubit) for circuit in compared.circuits) > 5

@@ -13,7 +13,6 @@ from benchmarks.double_factorization import (
     factorized_row,
     ground_state,
     groups_row,
-    hartree_fock_state,
     on_all_qubits,
     rotated_probabilities,
     rotation,
@@ -89,7 +88,7 @@ def test_double_factorization_takes_less_than_half_the_shots_of_commuting_groups
     hydride = molecule("LiH_1.595_fc")
     state = ground_state(hydride)
     grouped = groups_row(hydride, FermionMapping.JORDAN_WIGNER, Grouping.FULLY_COMMUTING, state)
-    factorized = factorized_row(hydride, hartree_fock_state(hydride), state)
+    factorized = factorized_row(hydride, cisd_state(hydride), state)
     assert factorized.shots < 0.5 * grouped.shots
     assert factorized.circuits < grouped.circuits
     assert grouped.most_gates < factorized.most_gates <= 40  # 2 CX, 10 pairs of orbitals, 2 spins

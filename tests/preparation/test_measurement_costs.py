@@ -1,0 +1,96 @@
+"""Measurement groups by target: its prices, its published error rates, and the rule of a run's start."""
+
+from __future__ import annotations
+
+import pytest
+from qiskit import QuantumCircuit
+
+from hybridloop.algorithms.estimation.grouping import choose_grouping_by_shots
+from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.azure.provider_options import target_with_options
+from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.budget.prices import price_of_job
+from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.preparation.measurement_costs import choice_facts, measurement_costs, two_qubit_error
+from hybridloop.settings import AnsatzName, ProblemText, VqeSettings
+from tests.preparation_helpers import prepare_vqe
+
+H4 = ProblemText(name="h4")
+MACHINES = ("quantinuum.qpu.h2-1", "ionq.qpu.aria-1", "rigetti.qpu.cepheus-1-108q")
+
+
+def test_a_machine_without_published_errors_is_taken_to_have_the_largest_and_a_simulator_none() -> None:
+    errors = {name: two_qubit_error(target) for name, target in known_targets().items()}
+    assert errors["rigetti.qpu.cepheus-1-108q"] >= max(errors.values())
+    assert 0.0 < errors["quantinuum.qpu.h2-1"] < errors["ionq.qpu.aria-1"]
+    assert {error for name, error in errors.items() if not find_target(name).is_noisy} == {0.0}
+    noisy = target_with_options(find_target("ionq.simulator"), {"noise": {"model": "forte-1"}})
+    assert two_qubit_error(noisy, "forte-1") == errors["ionq.qpu.forte-1"]
+
+
+def groups() -> tuple[MeasurementGroup, MeasurementGroup]:
+    """Return a group with gates on two qubits, and one with gates on one qubit only."""
+    prepared = prepare_vqe(H4, VqeSettings(grouping="fully-commuting"), 0)
+    all_groups = prepared.energy.observable.groups
+    entangled = max(all_groups, key=lambda group: group.two_qubit_gates)
+    flat = next(group for group in observable(prepared.problem.hamiltonian).groups if "Y" in group.basis)
+    return entangled, flat
+
+
+@pytest.mark.parametrize("name", ["quantinuum.qpu.h2-1", "ionq.qpu.forte-1"])
+def test_a_price_counts_the_gates_of_the_circuit_and_of_the_basis_change(name: str) -> None:
+    target, circuit = find_target(name), QuantumCircuit(6)
+    circuit.rx(0.1, 0)
+    circuit.cx(0, 1)
+    costs = measurement_costs(target, circuit, VqeSettings())
+    for group in groups():
+        measured = group.measurement_circuit(circuit).remove_final_measurements(inplace=False)
+        two = int(measured.num_nonlocal_gates())
+        counts = GateCounts(6, int(measured.size()) - two, two, 6)
+        job, rest = (price_of_job(target, counts, shots).expected for shots in (10_000, 1))
+        assert job is not None
+        assert rest is not None
+        assert costs.cost(group, 20_001) == pytest.approx(2 * job + rest)
+
+
+def test_free_shots_and_those_without_a_price_count_as_shots() -> None:
+    for name in ("rigetti.sim.qvm", "ionq.simulator", "quantinuum.qpu.helios-1"):
+        costs = measurement_costs(find_target(name), QuantumCircuit(6), VqeSettings())
+        assert (costs.unit, costs.cost(groups()[0], 1234)) == ("shots", 1234.0)
+
+
+def test_a_short_circuit_is_measured_in_commuting_groups_only_where_that_brings_no_noise() -> None:
+    def chosen(target: str, ansatz: AnsatzName = AnsatzName.HARDWARE_EFFICIENT, rules: int = 5) -> Grouping:
+        return prepare_vqe(H4, VqeSettings(target=target, ansatz=ansatz), 0, rules).energy.grouping
+
+    assert chosen("rigetti.sim.qvm") is Grouping.FULLY_COMMUTING
+    assert {chosen(name) for name in MACHINES} == {Grouping.QUBIT_WISE}
+    assert {chosen(name, AnsatzName.UCCSD) for name in MACHINES} == {Grouping.FULLY_COMMUTING}
+    assert chosen("rigetti.sim.qvm", rules=4) is Grouping.QUBIT_WISE
+
+
+def test_a_run_that_started_before_is_measured_in_the_groups_of_its_rules() -> None:
+    settings = VqeSettings()
+    former, current = (prepare_vqe(H4, settings, 0, rules) for rules in (4, 5))
+    assert isinstance(former.problem, ElectronicProblem)
+    reference = ReferenceState.of_basis_state(former.problem.reference_state)
+    expected = choose_grouping_by_shots(
+        former.problem.hamiltonian, former.ansatz, reference, shots=settings.shots, precision=settings.precision
+    )
+    for group, other in zip(former.energy.observable.groups, expected.observable.groups, strict=True):
+        assert group.masks == other.masks
+        assert (group.coefficients == other.coefficients).all()
+    assert any(
+        group.masks != other.masks or (group.coefficients != other.coefficients).any()
+        for group, other in zip(former.energy.observable.groups, current.energy.observable.groups, strict=True)
+    )
+
+
+def test_targets_of_equal_facts_have_equal_choices() -> None:
+    first, second, other = (
+        choice_facts(find_target(name), VqeSettings())
+        for name in ("quantinuum.qpu.h2-1", "quantinuum.qpu.h2-2", "quantinuum.sim.h2-1e")
+    )
+    assert first == second != other  # the emulator bills in its own unit
