@@ -24,6 +24,7 @@ SECTOR_SHOTS = 4000
 TOLERATED_SPREAD = 0.1  # squared electrons: one shot in ten wrong by one, as a noisy machine makes of a correct state
 TOLERATED_SPIN = 0.1  # of S²: a twentieth of a triplet in a singlet, which a machine's errors may make of a right state
 SIGMAS = 3.0  # standard errors: a smaller deviation counts as noise
+COMPARE_WITH_ADAPT = "Adapt, which adds operators as needed, may end lower or higher: compare both."
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def below_exact_warning(value: float, standard_error: float, rounding_bound: flo
 
 
 def strong_correlation_warning(
-    molecule: Molecule, point: NDArray[np.float64], remedy: str = "Try adapt, which adds operators as needed."
+    molecule: Molecule, point: NDArray[np.float64], remedy: str = COMPARE_WITH_ADAPT
 ) -> str | None:
     """Return a warning if a state has a low weight of its reference determinant, else None.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.model_space import model_space
 from hybridloop.algorithms.circuits.simulated_start import FLAT, MIN_REFERENCE_WEIGHT
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
-from hybridloop.algorithms.diagnostics import strong_correlation_warning
+from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT, strong_correlation_warning
 from hybridloop.algorithms.estimation.variance import EnergyVariance
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
@@ -17,6 +20,7 @@ from hybridloop.algorithms.outside_operators import measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.errors import InputError
 
 LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE = "locally_optimal", "no_operator_outside"
 ALL_EXCITATIONS = "single and double excitations reach every state of these electrons"
@@ -54,7 +58,8 @@ def examine_circuit(
     expected = simulation.missing_energy(point)
     if local.shown and expected > MISSING_TOLERANCE:
         expects = f"the simulation expects the circuit to end {1e3 * expected:.1f} mHa above the ground state"
-        return (local, Fact(name, shown=False, reason=f"strongly correlated: {expects}; not measured. Try adapt.")), 0
+        reason = f"strongly correlated: {expects}; not measured. {what_reaches_further(problem)}"
+        return (local, Fact(name, shown=False, reason=reason)), 0
     if (weight := simulation.reference_weight(point)) >= MIN_REFERENCE_WEIGHT:
         reason = (
             f"Hartree-Fock has {weight:.0%} of the state's weight, so that triple excitations and above hardly count"
@@ -71,6 +76,22 @@ def examine_circuit(
     if max(gain.gain, gain.noise) <= OUTSIDE_TOLERANCE:
         return (local, Fact(name, shown=True, reason=reason)), gain.rounds
     return (local, Fact(name, shown=False, reason=f"strongly correlated: {reason}")), gain.rounds
+
+
+def what_reaches_further(problem: ElectronicProblem) -> str:
+    """Return what is known to have a lower energy than a UCCSD circuit that ends above the ground state.
+
+    The matrix between all determinants has the exact eigenvalues at any angles. ADAPT-VQE ends lower or higher: with
+    noise its gradients vanish early.
+    """
+    with suppress(InputError):  # too many determinants
+        space = model_space(problem)
+        if space.is_complete:
+            return (
+                f"Run levels: it measures all {space.size} determinants of these electrons, so that its lowest energy "
+                "has no such error; `plan levels` shows the price. Adapt may end lower or higher."
+            )
+    return COMPARE_WITH_ADAPT
 
 
 def examine_large_circuit(molecule: Molecule, point: NDArray[np.float64], stop: Stop) -> tuple[Fact, ...]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridloop.algorithms.facts import examine_by_simulation, examine_large_circuit
+from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT
+from hybridloop.algorithms.facts import examine_by_simulation, examine_large_circuit, what_reaches_further
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import OptimizerName, ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import shot_rounds
-from tests.preparation.test_spin_and_stability import problem
+from tests.preparation.test_spin_and_stability import molecule_of, problem
 from tests.preparation_helpers import prepare_vqe
 
 
@@ -45,7 +46,14 @@ def test_a_circuit_that_misses_the_state_is_not_converged_and_nothing_is_spent_t
     fact = facts_of(outcome)["no_operator_outside"]
     assert (outcome.converged, fact.shown, outcome.rounds) == (False, False, 3)
     assert "expects the circuit to end 3.7 mHa above" in fact.reason
+    assert "Run levels: it measures all 36 determinants" in fact.reason
     assert outcome.reason.startswith("strongly correlated; ")
+
+
+def test_levels_are_named_only_where_they_take_all_determinants() -> None:
+    water, chain = (electronic_problem(molecule_of(name), FermionMapping.PARITY) for name in ("H2O_0.9572", "H4_1.8"))
+    assert what_reaches_further(water) == COMPARE_WITH_ADAPT
+    assert what_reaches_further(chain).startswith("Run levels: it measures all 36 determinants")
 
 
 def test_operators_outside_are_measured_where_the_simulation_expects_no_gain() -> None:

@@ -23,7 +23,7 @@ from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.paths import DOCS
-from tests.preparation_helpers import prepare_qaoa, prepare_vqe, read_subject, settings_for
+from tests.preparation_helpers import prepare_qaoa, prepare_vqe, prepared, read_subject, settings_for
 from tests.problem_recipes import LATTICES, MOLECULES, SPIN_MODELS, hubbard, integrals
 from tests.spin_models import MATRICES, dense
 
@@ -290,6 +290,15 @@ def test_a_strongly_correlated_problem_says_so(name: str) -> None:
     assert not outcome.converged
     assert outcome.reason.startswith("strongly correlated")
     assert outcome.value > ENERGIES[name]["exact_energy"] + 1e-3
+
+
+@long_only
+@pytest.mark.parametrize("name", ["h4-2.0", "hubbard-4"])
+def test_levels_reach_the_ground_state_of_a_strongly_correlated_problem_as_its_warning_says(name: str) -> None:
+    settings = settings_for("levels", {"levels": 1, "precision": 0.003})
+    outcome = prepared("levels", ProblemText(name=name), settings, 7).measure(shot_rounds(7), lambda _: None)
+    assert outcome.standard_error is not None
+    assert outcome.value == pytest.approx(ENERGIES[name]["exact_energy"], abs=3 * outcome.standard_error)
 
 
 def test_a_spin_model_is_not_in_hartree() -> None:
