@@ -217,7 +217,7 @@ class Planner:
             others = [simulation.sizes for simulation in self._simulations.values()]
             sizes = ProgramSizes({**run.circuits})
             if others:  # circuits that two simulations share are counted once
-                sizes.known, sizes.is_counted = others[0].known, others[0].is_counted
+                sizes = replace(others[0], circuits=sizes.circuits)
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
             self._simulations[simulated] = Simulation(run.prepared, trials, limits, assumed, sizes)

@@ -53,13 +53,14 @@ class ProgramSizes:
     circuits: Mapping[str, PubDescription]
     known: dict[tuple[str, str], ProgramSize] = field(default_factory=dict)
     is_counted: dict[str, bool] = field(default_factory=dict)  # by profile
+    counted: dict[str, ProgramSize | None] = field(default_factory=dict)  # in the basis gates, for all profiles
 
     def size(self, circuit: str, profile: str) -> ProgramSize | None:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
         key = (circuit, profile)
         if key not in self.known:
             description = self.circuits[circuit]
-            counted = counted_size(description) if self.is_counted.get(profile, True) else None
+            counted = self._counted(circuit) if self.is_counted.get(profile, True) else None
             if counted is not None and profile in self.is_counted:
                 self.known[key] = counted
             elif sum(known == profile for _, known in self.known) < MAX_COMPILED:
@@ -68,6 +69,11 @@ class ProgramSizes:
                 if counted is not None:
                     self.is_counted[profile] = counted == self.known[key]
         return self.known.get(key)
+
+    def _counted(self, circuit: str) -> ProgramSize | None:
+        if circuit not in self.counted:
+            self.counted[circuit] = counted_size(self.circuits[circuit])
+        return self.counted[circuit]
 
     def largest(self, profile: str) -> ProgramSize:
         """Return the size of the compiled circuit with the most two-qubit gates."""
