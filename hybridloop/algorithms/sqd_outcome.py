@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,51 +14,11 @@ from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.sqd import UNCHANGED, Batch, SqdResult
 from hybridloop.algorithms.sqd_comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
+from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation, extrapolate_variance
 
 CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 SAME_ENERGY = 1e-6  # hartree: two energies that differ by less are called equal
 ROUNDING = 1e-8  # hartree, of the diagonalization
-MIN_POINTS = 4  # of a fit of two parameters with an error bar
-MIN_SPREAD = 1.05  # least ratio of the largest to the smallest variance of a fit
-SIGMAS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Extrapolation:
-    """Energy in hartree at variance 0 by a straight line through the batches, with its standard error and points.
-
-    The error is that of the fit's residuals alone: no batch's energy has noise, and the true curve is not straight.
-    """
-
-    energy: float
-    error: float
-    points: int
-
-
-def extrapolate_variance(batches: Sequence[Batch]) -> Extrapolation | str:
-    """Fit energies against ΔH² / E² of all different states; return the reason where that shows nothing.
-
-    M. Imada and T. Kashima, J. Phys. Soc. Jpn. 69 (2000) 2723: the energy's error is proportional to its variance for
-    states near the exact one.
-    """
-    if any(batch.variance is None for batch in batches):
-        return "the energy variance is not known, as there are too many determinants"
-    points = sorted(
-        {(batch.variance / batch.energy**2, batch.energy) for batch in batches if batch.variance is not None}
-    )
-    if len(points) < MIN_POINTS or points[-1][0] < MIN_SPREAD * points[0][0]:
-        return f"the batches have {len(points)} different states, too few or too similar for a fit"
-    number = len(points)
-    mean_x, mean_y = (math.fsum(axis) / number for axis in zip(*points, strict=True))
-    spread = math.fsum((x - mean_x) ** 2 for x, _ in points)
-    slope = math.fsum((x - mean_x) * (y - mean_y) for x, y in points) / spread
-    energy = mean_y - slope * mean_x
-    lowest = min(y for _, y in points)
-    if slope <= 0.0 or energy > lowest:
-        return "the energies do not fall with their variance"
-    residual = math.fsum((y - energy - slope * x) ** 2 for x, y in points) / (number - 2)
-    error = math.sqrt(residual * (1.0 / number + mean_x**2 / spread))
-    return Extrapolation(round(energy, 9), round(error, 9), number)
 
 
 def outcome_of(
@@ -74,23 +32,26 @@ def outcome_of(
     parameters: tuple[float, ...],
     history: tuple[RoundProgress, ...],
     choices: tuple[str, ...],
+    by_determinants: bool = True,
 ) -> Outcome:
     """Return the outcome; `total` is the number of all determinants, `spin` the molecule's s, energies in hartree.
 
-    It is converged only if the iterations were self-consistent, and nothing shows more than chemical accuracy to be
-    left below the energy: the extrapolation, a classical subspace, the exact energy.
+    It is converged if the iterations were self-consistent, and nothing shows more than chemical accuracy to be left
+    below the energy: the extrapolation, a classical subspace, the exact energy. Without `by_determinants` the
+    extrapolation's error is that of runs of then.
     """
     best = found.best
-    extrapolated = extrapolate_variance(found.batches)
+    extrapolated = extrapolate_variance(found.batches, of_fit_alone=not by_determinants)
     residue, no_residue = None, f"unknown: {extrapolated}"
     is_complete = best.determinants == total
     if is_complete:
         residue = 0.0
     elif isinstance(extrapolated, Extrapolation):
         residue = best.energy - extrapolated.energy + SIGMAS * extrapolated.error
+    expected = None if residue is None or isinstance(extrapolated, str) else best.energy - extrapolated.energy
     facts = (
         Fact("self_consistent", found.is_self_consistent, _consistency(found)),
-        Fact("little_left", *_little_left(best.energy, residue, no_residue, compared, exact)),
+        Fact("little_left", *_little_left(best.energy, expected, residue, no_residue, compared, exact)),
     )
     warnings = _warnings(best, spin)
     shown = "; ".join(fact.reason for fact in facts)
@@ -113,7 +74,7 @@ def outcome_of(
     return Outcome(
         final=FinalMeasurement(Estimate(best.energy, 0.0, shots, rounding_bound=ROUNDING), is_precise=True),
         parameters=parameters,
-        converged=all(fact.shown for fact in facts) and not warnings,
+        converged=found.is_self_consistent and not any(fact.shown is False for fact in facts) and not warnings,
         reason="; ".join([*(warning.split(":")[0] for warning in warnings), shown]),
         rounds=1,
         history=history,
@@ -134,9 +95,17 @@ def _consistency(found: SqdResult) -> str:
 
 
 def _little_left(
-    energy: float, residue: float | None, no_residue: str, compared: Sequence[ClassicalSpace], exact: float | None
+    energy: float,
+    expected: float | None,
+    residue: float | None,
+    no_residue: str,
+    compared: Sequence[ClassicalSpace],
+    exact: float | None,
 ) -> tuple[bool | None, str]:
-    """Return whether at most chemical accuracy is left below the energy, None where nothing tells, and the reason."""
+    """Return whether at most chemical accuracy is left below the energy, None where nothing tells, and the reason.
+
+    The extrapolation leaves `expected` and, with its errors, at most `residue`.
+    """
     lower = {space.name: energy - space.energy for space in compared}
     if exact is not None:
         lower["the exact energy"] = energy - exact
@@ -145,9 +114,12 @@ def _little_left(
         return False, f"{name} is {1e3 * most:.2f} mHa lower"
     if residue is None:
         return None, f"how much is left below the energy is {no_residue}"
-    if residue > CHEMICAL_ACCURACY:
-        return False, f"the extrapolation in its variance leaves {1e3 * residue:.2f} mHa, two of its errors included"
-    return True, f"the extrapolation in its variance leaves {1e3 * residue:.2f} mHa, two of its errors included"
+    text = f"the extrapolation in its variance leaves at most {1e3 * residue:.2f} mHa, two of its errors included"
+    if residue <= CHEMICAL_ACCURACY:
+        return True, text
+    if expected is not None and expected > CHEMICAL_ACCURACY:
+        return False, f"the extrapolation in its variance leaves {1e3 * expected:.2f} mHa"
+    return None, text
 
 
 def _warnings(best: Batch, spin: float) -> tuple[str, ...]:
@@ -164,7 +136,7 @@ def _extrapolation_text(extrapolated: Extrapolation | str) -> str:
         return f"no extrapolation, as {extrapolated}"
     return (
         f"extrapolated to {extrapolated.energy:.6f} ± {extrapolated.error:.6f} hartree at variance 0, a line through "
-        f"{extrapolated.points} states; the error is that of the fit, and this is no bound"
+        f"{extrapolated.points} states; this is no bound"
     )
 
 

@@ -96,6 +96,7 @@ class PreparedSqd:
             parameters=tuple(self._point.tolist()),
             history=tuple(log.history),
             choices=choices,
+            by_determinants=self.rules.by_determinants,
         )
 
     @property

@@ -14,7 +14,7 @@ from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
-from hybridloop.settings.renamed import FORMER_DEFAULTS, with_current_names
+from hybridloop.settings.renamed import FORMER_DEFAULTS, FORMER_DEFAULTS_OF, with_current_names
 from hybridloop.settings.validation import validate
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
@@ -168,7 +168,8 @@ def _check_same(
         if part == "settings":  # settings that are newer than the run count as their defaults
             defaults = SETTINGS[record.algorithm]().model_dump(mode="json")
             before = {**defaults, **before}
-            for changed, former in FORMER_DEFAULTS.items():
+            former_defaults = {**FORMER_DEFAULTS, **FORMER_DEFAULTS_OF.get(record.algorithm, {})}
+            for changed, former in former_defaults.items():
                 if before.get(changed) == former and now.get(changed) == defaults.get(changed):
                     now[changed] = former
             for limit in LIMITS:

@@ -346,7 +346,7 @@ class SqdSettings(MoleculeSettings):
     batches: int = Field(5, ge=1, le=100, description="subspaces of each iteration, each with its own samples")
     iterations: int = Field(10, ge=1, le=1000, description="maximum number of iterations of configuration recovery")
     tolerance: Tolerance = Field(
-        1e-5,
+        1e-4,
         description="change of the lowest energy in hartree, or with a unit, below which three iterations in a row "
         "end the run",
         examples=["0.1mHa"],

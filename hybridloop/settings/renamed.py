@@ -19,6 +19,7 @@ FORMER = {name: former for former, name in RENAMED.items()}
 FORMER_DEFAULTS: Mapping[str, str] = {  # name: the default of a former release, the same as today's for runs of then
     "ansatz": "uccsd",
 }
+FORMER_DEFAULTS_OF: Mapping[str, Mapping[str, float]] = {"sqd": {"tolerance": 1e-5}}  # the same for one algorithm
 # Former names of built-in problems: the same molecule's name of today, and another that may be meant. A new run is
 # refused under the former name for one release; a stored run keeps it.
 FORMER_PROBLEMS: Mapping[str, tuple[str, str]] = {"lih": ("lih-3.0-cas22", "lih-frozen-core")}

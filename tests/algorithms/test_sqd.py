@@ -29,7 +29,7 @@ from hybridloop.algorithms.problems.product_spaces import (
 from hybridloop.algorithms.sqd import Batch, SqdRules, diagonalize_samples
 from hybridloop.algorithms.sqd_comparison import ClassicalSpace, compare_with_classical
 from hybridloop.algorithms.sqd_determinants import Carried, determinant_record
-from hybridloop.algorithms.sqd_outcome import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd_extrapolation import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
@@ -228,18 +228,28 @@ def test_energies_on_a_line_are_extrapolated_to_its_end() -> None:
         return Batch(1, energy, 4, ratio * energy**2, 0.0)
 
     line = [batch(-2.0 + 0.5 * x, x) for x in (0.01, 0.02, 0.03, 0.04)]
-    found = extrapolate_variance(line)
-    assert isinstance(found, Extrapolation)
-    assert found.energy == pytest.approx(-2.0)
-    assert found.error < 1e-8
-    # residuals give the error: by NumPy's covariance of the same fit
+    for of_fit_alone, most in ((True, 1e-8), (False, 1.3e-3)):  # a quarter of the way, 5 mHa
+        found = extrapolate_variance(line, of_fit_alone=of_fit_alone)
+        assert isinstance(found, Extrapolation)
+        assert found.energy == pytest.approx(-2.0)
+        assert found.error < most
+    # residuals give the error of earlier rules: by NumPy's covariance of the same fit
     bent = [*line, batch(-1.985, 0.02)]
-    found = extrapolate_variance(bent)
+    found = extrapolate_variance(bent, of_fit_alone=True)
     assert isinstance(found, Extrapolation)
     x, y = np.array([each.variance / each.energy**2 for each in bent if each.variance]), [each.energy for each in bent]
     (slope, end), covariance = np.polyfit(x, y, 1, cov=True)
     assert slope > 0
     assert (found.energy, found.error) == pytest.approx((end, math.sqrt(covariance[1, 1])), abs=1e-8)
+    # a curve ends elsewhere than a line through it: the error holds the difference, the residuals do not
+    ratios = np.linspace(0.01, 0.06, 12)
+    curve = [replace(batch(-2.0 + 0.5 * x - 2.0 * x**2, x), iteration=int(100 * x)) for x in ratios]
+    narrow, wide = (extrapolate_variance(curve, of_fit_alone=of_fit_alone) for of_fit_alone in (True, False))
+    assert isinstance(narrow, Extrapolation)
+    assert isinstance(wide, Extrapolation)
+    assert 2 * narrow.error < abs(narrow.energy + 2.0) <= 2 * wide.error
+    scattered = [batch(-2.0 + energy, 0.01 + 0.001 * k) for k, energy in enumerate((0.0, 0.03, 0.0, 0.03))]
+    assert extrapolate_variance(scattered) == "a line, a parabola and parts of the states disagree"
     for unusable in (
         line[:3],
         [batch(-2.0 - x, x) for x in (0.01, 0.02, 0.03, 0.04)],
