@@ -81,7 +81,8 @@ def chemical_accuracy(planner: TargetPlanner, targets: Sequence[Target]) -> Chem
         return None
     vqe, sqd = _both(planner)
     planned = [_on(vqe, target) for target in targets]
-    first = next((on for on in planned if isinstance(on, _OnTarget)), None)
+    runs = [on for on in planned if isinstance(on, _OnTarget)]
+    first = next((on for on in runs if on.target.is_noisy), runs[0] if runs else None)  # groups go with the noise
     state = None if first is None else SearchedState.of(first.simulation, first.target.profile)
     if first is None or state is None:
         return None
