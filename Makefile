@@ -83,6 +83,7 @@ bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, 
 
 bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.peers --python $(PEERS)/bin/python
+	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.sqd --python $(PEERS)/bin/python
 
 $(PEERS)/ready: benchmarks/peers.txt
 	@echo "setting up $(PEERS)"
