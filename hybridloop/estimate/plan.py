@@ -164,7 +164,8 @@ class Plan:
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
     `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
-    target's provider. `orbitals` says why a molecule's active orbitals were chosen, where that was automatic.
+    target's provider. `orbitals` says why a molecule's active orbitals were chosen, and
+    `groups` why its terms are measured in these groups, where that was automatic.
     `classical` says what is computed on this machine after the rounds, which the time leaves out. `accuracy` has the
     cost of a chemically accurate energy on the compared targets, None where no energy of electrons is sought.
     """
@@ -194,6 +195,7 @@ class Plan:
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
     orbitals: str = ""
+    groups: str = ""
     classical: str = ""
     accuracy: ChemicalAccuracy | None = None
 
@@ -227,6 +229,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"{plan.problem} by {plan.algorithm} on {target}: a plan from {runs}; nothing was submitted"
     if plan.orbitals:
         yield f"  {plan.orbitals}"
+    if plan.groups:
+        yield f"  groups: {plan.groups}"
     yield f"  rounds     {_figure(plan.rounds)}"
     others = (
         "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"

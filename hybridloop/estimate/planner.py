@@ -37,6 +37,7 @@ from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
+from hybridloop.settings.algorithms import GroupingName
 
 _NO_CAPS = {
     "max_jobs": None,
@@ -143,6 +144,7 @@ class Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
+            groups=_chosen_groups(self._prepare(target, settings), settings),
             classical=_classical(simulation.prepared),
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
@@ -199,14 +201,9 @@ class Planner:
 
     def simulate(self, target: Target, settings: RunSettings) -> Simulation:
         """Return the run's simulation, done once for targets with equal sampling and groups. Raises InputError."""
-        settings = settings.model_copy(update=_NO_CAPS | {"debias": settings.debias})
-        target = replace(target, checks_only=False)
+        target, settings = _without_limits(target, settings)
         sampling = (target.samples, target.max_shots)
-        # terms are grouped by the target's prices and noise
-        chosen_by = (*sampling, *choice_facts(target, settings))
-        if chosen_by not in self._prepared:
-            self._prepared[chosen_by] = prepare_trial(self.algorithm, self.problem, settings, target)
-        prepared = self._prepared[chosen_by]
+        prepared = self._prepare(target, settings)
         simulated = (*sampling, *_groupings(prepared))
         if simulated not in self._simulations:
             run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
@@ -222,6 +219,14 @@ class Planner:
             trials = tuple(trial for trial, _ in complete)
             self._simulations[simulated] = Simulation(run.prepared, trials, limits, assumed, sizes)
         return self._simulations[simulated]
+
+    def _prepare(self, target: Target, settings: RunSettings) -> PreparedAlgorithm:
+        """Return the algorithm for a target's prices and noise, by which terms are grouped. Raises InputError."""
+        target, settings = _without_limits(target, settings)
+        chosen_by = (target.samples, *choice_facts(target, settings))
+        if chosen_by not in self._prepared:
+            self._prepared[chosen_by] = prepare_trial(self.algorithm, self.problem, settings, target)
+        return self._prepared[chosen_by]
 
     def seconds(self, rounds: Sequence[DryRound], tariff: Tariff) -> float:
         """Return the estimated time of rounds on the tariff's target."""
@@ -243,6 +248,19 @@ class Planner:
         if limit is not None and limit < qubits:
             reasons.append(f"the circuit has {qubits} qubits, {target.name} has {limit}")
         return reasons
+
+
+def _without_limits(target: Target, settings: RunSettings) -> tuple[Target, RunSettings]:
+    """Return a target that measures, and settings without caps."""
+    return replace(target, checks_only=False), settings.model_copy(update=_NO_CAPS | {"debias": settings.debias})
+
+
+def _chosen_groups(prepared: PreparedAlgorithm, settings: RunSettings) -> str:
+    """Return the grouping and why it was chosen; empty if it was not, or is one of several points."""
+    prepared = prepared.vqe if isinstance(prepared, PreparedLevels) else prepared
+    if not isinstance(prepared, PreparedVqe) or getattr(settings, "grouping", None) is not GroupingName.AUTO:
+        return ""
+    return f"{prepared.energy.grouping}, as {prepared.energy.why}"
 
 
 def _groupings(prepared: PreparedAlgorithm) -> tuple[str, ...]:
