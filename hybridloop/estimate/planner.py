@@ -44,7 +44,6 @@ _NO_CAPS = {
     "max_shots": None,
     "max_cost": None,
     "max_cost_per_job": None,
-    "debias": True,
     "batching": Batching.AUTO,
 }
 _DECIMALS = 6  # of an amount: further ones are rounding errors
@@ -251,8 +250,9 @@ class Planner:
 
 
 def _without_limits(target: Target, settings: RunSettings) -> tuple[Target, RunSettings]:
-    """Return a target that measures, and settings without caps."""
-    return replace(target, checks_only=False), settings.model_copy(update=_NO_CAPS | {"debias": settings.debias})
+    """Return a target that measures, and settings without caps; `debias` stays where the target has it."""
+    kept = {"debias": settings.debias or not target.debiases}
+    return replace(target, checks_only=False), settings.model_copy(update=_NO_CAPS | kept)
 
 
 def _chosen_groups(prepared: PreparedAlgorithm, settings: RunSettings) -> str:
