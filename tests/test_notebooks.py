@@ -20,6 +20,13 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 IN_EVERY_RUN = ("1-start", "4-failures", "5-cost", "7-languages")  # the others take as long again
 RUN = [path for path in NOTEBOOKS if IS_LONG or path.stem in IN_EVERY_RUN]
 PRINTED = {"7-languages": "equal counts: True"}  # what must be among the outputs
+# what the product warns of; elsewhere of nothing
+WARNED = {
+    "2-with-an-account": "max_cost: ",
+    "4-failures": "retried in",
+    "5-cost": "max_cost: ",
+    "6-dissociation-curve": "max_cost: ",
+}
 WITH_AN_ACCOUNT = "2-with-an-account"  # the cells for an account, on a workspace of the local service
 
 
@@ -55,4 +62,7 @@ def test_a_notebook_runs_from_top_to_bottom(
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     assert outputs
     assert PRINTED.get(path.stem, "") in "".join(output.get("text", "") for output in outputs)
-    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    warnings = "".join(output.text for output in outputs if output.get("name") == "stderr")
+    assert all(line.startswith("hybridloop: ") for line in warnings.splitlines()), warnings
+    assert bool(warnings) == (path.stem in WARNED), warnings
+    assert WARNED.get(path.stem, "") in warnings
