@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.estimation.grouping import choose_grouping_by_shots
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping, choose_grouping_by_shots
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -69,6 +73,31 @@ def test_a_short_circuit_is_measured_in_commuting_groups_only_where_that_brings_
     assert {chosen(name) for name in MACHINES} == {Grouping.QUBIT_WISE}
     assert {chosen(name, AnsatzName.UCCSD) for name in MACHINES} == {Grouping.FULLY_COMMUTING}
     assert chosen("rigetti.sim.qvm", rules=4) is Grouping.QUBIT_WISE
+
+
+def product_circuit(qubits: int) -> Ansatz:
+    """Return a circuit without gates on two qubits."""
+    circuit, angles = QuantumCircuit(qubits), ParameterVector("θ", qubits)
+    for qubit, angle in enumerate(angles):
+        circuit.ry(angle, qubit)
+    return Ansatz("product", circuit, np.zeros(qubits), ((1,),) * qubits)
+
+
+def test_a_circuit_without_noise_is_measured_without_gates_that_bring_it() -> None:
+    neighbours = [(letter, [qubit, qubit + 1], 1.0) for qubit in range(3) for letter in ("XX", "YY", "ZZ")]
+    operator = SparsePauliOp.from_sparse_list(neighbours, 4)
+    for error, expected in ((0.0, Grouping.FULLY_COMMUTING), (0.01, Grouping.QUBIT_WISE)):
+        costs = MeasurementCosts(lambda _, shots: float(shots), "shots", error)
+        choice = choose_grouping(operator, product_circuit(4), None, costs, shots=1000, precision=0.01)
+        assert choice.grouping is expected
+        assert ("bring noise to circuits that have no such gates" in choice.why) == (error > 0.0)
+
+
+def test_a_constant_needs_no_circuit() -> None:
+    costs = MeasurementCosts(lambda _, shots: float(shots), "shots", 0.01)
+    operator = SparsePauliOp(["II"], [2.0])
+    choice = choose_grouping(operator, product_circuit(2), None, costs, shots=1000, precision=0.01)
+    assert (choice.observable.groups, choice.observable.constant) == ((), 2.0)
 
 
 def test_a_run_that_started_before_is_measured_in_the_groups_of_its_rules() -> None:

@@ -67,17 +67,19 @@ def choose_grouping(
     """
     plans = [_Plan.of(hamiltonian, grouping, ansatz, reference, costs, shots, precision) for grouping in Grouping]
     qubit_wise, commuting = plans
-    cheaper, better = commuting.cost / qubit_wise.cost, commuting.product / qubit_wise.product
     unit = costs.unit
-    if cheaper > MAX_COST_RATIO:
-        saved = 100 * max(0.0, 1.0 - cheaper)
+    if commuting.cost > MAX_COST_RATIO * qubit_wise.cost:
+        saved = 100 * max(0.0, 1.0 - commuting.cost / qubit_wise.cost)
         why = f"fully commuting groups would save only {saved:.0f} % of about {qubit_wise.cost:.1e} {unit}"
         return GroupingChoice(qubit_wise.observable, Grouping.QUBIT_WISE, why)
-    if better > MAX_COST_RATIO:
+    if commuting.product > MAX_COST_RATIO * qubit_wise.product:
+        noise = "bring noise to circuits that have no such gates"
+        if qubit_wise.bias:
+            noise = f"make the error expected of noise {commuting.bias / qubit_wise.bias:.1f} times as large"
         why = (
             f"fully commuting groups would take about {commuting.cost:.1e} {unit} instead of {qubit_wise.cost:.1e}, "
             f"but their {commuting.added_gates:.1f} two-qubit gates beside the {qubit_wise.gates:.0f} of the ansatz "
-            f"would make the error expected of noise {commuting.bias / qubit_wise.bias:.1f} times as large"
+            f"would {noise}"
         )
         return GroupingChoice(qubit_wise.observable, Grouping.QUBIT_WISE, why)
     why = (
