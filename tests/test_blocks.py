@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from azure.core.credentials import AzureKeyCredential
 from azure.identity import DefaultAzureCredential
 from prefect.blocks.core import Block
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
@@ -24,6 +26,7 @@ from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import RESOURCE_GROUP
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, VqeSettings
@@ -164,11 +167,18 @@ def test_a_run_uses_the_workspace_of_its_block_and_the_secret_is_stored_nowhere_
     resumed = shell.json_inside("runs", "resume", "by-name", "--workspace", saved.name)
     assert resumed["value"] == repeated["value"]
 
+    assert record.flow_run_id is not None
+    flow_run_id = UUID(record.flow_run_id)
+    of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
     with prefect_client(prefect_server) as client:
-        logs = " ".join(str(line) for line in client.read_logs())
-        runs = client.read_flow_runs()
-    (flow_run,) = [run for run in runs if str(run.id) == record.flow_run_id]
-    assert flow_run.parameters["workspace"] == saved.name
+        assert client.read_flow_run(flow_run_id).parameters["workspace"] == saved.name
+
+        def messages() -> str:
+            return " ".join(line.message for line in client.read_logs(of_run))
+
+        assert wait_until(lambda: "converged: " in messages(), within_s=60.0)  # lines arrive some time after the run
+        logs = messages()
+    assert f"workspace {saved.name}" in logs
     assert saved.api_key not in logs
     assert saved.api_key not in caplog.text
     assert saved.api_key not in repr(AzureQuantumWorkspace.load(saved.name))

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterTags
 from pydantic import SecretStr
 
 from hybridloop.blocks import AzureQuantumWorkspace
@@ -141,9 +141,9 @@ def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
         runs = client.read_flow_runs(flow_run_filter=tagged)
         done = {each.parameters["run_key"] for each in runs if each.state is not None and each.state.is_completed()}
         assert done == {row["run"] for row in swept.points}
-        artifacts = {each.key: each.type for each in client.read_artifacts()}
-    assert artifacts["sweep-swept"] == "table"
-    assert artifacts["sweep-swept-picture"] == "markdown"
+        of_sweep = ArtifactFilter(key=ArtifactFilterKey(any_=["sweep-swept", "sweep-swept-picture"]))
+        artifacts = {each.key: each.type for each in client.read_artifacts(artifact_filter=of_sweep)}
+    assert artifacts == {"sweep-swept": "table", "sweep-swept-picture": "markdown"}
 
 
 def test_the_plot_has_the_values_over_the_distances_and_the_exact_curve(swept: SweepResults, tmp_path: Path) -> None:
