@@ -106,6 +106,8 @@ def determinant_subspaces(
         chosen = np.sort(order[np.sort(places)[:most]])
         guess = np.zeros(len(alpha) * len(beta))
         guess[kept] = amplitudes
+        if not guess[chosen].any():  # a subspace of one determinant may be another than the known ones
+            guess[chosen[np.argmin(hamiltonian.diagonal[chosen])]] = 1.0
         spaces.append(Subspace(alpha, beta, chosen, guess[chosen]))
     return spaces
 

@@ -39,6 +39,9 @@ GROWTH = 3  # factor of a selected CI's steps in determinants
 KEPT = 0.8  # of the determinants, in the steps that exchange the others
 EXCHANGES = 4
 SPIN_SHIFT = 0.2  # hartree, of PySCF's penalty on other spins
+RESTARTS = 8
+MIXED_IN = 0.3  # norm of a random vector that is added to a normed one
+SAME_ENERGY = 1e-7  # hartree: states that differ by less are the same one
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,18 +115,36 @@ class FullSpace:
 
     @cached_property
     def ground_state(self) -> tuple[float, NDArray[np.float64]]:
-        """The lowest energy of the molecule's own spin in hartree, with its vector (alpha strings, beta strings)."""
+        """The lowest energy of the molecule's own spin in hartree, with its vector (alpha strings, beta strings).
+
+        PySCF starts at one determinant, and Davidson's iterations never leave its symmetry. So they are repeated from
+        their result and a part of every determinant, which may end in a lower state of another symmetry.
+        """
+        spin = abs(self.molecule.electrons[0] - self.molecule.electrons[1]) / 2
+        energy, vector = self._lowest_of_spin(spin, None)
+        every = np.random.default_rng(self.molecule.norb).normal(size=vector.size)
+        lower, other = self._lowest_of_spin(spin, vector + MIXED_IN * every / np.linalg.norm(every))
+        if lower < energy - SAME_ENERGY:
+            energy, vector = lower, other
+        shape = len(self.strings[0]), len(self.strings[1])
+        return round(energy + self.molecule.core_energy, DECIMALS), vector.reshape(shape)
+
+    def _lowest_of_spin(self, spin: float, start: NDArray[np.float64] | None) -> tuple[float, NDArray[np.float64]]:
+        """Return the lowest energy without core energy of a spin among states that a start (flat) overlaps with."""
         from pyscf import fci
 
         molecule = self.molecule
-        spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
         solver = fci.addons.fix_spin_(fci.direct_spin1.FCI(), shift=SPIN_SHIFT, ss=spin * (spin + 1))
         solver.verbose, solver.conv_tol, solver.max_cycle = 0, ENERGY_TOLERANCE, MAX_CYCLES
-        with one_thread():
-            _, vector = solver.kernel(molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons)
+        problem = molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons
+        vector = start
+        for _ in range(RESTARTS):  # nearly equal levels, as of separate atoms, take more than one series of cycles
+            with one_thread():
+                _, vector = solver.kernel(*problem, ci0=vector)
+            if solver.converged:
+                break
         flat = np.asarray(vector, float).ravel()
-        energy = float(flat @ self.apply(flat)) + molecule.core_energy  # without the penalty
-        return round(energy, DECIMALS), np.asarray(vector, float)
+        return float(flat @ self.apply(flat)), flat  # without the penalty
 
     def best_strings(self, *, is_shared: bool) -> tuple[Strings, Strings]:
         """Return all alpha and beta strings by descending weight in the exact state."""
