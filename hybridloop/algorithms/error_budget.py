@@ -57,10 +57,9 @@ def error_budget(estimate: Estimate, residue: float | None, no_residue: str = NO
     )
 
 
-def subspace_error(residue: float | None, no_residue: str) -> ErrorSource:
+def subspace_error(residue: float | None, meaning: str) -> ErrorSource:
     """Return the one source of the error of an upper bound: what lies outside its subspace, and only lowers it."""
-    meaning = "most that is left below the energy: distance to the extrapolation at variance 0, and twice its error"
-    return ErrorSource("subspace", residue, no_residue if residue is None else meaning, is_one_sided=True)
+    return ErrorSource("subspace", residue, meaning, is_one_sided=True)
 
 
 def interval95(estimate: Estimate, budget: tuple[ErrorSource, ...]) -> tuple[float, float]:

@@ -84,7 +84,7 @@ class Fact:
     Names are "locally_optimal" (no step within the circuit gains more), "no_operator_outside" (no operator outside the
     circuit promises more) and "equals_exact" (compared to exact diagonalization, which `converged` does not rest on).
     Those of a subspace are "self_consistent" (further iterations changed nothing) and "little_left" (at most chemical
-    accuracy is left below the energy).
+    accuracy is left below the energy, by the exact one where it is known); `converged` rests on both.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Outcome:
     None where they are unknown.
 
     With `is_upper_bound` the value is the energy of a known state, without noise: the true one is not above it, so
-    there is no interval around it, and `residue` bounds what may be left below.
+    there is no interval around it. `residue` is then the most that is expected below it, and `no_residue` says by what.
 
     `table` has the rows of results with more than one value, `warnings` reasons to doubt the value, `choices` what was
     chosen automatically, and why, `facts` what was shown.

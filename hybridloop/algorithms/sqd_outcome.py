@@ -15,9 +15,11 @@ from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.sqd import UNCHANGED, Batch, SqdResult
 from hybridloop.algorithms.sqd_comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
 from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd_remainder import BY_EXTRAPOLATION, COMPLETE, SAME_ENERGY, remainder_below
+from hybridloop.data.search_rules import SEARCH_RULES
 
-CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
-SAME_ENERGY = 1e-6  # hartree: two energies that differ by less are called equal
+SINGLE_DETERMINANTS = 5  # first search rules with subspaces of single determinants
+EXACT_RESIDUE = 6  # first search rules whose error budget takes the exact energy where it is known
 ROUNDING = 1e-8  # hartree, of the diagonalization
 
 
@@ -32,26 +34,22 @@ def outcome_of(
     parameters: tuple[float, ...],
     history: tuple[RoundProgress, ...],
     choices: tuple[str, ...],
-    by_determinants: bool = True,
+    rules: int = SEARCH_RULES,
 ) -> Outcome:
     """Return the outcome; `total` is the number of all determinants, `spin` the molecule's s, energies in hartree.
 
-    It is converged if the iterations were self-consistent, and nothing shows more than chemical accuracy to be left
-    below the energy: the extrapolation, a classical subspace, the exact energy. Without `by_determinants` the
-    extrapolation's error is that of runs of then.
+    It is converged if both facts are shown: the iterations were self-consistent, and at most chemical accuracy is left
+    below the energy. `rules` are the search rules of the run, by which its error budget is.
     """
     best = found.best
-    extrapolated = extrapolate_variance(found.batches, of_fit_alone=not by_determinants)
-    residue, no_residue = None, f"unknown: {extrapolated}"
-    is_complete = best.determinants == total
-    if is_complete:
-        residue = 0.0
-    elif isinstance(extrapolated, Extrapolation):
-        residue = best.energy - extrapolated.energy + SIGMAS * extrapolated.error
-    expected = None if residue is None or isinstance(extrapolated, str) else best.energy - extrapolated.energy
+    extrapolated = extrapolate_variance(found.batches, of_fit_alone=rules < SINGLE_DETERMINANTS)
+    left = remainder_below(best, extrapolated, compared, exact, is_complete=best.determinants == total)
+    residue, meaning = left.most, left.meaning
+    if rules < EXACT_RESIDUE:
+        residue, meaning = _former_residue(best, extrapolated, total)
     facts = (
         Fact("self_consistent", found.is_self_consistent, _consistency(found)),
-        Fact("little_left", *_little_left(best.energy, expected, residue, no_residue, compared, exact)),
+        Fact("little_left", left.is_little, left.reason),
     )
     warnings = _warnings(best, spin)
     shown = "; ".join(fact.reason for fact in facts)
@@ -74,7 +72,7 @@ def outcome_of(
     return Outcome(
         final=FinalMeasurement(Estimate(best.energy, 0.0, shots, rounding_bound=ROUNDING), is_precise=True),
         parameters=parameters,
-        converged=found.is_self_consistent and not any(fact.shown is False for fact in facts) and not warnings,
+        converged=all(fact.shown for fact in facts) and not warnings,
         reason="; ".join([*(warning.split(":")[0] for warning in warnings), shown]),
         rounds=1,
         history=history,
@@ -83,7 +81,7 @@ def outcome_of(
         choices=(*choices, *lines),
         facts=facts,
         residue=residue,
-        no_residue=no_residue,
+        no_residue=meaning,
         is_upper_bound=True,
     )
 
@@ -94,32 +92,13 @@ def _consistency(found: SqdResult) -> str:
     return f"the energy was still changing after {found.iterations} iterations"
 
 
-def _little_left(
-    energy: float,
-    expected: float | None,
-    residue: float | None,
-    no_residue: str,
-    compared: Sequence[ClassicalSpace],
-    exact: float | None,
-) -> tuple[bool | None, str]:
-    """Return whether at most chemical accuracy is left below the energy, None where nothing tells, and the reason.
-
-    The extrapolation leaves `expected` and, with its errors, at most `residue`.
-    """
-    lower = {space.name: energy - space.energy for space in compared}
-    if exact is not None:
-        lower["the exact energy"] = energy - exact
-    name, most = max(lower.items(), key=lambda item: item[1], default=("", 0.0))
-    if most > CHEMICAL_ACCURACY:
-        return False, f"{name} is {1e3 * most:.2f} mHa lower"
-    if residue is None:
-        return None, f"how much is left below the energy is {no_residue}"
-    text = f"the extrapolation in its variance leaves at most {1e3 * residue:.2f} mHa, two of its errors included"
-    if residue <= CHEMICAL_ACCURACY:
-        return True, text
-    if expected is not None and expected > CHEMICAL_ACCURACY:
-        return False, f"the extrapolation in its variance leaves {1e3 * expected:.2f} mHa"
-    return None, text
+def _former_residue(best: Batch, extrapolated: Extrapolation | str, total: int) -> tuple[float | None, str]:
+    """Return the residue by the rules before `EXACT_RESIDUE`, for which the exact energy was no source."""
+    if best.determinants == total:
+        return 0.0, COMPLETE
+    if isinstance(extrapolated, str):
+        return None, f"unknown: {extrapolated}"
+    return best.energy - extrapolated.energy + SIGMAS * extrapolated.error, BY_EXTRAPOLATION
 
 
 def _warnings(best: Batch, spin: float) -> tuple[str, ...]:

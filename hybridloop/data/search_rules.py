@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SEARCH = "search rules"  # key among a run's recorded versions
-SEARCH_RULES = 5
+SEARCH_RULES = 6
 
 
 def search_rules(recorded: Mapping[str, str]) -> int:

@@ -25,7 +25,7 @@ from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.algorithms.sqd import SqdRules, diagonalize_samples
 from hybridloop.algorithms.sqd_comparison import compare_with_classical
-from hybridloop.algorithms.sqd_outcome import outcome_of
+from hybridloop.algorithms.sqd_outcome import SINGLE_DETERMINANTS, outcome_of
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data.search_rules import SEARCH_RULES
@@ -38,7 +38,6 @@ from hybridloop.settings import AnsatzName, ProblemText, SqdSettings, StartName
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
-BY_DETERMINANTS = 5  # first search rules with subspaces of single determinants
 LEAST = 4  # determinants; fewer are no subspace of two strings of each spin
 _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VARIATIONAL})
 
@@ -49,6 +48,7 @@ class PreparedSqd:
 
     `steps` records the iterations, and `solve` diagonalizes their subspaces (None: in turn). `start_reason` says how
     the angles were chosen, None for given ones. `full` is the full configuration space, None where it is too large.
+    `search_rules` are those of the run's recorded versions.
     """
 
     facts: ProblemFacts
@@ -58,6 +58,7 @@ class PreparedSqd:
     settings: SqdSettings
     rules: SqdRules
     full: FullSpace | None
+    search_rules: int
     steps: Steps = compute_each
     solve: SolveSpaces | None = None
 
@@ -96,7 +97,7 @@ class PreparedSqd:
             parameters=tuple(self._point.tolist()),
             history=tuple(log.history),
             choices=choices,
-            by_determinants=self.rules.by_determinants,
+            rules=self.search_rules,
         )
 
     @property
@@ -116,7 +117,7 @@ def prepare_sqd(
     molecule = subject.molecule
     most = _most_determinants(subject, settings)
     bounds = most, settings.batches, settings.iterations, settings.tolerance
-    sqd_rules = SqdRules(*bounds, seed, by_determinants=rules >= BY_DETERMINANTS)
+    sqd_rules = SqdRules(*bounds, seed, by_determinants=rules >= SINGLE_DETERMINANTS)
     ansatz, reason = _circuit(subject, settings, seed)
     full = FullSpace.of(molecule)
     facts = facts_of(subject)
@@ -125,7 +126,7 @@ def prepare_sqd(
         facts = replace(facts, exact=cache(lambda: solved.ground_state[0]))
     else:
         facts = replace(facts, exact=lambda: None)
-    return PreparedSqd(facts, subject, ansatz, reason, settings, sqd_rules, full)
+    return PreparedSqd(facts, subject, ansatz, reason, settings, sqd_rules, full, rules)
 
 
 def _most_determinants(problem: ElectronicProblem, settings: SqdSettings) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
-from hybridloop.runs.result_text import amount_text, correlation, ones, shown_facts
+from hybridloop.runs.result_text import amount_text, correlation, ones, shown_facts, upper_bound
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -40,7 +40,7 @@ def summarize(result: RunResult) -> Answer:
     if result.of_what:
         lines.append(("Energy of", result.of_what))
     if result.is_upper_bound:
-        lines.append(("Kind of value", "an upper bound: the exact energy is not above it"))
+        lines.append(("Kind of value", upper_bound(result)))
     else:
         lines.append(("Error bar", f"± {error:.6f}{unit} ({how})"))
     if result.interval95 is not None:

@@ -43,7 +43,7 @@ class SessionSummary:
 class RunResult:
     """The result of a run; values in `unit`, which is empty for the objective of a binary problem.
 
-    `status` is "converged" (a search met its stated rule, and none of the other `facts` was found wrong), "measured"
+    `status` is "converged" (a search met its stated rule, and all `facts` that it rests on were shown), "measured"
     (nothing was sought beyond the measurement: fixed angles, or a search of `max_rounds` rounds as requested) or
     "finished" (convergence was sought and not shown), and `reason` says why. `value` was measured again at `parameters`
     (radians). `standard_error` is 0 where the target does not sample, and then the true value lies within
@@ -66,8 +66,8 @@ class RunResult:
     assignment. `warnings` are reasons to doubt the value. `choices` are the choices that the settings left open, with
     their reasons. `facts` are what was shown of the value.
 
-    With `is_upper_bound` the value is the energy of a state in a subspace, without noise: the exact energy is not above
-    it, there is no interval, and the error budget says how much may be left below.
+    With `is_upper_bound` the value is the energy of a state in a subspace, without noise: the exact energy (the lowest
+    of any spin) is not above it, there is no interval, and the error budget says how much is expected below.
 
     `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`. `cost` is
     what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
@@ -130,7 +130,7 @@ class RunResult:
     def with_outcome(self, outcome: Outcome, warnings: tuple[str, ...]) -> RunResult:
         """Return the result with the outcome of the algorithm."""
         answer = {name: getattr(outcome, name) for name in OF_OUTCOME}
-        if outcome.facts and self.exact is not None:
+        if outcome.facts and self.exact is not None and not outcome.is_upper_bound:  # whose facts say that
             answer["facts"] = (*outcome.facts, _equals_exact(outcome, self.exact))
         budget = tuple(replace(source, unit=self.unit) for source in outcome.error_budget)
         return replace(self, status=status_of(outcome), warnings=warnings, error_budget=budget, **answer)

@@ -122,7 +122,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
         else f"± {result.standard_error:.6f} (standard error)"
     )
     if result.is_upper_bound:
-        sharpness = "(an upper bound: the exact energy is not above it)"
+        sharpness = f"({upper_bound(result)})"
     short = "" if result.is_precise else ", wider than the requested precision"
     yield "energy", f"{result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}"
     yield "error", error
@@ -135,6 +135,13 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
     if result.of_what:
         yield "of", result.of_what
     yield from shown_facts(result)
+
+
+def upper_bound(result: RunResult) -> str:
+    """Return what an upper bound bounds: `exact` is of the molecule's spin, and a state of another may lie lower."""
+    if result.error is not None and result.error < -result.rounding_bound:
+        return "an upper bound on the lowest energy of any spin"
+    return "an upper bound: the exact energy is not above it"
 
 
 def shown_facts(result: RunResult) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from hybridloop.algorithms.sqd import Batch, SqdRules, diagonalize_samples
 from hybridloop.algorithms.sqd_comparison import ClassicalSpace, compare_with_classical
 from hybridloop.algorithms.sqd_determinants import Carried, determinant_record
 from hybridloop.algorithms.sqd_extrapolation import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd_remainder import remainder_below
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
@@ -175,6 +176,57 @@ def test_all_determinants_are_exact_and_converged() -> None:
     assert outcome.error_budget[0].amount == 0.0
 
 
+def test_no_more_is_claimed_of_what_is_left_below_than_was_shown() -> None:
+    best = Batch(4, -2.0, 100, 0.01, 0.0)
+    ci = (ClassicalSpace("selected CI", -2.0005, 100),)
+    near, wide, far = (Extrapolation(-2.0 - left, error, 9) for left, error in ((1e-3, 2e-4), (1e-3, 4e-4), (2e-3, 0)))
+    disagree = "a line, a parabola and parts of the states disagree"
+    # sources of the claim: what is left, whether that is little, and the reason's end
+    shown: list[tuple[Extrapolation | str, float | None, bool, float | None, bool | None, str]] = [
+        (near, -2.001, False, 1e-3, True, "the exact energy is 1.00 mHa lower"),
+        (near, -2.002, False, 2e-3, False, "the exact energy is 2.00 mHa lower"),
+        (near, -1.9, False, None, None, "100.00 mHa below the exact one, as a state of another spin"),
+        (near, None, False, 1.4e-3, True, "two of its errors included"),
+        (wide, None, False, 1.8e-3, None, "two of its errors included"),
+        (far, None, False, 2e-3, False, "leaves 2.00 mHa"),
+        (disagree, None, False, None, None, disagree),  # iterations and a selected CI that agree show nothing
+        (disagree, None, True, 0.0, True, "has all determinants, for states with the symmetry of its determinants"),
+    ]
+    for extrapolated, exact, is_complete, most, is_little, end in shown:
+        left = remainder_below(best, extrapolated, ci, exact, is_complete=is_complete)
+        assert left.most == (None if most is None else pytest.approx(most))
+        assert left.is_little is is_little
+        assert left.reason.endswith(end)
+    better = (ClassicalSpace("selected CI", -2.005, 100),)
+    left = remainder_below(best, near, better, None, is_complete=False)
+    assert left.most == pytest.approx(5e-3)
+    assert left.is_little is False
+
+
+def test_the_exact_state_may_have_another_symmetry_than_the_lowest_determinant() -> None:
+    one_body, two_body = np.diag([0.0, 0.0, -0.3]), np.zeros((3, 3, 3, 3))
+    two_body[0, 1, 0, 1] = two_body[1, 0, 1, 0] = two_body[0, 1, 1, 0] = two_body[1, 0, 0, 1] = 0.5  # |00⟩ ↔ |11⟩
+    two_body[2, 2, 2, 2] = 1.0
+    molecule = Molecule(one_body, two_body, (1, 1), 0.0, "three orbitals")
+    energy, vector = FullSpace(molecule).ground_state
+    assert energy == pytest.approx(exact_energy_of_spin(molecule), abs=SAME)
+    assert energy == pytest.approx(-0.5, abs=SAME)  # the lowest determinant, |02⟩, has −0.3
+    assert [vector[0, 0] ** 2, vector[1, 1] ** 2] == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
+def test_one_determinant_may_be_another_than_hartree_fock() -> None:
+    run = sqd_of(SqdSettings(max_subspace=1, seed=7))
+    molecule, norb = run.problem.molecule, run.problem.molecule.norb
+    excited = (np.arange(2 * norb) % norb % 2 == 0).astype(np.uint8)[None, :]
+    alone = Samples(excited, np.array([10]), molecule.electrons)
+    solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
+    found = diagonalize_samples(alone, molecule, solve, run.rules, compute_each, log, np.zeros(0))
+    string = np.array([sum(1 << p for p in range(0, norb, 2))])
+    own = masks(string, string, norb)
+    assert found.lowest_of(1).energy == pytest.approx(dense(molecule, own)[0, 0], abs=SAME)
+    assert found.best.determinants == 1
+
+
 def test_a_choice_of_determinants_has_the_lowest_eigenvalue_of_its_dense_matrix() -> None:
     for molecule in (h4(), triplet()):
         full, generator = FullSpace(molecule), np.random.default_rng(2)
@@ -212,6 +264,7 @@ def test_a_run_of_earlier_rules_has_products_of_strings_to_the_same_digits() -> 
     run = prepare("sqd", H4, SqdSettings(max_subspace=16, seed=7), 7, rules=4).algorithm
     assert isinstance(run, PreparedSqd)
     outcome = run.measure(shot_rounds(0), lambda _: None)
+    assert outcome.error_budget[0].amount is None  # by the extrapolation alone
     # of the release before rules 5
     assert outcome.value == -1.895189437
     of_samples = [row for row in outcome.table if row["space"].startswith("samples")]

@@ -1,0 +1,87 @@
+"""Energy that is left below an SQD bound: what shows at most chemical accuracy of it, or shows more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from hybridloop.algorithms.sqd import Batch
+from hybridloop.algorithms.sqd_comparison import ClassicalSpace
+from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation
+
+CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
+SAME_ENERGY = 1e-6  # hartree: two energies that differ by less are called equal
+BY_EXTRAPOLATION = "distance to the extrapolation at variance 0, and twice its error"
+COMPLETE = "none: the subspace has all determinants"
+# an extrapolation sees the states that the Hamiltonian couples to the subspace, as do its iterations
+OF_ONE_SYMMETRY = "for states with the symmetry of its determinants"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remainder:
+    """Energy left below a bound: `most` of it in hartree and the `meaning` of that, None where nothing tells.
+
+    `is_little` is True where at most chemical accuracy was shown to be left, False where more was, else None; `reason`
+    says what showed it.
+    """
+
+    most: float | None
+    meaning: str
+    is_little: bool | None
+    reason: str
+
+
+def remainder_below(
+    best: Batch,
+    extrapolated: Extrapolation | str,
+    compared: Sequence[ClassicalSpace],
+    exact: float | None,
+    *,
+    is_complete: bool,
+) -> Remainder:
+    """Return what is left below the lowest batch's energy, by the surest source that there is.
+
+    That is the exact energy; else, with all determinants in the subspace, the subspace; else the extrapolation, whose
+    error is no bound: the energy is then known to be near the exact one as far as the fit is right (M. Imada and T.
+    Kashima, J. Phys. Soc. Jpn. 69 (2000) 2723). A classical subspace can only show that more is left, since a selected
+    CI of the same few determinants may be as far off.
+    """
+    energy = best.energy
+    if exact is not None:
+        return _above_exact(energy - exact)
+    lowest = min(compared, key=lambda space: space.energy, default=None)
+    below = 0.0 if lowest is None else energy - lowest.energy
+    most: float | None = None
+    expected, meaning = 0.0, f"unknown: {extrapolated}"
+    if is_complete:
+        most, meaning = 0.0, COMPLETE
+    elif isinstance(extrapolated, Extrapolation):
+        expected = energy - extrapolated.energy
+        most, meaning = max(below, expected + SIGMAS * extrapolated.error), BY_EXTRAPOLATION
+    left = partial(Remainder, most=most, meaning=meaning)
+    if lowest is not None and below > CHEMICAL_ACCURACY:
+        return left(is_little=False, reason=_lower(lowest.name, below))
+    if most is None:
+        return left(is_little=None, reason=f"how much is left below the energy is {meaning}")
+    if is_complete:
+        return left(is_little=True, reason=f"the subspace has all determinants, {OF_ONE_SYMMETRY}")
+    by = "the extrapolation in its variance leaves"
+    if expected > CHEMICAL_ACCURACY:
+        return left(is_little=False, reason=f"{by} {1e3 * expected:.2f} mHa")
+    reason = f"{by} at most {1e3 * most:.2f} mHa {OF_ONE_SYMMETRY}, two of its errors included"
+    return left(is_little=True if most <= CHEMICAL_ACCURACY else None, reason=reason)
+
+
+def _above_exact(left: float) -> Remainder:
+    """Return what is left below an energy that is that far (hartree) above the exact one of the molecule's spin."""
+    if left < -SAME_ENERGY:
+        meaning = f"unknown: the energy is {-1e3 * left:.2f} mHa below the exact one, as a state of another spin"
+        reason = f"how much is left below the energy is {meaning}"
+        return Remainder(most=None, meaning=meaning, is_little=None, reason=reason)
+    meaning, reason = "distance to the exact energy", _lower("the exact energy", left)
+    return Remainder(most=max(0.0, left), meaning=meaning, is_little=left <= CHEMICAL_ACCURACY, reason=reason)
+
+
+def _lower(name: str, amount: float) -> str:
+    return f"{name} is {1e3 * max(0.0, amount):.2f} mHa lower"
