@@ -97,6 +97,7 @@ def adapt(
     max_operators: int = DEFAULT_MAX_OPERATORS,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
     selection: Selection = Selection.SECOND_ORDER,
+    reference: ReferenceState | None = None,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> AdaptResult:
@@ -115,15 +116,18 @@ def adapt(
     what they promise, or after `max_operators`.
 
     `precision` is the standard error of the final measurement, which also measures the spin, if the circuit does not
-    conserve it and operators are selected by second order. Raises JobFailed where a derivative's circuit failed.
+    conserve it and operators are selected by second order. The coefficients of the Hamiltonian are split by the
+    covariances of `reference`, by default Hartree-Fock with its excitations. Raises JobFailed where a derivative's
+    circuit failed.
     """
     if not pool.groups:
         problem = f"no excitation of {pool.problem.molecule.source} conserves its symmetries, so the pool is empty"
         raise InputError("problem", problem, "Check NELEC, MS2 and NORB.")
     check_positive("tolerance", tolerance, "energy in hartree")
     check_at_least_one("max_operators", max_operators)
-    reference = ReferenceState.of_basis_state(pool.problem.reference_state)
-    energy = split_coefficients(observable(pool.problem.hamiltonian), reference)
+    hamiltonian = pool.problem.hamiltonian
+    reference = reference or ReferenceState.perturbed(hamiltonian, pool.problem.reference_state)
+    energy = split_coefficients(observable(hamiltonian), reference)
     selector = _Selector(pool, run_round, shots, tolerance, max_operators, selection)
     log = RoundLog(on_progress)
     chosen: list[int] = []

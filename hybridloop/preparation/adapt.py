@@ -15,6 +15,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.facts import CHEMICAL_ACCURACY, LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
@@ -31,7 +32,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_subject
-from hybridloop.preparation.vqe import missing_point_policy
+from hybridloop.preparation.vqe import missing_point_policy, near_ground_state
 from hybridloop.settings import AdaptSettings, ProblemText
 from hybridloop.tasks.failure_policy import OnLostJob
 
@@ -47,6 +48,7 @@ class PreparedAdapt:
     pool: OperatorPool
     settings: AdaptSettings
     selection: Selection
+    reference: ReferenceState
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
@@ -60,6 +62,7 @@ class PreparedAdapt:
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
             selection=self.selection,
+            reference=self.reference,
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
@@ -129,7 +132,8 @@ def prepare_adapt(
 ) -> PreparedAdapt:
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
 
-    Before search rules 3, operators were selected by gradients alone, and no two excitations shared an angle.
+    Before search rules 3, operators were selected by gradients alone, and no two excitations shared an angle. Before
+    search rules 5, coefficients were split by the covariances of Hartree-Fock.
     """
     electronic = resolve_subject(problem, settings, target)
     if isinstance(electronic, PauliProblem):
@@ -143,7 +147,8 @@ def prepare_adapt(
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
     selection = Selection.SECOND_ORDER if rules > 2 else Selection.GRADIENT
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection)
+    reference = near_ground_state(electronic, rules)
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection, reference)
 
 
 def _facts(result: AdaptResult, warnings: Sequence[str]) -> tuple[Fact, ...]:

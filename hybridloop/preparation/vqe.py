@@ -207,7 +207,7 @@ def prepare_vqe(
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)
     # measurement groups
     hamiltonian = subject.hamiltonian
-    reference = _reference(subject, rules)
+    reference = near_ground_state(subject, rules) if isinstance(subject, ElectronicProblem) else None
     if settings.grouping is not GroupingName.AUTO:
         grouping = Grouping(settings.grouping)
         observable = group_hamiltonian(hamiltonian, grouping, reference)
@@ -256,13 +256,11 @@ def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansat
         placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)
 
 
-def _reference(subject: Subject, rules: int) -> ReferenceState | None:
-    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone. None for a Pauli sum."""
-    if not isinstance(subject, ElectronicProblem):
-        return None
+def near_ground_state(problem: ElectronicProblem, rules: int) -> ReferenceState:
+    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone."""
     if rules < 5:
-        return ReferenceState.of_basis_state(subject.reference_state)
-    return ReferenceState.perturbed(subject.hamiltonian, subject.reference_state)
+        return ReferenceState.of_basis_state(problem.reference_state)
+    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:

@@ -214,6 +214,13 @@ def test_runs_of_before_are_selected_by_gradients_alone() -> None:
     assert len(seen) == 2  # the gradients, and the energy
 
 
+def test_runs_of_before_split_coefficients_at_hartree_fock() -> None:
+    former, prepared = (prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(), 0, rules=rules) for rules in (4, 5))
+    assert former.reference.basis_states == (former.problem.reference_state,)
+    assert former.reference.basis_states[0] == prepared.reference.basis_states[0]
+    assert len(prepared.reference.basis_states) > 1
+
+
 def test_a_failed_gradient_ends_the_run(problem_of: Callable[..., ElectronicProblem]) -> None:
     def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return [MeasuredPub(pub_points(pub), tuple(FailedPoint("gone") for _ in range(pub.size))) for pub in pubs]
