@@ -1,15 +1,21 @@
 """Fixtures for all tests: one local stack for the whole test session, in its own folder.
 
-A Prefect server on an empty database takes about 9 s to start, so all tests that need one share it.
+A Prefect server on an empty database takes about 10 s of CPU time to start, so all tests that need one share it. The
+migrations are 6 s of them: only the first server of a test run makes them, and the others start on a copy.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from hybridloop import local_stack as stack
 
@@ -36,14 +42,54 @@ def prefect_client(server: stack.PrefectServer) -> SyncPrefectClient:
     return SyncPrefectClient(server.api_url, auth_string=server.environment.get("PREFECT_API_AUTH_STRING"))
 
 
+DATABASE, MEMO = "prefect.db", "memo_store.toml"  # the server's database, and its note that the blocks are registered
+
+
+def server_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder with the files of the stack's server."""
+    return Path(environ["HYBRIDLOOP_HOME"]) / "prefect"
+
+
+def copy_server(folder: Path, into: Path) -> None:
+    """Copy the files of a Prefect server, which may be running, into a new folder."""
+    into.mkdir(parents=True, mode=0o700, exist_ok=True)
+    with closing(sqlite3.connect(folder / DATABASE)) as source, closing(sqlite3.connect(into / DATABASE)) as copy:
+        source.backup(copy)
+    shutil.copy(folder / MEMO, into)
+
+
 @pytest.fixture(scope="session")
-def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Return the environment of processes that share the session's stack; the first test that needs it starts it."""
+def _first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], Path]]:
+    """Hold the session's stack; return its environment, and a copy of a server's files after its first start.
+
+    The first worker of pytest-xdist that comes here starts its server on an empty folder, and makes the copy.
+    """
     environ = own_environ(str(tmp_path_factory.mktemp("home")), os.environ)
+    own = tmp_path_factory.getbasetemp()
+    migrated = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "migrated"
     try:
-        yield environ
+        with FileLock(f"{migrated}.lock"):
+            if not migrated.exists():
+                stack.ensure_prefect(environ)
+                copy_server(server_folder(environ), migrated)
+        yield environ, migrated
     finally:
         stack.down(environ)
+
+
+@pytest.fixture(scope="session")
+def migrated_server(_first_start: tuple[dict[str, str], Path]) -> Path:
+    """Return a folder with the files of a Prefect server after its first start, to be copied for another server."""
+    return _first_start[1]
+
+
+@pytest.fixture(scope="session")
+def stack_environ(_first_start: tuple[dict[str, str], Path]) -> dict[str, str]:
+    """Return the environment of processes that share the session's stack; the first test that needs it starts it."""
+    environ, migrated = _first_start
+    if not server_folder(environ).exists():
+        copy_server(migrated, server_folder(environ))
+    return environ
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from hybridloop.setup_checks.check_result import CheckResult
 from hybridloop.setup_checks.services import check_prefect
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import GUIDE
-from tests.prefect_server import own_environ
+from tests.prefect_server import copy_server, own_environ
 
 (SCRIPT,) = re.findall(
     r"^ +export PREFECT_SERVER_API_AUTH_STRING.*\n(?:.*\n){1,3} +prefect server start$", GUIDE, re.MULTILINE
@@ -57,13 +57,13 @@ def checked(environ: Mapping[str, str]) -> CheckResult:
 
 @pytest.mark.slow
 def test_a_server_that_is_started_as_the_guide_shows_is_closed_and_one_without_its_settings_is_open(
-    tmp_path: Path,
+    migrated_server: Path, tmp_path: Path
 ) -> None:
     closed = re.sub(r"prefect:\$\(.*\)", SECRET, SCRIPT)
     assert SECRET in closed
     folders = [tmp_path / "closed", tmp_path / "open"]
     for folder in folders:
-        folder.mkdir()
+        copy_server(migrated_server, folder)
     with own_server(folders[0], closed) as url, own_server(folders[1], "prefect server start") as open_url:
         environ = own_environ(str(tmp_path), os.environ)
         kept = checked({**environ, "PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": SECRET})

@@ -15,7 +15,7 @@ import websockets
 
 from hybridloop import local_stack as stack
 from hybridloop.runtime.paths import home
-from tests.prefect_server import own_environ
+from tests.prefect_server import copy_server, own_environ, server_folder
 
 pytestmark = pytest.mark.slow
 FOREIGN = ("http://evil.example", "null", "http://127.0.0.1:9", "https://127.0.0.1")
@@ -81,8 +81,11 @@ def test_no_page_may_show_these_pages_in_a_frame(prefect_server: stack.PrefectSe
         assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_auth_string_is_in_a_file_of_the_owner_and_survives_a_restart(tmp_path: Path) -> None:
+def test_the_auth_string_is_in_a_file_of_the_owner_and_survives_a_restart(
+    migrated_server: Path, tmp_path: Path
+) -> None:
     environ = own_environ(str(tmp_path), os.environ)
+    copy_server(migrated_server, server_folder(environ))
     record = home(environ) / "stack" / "prefect.json"
     try:
         first = stack.ensure_prefect(environ)

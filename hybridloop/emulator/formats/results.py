@@ -104,13 +104,17 @@ def openqasm_results(runs: Runs) -> bytes:
 
 
 def quil_results(runs: Runs) -> bytes:
-    """Return a `rigetti.quil-results.v1` document: per memory region one list of bits a shot, run after run."""
-    document: dict[str, list[list[int]]] = {}
+    """Return a `rigetti.quil-results.v1` document: per memory region one list of bits a shot, run after run.
+
+    Each distinct outcome is formatted once.
+    """
+    regions: dict[str, list[str]] = {}
     for program, measured in runs:
         for register in program.registers:
-            rows = [_bits(register, bits) for bits in measured.outcomes]
-            document.setdefault(register.name, []).extend(rows[index] for index in measured.shots)
-    return json.dumps(document).encode()
+            rows = [json.dumps(_bits(register, bits)) for bits in measured.outcomes]
+            regions.setdefault(register.name, []).extend([rows[index] for index in measured.shots])
+    members = [f"{json.dumps(name)}: [{', '.join(shots)}]" for name, shots in regions.items()]
+    return f"{{{', '.join(members)}}}".encode()
 
 
 def _bits(register: Register, outcome: int) -> list[int]:

@@ -101,8 +101,7 @@ def read_quil_results(
     counts = []
     for i, part in enumerate(slices):
         shots = packed[np.flatnonzero(np.equal(rows.slice_of, i))].reshape(-1, packed.shape[-1])
-        outcomes, number = np.unique(shots[: part.shots], axis=0, return_counts=True)
-        counts.append(Counts(num_bits, outcomes, number.astype(np.int64)))
+        counts.append(Counts.from_shots(num_bits, shots[: part.shots]))
     return tuple(counts)
 
 

@@ -1,7 +1,9 @@
 """Results as counts: every bit in its place, and the right number of shots."""
 
 import json
+from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,15 @@ def test_a_histogram_reads_back_as_it_was_written(rows: dict[str, int]) -> None:
     width = len(next(iter(rows)))
     counts = read_results_v2(document(rows), width, exact=False, shots=sum(rows.values()))
     assert counts.bitstrings() == dict(sorted(rows.items()))
+
+
+@given(st.integers(1, 80).flatmap(lambda n: st.lists(st.text("01", min_size=n, max_size=n), min_size=1, max_size=12)))
+def test_shots_are_counted_by_outcome_in_ascending_order(shots: list[str]) -> None:
+    width = len(shots[0])
+    packed = [Counts.from_bitstrings({shot: 1}).outcomes[0] for shot in shots]
+    counts = Counts.from_shots(width, np.array(packed))
+    assert list(counts.bitstrings().items()) == sorted(Counter(shots).items())
+    assert [array.dtype.name for array in (counts.outcomes, counts.counts)] == ["uint8", "int64"]
 
 
 @given(bitstrings)
