@@ -9,7 +9,8 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.adapt import Selection, adapt
+from hybridloop.algorithms.adapt import adapt
+from hybridloop.algorithms.adapt_selection import Selection
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import enum
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selection, Selector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
-from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
+from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations, split_coefficients
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
-from hybridloop.algorithms.operator_pool import ExcitationGroup, OperatorPool, PoolDerivatives
+from hybridloop.algorithms.operator_pool import ExcitationGroup, OperatorPool
 from hybridloop.algorithms.optimizers.base import (
     Optimizer,
     PointEstimate,
@@ -36,20 +35,6 @@ from hybridloop.errors import InputError
 
 # hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
 DEFAULT_TOLERANCE = 0.8e-3
-DEFAULT_MAX_OPERATORS = 40
-GRADIENT_TIE = 1e-7  # hartree per radian: gradients that differ by less are equal by symmetry
-SIGMAS = 3.0  # standard errors: a smaller gradient counts as noise
-MAX_HIDDEN_CURVATURE = 0.02  # hartree per radian²: a tenth of a typical saddle's, which 4000 shots resolve
-MIN_MEASURED_CURVATURE = 0.05  # hartree per radian²: a floor for measured curvatures, whose noise is about as large
-SOFT = 0.25  # lowest curvature by the mean one: a gradient search takes lower ones for noise, and ends too early
-MIN_CURVATURE = 0.2  # hartree per radian²: a floor for curvatures; softer excitations are nearly degenerate
-
-
-class Selection(enum.StrEnum):
-    """Rule by which ADAPT-VQE selects operators and ends."""
-
-    GRADIENT = "gradient"  # the largest gradient
-    SECOND_ORDER = "second order"  # where no gradient promises more, the lowest curvature
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +43,10 @@ class AdaptStep:
 
     `gradient` and `gradient_error` (hartree per radian) and `remaining_gain` (hartree, of the whole pool, by gradients)
     are those measured before the operator was added. `curvature` (hartree per square radian) is given if the operator
-    was selected by it. `parameters` (radians) are the angles of the whole circuit after the search. `value` (hartree)
-    is the energy that the search found there. It was selected for being low, so it is biased: only the final
-    measurement is reported. Two operators that were added together have the same value and parameters.
+    was selected by it. `is_simulated` is true if it was selected by the gradients of a simulation. `parameters`
+    (radians) are the angles of the whole circuit after the search. `value` (hartree) is the energy that the search
+    found there. It was selected for being low, so it is biased: only the final measurement is reported. Two operators
+    that were added together have the same value and parameters.
     """
 
     group: ExcitationGroup
@@ -70,6 +56,7 @@ class AdaptStep:
     value: float
     parameters: tuple[float, ...]
     curvature: float | None = None
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +83,7 @@ def adapt(
     tolerance: float = DEFAULT_TOLERANCE,
     max_operators: int = DEFAULT_MAX_OPERATORS,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
-    selection: Selection = Selection.SECOND_ORDER,
+    selection: Selection = Selection.EXAMINED,
     reference: ReferenceState | None = None,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
@@ -115,6 +102,13 @@ def adapt(
     operators. ADAPT-VQE has converged if neither gradients nor curvatures promise more. It also stops when noise hides
     what they promise, or after `max_operators`.
 
+    Small gradients are no proof: on the way to the ground state they may all be small for some operators, and grow
+    again (gradient troughs: H. R. Grimsley et al., npj Quantum Inf. 9 (2023) 19). So a stop is examined. Gradients
+    within noise that may hide more than the tolerance are measured again, with at most the shots of the final
+    measurement. Where the circuit can be simulated, the search starts at the minimum of its simulation, and no stop is
+    made while the simulated state is above the ground state by more than the tolerance and a simulated gradient shows
+    the next operator. Where it can't, and Hartree-Fock has a soft direction, no convergence is claimed.
+
     `precision` is the standard error of the final measurement, which also measures the spin, if the circuit does not
     conserve it and operators are selected by second order. The coefficients of the Hamiltonian are split by the
     covariances of `reference`, by default Hartree-Fock with its excitations. Raises JobFailed where a derivative's
@@ -128,7 +122,8 @@ def adapt(
     hamiltonian = pool.problem.hamiltonian
     reference = reference or ReferenceState.perturbed(hamiltonian, pool.problem.reference_state)
     energy = split_coefficients(observable(hamiltonian), reference)
-    selector = _Selector(pool, run_round, shots, tolerance, max_operators, selection)
+    expected_shots = (float(expected_deviations(energy, reference).sum()) / precision) ** 2
+    selector = Selector(pool, run_round, shots, tolerance, max_operators, selection, expected_shots)
     log = RoundLog(on_progress)
     chosen: list[int] = []
     operators: list[AdaptStep] = []
@@ -137,7 +132,7 @@ def adapt(
     while True:
         # Select operators by the derivatives of the whole pool.
         ansatz = replace(pool.ansatz(chosen), initial_point=point)
-        selected = selector.select(ansatz, len(chosen))
+        selected = selector.select(ansatz, chosen)
         if isinstance(selected, Stop):
             break
         # Append them and optimize all angles.
@@ -148,6 +143,8 @@ def adapt(
         evaluated = evaluation(energy, ansatz, run_round)
         if is_saddle and len(point):
             ansatz = _minimize_last_angle(evaluated, ansatz, shots, log)
+        if selection is Selection.EXAMINED:
+            ansatz = _simulate(pool, chosen, ansatz)
         optimizer = make_optimizer(ansatz)
         check_missing_point_policy(on_lost, optimizer)
         point, recent, _ = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
@@ -161,13 +158,14 @@ def adapt(
                 value=log.history[-1].value,
                 parameters=tuple(point.tolist()),
                 curvature=selected.curvature,
+                is_simulated=selected.is_simulated,
             )
             for index in selected.operators
         ]
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy, ansatz, run_round)
     pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
-    checks = StateChecks.of(pool.problem, ansatz) if selection is Selection.SECOND_ORDER else None
+    checks = None if selection is Selection.GRADIENT else StateChecks.of(pool.problem, ansatz)
     others = [] if checks is None else checks.pubs(point)
     final = measure_final_estimate(
         evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=others
@@ -183,10 +181,17 @@ def adapt(
         residue=selector.residue + left,
         rounds=len(log.history) + selector.rounds,
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
-        shots=sum(progress.shots for progress in log.history) + selector.circuits * shots,
+        shots=sum(progress.shots for progress in log.history) + selector.shots_taken,
         history=tuple(log.history),
         state=None if checks is None else checks.read(final.others),
     )
+
+
+def _simulate(pool: OperatorPool, chosen: Sequence[int], ansatz: Ansatz) -> Ansatz:
+    """Return the ansatz at the minimum of its simulation, which it has as its model; the same where there is none."""
+    if (model := pool.simulation(chosen)) is None:
+        return ansatz
+    return replace(ansatz, initial_point=simulated_minimum(model, ansatz.initial_point), is_near=True, model=model)
 
 
 def _minimize_last_angle(evaluated: Evaluation, ansatz: Ansatz, shots: int, log: RoundLog) -> Ansatz:
@@ -209,169 +214,3 @@ def _minimize_last_angle(evaluated: Evaluation, ansatz: Ansatz, shots: int, log:
     circuits = len(points) * len(evaluated.circuits)
     log.add("search", found, len(points), circuits, circuits * shots)
     return replace(ansatz, initial_point=point)
-
-
-@dataclass(frozen=True, slots=True)
-class _Selected:
-    """Operators to append, and what they were selected by: the gradients of the whole pool, or a curvature."""
-
-    operators: list[int]
-    slopes: Sequence[Estimate]
-    remaining_gain: float
-    curvature: float | None = None
-
-
-@dataclass(slots=True)
-class _Selector:
-    """Selection of operators by the energy's derivatives, with the rounds and circuits that these took."""
-
-    pool: OperatorPool
-    run_round: RunRound
-    shots: int
-    tolerance: float
-    max_operators: int
-    selection: Selection
-    rounds: int = 0
-    circuits: int = 0
-    residue: float = 0.0  # hartree that the last slopes may promise, with what noise hides
-    gradients: PoolDerivatives = field(init=False)
-    curvatures: PoolDerivatives | None = None  # takes a multiple of the gradients' time to build
-    at_hartree_fock: tuple[NDArray[np.float64], NDArray[np.float64]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.gradients = PoolDerivatives.gradients(self.pool)
-        self.at_hartree_fock = self.pool.derivatives_at_hartree_fock()
-
-    @property
-    def is_soft(self) -> bool:
-        """True where Hartree-Fock has a direction of low or negative curvature: the minimum may be far along it."""
-        hessian = self.at_hartree_fock[1]
-        softest = float(np.linalg.eigvalsh(hessian)[0])
-        return self.selection is Selection.SECOND_ORDER and softest < SOFT * float(np.diag(hessian).mean())
-
-    def select(self, ansatz: Ansatz, count: int) -> _Selected | Stop:
-        """Return the operators to append to a circuit of `count`, at its initial point, or the reason to stop."""
-        if is_exact := self.selection is Selection.SECOND_ORDER and not count:
-            slopes = [Estimate(float(slope), 0.0, 0) for slope in self.at_hartree_fock[0]]
-        else:
-            slopes = self._measure(self.gradients, ansatz)
-        positive = np.maximum(np.diag(self.at_hartree_fock[1]), MIN_CURVATURE)
-        remaining = _remaining_gain(slopes, positive)
-        self.residue = remaining + _noise_cost(slopes, positive)
-        operators: list[int] = [_steepest(slopes)]
-        curvature: float | None = None
-        stop = _check_slopes(slopes, positive, remaining, self.tolerance)
-        unstable: tuple[list[int], float | None] | Stop | None = None
-        if is_exact:
-            unstable = self._unstable_at_hartree_fock(max(remaining, self.tolerance))
-        elif stop is not None and self.selection is Selection.SECOND_ORDER:
-            unstable = self._unstable(ansatz, slopes)
-        if isinstance(unstable, tuple):
-            if is_exact and operators[0] not in unstable[0] and abs(slopes[operators[0]].value) > GRADIENT_TIE:
-                # first the steepest operator, which then acts on a determinant
-                operators, curvature = [*operators, *unstable[0]][-self.max_operators :], unstable[1]
-            else:
-                operators, curvature = unstable
-        elif stop is not None:
-            if unstable is None or not stop.converged:
-                return stop
-            return replace(unstable, reason=f"{stop.reason}, {unstable.reason}") if unstable.converged else unstable
-        if count + len(operators) > self.max_operators:
-            if self.max_operators < DEFAULT_MAX_OPERATORS:
-                reason = f"max_operators={self.max_operators}, as requested"
-                return Stop(converged=False, reason=reason, is_requested=True)
-            reason = f"the limit of {self.max_operators} operators was reached; raise max_operators"
-            return Stop(converged=False, reason=reason)
-        return _Selected(operators, slopes, remaining, curvature)
-
-    def _unstable_at_hartree_fock(self, least: float) -> tuple[list[int], float] | Stop:
-        """Return the operator of the lowest curvature, or two in whose mixture it is, and it, if it gains over `least`.
-
-        Along one exponential from a determinant the energy is E + g sin 2θ / 2 + h sin²θ / 2: for g = 0 its gain is
-        −h / 2.
-        """
-        hessian = self.at_hartree_fock[1]
-        curvatures = np.diag(hessian)
-        lowest = 0.5 * np.add.outer(curvatures, curvatures) - np.hypot(
-            0.5 * np.subtract.outer(curvatures, curvatures), hessian
-        )
-        np.fill_diagonal(lowest, curvatures)
-        single = int(curvatures.argmin())
-        if -0.5 * curvatures[single] > least:
-            return [single], float(curvatures[single])
-        pair = np.unravel_index(int(lowest.argmin()), lowest.shape)
-        if -0.5 * lowest[pair] > least:
-            return sorted(map(int, pair)), float(lowest[pair])
-        if -0.5 * (softest := float(np.linalg.eigvalsh(hessian)[0])) > least:
-            reason = f"a mixture of more than two operators has a curvature of {softest:.2g} hartree per square radian"
-            return Stop(converged=False, reason=reason)
-        return Stop(converged=True, reason="and no curvature is negative")
-
-    def _unstable(self, ansatz: Ansatz, slopes: Sequence[Estimate]) -> tuple[list[int], float | None] | Stop:
-        """Measure all curvatures; return the lowest with its operator if it is negative beyond noise.
-
-        Else return the operator of the largest gain, without a curvature, if the slopes that are not noise promise more
-        by these curvatures.
-        """
-        self.curvatures = self.curvatures or PoolDerivatives.curvatures(self.pool)
-        estimates = self._measure(self.curvatures, ansatz)
-        noises = [max(SIGMAS * each.standard_error, each.rounding_bound) for each in estimates]
-        bounds = [estimate.value + noise for estimate, noise in zip(estimates, noises, strict=True)]
-        lowest = int(np.argmin(bounds))
-        if bounds[lowest] < 0.0 and -0.5 * estimates[lowest].value > self.tolerance:
-            return [lowest], estimates[lowest].value
-        gains = [
-            slope.value**2 / (2.0 * max(curvature.value, MIN_MEASURED_CURVATURE)) * (not _is_noise(slope))
-            for slope, curvature in zip(slopes, estimates, strict=True)
-        ]
-        if math.fsum(gains) > self.tolerance:
-            return [int(np.argmax(gains))], None
-        least = min(estimate.value - noise for estimate, noise in zip(estimates, noises, strict=True))
-        if least < -MAX_HIDDEN_CURVATURE:
-            reason = f"shot noise may hide a curvature of {least:.2g} hartree per square radian; raise shots"
-            return Stop(converged=False, reason=reason)
-        return Stop(converged=True, reason=f"and no curvature is below {min(least, 0.0):.2g} hartree per square radian")
-
-    def _measure(self, derivatives: PoolDerivatives, ansatz: Ansatz) -> list[Estimate]:
-        self.rounds += 1
-        self.circuits += len(derivatives.groups_measured)
-        return derivatives.measure(ansatz, ansatz.initial_point, self.run_round, self.shots)
-
-
-def _steepest(slopes: Sequence[Estimate]) -> int:
-    """Index of the largest gradient; of several that are equal by symmetry, the first in the pool."""
-    largest = max(abs(slope.value) for slope in slopes)
-    return next(index for index, slope in enumerate(slopes) if abs(slope.value) >= largest - GRADIENT_TIE)
-
-
-def _is_noise(slope: Estimate) -> bool:
-    return abs(slope.value) <= max(SIGMAS * slope.standard_error, slope.rounding_bound)
-
-
-def _remaining_gain(slopes: Sequence[Estimate], curvatures: NDArray[np.float64]) -> float:
-    """Σ_k (g_k² − σ_k²) / 2 h_k in hartree, at least 0: noise adds its variance to each square."""
-    gains = [
-        (slope.value**2 - slope.variance) / (2.0 * float(curvature))
-        for slope, curvature in zip(slopes, curvatures, strict=True)
-    ]
-    return max(0.0, math.fsum(gains))
-
-
-def _noise_cost(slopes: Sequence[Estimate], curvatures: NDArray[np.float64]) -> float:
-    """Gain in hartree that shot noise in the slopes may hide: Σ_k σ_k² / 2 h_k."""
-    return math.fsum(slope.variance / (2.0 * float(h)) for slope, h in zip(slopes, curvatures, strict=True))
-
-
-def _check_slopes(
-    slopes: Sequence[Estimate], curvatures: NDArray[np.float64], remaining: float, tolerance: float
-) -> Stop | None:
-    """Return a stop where the slopes promise no more, or are within noise; None to append the steepest operator."""
-    noise = _noise_cost(slopes, curvatures)
-    steepest = slopes[_steepest(slopes)]
-    if remaining <= tolerance and noise <= tolerance:
-        reason = f"all operators of the pool together are expected to gain only {1e3 * remaining:.2g} mHa more"
-        return Stop(converged=True, reason=reason)
-    if _is_noise(steepest):
-        reason = f"all gradients are within shot noise, which may hide a gain of {1e3 * noise:.2g} mHa; raise shots"
-        return Stop(converged=False, reason=reason)
-    return None

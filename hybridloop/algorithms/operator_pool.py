@@ -6,7 +6,7 @@ import enum
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.initial_point import derivatives_by_generators
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit, is_simulable
 from hybridloop.algorithms.circuits.uccsd import (
     Excitation,
     excitation_ansatz,
@@ -83,6 +84,18 @@ class OperatorPool:
         numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]
         name = f"adapt ({len(chosen)})"
         return excitation_ansatz(self.problem, selected, name, angles=numbers, generator_of=self.generator_of)
+
+    def simulation(self, chosen: Sequence[int]) -> SimulatedCircuit | None:
+        """Return the simulation of the `ansatz` of the same operators; None where that of the pool takes too long.
+
+        Its objective is the energy without a penalty for spin, of which the pool's derivatives are.
+        """
+        if not is_simulable(self.problem.molecule, sum(map(len, self.groups))):
+            return None
+        pairs = [(number, each) for number, index in enumerate(chosen) for each in self.groups[index]]
+        numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]
+        simulation = SimulatedCircuit.of(self.problem, selected, numbers, generator_of=self.generator_of)
+        return None if simulation is None else replace(simulation, spin_penalty=0.0)
 
     def generators(self) -> list[list[SymplecticOperator]]:
         """Generators A of the exponentials exp(θ A) of each operator, in their order, on the problem's qubits."""

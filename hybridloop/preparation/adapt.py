@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, Selection, adapt
+from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, adapt
+from hybridloop.algorithms.adapt_selection import Selection
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
@@ -19,6 +19,7 @@ from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.facts import CHEMICAL_ACCURACY, LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -67,7 +68,7 @@ class PreparedAdapt:
             on_progress=on_progress,
         )
         warnings = self._doubts(result)
-        reason = f"{result.reason} ({len(result.operators)} of {len(self.pool.groups)} operators taken)"
+        reason = f"{result.reason} ({len(result.operators)} operators taken from a pool of {len(self.pool.groups)})"
         return Outcome(
             final=result.final,
             parameters=result.parameters,
@@ -109,11 +110,9 @@ class PreparedAdapt:
 
     def _simulated_doubts(self, result: AdaptResult) -> tuple[str, ...] | None:
         """Return doubts by a simulation of the final circuit; None where that takes too long."""
-        taken = [(number, each) for number, step in enumerate(result.operators) for each in step.group]
-        simulate = partial(SimulatedCircuit.of, self.problem, generator_of=self.pool.generator_of)
+        circuit = self.pool.simulation([self.pool.groups.index(step.group) for step in result.operators])
         pool = [each for group in self.pool.groups for each in group]
-        circuit = simulate([each for _, each in taken], [number for number, _ in taken])
-        whole = simulate(pool, range(len(pool)))
+        whole = SimulatedCircuit.of(self.problem, pool, range(len(pool)), generator_of=self.pool.generator_of)
         if circuit is None or whole is None:
             return None
         point = np.array(result.parameters)
@@ -133,7 +132,8 @@ def prepare_adapt(
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
 
     Before search rules 3, operators were selected by gradients alone, and no two excitations shared an angle. Before
-    search rules 5, coefficients were split by the covariances of Hartree-Fock.
+    search rules 5, coefficients were split by the covariances of Hartree-Fock. Before search rules 6, no stop was
+    examined.
     """
     electronic = resolve_subject(problem, settings, target)
     if isinstance(electronic, PauliProblem):
@@ -146,7 +146,7 @@ def prepare_adapt(
     if settings.failure.on_lost_job is OnLostJob.SKIP:
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
-    selection = Selection.SECOND_ORDER if rules > 2 else Selection.GRADIENT
+    selection = Selection.EXAMINED if rules > 5 else Selection.SECOND_ORDER if rules > 2 else Selection.GRADIENT
     reference = near_ground_state(electronic, rules)
     return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection, reference)
 
@@ -169,6 +169,8 @@ def _next_optimizer(ansatz: Ansatz) -> Optimizer:
     """
     if ansatz.num_parameters == 1:
         return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    if ansatz.model is not None:
+        return CorrectedModel(ansatz.initial_point, ansatz.frequencies, model=ansatz.model)
     if ansatz.is_far and ansatz.num_parameters <= MAX_ANGLES_IN_PAIRS:
         return PairwiseFit(ansatz.initial_point, ansatz.frequencies)
     return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
@@ -183,6 +185,7 @@ def _row(step: AdaptStep) -> dict[str, Any]:
         "gradient": step.gradient,
         "gradient_error": step.gradient_error,
         "curvature": step.curvature,
+        "selected_by_simulation": step.is_simulated,
         "expected_left": step.remaining_gain,
         "energy": step.value,
     }

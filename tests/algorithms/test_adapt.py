@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.adapt import AdaptResult, Selection, adapt
+from hybridloop.algorithms.adapt import AdaptResult, adapt
+from hybridloop.algorithms.adapt_selection import Selection
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -183,6 +184,21 @@ def test_gradients_within_noise_are_not_convergence(
     result = adapt(pool, rotosolve, sampled_rounds(0), shots=20, precision=0.02)
     assert not result.converged
     assert "noise" in result.reason
+
+
+def test_gradients_within_noise_are_measured_again_with_at_most_the_shots_of_the_final_measurement(
+    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
+) -> None:
+    pool, exact = OperatorPool.of(problem_of("LiH_3_cas(2,2)")), reference["LiH_3_cas(2,2)"]["exact_energy"]
+    former = adapt(pool, rotosolve, shot_rounds(0), shots=200, selection=Selection.SECOND_ORDER)
+    assert not former.converged
+    assert "noise" in former.reason
+    result = adapt(pool, rotosolve, shot_rounds(0), shots=200)
+    assert result.converged
+    estimate = result.final.estimate
+    assert estimate.value == pytest.approx(exact, abs=1.6e-3 + 3 * estimate.standard_error)
+    imprecise = adapt(pool, rotosolve, shot_rounds(0), shots=200, precision=0.02)
+    assert not imprecise.converged
 
 
 def test_it_leaves_a_saddle_by_curvature() -> None:

@@ -87,7 +87,7 @@ def scanned(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
 def test_adapt_reports_its_operators_and_states_why_it_ended(adapted: Unbroken) -> None:
     result, updates = adapted
     assert (result.status, result.algorithm, result.unit) == ("converged", "adapt", "hartree")
-    assert result.reason.endswith("(2 of 2 operators taken)")
+    assert result.reason.endswith("(2 operators taken from a pool of 2)")
     assert (result.spin_squared, result.electrons) == (0.0, 2.0)
     assert result.error is not None
     assert result.standard_error is not None

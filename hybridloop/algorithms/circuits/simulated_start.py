@@ -72,6 +72,15 @@ def simulated_start_near(
     return _lowest(model, start, [_minimum(model, each, FEW_ITERATIONS) for each in starts])
 
 
+def simulated_minimum(simulation: SimulatedCircuit, start: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the minimum (n,) that the simulated objective has downhill of a start (n,), also of a saddle."""
+    minima = [_minimum(simulation, start)]
+    curvatures, axes = np.linalg.eigh(simulation.hessian(minima[0]))
+    if curvatures[0] < -FLAT:
+        minima += [_minimum(simulation, minima[0] + side * RANDOM_RAD * axes[:, 0]) for side in (1.0, -1.0)]
+    return _lowest(simulation, start, minima).point
+
+
 def _lowest(model: EnergyModel, start: NDArray[np.float64], minima: Sequence[NDArray[np.float64]]) -> SimulatedStart:
     """Return the lowest of minima; of equal ones, the first."""
     values = [model.objective_and_gradient(point)[0] for point in minima]

@@ -21,6 +21,7 @@ from hybridloop.algorithms.problems.determinants import (
 )
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, SymplecticOperator, excitation
 from hybridloop.algorithms.problems.exact import MAX_ORBITALS, lowest_state
+from hybridloop.algorithms.problems.molecule import Molecule
 
 MAX_WORK = 50_000  # determinants times exponentials: an energy with its gradient takes about 10 ms
 SPIN_PENALTY = 1.0  # hartree: above the gaps between spins of most molecules
@@ -51,7 +52,7 @@ class SimulatedCircuit(EnergyModel):
 
     Such simulations find initial angles for the quantum computer: J. W. Mullinax et al., arXiv:2411.07920. Here no
     determinant is left out. Energies in hartree, points (n,) in radians. The objective is ⟨H⟩ + μ (⟨S²⟩ − s(s+1)) with
-    the molecule's own spin s and μ = `SPIN_PENALTY`, so that a lower state of another spin is no minimum.
+    the molecule's own spin s and μ = `spin_penalty`, so that a lower state of another spin is no minimum.
     """
 
     determinants: NDArray[np.int64]
@@ -60,6 +61,7 @@ class SimulatedCircuit(EnergyModel):
     reference: int
     exponentials: tuple[_Exponential, ...]
     num_angles: int
+    spin_penalty: float = SPIN_PENALTY
 
     @classmethod
     def of(
@@ -72,7 +74,7 @@ class SimulatedCircuit(EnergyModel):
     ) -> SimulatedCircuit | None:
         """Simulate `excitation_ansatz` of these arguments; None where that takes above `MAX_WORK`."""
         molecule = problem.molecule
-        if molecule.norb > MAX_ORBITALS or count_determinants(molecule) * len(selected) > MAX_WORK:
+        if not is_simulable(molecule, len(selected)):
             return None
         states = determinants_of(molecule)
         spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
@@ -106,7 +108,7 @@ class SimulatedCircuit(EnergyModel):
         rest = np.flatnonzero(~reached)
         if not len(rest):
             return math.inf
-        return lowest_state((self.hamiltonian + SPIN_PENALTY * self.excess_spin)[rest][:, rest], len(rest))[0]
+        return lowest_state((self.hamiltonian + self.spin_penalty * self.excess_spin)[rest][:, rest], len(rest))[0]
 
     def state(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the amplitudes of the determinants."""
@@ -132,7 +134,7 @@ class SimulatedCircuit(EnergyModel):
     def objective_and_gradient(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the objective and its gradient (n,), by the adjoint method."""
         state = self.state(point)
-        image = self.hamiltonian @ state + SPIN_PENALTY * (self.excess_spin @ state)
+        image = self.hamiltonian @ state + self.spin_penalty * (self.excess_spin @ state)
         value, dual, gradient = float(state @ image), 2.0 * image, np.zeros(self.num_angles)
         for exponential in reversed(self.exponentials):
             theta = point[exponential.angle]
@@ -141,20 +143,28 @@ class SimulatedCircuit(EnergyModel):
         return value, gradient
 
     def appended(
-        self, point: NDArray[np.float64], selected: Sequence[Excitation]
+        self,
+        point: NDArray[np.float64],
+        selected: Sequence[Excitation],
+        generator_of: Callable[[Iterable[int], Iterable[int]], SymplecticOperator] = excitation,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return slope and curvature (k,) of ⟨H⟩ at θ = 0 for each exponential appended to the circuit at the point."""
         state = self.state(point)
         image = self.hamiltonian @ state
         slopes, curvatures = np.zeros(len(selected)), np.zeros(len(selected))
         for index, orbitals in enumerate(selected):
-            generator = _exponential(excitation(*orbitals), self.determinants, 0)
+            generator = _exponential(generator_of(*orbitals), self.determinants, 0)
             once, twice = np.zeros_like(state), np.zeros_like(state)
             once[generator.rows] = generator.generate(state)
             twice[generator.rows] = generator.generate(once)
             slopes[index] = 2.0 * float(once @ image)
             curvatures[index] = 2.0 * float(once @ (self.hamiltonian @ once) + twice @ image)
         return slopes, curvatures
+
+
+def is_simulable(molecule: Molecule, exponentials: int) -> bool:
+    """Return whether a circuit of so many exponentials takes at most `MAX_WORK`."""
+    return molecule.norb <= MAX_ORBITALS and count_determinants(molecule) * exponentials <= MAX_WORK
 
 
 def _exponential(generator: SymplecticOperator, states: NDArray[np.int64], angle: int) -> _Exponential:

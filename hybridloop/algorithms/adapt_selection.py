@@ -1,0 +1,242 @@
+"""Selection of ADAPT-VQE's operators by the energy's derivatives, and the examination of a stop."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives
+from hybridloop.algorithms.optimizers.base import Stop
+from hybridloop.algorithms.rounds import RunRound
+
+DEFAULT_MAX_OPERATORS = 40
+GRADIENT_TIE = 1e-7  # hartree per radian: gradients that differ by less are equal by symmetry
+SIGMAS = 3.0  # standard errors: a smaller gradient counts as noise
+MARGIN = 2.0  # of further shots for gradients: what noise still hides is then well below the tolerance
+MIN_SIMULATED_SLOPE = 1e-3  # hartree per radian: less is the search's own distance from the minimum
+MAX_HIDDEN_CURVATURE = 0.02  # hartree per radian²: a tenth of a typical saddle's, which 4000 shots resolve
+MIN_MEASURED_CURVATURE = 0.05  # hartree per radian²: a floor for measured curvatures, whose noise is about as large
+SOFT = 0.25  # lowest curvature by the mean one: a gradient search takes lower ones for noise, and ends too early
+MIN_CURVATURE = 0.2  # hartree per radian²: a floor for curvatures; softer excitations are nearly degenerate
+
+
+class Selection(enum.StrEnum):
+    """Rule by which ADAPT-VQE selects operators and ends."""
+
+    GRADIENT = "gradient"  # the largest gradient
+    SECOND_ORDER = "second order"  # where no gradient promises more, the lowest curvature
+    EXAMINED = "examined"  # where neither does, more shots for gradients within noise, then a simulation of the circuit
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Operators to append, and what they were selected by: the gradients of the whole pool, or a curvature."""
+
+    operators: list[int]
+    slopes: Sequence[Estimate]
+    remaining_gain: float
+    curvature: float | None = None
+    is_simulated: bool = False
+
+
+@dataclass(slots=True)
+class Selector:
+    """Selection of operators by the energy's derivatives, with the rounds and circuits that these took."""
+
+    pool: OperatorPool
+    run_round: RunRound
+    shots: int
+    tolerance: float
+    max_operators: int
+    selection: Selection
+    most_shots: float  # of a round that measures gradients again
+    rounds: int = 0
+    circuits: int = 0
+    shots_taken: int = 0
+    residue: float = 0.0  # hartree that the last slopes may promise, with what noise hides
+    gradients: PoolDerivatives = field(init=False)
+    curvatures: PoolDerivatives | None = None  # takes a multiple of the gradients' time to build
+    at_hartree_fock: tuple[NDArray[np.float64], NDArray[np.float64]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gradients = PoolDerivatives.gradients(self.pool)
+        self.at_hartree_fock = self.pool.derivatives_at_hartree_fock()
+
+    @property
+    def is_soft(self) -> bool:
+        """True where Hartree-Fock has a direction of low or negative curvature: the minimum may be far along it."""
+        hessian = self.at_hartree_fock[1]
+        softest = float(np.linalg.eigvalsh(hessian)[0])
+        return self.selection is not Selection.GRADIENT and softest < SOFT * float(np.diag(hessian).mean())
+
+    def select(self, ansatz: Ansatz, chosen: Sequence[int]) -> Selected | Stop:
+        """Return the operators to append to a circuit of those chosen, at its initial point, or the reason to stop."""
+        positive = np.maximum(np.diag(self.at_hartree_fock[1]), MIN_CURVATURE)
+        count = len(chosen)
+        if is_exact := self.selection is not Selection.GRADIENT and not count:
+            slopes = [Estimate(float(slope), 0.0, 0) for slope in self.at_hartree_fock[0]]
+        else:
+            slopes = self._measure(self.gradients, ansatz, self.shots)
+            noise = _noise_cost(slopes, positive)
+            if self.selection is Selection.EXAMINED and noise > self.tolerance and _is_noise(slopes[_steepest(slopes)]):
+                affordable = self.most_shots / len(self.gradients.groups_measured)
+                wanted = min(MARGIN * self.shots * noise / self.tolerance, affordable)
+                if wanted > self.shots:
+                    slopes = self._measure(self.gradients, ansatz, math.ceil(wanted))
+        remaining = _remaining_gain(slopes, positive)
+        self.residue = remaining + _noise_cost(slopes, positive)
+        operators: list[int] = [_steepest(slopes)]
+        curvature: float | None = None
+        is_simulated = False
+        stop = _check_slopes(slopes, positive, remaining, self.tolerance)
+        unstable: tuple[list[int], float | None] | Stop | None = None
+        if is_exact:
+            unstable = self._unstable_at_hartree_fock(max(remaining, self.tolerance))
+        elif stop is not None and self.selection is not Selection.GRADIENT:
+            unstable = self._unstable(ansatz, slopes)
+        if isinstance(unstable, tuple):
+            if is_exact and operators[0] not in unstable[0] and abs(slopes[operators[0]].value) > GRADIENT_TIE:
+                # first the steepest operator, which then acts on a determinant
+                operators, curvature = [*operators, *unstable[0]][-self.max_operators :], unstable[1]
+            else:
+                operators, curvature = unstable
+        elif stop is not None:
+            if isinstance(unstable, Stop) and stop.converged:
+                is_stable = unstable.converged
+                stop = replace(unstable, reason=f"{stop.reason}, {unstable.reason}") if is_stable else unstable
+            examined = self._examine(ansatz, chosen, stop) if self.selection is Selection.EXAMINED else stop
+            if isinstance(examined, Stop):
+                return examined
+            operators, is_simulated = [examined], True
+        if count + len(operators) > self.max_operators:
+            if self.max_operators < DEFAULT_MAX_OPERATORS:
+                reason = f"max_operators={self.max_operators}, as requested"
+                return Stop(converged=False, reason=reason, is_requested=True)
+            reason = f"the limit of {self.max_operators} operators was reached; raise max_operators"
+            return Stop(converged=False, reason=reason)
+        return Selected(operators, slopes, remaining, curvature, is_simulated)
+
+    def _unstable_at_hartree_fock(self, least: float) -> tuple[list[int], float] | Stop:
+        """Return the operator of the lowest curvature, or two in whose mixture it is, and it, if it gains over `least`.
+
+        Along one exponential from a determinant the energy is E + g sin 2θ / 2 + h sin²θ / 2: for g = 0 its gain is
+        −h / 2.
+        """
+        hessian = self.at_hartree_fock[1]
+        curvatures = np.diag(hessian)
+        lowest = 0.5 * np.add.outer(curvatures, curvatures) - np.hypot(
+            0.5 * np.subtract.outer(curvatures, curvatures), hessian
+        )
+        np.fill_diagonal(lowest, curvatures)
+        single = int(curvatures.argmin())
+        if -0.5 * curvatures[single] > least:
+            return [single], float(curvatures[single])
+        pair = np.unravel_index(int(lowest.argmin()), lowest.shape)
+        if -0.5 * lowest[pair] > least:
+            return sorted(map(int, pair)), float(lowest[pair])
+        if -0.5 * (softest := float(np.linalg.eigvalsh(hessian)[0])) > least:
+            reason = f"a mixture of more than two operators has a curvature of {softest:.2g} hartree per square radian"
+            return Stop(converged=False, reason=reason)
+        return Stop(converged=True, reason="and no curvature is negative")
+
+    def _unstable(self, ansatz: Ansatz, slopes: Sequence[Estimate]) -> tuple[list[int], float | None] | Stop:
+        """Measure all curvatures; return the lowest with its operator if it is negative beyond noise.
+
+        Else return the operator of the largest gain, without a curvature, if the slopes that are not noise promise more
+        by these curvatures.
+        """
+        self.curvatures = self.curvatures or PoolDerivatives.curvatures(self.pool)
+        estimates = self._measure(self.curvatures, ansatz, self.shots)
+        noises = [max(SIGMAS * each.standard_error, each.rounding_bound) for each in estimates]
+        bounds = [estimate.value + noise for estimate, noise in zip(estimates, noises, strict=True)]
+        lowest = int(np.argmin(bounds))
+        if bounds[lowest] < 0.0 and -0.5 * estimates[lowest].value > self.tolerance:
+            return [lowest], estimates[lowest].value
+        gains = [
+            slope.value**2 / (2.0 * max(curvature.value, MIN_MEASURED_CURVATURE)) * (not _is_noise(slope))
+            for slope, curvature in zip(slopes, estimates, strict=True)
+        ]
+        if math.fsum(gains) > self.tolerance:
+            return [int(np.argmax(gains))], None
+        least = min(estimate.value - noise for estimate, noise in zip(estimates, noises, strict=True))
+        if least < -MAX_HIDDEN_CURVATURE:
+            reason = f"shot noise may hide a curvature of {least:.2g} hartree per square radian; raise shots"
+            return Stop(converged=False, reason=reason)
+        return Stop(converged=True, reason=f"and no curvature is below {min(least, 0.0):.2g} hartree per square radian")
+
+    def _examine(self, ansatz: Ansatz, chosen: Sequence[int], stop: Stop) -> Stop | int:
+        """Return the steepest operator of a simulation that ends above the ground state; else the reason to stop.
+
+        Without a simulation, the gain expected by the curvatures at Hartree-Fock is no bound if those are soft.
+        """
+        circuit = self.pool.simulation(chosen)
+        if circuit is None:
+            if not (stop.converged and self.is_soft):
+                return stop
+            return Stop(
+                converged=False, reason=f"{stop.reason}; Hartree-Fock has a soft direction, so more may be left"
+            )
+        point = simulated_minimum(circuit, ansatz.initial_point)
+        if circuit.missing_energy(point) <= self.tolerance:
+            return stop
+        groups, generator_of = self.pool.groups, self.pool.generator_of
+        slopes = [abs(math.fsum(circuit.appended(point, group, generator_of)[0])) for group in groups]
+        if max(slopes) < MIN_SIMULATED_SLOPE:
+            return stop
+        return _first_largest(slopes)
+
+    def _measure(self, derivatives: PoolDerivatives, ansatz: Ansatz, shots: int) -> list[Estimate]:
+        self.rounds += 1
+        self.circuits += len(derivatives.groups_measured)
+        self.shots_taken += len(derivatives.groups_measured) * shots
+        return derivatives.measure(ansatz, ansatz.initial_point, self.run_round, shots)
+
+
+def _steepest(slopes: Sequence[Estimate]) -> int:
+    """Index of the largest gradient; of several that are equal by symmetry, the first in the pool."""
+    return _first_largest([abs(slope.value) for slope in slopes])
+
+
+def _first_largest(sizes: Sequence[float]) -> int:
+    return next(index for index, size in enumerate(sizes) if size >= max(sizes) - GRADIENT_TIE)
+
+
+def _is_noise(slope: Estimate) -> bool:
+    return abs(slope.value) <= max(SIGMAS * slope.standard_error, slope.rounding_bound)
+
+
+def _remaining_gain(slopes: Sequence[Estimate], curvatures: NDArray[np.float64]) -> float:
+    """Σ_k (g_k² − σ_k²) / 2 h_k in hartree, at least 0: noise adds its variance to each square."""
+    gains = [
+        (slope.value**2 - slope.variance) / (2.0 * float(curvature))
+        for slope, curvature in zip(slopes, curvatures, strict=True)
+    ]
+    return max(0.0, math.fsum(gains))
+
+
+def _noise_cost(slopes: Sequence[Estimate], curvatures: NDArray[np.float64]) -> float:
+    """Gain in hartree that shot noise in the slopes may hide: Σ_k σ_k² / 2 h_k."""
+    return math.fsum(slope.variance / (2.0 * float(h)) for slope, h in zip(slopes, curvatures, strict=True))
+
+
+def _check_slopes(
+    slopes: Sequence[Estimate], curvatures: NDArray[np.float64], remaining: float, tolerance: float
+) -> Stop | None:
+    """Return a stop where the slopes promise no more, or are within noise; None to append the steepest operator."""
+    noise = _noise_cost(slopes, curvatures)
+    steepest = slopes[_steepest(slopes)]
+    if remaining <= tolerance and noise <= tolerance:
+        reason = f"all operators of the pool together are expected to gain only {1e3 * remaining:.2g} mHa more"
+        return Stop(converged=True, reason=reason)
+    if _is_noise(steepest):
+        reason = f"all gradients are within shot noise, which may hide a gain of {1e3 * noise:.2g} mHa; raise shots"
+        return Stop(converged=False, reason=reason)
+    return None
