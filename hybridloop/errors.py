@@ -216,13 +216,17 @@ class CapReached(HybridloopError):
 
 
 class RunStopped(HybridloopError):
-    """A round or its session was stopped; `in_flight` jobs were left to the service."""
+    """A round or its session was stopped; `in_flight` jobs were left to the service.
+
+    `lost` says which work of this computer is done again by a resume; empty where there is none.
+    """
 
     exit_code = 130
 
-    def __init__(self, in_flight: int) -> None:
-        super().__init__(in_flight)
+    def __init__(self, in_flight: int, lost: str = "") -> None:
+        super().__init__(in_flight, lost)
         self.in_flight = in_flight
+        self.lost = lost
 
     def __str__(self) -> str:
         return f"the round was stopped, {_in_flight(self.in_flight)}. Its session takes no more rounds: open a new one."
@@ -236,7 +240,7 @@ class StopRequested(RunStopped):
     def __str__(self) -> str:
         return (
             f"the run was stopped on request, {_in_flight(self.in_flight)}. All results are kept, and it has no open "
-            "session. `hybridloop runs resume` resumes it."
+            f"session. {self.lost and f'{self.lost} '}`hybridloop runs resume` resumes it."
         )
 
 
@@ -258,7 +262,7 @@ class RunCancelled(RunStopped):
     def __str__(self) -> str:
         return (
             f"the run was cancelled in Prefect, {_in_flight(self.in_flight)}. All results are kept, and it has no open "
-            "session. `hybridloop runs resume` resumes it."
+            f"session. {self.lost and f'{self.lost} '}`hybridloop runs resume` resumes it."
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import print_message
 from hybridloop.data.statuses import STATUSES
-from hybridloop.runs.live import ROUND, LiveFeed, LiveState
+from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.messages import escape_control
 
@@ -67,7 +67,8 @@ def describe_interruption(state: LiveState) -> str:
     if state.snapshot is None or not state.snapshot.meter.jobs:
         return "nothing was submitted"
     if not state.snapshot.in_flight:
-        return "the session has been closed, with no job in flight"
+        lost = f"; {STEP_LOST}" if state.round and name_of_progress(state.algorithm) == ITERATION else ""
+        return f"the session has been closed, with no job in flight{lost}"
     return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
 
 

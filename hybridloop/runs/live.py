@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # these take a second to import, and a caller needs a feed be
 
 MOST_VALUES = 200  # of the last rounds; a line of text shows fewer
 ROUND, ITERATION = "round", "iteration"  # what an algorithm's progress counts
+STEP_LOST = "what was being diagonalized is computed again by a resume, and nothing is paid again"
 _CLASSICAL = frozenset({"sqd"})  # algorithms whose iterations follow their last round; each has an upper bound
 
 

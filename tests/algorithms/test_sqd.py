@@ -17,6 +17,7 @@ from hybridloop.algorithms.problems.determinant_spaces import ProductHamiltonian
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.full_space import FullSpace, solve_in_turn
+from hybridloop.algorithms.problems.interruption import interrupted_by
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
 from hybridloop.algorithms.problems.product_spaces import (
     StringLimits,
@@ -208,10 +209,39 @@ def test_the_exact_state_may_have_another_symmetry_than_the_lowest_determinant()
     two_body[0, 1, 0, 1] = two_body[1, 0, 1, 0] = two_body[0, 1, 1, 0] = two_body[1, 0, 0, 1] = 0.5  # |00⟩ ↔ |11⟩
     two_body[2, 2, 2, 2] = 1.0
     molecule = Molecule(one_body, two_body, (1, 1), 0.0, "three orbitals")
-    energy, vector = FullSpace(molecule).ground_state
+    full = FullSpace(molecule)
+    assert not full.is_solved
+    energy, vector = full.ground_state
+    assert full.is_solved
     assert energy == pytest.approx(exact_energy_of_spin(molecule), abs=SAME)
     assert energy == pytest.approx(-0.5, abs=SAME)  # the lowest determinant, |02⟩, has −0.3
     assert [vector[0, 0] ** 2, vector[1, 1] ** 2] == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
+def test_a_check_ends_a_diagonalization_before_its_next_product() -> None:
+    molecule = h4()
+    full = FullSpace(molecule)
+    hamiltonian = ProductHamiltonian(molecule, *full.strings)
+    every, called = np.arange(36), 0
+
+    def check() -> None:
+        nonlocal called
+        called += 1
+        if called == 3:
+            raise InterruptedError
+
+    for diagonalize in (
+        lambda: lowest_in_product(molecule, *full.strings),
+        lambda: hamiltonian.lowest(every, np.eye(1, 36).ravel()),
+        lambda: full.selected_ci(30),
+        lambda: full.ground_state,
+    ):
+        called = 0
+        with pytest.raises(InterruptedError), interrupted_by(check):
+            diagonalize()
+        assert called == 3
+    assert lowest_in_product(molecule, *full.strings).size == 36  # outside of the block nothing is checked
+    assert called == 3
 
 
 def test_one_determinant_may_be_another_than_hartree_fock() -> None:

@@ -66,6 +66,7 @@ def test_an_interruption_states_jobs_in_flight_or_that_nothing_was_submitted() -
     assert STATE.snapshot is not None
     idle = replace(STATE, snapshot=replace(STATE.snapshot, in_flight=0))
     assert describe_interruption(idle) == "the session has been closed, with no job in flight"
+    assert describe_interruption(replace(idle, algorithm="sqd")).endswith("nothing is paid again")
     opened = replace(STATE, snapshot=replace(STATE.snapshot, meter=CostSummary()))
     assert describe_interruption(LiveState()) == describe_interruption(opened) == ("nothing was submitted")
 

@@ -9,8 +9,10 @@ import sys
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hybridloop.algorithms.problems.full_space import FullSpace
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.azure.listing import show_session
 from hybridloop.budget.caps import Budget, Caps
@@ -124,6 +126,13 @@ def test_a_run_interrupted_after_its_session_resumes_without_another(
     assert [session.status for session in resumed.sessions] == ["Succeeded"]
 
 
+def full_space_of_h4() -> FullSpace:
+    run = prepared("sqd", H4, SAMPLED, 7)
+    assert isinstance(run, PreparedSqd)
+    assert run.full is not None
+    return run.full
+
+
 def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
     budget, now, cancelled = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], threading.Event()
     with (
@@ -132,14 +141,19 @@ def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
     ):
         steps = RecordedSteps(run, check, lambda: None)
         assert steps("one", lambda: {"energy": 1.0}) == {"energy": 1.0}
+        full = full_space_of_h4()
         now[0] = 61.0
-        with pytest.raises(CapReached, match="deadline is reached: 60 s is the cap"):
+        with pytest.raises(CapReached, match=r"deadline is reached: 60 s is the cap.*computed again by a resume"):
             steps("two", dict)
+        with pytest.raises(CapReached):  # within a diagonalization, too
+            full.selected_ci(8)
         now[0] = 0.0
         run.journal.request_stop(run.uid)
         run.renew_lease()
-        with pytest.raises(StopRequested):
+        with pytest.raises(StopRequested, match="nothing is paid again"):
             steps("two", dict)
+        with pytest.raises(StopRequested):
+            full.apply(np.zeros(36))
         cancelled.set()
         with pytest.raises(RunCancelled):
             steps("two", dict)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.problems.interruption import check_interruption
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import (
     DECIMALS,
@@ -102,9 +103,10 @@ class ProductHamiltonian:
         return integrals, links
 
     def apply(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the projection of H times a flat vector."""
+        """Return the projection of H times a flat vector. Raises what ends it (`interrupted_by`)."""
         from pyscf.fci import selected_ci
 
+        check_interruption()
         integrals, links = self._tables
         strings = self.alpha, self.beta
         with one_thread():

@@ -22,6 +22,7 @@ from hybridloop.algorithms.problems.determinant_spaces import (
     second_order_energies,
 )
 from hybridloop.algorithms.problems.determinants import count_determinants
+from hybridloop.algorithms.problems.interruption import check_interruption
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import (
     DECIMALS,
@@ -29,6 +30,7 @@ from hybridloop.algorithms.problems.product_spaces import (
     MAX_CYCLES,
     Strings,
     SubspaceState,
+    interruptible,
     lowest_in_product,
     one_thread,
 )
@@ -61,6 +63,11 @@ class FullSpace:
         """True if the exact state is computed."""
         return count_determinants(self.molecule) <= MAX_SOLVED
 
+    @property
+    def is_solved(self) -> bool:
+        """True once the exact state has been computed."""
+        return "ground_state" in vars(self)
+
     @cached_property
     def strings(self) -> tuple[Strings, Strings]:
         """All alpha and all beta strings."""
@@ -90,9 +97,10 @@ class FullSpace:
         return direct_spin1.absorb_h1e(molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons, 0.5)
 
     def apply(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the Hamiltonian without core energy, times a flat vector."""
+        """Return the Hamiltonian without core energy, times a flat vector. Raises what ends it (`interrupted_by`)."""
         from pyscf.fci import direct_spin1
 
+        check_interruption()
         shape = len(self.strings[0]), len(self.strings[1])
         with one_thread():
             image = direct_spin1.contract_2e(
@@ -136,6 +144,7 @@ class FullSpace:
         molecule = self.molecule
         solver = fci.addons.fix_spin_(fci.direct_spin1.FCI(), shift=SPIN_SHIFT, ss=spin * (spin + 1))
         solver.verbose, solver.conv_tol, solver.max_cycle = 0, ENERGY_TOLERANCE, MAX_CYCLES
+        solver.contract_2e = interruptible(solver.contract_2e)
         problem = molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons
         vector = start
         for _ in range(RESTARTS):  # nearly equal levels, as of separate atoms, take more than one series of cycles

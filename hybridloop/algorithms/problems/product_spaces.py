@@ -6,7 +6,7 @@ All of it runs on one thread of PySCF, whose sums would else differ from call to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.problems.interruption import check_interruption
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 
@@ -165,7 +166,18 @@ def _solver() -> Any:
 
     solver = SelectedCI()
     solver.verbose, solver.conv_tol, solver.max_cycle = 0, ENERGY_TOLERANCE, MAX_CYCLES
+    solver.contract_2e = interruptible(solver.contract_2e)
     return solver
+
+
+def interruptible(product: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a solver's product with the Hamiltonian that first raises what ends the block (`interrupted_by`)."""
+
+    def checked(*args: Any, **options: Any) -> Any:
+        check_interruption()
+        return product(*args, **options)
+
+    return checked
 
 
 @contextmanager

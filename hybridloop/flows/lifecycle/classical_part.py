@@ -8,13 +8,17 @@ from contextlib import contextmanager
 
 from prefect.runtime import flow_run
 
-from hybridloop.errors import RunCancelled, StopRequested
+from hybridloop.algorithms.problems.interruption import interrupted_by
+from hybridloop.errors import CapReached, RunCancelled, StopRequested
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.runs.live import STEP_LOST
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM
+
+LOST = f"{STEP_LOST.capitalize()}."
 
 
 def is_classical_alone(algorithm: PreparedAlgorithm, journal: Journal, record: RunRecord | None) -> bool:
@@ -31,6 +35,7 @@ def stops_in_classical_part(
 ) -> Iterator[Callable[[], None]]:
     """Yield a check for the block, to be called between pieces of work: it raises if the run is to stop.
 
+    It ends a diagonalization of this process within the time of one product with the Hamiltonian.
     It raises StopRequested, RunCancelled for a cancellation in Prefect (which sets `cancelled`), LeaseLost if another
     process took over the run, and what `check_deadline` raises.
     """
@@ -39,10 +44,13 @@ def stops_in_classical_part(
         if run.lease_error is not None:
             raise run.lease_error
         if cancelled.is_set():
-            raise RunCancelled(0)
+            raise RunCancelled(0, LOST)
         if run.stop_requested.is_set():
-            raise StopRequested(0)
-        check_deadline()
+            raise StopRequested(0, LOST)
+        try:
+            check_deadline()
+        except CapReached as error:
+            raise CapReached(error.cap, error.state, f"{LOST} {error.remedy}") from error
 
-    with cancelled_in_prefect(flow_run.id, cancelled, lambda: None):
+    with cancelled_in_prefect(flow_run.id, cancelled, lambda: None), interrupted_by(check):
         yield check

@@ -71,7 +71,9 @@ def end_run(
     That state is Completed, so that no retry starts the run again, or Cancelled if Prefect asked for it. Raises the
     error if the run was interrupted otherwise.
     """
-    error = RunCancelled(ended_by.in_flight) if cancelled and isinstance(ended_by, RunStopped) else ended_by
+    error = ended_by
+    if cancelled and isinstance(ended_by, RunStopped):
+        error = RunCancelled(ended_by.in_flight, ended_by.lost)
     if error is not None:
         result = replace(result, status=status_after(error), reason=str(error))
         if result.status == "interrupted" and not isinstance(error, RunCancelled):

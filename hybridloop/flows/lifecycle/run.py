@@ -134,7 +134,7 @@ def _measure(
             target=run.record.target,
             provider_options=options,
             seed=run.record.seed,
-            exact=facts.exact(),
+            exact=_known_exact(algorithm, facts, is_ended=ended_by is not None),
             reference=facts.reference,
             unit=facts.unit,
             parameters=history[-1].point if history else (),
@@ -168,6 +168,12 @@ def _measure(
         outcome = with_doubts(outcome, facts, noise)
         result = result.with_outcome(outcome, outcome.warnings)
     return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
+
+
+def _known_exact(algorithm: PreparedAlgorithm, facts: ProblemFacts, *, is_ended: bool) -> float | None:
+    """Return the exact energy; of a run that was ended early, only if it takes no further diagonalization."""
+    full = algorithm.full if isinstance(algorithm, PreparedSqd) else None
+    return None if is_ended and full is not None and not full.is_solved else facts.exact()
 
 
 def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:
