@@ -7,18 +7,19 @@ and θ + 2π differ by a global phase only, because none of the basis gates is a
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import ParameterVector
 
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
@@ -30,6 +31,7 @@ _ANGLE = re.compile(r"(?<=double )[^,\s)]+")
 _TURN = 2.0 * math.pi
 _TOLERANCE = 1e-9
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+_MAX_KEPT = 50_000  # characters of a circuit in OpenQASM, about a thousand gates
 _compiler_lock = threading.Lock()  # the compiler has one interpreter per process
 
 
@@ -87,7 +89,35 @@ class TemplateMismatch(Exception):
 
 
 def compile_qir(circuit: QuantumCircuit, profile: str) -> str:
-    """Compile a bound circuit in the basis gates to QIR, as the SDK's Qiskit plug-in does. Raises ProgramError."""
+    """Compile a bound circuit in the basis gates to QIR, as the SDK's Qiskit plug-in does. Raises ProgramError.
+
+    A compilation takes 0.2 s of CPU time, whatever the circuit. Those of short circuits are kept, for the next run of
+    this process.
+    """
+    try:
+        source = qasm3.dumps(circuit, disable_constants=True)  # the compiler is handed this text, with all digits
+    except Exception:  # the compiler's own export accepts more, or says what it does not accept
+        return _compile(circuit, profile)
+    if len(source) > _MAX_KEPT:
+        return _compile(circuit, profile)
+    return _compile_source(_Source(source, profile, circuit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A circuit and its text, by which circuits are compared."""
+
+    text: str
+    profile: str
+    circuit: QuantumCircuit = field(compare=False)
+
+
+@functools.lru_cache(maxsize=128)
+def _compile_source(source: _Source) -> str:
+    return _compile(source.circuit, source.profile)
+
+
+def _compile(circuit: QuantumCircuit, profile: str) -> str:
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")  # no telemetry about what users run
     from qdk import TargetProfile
     from qdk.qiskit import QSharpBackend

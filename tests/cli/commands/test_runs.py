@@ -100,7 +100,7 @@ def test_a_killed_run_resumes_to_the_uninterrupted_answer(
     with journal_of(at.shell) as journal:
         shown = journal.run("killed")
     assert (shown.status, at.session_statuses()) == ("running", ["Executing"])
-    resumed = at.shell.json("runs", "resume", "killed", "--quiet")
+    resumed = at.shell.json_inside("runs", "resume", "killed", "--quiet")
     assert answer(resumed) == answer(reference[1])
     assert resumed["resumed"] is True
     assert at.session_statuses() == ["Succeeded"]  # the open session was continued
@@ -123,7 +123,7 @@ def test_a_used_key_gives_the_stored_result_and_refuses_other_settings(
     reference: tuple[WorkspaceShell, dict[str, Any]],
 ) -> None:
     at, document = reference
-    again = at.shell.json(*RUN, "--run-key", "uninterrupted")
+    again = at.shell.json_inside(*RUN, "--run-key", "uninterrupted")
     assert again == document
     assert len(at.session_statuses()) == 1
     other = run_in_process(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
@@ -135,7 +135,7 @@ def test_a_run_is_recomputed_from_its_counts_and_exported_completely(
     reference: tuple[WorkspaceShell, dict[str, Any]], tmp_path: Path
 ) -> None:
     at, document = reference
-    verified = at.shell.json("runs", "verify", "uninterrupted")
+    verified = at.shell.json_inside("runs", "verify", "uninterrupted")
     assert (verified["value"], verified["agrees"]) == (document["value"], True)
     assert verified["jobs"] == document["jobs"]["total"]
     done = run_in_process(at.shell.environ, "runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
