@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
+from tests.prefect_server import copy_server, server_folder
 
 pytestmark = pytest.mark.slow
 COMMAND = str(Path(sys.executable).with_name("hybridloop"))
@@ -61,15 +62,18 @@ def run(environ: Mapping[str, str], folder: Path, *command: str) -> subprocess.C
     return subprocess.run(command, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
 def test_a_run_reads_no_settings_of_prefect_from_the_folder(
-    name: str, folder: Path, marker: Path, shell: Shell, emulator: Emulator
+    folder: Path, marker: Path, shell: Shell, emulator: Emulator
 ) -> None:
-    (folder / name).write_text(SETTINGS[name])
     environ = shell.at(emulator, "foreign").shell.environ
-    run(environ, folder, sys.executable, "-P", "-c", "import prefect.main")
-    assert marker.exists()  # Prefect alone runs the folder's code
-    marker.unlink()
+    for name, text in SETTINGS.items():
+        (folder / name).write_text(text)
+        run(environ, folder, sys.executable, "-P", "-c", "import prefect.main")
+        assert marker.exists(), name  # Prefect alone runs the folder's code
+        marker.unlink()
+        (folder / name).unlink()
+    for name, text in SETTINGS.items():
+        (folder / name).write_text(text)
     done = run(environ, folder, COMMAND, "run", "vqe", "h2", "--seed", "7", "--precision", "0.1", "--quiet")
     assert (done.returncode, marker.exists()) == (0, False), done.stderr
 
@@ -111,12 +115,13 @@ def test_a_run_opens_no_settings_of_the_folder(folder: Path, marker: Path, shell
 
 
 def test_processes_that_are_started_import_nothing_from_the_folder(
-    folder: Path, marker: Path, shell: Shell, tmp_path: Path
+    folder: Path, marker: Path, shell: Shell, migrated_server: Path, tmp_path: Path
 ) -> None:
     for name, text in SETTINGS.items():
         (folder / name).write_text(text)
     # a stack of its own, and points in processes: each kind of process is started by a command in the folder
     environ = {**shell.environ, "HYBRIDLOOP_HOME": str(tmp_path / "home"), "PYTHONPATH": ""}
+    copy_server(migrated_server, server_folder(environ))
     try:
         done = run(environ, folder, COMMAND, "sweep", "sweep.yaml", "--quiet")
         assert (done.returncode, marker.exists()) == (0, False), done.stderr

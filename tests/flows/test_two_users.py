@@ -63,7 +63,7 @@ def test_a_killed_run_keeps_its_user_although_another_user_has_a_run_of_the_same
     assert state_of(killed.flow_run_id) == "Running"
 
     ben = become("ben")
-    undisturbed = ben.shell.json(*RUN)
+    undisturbed = ben.shell.json_inside(*RUN)
     assert api.run_housekeeping() == {}
     assert sorted(ben.session_statuses()) == ["Executing", "Succeeded"]  # the first session belongs to the killed run
     assert state_of(killed.flow_run_id) == "Running"

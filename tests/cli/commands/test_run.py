@@ -84,7 +84,7 @@ def test_the_service_has_the_same_facts_of_the_session(shell: Shell, document: d
     (session,) = document["sessions"]
     assert session["status"] == "Succeeded"
     assert session["jobs"] == document["jobs"]["total"]
-    shown = shell.json("sessions", "show", session["id"])
+    shown = shell.json_inside("sessions", "show", session["id"])
     assert shown["status"] == "Succeeded"
     assert shown["jobs"] == {"Succeeded": session["jobs"]}
 
@@ -110,7 +110,7 @@ def test_a_molecule_in_a_file_runs_and_quiet_prints_only_the_result(
     assert Path(told["picture"]).is_file()
     session, status = told["session"].split()
     assert status == "Succeeded"
-    assert session in [row["id"] for row in shell.json("sessions", "list")]
+    assert session in [row["id"] for row in shell.json_inside("sessions", "list")]
 
 
 def test_python_and_the_command_line_give_the_same_value_for_the_same_seed(
