@@ -15,9 +15,11 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
+from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.reference_state import Reference
 from hybridloop.algorithms.optimizers.base import Optimizer, residue_of
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.optimizers.overlaps import all_zeros_fraction, overlap_circuit
@@ -88,6 +90,7 @@ def vqd(
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
     model: StatevectorModel | None = None,
+    reference: Reference | None = None,
 ) -> VqdResult:
     """Minimize E(θ) + β Σ_below |⟨ψ_below|ψ(θ)⟩|² (O. Higgott, D. Wang and S. Brierley, Quantum 3 (2019) 156).
 
@@ -98,7 +101,8 @@ def vqd(
     shows the lowest objective of all its starts.
 
     With a classical `model` of the circuit's energy, each level has one search, from the lowest minimum of the
-    simulated objective that was found from all `starts`, and from further random ones.
+    simulated objective that was found from all `starts`, and from further random ones. With a `reference`, the
+    coefficients of the Hamiltonian are split by its covariances.
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
@@ -106,6 +110,7 @@ def vqd(
     energy = observable(hamiltonian)
     width = 2.0 * math.fsum(group.max_abs_energy for group in energy.groups)
     penalty = width if penalty is None else penalty
+    energy = energy if reference is None else split_coefficients(energy, reference)
     if not 1 <= levels <= 2**ansatz.circuit.num_qubits:
         problem = f"{levels} levels of {ansatz.circuit.num_qubits} qubit(s)"
         raise InputError("levels", problem, f"Give 1 to {2**ansatz.circuit.num_qubits}.")

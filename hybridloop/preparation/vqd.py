@@ -16,6 +16,8 @@ from hybridloop.algorithms.circuits.perturbation import missing_energies
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
 from hybridloop.algorithms.error_budget import error_budget, interval95
+from hybridloop.algorithms.estimation.reference_mixture import ReferenceMixture
+from hybridloop.algorithms.estimation.reference_state import Reference
 from hybridloop.algorithms.facts import MISSING_TOLERANCE
 from hybridloop.algorithms.optimizers.missing_points import check_missing_point_policy
 from hybridloop.algorithms.optimizers.registry import choose_optimizer
@@ -69,6 +71,7 @@ class PreparedVqd:
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
             model=self.model,
+            reference=self._reference(),
         )
         ground, rounds = result.levels[0], result.rounds
         rows: list[dict[str, Any]] = []
@@ -99,6 +102,13 @@ class PreparedVqd:
             table=tuple(rows),
             warnings=tuple(doubts),
         )
+
+    def _reference(self) -> Reference | None:
+        """Return the states that share the shots; None for a Pauli sum, and before search rules 6."""
+        if self.rules < 6 or not isinstance(self.problem, ElectronicProblem):
+            return None
+        hartree_fock = self.problem.reference_state
+        return ReferenceMixture.of_levels(self.problem.hamiltonian, self.settings.levels, hartree_fock)
 
     def _state(self, point: NDArray[np.float64], run_round: RunRound) -> tuple[StateFacts, int]:
         """Return electrons and spin of a level at a point (n,), and the rounds measured: before rules 4 no spin."""

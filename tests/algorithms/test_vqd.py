@@ -12,12 +12,15 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
+from hybridloop.algorithms.estimation.reference_mixture import ReferenceMixture
+from hybridloop.algorithms.optimizers.registry import choose_optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.algorithms.vqd import vqd
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.batched_state_helpers import noiseless_rounds
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.long_form import long_form, short_or_long
 
 MANY = 10**9  # shots that leave 1e-8 hartree of rounding
@@ -129,3 +132,32 @@ def test_settings_out_of_range_are_refused(
 def test_no_start_is_refused(problem_of: Callable[..., ElectronicProblem]) -> None:
     with pytest.raises(InputError, match="starts"):
         vqd(problem_of("H2_0.735").hamiltonian, layered(), [], fine, noiseless_rounds())
+
+
+def test_coefficients_split_by_the_levels_covariances_save_shots_of_the_final_measurements(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    problem = problem_of("LiH_3_cas(2,2)")
+    hamiltonian, ansatz = problem.hamiltonian, hardware_efficient(2, np.random.default_rng(0), reps=1)
+    mixture = ReferenceMixture.of_levels(hamiltonian, 2, problem.reference_state)
+    drawn = [np.random.default_rng(0).uniform(-np.pi, np.pi, ansatz.num_parameters)]
+    model = StatevectorModel.of(ansatz.circuit, hamiltonian)
+    exact = np.linalg.eigvalsh(hamiltonian.to_matrix())
+    finals, penalties = [], []
+    for reference in (None, mixture):
+        found = vqd(
+            hamiltonian,
+            ansatz,
+            drawn,
+            lambda each: choose_optimizer(each).optimizer,
+            shot_rounds(0),
+            model=model,
+            reference=reference,
+        )
+        for level, energy in zip(found.levels, exact, strict=False):
+            estimate = level.final.estimate
+            assert estimate.value == pytest.approx(energy, abs=1.6e-3 + 3.0 * estimate.standard_error)
+        finals.append(sum(level.final.estimate.shots for level in found.levels))
+        penalties.append(found.penalty)
+    assert finals[1] < 0.75 * finals[0]
+    assert penalties[0] == penalties[1]  # a bound on the operator's spectrum, not on its shares
