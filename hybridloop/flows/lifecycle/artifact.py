@@ -9,7 +9,8 @@ import base64
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
@@ -129,10 +130,9 @@ class RunArtifact:
     def _put(self, markdown: str) -> None:
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-        from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
         with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),  # by default it retries for a minute
+            _without_retries(),  # by default it retries for a minute
             get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
         ):
             if self._id is not None:
@@ -146,6 +146,21 @@ class RunArtifact:
                 flow_run_id=None if self.flow_run_id is None else UUID(self.flow_run_id),
             )
             self._id = client.create_artifact(artifact).id
+
+
+@contextmanager
+def _without_retries() -> Iterator[None]:
+    """Let Prefect's clients of the block send each request once.
+
+    Prefect's own `temporary_settings` reads all settings again from the environment and files, which takes 30 ms.
+    """
+    from prefect.context import SettingsContext, get_settings_context
+
+    context = get_settings_context()
+    client = context.settings.client.model_copy(update={"max_retries": 0})
+    settings = context.settings.model_copy(update={"client": client})
+    with SettingsContext(profile=context.profile, settings=settings):
+        yield
 
 
 def report_markdown(result: RunResult) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+import threading
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from hybridloop.flows.lifecycle.artifact import (
     MAX_ROWS,
@@ -90,6 +93,35 @@ def test_an_error_of_prefect_is_logged_once_and_does_not_end_the_run(
 
 
 @pytest.mark.slow
+def test_a_server_that_is_busy_is_asked_once(result: RunResult, caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[str] = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(404)  # there are no CSRF tokens
+
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            self._answer(503)
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_address[1]}/api"}):
+                RunArtifact("night", "0123456789", None).write(lambda: result)
+                assert PREFECT_CLIENT_MAX_RETRIES.value() > 0  # elsewhere as before
+        finally:
+            server.shutdown()
+    assert asked == ["/api/artifacts/"]
+    assert "503" in caplog.text
+
+
 def test_the_artifact_is_updated_again_when_prefect_is_back(clock: list[float], result: RunResult) -> None:
     artifact = reports(clock, trouble=RuntimeError("the server is restarted"))
     artifact.write(lambda: result)
