@@ -29,6 +29,7 @@ def outcome_of(
     samples: Samples,
     *,
     total: int,
+    num_qubits: int,
     exact: float | None,
     spin: float,
     parameters: tuple[float, ...],
@@ -37,6 +38,8 @@ def outcome_of(
     rules: int = SEARCH_RULES,
 ) -> Outcome:
     """Return the outcome; `total` is the number of all determinants, `spin` the molecule's s, energies in hartree.
+
+    `num_qubits` are those sampled.
 
     It is converged if both facts are shown: the iterations were self-consistent, and at most chemical accuracy is left
     below the energy. `rules` are the search rules of the run, by which its error budget is.
@@ -59,11 +62,12 @@ def outcome_of(
     rows += [_plain_row(space.name, space.energy, space.determinants, total) for space in compared]
     valid = int(samples.shots[samples.is_valid].sum())
     shots = int(samples.shots.sum())
+    at_random = f" (of random outcomes {total / 2**num_qubits:.1%} would)" if valid < shots else ""
     alpha, beta = (len(np.unique(strings)) for strings in samples.valid.masks.T)
     lines = [
         f"subspace: {best.determinants:,} of {total:,} determinants, {best.determinants / total:.1%} of the full space",
-        f"samples: {valid:,} of {shots:,} shots have the right electrons, {found.corrected:,} were corrected; "
-        f"the former have {alpha:,} alpha and {beta:,} beta strings",
+        f"samples: {valid:,} of {shots:,} shots have the right electrons{at_random}, {found.corrected:,} were "
+        f"corrected; the former have {alpha:,} alpha and {beta:,} beta strings",
         f"variance: {_extrapolation_text(extrapolated)}",
         *_comparison_lines(best, compared),
     ]

@@ -155,11 +155,15 @@ def shape_of(subject: Subject, settings: HardwareEfficientSettings, rules: int) 
 
 
 def own_circuit(text: str, subject: Subject, given: InitialPoint, seed: int) -> Ansatz:
-    """Return a user's circuit at its angles, or at random ones. Raises InputError."""
-    return _custom(text, num_qubits_of(subject), _Start(given, np.random.default_rng(seed)))
+    """Return a user's circuit that is sampled at its angles; a circuit without any needs none. Raises InputError."""
+    ansatz = _custom(text, num_qubits_of(subject), _Start(given, np.random.default_rng(seed)), is_searched=False)
+    if given is StartName.AUTO and ansatz.num_parameters:
+        what = "the angles of an own circuit are not searched for"
+        raise InputError("initial_point", what, "Give its angles in radians, separated by commas.")
+    return ansatz
 
 
-def _custom(text: str, qubits: int, start: _Start) -> Ansatz:
+def _custom(text: str, qubits: int, start: _Start, *, is_searched: bool = True) -> Ansatz:
     """Return the circuit of an OpenQASM 3 or Q# text, at random angles unless others are given."""
     if start.given is StartName.HF:
         raise InputError("initial_point", "the Hartree-Fock angles of a custom circuit are unknown", "Give its angles.")
@@ -176,7 +180,7 @@ def _custom(text: str, qubits: int, start: _Start) -> Ansatz:
         field = "ansatz" if error.line is None else f"ansatz, line {error.line}"
         raise InputError(field, error.problem, error.remedy) from error
     _check_qubits(circuit.num_qubits, qubits)
-    if not circuit.num_parameters:
+    if is_searched and not circuit.num_parameters:
         raise InputError("ansatz", "the circuit has no parameter to vary", "Declare one: input float[64] theta;")
     return circuit_ansatz(circuit, angles)
 

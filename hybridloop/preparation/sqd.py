@@ -28,16 +28,19 @@ from hybridloop.algorithms.sqd_comparison import compare_with_classical
 from hybridloop.algorithms.sqd_outcome import SINGLE_DETERMINANTS, outcome_of
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
+from hybridloop.compiler.languages.qsharp_ansatz import is_qsharp_ansatz
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_subject
+from hybridloop.preparation.sampled_electrons import check_electrons
 from hybridloop.settings import AnsatzName, ProblemText, SqdSettings, StartName
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
+CHECKED_ELECTRONS = 6  # first search rules that refuse a circuit without a state of the molecule's electrons
 LEAST = 4  # determinants; fewer are no subspace of two strings of each spin
 _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VARIATIONAL})
 
@@ -92,6 +95,7 @@ class PreparedSqd:
             compared,
             samples,
             total=count_determinants(molecule),
+            num_qubits=self.problem.encoding.num_qubits,
             exact=self.facts.exact(),
             spin=0.5 * abs(molecule.electrons[0] - molecule.electrons[1]),
             parameters=tuple(self._point.tolist()),
@@ -119,6 +123,9 @@ def prepare_sqd(
     bounds = most, settings.batches, settings.iterations, settings.tolerance
     sqd_rules = SqdRules(*bounds, seed, by_determinants=rules >= SINGLE_DETERMINANTS)
     ansatz, reason = _circuit(subject, settings, seed)
+    is_own = not isinstance(settings.ansatz, AnsatzName)
+    if is_own and rules >= CHECKED_ELECTRONS and not is_qsharp_ansatz(settings.ansatz):
+        check_electrons(ansatz, subject, settings.shots)
     full = FullSpace.of(molecule)
     facts = facts_of(subject)
     if full is not None and full.is_solvable:
@@ -147,9 +154,6 @@ def _circuit(problem: ElectronicProblem, settings: SqdSettings, seed: int) -> tu
         what = f"{settings.ansatz} has no angles that are known to be near a molecule's state"
         raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
     if not isinstance(settings.ansatz, AnsatzName):
-        if settings.initial_point is StartName.AUTO:
-            what = "the angles of an own circuit are not searched for"
-            raise InputError("initial_point", what, "Give its angles in radians, separated by commas.")
         return own_circuit(settings.ansatz, problem, settings.initial_point, seed), None
     if settings.initial_point is not StartName.AUTO:
         return choose_start(problem, settings.initial_point, seed).ansatz, None

@@ -327,7 +327,7 @@ class SqdSettings(MoleculeSettings):
 
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.UCCSD,
-        description="circuit whose state is sampled: uccsd, or a file in OpenQASM 3 or Q# with its angles as "
+        description="circuit whose state is sampled: uccsd, or a file in OpenQASM 3 or Q# with its angles, if any, as "
         "initial_point",
     )
     initial_point: StartName | Angles = Field(

@@ -45,6 +45,7 @@ from tests.preparation_helpers import prepared
 H4 = ProblemText(name="H4_1.8", text=(DATA / "fcidump" / "H4_1.8.fcidump").read_text("utf-8"))
 SAME = 2e-9  # hartree: energies are rounded to 1e-9
 ACCURATE = 1.6e-3
+QASM = 'OPENQASM 3.0; include "stdgates.inc";'
 
 
 def h4() -> Molecule:
@@ -358,7 +359,9 @@ def test_a_space_too_large_for_vectors_is_compared_with_a_selected_ci_of_strings
     [
         ({}, "max_subspace"),
         ({"max_subspace": 16, "ansatz": "hardware-efficient"}, "ansatz"),
-        ({"max_subspace": 16, "ansatz": "OPENQASM 3.0; input float[64] t; qubit[6] q; rx(t) q[0];"}, "initial_point"),
+        ({"max_subspace": 16, "ansatz": f"{QASM} input float[64] a; qubit[6] q; rx(a) q[0];"}, "initial_point"),
+        # no state of two alpha and two beta electrons, as Hartree-Fock of another order of the qubits
+        ({"max_subspace": 16, "mapping": "jordan-wigner", "ansatz": f"{QASM} qubit[8] q; x q[0];"}, "ansatz"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(values: dict[str, Any], field: str) -> None:
@@ -371,6 +374,14 @@ def test_an_own_circuit_is_sampled_at_its_angles() -> None:
     text = 'OPENQASM 3.0; include "stdgates.inc"; input float[64] a; qubit[6] q; x q; rx(a) q[0]; ry(a) q[3];'
     run = sqd_of(SqdSettings(max_subspace=16, ansatz=text, initial_point=(0.9,)))
     assert run.measure(shot_rounds(0), lambda _: None).parameters == (0.9,)
+
+
+def test_an_own_circuit_without_angles_needs_none() -> None:
+    run = sqd_of(SqdSettings(max_subspace=16, ansatz=f"{QASM} qubit[6] q; x q[0]; ry(0.9) q[3];"))
+    outcome = run.measure(shot_rounds(0), lambda _: None)
+    assert outcome.parameters == ()
+    samples = next(line for line in outcome.choices if line.startswith("samples: "))
+    assert "(of random outcomes 56.2% would)" in samples  # 36 of the 64 outcomes of six qubits
 
 
 def test_the_default_is_far_below_the_full_space() -> None:
