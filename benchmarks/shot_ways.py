@@ -15,12 +15,19 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
 from benchmarks.accuracy_energies import SHOTS_A_JOB
-from benchmarks.double_factorization import double_factorization, on_all_qubits
-from hybridloop.algorithms.circuits.diagonalization import bit_masks, diagonalize
+from benchmarks.shot_molecules import on_all_qubits
+from hybridloop.algorithms.circuits.diagonalization import Diagonalization, bit_masks, diagonalize
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
+from hybridloop.algorithms.estimation.double_factorization import double_factorization
 from hybridloop.algorithms.estimation.estimates import group_statistics
-from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
+from hybridloop.algorithms.estimation.observable import (
+    PAULI_GROUPINGS,
+    Grouping,
+    MeasurementGroup,
+    Observable,
+    observable,
+)
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -72,10 +79,10 @@ class Way:
     ansatz: QuantumCircuit
 
 
-def pauli_ways(molecule: Molecule, state: Array) -> list[Way]:
-    """Return the ways that group Pauli terms (parity mapping) for a state of `determinants_of(molecule)`."""
+def all_ways(molecule: Molecule, state: Array) -> list[Way]:
+    """Return the ways (parity mapping) for a state of `determinants_of(molecule)`."""
     problem = electronic_problem(molecule, FermionMapping.PARITY)
-    amplitudes, ansatz = on_all_qubits(molecule, FermionMapping.PARITY, state), uccsd(problem).circuit
+    amplitudes, ansatz = on_all_qubits(molecule, problem.encoding, state), uccsd(problem).circuit
     ways = []
     for name, propose in _proposals(problem).items():
         started = time.process_time()
@@ -90,7 +97,7 @@ def pauli_ways(molecule: Molecule, state: Array) -> list[Way]:
 def _proposals(problem: ElectronicProblem) -> dict[str, Callable[[], Observable]]:
     hamiltonian, start = problem.hamiltonian, problem.reference_state
     proposals: dict[str, Callable[[], Observable]] = {}
-    for grouping in Grouping:
+    for grouping in PAULI_GROUPINGS:
         proposals |= {
             f"{grouping}, disjoint": partial(observable, hamiltonian, grouping),
             f"{grouping}, ROGS": partial(_overlapped, hamiltonian, grouping),
@@ -99,7 +106,17 @@ def _proposals(problem: ElectronicProblem) -> dict[str, Callable[[], Observable]
         }
     commuting = Grouping.FULLY_COMMUTING
     repacked = partial(_split, hamiltonian, commuting, start, is_repacked=True)
-    return proposals | {f"{commuting}, repacked, split perturbed": repacked}
+    return proposals | {
+        f"{commuting}, repacked, split perturbed": repacked,
+        "double factorization": partial(_factorize, problem),
+    }
+
+
+def _factorize(problem: ElectronicProblem) -> Observable:
+    reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
+    factorization = double_factorization(problem, reference)
+    assert factorization is not None
+    return factorization.observable
 
 
 def _overlapped(hamiltonian: SparsePauliOp, grouping: Grouping) -> Observable:
@@ -119,37 +136,6 @@ def _split(
     if is_perturbed:
         reference = ReferenceState.perturbed(hamiltonian, start)
     return split_coefficients(repack(grouped) if is_repacked else grouped, reference)
-
-
-def factorized_way(molecule: Molecule, state: Array) -> Way:
-    """Return double factorization (Jordan-Wigner) for a state of `determinants_of(molecule)`."""
-    started = time.process_time()
-    constant, fragments = double_factorization(molecule)
-    seconds = time.process_time() - started
-    amplitudes = on_all_qubits(molecule, FermionMapping.JORDAN_WIGNER, state)
-    outcomes, random = np.arange(len(amplitudes)), np.random.default_rng(0)
-    parts = []
-    for fragment in fragments:
-        circuit, energies = fragment.basis_change, fragment.energies(outcomes)
-        probabilities = Statevector(amplitudes).evolve(circuit).probabilities()
-        counts = random.multinomial(SHOTS_A_JOB, probabilities)
-        seen = np.flatnonzero(counts)
-        started = time.process_time()
-        values = fragment.energies(seen)
-        mean = counts[seen] @ values / SHOTS_A_JOB
-        _ = counts[seen] @ (values - mean) ** 2
-        processing = time.process_time() - started
-        part = Part(
-            *_distribution(energies, probabilities),
-            max_abs_energy=float(np.abs(energies).max()),
-            one_qubit_gates=int(circuit.size()) - fragment.two_qubit_gates,
-            two_qubit_gates=fragment.two_qubit_gates,
-            fault_energy=_drawn_fault_energy(circuit, energies, amplitudes, random),
-            processing_s=processing,
-        )
-        parts.append(part)
-    ansatz = uccsd(electronic_problem(molecule, FermionMapping.JORDAN_WIGNER)).circuit
-    return Way("double factorization", constant, tuple(parts), seconds, ansatz)
 
 
 def overlap(disjoint: Observable) -> Observable:
@@ -220,12 +206,17 @@ def _part_of_group(group: MeasurementGroup, amplitudes: Array, random: np.random
     processing = time.process_time() - started
     values = np.zeros(len(amplitudes))
     np.add.at(values, list(group.masks), group.coefficients)
+    energies = _parities(values)
+    if group.diagonalization is None or isinstance(group.diagonalization, Diagonalization):
+        fault_energy = _fault_energy(group, _parities(probabilities), qubits)
+    else:
+        fault_energy = _drawn_fault_energy(circuit, energies, amplitudes, random)
     return Part(
-        *_distribution(_parities(values), probabilities),
+        *_distribution(energies, probabilities),
         max_abs_energy=group.max_abs_energy,
         one_qubit_gates=group.one_qubit_gates,
         two_qubit_gates=group.two_qubit_gates,
-        fault_energy=_fault_energy(group, _parities(probabilities), qubits),
+        fault_energy=fault_energy,
         processing_s=processing,
     )
 
@@ -253,7 +244,7 @@ def _fault_energy(group: MeasurementGroup, parities: Array, qubits: int) -> floa
 
     `parities` (2^n,) are the means of all products of Z after the gates; these are undone, last gate first.
     """
-    if group.diagonalization is None:
+    if not isinstance(group.diagonalization, Diagonalization):
         return 0.0
     means = parities[list(group.masks)]
     bits = (np.array(group.masks)[:, None] >> np.arange(qubits) & 1).astype(bool)

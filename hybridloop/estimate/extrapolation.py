@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS, MIN_PILOT_SHOTS
-from hybridloop.algorithms.estimation.observable import Observable, observable
+from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -128,11 +128,9 @@ def _deviations(prepared: PreparedAlgorithm) -> float:
     if isinstance(prepared, PreparedLevels):
         prepared = prepared.vqe
     assert isinstance(prepared, PreparedVqe | PreparedAdapt | PreparedVqd)
-    problem = prepared.problem
-    measured: Observable = (
-        prepared.energy.observable if isinstance(prepared, PreparedVqe) else observable(problem.hamiltonian)
-    )
-    reference = None
+    if isinstance(prepared, PreparedVqe):
+        return float(prepared.energy.deviations.sum())
+    problem, reference = prepared.problem, None
     if isinstance(problem, ElectronicProblem):
         reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
-    return float(expected_deviations(measured, reference).sum())
+    return float(expected_deviations(observable(problem.hamiltonian), reference).sum())

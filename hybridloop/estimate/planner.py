@@ -32,8 +32,7 @@ from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
 from hybridloop.preparation.levels import PreparedLevels
 from hybridloop.preparation.measurement_costs import choice_facts
-from hybridloop.preparation.prepared import PreparedAlgorithm
-from hybridloop.preparation.scan import PreparedScan
+from hybridloop.preparation.prepared import PreparedAlgorithm, groupings_of
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
@@ -203,7 +202,7 @@ class Planner:
         target, settings = _without_limits(target, settings)
         sampling = (target.samples, target.max_shots)
         prepared = self._prepare(target, settings)
-        simulated = (*sampling, *_groupings(prepared))
+        simulated = (*sampling, *groupings_of(prepared))
         if simulated not in self._simulations:
             run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
             limits = round_limits(run.prepared, settings, samples=target.samples)
@@ -261,18 +260,6 @@ def _chosen_groups(prepared: PreparedAlgorithm, settings: RunSettings) -> str:
     if not isinstance(prepared, PreparedVqe) or getattr(settings, "grouping", None) is not GroupingName.AUTO:
         return ""
     return f"{prepared.energy.grouping}, as {prepared.energy.why}"
-
-
-def _groupings(prepared: PreparedAlgorithm) -> tuple[str, ...]:
-    """Return the groupings that were chosen for the target."""
-    match prepared:
-        case PreparedVqe():
-            return (prepared.energy.grouping,)
-        case PreparedLevels():
-            return _groupings(prepared.vqe)
-        case PreparedScan():
-            return tuple(point.energy.grouping for point in prepared.points)
-    return ()
 
 
 def _classical(prepared: PreparedAlgorithm) -> str:

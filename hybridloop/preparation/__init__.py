@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,14 @@ def prepare(
     seed: int,
     rules: int = SEARCH_RULES,
     *,
+    groupings: Sequence[str] = (),
     target: Target | None = None,
 ) -> PreparedRun:
     """Check a request and build its algorithm, both once for a run; `settings` are those of the algorithm.
 
-    `rules` are the search rules of a run that was started before (`search_rules`). `target` is the settings' target, of
-    which the service or the journal may know; None: it is in the table.
+    `rules` and `groupings` are the search rules and the choice of groups of a run that was started before
+    (`search_rules`, `recorded_groupings`). `target` is the settings' target, of which the service or the journal may
+    know; None: it is in the table.
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
     target = find_target(settings.target) if target is None else target
@@ -46,12 +49,12 @@ def prepare(
     from hybridloop.preparation.vqe import prepare_vqe
 
     build: Any = {
-        "vqe": partial(prepare_vqe, rules=rules),
+        "vqe": partial(prepare_vqe, rules=rules, groupings=groupings),
         "adapt": partial(prepare_adapt, rules=rules),
         "vqd": partial(prepare_vqd, rules=rules),
-        "levels": partial(prepare_levels, rules=rules),
+        "levels": partial(prepare_levels, rules=rules, groupings=groupings),
         "sqd": partial(prepare_sqd, rules=rules),
-        "scan": partial(prepare_scan, rules=rules),
+        "scan": partial(prepare_scan, rules=rules, groupings=groupings),
         "qaoa": partial(prepare_qaoa, rules=rules),
         "rqaoa": prepare_rqaoa,
     }[algorithm]

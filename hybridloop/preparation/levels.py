@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -45,6 +45,11 @@ class PreparedLevels:
     settings: LevelsSettings
     seed: int
     exact_levels: Callable[[], tuple[float, ...] | None]
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The grouping that was chosen, if the settings leave it open."""
+        return self.vqe.groupings
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Run the VQE, then measure the levels at its angles.
@@ -90,7 +95,12 @@ class PreparedLevels:
 
 
 def prepare_levels(
-    problem: ProblemText, settings: LevelsSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+    problem: ProblemText,
+    settings: LevelsSettings,
+    seed: int,
+    target: Target,
+    rules: int = SEARCH_RULES,
+    groupings: Sequence[str] = (),
 ) -> PreparedLevels:
     """Build a run for energy levels from its problem text. Raises InputError."""
     if settings.mitigation:
@@ -103,7 +113,7 @@ def prepare_levels(
     if settings.levels > space.size:
         what = f"{subject.molecule.source} has {space.size} determinants, and so many levels"
         raise InputError("levels", what, f"Give 1 to {space.size}.")
-    vqe = prepare_vqe(problem, settings, seed, target, rules)
+    vqe = prepare_vqe(problem, settings, seed, target, rules, groupings)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"
         raise InputError("ansatz", what, "Leave it out: only uccsd does.")

@@ -74,3 +74,14 @@ class PreparedRun:
     target: Target
     seed: int
     algorithm: PreparedAlgorithm
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The choice of measurement groups, for the record of the run; empty for algorithms that have none."""
+        return groupings_of(self.algorithm)
+
+
+def groupings_of(algorithm: PreparedAlgorithm) -> tuple[str, ...]:
+    """Return the measurement groups that were chosen for an algorithm, where its settings leave them open."""
+    groupings: tuple[str, ...] = getattr(algorithm, "groupings", ())
+    return groupings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,11 @@ class PreparedScan:
     names: tuple[str, ...]
     points: tuple[PreparedVqe, ...]
     settings: ScanSettings
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The grouping that was chosen for each point, if the settings leave it open."""
+        return tuple(grouping for point in self.points for grouping in point.groupings)
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Find the energies in order; the optimizers serve one run."""
@@ -106,7 +111,12 @@ class PreparedScan:
 
 
 def prepare_scan(
-    problem: ProblemText, settings: ScanSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+    problem: ProblemText,
+    settings: ScanSettings,
+    seed: int,
+    target: Target,
+    rules: int = SEARCH_RULES,
+    groupings: Sequence[str] = (),
 ) -> PreparedScan:
     """Build the VQE of every point. Raises InputError."""
     if settings.active_space == AUTO_SPACE:
@@ -115,7 +125,10 @@ def prepare_scan(
             "active_space", reason, "Give electrons and orbitals, such as those of the most stretched point."
         )
     parts = points_of_scan(problem)
-    points = tuple(prepare_vqe(part, settings, seed, target, rules) for part in parts)
+    chosen = [groupings[number : number + 1] for number in range(len(parts))]
+    points = tuple(
+        prepare_vqe(part, settings, seed, target, rules, grouping) for part, grouping in zip(parts, chosen, strict=True)
+    )
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")
     num_qubits = max(point.facts.num_qubits for point in points)

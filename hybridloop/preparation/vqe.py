@@ -18,7 +18,7 @@ from hybridloop.algorithms.estimation.grouping import (
     GroupingChoice,
     choose_grouping,
     choose_grouping_by_shots,
-    group_hamiltonian,
+    given_grouping,
 )
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -86,6 +86,11 @@ class PreparedVqe:
     mitigation: Mitigation
     energy: GroupingChoice
     rules: int
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The grouping that was chosen, if the settings leave it open."""
+        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Search for the lowest energy and measure it; the optimizer serves one run."""
@@ -183,9 +188,17 @@ class PreparedVqe:
 
 
 def prepare_vqe(
-    problem: ProblemText, settings: VqeSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+    problem: ProblemText,
+    settings: VqeSettings,
+    seed: int,
+    target: Target,
+    rules: int = SEARCH_RULES,
+    groupings: Sequence[str] = (),
 ) -> PreparedVqe:
-    """Build a VQE from its problem text. Raises InputError; sends nothing."""
+    """Build a VQE from its problem text. Raises InputError; sends nothing.
+
+    `groupings` has the grouping that was chosen when the run was started, if it was recorded.
+    """
     subject = resolve_subject(problem, settings, target)
     start, circuit_reason = choose_circuit(subject, settings, seed, rules)
     ansatz = start.ansatz
@@ -209,9 +222,7 @@ def prepare_vqe(
     hamiltonian = subject.hamiltonian
     reference = near_ground_state(subject, rules) if isinstance(subject, ElectronicProblem) else None
     if settings.grouping is not GroupingName.AUTO:
-        grouping = Grouping(settings.grouping)
-        observable = group_hamiltonian(hamiltonian, grouping, reference)
-        energy = GroupingChoice(observable, grouping, "the settings name it")
+        energy = given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", subject)
     elif rules < 5:
         energy = choose_grouping_by_shots(
             hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
@@ -219,8 +230,17 @@ def prepare_vqe(
     else:
         costs = measurement_costs(target, ansatz.circuit, settings)
         energy = choose_grouping(
-            hamiltonian, ansatz, reference, costs, shots=settings.shots, precision=settings.precision
+            hamiltonian,
+            ansatz,
+            reference,
+            costs,
+            shots=settings.shots,
+            precision=settings.precision,
+            problem=subject if rules > 5 else None,
         )
+    recorded = Grouping(groupings[0]) if groupings else energy.grouping
+    if settings.grouping is GroupingName.AUTO and recorded is not energy.grouping:
+        energy = given_grouping(hamiltonian, recorded, reference, "the run was started with them", subject)
     if mitigation.zne is not None and rules > 3:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
@@ -257,10 +277,13 @@ def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansat
 
 
 def near_ground_state(problem: ElectronicProblem, rules: int) -> ReferenceState:
-    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone."""
+    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone.
+
+    Before search rules 6 it shared coefficients along gradients.
+    """
     if rules < 5:
         return ReferenceState.of_basis_state(problem.reference_state)
-    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
+    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state, is_reweighted=rules > 5)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:

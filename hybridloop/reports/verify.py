@@ -14,7 +14,7 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.data.search_rules import search_rules
+from hybridloop.data.search_rules import recorded_groupings, search_rules
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import changed_versions, versions
@@ -67,7 +67,10 @@ def verify_run(run: StoredRun) -> Verification:
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
     rules, target = search_rules(record.versions), recorded_target(record.target)
-    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules, target=target).algorithm
+    groupings = recorded_groupings(record.versions)
+    prepared = prepare(
+        record.algorithm, run.problem, run.settings, record.seed, rules, groupings=groupings, target=target
+    ).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
     compared = [name for name in COMPARED if name not in _BUDGETED or stored.error_budget]

@@ -6,9 +6,10 @@ import re
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hybridloop.data.search_rules import GROUPINGS
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
@@ -58,6 +59,12 @@ class RunLookup:
     def record(self) -> RunRecord | None:
         """The record of a run that was started before, None for a new one."""
         return self.run if isinstance(self.run, RunRecord) else None
+
+    def with_groupings(self, groupings: Sequence[str]) -> RunLookup:
+        """Return it with the choice of measurement groups in the description of a new run."""
+        if isinstance(self.run, RunRecord) or not groupings:
+            return self
+        return replace(self, run=replace(self.run, versions={**self.run.versions, GROUPINGS: ", ".join(groupings)}))
 
 
 def find_run(journal: Journal, request: RunRequest) -> RunLookup:

@@ -112,6 +112,7 @@ class GroupingName(enum.StrEnum):
     AUTO = "auto"
     QUBIT_WISE = "qubit-wise"
     FULLY_COMMUTING = "fully-commuting"
+    DOUBLE_FACTORIZATION = "double-factorization"
 
 
 class AllocationName(enum.StrEnum):

@@ -96,7 +96,19 @@ def gates_of(circuit: QuantumCircuit) -> list[Gate]:
             gates.append(Gate(gate.name, qubits, constant, slopes))
         else:
             gates.append(Gate(gate.name, qubits, float(angle)))
-    return gates
+    return [part for gate in gates for part in _parts(gate)]
+
+
+def _parts(gate: Gate) -> list[Gate]:
+    """Return a rotation about XX, YY or ZZ as a rotation of a parity; other gates as they are."""
+    into_z = {"rxx": ["h"], "ryy": ["sdg", "h"], "rzz": list[str]()}.get(gate.name)
+    if into_z is None:
+        return [gate]
+    inverse = {"h": "h", "sdg": "s"}
+    before = [Gate(name, (qubit,)) for name in into_z for qubit in gate.qubits]
+    after = [Gate(inverse[name], (qubit,)) for name in reversed(into_z) for qubit in gate.qubits]
+    parity = Gate("cx", gate.qubits)
+    return [*before, parity, gate._replace(name="rz", qubits=gate.qubits[1:]), parity, *after]
 
 
 def _evolve(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -> States:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridloop import preparation
+from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.azure.targets import Batching, find_target
+from hybridloop.data.search_rules import recorded_groupings
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.levels import levels
@@ -30,6 +33,7 @@ from hybridloop.settings import (
     AdaptSettings,
     EnergySettings,
     LevelsSettings,
+    MappingName,
     MoleculeSettings,
     ProblemText,
     ScanSettings,
@@ -181,6 +185,31 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
         found = verify_run(load_run(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs
+
+
+@pytest.mark.slow
+def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_changed(
+    prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"groups-{tmp_path.name}"
+    settings = ScanSettings(seed=7, mapping=MappingName.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3)
+    with caller_context(CallerContext(emulator.workspace("groups"))):
+        first = scan(CURVE, settings.model_copy(update={"max_jobs": 14}), key)
+        assert (first.status, first.value) == ("stopped", None)
+        now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
+        monkeypatch.setattr("hybridloop.preparation.vqe.measurement_costs", lambda *_: now)
+        with open_journal() as journal:
+            record = journal.run_by_key(key)
+            assert record is not None
+            chosen = preparation.prepare("scan", CURVE, settings, 7).groupings
+            assert chosen == ("qubit-wise", "qubit-wise")
+            assert recorded_groupings(record.versions) == ("fully-commuting", "fully-commuting")
+        result = scan(CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
+    assert result.resumed
+    assert result.value is not None
+    with open_journal() as journal:
+        found = verify_run(load_run(journal, key))
+    assert (found.agrees, found.jobs) == (True, result.jobs)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""Choice of measurement groups: qubit-wise or fully commuting, by their cost and noise on a target."""
+"""Choice of measurement groups, of Pauli terms or of rotated orbitals, by their cost and noise on a target."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +13,34 @@ from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations, split_coefficients
+from hybridloop.algorithms.estimation.double_factorization import (
+    MAX_DETERMINANTS,
+    MAX_ORBITALS,
+    Factorization,
+    double_factorization,
+)
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.errors import InputError
 
+MIN_GROUPS = 3  # of commuting terms: with fewer, other groups save nothing
 MAX_COST_RATIO = 0.9  # the shots of a smaller saving are not known well enough: they are predicted within a tenth
 MAX_GATE_INCREASE = 0.1  # before search rules 5: relative to the ansatz's two-qubit gates
+_QUBIT_WISE, _COMMUTING = Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupingChoice:
-    """An observable in measurement groups, its grouping, and the reason for it, as a clause for messages."""
+    """An observable in measurement groups, its grouping, and the reason for it, as a clause for messages.
+
+    `deviations` (groups,) in hartree are what the standard deviation of each group's shots is expected to be.
+    """
 
     observable: Observable
     grouping: Grouping
     why: str
+    deviations: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,31 @@ def group_hamiltonian(hamiltonian: SparsePauliOp, grouping: Grouping, reference:
     return whole if reference is None else split_coefficients(whole, reference)
 
 
+def given_grouping(
+    hamiltonian: SparsePauliOp, grouping: Grouping, reference: ReferenceState | None, why: str, problem: object
+) -> GroupingChoice:
+    """Group a problem's Hamiltonian by a grouping that is given. Raises InputError where it is not possible."""
+    if grouping is Grouping.DOUBLE_FACTORIZATION:
+        factorization = _factorize(problem, reference)
+        return GroupingChoice(factorization.observable, grouping, why, factorization.deviations)
+    grouped = group_hamiltonian(hamiltonian, grouping, reference)
+    return GroupingChoice(grouped, grouping, why, expected_deviations(grouped, reference))
+
+
+def _factorize(problem: object, reference: ReferenceState | None) -> Factorization:
+    factorization = None
+    what = "the problem is no molecule, and has no orbitals to rotate"
+    if isinstance(problem, ElectronicProblem) and reference is not None:
+        factorization = double_factorization(problem, reference)
+        what = (
+            f"{problem.molecule.source} has more than {MAX_ORBITALS} orbitals or {MAX_DETERMINANTS:,} determinants, or "
+            "integrals that its eigenvectors do not give back"
+        )
+    if factorization is None:
+        raise InputError("grouping", f"double factorization is not possible: {what}", "Choose auto.")
+    return factorization
+
+
 def choose_grouping(
     hamiltonian: SparsePauliOp,
     ansatz: Ansatz,
@@ -55,23 +95,30 @@ def choose_grouping(
     *,
     shots: int,
     precision: float,
+    problem: object = None,
 ) -> GroupingChoice:
-    """Choose the groups of the smaller product of cost and mean squared error.
+    """Choose the groups of the smallest product of cost and mean squared error.
 
     Its inverse is the efficiency of an estimator (P. W. Glynn and W. Whitt, Oper. Res. 40 (1992) 505; with bias: P.
     L'Ecuyer, Proc. Winter Simul. Conf. (1994) 122). The cost is that of one round of a gradient search, 2n + 1 points
     of n angles with `shots` for each group, and of a final measurement with the standard error `precision`. The error
     is that standard error, and the bias of noise (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of
     strength r after each (J. Vovrosh et al., Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a
-    target without noise at no cost.
+    target without noise at no cost, and double factorization of a small molecule, the `problem`, adds more.
     """
-    plans = [_Plan.of(hamiltonian, grouping, ansatz, reference, costs, shots, precision) for grouping in Grouping]
-    qubit_wise, commuting = plans
+    plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
+    groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
+    qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
+    if isinstance(problem, ElectronicProblem) and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
+        factorization = double_factorization(problem, reference)
+        factorized = None if factorization is None else plan(factorization.observable, factorization.deviations)
+        if factorized is not None and all(factorized.is_better_than(other) for other in (qubit_wise, commuting)):
+            return factorized.choice(Grouping.DOUBLE_FACTORIZATION, factorized.instead_of(qubit_wise, costs.unit))
     unit = costs.unit
     if commuting.cost > MAX_COST_RATIO * qubit_wise.cost:
         saved = 100 * max(0.0, 1.0 - commuting.cost / qubit_wise.cost)
         why = f"fully commuting groups would save only {saved:.0f} % of about {qubit_wise.cost:.1e} {unit}"
-        return GroupingChoice(qubit_wise.observable, Grouping.QUBIT_WISE, why)
+        return qubit_wise.choice(_QUBIT_WISE, why)
     if commuting.product > MAX_COST_RATIO * qubit_wise.product:
         noise = "bring noise to circuits that have no such gates"
         if qubit_wise.bias:
@@ -81,13 +128,8 @@ def choose_grouping(
             f"but their {commuting.added_gates:.1f} two-qubit gates beside the {qubit_wise.gates:.0f} of the ansatz "
             f"would {noise}"
         )
-        return GroupingChoice(qubit_wise.observable, Grouping.QUBIT_WISE, why)
-    why = (
-        f"they take {len(commuting.observable.groups)} circuits per point instead of "
-        f"{len(qubit_wise.observable.groups)} and about {commuting.cost:.1e} {unit} instead of {qubit_wise.cost:.1e}, "
-        f"for {commuting.added_gates:.1f} more two-qubit gates a shot than the ansatz's {qubit_wise.gates:.0f}"
-    )
-    return GroupingChoice(commuting.observable, Grouping.FULLY_COMMUTING, why)
+        return qubit_wise.choice(_QUBIT_WISE, why)
+    return commuting.choice(_COMMUTING, commuting.instead_of(qubit_wise, unit))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +140,7 @@ class _Plan:
     """
 
     observable: Observable
+    deviations: NDArray[np.float64]
     cost: float
     gates: float
     added_gates: float
@@ -109,19 +152,32 @@ class _Plan:
         """The product of cost and mean squared error."""
         return self.cost * (self.bias**2 + self.precision**2)
 
+    def choice(self, grouping: Grouping, why: str) -> GroupingChoice:
+        return GroupingChoice(self.observable, grouping, why, self.deviations)
+
+    def is_better_than(self, other: _Plan) -> bool:
+        return self.cost <= MAX_COST_RATIO * other.cost and self.product <= MAX_COST_RATIO * other.product
+
+    def instead_of(self, qubit_wise: _Plan, unit: str) -> str:
+        """Return what it saves, as a clause."""
+        return (
+            f"they take {len(self.observable.groups)} circuits per point instead of "
+            f"{len(qubit_wise.observable.groups)} and about {self.cost:.1e} {unit} instead of {qubit_wise.cost:.1e}, "
+            f"for {self.added_gates:.1f} more two-qubit gates a shot than the ansatz's {qubit_wise.gates:.0f}"
+        )
+
     @classmethod
     def of(
         cls,
         hamiltonian: SparsePauliOp,
-        grouping: Grouping,
+        grouped: Observable,
+        deviations: NDArray[np.float64],
+        *,
         ansatz: Ansatz,
-        reference: ReferenceState | None,
         costs: MeasurementCosts,
         shots: int,
         precision: float,
     ) -> _Plan:
-        grouped = group_hamiltonian(hamiltonian, grouping, reference)
-        deviations = expected_deviations(grouped, reference)
         total = float(deviations.sum())
         final = [math.ceil(deviation * total / precision**2) for deviation in deviations.tolist()]
         points = 2 * ansatz.num_parameters + 1
@@ -131,7 +187,7 @@ class _Plan:
         gates = int(ansatz.circuit.num_nonlocal_gates()) + added
         scale = float(np.sqrt(sum(np.abs(hamiltonian.coeffs[_acts(hamiltonian)]) ** 2)))
         bias = (1.0 - (1.0 - costs.two_qubit_error) ** gates) * scale
-        return cls(grouped, cost, gates, added, bias, precision)
+        return cls(grouped, deviations, cost, gates, added, bias, precision)
 
 
 def _mean_gates(grouped: Observable, deviations: NDArray[np.float64]) -> float:
@@ -159,21 +215,21 @@ def choose_grouping_by_shots(
     qubit_wise = group_hamiltonian(hamiltonian, Grouping.QUBIT_WISE, reference)
     commuting = group_hamiltonian(hamiltonian, Grouping.FULLY_COMMUTING, reference)
     points = 2 * ansatz.num_parameters + 1
+    one, other = (expected_deviations(grouped, reference) for grouped in (qubit_wise, commuting))
     before, after = (
-        points * len(grouped.groups) * shots + (float(expected_deviations(grouped, reference).sum()) / precision) ** 2
-        for grouped in (qubit_wise, commuting)
+        points * len(deviations) * shots + (float(deviations.sum()) / precision) ** 2 for deviations in (one, other)
     )
     ansatz_gates, added_gates = int(ansatz.circuit.num_nonlocal_gates()), commuting.two_qubit_gates
     if after > MAX_COST_RATIO * before:
         saved = 100 * max(0.0, 1.0 - after / before)
         why = f"fully commuting groups would save only {saved:.0f} % of about {before:.1e} shots"
-        return GroupingChoice(qubit_wise, Grouping.QUBIT_WISE, why)
+        return GroupingChoice(qubit_wise, _QUBIT_WISE, why, one)
     if added_gates > MAX_GATE_INCREASE * ansatz_gates:
         why = f"fully commuting groups would add {added_gates} two-qubit gates to the {ansatz_gates} of the ansatz"
-        return GroupingChoice(qubit_wise, Grouping.QUBIT_WISE, why)
+        return GroupingChoice(qubit_wise, _QUBIT_WISE, why, one)
     why = (
         f"they take {len(commuting.groups)} circuits per point instead of {len(qubit_wise.groups)} and about "
         f"{after:.1e} shots instead of {before:.1e}, for {added_gates} more two-qubit gates than the ansatz's "
         f"{ansatz_gates}"
     )
-    return GroupingChoice(commuting, Grouping.FULLY_COMMUTING, why)
+    return GroupingChoice(commuting, _COMMUTING, why, other)

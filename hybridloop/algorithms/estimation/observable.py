@@ -15,6 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from hybridloop.algorithms.circuits.diagonalization import BoolArray, Diagonalization, bit_masks, diagonalize
+from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily, insert_sorted
 from hybridloop.errors import InputError
 
@@ -27,6 +28,10 @@ class Grouping(enum.StrEnum):
 
     QUBIT_WISE = "qubit-wise"  # terms commute on every qubit: one-qubit gates diagonalize them
     FULLY_COMMUTING = "fully-commuting"  # terms commute: fewer circuits, which need two-qubit Clifford gates
+    DOUBLE_FACTORIZATION = "double-factorization"  # occupations of rotated orbitals: see `double_factorization`
+
+
+PAULI_GROUPINGS = (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,15 +39,15 @@ class MeasurementGroup:
     """A group of commuting Pauli terms that one circuit measures.
 
     Qubit-wise commuting terms have a `basis`, a Pauli label (rightmost = qubit 0; I where no term acts). Other groups
-    have a `diagonalization`, a Clifford circuit that makes them products of Z; their `basis` is empty. `masks` (terms,)
-    are the qubits, as bits, whose outcomes' parity is each term; `coefficients` (terms,) are in the operator's unit and
-    include the signs of the diagonalization. No term is the identity.
+    have a `diagonalization`, a Clifford circuit or a rotation of orbitals that makes them products of Z; their `basis`
+    is empty. `masks` (terms,) are the qubits, as bits, whose outcomes' parity is each term; `coefficients` (terms,) are
+    in the operator's unit and include the signs of the diagonalization. No term is the identity.
     """
 
     basis: str
     masks: tuple[int, ...]
     coefficients: NDArray[np.float64]
-    diagonalization: Diagonalization | None = None
+    diagonalization: Diagonalization | OrbitalRotation | None = None
 
     @property
     def max_abs_energy(self) -> float:
@@ -118,7 +123,7 @@ class Observable:
 
 
 def observable(operator: SparsePauliOp, grouping: Grouping = Grouping.QUBIT_WISE) -> Observable:
-    """Check the operator and split it into groups of commuting terms, by the better of two heuristics.
+    """Check the operator and split it into groups of terms that commute, by the better of two heuristics.
 
     Greedy coloring makes few groups; sorted insertion by |c| (O. Crawford et al., Quantum 5 (2021) 385) lets large
     terms share shots. The better one has the smaller Σ_g √(Σ_t c_t²), the root of the shots by Neyman allocation if

@@ -20,7 +20,7 @@ from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.offered_targets import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
-from hybridloop.data.search_rules import SEARCH_RULES, search_rules
+from hybridloop.data.search_rules import SEARCH_RULES, recorded_groupings, search_rules
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
@@ -78,12 +78,16 @@ def run_in_flow(
             return completed(stored)  # type: ignore[no-any-return]  # Prefect returns the state's data
         if lookup.record is None:
             check_new_problem(algorithm, problem)
-        rules = SEARCH_RULES if lookup.record is None else search_rules(lookup.record.versions)
+        versions = lookup.run.versions
+        rules, groupings = search_rules(versions), recorded_groupings(versions)
         prepared = caller.take_prepared(lookup.seed) if rules == SEARCH_RULES else None
-        if prepared is None:
+        if prepared is None or groupings not in ((), prepared.groupings):
             find = find_offered_target if lookup.record is None else resumed_target
             target = find(lookup.settings.target, workspace)
-            prepared = prepare(algorithm, problem, lookup.settings, lookup.seed, rules, target=target)
+            prepared = prepare(
+                algorithm, problem, lookup.settings, lookup.seed, rules, groupings=groupings, target=target
+            )
+        lookup = lookup.with_groupings(prepared.groupings)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_replay = is_classical_alone(prepared.algorithm, journal, lookup.record)
         is_available = is_replay or check_available(workspace, prepared.target, num_qubits, settings.failure)

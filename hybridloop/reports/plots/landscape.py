@@ -24,7 +24,7 @@ from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricPr
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.data.search_rules import search_rules
+from hybridloop.data.search_rules import recorded_groupings, search_rules
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.preparation.qaoa import circuit_of, read_binary
@@ -85,7 +85,10 @@ def landscape(run: StoredRun, angles: Sequence[int] | None) -> Picture | None:
 def _vqe(run: StoredRun, result: RunResult) -> Landscape | None:
     record = run.record
     rules, target = search_rules(record.versions), recorded_target(record.target)
-    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules, target=target).algorithm
+    groupings = recorded_groupings(record.versions)
+    prepared = prepare(
+        record.algorithm, run.problem, run.settings, record.seed, rules, groupings=groupings, target=target
+    ).algorithm
     assert isinstance(prepared, PreparedVqe)
     ansatz, model = prepared.ansatz, prepared.ansatz.model
     measured = _measured(run, prepared) or [

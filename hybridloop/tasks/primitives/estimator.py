@@ -17,6 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization
+from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
@@ -55,7 +56,7 @@ class _Circuit(NamedTuple):
 
     circuit: int  # its id(): PUBs hold their circuits as long as the round lasts
     basis: str
-    diagonalization: Diagonalization | None
+    diagonalization: Diagonalization | OrbitalRotation | None
     angles: bytes
 
 
@@ -98,7 +99,7 @@ class _RoundPlan:
                     most = max(shots, needed[circuit][3]) if circuit in needed else shots
                     needed[circuit] = (share, group, point, most)
         # one PUB for the points of each circuit, basis and number of shots
-        by_pub: dict[tuple[tuple[int, str, Diagonalization | None], int], list[_Circuit]] = {}
+        by_pub: dict[tuple[tuple[int, str, Diagonalization | OrbitalRotation | None], int], list[_Circuit]] = {}
         for circuit, (*_, shots) in needed.items():
             by_pub.setdefault((circuit[:3], shots), []).append(circuit)
         pubs, index = [], dict[_Circuit, tuple[int, int]]()

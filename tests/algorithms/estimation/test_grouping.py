@@ -26,7 +26,7 @@ from hybridloop.algorithms.estimation.grouping import (
     choose_grouping_by_shots,
     group_hamiltonian,
 )
-from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
+from hybridloop.algorithms.estimation.observable import PAULI_GROUPINGS, Grouping, Observable, observable
 from hybridloop.algorithms.estimation.reference_mixture import ReferenceMixture
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -163,7 +163,7 @@ def test_covariances_of_the_perturbed_state_save_shots_and_tell_how_many_it_take
 ) -> None:
     problem = problem_of(name)
     _, state = ground_state(problem)
-    for grouping, limit in zip(Grouping, most, strict=True):
+    for grouping, limit in zip(PAULI_GROUPINGS, most, strict=True):
         whole = observable(problem.hamiltonian, grouping)
         before, after = (split_coefficients(whole, make(problem)) for make in (hartree_fock, perturbed))
         cost = neyman_cost(after, state)
@@ -210,7 +210,7 @@ def test_fully_commuting_groups_take_a_quarter_of_the_circuits_and_no_more_shots
     _, state = ground_state(problem)
     for make in (hartree_fock, perturbed):
         qubit_wise, commuting = (
-            group_hamiltonian(problem.hamiltonian, grouping, make(problem)) for grouping in Grouping
+            group_hamiltonian(problem.hamiltonian, grouping, make(problem)) for grouping in PAULI_GROUPINGS
         )
         assert len(commuting.groups) <= 0.28 * len(qubit_wise.groups)
         limit = 1.06 if make is hartree_fock else 1.18  # H4: both are below those of Hartree-Fock's covariances

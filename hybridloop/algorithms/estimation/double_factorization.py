@@ -1,0 +1,244 @@
+"""Double factorization of a molecule's Hamiltonian: groups that are diagonal after a rotation of the orbitals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.circuits.orbital_rotation import SMALLEST_ANGLE, rotate, zero_right
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
+from hybridloop.algorithms.problems.electronic import NEGLIGIBLE, ElectronicProblem, Encoding, multiply
+from hybridloop.algorithms.problems.molecule import Molecule
+
+Array = NDArray[np.float64]
+
+MAX_ORBITALS = 8  # the equations for the coefficients grow with the eighth power, to seconds for more
+MAX_DETERMINANTS = 5000
+SMALLEST_EIGENVALUE = 1e-8  # hartree: smaller eigenvalues of the two-electron integrals come from rounding
+SAME_EIGENVALUE = 1e-7  # relative to the largest
+PIVOT_DECIMALS = 6  # digits that another machine's rounding may change are cut off
+COEFFICIENT_DECIMALS = 10  # in hartree: likewise
+RANK_TOLERANCE = 1e-7  # relative: smaller singular values of the equations come from rounded angles
+MAX_RESIDUAL = 1e-7  # hartree: of an integral
+RIDGE = 1e-4  # bounds the coefficients of counts that are constant under an encoding, such as N_1 + N_2 of two orbitals
+SMOOTHING = 1e-12  # squared hartree: keeps the weight of a group that vanishes
+STEPS = 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Factorization:
+    """A Hamiltonian in groups of rotated orbitals, with the expected standard deviation (groups,) of their shots."""
+
+    observable: Observable
+    deviations: Array
+
+
+def double_factorization(problem: ElectronicProblem, reference: ReferenceState) -> Factorization | None:
+    """Split a molecule's Hamiltonian into groups, each measured in a basis of rotated orbitals.
+
+    H = constant + Σ_l [Σ_p d^l_p N_p(U_l) + Σ_pq g^l_pq N_p(U_l) N_q(U_l)], where N_p(U) counts the electrons of both
+    spins in the orbital Σ_q U_qp φ_q: basis rotation grouping, W. J. Huggins et al., npj Quantum Inf. 7 (2021) 23.
+    U_0 is the identity. The columns of the others are the eigenvectors of the l-th eigenvector of (pq|rs), read as a
+    matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83). The groups sum to the Hamiltonian for any electrons.
+
+    The paper has one group with the one-body part, in its own basis, and g^l of rank one. Both are free: one-body
+    parts may move between groups (fluid fermionic fragments: S. Choi, I. Loaiza and A. F. Izmaylov, Quantum 7 (2023)
+    889), and so may products N_p N_q, because those of all groups are linearly dependent, as Pauli terms in several
+    groups are (coefficient splitting: T.-C. Yen, A. Ganeshram and A. F. Izmaylov, npj Quantum Inf. 9 (2023) 14). Here
+    they minimize Σ_l σ_l in the reference state, a convex problem. Multiples of the conserved number of electrons are
+    among them. None for a molecule of more than `MAX_ORBITALS` or `MAX_DETERMINANTS`, and where the integrals are not
+    met to `MAX_RESIDUAL`.
+    """
+    molecule, encoding = problem.molecule, problem.encoding
+    if molecule.norb > MAX_ORBITALS or count_determinants(molecule) > MAX_DETERMINANTS:
+        return None
+    pairs = [rotate(encoding, orbitals) for orbitals in _orbitals(molecule)]
+    rotations, orbitals = [rotation for rotation, _ in pairs], [rotated for _, rotated in pairs]
+    terms = _TermsOfCounts.of(encoding)
+    covariances = _covariances(molecule, orbitals, _on_determinants(problem, reference), terms)
+    covariances += reference.extra_variance * (terms.matrix.T @ terms.matrix + RIDGE * np.eye(terms.matrix.shape[1]))
+    equations, integrals = _equations(molecule, orbitals)
+    counts = np.round(_split(equations, integrals, covariances), COEFFICIENT_DECIMALS)
+    if np.abs(equations @ counts.reshape(-1) - integrals).max() > MAX_RESIDUAL:
+        return None
+    groups, deviations = [], []
+    for rotation, row, covariance in zip(rotations, counts, covariances, strict=True):
+        values = terms.matrix @ row
+        kept = np.flatnonzero(np.abs(values) > NEGLIGIBLE)
+        if not len(kept):
+            continue
+        masks = tuple(terms.masks[index] for index in kept.tolist())
+        is_rotated = bool(rotation.givens)
+        basis = "" if is_rotated else "Z" * encoding.num_qubits
+        groups.append(MeasurementGroup(basis, masks, values[kept], rotation if is_rotated else None))
+        deviations.append(float(np.sqrt(row @ covariance @ row)))
+    constant = molecule.core_energy + float(terms.constants @ counts.sum(axis=0))
+    return Factorization(Observable(problem.hamiltonian, constant, tuple(groups)), np.array(deviations))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TermsOfCounts:
+    """The products N_p N_q, p ≤ q, and the counts N_p as Pauli terms Z: a matrix (terms, f), and constants (f,)."""
+
+    masks: tuple[int, ...]
+    matrix: Array
+    constants: Array
+
+    @classmethod
+    def of(cls, encoding: Encoding) -> _TermsOfCounts:
+        norb = encoding.norb
+        counts = [{(0, 0): 1.0, (0, 1 << p): -0.5, (0, 1 << p + norb): -0.5} for p in range(norb)]
+        products = [multiply(counts[p], counts[q]) for p, q in zip(*np.triu_indices(norb), strict=True)]
+        encoded = [encoding.encode(operator) for operator in (*products, *counts)]
+        row_of: defaultdict[int, int] = defaultdict(lambda: len(row_of))
+        for operator in encoded:
+            for _, mask in operator:
+                row_of[mask]
+        matrix = np.zeros((len(row_of), len(encoded)))
+        for column, operator in enumerate(encoded):
+            for (_, mask), value in operator.items():
+                matrix[row_of[mask], column] += value
+        masks = list(row_of)
+        constant = masks.index(0)
+        del masks[constant]
+        return cls(tuple(masks), np.delete(matrix, constant, axis=0), matrix[constant])
+
+
+def _orbitals(molecule: Molecule) -> list[Array]:
+    """Return the orbitals (norb, norb) of each group, as columns."""
+    norb = molecule.norb
+    weights, vectors = _eigenvectors(molecule.two_body.reshape(norb**2, norb**2))
+    matrices = vectors.T[np.abs(weights) > SMALLEST_EIGENVALUE].reshape(-1, norb, norb)
+    return [np.eye(norb), *(_with_few_gates(_eigenvectors(matrix + matrix.T)[1]) for matrix in matrices)]
+
+
+def _eigenvectors(matrix: Array) -> tuple[Array, Array]:
+    """Return eigenvalues and eigenvectors, those of equal eigenvalues by pivots, so that all machines find the same.
+
+    The pivot is the largest diagonal element of the projector on what is left of their space, the first of equal ones:
+    a vector has few elements then, so that its rotation takes few gates and keeps the molecule's symmetry.
+    """
+    values, vectors = np.linalg.eigh(matrix)
+    bound = SAME_EIGENVALUE * max(1e-3, float(np.abs(values).max()))
+    begins = [0, *(np.flatnonzero(np.diff(values) > bound) + 1).tolist(), len(values)]
+    for begin, end in pairwise(begins):
+        space = vectors[:, begin:end].copy()
+        for place in range(begin, end):
+            pivot = int(np.argmax(np.round((space**2).sum(axis=1), PIVOT_DECIMALS)))
+            vector = space @ space[pivot]
+            vectors[:, place] = vector / np.linalg.norm(vector)
+            rest = space - np.outer(vectors[:, place], vectors[:, place] @ space)
+            space = np.linalg.svd(rest, full_matrices=False)[0][:, : end - place - 1]
+    return values, vectors
+
+
+def _with_few_gates(orbitals: Array) -> Array:
+    """Order the columns so that their rotation takes few gates, where symmetry makes some of their elements zero.
+
+    Greedy: the next column is the one whose last element comes first, after the rotations so far.
+    """
+    rows, order = orbitals.T.copy(), list[int]()
+    for place in range(len(rows)):
+        last = np.where(np.abs(rows) > SMALLEST_ANGLE, np.arange(len(rows)), 0).max(axis=1)
+        row = min(set(range(len(rows))).difference(order), key=lambda row: (last[row], row))
+        zero_right(rows, row, place)
+        order.append(row)
+    return np.asarray(orbitals[:, order])
+
+
+def _equations(molecule: Molecule, orbitals: Sequence[Array]) -> tuple[Array, Array]:
+    """Return the matrix and the right side of the linear equations for all groups' coefficients.
+
+    They equate the unique integrals: (½ (pq|rs)) of E_pq E_rs, and those of the one-body part that remains.
+    """
+    norb = molecule.norb
+    pairs = np.tril_indices(norb)
+    unique = np.tril_indices(len(pairs[0]))
+    columns = []
+    for rotated in orbitals:
+        densities = np.einsum("ap,bp->pab", rotated, rotated)[:, *pairs]
+        for p, q in zip(*np.triu_indices(norb), strict=True):
+            both = np.outer(densities[p], densities[q])
+            columns.append(np.concatenate([0.5 * (both + both.T)[unique], np.zeros(len(pairs[0]))]))
+        columns += [np.concatenate([np.zeros(len(unique[0])), density]) for density in densities]
+    two_body = molecule.two_body[pairs][:, *pairs]
+    one_body = molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body)
+    return np.array(columns).T, np.concatenate([0.5 * two_body[unique], one_body[pairs]])
+
+
+def _on_determinants(problem: ElectronicProblem, reference: ReferenceState) -> NDArray[np.complex128]:
+    """Return a state's amplitudes (k,) of `determinants_of` the molecule."""
+    states = [problem.encoding.basis_state(int(state)) for state in determinants_of(problem.molecule)]
+    place_of = {state: place for place, state in enumerate(states)}
+    amplitudes = np.zeros(len(states), complex)
+    for state, amplitude in zip(reference.basis_states, reference.amplitudes.tolist(), strict=True):
+        amplitudes[place_of[state]] = amplitude
+    return amplitudes
+
+
+def rotated_probabilities(molecule: Molecule, orbitals: Array, state: NDArray[np.complex128] | Array) -> Array:
+    """Return the probabilities (k,) of the occupations of rotated orbitals, in a state of `determinants_of`.
+
+    The overlap of two determinants is a minor of the orbitals' overlaps (P.-O. Löwdin, Phys. Rev. 97 (1955) 1474).
+    """
+    alpha, beta = (
+        np.linalg.det(orbitals[filled[:, None, :, None], filled[None, :, None, :]])
+        for filled in _filled_orbitals(molecule)
+    )
+    amplitudes = beta.T @ state.reshape(len(beta), len(alpha)) @ alpha
+    return np.asarray(np.abs(amplitudes) ** 2).reshape(-1)
+
+
+def _covariances(
+    molecule: Molecule, orbitals: Sequence[Array], state: NDArray[np.complex128], terms: _TermsOfCounts
+) -> Array:
+    """Return the covariances (groups, f, f) of the counts and their products in a state, for each group's orbitals."""
+    alpha, beta = (
+        np.array([np.bincount(row, minlength=molecule.norb) for row in filled]) for filled in _filled_orbitals(molecule)
+    )
+    counts = (beta[:, None] + alpha[None]).reshape(-1, molecule.norb).astype(float)
+    p, q = np.triu_indices(molecule.norb)
+    features = np.concatenate([counts[:, p] * counts[:, q], counts], axis=1)
+    covariances = []
+    for rotated in orbitals:
+        probabilities = rotated_probabilities(molecule, rotated, state)
+        centered = features - probabilities @ features
+        covariances.append(centered.T @ (probabilities[:, None] * centered))
+    return np.array(covariances)
+
+
+def _filled_orbitals(molecule: Molecule) -> list[NDArray[np.int64]]:
+    """Return the filled orbitals (k, electrons) of alpha and of beta, in the order of `determinants_of`."""
+    return [
+        np.array(sorted(combinations(range(molecule.norb), count), key=lambda filled: filled[::-1]), np.int64)
+        for count in molecule.electrons
+    ]
+
+
+def _split(equations: Array, integrals: Array, covariances: Array) -> Array:
+    """Return the coefficients (groups, f) that solve the equations with nearly the least Σ_l σ_l.
+
+    Iteratively reweighted least squares: each step minimizes Σ_l σ_l² / σ'_l with the deviations σ'_l of the last one,
+    which never raises Σ_l σ_l (D. R. Hunter and K. Lange, Am. Stat. 58 (2004) 30). A search along gradients would be
+    faster, but magnifies the last digits, in which machines differ.
+    """
+    left, sizes, right = np.linalg.svd(equations, full_matrices=False)
+    rank = int((sizes > RANK_TOLERANCE * sizes[0]).sum())
+    rows, sums = right[:rank], (left.T @ integrals)[:rank] / sizes[:rank]  # the same equations, orthonormal
+    by_group = rows.reshape(rank, *covariances.shape[:2])
+    inverses = np.linalg.inv(covariances)
+    spread = np.einsum("lij,rlj->rli", inverses, by_group)
+    deviations = np.ones(len(covariances))
+    for _ in range(STEPS):
+        weighted = (spread * deviations[:, None]).reshape(rank, -1)
+        coefficients = (weighted.T @ np.linalg.solve(weighted @ rows.T, sums)).reshape(len(covariances), -1)
+        variances = np.einsum("li,lij,lj->l", coefficients, covariances, coefficients)
+        deviations = np.sqrt(variances + SMOOTHING)
+    return np.asarray(coefficients)
