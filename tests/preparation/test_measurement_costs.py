@@ -17,6 +17,7 @@ from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_costs import choice_facts, measurement_costs, two_qubit_error
 from hybridloop.settings import AnsatzName, ProblemText, VqeSettings
 from tests.preparation_helpers import prepare_vqe
@@ -127,3 +128,10 @@ def test_targets_of_equal_facts_have_equal_choices() -> None:
         for name in ("quantinuum.qpu.h2-1", "quantinuum.qpu.h2-2", "quantinuum.sim.h2-1e")
     )
     assert first == second != other  # the emulator bills in its own unit
+
+
+def test_double_factorization_is_refused_for_a_problem_without_orbitals() -> None:
+    settings = VqeSettings(grouping="double-factorization")
+    with pytest.raises(InputError, match="no molecule, and has no orbitals to rotate") as refused:
+        prepare_vqe(ProblemText(name="ising-6"), settings, 0)
+    assert refused.value.field == "grouping"

@@ -266,3 +266,19 @@ def test_earlier_runs_choose_by_shots_and_the_longest_added_circuit(
 def test_one_group_is_not_split() -> None:
     whole = observable(SparsePauliOp(["ZZ", "IZ"], [1.0, 0.5]))
     assert split_coefficients(whole, ReferenceState.of_basis_state(0)) is whole
+
+
+@pytest.mark.parametrize("grouping", PAULI_GROUPINGS)
+def test_shares_do_not_change_with_the_last_digits_of_the_coefficients_in_which_machines_differ(
+    problem_of: Callable[..., ElectronicProblem], grouping: Grouping
+) -> None:
+    hamiltonian = problem_of("LiH_1.595_fc").hamiltonian
+    state = problem_of("LiH_1.595_fc").reference_state
+    rounding = 1.0 + 1e-14 * np.random.default_rng(1).normal(size=len(hamiltonian))
+    rounded = SparsePauliOp(hamiltonian.paulis, hamiltonian.coeffs * rounding)
+    one, two = (
+        group_hamiltonian(each, grouping, ReferenceState.perturbed(each, state)) for each in (hamiltonian, rounded)
+    )
+    for group, same in zip(one.groups, two.groups, strict=True):
+        assert (group.basis, group.masks) == (same.basis, same.masks)
+        np.testing.assert_allclose(group.coefficients, same.coefficients, atol=1e-9)
