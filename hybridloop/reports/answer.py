@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live import name_of_progress
+from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
 from hybridloop.runs.result_text import amount_text, correlation, ones, shown_facts, upper_bound
 
@@ -93,7 +94,8 @@ def _latest_value(result: RunResult) -> Pairs:
     if not result.history:
         return (("So far", "no round is complete"),)
     last = result.history[-1]
-    return (("So far", f"{last.value:.6f} {plus_minus(last.standard_error)} {result.unit}".rstrip()),)
+    bar = error_text(last.standard_error, name_of_progress(result.algorithm))
+    return (("So far", f"{last.value:.6f} {bar} {result.unit}".rstrip()),)
 
 
 def format_cost(cost: Mapping[str, float]) -> str:

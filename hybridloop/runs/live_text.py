@@ -56,13 +56,22 @@ def plus_minus(standard_error: float, rounding_bound: float = 0.0) -> str:
     return f"± {rounding_bound:.6f} (rounding)" if rounding_bound else "± rounding"
 
 
+def bar_text(standard_error: float | None) -> str:
+    """Return the error bar of a row of a sweep; None is that of an upper bound.
+
+    >>> bar_text(0.0037), bar_text(None)
+    ('± 0.003700', '(upper bound)')
+    """
+    return "(upper bound)" if standard_error is None else plus_minus(standard_error)
+
+
 def error_text(standard_error: float, counted: str) -> str:
     """Return the error bar of a round's value; that of a classical iteration is an upper bound, without one.
 
     >>> error_text(0.0037, ROUND), error_text(0.0, ITERATION)
     ('± 0.003700', '(upper bound)')
     """
-    return "(upper bound)" if counted == ITERATION else plus_minus(standard_error)
+    return bar_text(None if counted == ITERATION else standard_error)
 
 
 def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.azure.provider_options import target_text
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live import name_of_progress
+from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_cell
 
@@ -233,7 +234,8 @@ def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
     text = "no round is complete"
     if result.history:
         last = result.history[-1]
-        text = f"{last.value:.6f} {plus_minus(last.standard_error)} {result.unit}".rstrip()
+        bar = error_text(last.standard_error, name_of_progress(result.algorithm))
+        text = f"{last.value:.6f} {bar} {result.unit}".rstrip()
     yield "so far", text
     yield "resume", f"hybridloop runs resume {result.run_key}"
 

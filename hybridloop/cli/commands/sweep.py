@@ -21,7 +21,7 @@ from hybridloop.cli.output import (
     write_text,
 )
 from hybridloop.data.statuses import sweep_exit_code
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live_text import bar_text
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.paths import home
 
@@ -95,7 +95,7 @@ def _show_points(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
 
 def _format_point(progress: SweepProgress) -> str:
     row = progress.row
-    value = "" if row["value"] is None else f"  value {row['value']:+.6f} {plus_minus(row['standard_error'])}"
+    value = "" if row["value"] is None else f"  value {row['value']:+.6f} {bar_text(row['standard_error'])}"
     return f"point {progress.number:>4}  {row['run']}  {row['problem']}  {row['status']}{value}"
 
 

@@ -135,6 +135,8 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
     if status == NOT_BEGUN and trouble:
         status = "failed"
     result = (record.result if record is not None and status in WITH_RESULT else None) or {}
+    if result.get("is_upper_bound"):  # its error is no bar
+        result = {**result, "standard_error": None}
     reason = trouble or (record.reason if record is not None else "")
     return {
         "run": point.key,

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hybridloop.data import load_table
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, Picture, axes_of, hover, legend
-from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.live_text import bar_text
 
 MIN_SMOOTH = 4  # exact values, below which a curve between them would be a guess
 FINE = 200  # points of a smooth curve
@@ -174,7 +174,7 @@ def _measured(axes: Axes, points: Sequence[tuple[float, Mapping[str, Any]]], nam
 
 
 def _with_error(row: Mapping[str, Any]) -> str:
-    return f"{row['value']:.6f} {plus_minus(row['standard_error'] or 0.0)}"
+    return f"{row['value']:.6f} {bar_text(row['standard_error'])}"
 
 
 def _name_points(axes: Axes, rows: Sequence[Mapping[str, Any]], positions: Sequence[float]) -> None:
