@@ -45,8 +45,9 @@ def double_factorization(problem: ElectronicProblem, reference: ReferenceState) 
 
     H = constant + Σ_l [Σ_p d^l_p N_p(U_l) + Σ_pq g^l_pq N_p(U_l) N_q(U_l)], where N_p(U) counts the electrons of both
     spins in the orbital Σ_q U_qp φ_q: basis rotation grouping, W. J. Huggins et al., npj Quantum Inf. 7 (2021) 23.
-    U_0 is the identity. The columns of the others are the eigenvectors of the l-th eigenvector of (pq|rs), read as a
-    matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83). The groups sum to the Hamiltonian for any electrons.
+    One U_l is the identity, and one diagonalizes the one-body part. The columns of the others are the eigenvectors of
+    an eigenvector of (pq|rs), read as a matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83). The groups sum to the
+    Hamiltonian for any electrons.
 
     The paper has one group with the one-body part, in its own basis, and g^l of rank one. Both are free: one-body
     parts may move between groups (fluid fermionic fragments: S. Choi, I. Loaiza and A. F. Izmaylov, Quantum 7 (2023)
@@ -59,8 +60,8 @@ def double_factorization(problem: ElectronicProblem, reference: ReferenceState) 
     molecule, encoding = problem.molecule, problem.encoding
     if molecule.norb > MAX_ORBITALS or count_determinants(molecule) > MAX_DETERMINANTS:
         return None
-    pairs = [rotate(encoding, orbitals) for orbitals in _orbitals(molecule)]
-    rotations, orbitals = [rotation for rotation, _ in pairs], [rotated for _, rotated in pairs]
+    rotated = dict(rotate(encoding, each) for each in _orbitals(molecule))  # each rotation once
+    rotations, orbitals = list(rotated), list(rotated.values())
     terms = _TermsOfCounts.of(encoding)
     covariances = _covariances(molecule, orbitals, _on_determinants(problem, reference), terms)
     covariances += reference.extra_variance * (terms.matrix.T @ terms.matrix + RIDGE * np.eye(terms.matrix.shape[1]))
@@ -115,8 +116,13 @@ def _orbitals(molecule: Molecule) -> list[Array]:
     """Return the orbitals (norb, norb) of each group, as columns."""
     norb = molecule.norb
     weights, vectors = _eigenvectors(molecule.two_body.reshape(norb**2, norb**2))
-    matrices = vectors.T[np.abs(weights) > SMALLEST_EIGENVALUE].reshape(-1, norb, norb)
+    matrices = [*vectors.T[np.abs(weights) > SMALLEST_EIGENVALUE].reshape(-1, norb, norb), _one_body(molecule)]
     return [np.eye(norb), *(_with_few_gates(_eigenvectors(matrix + matrix.T)[1]) for matrix in matrices)]
+
+
+def _one_body(molecule: Molecule) -> Array:
+    """Return the coefficients (norb, norb) of E_pq beside ½ (pq|rs) E_pq E_rs."""
+    return np.asarray(molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body))
 
 
 def _eigenvectors(matrix: Array) -> tuple[Array, Array]:
@@ -169,8 +175,7 @@ def _equations(molecule: Molecule, orbitals: Sequence[Array]) -> tuple[Array, Ar
             columns.append(np.concatenate([0.5 * (both + both.T)[unique], np.zeros(len(pairs[0]))]))
         columns += [np.concatenate([np.zeros(len(unique[0])), density]) for density in densities]
     two_body = molecule.two_body[pairs][:, *pairs]
-    one_body = molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body)
-    return np.array(columns).T, np.concatenate([0.5 * two_body[unique], one_body[pairs]])
+    return np.array(columns).T, np.concatenate([0.5 * two_body[unique], _one_body(molecule)[pairs]])
 
 
 def _on_determinants(problem: ElectronicProblem, reference: ReferenceState) -> NDArray[np.complex128]:

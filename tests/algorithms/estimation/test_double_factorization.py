@@ -52,6 +52,11 @@ def shot_energies(group: MeasurementGroup, num_qubits: int) -> NDArray[np.float6
     return np.asarray((1.0 - 2.0 * (np.bitwise_count(outcomes & np.array(group.masks)) & 1)) @ group.coefficients)
 
 
+def mean_energy(group: MeasurementGroup, state: Statevector) -> float:
+    probabilities = state.evolve(basis_change(group, state.num_qubits)).probabilities()
+    return float(probabilities @ shot_energies(group, state.num_qubits))
+
+
 def deviations(observable: Observable, state: Statevector) -> list[float]:
     """Return the standard deviation of each group's shots in hartree."""
     found = []
@@ -140,3 +145,29 @@ def test_large_molecules_have_none() -> None:
     chain = Molecule(np.eye(norb), np.zeros((norb,) * 4), (1, 1), 0.0, "a chain")
     problem = electronic_problem(chain)
     assert double_factorization(problem, ReferenceState.of_basis_state(problem.reference_state)) is None
+
+
+@pytest.mark.parametrize("mapping", FermionMapping)
+def test_a_hubbard_chain_of_sites_takes_two_circuits(mapping: FermionMapping) -> None:
+    """The repulsion is diagonal at the sites, and hopping in the orbitals of free electrons."""
+    sites = 4
+    hopping = -np.eye(sites, k=1) - np.eye(sites, k=-1)
+    repulsion = np.zeros((sites,) * 4)
+    repulsion[(np.arange(sites),) * 4] = 4.0
+    problem = electronic_problem(Molecule(hopping, repulsion, (2, 2), 0.0, "a chain"), mapping)
+    observable, qubits = factorize(problem).observable, problem.encoding.num_qubits
+    assert len(observable.groups) == 2
+    state = Statevector(np.eye(2**qubits)[problem.reference_state])
+    energy = observable.constant + sum(mean_energy(group, state) for group in observable.groups)
+    assert energy == pytest.approx(state.expectation_value(problem.hamiltonian).real, abs=1e-8)
+
+
+def test_one_orbital_and_one_spin_have_groups() -> None:
+    atom = Molecule(np.full((1, 1), -0.5), np.full((1,) * 4, 0.7), (1, 1), 0.0, "an atom")
+    (group,) = factorize(electronic_problem(atom, FermionMapping.JORDAN_WIGNER)).observable.groups
+    assert (group.basis, sorted(group.masks)) == ("ZZ", [1, 2, 3])
+    quintet = electronic_problem(with_multiplicity(molecule("H4_1.5"), 5))
+    observable, qubits = factorize(quintet).observable, quintet.encoding.num_qubits
+    state = Statevector(np.eye(2**qubits)[quintet.reference_state])
+    energy = observable.constant + sum(mean_energy(group, state) for group in observable.groups)
+    assert energy == pytest.approx(quintet.molecule.hartree_fock_energy, abs=1e-8)
