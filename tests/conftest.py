@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.is_dir() or "_helpers" in path.stem)
 )
+
+# a shell's `&` and nohup start tests with Ctrl-C ignored, which all processes that they start would inherit
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
