@@ -9,7 +9,7 @@ from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, with_multiplicity
-from hybridloop.algorithms.problems.natural_orbitals import choose_active_space
+from hybridloop.algorithms.problems.natural_orbitals import choose_active_space, with_reason
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
@@ -17,7 +17,7 @@ from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import MoleculeSettings, ProblemText
-from hybridloop.settings.parsing import AUTO_SPACE
+from hybridloop.settings.parsing import automatic_space
 from hybridloop.settings.renamed import built_in_name
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
@@ -32,21 +32,28 @@ def resolve_subject(problem: ProblemText, settings: MoleculeSettings, target: Ta
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    molecule = parsed
-    if settings.multiplicity is not None:
-        molecule = with_multiplicity(molecule, settings.multiplicity)
-    if settings.active_space == AUTO_SPACE:
-        molecule = choose_active_space(molecule)
-    elif settings.active_space is not None:
-        molecule = active_space(molecule, *settings.active_space)
-    elif settings.frozen_core:
-        molecule = frozen_core(molecule, settings.frozen_core)
+    molecule = _active_part(with_asked_spin(parsed, settings), settings)
     if molecule.norb > MOST_ORBITALS:
         what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
         raise InputError("problem", what, "Choose an active space (active_space).")
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     return electronic_problem(molecule, mapping)
+
+
+def with_asked_spin(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
+    """Return the molecule with the multiplicity of the settings, if they have one."""
+    return molecule if settings.multiplicity is None else with_multiplicity(molecule, settings.multiplicity)
+
+
+def _active_part(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
+    if isinstance(space := settings.active_space, str):
+        return choose_active_space(molecule, automatic_space(space))
+    if space is not None:
+        return with_reason(active_space(molecule, *space), molecule)
+    if settings.frozen_core:
+        return with_reason(frozen_core(molecule, settings.frozen_core), molecule)
+    return molecule
 
 
 def read_subject(problem: ProblemText) -> Molecule | PauliProblem:

@@ -14,12 +14,15 @@ from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.natural_orbitals import common_size
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.problem import read_subject, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
 from hybridloop.settings import ProblemText, ScanSettings, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
@@ -57,7 +60,7 @@ class PreparedScan:
             # measure, and keep the row and the warnings of the point
             outcome, exact = point.measure(counter, log.next_point()), point.facts.exact()
             outcomes.append(outcome)
-            rows.append(_row(name, outcome, exact, point.facts.reference, counter, start_reason))
+            rows.append(_row(name, outcome, exact, point.facts, counter, start_reason))
             open_ends += [] if outcome.converged else [f"{name}: {outcome.reason}"]
             warnings += [f"{name}: {warning}" for warning in outcome.warnings]
             below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, exact)
@@ -119,12 +122,8 @@ def prepare_scan(
     groupings: Sequence[str] = (),
 ) -> PreparedScan:
     """Build the VQE of every point. Raises InputError."""
-    if settings.active_space == AUTO_SPACE:
-        reason = "each point would have a space of its own, and the curve would jump where it changes"
-        raise InputError(
-            "active_space", reason, "Give electrons and orbitals, such as those of the most stretched point."
-        )
     parts = points_of_scan(problem)
+    settings = _with_common_space(parts, settings)
     chosen = [groupings[number : number + 1] for number in range(len(parts))]
     points = tuple(
         prepare_vqe(part, settings, seed, target, rules, grouping) for part, grouping in zip(parts, chosen, strict=True)
@@ -136,8 +135,20 @@ def prepare_scan(
     return PreparedScan(facts, tuple(part.name for part in parts), points, settings)
 
 
+def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> ScanSettings:
+    """Return settings with one active space for all points in place of auto: in spaces of their own, a curve jumps."""
+    if settings.active_space != AUTO_SPACE:
+        return settings
+    subjects = [read_subject(part) for part in parts]
+    molecules = [with_asked_spin(subject, settings) for subject in subjects if isinstance(subject, Molecule)]
+    if len(molecules) < len(subjects):
+        return settings  # refused for the Pauli sum
+    electrons, orbitals = common_size(molecules)
+    return settings.model_copy(update={"active_space": f"{AUTO_SPACE}:{electrons},{orbitals}"})
+
+
 def _row(
-    name: str, outcome: Outcome, exact: float | None, reference: float, counter: RoundCounter, start: str | None
+    name: str, outcome: Outcome, exact: float | None, facts: ProblemFacts, counter: RoundCounter, start: str | None
 ) -> dict[str, Any]:
     return {
         "point": name,
@@ -146,7 +157,7 @@ def _row(
         "interval95": list(outcome.interval95 or ()),
         "exact": exact,
         "error": None if exact is None else outcome.value - exact,
-        "reference": reference,
+        "reference": facts.reference,
         "rounds": counter.rounds,
         "circuits": counter.circuits,
         "shots": counter.shots,
@@ -155,7 +166,7 @@ def _row(
         "converged": outcome.converged,
         "start": start,
         "reason": outcome.reason,
-        "choices": list(outcome.choices),
+        "choices": [*outcome.choices, *filter(None, [facts.orbitals])],
         "parameters": list(outcome.parameters),
     }
 

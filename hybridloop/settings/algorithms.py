@@ -159,7 +159,8 @@ class MoleculeSettings(RunSettings):
     mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
     active_space: ActiveSpace | None = Field(
         None,
-        description="active electrons and orbitals, the others are frozen or empty; or auto, by the occupations of MP2",
+        description="active electrons and orbitals, the others are frozen or empty; or auto, by the occupations of "
+        "MP2, or auto:4,4, this many of MP2's natural orbitals",
         examples=["4,4"],
     )
     frozen_core: int = Field(0, ge=0, le=100, description="number of lowest orbitals that stay doubly occupied")

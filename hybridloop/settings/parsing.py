@@ -81,15 +81,26 @@ AUTO_SPACE: Literal["auto"] = "auto"
 
 
 def _parse_space(value: object) -> object:
-    if not isinstance(value, str) or value.strip().lower() == AUTO_SPACE:
-        return AUTO_SPACE if isinstance(value, str) else value
-    if value.count(",") != 1:
-        raise ValueError("give electrons and orbitals, for example 4,4, or auto")
-    return split_at_commas(value)
+    if not isinstance(value, str):
+        return value
+    text = re.sub(r"\s+", "", value.lower())
+    if text == AUTO_SPACE or _SIZED_SPACE.fullmatch(text):
+        return text
+    if text.startswith(AUTO_SPACE) or text.count(",") != 1:
+        raise ValueError("give electrons and orbitals, for example 4,4, or auto, or both: auto:4,4")
+    return split_at_commas(text)
 
 
+def automatic_space(space: tuple[int, int] | str | None) -> tuple[int, int] | None:
+    """Return the electrons and orbitals of a space such as auto:4,4, None for others."""
+    found = _SIZED_SPACE.fullmatch(space) if isinstance(space, str) else None
+    return (int(found[1]), int(found[2])) if found else None
+
+
+_SIZED_SPACE = re.compile(r"auto:([0-9]{1,4}),([1-9][0-9]{0,3})")
 _Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
-ActiveSpace = Annotated[_Pair | Literal["auto"], BeforeValidator(_parse_space, json_schema_input_type=_Pair | str)]
+_Automatic = Annotated[str, Field(pattern=r"^auto(:[0-9]{1,4},[1-9][0-9]{0,3})?$")]
+ActiveSpace = Annotated[_Pair | _Automatic, BeforeValidator(_parse_space, json_schema_input_type=_Pair | str)]
 
 
 def _parse_angles(value: object) -> object:

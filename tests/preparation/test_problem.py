@@ -105,6 +105,9 @@ def test_an_active_space_leaves_orbitals_out_and_a_core_its_energy() -> None:
     assert of_whole is not None
     assert of_small is not None
     assert of_whole < of_small < small.facts.reference
+    assert "12.4 of 12.6 mHa of MP2" in small.facts.orbitals
+    assert "active_space auto:2,2 takes natural orbitals, outside of which are" in small.facts.orbitals
+    assert (whole.facts.orbitals, "takes natural" in frozen.facts.orbitals) == ("", False)
     chosen = prepared("lih-frozen-core", active_space="auto")
     assert chosen.facts.num_qubits == 2
     of_chosen = chosen.facts.exact()

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
+from hybridloop.preparation.problem import exact_energy, read_subject
 from hybridloop.preparation.scan import PreparedScan
 from hybridloop.settings import ProblemText, ScanSettings
-from hybridloop.settings.inputs import read_scan
+from hybridloop.settings.inputs import GeometryOptions, read_problem, read_scan
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_scan, settings_for
@@ -71,6 +73,26 @@ def test_angles_are_carried_if_the_newton_start_fails_and_they_measure_below_har
 FILES = ("H4_1.5.fcidump", "H4_2.fcidump")
 
 
+def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
+    points = [read_problem(f"H 0 0 0; F 0 0 {bond}", GeometryOptions()) for bond in (1.3, 2.5)]
+    texts = [ProblemText(name=f"hf-{number}", text=point.text) for number, point in enumerate(points)]
+    automatic = prepared(*texts, active_space="auto")
+    for text, point in zip(texts, automatic.points, strict=True):
+        whole, of_space = read_subject(text), point.facts.exact()
+        assert isinstance(whole, Molecule)
+        exact = exact_energy(whole)
+        assert exact is not None
+        assert of_space is not None
+        assert 0 <= of_space - exact < 2.5e-3  # two Hartree-Fock orbitals miss 68 mHa of it at 1.3 Å, 0.3 at 2.5
+    assert {point.facts.num_qubits for point in automatic.points} == {2}
+    assert "the exact and the correlation energy are those of this space" in automatic.facts.orbitals
+    sized = prepared(*texts, active_space="auto: 2, 2").points[0]
+    assert sized.facts.exact() == automatic.points[0].facts.exact()
+
+
 @pytest.mark.parametrize(
     ("problems", "settings", "field"),
     [
@@ -79,7 +101,7 @@ FILES = ("H4_1.5.fcidump", "H4_2.fcidump")
         (["h2", "h2"], {}, "problem"),
         (["h2", "h5"], {}, "problem"),
         (["h2", "lih-3.0-cas22"], {"shots": 0}, "shots"),
-        (["h2", "h2-2.0"], {"active_space": "auto"}, "active_space"),
+        (["h2", "h4"], {"active_space": "auto"}, "active_space"),
         (
             ["h2", ProblemText(name="field", text='{"terms": {"XX": 1.0}}')],
             {"ansatz": "hardware-efficient"},

@@ -242,6 +242,14 @@ def test_a_set_of_edges_has_one_text_in_any_order() -> None:
     assert binary({(0, 0): 0.0, (0, 1): -2.0, (1, 2): 1.0}).kind == "qubo"
 
 
+def test_a_stretched_bond_at_which_hartree_fock_oscillates_is_on_the_curve_of_the_points_before() -> None:
+    energies = []
+    for bond in (2.2, 2.5, 3.0):  # PySCF's default solver does not converge at the last two
+        text = text_of(gto.M(atom=f"H 0 0 0; F 0 0 {bond}", verbose=0))
+        energies.append(read_fcidump(text, "HF").hartree_fock_energy)
+    assert energies == pytest.approx([-98.210618, -98.162552, -98.116040], abs=1e-5)  # other solutions are 0.3 higher
+
+
 @pytest.mark.parametrize("basis", ["sto-3g", "sto-3g@1s", "uncsto-3g"])
 def test_no_file_of_this_folder_is_read_as_a_basis_set(
     basis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,8 +22,8 @@ class Molecule:
 
     one_body[p, q] = h_pq; two_body[p, q, r, s] = (pq|rs) in chemists' order, with its eight-fold symmetry;
     electrons = (alpha, beta); core_energy is nuclear repulsion and frozen core. The Hartree-Fock determinant fills
-    the lowest orbitals of each spin, in the order of the arrays. `orbitals_reason` says why these orbitals, where they
-    were chosen automatically.
+    the lowest orbitals of each spin, in the order of the arrays. `orbitals_reason` says which part of a larger
+    molecule this is, and what is left out; empty for a whole one.
     """
 
     one_body: NDArray[np.float64]

@@ -5,6 +5,7 @@ The occupied and the empty orbitals are rotated among themselves, so that the Ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
@@ -18,6 +19,7 @@ THRESHOLD = 0.02  # electrons: P. Pulay and T. P. Hamilton, J. Chem. Phys. 88, 4
 MOST_ACTIVE = 10  # orbitals: their 20 qubits are still simulated in seconds
 SAME_OCCUPATION = 1e-3  # electrons: orbitals this close, such as a pair of π orbitals, are taken or left together
 MOST_COUPLING = 1e-3  # hartree: far above what a converged calculation leaves
+_WORTH_SAYING = 1.6e-3  # hartree: chemical accuracy
 LEAST_GAP = 0.1  # hartree: a smaller denominator, as of degenerate orbitals, counts as this
 
 
@@ -66,49 +68,116 @@ def natural_orbitals(molecule: Molecule) -> NaturalOrbitals:
     return NaturalOrbitals(replace(molecule, one_body=one_body, two_body=two_body), occupations, energy)
 
 
-def choose_active_space(molecule: Molecule) -> Molecule:
-    """Reduce a molecule to the natural orbitals whose MP2 occupation is neither near 2 nor near 0.
+def choose_active_space(molecule: Molecule, size: tuple[int, int] | None = None) -> Molecule:
+    """Reduce a molecule to a number of electrons and of MP2 natural orbitals; left out, the occupations suggest them.
 
-    Near is within 0.02 electrons; singly occupied orbitals are always active, and at least the most correlated doubly
-    occupied and empty one. Of more than ten orbitals those farthest from 2 and 0 stay. Raises InputError for a closed
-    shell in other orbitals than Hartree-Fock's.
+    Suggested are the orbitals further than 0.02 electrons from 2 and from 0, those with single occupation, and at
+    least the most correlated doubly occupied and empty one. Of more than ten those farthest from 2 and 0 stay. Raises
+    InputError for a closed shell in other orbitals than Hartree-Fock's, or a size that does not fit.
     """
-    _check_orbitals(molecule)
-    natural = natural_orbitals(molecule)
-    fewer, more = sorted(molecule.electrons)
-    occupations = natural.occupations
-    distances = np.minimum(np.abs(2.0 - occupations), np.abs(occupations))
-    distances[fewer:more] = 1.0
-    first, end = _bounds(distances, fewer, more)
-    space = active_space(natural.molecule, sum(molecule.electrons) - 2 * first, end - first)
-    return replace(space, orbitals_reason=_reason(natural, space, first, more))
+    natural = _checked_orbitals(molecule)
+    if size is None:
+        first, end = _suggested(natural)
+        size = sum(molecule.electrons) - 2 * first, end - first
+    space = active_space(natural.molecule, *size)
+    return replace(space, orbitals_reason=_reason(natural, space))
 
 
-def _check_orbitals(molecule: Molecule) -> None:
-    alpha, beta = molecule.electrons
-    coupling = np.abs(_fock(molecule, 0)[:alpha, alpha:]).max(initial=0.0)
-    if alpha == beta and coupling > MOST_COUPLING:
+def common_size(molecules: Sequence[Molecule]) -> tuple[int, int]:
+    """Return the electrons and orbitals of the smallest space that has those suggested for each of the molecules.
+
+    Raises InputError if their electrons or orbitals differ in number.
+    """
+    if len({(molecule.electrons, molecule.norb) for molecule in molecules}) > 1:
+        reason = "the points have different numbers of electrons or orbitals, so that no space is common to them"
+        raise InputError("active_space", reason, "Leave it out, or scan them in separate runs.")
+    bounds = [_suggested(_checked_orbitals(molecule)) for molecule in molecules]
+    first, end = min(first for first, _ in bounds), max(end for _, end in bounds)
+    return sum(molecules[0].electrons) - 2 * first, end - first
+
+
+def with_reason(space: Molecule, whole: Molecule) -> Molecule:
+    """Return an active space of a molecule's own orbitals with what it leaves out; the whole molecule as it is."""
+    if space.norb == whole.norb:
+        return space
+    parts = [_size(space, whole), _EXACT]
+    if _coupling(whole) <= MOST_COUPLING:
+        natural = natural_orbitals(whole)
+        parts[1:1] = [_outside(space, natural), *_better(space, natural)]
+    return replace(space, orbitals_reason="; ".join(parts))
+
+
+def _better(space: Molecule, natural: NaturalOrbitals) -> list[str]:
+    """Return a sentence on the natural orbitals of the same number, if they leave out less than half as much."""
+    electrons = sum(space.electrons)
+    total, of_space = natural.correlation_energy, natural_orbitals(space).correlation_energy
+    same_size = active_space(natural.molecule, electrons, space.norb)
+    outside = total - natural_orbitals(same_size).correlation_energy
+    if -(total - of_space) < _WORTH_SAYING or outside < (total - of_space) / 2:
+        return []
+    what = f"active_space auto:{electrons},{space.norb} takes natural orbitals"
+    return [f"{what}, outside of which are {-1e3 * outside:.1f} mHa"]
+
+
+def _checked_orbitals(molecule: Molecule) -> NaturalOrbitals:
+    if (coupling := _coupling(molecule)) > MOST_COUPLING:
         reason = (
             f"the orbitals of {molecule.source} are not Hartree-Fock's, from which MP2 starts: Fock's matrix couples "
             f"occupied and empty ones by {coupling:.2g} hartree"
         )
         raise InputError("active_space", reason, "Give electrons and orbitals, such as 4,4.")
+    return natural_orbitals(molecule)
 
 
-def _reason(natural: NaturalOrbitals, space: Molecule, first: int, filled: int) -> str:
+def _coupling(molecule: Molecule) -> float:
+    """Return the largest element of Fock's matrix between occupied and empty orbitals, 0 for an open shell."""
+    alpha, beta = molecule.electrons
+    return float(np.abs(_fock(molecule, 0)[:alpha, alpha:]).max(initial=0.0)) if alpha == beta else 0.0
+
+
+_EXACT = "the exact and the correlation energy are those of this space"
+
+
+def _size(space: Molecule, whole: Molecule) -> str:
+    return f"active space: {sum(space.electrons)} electrons in {space.norb} of {whole.norb} orbitals"
+
+
+def _outside(space: Molecule, natural: NaturalOrbitals) -> str:
+    """Return how much of MP2's correlation energy a space leaves out, or that MP2 fails."""
+    fewer, more = sorted(natural.molecule.electrons)
+    occupations, total = natural.occupations, natural.correlation_energy
+    is_reversed = occupations[:fewer].min(initial=2.0) < occupations[more:].max(initial=0.0)
+    if is_reversed or occupations.min() < 0 or occupations.max() > 2:
+        return (
+            "MP2 fails for this geometry, as it does for stretched bonds: it only tells which orbitals are correlated"
+        )
+    outside = total - natural_orbitals(space).correlation_energy
+    return f"{-1e3 * outside:.1f} of {-1e3 * total:.1f} mHa of MP2's correlation energy are outside"
+
+
+def _reason(natural: NaturalOrbitals, space: Molecule) -> str:
     """Return the occupations inside, with a bar after the filled orbitals, and next to them, and what is outside."""
+    filled = max(natural.molecule.electrons)
+    first = filled - max(space.electrons)
     end, occupations = first + space.norb, [f"{number:.3f}" for number in natural.occupations]
     inside = " ".join([*occupations[first:filled], "|", *occupations[filled:end]])
     nearest = [occupations[i] for i in (first - 1, end) if 0 <= i < len(occupations)]
-    total = natural.correlation_energy
-    outside = total - natural_orbitals(space).correlation_energy
     parts = [
-        f"active space: {sum(space.electrons)} electrons in {space.norb} of {len(occupations)} orbitals, which have "
-        f"{inside} electrons in second-order perturbation theory (MP2)",
+        f"{_size(space, natural.molecule)}, which have {inside} electrons in second-order perturbation theory (MP2)",
         f"the nearest of the others have {' and '.join(nearest)}" if nearest else "",
-        f"{-1e3 * outside:.1f} of {-1e3 * total:.1f} mHa of MP2's correlation energy are outside" if nearest else "",
+        _outside(space, natural) if nearest else "",
+        _EXACT if nearest else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _suggested(natural: NaturalOrbitals) -> tuple[int, int]:
+    """Return the range of orbitals that the occupations suggest: [first, end)."""
+    fewer, more = sorted(natural.molecule.electrons)
+    occupations = natural.occupations
+    distances = np.minimum(np.abs(2.0 - occupations), np.abs(occupations))
+    distances[fewer:more] = 1.0
+    return _bounds(distances, fewer, more)
 
 
 def _bounds(distances: NDArray[np.float64], fewer: int, more: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP or QCSchema."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
 _BASIS = re.compile(r"[A-Za-z0-9+*(),_@ -]{1,60}")  # a name: PySCF would also read a file
+_NEWTON_CYCLES, _STABILITY_STEPS = 100, 5  # bounds: stretched bonds take about 20 cycles and one step
 _MOST_ORBITALS = 40  # integrals over more fit no problem's text, and their array grows with the fourth power
 
 
@@ -99,6 +100,7 @@ def _fcidump_of_field(field: Any, source: str) -> str:
         field = field.copy()
         field.verbose = 0
         field.kernel()
+        field = field if field.converged else _of_second_order(field)
     if not field.converged:
         problem = f"the Hartree-Fock calculation of {source} did not converge"
         raise InputError("geometry", problem, "Check the distances, or give integrals from another program.")
@@ -108,6 +110,22 @@ def _fcidump_of_field(field: Any, source: str) -> str:
     integrals = field.mol if field._eri is None else field._eri  # the user's own, as of a model Hamiltonian
     two = ao2mo.restore(1, ao2mo.full(integrals, orbitals), orbitals.shape[1])
     return _fcidump(one, two, field.mol.nelec, field.energy_nuc(), source)
+
+
+def _of_second_order(field: Any) -> Any:
+    """Return the field that a second-order solver finds, which converges where DIIS does not, as of stretched bonds.
+
+    It may end at a saddle point, so unstable solutions are followed downwards.
+    """
+    solver = field.newton()
+    solver.verbose, solver.max_cycle = 0, _NEWTON_CYCLES
+    solver.kernel(field.mo_coeff, field.mo_occ)
+    for _ in range(_STABILITY_STEPS):
+        orbitals, _, is_stable, _ = solver.stability(return_status=True)
+        if is_stable:
+            break
+        solver.kernel(orbitals, field.mo_occ)
+    return solver
 
 
 def _fcidump_of_active_space(cas: Any, source: str) -> str:

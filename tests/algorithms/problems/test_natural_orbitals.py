@@ -75,6 +75,13 @@ def test_the_three_bonds_of_stretched_nitrogen_are_active() -> None:
     assert (space.electrons, space.norb) == ((3, 3), 6)
 
 
+def test_occupations_beyond_0_and_2_say_that_mp2_fails() -> None:
+    space = choose_active_space(computed("N 0 0 0; N 0 0 2.5")[0], (6, 6))
+    assert "MP2 fails for this geometry" in space.orbitals_reason
+    assert "mHa" not in space.orbitals_reason
+    assert "fails" not in choose_active_space(computed(NITROGEN)[0]).orbitals_reason
+
+
 def test_a_long_chain_gets_as_many_orbitals_as_are_simulated() -> None:
     space = choose_active_space(computed("; ".join(f"H 0 0 {2.0 * i}" for i in range(14)))[0])
     assert 2 <= space.norb <= MOST_ACTIVE
