@@ -33,7 +33,7 @@ class SqdRules:
     """Bounds of the iterations: determinants of a subspace, batches of each iteration, iterations, and their end.
 
     The iterations end once three in a row have changed the lowest energy by less than `tolerance` in hartree. Without
-    `by_determinants` a subspace is a product of alpha and beta strings.
+    `by_determinants` a subspace is a product of alpha and beta strings; `is_ranked` is that of `determinant_subspaces`.
     """
 
     max_subspace: int
@@ -42,6 +42,7 @@ class SqdRules:
     tolerance: float
     seed: int
     by_determinants: bool = True
+    is_ranked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _iterate(
     if configurations is None or not len(configurations.shots):
         means = _reference_occupations(molecule) if before is None else np.array(before["occupations"])
         configurations = samples.recover(means, generator)
-    choose = determinant_subspaces if rules.by_determinants else product_subspaces
+    choose = partial(determinant_subspaces, is_ranked=rules.is_ranked) if rules.by_determinants else product_subspaces
     solved = solve(choose(configurations, before, molecule, rules.max_subspace, rules.batches, generator))
     states = [each.state for each in solved]
     best = min(states, key=lambda state: state.energy)

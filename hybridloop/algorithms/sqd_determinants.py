@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.configurations import Configurations
-from hybridloop.algorithms.problems.determinant_spaces import ProductHamiltonian, second_order_energies
+from hybridloop.algorithms.problems.determinant_spaces import MIN_GAP, ProductHamiltonian, second_order_energies
 from hybridloop.algorithms.problems.full_space import Subspace
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import StringLimits, Strings, SubspaceState, hartree_fock_strings
@@ -28,6 +28,7 @@ CANDIDATES = 8  # determinants of the products for each one of a subspace: bound
 CARRIED_STRINGS = 0.75  # of the strings at most, so that there is room for new ones
 # share of the determinants, in one batch after the other, that are the heaviest of the best state so far
 KEPT = (0.8, 0.6, 0.9, 0.7, 0.5)
+MOST_RANKED = 2  # strings for each one of a product, of which the best are added: bounds the time of the ranking
 SMALLEST = 1e-300  # weight of a determinant that is not coupled: it is drawn after all others
 
 
@@ -66,18 +67,27 @@ def determinant_subspaces(
     most: int,
     batches: int,
     generator: np.random.Generator,
+    *,
+    is_ranked: bool = True,
 ) -> list[Subspace]:
     """Return the batches' subspaces of at most `most` determinants; `before` has the `determinant_record` so far.
 
-    One subspace, without a choice, where the samples have no more determinants than that.
+    One subspace, without a choice, where the samples have no more determinants than that. Without `is_ranked`, as in
+    runs of rules before 7, excitations are added in the order of their bits, and a determinant of the best state is
+    not left out for another one.
     """
     carried = None if before is None else Carried.read(before, molecule)
     hartree_fock = np.column_stack(hartree_fock_strings(molecule))
     known = hartree_fock if carried is None else carried.masks
     is_shared = molecule.electrons[0] == molecule.electrons[1]
     limits = StringLimits.of(molecule, CANDIDATES * most)
-    excited = 0 if carried is None else molecule.norb
-    alpha, beta = _choose_strings(configurations, known, limits, excited, generator)
+    strings = [
+        _draw_strings(known[:, spin].ravel(), *_sampled(configurations, spin), number, generator)
+        for spin, number in _spins(limits)
+    ]
+    if carried is not None:
+        strings = _completed(strings, carried, molecule, limits, is_ranked=is_ranked)
+    alpha, beta = np.sort(strings[0]), np.sort(strings[-1])
     if len(alpha) * len(beta) <= most:
         return [Subspace(alpha, beta)]
     hamiltonian = ProductHamiltonian(molecule, alpha, beta)
@@ -85,13 +95,9 @@ def determinant_subspaces(
     if carried is None:
         weights = _log_shots(configurations, hamiltonian, is_shared=is_shared)
     else:
-        is_in = np.isin(known[:, 0], alpha) & np.isin(known[:, 1], beta)
-        amplitudes = carried.amplitudes[is_in]
-        vector = np.zeros(len(alpha) * len(beta))
-        vector[kept] = amplitudes
-        worth = second_order_energies(hamiltonian.apply(vector), hamiltonian.diagonal, carried.energy)
-        weights = worth.reshape(hamiltonian.shape)
-        weights = np.log(np.maximum(weights + weights.T if is_shared else weights, SMALLEST))
+        kept, amplitudes, worth = _worth(carried, hamiltonian, is_ranked=is_ranked)
+        weights = worth + worth.T if is_shared else worth
+        weights = np.log(np.maximum(weights, SMALLEST))
     spaces = []
     for number in range(batches):
         noise = generator.gumbel(size=hamiltonian.shape)
@@ -112,25 +118,9 @@ def determinant_subspaces(
     return spaces
 
 
-def _choose_strings(
-    configurations: Configurations,
-    known: NDArray[np.int64],
-    limits: StringLimits,
-    excited: int,
-    generator: np.random.Generator,
-) -> tuple[Strings, Strings]:
-    """Return the alpha and beta strings, ascending: those of known determinants, and others drawn by their shots.
-
-    With `excited` orbitals, not 0, excitations of the known strings fill what is left.
-    """
-    if limits.is_shared:
-        strings = _draw_strings(known.ravel(), *_sampled(configurations, slice(None)), limits.alpha, excited, generator)
-        return strings, strings
-    alpha, beta = (
-        _draw_strings(known[:, spin], *_sampled(configurations, spin), number, excited, generator)
-        for spin, number in ((0, limits.alpha), (1, limits.beta))
-    )
-    return alpha, beta
+def _spins(limits: StringLimits) -> list[tuple[int | slice, int]]:
+    """Return the columns of configurations whose strings are chosen together, with the number of the strings."""
+    return [(slice(None), limits.alpha)] if limits.is_shared else [(0, limits.alpha), (1, limits.beta)]
 
 
 def _sampled(configurations: Configurations, spin: int | slice) -> tuple[Strings, NDArray[np.float64]]:
@@ -142,21 +132,68 @@ def _sampled(configurations: Configurations, spin: int | slice) -> tuple[Strings
 
 
 def _draw_strings(
-    known: Strings,
-    sampled: Strings,
-    shots: NDArray[np.float64],
-    number: int,
-    excited: int,
-    generator: np.random.Generator,
+    known: Strings, sampled: Strings, shots: NDArray[np.float64], number: int, generator: np.random.Generator
 ) -> Strings:
+    """Return up to `number` strings of one spin: the first known ones, and others drawn by their shots."""
     drawn = sampled[np.argsort(-(np.log(shots) + generator.gumbel(size=len(sampled))), kind="stable")]
-    _, first = np.unique(known, return_index=True)
-    heaviest = known[np.sort(first)][: max(1, int(CARRIED_STRINGS * number))]
-    order = np.concatenate([heaviest, drawn])
-    if excited and len(np.unique(order)) < number:
-        order = np.concatenate([order, *(_excited(int(string), excited) for string in heaviest)])
-    _, first = np.unique(order, return_index=True)
-    return np.sort(order[np.sort(first)[:number]]).astype(np.int64)
+    return _first(np.concatenate([_heaviest(known, number), drawn]), number)
+
+
+def _heaviest(known: Strings, number: int) -> Strings:
+    """Return those of the known strings, by descending weight, that are carried over to `number` strings."""
+    return _first(known, max(1, int(CARRIED_STRINGS * number)))
+
+
+def _first(strings: Strings, number: int) -> Strings:
+    """Return the first different strings, in their order."""
+    _, places = np.unique(strings, return_index=True)
+    return strings[np.sort(places)[:number]]
+
+
+def _completed(
+    strings: list[Strings], carried: Carried, molecule: Molecule, limits: StringLimits, *, is_ranked: bool
+) -> list[Strings]:
+    """Return the strings of each spin, where there are too few, with excitations of the heaviest known ones.
+
+    By `is_ranked` these, and the other known strings, are those of the largest second-order energies of their
+    determinants, among up to `MOST_RANKED` times as many strings.
+    """
+    known = [carried.masks[:, spin].ravel() for spin, _ in _spins(limits)]
+    larger = []
+    for own, every, (_, number) in zip(strings, known, _spins(limits), strict=True):
+        excited = [_excited(int(string), molecule.norb) for string in _heaviest(every, number)]
+        parts = [own, every, *excited] if is_ranked else [own, *excited]
+        more = _first(np.concatenate(parts), MOST_RANKED * number if is_ranked else number)
+        larger.append(more if len(own) < number else own)
+    if not is_ranked or all(len(more) <= number for more, (_, number) in zip(larger, _spins(limits), strict=True)):
+        return larger
+    hamiltonian = ProductHamiltonian(molecule, np.sort(larger[0]), np.sort(larger[-1]))
+    _, _, worth = _worth(carried, hamiltonian)
+    chosen = []
+    for spin, (own, more, (_, number)) in enumerate(zip(strings, larger, _spins(limits), strict=True)):
+        added = more[len(own) :]
+        totals = worth.sum(axis=1 - spin)[np.searchsorted(np.sort(more), added)]
+        order = np.argsort(-totals, kind="stable")
+        chosen.append(np.concatenate([own, added[order[: number - len(own)]]]))
+    return chosen
+
+
+def _worth(
+    carried: Carried, hamiltonian: ProductHamiltonian, *, is_ranked: bool = True
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the positions and amplitudes of the carried determinants that the product has, and every one's worth.
+
+    That is its second-order energy (alpha strings, beta strings) in hartree: what it would add to the best state, or
+    what that state would lose without it.
+    """
+    is_in = np.isin(carried.masks[:, 0], hamiltonian.alpha) & np.isin(carried.masks[:, 1], hamiltonian.beta)
+    kept, amplitudes = _inside(carried.masks, hamiltonian), carried.amplitudes[is_in]
+    vector = np.zeros(len(hamiltonian.diagonal))
+    vector[kept] = amplitudes
+    worth = second_order_energies(hamiltonian.apply(vector), hamiltonian.diagonal, carried.energy)
+    if is_ranked:  # H ψ is E ψ there, and its square no energy of the second order
+        worth[kept] = amplitudes**2 * np.maximum(hamiltonian.diagonal[kept] - carried.energy, MIN_GAP)
+    return kept, amplitudes, worth.reshape(hamiltonian.shape)
 
 
 def _excited(string: int, norb: int) -> Strings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SEARCH = "search rules"  # key among a run's recorded versions
-SEARCH_RULES = 6
+SEARCH_RULES = 7
 GROUPINGS = "measurement groups"  # key among them: how terms were grouped, where the settings left it open
 
 

@@ -40,6 +40,7 @@ from hybridloop.settings import AnsatzName, ProblemText, SqdSettings, StartName
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
+RANKED_DETERMINANTS = 7  # first search rules that exchange determinants and add strings by their second-order energies
 CHECKED_ELECTRONS = 6  # first search rules that refuse a circuit without a state of the molecule's electrons
 LEAST = 4  # determinants; fewer are no subspace of two strings of each spin
 _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VARIATIONAL})
@@ -121,7 +122,9 @@ def prepare_sqd(
     molecule = subject.molecule
     most = _most_determinants(subject, settings)
     bounds = most, settings.batches, settings.iterations, settings.tolerance
-    sqd_rules = SqdRules(*bounds, seed, by_determinants=rules >= SINGLE_DETERMINANTS)
+    sqd_rules = SqdRules(
+        *bounds, seed, by_determinants=rules >= SINGLE_DETERMINANTS, is_ranked=rules >= RANKED_DETERMINANTS
+    )
     ansatz, reason = _circuit(subject, settings, seed)
     is_own = not isinstance(settings.ansatz, AnsatzName)
     if is_own and rules >= CHECKED_ELECTRONS and not is_qsharp_ansatz(settings.ansatz):

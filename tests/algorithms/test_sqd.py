@@ -302,6 +302,31 @@ def test_a_run_of_earlier_rules_has_products_of_strings_to_the_same_digits() -> 
     assert [row["variance"] for row in of_samples] == [0.00623190442, 0.00623190442, 0.00623190442, 0.0515462034]
 
 
+def test_a_run_of_rules_before_ranked_determinants_has_the_same_digits() -> None:
+    run = prepare("sqd", H4, SqdSettings(max_subspace=8, seed=1), 1, rules=6).algorithm
+    assert isinstance(run, PreparedSqd)
+    assert run.measure(shot_rounds(0), lambda _: None).value == -1.912271554  # of the release before rules 7
+
+
+def test_determinants_give_way_to_those_of_a_larger_second_order_energy() -> None:
+    # rules before 7 compared H ψ of the state's own determinants, E ψ, with that of the others, and kept nearly all
+    run = sqd_of(SqdSettings(max_subspace=8, seed=1))
+    assert run.full is not None
+    assert run.measure(shot_rounds(0), lambda _: None).value <= run.full.selected_ci(8) + SAME
+
+
+def test_strings_that_were_not_sampled_are_added_by_their_second_order_energies() -> None:
+    run = prepared("sqd", ProblemText(name="beh2"), SqdSettings(max_subspace=4, seed=7), 7)
+    assert isinstance(run, PreparedSqd)
+    molecule = run.problem.molecule
+    assert run.full is not None
+    one = np.repeat(np.arange(molecule.norb)[None, :] < molecule.electrons[0], 2, axis=0).reshape(1, -1)
+    alone = Samples(one.astype(np.uint8), np.array([1000]), molecule.electrons)
+    solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
+    found = diagonalize_samples(alone, molecule, solve, run.rules, compute_each, log, np.zeros(0))
+    assert found.best.energy <= run.full.selected_ci(4) + SAME  # in the order of their bits: 6 mHa above it
+
+
 def test_both_mappings_find_the_same_subspace_energies() -> None:
     values = [outcome_for(max_subspace=16, mapping=name)[1].value for name in ("parity", "jordan-wigner")]
     assert values[0] == pytest.approx(values[1], abs=SAME)
