@@ -19,6 +19,7 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import find_workspace, tasks_untagged
+from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
 from hybridloop.flows.lifecycle.takeover import takeover_as_error
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
@@ -30,9 +31,10 @@ from hybridloop.settings.renamed import accept_former_names, add_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import TAG
 from hybridloop.tasks.pruning import PruningResult, prune_runs
+from hybridloop.tasks.recorded_steps import STEP
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round
+MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round or classical iteration
 CANDIDATES = frozenset({"parked", "interrupted", "failed"})
 
 
@@ -60,8 +62,11 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
             pass
         case _:
             return "its settings do not allow automatic resumption"
-    resumed_at = [event.facts.get("rounds") for event in events if event.kind == RESUMED][-MAX_VAIN_RESUMES:]
-    if record.status != "parked" and len(resumed_at) == MAX_VAIN_RESUMES and set(resumed_at) == {rounds()}:
+    resumes = [place for place, event in enumerate(events) if event.kind == RESUMED][-MAX_VAIN_RESUMES:]
+    if record.status == "parked" or len(resumes) < MAX_VAIN_RESUMES:
+        return None
+    is_further = any(event.kind == STEP for event in events[resumes[0] :])  # a classical iteration, after all rounds
+    if not is_further and {events[place].facts.get("rounds") for place in resumes} == {rounds()}:
         return f"it was resumed {MAX_VAIN_RESUMES} times without a new round"
     return None
 
@@ -196,7 +201,7 @@ def _pending_work(
     journal: Journal, record: RunRecord, service: ServiceClient, unavailable: Callable[[], Collection[str]]
 ) -> str | None:
     """Return what a run waits for at the service; None if for nothing, or if its resumption was requested."""
-    if record.resume_requested:
+    if record.resume_requested or is_classical_alone(journal, record):
         return None
     if record.target.lower() in unavailable():
         return "its target is unavailable"

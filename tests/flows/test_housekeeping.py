@@ -37,6 +37,7 @@ from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, RunRequest
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.tasks.recorded_steps import STEP
 from tests.conftest import Emulator
 from tests.paths import DOCS
 from tests.prefect_server import prefect_client
@@ -89,6 +90,9 @@ def event(n: int, kind: str, **facts: Any) -> Event:
     return Event(n, 0.0, kind, facts)
 
 
+VAIN = [event(n, RESUMED, rounds=4) for n in range(3)]
+
+
 @pytest.mark.parametrize(
     ("status", "resume_automatically", "events", "is_due"),
     [
@@ -105,8 +109,10 @@ def event(n: int, kind: str, **facts: Any) -> Event:
         ("failed", "parked", [event(0, OUTAGE)], False),
         ("failed", "interrupted", [event(0, OUTAGE), event(1, RESUMED, rounds=1)], False),
         ("interrupted", "interrupted", [event(n, RESUMED, rounds=4) for n in range(2)], True),
-        ("interrupted", "interrupted", [event(n, RESUMED, rounds=4) for n in range(3)], False),
+        ("interrupted", "interrupted", VAIN, False),
         ("interrupted", "interrupted", [event(n, RESUMED, rounds=2 + n) for n in range(3)], True),
+        ("interrupted", "interrupted", [*VAIN[:1], event(1, STEP, name="sqd iteration 2"), *VAIN[1:]], True),
+        ("interrupted", "interrupted", [event(0, STEP, name="sqd iteration 1"), *VAIN], False),
         ("stopped", "interrupted", [], False),
     ],
 )

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from hybridloop.azure.listing import show_session
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.cli.progress import format_round
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
+from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
 from hybridloop.flows.sqd import sqd
-from hybridloop.journal import open_journal
+from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.sqd import PreparedSqd
@@ -31,7 +33,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText, SqdSettings
+from hybridloop.settings import AutoResume, ProblemText, SqdSettings
 from hybridloop.tasks.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
@@ -112,20 +114,28 @@ def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
         assert verify_run(stored).agrees  # from the counts alone
 
 
-def test_a_run_interrupted_after_its_session_resumes_without_another(
-    unbroken: Unbroken, prefect_server: PrefectServer, emulator: Emulator
+def test_housekeeping_resumes_a_run_interrupted_after_its_session_while_its_target_is_away(
+    unbroken: Unbroken,
+    prefect_server: PrefectServer,
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupt(update: RoundUpdate) -> None:
         if update.progress.round == 2:
             raise KeyboardInterrupt
 
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace("sqd-interrupted")
+    settings = SAMPLED.model_copy(update={"resume_automatically": AutoResume.INTERRUPTED})
     with caller_context(CallerContext(workspace, interrupt)), pytest.raises(KeyboardInterrupt):
-        sqd(H4, SAMPLED, "sqd-interrupted")
+        sqd(H4, settings, "sqd-interrupted")
     with open_journal() as journal:
         assert journal.run("sqd-interrupted").status == "interrupted"
     with caller_context(CallerContext(workspace)):
-        resumed = sqd(H4, SAMPLED, "sqd-interrupted")
+        with unavailable(emulator, SAMPLED.target):  # neither a session nor the target is needed
+            assert housekeeping() == {"sqd-interrupted": unbroken[0].status}
+        resumed = sqd(H4, settings, "sqd-interrupted")
     assert (resumed.table, resumed.reason) == (unbroken[0].table, unbroken[0].reason)
     assert [session.status for session in resumed.sessions] == ["Succeeded"]
 

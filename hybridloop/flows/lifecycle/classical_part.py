@@ -13,17 +13,15 @@ from hybridloop.errors import CapReached, RunCancelled, StopRequested
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.preparation.prepared import PreparedAlgorithm
-from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.runs.live import STEP_LOST
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM
 
 LOST = f"{STEP_LOST.capitalize()}."
 
 
-def is_classical_alone(algorithm: PreparedAlgorithm, journal: Journal, record: RunRecord | None) -> bool:
-    """Return True if the journal has all rounds of a run, so that its process needs no session."""
-    if record is None or not isinstance(algorithm, PreparedSqd):
+def is_classical_alone(journal: Journal, record: RunRecord | None) -> bool:
+    """Return True if the journal has all rounds of a run, so that its process needs no session and no target."""
+    if record is None or record.algorithm != "sqd":
         return False
     round_ = journal.round(record.uid, MAIN_STREAM, 0)  # its only one
     return round_ is not None and round_.complete

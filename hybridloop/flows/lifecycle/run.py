@@ -89,7 +89,7 @@ def run_in_flow(
             )
         lookup = lookup.with_groupings(prepared.groupings)
         num_qubits = prepared.algorithm.facts.num_qubits
-        is_replay = is_classical_alone(prepared.algorithm, journal, lookup.record)
+        is_replay = is_classical_alone(journal, lookup.record)
         is_available = is_replay or check_available(workspace, prepared.target, num_qubits, settings.failure)
         name_flow_run(lookup.run)
         limits = limits_of(lookup.settings)
