@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NEVER_OPENED = "never opened"  # status of a session of which the journal has only that it was to be opened
-RUNNING = frozenset({"created", "running"})  # of a run that has not ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from hybridloop.settings import (
 from hybridloop.settings.renamed import built_in_name
 from hybridloop.settings.validation import validate
 
-_LONGEST_PATH = 4096
 _LONGEST_SHOWN = 200
 _NO_TEXT = (
     "the file is no text",

@@ -36,8 +36,6 @@ from hybridloop.tasks.submission.target_outage import TargetOutage
 
 Amounts = Mapping[str, float] | None
 
-_log = logging.getLogger(__name__)
-
 
 class RoundInFlight:
     """The jobs of one round, from submission to counts; only `result()` waits."""
