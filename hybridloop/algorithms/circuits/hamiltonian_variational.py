@@ -18,6 +18,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization, bit_masks, diagonalize
+from hybridloop.algorithms.problems.electronic import set_bits
 from hybridloop.errors import InputError
 
 MAX_ENUMERATED_QUBITS = 16  # qubits that terms connect in a part: its 65,536 basis states are compared in milliseconds
@@ -147,7 +148,7 @@ def _clusters(terms: Sequence[Term]) -> Iterator[tuple[list[int], list[Term]]]:
             rest = [term for term in rest if not term[0] & mask]
             cluster += joined
             mask = reduce(lambda total, term: total | term[0], joined, mask)
-        yield [qubit for qubit in range(mask.bit_length()) if mask >> qubit & 1], cluster
+        yield set_bits(mask), cluster
         left = rest
 
 
@@ -209,7 +210,7 @@ def hamiltonian_variational(hamiltonian: SparsePauliOp, layers: int) -> Ansatz:
 def _append_rotations(circuit: QuantumCircuit, terms: Sequence[Term], angle: Parameter) -> None:
     """Append exp(−i angle/2 Σ ± Z…Z): each term's parity on its last qubit, a rotation there, and back."""
     for mask, coefficient in terms:
-        qubits = [qubit for qubit in range(mask.bit_length()) if mask >> qubit & 1]
+        qubits = set_bits(mask)
         ladder = list(itertools.pairwise(qubits))
         for control, target in ladder:
             circuit.cx(control, target)

@@ -14,7 +14,7 @@ from qiskit.circuit import ParameterVector
 
 from hybridloop.algorithms.circuits.uccsd import excitations
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, set_bits
 from hybridloop.errors import InputError
 
 MAX_STATES = 4096  # as of 64 determinants without symmetry; each is measured in each group
@@ -117,7 +117,7 @@ def preparation_circuit(ansatz: QuantumCircuit, flip: int) -> QuantumCircuit:
     angles = ParameterVector("φ", ansatz.num_qubits)
     for qubit, angle in enumerate(angles):
         circuit.ry(angle, qubit)
-    pivot, *others = [qubit for qubit in range(ansatz.num_qubits) if flip >> qubit & 1] or [0]
+    pivot, *others = set_bits(flip) or [0]
     for qubit in others:
         circuit.cx(pivot, qubit)
     return circuit.compose(ansatz)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList
 
-from hybridloop.algorithms.problems.electronic import Encoding, excitation
+from hybridloop.algorithms.problems.electronic import Encoding, excitation, set_bits
 
 Array = NDArray[np.float64]
 RotationGate = tuple[str, tuple[int, ...], float]  # its name, qubits, and angle: 0 for h, s and sdg
@@ -79,7 +79,7 @@ class OrbitalRotation:
         X^x Z^z = −i P for a product P of Pauli matrices with one Y.
         """
         terms = self._terms(orbital)
-        first, *others = _bits(next(iter(terms))[0])
+        first, *others = set_bits(next(iter(terms))[0])
         if others:  # Jordan-Wigner: X Y and Y X become X X and −Y Y
             (second,) = others
             yield "sdg", (first,), 0.0
@@ -91,7 +91,7 @@ class OrbitalRotation:
             return
         yield from (("sdg", (first,), 0.0), ("h", (first,), 0.0))  # parity: Y and Y Z become Z and Z Z
         for (_, z), coefficient in terms.items():
-            controls = _bits(z & ~(1 << first))
+            controls = set_bits(z & ~(1 << first))
             yield ("rzz" if controls else "rz"), (*controls, first), 2.0 * angle * coefficient
         yield from (("h", (first,), 0.0), ("s", (first,), 0.0))
 
@@ -128,7 +128,3 @@ def _turn(rows: Array, column: int, angle: float) -> None:
     left, right = rows[:, column].copy(), rows[:, column + 1].copy()
     rows[:, column] = np.cos(angle) * left + np.sin(angle) * right
     rows[:, column + 1] = np.cos(angle) * right - np.sin(angle) * left
-
-
-def _bits(mask: int) -> list[int]:
-    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]

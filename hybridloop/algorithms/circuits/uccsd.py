@@ -15,7 +15,7 @@ from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import CommutativeInverseCancellation, InverseCancellation
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, SymplecticOperator, excitation
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, SymplecticOperator, excitation, set_bits
 from hybridloop.errors import InputError
 
 MAX_TRACKED_STATES = 4096  # reachable determinants: more take seconds to track, and seldom shorten a circuit
@@ -81,7 +81,7 @@ def excitation_ansatz(
     """
     encoding = problem.encoding
     circuit = QuantumCircuit(encoding.num_qubits, name=name)
-    for qubit in _bits(problem.reference_state):
+    for qubit in set_bits(problem.reference_state):
         circuit.x(qubit)
     # one exponential per excitation, shortened where the reachable determinants allow it
     numbers = range(len(selected)) if angles is None else angles
@@ -191,7 +191,7 @@ def _shorten(generator: SymplecticOperator, states: set[int] | None) -> list[tup
                 if all(abs(_amplitude({(x, z): sign}, s) - _amplitude(generator, s)) < 0.5 for s in states):
                     return [((x, z), sign)]
     # sorted by the letters on low qubits: neighbours then share the beginnings of their CX ladders, which cancel
-    support = _bits(functools.reduce(operator.or_, (x | z for x, z in generator)))
+    support = set_bits(functools.reduce(operator.or_, (x | z for x, z in generator)))
     return sorted(generator.items(), key=lambda term: [term[0][1] >> qubit & 1 for qubit in support])
 
 
@@ -211,7 +211,7 @@ def _amplitude(generator: SymplecticOperator, state: int) -> float:
 
 def _append_exponential(circuit: QuantumCircuit, x: int, z: int, coefficient: float, angle: Parameter) -> None:
     """Append exp(θ c X^x Z^z) with an odd number of Ys: X^x Z^z = (−i)^|x & z| P, so it is a rotation about P."""
-    qubits = _bits(x | z)
+    qubits = set_bits(x | z)
     y_count = (x & z).bit_count()
     # (−i)^y c = ∓ i c for y ≡ 1, 3 (mod 4), and exp(−i (φ/2) P) is rz's φ in P's eigenbasis
     factor = 2.0 * coefficient * (1.0 if y_count % 4 == 1 else -1.0)
@@ -240,10 +240,6 @@ def _cancel_inverses(circuit: QuantumCircuit) -> QuantumCircuit:
     return PassManager([InverseCancellation(pairs), CommutativeInverseCancellation(), InverseCancellation(pairs)]).run(
         circuit
     )
-
-
-def _bits(mask: int) -> list[int]:
-    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
 def _mask(orbitals: Iterable[int]) -> int:

@@ -181,6 +181,11 @@ def to_pauli_sum(operator: SymplecticOperator, num_qubits: int) -> SparsePauliOp
     return SparsePauliOp(PauliList.from_symplectic(z, x), np.array(coefficients)).sort()
 
 
+def set_bits(mask: int) -> list[int]:
+    """Return the positions of the bits that are 1, such as the qubits of a mask, in ascending order."""
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+
 def _ladder(orbital: int, sign: float) -> dict[tuple[int, int], float]:
     """Return the ladder operator ½ X_p Z_<p (1 ± Z_p): a† for sign +1, a for −1."""
     flip = 1 << orbital
