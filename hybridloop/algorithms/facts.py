@@ -18,6 +18,7 @@ from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.outcome import Fact
 from hybridloop.algorithms.outside_operators import measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError
@@ -27,7 +28,6 @@ ALL_EXCITATIONS = "single and double excitations reach every state of these elec
 # hartree: half of chemical accuracy, as operators outside the circuit are known to second order only
 OUTSIDE_TOLERANCE = 0.8e-3
 MISSING_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
-CHEMICAL_ACCURACY = 1.6e-3  # hartree: by less, the circuit may only be less exact than the other symmetry is computed
 
 
 def examine_circuit(
@@ -137,7 +137,10 @@ def _examined(stop: Stop, *, shown: bool | None, reason: str) -> tuple[Fact, ...
 
 
 def another_symmetry(simulation: SimulatedCircuit, energy: float) -> str | None:
-    """Return a warning if a state that the circuit never reaches lies below an energy (hartree), else None."""
+    """Return a warning if a state that the circuit never reaches lies below an energy (hartree), else None.
+
+    By less than chemical accuracy, the circuit may only be less exact than the other symmetry is computed.
+    """
     if (lower := energy - simulation.lowest_unreached) <= CHEMICAL_ACCURACY:
         return None
     return (

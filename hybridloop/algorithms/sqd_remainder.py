@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.sqd import Batch
 from hybridloop.algorithms.sqd_comparison import ClassicalSpace
 from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation
 
-CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 SAME_ENERGY = 1e-6  # hartree: two energies that differ by less are called equal
 BY_EXTRAPOLATION = "distance to the extrapolation at variance 0, and twice its error"
 COMPLETE = "none: the subspace has all determinants"

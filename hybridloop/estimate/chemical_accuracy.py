@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
 
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.azure.error_rates import error_rates
 from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target, batches_points, check_circuit_fits
@@ -23,7 +24,6 @@ from hybridloop.estimate.mitigated_rounds import mitigated_rounds
 from hybridloop.estimate.noise_bias import EXTRAPOLATIONS
 from hybridloop.estimate.pricing import Tariff
 from hybridloop.estimate.simulation import Simulation
-from hybridloop.runs.result import CHEMICAL_ACCURACY
 from hybridloop.settings import (
     AdaptSettings,
     EnergySettings,

@@ -16,7 +16,7 @@ from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
-from hybridloop.algorithms.facts import CHEMICAL_ACCURACY, LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
+from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
@@ -25,6 +25,7 @@ from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target

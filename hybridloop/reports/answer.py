@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
-from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
+from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import amount_text, correlation, ones, shown_facts, upper_bound
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY as CHEMICAL_ACCURACY  # its former place
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.data.statuses import STATUSES
 from hybridloop.errors import InputError
@@ -20,7 +21,6 @@ from hybridloop.runs.statuses import status_of
 from hybridloop.runtime.text_table import format_table
 
 SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
-CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing
 # fields of the result that are copied from the algorithm's outcome
 OF_OUTCOME = (

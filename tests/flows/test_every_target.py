@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.azure.offered_targets import find_offered_target
 from hybridloop.azure.targets import known_targets
 from hybridloop.errors import InputError
@@ -31,7 +32,6 @@ from tests.long_form import long_form, short_or_long
 from tests.prefect_server import as_own_server
 
 EXACT_H2 = -1.1373060357534004
-CHEMICAL_ACCURACY = 1.6e-3
 INVENTED = "rigetti.qpu.lynx-1"
 EXTRA = [
     {"id": INVENTED, "like": "rigetti.qpu.cepheus-1-108q", "states_facts": False},

@@ -13,6 +13,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, combine, evaluation
 from hybridloop.algorithms.estimation.final import neyman_allocation
 from hybridloop.algorithms.estimation.observable import Observable, observable
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 
 MAX_TERMS = 100  # of H: its square then has at most 5,000, grouped within seconds
@@ -20,7 +21,6 @@ MAX_SQUARED_TERMS = 1000
 MAX_SHOT_SHARE = 0.15  # of the run's shots so far
 MIN_SHOTS = 100  # per circuit
 SIGMAS = 3.0  # standard errors: less counts as noise
-TOLERANCE = 1.6e-3  # error of an energy that no variance must hide: chemical accuracy in hartree
 TOLERATED_SIGMAS = 4.0  # standard errors of the energy, where those are more
 
 
@@ -100,7 +100,7 @@ def measure_variance(
     `highest` bounds the largest eigenvalue. The shots bring ⟨H²⟩ to the error that ⟨H⟩² has from `energy`, but are at
     most `MAX_SHOT_SHARE` of those `spent`. They are allocated by the groups' coefficients.
     """
-    tolerance = max(TOLERANCE, TOLERATED_SIGMAS * energy.standard_error)
+    tolerance = max(CHEMICAL_ACCURACY, TOLERATED_SIGMAS * energy.standard_error)
     spectrum = max(highest - energy.value, 0.0)
     error = 2.0 * abs(energy.value) * energy.standard_error
     wanted = max(error, tolerance * max(spectrum, 1e-9) / (2.0 * SIGMAS))

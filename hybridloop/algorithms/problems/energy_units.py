@@ -18,6 +18,7 @@ class EnergyUnit(enum.StrEnum):
     KCAL_PER_MOL = "kcal/mol"
 
 
+CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 _EV, _KJ_PER_MOL = 27.211386245981, 2625.4996394799  # in a hartree: CODATA 2022
 PER_HARTREE: dict[str, float] = {
     "hartree": 1.0,

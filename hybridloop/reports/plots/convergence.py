@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.azure.provider_options import target_text
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
 from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
-from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
+from hybridloop.runs.result import RunResult
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.outcome import RoundProgress

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.reports.plots import curves
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
-from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
+from hybridloop.runs.result import RunResult
 
 _MILLI = 1e3
 _MARGIN = 1.3  # of the largest value shown
