@@ -26,9 +26,8 @@ _DIFFERENCE_RAD = 1e-5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QaoaSimulation:
-    """State vectors of a QAOA circuit; energies (k,) of the assignments `states` (k,) that its mixer reaches."""
+    """State vectors of a QAOA circuit; energies (k,) of the assignments that its mixer reaches."""
 
-    states: NDArray[np.int64]
     energies: NDArray[np.float64]
     mixer: Mixer
     start: State
@@ -57,7 +56,7 @@ class QaoaSimulation:
             for angle in warm_start_angles:  # qubit 0 is the last axis
                 start = np.kron([np.cos(angle / 2.0), np.sin(angle / 2.0)], start)
         levels, level = np.unique(energies, return_inverse=True)
-        return cls(states, energies, mixer, start, tuple(warm_start_angles or ()), tuple(pairs), levels, level)
+        return cls(energies, mixer, start, tuple(warm_start_angles or ()), tuple(pairs), levels, level)
 
     def energy(self, point: NDArray[np.float64]) -> float:
         """Return the mean cost at a point (β_1 … β_p, γ_1 … γ_p) in radians."""

@@ -48,12 +48,6 @@ class Estimate:
     def standard_error(self) -> float:
         return math.sqrt(self.variance)
 
-    @property
-    def interval95(self) -> tuple[float, float]:
-        """The 95 % confidence interval; on a target that does not sample, the interval of its rounding bound."""
-        half_width = self.rounding_bound if self.is_exact else Z95 * self.standard_error
-        return (self.value - half_width, self.value + half_width)
-
 
 @dataclass(frozen=True, slots=True)
 class GroupStatistics:

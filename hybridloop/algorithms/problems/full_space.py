@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -51,7 +51,6 @@ class FullSpace:
     """All determinants of a molecule with at most `MAX_VECTOR` of them."""
 
     molecule: Molecule
-    _found: dict[int, tuple[float, NDArray[np.float64]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, molecule: Molecule) -> FullSpace | None:
