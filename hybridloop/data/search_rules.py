@@ -1,4 +1,13 @@
-"""Version of the rules that choose start and optimizer where the settings leave them open."""
+"""Versions of the rules that choose start, groups and optimizer where the settings leave them open.
+
+A run keeps those it was started with, so that its resume asks for the same points. What each version brought:
+
+2. exact energies of the molecule's own spin; an unstable Hartree-Fock reference is far from the minimum
+3. simulated UCCSD and Pauli circuits; complex rotations; examined results; tied excitations and curvatures in ADAPT-VQE
+4. simulated VQD and QAOA; spin of VQD's levels; zero-noise extrapolation by local folding; warnings of unseen noise
+5. groups by their cost on the target; shares by a perturbed reference; SQD by determinants
+6. rotated orbitals; reweighted shares; examined stops of ADAPT-VQE; shares by VQD's levels; SQD's checked circuits
+"""
 
 from __future__ import annotations
 

@@ -140,14 +140,14 @@ def prepare_adapt(
     if isinstance(electronic, PauliProblem):
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
         raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
-    pool = (OperatorPool.tied if rules > 2 else OperatorPool.of)(electronic, PoolKind(settings.pool))
+    pool = (OperatorPool.tied if rules >= 3 else OperatorPool.of)(electronic, PoolKind(settings.pool))
     if not pool.groups:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
-    selection = Selection.EXAMINED if rules > 5 else Selection.SECOND_ORDER if rules > 2 else Selection.GRADIENT
+    selection = Selection.EXAMINED if rules >= 6 else Selection.SECOND_ORDER if rules >= 3 else Selection.GRADIENT
     reference = near_ground_state(electronic, rules)
     return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection, reference)
 

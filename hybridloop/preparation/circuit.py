@@ -55,7 +55,7 @@ def choose_circuit(subject: Subject, settings: VqeSettings, seed: int, rules: in
     else:
         ansatz = _custom(name, num_qubits_of(subject), start)
     is_open = settings.initial_point is StartName.AUTO and settings.optimizer is OptimizerName.AUTO
-    if rules > 2 and is_open and isinstance(subject, PauliProblem) and isinstance(name, AnsatzName):
+    if rules >= 3 and is_open and isinstance(subject, PauliProblem) and isinstance(name, AnsatzName):
         began = _simulated(ansatz, subject)
         return began, None if reason is None else f"{ansatz.name}, as {reason}"
     return Start(ansatz), None if reason is None else f"{ansatz.name}, as {reason}"
@@ -135,7 +135,7 @@ def _hamiltonian_variational(subject: Subject, layers: int | None, start: _Start
 
 def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start, rules: int) -> Ansatz:
     qubits, is_sum = num_qubits_of(subject), isinstance(subject, PauliProblem)
-    layers = (qubits - 1 if is_sum and rules > 2 else 1) if settings.layers is None else settings.layers
+    layers = (qubits - 1 if is_sum and rules >= 3 else 1) if settings.layers is None else settings.layers
     rotations, entanglement = shape_of(subject, settings, rules)
     if start.given is not StartName.HF:
         return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)
@@ -148,7 +148,7 @@ def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start, 
 
 def shape_of(subject: Subject, settings: HardwareEfficientSettings, rules: int) -> tuple[Rotations, str]:
     """Return rotations and entanglement of a hardware-efficient circuit; before search rules 3 rotations were real."""
-    is_complex = rules > 2 and not is_real(subject.hamiltonian)
+    is_complex = rules >= 3 and not is_real(subject.hamiltonian)
     if settings.rotations is not None:
         is_complex = settings.rotations is RotationsName.COMPLEX
     return Rotations.COMPLEX if is_complex else Rotations.REAL, settings.entanglement or EntanglementName.LINEAR

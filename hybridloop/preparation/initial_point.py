@@ -52,7 +52,7 @@ def choose_start(
     """
     generator = np.random.default_rng(seed)
     if initial_point is StartName.AUTO and not isinstance(subject, PauliProblem):
-        simulated = _simulated_start(subject) if may_simulate and rules > 2 else None
+        simulated = _simulated_start(subject) if may_simulate and rules >= 3 else None
         return simulated or _start_near_hartree_fock(uccsd(subject), subject, rules)
     return Start(_start_uccsd(subject, initial_point, generator))
 
@@ -109,13 +109,13 @@ def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem, rules: 
         return Start(ansatz)
     newton = newton_start(problem, symmetry_allowed_excitations(problem))
     is_large = ansatz.num_parameters > MAX_ANGLES_IN_PAIRS
-    doubt = _instability(newton.softest) if rules > 1 and is_large and newton.softest < -MIN_INSTABILITY else None
+    doubt = _instability(newton.softest) if rules >= 2 and is_large and newton.softest < -MIN_INSTABILITY else None
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
         return Start(replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
     reason = "Hartree-Fock: the model of a Newton start has no minimum nearby"
     if newton.gain > 0.0:
         reason = f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
-    return Start(replace(ansatz, is_far=rules > 1), reason, doubt)
+    return Start(replace(ansatz, is_far=rules >= 2), reason, doubt)
 
 
 def _instability(curvature: float) -> str:

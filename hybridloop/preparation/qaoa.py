@@ -61,7 +61,7 @@ def prepare_qaoa(
     check_circuit_fits(target, binary.num_variables)
     ansatz = circuit_of(binary, settings, seed)
     angles = None
-    if rules > 3:
+    if rules >= 4:
         ansatz, angles = with_simulated_angles(ansatz)
     search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
     on_lost = missing_point_policy(settings.failure)

@@ -78,7 +78,7 @@ class PreparedVqd:
         doubts: list[str] = []
         requested = [f"level {i}: {level.reason}" for i, level in enumerate(result.levels) if level.is_requested]
         points = np.array([level.parameters for level in result.levels])
-        is_examined = self.rules > 3 and isinstance(self.problem, ElectronicProblem)
+        is_examined = self.rules >= 4 and isinstance(self.problem, ElectronicProblem)
         missing = missing_energies(self.problem.hamiltonian, self.ansatz, points) if is_examined else None
         exact_levels = self.exact_levels() or (None,) * self.settings.levels
         for i, (level, exact) in enumerate(zip(result.levels, exact_levels, strict=True)):
@@ -119,7 +119,7 @@ class PreparedVqd:
             checks = replace(checks, spin=None)
         pubs = checks.pubs(point)
         state = checks.read(run_round(pubs) if pubs else [], has_any_spin=True)
-        return replace(state, spin_squared=state.spin_squared if self.rules > 3 else None), int(bool(pubs))
+        return replace(state, spin_squared=state.spin_squared if self.rules >= 4 else None), int(bool(pubs))
 
 
 def prepare_vqd(
@@ -134,7 +134,7 @@ def prepare_vqd(
     rotations, entanglement = shape_of(subject, settings, rules)
     generator = np.random.default_rng(seed)
     ansatz = hardware_efficient(qubits, generator, reps=layers, rotations=rotations, entanglement=entanglement)
-    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian) if rules > 3 else None
+    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian) if rules >= 4 else None
     searched = replace(ansatz, model=model)
     check_missing_point_policy(missing_point_policy(settings.failure), choose_optimizer(searched).optimizer)
     exact_levels = cache(lambda: lowest_eigenvalues(subject.hamiltonian, settings.levels))

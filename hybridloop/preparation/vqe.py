@@ -117,14 +117,14 @@ class PreparedVqe:
             sector = check_sector(electronic, self.ansatz, point, run_round)
         warnings = [] if state is None else list(state.warnings)
         warnings += [] if sector is None or sector.warning is None else [sector.warning]
-        facts, rounds = self._facts(result, run_round) if self.rules > 2 else ((), 0)
+        facts, rounds = self._facts(result, run_round) if self.rules >= 3 else ((), 0)
         if facts:
             warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
         warnings += [] if self.start_doubt is None else [self.start_doubt]
-        if self.rules > 3 and (unseen := unseen_noise(result.final.estimate)) is not None:
+        if self.rules >= 4 and (unseen := unseen_noise(result.final.estimate)) is not None:
             warnings.append(unseen)
         # each choice that the settings left open, with its reason
         choices = [] if self.circuit_reason is None else [f"circuit: {self.circuit_reason}"]
@@ -236,12 +236,12 @@ def prepare_vqe(
             costs,
             shots=settings.shots,
             precision=settings.precision,
-            problem=subject if rules > 5 else None,
+            problem=subject if rules >= 6 else None,
         )
     recorded = Grouping(groupings[0]) if groupings else energy.grouping
     if settings.grouping is GroupingName.AUTO and recorded is not energy.grouping:
         energy = given_grouping(hamiltonian, recorded, reference, "the run was started with them", subject)
-    if mitigation.zne is not None and rules > 3:
+    if mitigation.zne is not None and rules >= 4:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
     return PreparedVqe(
@@ -251,7 +251,7 @@ def prepare_vqe(
         circuit_reason,
         start.reason,
         start.doubt,
-        _simulation(subject, ansatz) if rules > 2 and settings.is_uccsd else None,
+        _simulation(subject, ansatz) if rules >= 3 and settings.is_uccsd else None,
         search,
         optimizer,
         on_lost,
@@ -283,7 +283,7 @@ def near_ground_state(problem: ElectronicProblem, rules: int) -> ReferenceState:
     """
     if rules < 5:
         return ReferenceState.of_basis_state(problem.reference_state)
-    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state, is_reweighted=rules > 5)
+    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state, is_reweighted=rules >= 6)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:
@@ -323,7 +323,7 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
     if MitigationName.ZNE_EXPONENTIAL in methods:
         zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL, is_global=rules < 4)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
-    return Mitigation(shots, symmetries, zne, is_interleaved=rules > 3)
+    return Mitigation(shots, symmetries, zne, is_interleaved=rules >= 4)
 
 
 def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:
