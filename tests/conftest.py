@@ -17,6 +17,8 @@ from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
 from tests.long_form import IS_LONG
 
 if TYPE_CHECKING:
+    from azure.quantum import Workspace
+
     from hybridloop.journal import Journal
     from hybridloop.local_stack import PrefectServer
     from hybridloop.runs.stored_run import StoredRun
@@ -31,6 +33,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
+
+
+class Died(BaseException):
+    """Stand-in for the death of a process."""
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +54,7 @@ def state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 def _user_state_untouched(state_of_the_user: Path) -> Iterator[None]:
     """Check that a test has started no stack of the user's and written nothing to their journal."""
     yield
-    assert not state_of_the_user.exists(), "the test used the user's own state; see `prefect_server` and `own_journal`"
+    assert not state_of_the_user.exists(), "the test used the user's own state; see `prefect_server` and `journal`"
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +62,12 @@ def emulator() -> Iterator[Emulator]:
     """Return one emulator for all tests: in memory, real clock, seed 0; every test takes a workspace of its own."""
     with running_emulator() as running:
         yield running
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    """Return a workspace of the test's own at the emulator."""
+    return emulator.workspace()
 
 
 @contextmanager
@@ -110,7 +122,7 @@ def vqe_run(bundles: Path) -> StoredRun:
 
 
 @pytest.fixture
-def own_journal(tmp_path: Path) -> Iterator[Journal]:
+def journal(tmp_path: Path) -> Iterator[Journal]:
     """Return an empty journal."""
     from hybridloop.journal import Journal, journal_url
 

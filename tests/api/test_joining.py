@@ -27,13 +27,9 @@ from hybridloop.journal import open_journal
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.session_renewal import SessionRenewal
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.conftest import Emulator
+from tests.conftest import Died, Emulator
 
 TARGET = "ionq.simulator"
-
-
-class Died(BaseException):
-    """Stand-in for the death of a process."""
 
 
 @pytest.fixture

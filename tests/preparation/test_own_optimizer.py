@@ -21,14 +21,10 @@ from hybridloop.settings import VqeSettings
 from hybridloop.settings.inputs import read_problem
 from hybridloop.settings.validation import validate
 from hybridloop.tasks.session import OpenSession, open_session
-from tests.conftest import Emulator
+from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
 SETTINGS = {"ansatz": "hardware-efficient", "layers": 1, "initial_point": "random", "shots": 100, "precision": 0.1}
-
-
-class Died(BaseException):
-    """Stand-in for the death of a process."""
 
 
 @pytest.mark.parametrize("own", [lambda: SPSA(maxiter=4), lambda: partial(minimize, method="COBYLA", tol=0.3)])

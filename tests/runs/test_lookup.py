@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,19 +33,13 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import AnsatzName, ProblemText, RunSettings, SqdSettings, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.tasks.session import open_session
-from tests.conftest import Emulator
+from tests.conftest import Died, Emulator
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold, hold_found
 
 H2 = ProblemText(name="h2")
 HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}
 SETTINGS = VqeSettings(seed=7, max_jobs=10)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
 
 
 def wanted(settings: RunSettings = SETTINGS, **changed: Any) -> RunRequest:
@@ -248,10 +241,6 @@ def test_housekeeping_resumes_parked_and_requested_runs_only(
         assert became == {parked: "parked", left: "stopped"}  # with the limits that they have
         assert journal.run(left).resume_requested is False
     assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
-
-
-class Died(BaseException):
-    """Stand-in for the death of a process."""
 
 
 @pytest.mark.slow

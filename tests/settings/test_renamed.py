@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import HousekeepingSettings
 from hybridloop.flows.lifecycle.deployments import merge_settings
 from hybridloop.flows.sweep_execution.spec import points_of
-from hybridloop.journal import Journal, RunRecord, journal_url
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.lookup import LIMITS_GIVEN, settings_of
 from hybridloop.settings import SETTINGS, RunSettings
@@ -146,12 +146,6 @@ def test_limits_of_a_resume_with_a_former_name_are_read_from_the_journal(journal
     record = stored_run(journal, "vqe", {"resume_automatically": "never"})
     journal.add_event(journal.claim(record.uid), LIMITS_GIVEN, {"unattended": "interrupted"})
     assert settings_of(journal, record).resume_automatically == "interrupted"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as opened:
-        yield opened
 
 
 def stored_run(journal: Journal, algorithm: str, settings: dict[str, Any]) -> RunRecord:

@@ -30,11 +30,6 @@ from tests.conftest import Emulator
 TARGET = "ionq.simulator"
 
 
-@pytest.fixture
-def workspace(emulator: Emulator) -> Workspace:
-    return emulator.workspace()
-
-
 def flipped(*ones: int, name: str = "flipped") -> QuantumCircuit:
     """Return a circuit on three qubits, measured into two registers: bits 0 and 1 are `low`, bit 2 is `high`."""
     circuit = QuantumCircuit(QuantumRegister(3), ClassicalRegister(2, "low"), ClassicalRegister(1, "high"), name=name)
@@ -76,16 +71,16 @@ def test_the_jobs_of_a_list_are_one_round_and_are_awaited_at_the_end_of_the_bloc
 
 
 def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_order(
-    workspace: Workspace, own_journal: Journal
+    workspace: Workspace, journal: Journal
 ) -> None:
-    record = own_journal.add_run(
+    record = journal.add_run(
         new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         first = [session.run(bell(), name="pair").counts, session.run(flipped(1), name="flip").counts]
         again = session.run(bell(), name="pair").counts
         session_id, ids = session.id, sorted(job.id for job in session.jobs())
-    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         flip, *pairs = (
             session.run(circuit, name=name)
             for circuit, name in ((flipped(1), "flip"), (bell(), "pair"), (bell(), "pair"))
@@ -93,18 +88,18 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
         assert [pairs[0].counts, flip.counts, pairs[1].counts] == [*first, again]
         assert (session.id, session.replayed) == (session_id, 3)  # nothing was opened or submitted
         assert sorted(job.id for job in (flip, *pairs)) == ids
-    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(flipped(), name="pair")
 
 
 def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_none(
-    workspace: Workspace, own_journal: Journal
+    workspace: Workspace, journal: Journal
 ) -> None:
-    record = own_journal.add_run(
+    record = journal.add_run(
         new_run(str(uuid.uuid4()), key="seeds", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         counts = session.run(bell(), name="seeded", seed=7).counts
         session.run(bell(), name="plain")
     for name, seed, difference in (
@@ -112,12 +107,12 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
         ("seeded", None, "no seed, and was recorded with seed 7"),
         ("plain", 7, "seed 7, and was recorded with no seed"),
     ):
-        with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+        with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
             with pytest.raises(ReplayDiverged, match=difference):
                 session.run(bell(), name=name, seed=seed)
-    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         assert session.run(bell(), name="seeded", seed=7).counts == counts
-    seeded = own_journal.round(record.uid, "seeded", 0)
+    seeded = journal.round(record.uid, "seeded", 0)
     assert seeded is not None
     pub = describe_pub(SamplerPub.coerce((bell(), None, 1024)))
     check_same(replace(seeded, states_seed=False, shared_seed=None), [pub], [1024], TARGET, 0.0, shared_seed=8)

@@ -10,7 +10,6 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Statevector
 
 from hybridloop.tasks.session import OpenSession, open_session
-from tests.conftest import Emulator
 
 SHOTS = 10_000
 
@@ -49,11 +48,6 @@ def assert_measured(session: OpenSession, circuit: QuantumCircuit) -> None:
     found = session.sampler(shots=SHOTS).run([circuit]).result()[0].data.meas.get_counts()
     assert found.keys() <= {bits for bits, share in wanted.items() if share > 0}
     assert all(abs(found.get(bits, 0) - share * SHOTS) <= 1.01 for bits, share in wanted.items())
-
-
-@pytest.fixture
-def workspace(emulator: Emulator) -> Workspace:
-    return emulator.workspace()
 
 
 @pytest.mark.parametrize("circuit", [phases(), controls(), prepared()], ids=["phases", "controls", "prepared"])

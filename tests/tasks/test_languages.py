@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from qiskit import QuantumCircuit
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError, ReplayDiverged
-from hybridloop.journal import Journal, RunRecord, journal_url
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import open_session
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
@@ -63,17 +62,6 @@ operation Main() : (Result, Result[]) {
     (first, [MResetZ(q[1]), MResetZ(q[2])])
 }
 """
-
-
-@pytest.fixture
-def workspace(emulator: Emulator) -> Workspace:
-    return emulator.workspace()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
 
 
 def new_record(journal: Journal, target: str) -> RunRecord:

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.session import open_session
-from tests.conftest import Emulator
+from tests.conftest import Died, Emulator
 from tests.tasks.test_session_closing import ones
 
 TARGET = "rigetti.sim.qvm"
@@ -30,21 +29,6 @@ from hybridloop.journal import Journal
 Journal(sys.argv[1]).claim(sys.argv[2])
 os._exit(0)
 """
-
-
-@pytest.fixture
-def workspace(emulator: Emulator) -> Workspace:
-    return emulator.workspace()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
-
-
-class Died(BaseException):
-    """Stand-in for the death of a process."""
 
 
 def begin(journal: Journal, key: str, settings: dict[str, Any]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from azure.quantum import Workspace
@@ -12,7 +11,7 @@ from azure.quantum import Workspace
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import RunParked
-from hybridloop.journal import Journal, journal_url
+from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.session import open_session
@@ -24,12 +23,6 @@ from tests.tasks.test_session_closing import ones
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
 TARGET = "rigetti.sim.qvm"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
 
 
 @pytest.fixture

@@ -35,11 +35,6 @@ from tests.conftest import Emulator, unavailable
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
 
-@pytest.fixture
-def workspace(emulator: Emulator) -> Workspace:
-    return emulator.workspace()
-
-
 def turned() -> QuantumCircuit:
     """Return a circuit of one angle on three qubits whose outcome shows the bit order: 110 at π."""
     theta = Parameter("theta")

@@ -69,18 +69,18 @@ def test_the_state_is_left_if_another_has_set_it(
     is_marked: bool,  # noqa: FBT001
     raised: type[BaseException],
     state: str,
-    own_journal: Journal,
+    journal: Journal,
     client: SyncPrefectClient,
 ) -> None:
     uid, ids = str(uuid.uuid4()), list[UUID]()
-    own_journal.add_run(new_run(uid, key=uid, algorithm="session", problem="", target="rigetti.sim.qvm", seed=1))
+    journal.add_run(new_run(uid, key=uid, algorithm="session", problem="", target="rigetti.sim.qvm", seed=1))
 
     @flow(name="taken-over", persist_result=False)
     def body() -> None:
         ids.append(UUID(str(running.id)))
-        with claim_run(own_journal, uid) as run, leave_state_after_takeover(run):
+        with claim_run(journal, uid) as run, leave_state_after_takeover(run):
             if is_taken:
-                own_journal.claim(uid, now=time.time() + LATER_S)
+                journal.claim(uid, now=time.time() + LATER_S)
             if is_marked:
                 client.set_flow_run_state(ids[0], Crashed(message="by housekeeping"))
             raise error

@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, Deploym
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.flows.vqe import vqe
-from hybridloop.journal import Journal, NewRun, Owner, journal_url
+from hybridloop.journal import Journal, NewRun, Owner
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText, VqeSettings
@@ -40,12 +39,6 @@ TAG = f"sweep-{uuid.uuid4()}"
 KEYS = ("alive", "dead", "unheld")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as opened:
-        yield opened
 
 
 @pytest.fixture

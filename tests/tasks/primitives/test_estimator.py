@@ -20,7 +20,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
-from tests.conftest import Emulator
+from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
 H2 = SparsePauliOp(["II", "IZ", "ZI", "ZZ", "XX"], [-1.052373, 0.397937, -0.397937, -0.011280, 0.180931])
@@ -30,10 +30,6 @@ POINTS = np.random.default_rng(1).uniform(-2, 2, (3, 1, 4))
 OBSERVABLES = [H2, SparsePauliOp("ZZ"), SparseObservable("0+"), SparsePauliOp(["II", "YX"], [2.0, 0.3])]
 # Of independent normal deviations, 32 here, the largest is above this in 2 of 1,000 seeds.
 SIGMAS = 4.0
-
-
-class Died(BaseException):
-    """Stand-in for the death of a process."""
 
 
 def exact(circuit: QuantumCircuit, point: np.ndarray, operator: SparsePauliOp | SparseObservable) -> float:

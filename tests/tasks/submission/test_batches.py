@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.quil import QuilCompiler, QuilPub
 from hybridloop.errors import CapReached, InputError, JobFailed
-from hybridloop.journal import Journal, Slice, journal_url
+from hybridloop.journal import Journal, Slice
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.journal.provenance import BATCHING
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
@@ -181,12 +180,6 @@ def test_any_writing_of_a_result_is_read_alike(bits: int) -> None:
 def test_a_result_with_other_shots_than_asked_for_is_refused(document: object, complaint: str) -> None:
     with pytest.raises(UnreadableResult, match=complaint):
         read_quil_results(json.dumps(document).encode(), 2, rows=ROWS, slices=SLICES)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
 
 
 def add_run(journal: Journal, *, is_old: bool = False) -> str:

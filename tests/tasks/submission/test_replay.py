@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,32 +21,17 @@ from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.azure.listing import list_sessions
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
-from hybridloop.journal import Journal, journal_url
+from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
-from tests.conftest import Emulator
+from tests.conftest import Died, Emulator
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
 TARGET = "rigetti.sim.qvm"
-
-
-class Died(BaseException):
-    """Stand-in for the death of a process."""
-
-
-@pytest.fixture
-def workspace(emulator: Emulator) -> Workspace:
-    return emulator.workspace()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
 
 
 @pytest.fixture
