@@ -33,8 +33,13 @@ def _is_best(value: float | None, name: str) -> bool:
 
 
 def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """QAOA with the defaults on 15 cubic graphs of 8 to 16 nodes; the exact ratios at its angles, and the cuts seen."""
-    names = [name for name in _graphs() if name.startswith("reg3_")]
+    """QAOA with the defaults on 15 cubic graphs of 8 to 16 nodes; the exact ratios at its angles, and the cuts seen.
+
+    The short form has those of up to 12 nodes: simulating the others takes most of the time.
+    """
+    largest = 12 if quick else 16
+    names = [name for name, graph in _graphs().items() if name.startswith("reg3_") and graph["n"] <= largest]
+    title = f"{len(names)} cubic graphs"
     exact = QaoaSettings(shots=ALL_BUT_EXACT)
     ratios = []
     seeds = range(1 if quick else 20)
@@ -48,11 +53,11 @@ def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             best += _is_best(prepared.measure(counted, lambda _: None).best_value, name)
             most_jobs, most_shots = max(most_jobs, counted.jobs), max(most_shots, counted.shots)
     return [
-        Bound("15 cubic graphs, 3 layers: mean exact ratio", 100 * fmean(ratios), Side.AT_LEAST, 90, "%"),
-        Bound("15 cubic graphs, 3 layers: least exact ratio", 100 * min(ratios), Side.AT_LEAST, 86, "%"),
-        Bound("15 cubic graphs: runs that saw the best cut", 100 * best / (15 * len(seeds)), Side.AT_LEAST, 100, "%"),
-        Bound("15 cubic graphs: jobs of a run", most_jobs, Side.AT_MOST, 1),
-        Bound("15 cubic graphs: shots of a run", most_shots, Side.AT_MOST, 1000),
+        Bound(f"{title}, 3 layers: mean exact ratio", 100 * fmean(ratios), Side.AT_LEAST, 90, "%"),
+        Bound(f"{title}, 3 layers: least exact ratio", 100 * min(ratios), Side.AT_LEAST, 86, "%"),
+        Bound(f"{title}: runs that saw the best cut", 100 * best / (len(names) * len(seeds)), Side.AT_LEAST, 100, "%"),
+        Bound(f"{title}: jobs of a run", most_jobs, Side.AT_MOST, 1),
+        Bound(f"{title}: shots of a run", most_shots, Side.AT_MOST, 1000),
     ]
 
 
