@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,14 +126,6 @@ class PreparedVqe:
         warnings += [] if self.start_doubt is None else [self.start_doubt]
         if self.rules >= 4 and (unseen := unseen_noise(result.final.estimate)) is not None:
             warnings.append(unseen)
-        # each choice that the settings left open, with its reason
-        choices = [] if self.circuit_reason is None else [f"circuit: {self.circuit_reason}"]
-        choices += [] if self.start_reason is None else [f"start: {self.start_reason}"]
-        if self.settings.optimizer == OptimizerName.AUTO:
-            choice = choose_optimizer(self.ansatz)
-            choices.append(f"search: {choice.name}, as {choice.reason}")
-        if self.settings.grouping is GroupingName.AUTO:
-            choices.append(f"groups: {self.energy.grouping}, as {self.energy.why}")
         return replace(
             result,
             converged=result.converged and not warnings,
@@ -141,9 +133,21 @@ class PreparedVqe:
             rounds=result.rounds + (sector is not None) + rounds,
             warnings=tuple(warnings),
             facts=facts,
-            choices=tuple(choices),
+            choices=tuple(self._choices()),
             **({} if state is None else state.columns),
         )
+
+    def _choices(self) -> Iterator[str]:
+        """Yield each choice that the settings left open, with its reason."""
+        if self.circuit_reason is not None:
+            yield f"circuit: {self.circuit_reason}"
+        if self.start_reason is not None:
+            yield f"start: {self.start_reason}"
+        if self.settings.optimizer == OptimizerName.AUTO:
+            choice = choose_optimizer(self.ansatz)
+            yield f"search: {choice.name}, as {choice.reason}"
+        if self.settings.grouping is GroupingName.AUTO:
+            yield f"groups: {self.energy.grouping}, as {self.energy.why}"
 
     def _facts(self, result: VqeResult, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
         """Return what is shown of the point found, and the rounds measured for it."""
@@ -218,29 +222,7 @@ def prepare_vqe(
     optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)
-    # measurement groups
-    hamiltonian = subject.hamiltonian
-    reference = near_ground_state(subject, rules) if isinstance(subject, ElectronicProblem) else None
-    if settings.grouping is not GroupingName.AUTO:
-        energy = given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", subject)
-    elif rules < 5:
-        energy = choose_grouping_by_shots(
-            hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
-        )
-    else:
-        costs = measurement_costs(target, ansatz.circuit, settings)
-        energy = choose_grouping(
-            hamiltonian,
-            ansatz,
-            reference,
-            costs,
-            shots=settings.shots,
-            precision=settings.precision,
-            problem=subject if rules >= 6 else None,
-        )
-    recorded = Grouping(groupings[0]) if groupings else energy.grouping
-    if settings.grouping is GroupingName.AUTO and recorded is not energy.grouping:
-        energy = given_grouping(hamiltonian, recorded, reference, "the run was started with them", subject)
+    energy = _grouping(subject, ansatz, settings, target, rules, groupings)
     if mitigation.zne is not None and rules >= 4:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
@@ -260,6 +242,38 @@ def prepare_vqe(
         energy,
         rules,
     )
+
+
+def _grouping(
+    subject: Subject,
+    ansatz: Ansatz,
+    settings: VqeSettings,
+    target: Target,
+    rules: int,
+    recorded: Sequence[str],
+) -> GroupingChoice:
+    """Return the measurement groups: those of the settings, those recorded with the run, or the cheapest."""
+    hamiltonian = subject.hamiltonian
+    reference = near_ground_state(subject, rules) if isinstance(subject, ElectronicProblem) else None
+    if settings.grouping is not GroupingName.AUTO:
+        return given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", subject)
+    if rules < 5:
+        chosen = choose_grouping_by_shots(
+            hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
+        )
+    else:
+        chosen = choose_grouping(
+            hamiltonian,
+            ansatz,
+            reference,
+            measurement_costs(target, ansatz.circuit, settings),
+            shots=settings.shots,
+            precision=settings.precision,
+            problem=subject if rules >= 6 else None,
+        )
+    if not recorded or Grouping(recorded[0]) is chosen.grouping:
+        return chosen
+    return given_grouping(hamiltonian, Grouping(recorded[0]), reference, "the run was started with them", subject)
 
 
 def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:
