@@ -21,13 +21,7 @@ from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
 from hybridloop.algorithms.estimation.double_factorization import double_factorization
 from hybridloop.algorithms.estimation.estimates import group_statistics
-from hybridloop.algorithms.estimation.observable import (
-    PAULI_GROUPINGS,
-    Grouping,
-    MeasurementGroup,
-    Observable,
-    observable,
-)
+from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -97,7 +91,7 @@ def all_ways(molecule: Molecule, state: Array) -> list[Way]:
 def _proposals(problem: ElectronicProblem) -> dict[str, Callable[[], Observable]]:
     hamiltonian, start = problem.hamiltonian, problem.reference_state
     proposals: dict[str, Callable[[], Observable]] = {}
-    for grouping in PAULI_GROUPINGS:
+    for grouping in (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING):
         proposals |= {
             f"{grouping}, disjoint": partial(observable, hamiltonian, grouping),
             f"{grouping}, ROGS": partial(_overlapped, hamiltonian, grouping),

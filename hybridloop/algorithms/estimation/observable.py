@@ -31,9 +31,6 @@ class Grouping(enum.StrEnum):
     DOUBLE_FACTORIZATION = "double-factorization"  # occupations of rotated orbitals: see `double_factorization`
 
 
-PAULI_GROUPINGS = (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasurementGroup:
     """A group of commuting Pauli terms that one circuit measures.

@@ -26,11 +26,13 @@ from hybridloop.algorithms.estimation.grouping import (
     choose_grouping_by_shots,
     group_hamiltonian,
 )
-from hybridloop.algorithms.estimation.observable import PAULI_GROUPINGS, Grouping, Observable, observable
+from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
 from hybridloop.algorithms.estimation.reference_mixture import ReferenceMixture
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts
+
+PAULI_GROUPINGS = (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING)
 
 
 def dense(measured: Observable) -> NDArray[np.complex128]:
