@@ -28,7 +28,7 @@ from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover, take
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write_status
-from hybridloop.runs.lookup import run_of_key
+from hybridloop.runs.lookup import generated_key, run_of_key
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
 from hybridloop.settings.renamed import with_current_names
@@ -36,7 +36,6 @@ from hybridloop.tasks.connection import under_options
 
 RUN_KEY = "run_key"
 ALGORITHM = "session"  # as of a script: only its own program knows its circuits
-_UID_DIGITS = 8
 
 CallerFactory = Callable[[], AbstractContextManager[CallerContext]]
 
@@ -204,7 +203,7 @@ def _new_run(name: str, target: str, seed: int | None, request: Mapping[str, Any
     uid = str(uuid.uuid4())
     return new_run(
         uid,
-        key=run_key or f"{name}-{uid[:_UID_DIGITS]}",
+        key=run_key or generated_key(name, uid),
         algorithm=ALGORITHM,
         problem=name,
         target=target,

@@ -99,7 +99,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     name = _NOT_IN_A_KEY.sub("-", request.problem.name)[:60]
     new = new_run(
         uid,
-        key=request.run_key or f"{request.algorithm}-{name}-{uid[:_UID_DIGITS]}",
+        key=request.run_key or generated_key(f"{request.algorithm}-{name}", uid),
         algorithm=request.algorithm,
         problem=request.problem.name,
         target=settings.target,
@@ -108,6 +108,11 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
         flow_run_id=request.flow_run_id,
     )
     return RunLookup(new, settings, seed)
+
+
+def generated_key(name: str, uid: str) -> str:
+    """Return the key of a run that was started without one."""
+    return f"{name}-{uid[:_UID_DIGITS]}"
 
 
 def run_of_key(journal: Journal, key: str) -> RunRecord | None:

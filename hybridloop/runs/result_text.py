@@ -13,7 +13,7 @@ from hybridloop.azure.provider_options import target_text
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import format_cell
+from hybridloop.runtime.text_table import format_cell, join_list
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -87,7 +87,7 @@ def effort(result: RunResult) -> Iterator[tuple[str, str]]:
 def table(result: RunResult) -> list[dict[str, object]]:
     """Return the rows of the result's table with the columns that are shown; empty for most algorithms."""
     columns = COLUMNS.get(result.algorithm, ())
-    return [{name: _cell(row[name]) for name in columns} for row in result.table] if columns else []
+    return [{name: join_list(row[name]) for name in columns} for row in result.table] if columns else []
 
 
 def as_html(result: RunResult) -> str:
@@ -238,10 +238,6 @@ def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
         text = f"{last.value:.6f} {bar} {result.unit}".rstrip()
     yield "so far", text
     yield "resume", f"hybridloop runs resume {result.run_key}"
-
-
-def _cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _count(number: int, of: str) -> str:

@@ -19,6 +19,11 @@ def format_cell(value: object) -> str:
     return str(value)
 
 
+def join_list(value: object) -> object:
+    """Return the elements of a list as text with blanks in between, other values as they are."""
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def format_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines of a table, a header first, with columns as wide as needed."""
     lines = [list(columns), *([format_cell(row.get(column)) for column in columns] for row in rows)]

@@ -15,7 +15,7 @@ from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import as_html, format_table
+from hybridloop.runtime.text_table import as_html, format_table, join_list
 from hybridloop.tasks.orphans import is_orphaned
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class SweepResult:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([_cell(row[name]) for name in self.columns] for row in self.rows)
+        writer.writerows([join_list(row[name]) for name in self.columns] for row in self.rows)
         return text.getvalue()
 
     def picture(self) -> Picture:
@@ -154,7 +154,3 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
 
 def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | bool | type(None)) else json.dumps(value, default=str)
-
-
-def _cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
