@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selection, Selector
+from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selected, Selection, Selector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
@@ -149,19 +150,7 @@ def adapt(
         check_missing_point_policy(on_lost, optimizer)
         point, recent, _ = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
         left = residue_of(optimizer) or 0.0
-        operators += [
-            AdaptStep(
-                group=pool.groups[index],
-                gradient=selected.slopes[index].value,
-                gradient_error=selected.slopes[index].standard_error,
-                remaining_gain=selected.remaining_gain,
-                value=log.history[-1].value,
-                parameters=tuple(point.tolist()),
-                curvature=selected.curvature,
-                is_simulated=selected.is_simulated,
-            )
-            for index in selected.operators
-        ]
+        operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy, ansatz, run_round)
     pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
@@ -185,6 +174,23 @@ def adapt(
         history=tuple(log.history),
         state=None if checks is None else checks.read(final.others),
     )
+
+
+def _steps(pool: OperatorPool, selected: Selected, value: float, point: NDArray[np.float64]) -> list[AdaptStep]:
+    """Return the operators of a selection with the search's energy (hartree) and angles (n,)."""
+    return [
+        AdaptStep(
+            group=pool.groups[index],
+            gradient=selected.slopes[index].value,
+            gradient_error=selected.slopes[index].standard_error,
+            remaining_gain=selected.remaining_gain,
+            value=value,
+            parameters=tuple(point.tolist()),
+            curvature=selected.curvature,
+            is_simulated=selected.is_simulated,
+        )
+        for index in selected.operators
+    ]
 
 
 def _simulate(pool: OperatorPool, chosen: Sequence[int], ansatz: Ansatz) -> Ansatz:
