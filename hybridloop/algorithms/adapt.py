@@ -32,7 +32,6 @@ from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometr
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, run_optimizer
-from hybridloop.errors import InputError
 
 # hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
 DEFAULT_TOLERANCE = 0.8e-3
@@ -115,9 +114,6 @@ def adapt(
     covariances of `reference`, by default Hartree-Fock with its excitations. Raises JobFailed where a derivative's
     circuit failed.
     """
-    if not pool.groups:
-        problem = f"no excitation of {pool.problem.molecule.source} conserves its symmetries, so the pool is empty"
-        raise InputError("problem", problem, "Check NELEC, MS2 and NORB.")
     check_positive("tolerance", tolerance, "energy in hartree")
     check_at_least_one("max_operators", max_operators)
     hamiltonian = pool.problem.hamiltonian
