@@ -254,9 +254,10 @@ def _grouping(
 ) -> GroupingChoice:
     """Return the measurement groups: those of the settings, those recorded with the run, or the cheapest."""
     hamiltonian = subject.hamiltonian
-    reference = near_ground_state(subject, rules) if isinstance(subject, ElectronicProblem) else None
+    molecule = subject if isinstance(subject, ElectronicProblem) else None
+    reference = None if molecule is None else near_ground_state(molecule, rules)
     if settings.grouping is not GroupingName.AUTO:
-        return given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", subject)
+        return given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", molecule)
     if rules < 5:
         chosen = choose_grouping_by_shots(
             hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
@@ -269,11 +270,11 @@ def _grouping(
             measurement_costs(target, ansatz.circuit, settings),
             shots=settings.shots,
             precision=settings.precision,
-            problem=subject if rules >= 6 else None,
+            problem=molecule if rules >= 6 else None,
         )
     if not recorded or Grouping(recorded[0]) is chosen.grouping:
         return chosen
-    return given_grouping(hamiltonian, Grouping(recorded[0]), reference, "the run was started with them", subject)
+    return given_grouping(hamiltonian, Grouping(recorded[0]), reference, "the run was started with them", molecule)
 
 
 def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:

@@ -63,9 +63,13 @@ def group_hamiltonian(hamiltonian: SparsePauliOp, grouping: Grouping, reference:
 
 
 def given_grouping(
-    hamiltonian: SparsePauliOp, grouping: Grouping, reference: ReferenceState | None, why: str, problem: object
+    hamiltonian: SparsePauliOp,
+    grouping: Grouping,
+    reference: ReferenceState | None,
+    why: str,
+    problem: ElectronicProblem | None,
 ) -> GroupingChoice:
-    """Group a problem's Hamiltonian by a grouping that is given. Raises InputError where it is not possible."""
+    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible."""
     if grouping is Grouping.DOUBLE_FACTORIZATION:
         factorization = _factorize(problem, reference)
         return GroupingChoice(factorization.observable, grouping, why, factorization.deviations)
@@ -73,10 +77,10 @@ def given_grouping(
     return GroupingChoice(grouped, grouping, why, expected_deviations(grouped, reference))
 
 
-def _factorize(problem: object, reference: ReferenceState | None) -> Factorization:
+def _factorize(problem: ElectronicProblem | None, reference: ReferenceState | None) -> Factorization:
     factorization = None
     what = "the problem is no molecule, and has no orbitals to rotate"
-    if isinstance(problem, ElectronicProblem) and reference is not None:
+    if problem is not None and reference is not None:
         factorization = double_factorization(problem, reference)
         what = (
             f"{problem.molecule.source} has more than {MAX_ORBITALS} orbitals or {MAX_DETERMINANTS:,} determinants, or "
@@ -95,7 +99,7 @@ def choose_grouping(
     *,
     shots: int,
     precision: float,
-    problem: object = None,
+    problem: ElectronicProblem | None = None,
 ) -> GroupingChoice:
     """Choose the groups of the smallest product of cost and mean squared error.
 
@@ -109,7 +113,7 @@ def choose_grouping(
     plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
-    if isinstance(problem, ElectronicProblem) and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
+    if problem is not None and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
         factorization = double_factorization(problem, reference)
         factorized = None if factorization is None else plan(factorization.observable, factorization.deviations)
         if factorized is not None and all(factorized.is_better_than(other) for other in (qubit_wise, commuting)):
