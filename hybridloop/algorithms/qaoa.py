@@ -224,7 +224,7 @@ def _last_gain(estimates: Sequence[Estimate | FailedPoint]) -> tuple[int, str | 
         assert isinstance(start, Estimate)
         assert isinstance(candidate, Estimate)
         if (missing := insignificant_gain(start, candidate)) is not None:
-            return index, f"another layer is within noise: {missing}"
+            return index, f"another layer gains nothing beyond noise: {missing}"
     return len(estimates) - 1, None
 
 

@@ -106,7 +106,7 @@ def check_circuit_fits(target: Target, num_qubits: int) -> None:
         raise InputError(
             "target",
             f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}",
-            "Choose a larger target (`hybridloop targets`), an active space, or another mapping.",
+            "Choose a larger target (`hybridloop targets`), or a smaller problem, of a molecule by an active space.",
         )
 
 

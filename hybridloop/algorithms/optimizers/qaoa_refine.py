@@ -97,7 +97,7 @@ class QuadraticRefinement(DataclassState):
                 self.stop = Stop(converged=False, reason=f"refine={self.steps}, as requested", is_requested=True)
         else:
             self.current = PointEstimate.of(start, points[0])
-            self.stop = Stop(converged=True, reason=f"the last step is within noise: {missing}")
+            self.stop = Stop(converged=True, reason=f"the last step gains nothing beyond noise: {missing}")
 
 
 def insignificant_gain(start: Estimate, candidate: Estimate) -> str | None:

@@ -95,7 +95,7 @@ def test_a_layer_without_a_gain_is_not_added_and_the_reason_says_so(sampled_roun
     result = qaoa(ansatz, sampled_rounds(0), shots=2000, search=QaoaSearch(extend_to=6))
     assert result.parameters == tuple(ansatz.initial_point)
     assert result.converged
-    assert result.reason.startswith("3 layers: another layer is within noise: gain -")
+    assert result.reason.startswith("3 layers: another layer gains nothing beyond noise: gain -")
 
 
 def test_refinement_and_added_layers_alternate_and_may_use_the_best_shots(sampled_rounds: Rounds) -> None:
