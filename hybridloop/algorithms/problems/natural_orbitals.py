@@ -12,6 +12,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
 from hybridloop.errors import InputError
 
@@ -19,7 +20,6 @@ THRESHOLD = 0.02  # electrons: P. Pulay and T. P. Hamilton, J. Chem. Phys. 88, 4
 MOST_ACTIVE = 10  # orbitals: their 20 qubits are still simulated in seconds
 SAME_OCCUPATION = 1e-3  # electrons: orbitals this close, such as a pair of π orbitals, are taken or left together
 MOST_COUPLING = 1e-3  # hartree: far above what a converged calculation leaves
-_WORTH_SAYING = 1.6e-3  # hartree: chemical accuracy
 LEAST_GAP = 0.1  # hartree: a smaller denominator, as of degenerate orbitals, counts as this
 
 
@@ -113,7 +113,7 @@ def _better(space: Molecule, natural: NaturalOrbitals) -> list[str]:
     total, of_space = natural.correlation_energy, natural_orbitals(space).correlation_energy
     same_size = active_space(natural.molecule, electrons, space.norb)
     outside = total - natural_orbitals(same_size).correlation_energy
-    if -(total - of_space) < _WORTH_SAYING or outside < (total - of_space) / 2:
+    if -(total - of_space) < CHEMICAL_ACCURACY or outside < (total - of_space) / 2:
         return []
     what = f"active_space auto:{electrons},{space.norb} takes natural orbitals"
     return [f"{what}, outside of which are {-1e3 * outside:.1f} mHa"]
