@@ -12,10 +12,10 @@ from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selecte
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
-from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations, split_coefficients
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
-from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
+from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.operator_pool import ExcitationGroup, OperatorPool
 from hybridloop.algorithms.optimizers.base import (
@@ -84,7 +84,8 @@ def adapt(
     max_operators: int = DEFAULT_MAX_OPERATORS,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
     selection: Selection = Selection.EXAMINED,
-    reference: ReferenceState | None = None,
+    energy: GroupingChoice | None = None,
+    derivatives: Grouping | None = Grouping.FULLY_COMMUTING,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> AdaptResult:
@@ -110,17 +111,19 @@ def adapt(
     the next operator. Where it can't, and Hartree-Fock has a soft direction, no convergence is claimed.
 
     `precision` is the standard error of the final measurement, which also measures the spin, if the circuit does not
-    conserve it and operators are selected by second order. The coefficients of the Hamiltonian are split by the
-    covariances of `reference`, by default Hartree-Fock with its excitations. Raises JobFailed where a derivative's
-    circuit failed.
+    conserve it and operators are selected by second order. `energy` is the Hamiltonian in measurement groups, by
+    default qubit-wise and split by the covariances of Hartree-Fock with its excitations. `derivatives` is the grouping
+    of the derivatives' terms (`PoolDerivatives.gradients`); a round of them takes `shots` a circuit on average. Raises
+    JobFailed where a derivative's circuit failed.
     """
     check_positive("tolerance", tolerance, "energy in hartree")
     check_at_least_one("max_operators", max_operators)
     hamiltonian = pool.problem.hamiltonian
-    reference = reference or ReferenceState.perturbed(hamiltonian, pool.problem.reference_state)
-    energy = split_coefficients(observable(hamiltonian), reference)
-    expected_shots = (float(expected_deviations(energy, reference).sum()) / precision) ** 2
-    selector = Selector(pool, run_round, shots, tolerance, max_operators, selection, expected_shots)
+    if energy is None:
+        reference = ReferenceState.perturbed(hamiltonian, pool.problem.reference_state)
+        energy = given_grouping(hamiltonian, Grouping.QUBIT_WISE, reference, "no other was given", pool.problem)
+    expected_shots = (float(energy.deviations.sum()) / precision) ** 2
+    selector = Selector(pool, run_round, shots, tolerance, max_operators, selection, expected_shots, derivatives)
     log = RoundLog(on_progress)
     chosen: list[int] = []
     operators: list[AdaptStep] = []
@@ -137,7 +140,7 @@ def adapt(
         chosen += selected.operators
         start = np.append(point, np.zeros(len(selected.operators)))
         ansatz = replace(pool.ansatz(chosen), initial_point=start, is_far=selector.is_soft)
-        evaluated = evaluation(energy, ansatz, run_round)
+        evaluated = evaluation(energy.observable, ansatz, run_round)
         if is_saddle and len(point):
             ansatz = _minimize_last_angle(evaluated, ansatz, shots, log)
         if selection is Selection.EXAMINED:
@@ -148,7 +151,7 @@ def adapt(
         left = residue_of(optimizer) or 0.0
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
-    evaluated = evaluation(energy, ansatz, run_round)
+    evaluated = evaluation(energy.observable, ansatz, run_round)
     pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
     checks = None if selection is Selection.GRADIENT else StateChecks.of(pool.problem, ansatz)
     others = [] if checks is None else checks.pubs(point)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.rounds import RunRound
@@ -58,6 +59,7 @@ class Selector:
     max_operators: int
     selection: Selection
     most_shots: float  # of a round that measures gradients again
+    grouping: Grouping | None  # of derivatives; None: as before search rules 7
     rounds: int = 0
     circuits: int = 0
     shots_taken: int = 0
@@ -67,7 +69,7 @@ class Selector:
     at_hartree_fock: tuple[NDArray[np.float64], NDArray[np.float64]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gradients = PoolDerivatives.gradients(self.pool)
+        self.gradients = PoolDerivatives.gradients(self.pool, self.grouping)
         self.at_hartree_fock = self.pool.derivatives_at_hartree_fock()
 
     @property
@@ -153,7 +155,7 @@ class Selector:
         Else return the operator of the largest gain, without a curvature, if the slopes that are not noise promise more
         by these curvatures.
         """
-        self.curvatures = self.curvatures or PoolDerivatives.curvatures(self.pool)
+        self.curvatures = self.curvatures or PoolDerivatives.curvatures(self.pool, self.grouping)
         estimates = self._measure(self.curvatures, ansatz, self.shots)
         noises = [max(SIGMAS * each.standard_error, each.rounding_bound) for each in estimates]
         bounds = [estimate.value + noise for estimate, noise in zip(estimates, noises, strict=True)]
@@ -196,7 +198,7 @@ class Selector:
     def _measure(self, derivatives: PoolDerivatives, ansatz: Ansatz, shots: int) -> list[Estimate]:
         self.rounds += 1
         self.circuits += len(derivatives.groups_measured)
-        self.shots_taken += len(derivatives.groups_measured) * shots
+        self.shots_taken += sum(derivatives.shots_of(shots))
         return derivatives.measure(ansatz, ansatz.initial_point, self.run_round, shots)
 
 

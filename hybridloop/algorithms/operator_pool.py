@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import PauliList
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.diagonalization import bit_masks
 from hybridloop.algorithms.circuits.initial_point import derivatives_by_generators
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit, is_simulable
 from hybridloop.algorithms.circuits.uccsd import (
@@ -22,7 +24,7 @@ from hybridloop.algorithms.circuits.uccsd import (
     symmetry_allowed_excitations,
 )
 from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
-from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
+from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
 from hybridloop.algorithms.problems.electronic import (
     NEGLIGIBLE,
     ElectronicProblem,
@@ -123,21 +125,28 @@ class PoolDerivatives:
     If exp(θ A) is appended to a circuit, the energy's derivatives at θ = 0 are ⟨[H, A]⟩ and ⟨[[H, A], A]⟩ in the
     circuit's state (H. R. Grimsley, S. E. Economou, E. Barnes and N. J. Mayhall, Nat. Commun. 10 (2019) 3007).
     `groups_measured` has one group per circuit; `by_operator[k]` has the same groups with operator k's coefficients.
+    `shot_shares` (groups,) are each group's shots by their mean.
     """
 
     groups_measured: tuple[MeasurementGroup, ...]
     by_operator: tuple[tuple[MeasurementGroup, ...], ...]
+    shot_shares: NDArray[np.float64]
 
     @classmethod
-    def gradients(cls, pool: OperatorPool) -> PoolDerivatives:
-        """Group the terms of all first derivatives, in hartree per radian."""
+    def gradients(cls, pool: OperatorPool, grouping: Grouping | None = Grouping.FULLY_COMMUTING) -> PoolDerivatives:
+        """Group the terms of all first derivatives, in hartree per radian.
+
+        A term is estimated in all groups that measure it, and shots are in proportion to the root of the sum of a
+        group's squared coefficients: Neyman allocation without correlations. With `grouping` None groups are
+        qubit-wise, with each term in one and equal shots, as before search rules 7.
+        """
         energy = _energy_of(pool)
         slopes = [[_commutator(energy, each) for each in generators] for generators in pool.generators()]
-        return cls._of(pool, [_sum(*((1.0, each) for each in parts)) for parts in slopes])
+        return cls._of(pool, [_sum(*((1.0, each) for each in parts)) for parts in slopes], grouping)
 
     @classmethod
-    def curvatures(cls, pool: OperatorPool) -> PoolDerivatives:
-        """Group the terms of all second derivatives, in hartree per square radian.
+    def curvatures(cls, pool: OperatorPool, grouping: Grouping | None = Grouping.FULLY_COMMUTING) -> PoolDerivatives:
+        """Group the terms of all second derivatives, in hartree per square radian, as `gradients` does.
 
         Of two exponentials with one angle, first of A and then of B, the mixed part is 2 [[H, B], A].
         """
@@ -151,27 +160,54 @@ class PoolDerivatives:
                 curvature = _sum((1.0, curvature), (1.0, _commutator(mixed, generator)))
                 after = _sum((1.0, after), (1.0, slope))
             curvatures.append(curvature)
-        return cls._of(pool, curvatures)
+        return cls._of(pool, curvatures, grouping)
 
     @classmethod
-    def _of(cls, pool: OperatorPool, operators: Sequence[SymplecticOperator]) -> PoolDerivatives:
+    def _of(
+        cls, pool: OperatorPool, operators: Sequence[SymplecticOperator], grouping: Grouping | None
+    ) -> PoolDerivatives:
         """Group the operators' terms, sorted by √Σ_k c_k² so that large terms share circuits."""
         sizes: dict[tuple[int, int], float] = {}
         for operator in operators:
             for key, value in operator.items():
                 sizes[key] = math.hypot(sizes.get(key, 0.0), value)
-        groups = observable(to_pauli_sum(sizes, pool.problem.encoding.num_qubits)).groups if sizes else ()
-        keys = [[_key(group, mask) for mask in group.masks] for group in groups]
-        by_operator = (map(_with_coefficients, groups, keys, [operator] * len(groups)) for operator in operators)
-        return cls(groups, tuple(map(tuple, by_operator)))
+        if not sizes:
+            return cls((), ((),) * len(operators), np.ones(0))
+        union = observable(to_pauli_sum(sizes, pool.problem.encoding.num_qubits), grouping or Grouping.QUBIT_WISE)
+        paulis = union.operator.paulis
+        keys = list(zip(bit_masks(paulis.x), bit_masks(paulis.z), strict=True))
+        # X^x Z^z = (−i)^|x & z| P, and each term of a derivative has an even number of Ys, so the factor is ±1
+        factors = np.array([-1.0 if (x & z).bit_count() % 4 else 1.0 for x, z in keys])
+        coefficients = factors * [[operator.get(key, 0.0) for key in keys] for operator in operators]
+        # the terms that each group measures: all that it can, or those that it is made of
+        terms = [_measured_terms(group, paulis, is_shared=grouping is not None) for group in union.groups]
+        counts = np.bincount(np.concatenate([indices for indices, _, _ in terms]), minlength=len(keys))
+        coefficients /= counts  # no term is the identity, as commutators have no trace
+        by_operator = tuple(
+            tuple(
+                replace(group, masks=masks, coefficients=signs * row[indices])
+                for group, (indices, masks, signs) in zip(union.groups, terms, strict=True)
+            )
+            for row in coefficients
+        )
+        sizes_by_group = np.array([np.linalg.norm(coefficients[:, indices]) for indices, _, _ in terms])
+        shares = np.ones(len(terms)) if grouping is None else sizes_by_group / sizes_by_group.mean()
+        return cls(union.groups, by_operator, shares)
+
+    def shots_of(self, shots: int) -> list[int]:
+        """Return the shots of each group for a mean of `shots`, at least 1."""
+        return [max(1, math.ceil(round(shots * share, 6))) for share in self.shot_shares.tolist()]
 
     def measure(self, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: int) -> list[Estimate]:
-        """Measure each operator's derivative after the circuit at the point (n,), in one round.
+        """Measure each operator's derivative after the circuit at the point (n,), in one round of `shots_of(shots)`.
 
         Raises JobFailed where a circuit has no result.
         """
         circuits = [group.measurement_circuit(ansatz.circuit) for group in self.groups_measured]
-        pubs = [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
+        pubs = [
+            SamplerPub.coerce((circuit, point[None, :], each))
+            for circuit, each in zip(circuits, self.shots_of(shots), strict=True)
+        ]
         results = [result[0] for result in (run_round(pubs) if pubs else [])]
         if failed := [result for result in results if isinstance(result, FailedPoint)]:
             problem = f"a job of the operators' derivatives failed ({failed[0].reason})"
@@ -184,22 +220,17 @@ class PoolDerivatives:
         ]
 
 
-def _with_coefficients(
-    group: MeasurementGroup, keys: Sequence[tuple[int, int]], operator: SymplecticOperator
-) -> MeasurementGroup:
-    """Return the group with the operator's coefficients.
-
-    X^x Z^z = (−i)^|x & z| P, and each term of a commutator has an even number of Ys, so the factor is ±1.
-    """
-    coefficients = [operator.get((x, z), 0.0) * (-1.0 if (x & z).bit_count() % 4 else 1.0) for x, z in keys]
-    return MeasurementGroup(group.basis, group.masks, np.array(coefficients))
-
-
-def _key(group: MeasurementGroup, mask: int) -> tuple[int, int]:
-    """Exponents (x, z) of the Pauli term X^x Z^z that acts on the qubits of `mask` in the group's basis."""
-    letters = list(enumerate(reversed(group.basis)))
-    x, z = (sum(1 << qubit for qubit, letter in letters if letter in kind) for kind in ("XY", "YZ"))
-    return x & mask, z & mask
+def _measured_terms(
+    group: MeasurementGroup, paulis: PauliList, *, is_shared: bool
+) -> tuple[NDArray[np.intp], tuple[int, ...], NDArray[np.float64]]:
+    """Return the indices of the terms that a group measures, their masks and signs; not shared: of its own terms."""
+    is_measurable, masks, signs = group.measurable_terms(paulis)
+    indices = np.flatnonzero(is_measurable)
+    if is_shared:
+        return indices, tuple(masks), signs
+    place_of = {mask: place for place, mask in enumerate(masks)}
+    own = [place_of[mask] for mask in group.masks]
+    return indices[own], group.masks, signs[own]
 
 
 def _energy_of(pool: OperatorPool) -> SymplecticOperator:

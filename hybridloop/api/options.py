@@ -105,6 +105,7 @@ class AdaptSettingOptions(EnergySettingOptions, total=False):
     pool: str
     tolerance: str | float
     max_operators: int
+    grouping: str
 
 
 class VqdSettingOptions(HardwareEfficientSettingOptions, total=False):

@@ -29,6 +29,7 @@ from hybridloop.estimate.pricing import (
 )
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.warnings import plan_warnings
+from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
 from hybridloop.preparation.levels import PreparedLevels
 from hybridloop.preparation.measurement_costs import choice_facts
@@ -36,7 +37,6 @@ from hybridloop.preparation.prepared import PreparedAlgorithm, groupings_of
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
-from hybridloop.settings.algorithms import GroupingName
 
 _NO_CAPS = {
     "max_jobs": None,
@@ -142,7 +142,7 @@ class Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
-            groups=_chosen_groups(self._prepare(target, settings), settings),
+            groups=_chosen_groups(self._prepare(target, settings)),
             classical=_classical(simulation.prepared),
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
@@ -254,10 +254,10 @@ def _without_limits(target: Target, settings: RunSettings) -> tuple[Target, RunS
     return replace(target, checks_only=False), settings.model_copy(update=_NO_CAPS | kept)
 
 
-def _chosen_groups(prepared: PreparedAlgorithm, settings: RunSettings) -> str:
+def _chosen_groups(prepared: PreparedAlgorithm) -> str:
     """Return the grouping and why it was chosen; empty if it was not, or is one of several points."""
     prepared = prepared.vqe if isinstance(prepared, PreparedLevels) else prepared
-    if not isinstance(prepared, PreparedVqe) or getattr(settings, "grouping", None) is not GroupingName.AUTO:
+    if not isinstance(prepared, PreparedVqe | PreparedAdapt) or not prepared.groupings:
         return ""
     return f"{prepared.energy.grouping}, as {prepared.energy.why}"
 

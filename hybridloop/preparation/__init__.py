@@ -50,7 +50,7 @@ def prepare(
 
     build: Any = {
         "vqe": partial(prepare_vqe, rules=rules, groupings=groupings),
-        "adapt": partial(prepare_adapt, rules=rules),
+        "adapt": partial(prepare_adapt, rules=rules, groupings=groupings),
         "vqd": partial(prepare_vqd, rules=rules),
         "levels": partial(prepare_levels, rules=rules, groupings=groupings),
         "sqd": partial(prepare_sqd, rules=rules),

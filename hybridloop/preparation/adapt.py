@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, adapt
-from hybridloop.algorithms.adapt_selection import Selection
+from hybridloop.algorithms.adapt_selection import MIN_CURVATURE, Selection
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
-from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
+from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
@@ -32,12 +33,15 @@ from hybridloop.azure.targets import Target
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
+from hybridloop.preparation.measurement_groups import measurement_groups, near_ground_state
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_subject
-from hybridloop.preparation.vqe import missing_point_policy, near_ground_state
+from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import AdaptSettings, ProblemText
+from hybridloop.settings.algorithms import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
 
+GAIN_DECIMALS = 9  # in hartree: gains that are equal up to rounding keep the pool's order
 MAX_ANGLES_IN_PAIRS = 4  # with more, grids of pairs take more circuits than the gradients that they save
 
 
@@ -50,7 +54,14 @@ class PreparedAdapt:
     pool: OperatorPool
     settings: AdaptSettings
     selection: Selection
-    reference: ReferenceState
+    energy: GroupingChoice
+    derivatives: Grouping | None  # how their terms are grouped; None: as before search rules 7
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The grouping of the energy's terms, if the settings leave it open."""
+        is_open = self.derivatives is not None and self.settings.grouping is GroupingName.AUTO
+        return (self.energy.grouping.value,) if is_open else ()
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
@@ -64,7 +75,8 @@ class PreparedAdapt:
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
             selection=self.selection,
-            reference=self.reference,
+            energy=self.energy,
+            derivatives=self.derivatives,
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
@@ -82,6 +94,7 @@ class PreparedAdapt:
             table=tuple(_row(step) for step in result.operators),
             warnings=warnings,
             facts=_facts(result, warnings),
+            choices=tuple(f"groups: {each}, as {self.energy.why}" for each in self.groupings),
             **({} if result.state is None else result.state.columns),
         )
 
@@ -128,13 +141,21 @@ class PreparedAdapt:
 
 
 def prepare_adapt(
-    problem: ProblemText, settings: AdaptSettings, _seed: int, target: Target, rules: int = SEARCH_RULES
+    problem: ProblemText,
+    settings: AdaptSettings,
+    _seed: int,
+    target: Target,
+    rules: int = SEARCH_RULES,
+    groupings: Sequence[str] = (),
 ) -> PreparedAdapt:
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
 
+    `groupings` has the grouping that was chosen when the run was started, if it was recorded. It is chosen for the
+    circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
+
     Before search rules 3, operators were selected by gradients alone, and no two excitations shared an angle. Before
     search rules 5, coefficients were split by the covariances of Hartree-Fock. Before search rules 6, no stop was
-    examined.
+    examined. Before search rules 7, energies and derivatives were measured in qubit-wise groups.
     """
     electronic = resolve_subject(problem, settings, target)
     if isinstance(electronic, PauliProblem):
@@ -148,8 +169,26 @@ def prepare_adapt(
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
     selection = Selection.EXAMINED if rules >= 6 else Selection.SECOND_ORDER if rules >= 3 else Selection.GRADIENT
-    reference = near_ground_state(electronic, rules)
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection, reference)
+    if rules >= 7:
+        expected = pool.ansatz(_expected_operators(pool, settings))
+        energy = measurement_groups(electronic, expected, settings, target, rules, groupings)
+        is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
+        derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
+    else:
+        reference = near_ground_state(electronic, rules)
+        energy = given_grouping(electronic.hamiltonian, Grouping.QUBIT_WISE, reference, "no others were known", None)
+        derivatives = None
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection, energy, derivatives)
+
+
+def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int]:
+    """Return the operators of the largest gains at Hartree-Fock, until the others gain less than the tolerance."""
+    gradient, hessian = pool.derivatives_at_hartree_fock()
+    gains = gradient**2 / (2.0 * np.maximum(np.diag(hessian), MIN_CURVATURE))
+    order = np.argsort(-np.round(gains, GAIN_DECIMALS), kind="stable")
+    left = gains.sum() - np.cumsum(gains[order])
+    count = 1 + int(np.count_nonzero(left[:-1] > settings.tolerance))
+    return [*map(int, order[: min(count, settings.max_operators)])]
 
 
 def _facts(result: AdaptResult, warnings: Sequence[str]) -> tuple[Fact, ...]:

@@ -14,14 +14,8 @@ from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, check_sector, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import Allocation
-from hybridloop.algorithms.estimation.grouping import (
-    GroupingChoice,
-    choose_grouping,
-    choose_grouping_by_shots,
-    given_grouping,
-)
-from hybridloop.algorithms.estimation.observable import Grouping, Observable
-from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.estimation.grouping import GroupingChoice
+from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
 from hybridloop.algorithms.facts import (
     examine_by_simulation,
@@ -59,7 +53,7 @@ from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
-from hybridloop.preparation.measurement_costs import measurement_costs
+from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
@@ -222,7 +216,7 @@ def prepare_vqe(
     optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)
-    energy = _grouping(subject, ansatz, settings, target, rules, groupings)
+    energy = measurement_groups(subject, ansatz, settings, target, rules, groupings)
     if mitigation.zne is not None and rules >= 4:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
@@ -244,39 +238,6 @@ def prepare_vqe(
     )
 
 
-def _grouping(
-    subject: Subject,
-    ansatz: Ansatz,
-    settings: VqeSettings,
-    target: Target,
-    rules: int,
-    recorded: Sequence[str],
-) -> GroupingChoice:
-    """Return the measurement groups: those of the settings, those recorded with the run, or the cheapest."""
-    hamiltonian = subject.hamiltonian
-    molecule = subject if isinstance(subject, ElectronicProblem) else None
-    reference = None if molecule is None else near_ground_state(molecule, rules)
-    if settings.grouping is not GroupingName.AUTO:
-        return given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", molecule)
-    if rules < 5:
-        chosen = choose_grouping_by_shots(
-            hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
-        )
-    else:
-        chosen = choose_grouping(
-            hamiltonian,
-            ansatz,
-            reference,
-            measurement_costs(target, ansatz.circuit, settings),
-            shots=settings.shots,
-            precision=settings.precision,
-            problem=molecule if rules >= 6 else None,
-        )
-    if not recorded or Grouping(recorded[0]) is chosen.grouping:
-        return chosen
-    return given_grouping(hamiltonian, Grouping(recorded[0]), reference, "the run was started with them", molecule)
-
-
 def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:
     """Compile a group's circuit at each scale as it is submitted. Raises InputError, ProgramError if one is not met."""
     if has_unbound_program(ansatz.circuit):
@@ -289,16 +250,6 @@ def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansat
     paulis = draw_paulis(circuit, np.random.default_rng(0))
     for scale in zne.scales:
         placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)
-
-
-def near_ground_state(problem: ElectronicProblem, rules: int) -> ReferenceState:
-    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone.
-
-    Before search rules 6 it shared coefficients along gradients.
-    """
-    if rules < 5:
-        return ReferenceState.of_basis_state(problem.reference_state)
-    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state, is_reweighted=rules >= 6)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:

@@ -179,6 +179,12 @@ class MoleculeSettings(RunSettings):
         return self
 
 
+GroupingChoice = Annotated[
+    GroupingName,
+    Field(description="grouping of terms into circuits; auto chooses by their cost and noise on the target"),
+]
+
+
 class EnergySettings(MoleculeSettings):
     """Settings that all runs have which measure energies of a molecule."""
 
@@ -249,10 +255,7 @@ class VqeSettings(HardwareEfficientSettings):
         description="gradient norm in hartree per radian at which the search ends",
         examples=[0.01],
     )
-    grouping: GroupingName = Field(
-        GroupingName.AUTO,
-        description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
-    )
+    grouping: GroupingChoice = GroupingName.AUTO
     allocation: AllocationName = Field(
         AllocationName.NEYMAN,
         description="shots of the final measurement: neyman, by the variance of each circuit, or uniform",
@@ -301,6 +304,7 @@ class AdaptSettings(EnergySettings):
         examples=["1mHa"],
     )
     max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
+    grouping: GroupingChoice = GroupingName.AUTO
 
 
 class VqdSettings(HardwareEfficientSettings):

@@ -14,6 +14,9 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.adapt import AdaptResult, adapt
 from hybridloop.algorithms.adapt_selection import Selection
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
+from hybridloop.algorithms.estimation.observable import Grouping, observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
@@ -54,15 +57,16 @@ def errors_mha(pool: OperatorPool, result: AdaptResult, exact: float) -> list[fl
 
 @pytest.mark.parametrize("kind", list(PoolKind))
 @pytest.mark.parametrize("mapping", list(FermionMapping))
+@pytest.mark.parametrize("grouping", [None, Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING])
 def test_gradients_are_the_dense_commutators(
-    problem_of: Callable[..., ElectronicProblem], kind: PoolKind, mapping: FermionMapping
+    problem_of: Callable[..., ElectronicProblem], kind: PoolKind, mapping: FermionMapping, grouping: Grouping | None
 ) -> None:
     problem = problem_of("LiH_3_cas(2,2)", mapping)
     pool = OperatorPool.of(problem, kind)
     ansatz = pool.ansatz([0, 2, 1])
     point = np.array([0.4, -0.3, 0.7])
     state, energy = state_at(ansatz, point), problem.hamiltonian.to_matrix()
-    found = PoolDerivatives.gradients(pool).measure(ansatz, point, noiseless_rounds(), MANY)
+    found = PoolDerivatives.gradients(pool, grouping).measure(ansatz, point, noiseless_rounds(), MANY)
     for (generator,), estimate in zip(pool.generators(), found, strict=True):
         a = to_pauli_sum(generator, problem.encoding.num_qubits).to_matrix()
         assert estimate.value == pytest.approx(np.vdot(state, (energy @ a - a @ energy) @ state).real, abs=1e-6)
@@ -230,11 +234,55 @@ def test_runs_of_before_are_selected_by_gradients_alone() -> None:
     assert len(seen) == 2  # the gradients, and the energy
 
 
-def test_runs_of_before_split_coefficients_at_hartree_fock() -> None:
-    former, prepared = (prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(), 0, rules=rules) for rules in (4, 5))
-    assert former.reference.basis_states == (former.problem.reference_state,)
-    assert former.reference.basis_states[0] == prepared.reference.basis_states[0]
-    assert len(prepared.reference.basis_states) > 1
+def test_runs_of_before_measure_energies_in_qubit_wise_groups(reference: Mapping[str, Any]) -> None:
+    name = "LiH_1.595_cas(2,3)"
+    text = ProblemText(name=name, text=reference[name]["fcidump"])
+    former, perturbed, prepared = (prepare_adapt(text, AdaptSettings(), 0, rules=rules) for rules in (4, 5, 7))
+    whole, state = observable(former.problem.hamiltonian), former.problem.reference_state
+    # before search rules 5 coefficients were split at Hartree-Fock
+    at_hartree_fock = ReferenceState.of_basis_state(state)
+    near = ReferenceState.perturbed(former.problem.hamiltonian, state, is_reweighted=False)
+    for each, split_at in ((former, at_hartree_fock), (perturbed, near)):
+        assert each.groupings == ()
+        expected = split_coefficients(whole, split_at)
+        for group, other in zip(each.energy.observable.groups, expected.groups, strict=True):
+            assert (group.basis, group.masks) == (other.basis, other.masks)
+            assert np.array_equal(group.coefficients, other.coefficients)
+    assert prepared.groupings == (Grouping.DOUBLE_FACTORIZATION,)
+
+
+def test_before_search_rules_7_a_term_of_the_derivatives_was_in_one_group(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    pool = OperatorPool.of(problem_of("LiH_1.595_cas(2,3)"))
+    former = PoolDerivatives.gradients(pool, None)
+    for groups, generators in zip(former.by_operator, pool.generators(), strict=True):
+        slope = to_pauli_sum(generators[0], pool.problem.encoding.num_qubits)
+        commutator = (pool.problem.hamiltonian @ slope - slope @ pool.problem.hamiltonian).simplify()
+        measured, all_terms = np.concatenate([group.coefficients for group in groups]), commutator.coeffs
+        # each of the terms once, in full
+        found, expected = (np.sort(np.abs(each[np.abs(each) > 1e-6])) for each in (measured, all_terms))
+        assert found == pytest.approx(expected)
+    assert set(former.shots_of(4000)) == {4000}
+
+
+def test_derivatives_take_fewer_circuits_and_shots_where_terms_commute(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    pool = OperatorPool.tied(problem_of("H4_1"))
+    ansatz, point = pool.ansatz([0, 3]), np.array([0.1, -0.2])
+    shots, variances, circuits = [], [], []
+    for grouping in (None, Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING):
+        gradients = PoolDerivatives.gradients(pool, grouping)
+        estimates = gradients.measure(ansatz, point, shot_rounds(0), 4000)
+        circuits.append(len(gradients.groups_measured))
+        shots.append(sum(gradients.shots_of(4000)))
+        variances.append(sum(each.variance for each in estimates))
+    assert circuits[0] == circuits[1] > 5 * circuits[2]
+    # shots for equal variance: terms in all groups that measure them take half, commuting groups a fifth
+    products = np.multiply(shots, variances)
+    assert products[1] < 0.5 * products[0]
+    assert products[2] < 0.25 * products[0]
 
 
 def test_a_failed_gradient_ends_the_run(problem_of: Callable[..., ElectronicProblem]) -> None:

@@ -197,7 +197,7 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
         first = scan(CURVE, settings.model_copy(update={"max_jobs": 14}), key)
         assert (first.status, first.value) == ("stopped", None)
         now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
-        monkeypatch.setattr("hybridloop.preparation.vqe.measurement_costs", lambda *_: now)
+        monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)
         with open_journal() as journal:
             record = journal.run_by_key(key)
             assert record is not None

@@ -133,5 +133,5 @@ def test_targets_of_equal_facts_have_equal_choices() -> None:
 def test_double_factorization_is_refused_for_a_problem_without_orbitals() -> None:
     settings = VqeSettings(grouping="double-factorization")
     with pytest.raises(InputError, match="no molecule, and has no orbitals to rotate") as refused:
-        prepare_vqe(ProblemText(name="ising-6"), settings, 0)
+        prepare_vqe(ProblemText(name="exchange", text='{"terms": {"XX": 1.0, "ZZ": 1.0}}'), settings, 0)
     assert refused.value.field == "grouping"

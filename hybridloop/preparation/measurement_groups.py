@@ -1,0 +1,68 @@
+"""The measurement groups of a run's Hamiltonian: as the settings name them, or chosen for the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.grouping import (
+    GroupingChoice,
+    choose_grouping,
+    choose_grouping_by_shots,
+    given_grouping,
+)
+from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.azure.targets import Target
+from hybridloop.preparation.measurement_costs import measurement_costs
+from hybridloop.preparation.problem import Subject
+from hybridloop.settings import AdaptSettings, VqeSettings
+from hybridloop.settings.algorithms import GroupingName
+
+
+def measurement_groups(
+    subject: Subject,
+    ansatz: Ansatz,
+    settings: VqeSettings | AdaptSettings,
+    target: Target,
+    rules: int,
+    recorded: Sequence[str] = (),
+) -> GroupingChoice:
+    """Group the subject's Hamiltonian for measurements after the ansatz. Raises InputError.
+
+    `recorded` has the grouping that was chosen when the run was started, if it was recorded. Before search rules 6 no
+    orbitals were rotated, and before search rules 5 the target made no difference.
+    """
+    hamiltonian = subject.hamiltonian
+    molecule = subject if isinstance(subject, ElectronicProblem) else None
+    reference = None if molecule is None else near_ground_state(molecule, rules)
+    if settings.grouping is not GroupingName.AUTO:
+        return given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", molecule)
+    if rules < 5:
+        chosen = choose_grouping_by_shots(
+            hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
+        )
+    else:
+        chosen = choose_grouping(
+            hamiltonian,
+            ansatz,
+            reference,
+            measurement_costs(target, ansatz.circuit, settings),
+            shots=settings.shots,
+            precision=settings.precision,
+            problem=molecule if rules >= 6 else None,
+        )
+    if recorded and Grouping(recorded[0]) is not chosen.grouping:
+        return given_grouping(hamiltonian, Grouping(recorded[0]), reference, "the run was started with them", molecule)
+    return chosen
+
+
+def near_ground_state(problem: ElectronicProblem, rules: int) -> ReferenceState:
+    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone.
+
+    Before search rules 6 it shared coefficients along gradients.
+    """
+    if rules < 5:
+        return ReferenceState.of_basis_state(problem.reference_state)
+    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state, is_reweighted=rules >= 6)
