@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -17,9 +18,10 @@ from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.vqd import vqd
-from hybridloop.settings import AnsatzName, MappingName, ProblemText, VqeSettings
+from hybridloop.data.search_rules import SEARCH_RULES
+from hybridloop.settings import AdaptSettings, AnsatzName, MappingName, ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
-from tests.preparation_helpers import prepare_vqe
+from tests.preparation_helpers import prepare_adapt, prepare_vqe
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
 WRONG_SPREAD = 0.5  # mean squared deviation of electrons; noise of a right state stays far below
@@ -49,6 +51,26 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             if float(np.vdot(state, matrix @ state).real) - exact <= 1.6 * MHA:
                 needed = count
         bounds.append(Bound(f"ADAPT, {name}: operators to 1.6 mHa", needed, Side.AT_MOST, most))
+    return bounds
+
+
+def grown_circuits(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """Run ADAPT-VQE with sampled shots by its defaults, and by search rules 6, which had qubit-wise groups."""
+    cases = {"H2_0.735": 1.1} if quick else {"H4_1": 0.36, "LiH_1.595_fc": 0.2}  # most shots by those of rules 6
+    bounds = []
+    for name, most in cases.items():
+        shots, scores = {6: 0, SEARCH_RULES: 0}, []
+        for rules, seed in itertools.product(shots, range(2 if quick else 4)):
+            counted = CountedRounds(shot_rounds(seed))
+            problem = ProblemText(name=name, text=fcidump(name))
+            outcome = prepare_adapt(problem, AdaptSettings(), 0, rules).measure(counted, lambda _: None)
+            shots[rules] += counted.shots
+            error = outcome.final.estimate.value - exact_ground_energy(on_qubits(name).molecule)
+            beyond = max(0.0, abs(error) - 1.6 * MHA) / outcome.final.estimate.standard_error
+            scores.append(beyond if outcome.converged else math.inf)
+        ratio = shots[SEARCH_RULES] / shots[6]
+        bounds.append(Bound(f"ADAPT, {name}: shots by those in qubit-wise groups", ratio, Side.AT_MOST, most))
+        bounds.append(Bound(f"ADAPT, {name}: error beyond 1.6 mHa, standard errors", max(scores), Side.AT_MOST, 3))
     return bounds
 
 
