@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from hybridloop.data.search_rules import SEARCH_RULES
 
 SINGLE_DETERMINANTS = 5  # first search rules with subspaces of single determinants
 EXACT_RESIDUE = 6  # first search rules whose error budget takes the exact energy where it is known
+DOUBTED_SAMPLES = 7  # first search rules that warn of samples like random outcomes
 ROUNDING = 1e-8  # hartree, of the diagonalization
 
 
@@ -54,19 +56,21 @@ def outcome_of(
         Fact("self_consistent", found.is_self_consistent, _consistency(found)),
         Fact("little_left", left.is_little, left.reason),
     )
+    valid, shots = int(samples.shots[samples.is_valid].sum()), int(samples.shots.sum())
+    at_random = total / 2**num_qubits
     warnings = _warnings(best, spin)
+    if rules >= DOUBTED_SAMPLES:
+        warnings += _doubts_of_samples(valid, shots, at_random)
     shown = "; ".join(fact.reason for fact in facts)
     rows = [_row(f"samples, iteration {i + 1}", found.lowest_of(i + 1), total) for i in range(found.iterations)]
     if isinstance(extrapolated, Extrapolation):
         rows.append(_plain_row("extrapolated", extrapolated.energy, None, total, extrapolated.error))
     rows += [_plain_row(space.name, space.energy, space.determinants, total) for space in compared]
-    valid = int(samples.shots[samples.is_valid].sum())
-    shots = int(samples.shots.sum())
-    at_random = f" (of random outcomes {total / 2**num_qubits:.1%} would)" if valid < shots else ""
+    beside = f" (of random outcomes {at_random:.1%} would)" if valid < shots else ""
     alpha, beta = (len(np.unique(strings)) for strings in samples.valid.masks.T)
     lines = [
         f"subspace: {best.determinants:,} of {total:,} determinants, {best.determinants / total:.1%} of the full space",
-        f"samples: {valid:,} of {shots:,} shots have the right electrons{at_random}, {found.corrected:,} were "
+        f"samples: {valid:,} of {shots:,} shots have the right electrons{beside}, {found.corrected:,} were "
         f"corrected; the former have {alpha:,} alpha and {beta:,} beta strings",
         f"variance: {_extrapolation_text(extrapolated)}",
         *_comparison_lines(best, compared),
@@ -111,6 +115,20 @@ def _warnings(best: Batch, spin: float) -> tuple[str, ...]:
     return (
         f"spin: ⟨S²⟩ of the state is {best.spin_squared:.2f}, and {spin * (spin + 1.0):g} belongs to multiplicity "
         f"{2 * spin + 1:g}. The energy bounds the lowest of any spin. Give a larger max_subspace, or the multiplicity.",
+    )
+
+
+def _doubts_of_samples(valid: int, shots: int, at_random: float) -> tuple[str, ...]:
+    """Return a warning if the shots with the right electrons are as few as of random outcomes, of which that share has.
+
+    That is of another circuit, or of noise alone: what was sampled then tells nothing of a state.
+    """
+    if valid == shots or valid > shots * at_random + SIGMAS * math.sqrt(shots * at_random * (1.0 - at_random)):
+        return ()
+    return (
+        f"samples: {valid:,} of {shots:,} shots have the right electrons, no more than of random outcomes. The "
+        "subspace is rather that of Hartree-Fock and the Hamiltonian. Check the circuit's mapping and order of qubits, "
+        "or give a target of less noise.",
     )
 
 

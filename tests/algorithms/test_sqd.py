@@ -327,6 +327,18 @@ def test_strings_that_were_not_sampled_are_added_by_their_second_order_energies(
     assert found.best.energy <= run.full.selected_ci(4) + SAME  # in the order of their bits: 6 mHa above it
 
 
+def test_samples_like_random_outcomes_are_a_warning() -> None:
+    run = sqd_of(SqdSettings(max_subspace=16, seed=7))
+    every = np.arange(2**8)[:, None] >> np.arange(8) & 1
+    none = np.repeat(np.arange(4)[None, :] < 4, 2, axis=0).reshape(1, -1)  # all eight orbitals
+    for occupied in (every, none):
+        samples = Samples(occupied.astype(np.uint8), np.full(len(occupied), 100), run.problem.molecule.electrons)
+        outcome = run.diagonalize(samples, lambda _: None)
+        assert not outcome.converged
+        assert outcome.reason.startswith("samples; ")
+        assert "no more than of random outcomes" in outcome.warnings[0]
+
+
 def test_both_mappings_find_the_same_subspace_energies() -> None:
     values = [outcome_for(max_subspace=16, mapping=name)[1].value for name in ("parity", "jordan-wigner")]
     assert values[0] == pytest.approx(values[1], abs=SAME)

@@ -32,8 +32,8 @@ class FunctionAnsatz:
     @classmethod
     def of(cls, name: str, compile_point: CompilePoint, num_angles: int) -> FunctionAnsatz:
         """Make one of a function, which is called at a point. Raises InputError for what is no circuit of gates."""
-        if num_angles < 1:
-            raise InputError("num_angles", f"{name} has no angle to vary", "Give a program with angles.")
+        if num_angles < 0:
+            raise InputError("num_angles", f"{name} can't have {num_angles} angles", "Give their number.")
         circuit = _gates(compile_point([_PROBE * (1 + place) for place in range(num_angles)]))
         structure, angles = extract_structure(circuit)
         text = repr((structure.key, np.round(angles.constant, 6).tolist()))

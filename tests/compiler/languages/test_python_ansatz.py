@@ -17,6 +17,7 @@ import hybridloop as hl
 from hybridloop.compiler.point_gate import PointGate
 from hybridloop.compiler.programs import CompiledPerPoint
 from hybridloop.errors import InputError
+from hybridloop.settings.circuits import circuit_text
 
 A, B = sympy.symbols("a b")
 Q = cirq.LineQubit.range(3)
@@ -126,7 +127,7 @@ def test_a_function_that_decides_on_an_angle_runs_in_loops_and_is_refused_in_sto
         (of_one_number, {"num_angles": 1}, r"turns a gate by its whole array.*angles\[0\]"),
         (layer, {"num_angles": 3}, r"angle\[2\] of 3 angle"),
         (layer, {"num_angles": 2, "operation": "Layer"}, "operation: .* no such option"),
-        (cirq.Circuit(cirq.X(Q[0])), {}, "no angle to vary"),
+        (layer, {"num_angles": -1}, "num_angles: layer can't have -1 angles"),
         (cirq.Circuit(cirq.rx(A)(Q[0]), cirq.measure(Q[0]), cirq.X(Q[0])), {}, "measures"),
         (3, {}, "int is no circuit"),
     ],
@@ -134,3 +135,9 @@ def test_a_function_that_decides_on_an_angle_runs_in_loops_and_is_refused_in_sto
 def test_what_is_no_ansatz_is_refused_in_words(program: object, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         hl.ansatz(program, **options)
+
+
+def test_a_program_without_angles_is_a_circuit_to_sample() -> None:
+    circuit = cirq.Circuit(cirq.X(Q[0]), cirq.I(Q[1]))
+    assert dict(hl.ansatz(circuit).count_ops()) == {"x": 1}
+    assert "U(pi, 0, pi) q[0]" in str(circuit_text(circuit))
