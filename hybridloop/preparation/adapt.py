@@ -157,7 +157,7 @@ def prepare_adapt(
     search rules 5, coefficients were split by the covariances of Hartree-Fock. Before search rules 6, no stop was
     examined. Before search rules 7, energies and derivatives were measured in qubit-wise groups.
     """
-    electronic = resolve_subject(problem, settings, target)
+    electronic = resolve_subject(problem, settings, target, rules)
     if isinstance(electronic, PauliProblem):
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
         raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")

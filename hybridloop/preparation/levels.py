@@ -105,7 +105,7 @@ def prepare_levels(
     """Build a run for energy levels from its problem text. Raises InputError."""
     if settings.mitigation:
         raise InputError("mitigation", "levels are measured without error mitigation", "Leave it out.")
-    subject = resolve_subject(problem, settings, target)
+    subject = resolve_subject(problem, settings, target, rules)
     if not isinstance(subject, ElectronicProblem):
         what = f"levels are measured from a molecule's determinants, and {subject.source} is a Pauli sum"
         raise InputError("problem", what, "Give a molecule, or run vqd.")

@@ -25,14 +25,19 @@ MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes,
 Subject = ElectronicProblem | PauliProblem
 
 
-def resolve_subject(problem: ProblemText, settings: MoleculeSettings, target: Target) -> Subject:
-    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
+def resolve_subject(
+    problem: ProblemText, settings: MoleculeSettings, target: Target, rules: int = SEARCH_RULES
+) -> Subject:
+    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it.
+
+    Before search rules 7, natural orbitals of equal occupation were those of one machine.
+    """
     parsed = read_subject(problem)
     if isinstance(parsed, PauliProblem):
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    molecule = _active_part(with_asked_spin(parsed, settings), settings)
+    molecule = _active_part(with_asked_spin(parsed, settings), settings, rules)
     if molecule.norb > MOST_ORBITALS:
         what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
         raise InputError("problem", what, "Choose an active space (active_space).")
@@ -46,9 +51,9 @@ def with_asked_spin(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
     return molecule if settings.multiplicity is None else with_multiplicity(molecule, settings.multiplicity)
 
 
-def _active_part(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
+def _active_part(molecule: Molecule, settings: MoleculeSettings, rules: int) -> Molecule:
     if isinstance(space := settings.active_space, str):
-        return choose_active_space(molecule, automatic_space(space))
+        return choose_active_space(molecule, automatic_space(space), is_pivoted=rules >= 7)
     if space is not None:
         return with_reason(active_space(molecule, *space), molecule)
     if settings.frozen_core:

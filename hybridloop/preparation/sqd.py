@@ -115,7 +115,7 @@ def prepare_sqd(
 ) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()
-    subject = resolve_subject(problem, settings, target)
+    subject = resolve_subject(problem, settings, target, rules)
     if not isinstance(subject, ElectronicProblem):
         what = f"the samples are those of a molecule's electrons, and {subject.source} is a Pauli sum"
         raise InputError("problem", what, "Give a molecule, or run vqe.")

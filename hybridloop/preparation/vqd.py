@@ -126,7 +126,7 @@ def prepare_vqd(
     problem: ProblemText, settings: VqdSettings, seed: int, target: Target, rules: int = SEARCH_RULES
 ) -> PreparedVqd:
     """Build a VQD run from its problem text. Raises InputError."""
-    subject = resolve_subject(problem, settings, target)
+    subject = resolve_subject(problem, settings, target, rules)
     qubits = num_qubits_of(subject)
     if settings.levels > 2**qubits:
         raise InputError("levels", f"{qubits} qubit(s) have {2**qubits} levels", f"Give 1 to {2**qubits}.")

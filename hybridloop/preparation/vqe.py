@@ -197,7 +197,7 @@ def prepare_vqe(
 
     `groupings` has the grouping that was chosen when the run was started, if it was recorded.
     """
-    subject = resolve_subject(problem, settings, target)
+    subject = resolve_subject(problem, settings, target, rules)
     start, circuit_reason = choose_circuit(subject, settings, seed, rules)
     ansatz = start.ansatz
     search = SearchSettings(

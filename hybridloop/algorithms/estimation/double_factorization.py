@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from hybridloop.algorithms.circuits.orbital_rotation import SMALLEST_ANGLE, rota
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
+from hybridloop.algorithms.problems.eigenvectors import pivoted_eigenvectors
 from hybridloop.algorithms.problems.electronic import NEGLIGIBLE, ElectronicProblem, Encoding, multiply
 from hybridloop.algorithms.problems.molecule import Molecule
 
@@ -22,9 +23,7 @@ Array = NDArray[np.float64]
 MAX_ORBITALS = 8  # the equations for the coefficients grow with the eighth power, to seconds for more
 MAX_DETERMINANTS = 5000
 SMALLEST_EIGENVALUE = 1e-8  # hartree: smaller eigenvalues of the two-electron integrals come from rounding
-SAME_EIGENVALUE = 1e-7  # relative to the largest
-PIVOT_DECIMALS = 6  # digits that another machine's rounding may change are cut off
-COEFFICIENT_DECIMALS = 10  # in hartree: likewise
+COEFFICIENT_DECIMALS = 10  # in hartree: digits that another machine's rounding may change are cut off
 RANK_TOLERANCE = 1e-7  # relative: smaller singular values of the equations come from rounded angles
 MAX_RESIDUAL = 1e-7  # hartree: of an integral
 RIDGE = 1e-4  # bounds the coefficients of counts that are constant under an encoding, such as N_1 + N_2 of two orbitals
@@ -115,34 +114,14 @@ class _TermsOfCounts:
 def _orbitals(molecule: Molecule) -> list[Array]:
     """Return the orbitals (norb, norb) of each group, as columns."""
     norb = molecule.norb
-    weights, vectors = _eigenvectors(molecule.two_body.reshape(norb**2, norb**2))
+    weights, vectors = pivoted_eigenvectors(molecule.two_body.reshape(norb**2, norb**2))
     matrices = [*vectors.T[np.abs(weights) > SMALLEST_EIGENVALUE].reshape(-1, norb, norb), _one_body(molecule)]
-    return [np.eye(norb), *(_with_few_gates(_eigenvectors(matrix + matrix.T)[1]) for matrix in matrices)]
+    return [np.eye(norb), *(_with_few_gates(pivoted_eigenvectors(matrix + matrix.T)[1]) for matrix in matrices)]
 
 
 def _one_body(molecule: Molecule) -> Array:
     """Return the coefficients (norb, norb) of E_pq beside ½ (pq|rs) E_pq E_rs."""
     return np.asarray(molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body))
-
-
-def _eigenvectors(matrix: Array) -> tuple[Array, Array]:
-    """Return eigenvalues and eigenvectors, those of equal eigenvalues by pivots, so that all machines find the same.
-
-    The pivot is the largest diagonal element of the projector on what is left of their space, the first of equal ones:
-    a vector has few elements then, so that its rotation takes few gates and keeps the molecule's symmetry.
-    """
-    values, vectors = np.linalg.eigh(matrix)
-    bound = SAME_EIGENVALUE * max(1e-3, float(np.abs(values).max()))
-    begins = [0, *(np.flatnonzero(np.diff(values) > bound) + 1).tolist(), len(values)]
-    for begin, end in pairwise(begins):
-        space = vectors[:, begin:end].copy()
-        for place in range(begin, end):
-            pivot = int(np.argmax(np.round((space**2).sum(axis=1), PIVOT_DECIMALS)))
-            vector = space @ space[pivot]
-            vectors[:, place] = vector / np.linalg.norm(vector)
-            rest = space - np.outer(vectors[:, place], vectors[:, place] @ space)
-            space = np.linalg.svd(rest, full_matrices=False)[0][:, : end - place - 1]
-    return values, vectors
 
 
 def _with_few_gates(orbitals: Array) -> Array:

@@ -57,6 +57,18 @@ def test_both_spins_of_an_open_shell_count_alike() -> None:
     assert choose_active_space(turned).electrons == (3, 5)
 
 
+@pytest.mark.parametrize(("geometry", "electrons"), [(NITROGEN, 6), (WATER, 4)], ids=["equal occupations", "signs"])
+def test_natural_orbitals_do_not_follow_rounding_errors(geometry: str, electrons: int) -> None:
+    molecule, _ = computed(geometry)
+    space = choose_active_space(molecule, (electrons, electrons))
+    for seed in range(4):
+        noise = 1e-15 * np.random.default_rng(seed).normal(size=molecule.one_body.shape)
+        other = replace(molecule, one_body=molecule.one_body + noise + noise.T)
+        again = choose_active_space(other, (electrons, electrons))
+        np.testing.assert_allclose(again.one_body, space.one_body, atol=1e-8)
+        np.testing.assert_allclose(again.two_body, space.two_body, atol=1e-8)
+
+
 def test_two_natural_orbitals_hold_most_of_the_correlation_of_lithium_hydride() -> None:
     molecule, _ = computed(LITHIUM_HYDRIDE)
     chosen, same_size = choose_active_space(molecule), active_space(molecule, 2, 2)
