@@ -7,7 +7,7 @@ A run keeps those it was started with, so that its resume asks for the same poin
 4. simulated VQD and QAOA; spin of VQD's levels; zero-noise extrapolation by local folding; warnings of unseen noise
 5. groups by their cost on the target; shares by a perturbed reference; SQD by determinants
 6. rotated orbitals; reweighted shares; examined stops of ADAPT-VQE; shares by VQD's levels; SQD's checked circuits
-7. groups of ADAPT-VQE by their cost, and its commuting derivatives; SQD's ranked determinants; pivoted natural orbitals
+7. fewer rotated groups; ADAPT-VQE in groups by cost; SQD's ranked determinants; natural orbitals by pivots
 """
 
 from __future__ import annotations

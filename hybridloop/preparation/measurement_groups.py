@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import (
@@ -31,14 +32,15 @@ def measurement_groups(
 ) -> GroupingChoice:
     """Group the subject's Hamiltonian for measurements after the ansatz. Raises InputError.
 
-    `recorded` has the grouping that was chosen when the run was started, if it was recorded. Before search rules 6 no
-    orbitals were rotated, and before search rules 5 the target made no difference.
+    `recorded` has the grouping that was chosen when the run was started, if it was recorded. Before search rules 7
+    rotated orbitals had spare groups, before 6 no orbitals were rotated, and before 5 the target made no difference.
     """
     hamiltonian = subject.hamiltonian
     molecule = subject if isinstance(subject, ElectronicProblem) else None
     reference = None if molecule is None else near_ground_state(molecule, rules)
+    given = partial(given_grouping, hamiltonian, problem=molecule, has_spare_groups=rules < 7)
     if settings.grouping is not GroupingName.AUTO:
-        return given_grouping(hamiltonian, Grouping(settings.grouping), reference, "the settings name it", molecule)
+        return given(Grouping(settings.grouping), reference, "the settings name it")
     if rules < 5:
         chosen = choose_grouping_by_shots(
             hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
@@ -52,9 +54,10 @@ def measurement_groups(
             shots=settings.shots,
             precision=settings.precision,
             problem=molecule if rules >= 6 else None,
+            has_spare_groups=rules < 7,
         )
     if recorded and Grouping(recorded[0]) is not chosen.grouping:
-        return given_grouping(hamiltonian, Grouping(recorded[0]), reference, "the run was started with them", molecule)
+        return given(Grouping(recorded[0]), reference, "the run was started with them")
     return chosen
 
 

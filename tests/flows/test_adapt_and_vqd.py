@@ -154,7 +154,7 @@ def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelle
 @pytest.mark.parametrize(
     ("unbroken", "flow", "problem", "whole", "jobs"),
     [
-        ("adapted", adapt, LIH, ADAPT, 40),
+        ("adapted", adapt, LIH, ADAPT, 20),
         ("deflated", vqd, H2, VQD, 25),
         ("levelled", levels, H2, LEVELS, 26),
         ("scanned", scan, CURVE, SCAN, 14),

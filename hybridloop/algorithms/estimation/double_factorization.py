@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
 
 from hybridloop.algorithms.circuits.orbital_rotation import SMALLEST_ANGLE, rotate, zero_right
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
@@ -28,7 +29,12 @@ RANK_TOLERANCE = 1e-7  # relative: smaller singular values of the equations come
 MAX_RESIDUAL = 1e-7  # hartree: of an integral
 RIDGE = 1e-4  # bounds the coefficients of counts that are constant under an encoding, such as N_1 + N_2 of two orbitals
 SMOOTHING = 1e-12  # squared hartree: keeps the weight of a group that vanishes
+MATRIX_RIDGE = 1e-11  # relative: equations that depend on each other up to rounding
 STEPS = 30
+MAX_RISE = 0.01  # of Σσ, by groups that are left out: a fiftieth of a final measurement's shots
+DEVIATION_DECIMALS = 7  # in hartree: groups whose deviations differ by rounding keep their order
+TRIAL_STEPS = 4  # without a group, from the deviations with it
+WORST_TRIAL = 2.0  # of the most Σσ: after such a step no more are tried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +45,17 @@ class Factorization:
     deviations: Array
 
 
-def double_factorization(problem: ElectronicProblem, reference: ReferenceState) -> Factorization | None:
+def double_factorization(
+    problem: ElectronicProblem, reference: ReferenceState, *, has_spare_groups: bool = False
+) -> Factorization | None:
     """Split a molecule's Hamiltonian into groups, each measured in a basis of rotated orbitals.
 
     H = constant + Σ_l [Σ_p d^l_p N_p(U_l) + Σ_pq g^l_pq N_p(U_l) N_q(U_l)], where N_p(U) counts the electrons of both
     spins in the orbital Σ_q U_qp φ_q: basis rotation grouping, W. J. Huggins et al., npj Quantum Inf. 7 (2021) 23.
     One U_l is the identity, and one diagonalizes the one-body part. The columns of the others are the eigenvectors of
     an eigenvector of (pq|rs), read as a matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83). The groups sum to the
-    Hamiltonian for any electrons.
+    Hamiltonian for any electrons. Groups that the others can replace at nearly no cost are left out: one in three; with
+    `has_spare_groups`, as before search rules 7, none.
 
     The paper has one group with the one-body part, in its own basis, and g^l of rank one. Both are free: one-body
     parts may move between groups (fluid fermionic fragments: S. Choi, I. Loaiza and A. F. Izmaylov, Quantum 7 (2023)
@@ -65,7 +74,8 @@ def double_factorization(problem: ElectronicProblem, reference: ReferenceState) 
     covariances = _covariances(molecule, orbitals, _on_determinants(problem, reference), terms)
     covariances += reference.extra_variance * (terms.matrix.T @ terms.matrix + RIDGE * np.eye(terms.matrix.shape[1]))
     equations, integrals = _equations(molecule, orbitals)
-    counts = np.round(_split(equations, integrals, covariances), COEFFICIENT_DECIMALS)
+    split = _split(equations, integrals, covariances, has_spare_groups=has_spare_groups)
+    counts = np.round(split, COEFFICIENT_DECIMALS)
     if np.abs(equations @ counts.reshape(-1) - integrals).max() > MAX_RESIDUAL:
         return None
     groups, deviations = [], []
@@ -206,23 +216,88 @@ def _filled_orbitals(molecule: Molecule) -> list[NDArray[np.int64]]:
     ]
 
 
-def _split(equations: Array, integrals: Array, covariances: Array) -> Array:
-    """Return the coefficients (groups, f) that solve the equations with nearly the least Σ_l σ_l.
+def _split(equations: Array, integrals: Array, covariances: Array, *, has_spare_groups: bool) -> Array:
+    """Return the coefficients (groups, f) that solve the equations with nearly the least Σ_l σ_l, in few groups.
 
-    Iteratively reweighted least squares: each step minimizes Σ_l σ_l² / σ'_l with the deviations σ'_l of the last one,
-    which never raises Σ_l σ_l (D. R. Hunter and K. Lange, Am. Stat. 58 (2004) 30). A search along gradients would be
-    faster, but magnifies the last digits, in which machines differ.
+    Unless it has spare groups, those that the others can replace get no coefficients (`_Shares.without_spare_groups`).
     """
     left, sizes, right = np.linalg.svd(equations, full_matrices=False)
     rank = int((sizes > RANK_TOLERANCE * sizes[0]).sum())
     rows, sums = right[:rank], (left.T @ integrals)[:rank] / sizes[:rank]  # the same equations, orthonormal
-    by_group = rows.reshape(rank, *covariances.shape[:2])
-    inverses = np.linalg.inv(covariances)
-    spread = np.einsum("lij,rlj->rli", inverses, by_group)
-    deviations = np.ones(len(covariances))
-    for _ in range(STEPS):
-        weighted = (spread * deviations[:, None]).reshape(rank, -1)
-        coefficients = (weighted.T @ np.linalg.solve(weighted @ rows.T, sums)).reshape(len(covariances), -1)
-        variances = np.einsum("li,lij,lj->l", coefficients, covariances, coefficients)
-        deviations = np.sqrt(variances + SMOOTHING)
-    return np.asarray(coefficients)
+    by_group = rows.reshape(rank, *covariances.shape[:2]).transpose(1, 2, 0)
+    roots = np.linalg.cholesky(covariances)
+    shares = _Shares(np.linalg.solve(roots, by_group), sums)
+    weights = shares.reweighted(np.ones(len(covariances)), STEPS)
+    if not has_spare_groups:
+        weights = shares.reweighted(shares.without_spare_groups(weights), STEPS)
+    whitened = weights[:, None, None] * (shares.factors @ shares.multipliers(weights)[0][:, None])
+    return np.asarray(np.linalg.solve(roots.transpose(0, 2, 1), whitened)[:, :, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shares:
+    """Coefficients that solve linear equations, by weights of the groups: those that minimize Σ_l σ_l² / weight_l.
+
+    They are weight_l R_l⁻ᵀ F_l λ for covariances R_l R_lᵀ, factors F_l = R_l⁻¹ B_lᵀ of the group's columns B_l of the
+    equations, (groups, f, equations), and multipliers λ (equations,). A weight of 0 leaves a group out.
+    """
+
+    factors: Array
+    sums: Array
+
+    def multipliers(self, weights: Array) -> tuple[Array, float]:
+        """Return the multipliers, and by how much an equation is not met.
+
+        A ridge keeps the matrix regular where groups that are left out leave equations that depend on each other. A
+        second solution takes its error away.
+        """
+        kept = weights > 0.0
+        scaled = (np.sqrt(weights[kept])[:, None, None] * self.factors[kept]).reshape(-1, len(self.sums))
+        matrix: Array = scaled.T @ scaled
+        ridge = MATRIX_RIDGE * float(matrix.diagonal().mean())
+        matrix[np.diag_indices_from(matrix)] += ridge
+        decomposed = lu_factor(matrix)
+        multipliers: Array = lu_solve(decomposed, self.sums)
+        correction: Array = lu_solve(decomposed, ridge * multipliers)
+        return multipliers + correction, ridge * float(np.abs(correction).max())
+
+    def deviations(self, weights: Array) -> Array:
+        """Return σ_l (groups,) in hartree; infinite where the groups with a weight do not solve the equations."""
+        multipliers, residual = self.multipliers(weights)
+        if residual > MAX_RESIDUAL:
+            return np.full(len(weights), np.inf)
+        variances = weights**2 * ((self.factors @ multipliers) ** 2).sum(axis=1)
+        return np.asarray(np.sqrt(variances + SMOOTHING) * (weights > 0.0))
+
+    def reweighted(self, weights: Array, steps: int) -> Array:
+        """Return weights that minimize Σ_l σ_l, which are σ_l: iteratively reweighted least squares.
+
+        Each step has the deviations of the last one as weights, which never raises Σ_l σ_l (D. R. Hunter and K. Lange,
+        Am. Stat. 58 (2004) 30). A search along gradients would be faster, but magnifies the last digits, in which
+        machines differ.
+        """
+        for _ in range(steps):
+            weights = self.deviations(weights)
+        return weights
+
+    def without_spare_groups(self, weights: Array) -> Array:
+        """Return weights that are 0 for groups without which Σ_l σ_l rises by at most `MAX_RISE` in all.
+
+        Each circuit is run at each point of a search, so fewer are better. The groups are tried once each, that of the
+        smallest deviation first.
+        """
+        most, tried = (1.0 + MAX_RISE) * weights.sum(), set[int]()
+        while left := [group for group in np.flatnonzero(weights).tolist() if group not in tried]:
+            if np.count_nonzero(weights) == 1:
+                break
+            sizes = np.round(weights, DEVIATION_DECIMALS)
+            group = min(left, key=lambda each: (sizes[each], each))
+            tried.add(group)
+            fewer = np.where(np.arange(len(weights)) == group, 0.0, weights)
+            for _ in range(TRIAL_STEPS):
+                fewer = self.deviations(fewer)
+                if not fewer.sum() <= WORST_TRIAL * most:
+                    break
+            if fewer.sum() <= most:
+                weights = fewer
+        return weights

@@ -68,20 +68,27 @@ def given_grouping(
     reference: ReferenceState | None,
     why: str,
     problem: ElectronicProblem | None,
+    *,
+    has_spare_groups: bool = False,
 ) -> GroupingChoice:
-    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible."""
+    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible.
+
+    `has_spare_groups` is for `double_factorization`.
+    """
     if grouping is Grouping.DOUBLE_FACTORIZATION:
-        factorization = _factorize(problem, reference)
+        factorization = _factorize(problem, reference, has_spare_groups=has_spare_groups)
         return GroupingChoice(factorization.observable, grouping, why, factorization.deviations)
     grouped = group_hamiltonian(hamiltonian, grouping, reference)
     return GroupingChoice(grouped, grouping, why, expected_deviations(grouped, reference))
 
 
-def _factorize(problem: ElectronicProblem | None, reference: ReferenceState | None) -> Factorization:
+def _factorize(
+    problem: ElectronicProblem | None, reference: ReferenceState | None, *, has_spare_groups: bool
+) -> Factorization:
     factorization = None
     what = "the problem is no molecule, and has no orbitals to rotate"
     if problem is not None and reference is not None:
-        factorization = double_factorization(problem, reference)
+        factorization = double_factorization(problem, reference, has_spare_groups=has_spare_groups)
         what = (
             f"{problem.molecule.source} has more than {MAX_ORBITALS} orbitals or {MAX_DETERMINANTS:,} determinants, or "
             "integrals that its eigenvectors do not give back"
@@ -100,6 +107,7 @@ def choose_grouping(
     shots: int,
     precision: float,
     problem: ElectronicProblem | None = None,
+    has_spare_groups: bool = False,
 ) -> GroupingChoice:
     """Choose the groups of the smallest product of cost and mean squared error.
 
@@ -109,12 +117,13 @@ def choose_grouping(
     is that standard error, and the bias of noise (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of
     strength r after each (J. Vovrosh et al., Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a
     target without noise at no cost, and double factorization of a small molecule, the `problem`, adds more.
+    `has_spare_groups` is for `double_factorization`.
     """
     plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
     if problem is not None and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
-        factorization = double_factorization(problem, reference)
+        factorization = double_factorization(problem, reference, has_spare_groups=has_spare_groups)
         factorized = None if factorization is None else plan(factorization.observable, factorization.deviations)
         if factorized is not None and all(factorized.is_better_than(other) for other in (qubit_wise, commuting)):
             return factorized.choice(Grouping.DOUBLE_FACTORIZATION, factorized.instead_of(qubit_wise, costs.unit))
