@@ -17,17 +17,23 @@ MAX_ASSIGNMENTS = 10_000  # random ones: more than that many shots are of target
 
 
 def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed: int) -> Outcome:
-    """Return the outcome with a warning if its mean is no better than that of random assignments, and the descents.
+    """Return the outcome with a warning if its mean is not shown to be better than a random one, and the descents.
 
     The descents flip one variable at a time, the best first: from the best sample, and from as many random assignments
     as there were shots. They are classical, and said to be.
     """
     problem, doubts = ansatz.problem, list(outcome.warnings)
     mean, sign = random_mean(ansatz), problem.sign
-    if sign * outcome.value >= mean - SIGMAS * outcome.standard_error - outcome.rounding_bound:
+    lead = mean - SIGMAS * outcome.standard_error - sign * outcome.value
+    if lead <= 0.0:
         doubts.append(
             f"no better than chance: the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
             "(refine), or take more layers."
+        )
+    elif lead <= outcome.rounding_bound:
+        doubts.append(
+            f"not shown to be better than chance: the mean over random assignments is {sign * mean:.4g}, and rounding "
+            f"to {shots:,} counts may shift the mean by up to {outcome.rounding_bound:.4g}. Take more shots."
         )
     choices = [*outcome.choices]
     if problem.extremes is None:

@@ -12,6 +12,7 @@ from hybridloop.algorithms.circuits.qaoa_angles import QaoaSimulation, with_simu
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa import qaoa
 from hybridloop.algorithms.qaoa_comparison import beside_classical, descend, random_mean
+from hybridloop.algorithms.rounds import RunRound
 from hybridloop.preparation import prepare
 from hybridloop.preparation.qaoa import read_binary
 from hybridloop.settings import ProblemText, QaoaSettings
@@ -66,6 +67,16 @@ def test_descents_end_where_no_flip_gains() -> None:
         flipped = ends.copy()
         flipped[:, qubit] ^= 1
         assert (cost.energies(flipped) >= energies - 1e-9).all()
+
+
+def test_a_mean_within_its_rounding_of_chance_is_not_said_to_be_chance(exact_rounds: RunRound) -> None:
+    circuit, _ = with_simulated_angles(qaoa_circuit(problem_of("dense", 8), TABLE, layers=1))
+    few = beside_classical(qaoa(circuit, exact_rounds, shots=100), circuit, shots=100, seed=0)
+    (warning,) = few.warnings
+    assert warning.startswith("not shown to be better than chance: ")
+    assert warning.endswith("Take more shots.")
+    many = beside_classical(qaoa(circuit, exact_rounds, shots=100_000), circuit, shots=100_000, seed=0)
+    assert many.warnings == ()
 
 
 def test_a_mean_that_is_no_better_than_chance_is_said_to_be_none() -> None:
