@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
 from hybridloop.errors import CapReached, InputError
+from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import Fact, report
 
 AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
@@ -173,8 +174,8 @@ class Budget:
         """Raise CapReached once the deadline has passed."""
         deadline_s, elapsed_s = self.caps.deadline_s, now - self._started_at
         if deadline_s is not None and elapsed_s >= deadline_s:
-            state = f"{deadline_s:g} s is the cap, and {elapsed_s:.0f} s have passed"
-            raise CapReached("deadline", state, self._remedy("deadline", "…"))
+            state = f"{format_duration(deadline_s)} is the deadline, and {format_duration(elapsed_s)} have passed"
+            raise CapReached("deadline", state, self._remedy_of_deadline())
 
     def reserve(
         self,
@@ -312,10 +313,15 @@ class Budget:
         if self._resume.startswith("hybridloop "):
             return f"Resume with a larger cap: {self._resume} --{option} {value} (or more)"
         in_python = value if value.isdigit() else repr(value)
-        return (
-            f"To go on, {self._resume}, with a larger cap: {option.replace('-', '_')}={in_python}"
-            f"{'' if value == '…' else ' (or more)'}"
-        )
+        return f"To go on, {self._resume}, with a larger cap: {option.replace('-', '_')}={in_python} (or more)"
+
+    def _remedy_of_deadline(self) -> str:
+        """Return the advice to resume: the time begins again then."""
+        if self._resume is None:
+            return "Give more time as deadline."
+        if self._resume.startswith("hybridloop "):
+            return f"Resume it with as much time again: {self._resume} (another time: --deadline)"
+        return f"For as much time again, {self._resume} (another time: deadline=)"
 
 
 def _total(reservations: Collection[Reservation]) -> Spending:

@@ -114,7 +114,7 @@ def _run_details() -> Any:
         meter=_printed(CostSummary, _of(Amounts, "estimated reserved billed")),
         settings=dict[str, Any],
         **_of(dict[str, str], "sources workspace versions"),
-        sessions=_list(_record("RunSession", _of(str, "id target status reason"))),
+        sessions=_list(_record("RunSession", _of(str, "id target status reason"), open=bool)),
         events=_list(create_model("Event", __config__=ConfigDict(extra="allow"), at=(Moment, ...), kind=(str, ...))),
     )
 

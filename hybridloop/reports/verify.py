@@ -17,6 +17,7 @@ from hybridloop.compiler.programs import describe_pub
 from hybridloop.data.search_rules import recorded_groupings, search_rules
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
+from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
 from hybridloop.runs.result import RunResult
@@ -61,9 +62,7 @@ def verify_run(run: StoredRun) -> Verification:
     """Recompute a finished run. Raises InputError for a run without a result, ReplayDiverged, JournalDamaged."""
     record, stored = run.record, run.result
     if stored is None or stored.value is None:
-        raise InputError(
-            "run", f"run {record.key!r} has no result to verify", "Finish it first (hybridloop runs resume)."
-        )
+        raise InputError("run", f"run {record.key!r} has no result to verify", f"To finish it: {how_to_resume(record)}")
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
     rules, target = search_rules(record.versions), recorded_target(record.target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -237,7 +238,9 @@ def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
         bar = error_text(last.standard_error, name_of_progress(result.algorithm))
         text = f"{last.value:.6f} {bar} {result.unit}".rstrip()
     yield "so far", text
-    yield "resume", f"hybridloop runs resume {result.run_key}"
+    resume = f"hybridloop runs resume {result.run_key}"
+    larger_cap = re.search(f"{re.escape(resume)} --\\S+ \\S+ (?=\\(or more\\))", result.reason)
+    yield "resume", larger_cap[0].rstrip() if larger_cap else resume
 
 
 def _count(number: int, of: str) -> str:

@@ -15,7 +15,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
 from hybridloop.journal import SessionRow
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import report
@@ -112,7 +112,7 @@ class SessionRenewal:
                 raise SessionEnded(
                     f"the service ended the session ({status}), and {why}",
                     "All results so far are kept; jobs that were cancelled with it gave none.",
-                    "Resume the run (`hybridloop runs resume`), which opens another session.",
+                    f"To resume the run in another session: {how_to_resume(self._run.record)}",
                 )
 
     def has_ended(self, ordinal: int) -> bool:

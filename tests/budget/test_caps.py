@@ -176,6 +176,20 @@ def test_the_cap_of_a_run_without_a_command_says_what_resumes_it(changes: dict[s
         Budget(Caps(max_jobs=1), resume=resume).reserve([1, 1], [Price("USD", 0.5, 1.0)] * 2, now=0.0)
 
 
+@pytest.mark.parametrize(
+    ("resume", "advice"),
+    [
+        ("hybridloop runs resume rk", "as much time again: hybridloop runs resume rk (another time: --deadline)"),
+        ("open a session again", "For as much time again, open a session again (another time: deadline=)"),
+        (None, "Give more time as deadline."),
+    ],
+)
+def test_at_the_deadline_the_message_says_that_a_resume_has_the_time_again(resume: str | None, advice: str) -> None:
+    with pytest.raises(CapReached, match=r"0\.2 s is the deadline, and 0\.3 s have passed") as caught:
+        Budget(Caps(deadline_s=0.2), resume=resume).check_deadline(0.3)
+    assert str(caught.value).endswith(advice)
+
+
 def test_the_cap_proposed_by_the_message_is_sufficient() -> None:
     spent, price = Spending(3, 30, {"USD": 41.2}), Price("USD", 1.0, 9.123)
     with pytest.raises(CapReached, match=r"--max-cost 50\.33USD"):

@@ -157,7 +157,7 @@ def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
         assert steps("one", lambda: {"energy": 1.0}) == {"energy": 1.0}
         full = full_space_of_h4()
         now[0] = 61.0
-        with pytest.raises(CapReached, match=r"deadline is reached: 60 s is the cap.*computed again by a resume"):
+        with pytest.raises(CapReached, match=r"deadline is reached: 60 s is the deadline.*computed again by a resume"):
             steps("two", dict)
         with pytest.raises(CapReached):  # within a diagonalization, too
             full.selected_ci(8)

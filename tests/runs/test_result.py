@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from hybridloop.errors import InputError
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import effort
+from hybridloop.runs.result_text import answer, effort
 from tests.result_helpers import a_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,6 +42,21 @@ def test_json_has_every_field_of_the_result(result: RunResult) -> None:
 
 def test_the_duration_of_a_long_run_is_in_hours(result: RunResult) -> None:
     assert dict(effort(dataclasses.replace(result, wall_seconds=21_600.0)))["effort"].endswith(", 6 h")
+
+
+@pytest.mark.parametrize(
+    ("advice", "resume"),
+    [
+        ("Resume with a larger cap: hybridloop runs resume h2-1 --max-cost 50.20USD (or more)", " --max-cost 50.20USD"),
+        ("Resume it with as much time again: hybridloop runs resume h2-1 (another time: --deadline)", ""),
+        ("asked to stop", ""),
+    ],
+)
+def test_the_command_that_resumes_a_run_at_its_cap_has_a_larger_cap(
+    advice: str, resume: str, result: RunResult
+) -> None:
+    stopped = dataclasses.replace(result, status="stopped", value=None, run_key="h2-1", reason=f"a cap. {advice}")
+    assert dict(answer(stopped))["resume"] == f"hybridloop runs resume h2-1{resume}"
 
 
 def test_unknown_values_are_null(result: RunResult) -> None:

@@ -84,7 +84,10 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "workspace": dict(record.settings.get("workspace", {})),
             "versions": dict(record.versions),
             "sessions": [
-                {"id": session.id, "target": session.target, "status": session.status, "reason": session.reason}
+                {
+                    **{"id": session.id, "target": session.target, "status": session.status, "reason": session.reason},
+                    "open": session.ended_at is None,
+                }
                 for session in journal.sessions(record.uid)
             ],
             "events": [{"at": _time(event.at), "kind": event.kind, **event.facts} for event in events],

@@ -16,7 +16,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.flows.lifecycle.concurrency_slots import session_slot
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import RunSettings
@@ -66,19 +66,19 @@ def wait_for_target(
             waited = time.monotonic() - began
             left = policy.target_down_wait_s - waited
             if left <= 0:
-                raise _wait_timeout(target, policy)
+                raise _wait_timeout(run, target, policy)
             pause = min(left, _MAX_POLL_S, max(_MIN_POLL_S, poll_interval(waited)))
             if wake.wait(pause):
                 raise run.lease_error or (RunCancelled(0) if cancelled.is_set() else StopRequested(0))
     _log.warning("%s takes jobs again", target.name)
 
 
-def _wait_timeout(target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
+def _wait_timeout(run: ClaimedRun, target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
     if policy.on_target_down is OnTargetDown.PARK:
         return RunParked(0)
     waited = format_duration(policy.target_down_wait_s)
     happened = f"the target {target.name} takes no jobs, and did not come back within {waited}"
-    return TargetDown(happened, _NOTHING, "Resume the run when it is back (`hybridloop runs resume`).")
+    return TargetDown(happened, _NOTHING, f"When it is back: {how_to_resume(run.record)}")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from hybridloop.cli.options import read_layers
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.records import SessionRow
 from hybridloop.runs.lookup import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, VqeSettings, parse_duration
 from hybridloop.settings.sources import resolve_settings
@@ -171,7 +172,19 @@ def test_a_run_can_be_left_to_housekeeping(runs: Hybridloop, journal: Journal) -
 
 def test_a_run_without_a_result_cannot_be_verified(runs: Hybridloop, journal: Journal) -> None:
     add(journal, "half", "stopped")
-    assert "run 'half' has no result to verify" in runs("verify", "half").err
+    message = runs("verify", "half").err
+    assert "run 'half' has no result to verify" in message
+    assert message.endswith("To finish it: hybridloop runs resume half\n")
+
+
+def test_a_session_closed_with_jobs_in_flight_is_not_shown_as_open(runs: Hybridloop, journal: Journal) -> None:
+    uid = add(journal, "left", "interrupted")
+    lease = journal.claim(uid)
+    journal.add_session(lease, SessionRow(0, "an-id", "t", "Executing", "", 0.0))
+    assert json.loads(runs("show", "left", "--json").out)["sessions"][0]["open"] is True
+    journal.end_session(lease, uid, 0, "Executing", 5.0)
+    assert json.loads(runs("show", "left", "--json").out)["sessions"][0]["open"] is False
+    assert "an-id  t  Executing  open: false" in runs("show", "left").out
 
 
 def test_old_runs_are_deleted_but_unfinished_ones_only_on_request(runs: Hybridloop, url: str, journal: Journal) -> None:
