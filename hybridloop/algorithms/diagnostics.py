@@ -189,9 +189,9 @@ def below_exact_warning(value: float, standard_error: float, rounding_bound: flo
     amount = f"{1e3 * (exact - value):.2f} mHa"
     sigmas = f" ({(exact - value) / standard_error:.1f} standard errors)" if standard_error else ""
     return (
-        f"below the exact energy: the value is {amount} below{sigmas} the lowest energy of the molecule's spin, so its "
-        "error is at least that large. Possible causes: errors of the machine, an error mitigation that overshoots, or "
-        "a state of another spin or with another number of electrons."
+        f"below the exact energy: the value is {amount} below{sigmas} the lowest energy of the molecule's spin in its "
+        "orbitals, so its error is at least that large. Possible causes: errors of the machine, an error mitigation "
+        "that overshoots, or a state of another spin or with another number of electrons."
     )
 
 

@@ -73,13 +73,16 @@ def remainder_below(
     return left(is_little=True if most <= CHEMICAL_ACCURACY else None, reason=reason)
 
 
+_EXACT = "the exact energy in these orbitals"
+
+
 def _above_exact(left: float) -> Remainder:
     """Return what is left below an energy that is that far (hartree) above the exact one of the molecule's spin."""
     if left < -SAME_ENERGY:
         meaning = f"unknown: the energy is {-1e3 * left:.2f} mHa below the exact one, as a state of another spin"
         reason = f"how much is left below the energy is {meaning}"
         return Remainder(most=None, meaning=meaning, is_little=None, reason=reason)
-    meaning, reason = "distance to the exact energy", _lower("the exact energy", left)
+    meaning, reason = f"distance to {_EXACT}", _lower(_EXACT, left)
     return Remainder(most=max(0.0, left), meaning=meaning, is_little=left <= CHEMICAL_ACCURACY, reason=reason)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hybridloop.algorithms.problems.exact_energy_names import is_of_space, name_of_exact_energy
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_table
 
@@ -66,12 +67,18 @@ class ChemicalAccuracy:
     rows: tuple[AccuracyRow, ...]
 
 
-def accuracy_lines(accuracy: ChemicalAccuracy) -> Iterator[str]:
-    """Yield the text: a heading, a line for each target, and what the figures rest on."""
-    name = accuracy.algorithm
-    bare, reached, mitigated, then_reached = name, "accurate", f"{name} mitigated", "accurate then"
+def accuracy_lines(accuracy: ChemicalAccuracy, orbitals: str = "") -> Iterator[str]:
+    """Yield the text: a heading, a line for each target, and what the figures rest on.
+
+    `orbitals` says which part of a molecule is computed: then that part's energy is what is accurate.
+    """
+    name, accurate = accuracy.algorithm, "accurate in space" if is_of_space([orbitals]) else "accurate"
+    bare, reached, mitigated, then_reached = name, accurate, f"{name} mitigated", "accurate then"
+    bar = f"{1e3 * accuracy.bar:g} mHa"
+    if is_of_space([orbitals]):
+        bar = f"{bar} from the {name_of_exact_energy([orbitals])}"
     yield (
-        f"Chemical accuracy, {1e3 * accuracy.bar:g} mHa: cost and time by a standard error of "
+        f"Chemical accuracy, {bar}: cost and time by a standard error of "
         f"{1e3 * accuracy.standard_error:g} mHa, and expected error"
     )
     rows = [
@@ -87,7 +94,8 @@ def accuracy_lines(accuracy: ChemicalAccuracy) -> Iterator[str]:
     ]
     yield from format_table(("target", bare, reached, mitigated, then_reached, "sqd"), rows)
     if any(row.bare is not None and row.bare.error for row in accuracy.rows):
-        yield "accurate: 95 % of such energies are within it, by published error rates; idling and drift are left out"
+        left_out = "idling and drift are left out"
+        yield f"{accurate}: 95 % of such energies are within it, by published error rates; {left_out}"
     mitigations = {row.mitigated.mitigation for row in accuracy.rows if row.mitigated is not None}
     if named := sorted(", ".join(methods) for methods in mitigations):
         unknown = "; what debias leaves is not published" if (DEBIAS,) in mitigations else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
+from hybridloop.algorithms.problems.exact_energy_names import ACTIVE_SPACE, is_of_space, name_of_exact_energy
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runs.result import RunResult
@@ -68,7 +69,11 @@ def _exact_energy(result: RunResult, unit: str) -> Pairs:
         return (("Exact energy", f"{result.exact:.6f}"), ("Error", f"{result.error:+.6f}"))
     within = "within" if abs(result.error) <= CHEMICAL_ACCURACY else "outside"
     error = f"{1e3 * result.error:+.3f} mHa, {within} chemical accuracy (1.6 mHa)"
-    return (("Exact energy", f"{result.exact:.6f}{unit}"), ("Error", error))
+    name = name_of_exact_energy(result.choices).capitalize()
+    return (
+        (name, f"{result.exact:.6f}{unit}"),
+        (f"Error in the {ACTIVE_SPACE}" if is_of_space(result.choices) else "Error", error),
+    )
 
 
 def _summarize_assignment(result: RunResult, end: str) -> Answer:

@@ -14,6 +14,7 @@ from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY as CHEMICAL_ACCURACY  # its former place
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
+from hybridloop.algorithms.problems.exact_energy_names import name_of_exact_energy
 from hybridloop.data.statuses import STATUSES
 from hybridloop.errors import InputError
 from hybridloop.runs.result_text import answer, as_html, effort, heading, table
@@ -241,7 +242,8 @@ class RunResult:
 def _equals_exact(outcome: Outcome, exact: float) -> Fact:
     noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + (outcome.residue or 0.0)
     off = 1e3 * (outcome.value - exact)
-    difference = f"{off:+.3f} mHa from the exact energy, {1e3 * noise:.3f} mHa are within its error budget"
+    difference = f"{off:+.3f} mHa from the {name_of_exact_energy(outcome.choices)}, {1e3 * noise:.3f} mHa are"
+    difference = f"{difference} within its error budget"
     return Fact("equals_exact", abs(outcome.value - exact) <= noise, difference)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
+from hybridloop.algorithms.problems.exact_energy_names import name_of_correlation_energy, name_of_exact_energy
 from hybridloop.azure.provider_options import target_text
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
@@ -117,7 +118,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
     error = "unknown: the problem is too large to diagonalize"
     if result.error is not None:
         amount = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
-        error = f"{amount} against the exact energy"
+        error = f"{amount} against the {name_of_exact_energy(result.choices)}"
     sharpness = (
         f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
         if result.is_exact
@@ -161,7 +162,9 @@ def _in_unit(result: RunResult, unit: str) -> str:
     error = per_hartree * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
     digits = max(0, 6 - math.floor(math.log10(per_hartree)))
     bar = "(an upper bound)" if result.is_upper_bound else f"± {error:.{digits}f}"
-    off = "" if result.error is None else f", {per_hartree * result.error:+.{digits}f} against the exact energy"
+    off = ""
+    if result.error is not None:
+        off = f", {per_hartree * result.error:+.{digits}f} against the {name_of_exact_energy(result.choices)}"
     return f"{energy:.{digits}f} {unit} {bar}{off}"
 
 
@@ -170,15 +173,16 @@ def correlation(result: RunResult) -> str | None:
     if result.unit != "hartree" or result.value is None:
         return None
     error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
+    name = name_of_correlation_energy(result.choices)
     if result.exact is None:
         bar = "" if result.is_upper_bound else f" ± {1e3 * error:.3f}"
         found = f"{1e3 * (result.value - result.reference):.3f}{bar} mHa"
-        return f"{found} of correlation energy; the whole is unknown"
+        return f"{found} of {name}; the whole is unknown"
     if (recovered := result.correlation_recovered) is None:
         return None
     whole = result.exact - result.reference
     bar = "" if result.is_upper_bound else f" ± {abs(error / whole):.1%}"
-    return f"{recovered:.1%}{bar} of the correlation energy, {1e3 * whole:.3f} mHa"
+    return f"{recovered:.1%}{bar} of the {name}, {1e3 * whole:.3f} mHa"
 
 
 def amount_text(source: ErrorSource) -> str:

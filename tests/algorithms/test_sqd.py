@@ -185,8 +185,8 @@ def test_no_more_is_claimed_of_what_is_left_below_than_was_shown() -> None:
     disagree = "a line, a parabola and parts of the states disagree"
     # sources of the claim: what is left, whether that is little, and the reason's end
     shown: list[tuple[Extrapolation | str, float | None, bool, float | None, bool | None, str]] = [
-        (near, -2.001, False, 1e-3, True, "the exact energy is 1.00 mHa lower"),
-        (near, -2.002, False, 2e-3, False, "the exact energy is 2.00 mHa lower"),
+        (near, -2.001, False, 1e-3, True, "the exact energy in these orbitals is 1.00 mHa lower"),
+        (near, -2.002, False, 2e-3, False, "the exact energy in these orbitals is 2.00 mHa lower"),
         (near, -1.9, False, None, None, "100.00 mHa below the exact one, as a state of another spin"),
         (near, None, False, 1.4e-3, True, "two of its errors included"),
         (wide, None, False, 1.8e-3, None, "two of its errors included"),

@@ -99,6 +99,15 @@ def test_the_cost_with_mitigation_is_about_that_of_its_own_plan(plan: Plan) -> N
     assert known(derived.effort.price) == pytest.approx(known(mitigated.effort.price), rel=0.15)
 
 
+def test_the_table_of_an_active_space_says_whose_energy_is_accurate() -> None:
+    settings = settings_of("vqe", active_space="2,2", target=EMULATED)
+    text = str(plan_run("vqe", ProblemText(name="lih-frozen-core"), settings, compare=[EMULATED]))
+    assert "Chemical accuracy, 1.6 mHa from the exact energy of the active space: cost" in text
+    assert "  accurate in space  " in text
+    assert "\naccurate in space: 95 % of such energies" in text
+    assert "mHa above the exact energy of the active space\n" in text
+
+
 def test_sqd_stands_beside_with_the_error_of_its_subspace_and_no_promise() -> None:
     plan = plan_run("sqd", H2, settings_of("sqd", max_subspace=1, target=MACHINE), compare=[MACHINE, EMULATED])
     accuracy, rows = accuracy_of(plan), rows_of(plan)

@@ -10,7 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
 from hybridloop.errors import InputError
+from hybridloop.reports.answer import summarize
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer, effort
 from tests.result_helpers import a_result
@@ -63,6 +65,19 @@ def test_unknown_values_are_null(result: RunResult) -> None:
     document = json.loads(dataclasses.replace(result, exact=None, cost={}).to_json())
     assert document["exact"] is document["error"] is None
     assert document["cost"] == {"amount": None, "unit": None}
+
+
+def test_the_error_and_the_correlation_energy_of_an_active_space_are_called_its_own(result: RunResult) -> None:
+    of_space = dataclasses.replace(result, choices=("start: hf", f"active space: 2 electrons in 2 of 6; {OF_SPACE}"))
+    text = of_space.text("eV")
+    for line in ("error", "recovered", "also"):
+        (told,) = [each for each in text.splitlines() if each.startswith(f"  {line}")]
+        assert "energy of the active space" in told
+    lines = dict(summarize(of_space).lines)
+    assert lines["Exact energy of the active space"] == "-1.137300 hartree"
+    assert lines["Error in the active space"] == "+1.300 mHa, within chemical accuracy (1.6 mHa)"
+    assert "of the active space" in lines["Correlation"]
+    assert "active space" not in str(result)
 
 
 def test_the_recovered_correlation_energy_is_told_with_its_error(result: RunResult) -> None:

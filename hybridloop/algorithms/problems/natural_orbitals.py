@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.eigenvectors import pivoted_eigenvectors
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
+from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
 from hybridloop.errors import InputError
 
@@ -106,7 +107,7 @@ def with_reason(space: Molecule, whole: Molecule) -> Molecule:
     """Return an active space of a molecule's own orbitals with what it leaves out; the whole molecule as it is."""
     if space.norb == whole.norb:
         return space
-    parts = [_size(space, whole), _EXACT]
+    parts = [_size(space, whole), OF_SPACE]
     if _coupling(whole) <= MOST_COUPLING:
         natural = natural_orbitals(whole)
         parts[1:1] = [_outside(space, natural), *_better(space, natural)]
@@ -141,9 +142,6 @@ def _coupling(molecule: Molecule) -> float:
     return float(np.abs(_fock(molecule, 0)[:alpha, alpha:]).max(initial=0.0)) if alpha == beta else 0.0
 
 
-_EXACT = "the exact and the correlation energy are those of this space"
-
-
 def _size(space: Molecule, whole: Molecule) -> str:
     return f"active space: {sum(space.electrons)} electrons in {space.norb} of {whole.norb} orbitals"
 
@@ -172,7 +170,7 @@ def _reason(natural: NaturalOrbitals, space: Molecule) -> str:
         f"{_size(space, natural.molecule)}, which have {inside} electrons in second-order perturbation theory (MP2)",
         f"the nearest of the others have {' and '.join(nearest)}" if nearest else "",
         _outside(space, natural) if nearest else "",
-        _EXACT if nearest else "",
+        OF_SPACE if nearest else "",
     ]
     return "; ".join(part for part in parts if part)
 

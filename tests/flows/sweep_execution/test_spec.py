@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,20 @@ from pydantic import ValidationError
 
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep_execution.results import row_of
+from hybridloop.flows.sweep_execution.results import SweepResult, row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
+from hybridloop.journal import RunRecord
 from hybridloop.reports.plots.curves import find_axis
+from hybridloop.runs.result import RunResult
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.failure_policy import FailurePolicy
 from tests.hydrogen_helpers import h2_fcidump
 from tests.paths import DATA
+from tests.result_helpers import a_result
 
 FCIDUMP = DATA / "H2_0.735.fcidump"
 
@@ -233,3 +239,18 @@ def test_a_varied_setting_has_a_column_of_its_own() -> None:
     (plain,) = points()
     names = {name for model in SETTINGS.values() for name in model.model_fields}
     assert names.isdisjoint(row_of(plain, None))
+
+
+def test_an_error_within_an_active_space_is_marked_in_the_table() -> None:
+    whole = a_result()
+    of_space = replace(whole, choices=(f"active space: 2 electrons in 2 of 6 orbitals; {OF_SPACE}",))
+    (point,) = points()
+    rows = [row_of(point, _recorded(result)) for result in (whole, of_space)]
+    assert [row["exact_of"] for row in rows] == [None, "active space"]
+    assert "exact_of" in str(SweepResult("sizes", "vqe", "hartree", (), tuple(rows), 0, 0.0))
+    assert "exact_of" not in str(SweepResult("sizes", "vqe", "hartree", (), (rows[0],), 0, 0.0))
+
+
+def _recorded(result: RunResult) -> RunRecord:
+    fields: dict[str, Any] = dict.fromkeys(each.name for each in dataclass_fields(RunRecord))
+    return RunRecord(**fields | {"status": "converged", "reason": "", "result": result.as_dict()})
