@@ -62,6 +62,15 @@ def client_environment(api_url: str, home: Path, auth_string: str = "") -> dict[
     }
 
 
+def worker_environment(client: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a worker on the stack's server, from that of its clients.
+
+    A worker that gives up a request reports the flow run as crashed before it began, and nothing starts it again. The
+    server refuses requests while SQLite is locked, which under load outlasts the clients' two retries (6 s).
+    """
+    return {**client, "PREFECT_CLIENT_MAX_RETRIES": "5"}
+
+
 def server_environment(environ: Mapping[str, str], home: Path, auth_string: str = "") -> dict[str, str]:
     """Return the environment of the stack's server, without the user's own settings of Prefect.
 

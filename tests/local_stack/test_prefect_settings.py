@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop import local_stack as stack
-from hybridloop.local_stack.prefect_settings import loopback_environment, server_environment, user_server
+from hybridloop.local_stack.prefect_settings import (
+    client_environment,
+    loopback_environment,
+    server_environment,
+    user_server,
+    worker_environment,
+)
 from hybridloop.runtime.paths import home as hybridloop_home
 
 PROFILES = """
@@ -154,3 +160,11 @@ def test_a_process_without_a_state_file_is_stopped_and_named(tmp_path: Path) -> 
         record.unlink()
     assert stack.down(environ) == ("emulator",)
     assert stack.down(environ) == ()
+
+
+def test_a_worker_repeats_a_refused_request_for_a_minute(tmp_path: Path) -> None:
+    retries = "PREFECT_CLIENT_MAX_RETRIES"
+    client = client_environment("http://127.0.0.1:4200/api", tmp_path, "a:password")
+    worker = worker_environment(client)
+    assert sum(2**attempt for attempt in range(1, int(worker[retries]) + 1)) >= 60
+    assert {**worker, retries: client[retries]} == client

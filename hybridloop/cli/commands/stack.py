@@ -139,12 +139,13 @@ def _worker_variables() -> dict[str, str]:
     """Return the variables of a worker on the local stack, which is started; none with a server of the user's own."""
     from hybridloop import local_stack
     from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE
+    from hybridloop.local_stack.prefect_settings import worker_environment
 
     server = local_stack.ensure_prefect()
     if not server.is_local:
         print_message(f"your own Prefect server is used: {server.api_url}")
         return {}
-    variables = dict(server.environment)
+    variables = worker_environment(server.environment)
     if workspace_variable(os.environ) is None:
         print_message(f"{CONNECTION_VARIABLE} is not set: workers run on the local service")
         variables[LOCAL_SERVICE_VARIABLE] = "1"
