@@ -28,6 +28,11 @@ OUTAGE = "outage"  # event: the service or the target was unavailable for longer
 _REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
 
+_SIGNALS = {  # by the name of their exceptions
+    "KeyboardInterrupt": "ended by Ctrl-C",
+    "TerminationSignal": "its process was told to end, as by a cancellation in Prefect",
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -164,5 +169,6 @@ def _note_limits(run: ClaimedRun, limits: Mapping[str, Any]) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, HybridloopError):
         return str(error)
-    message = f": {error}" if isinstance(error, Exception) and str(error) else ""
-    return f"ended by {type(error).__name__}{message}"
+    if not isinstance(error, Exception):
+        return _SIGNALS.get(type(error).__name__, f"ended by {type(error).__name__}")
+    return f"ended by {type(error).__name__}" + f": {error}" * bool(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import TerminationSignal
 from prefect.states import Crashed
 
 from hybridloop.azure.listing import list_sessions
@@ -139,25 +141,28 @@ def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "reason"),
     [
-        (StopRequested(1), "stopped"),
-        (CapReached("max_jobs", "", ""), "stopped"),
-        (RunParked(1), "parked"),
-        (RunStopped(1), "interrupted"),
-        (KeyboardInterrupt(), "interrupted"),
-        (SystemExit(143), "interrupted"),
-        (ServiceBusy("it", "is", "so"), "failed"),
-        (ArithmeticError("theirs"), "failed"),
+        (StopRequested(1), "stopped", "stop"),
+        (CapReached("max_jobs", "", ""), "stopped", "max_jobs"),
+        (RunParked(1), "parked", "."),
+        (RunStopped(1), "interrupted", "."),
+        (KeyboardInterrupt(), "interrupted", "^ended by Ctrl-C$"),
+        (TerminationSignal(15), "interrupted", "^its process was told to end, as by a cancellation in Prefect$"),
+        (SystemExit(143), "interrupted", "^ended by SystemExit$"),
+        (ServiceBusy("it", "is", "so"), "failed", "^it"),
+        (ArithmeticError("theirs"), "failed", "^ended by ArithmeticError: theirs$"),
     ],
 )
-def test_the_status_and_reason_of_an_end_are_stored(error: BaseException, status: str, begun: Journal) -> None:
+def test_the_status_and_reason_of_an_end_are_stored(
+    error: BaseException, status: str, reason: str, begun: Journal
+) -> None:
     with pytest.raises(type(error)), hold(begun, wanted()):
         raise error
     record = begun.run("k")
     assert (record.status, record.owner) == (status, None)
     assert status_after(error) == status
-    assert record.reason
+    assert re.search(reason, record.reason)
 
 
 def test_a_uid_is_no_key(begun: Journal) -> None:
