@@ -179,7 +179,7 @@ class MoleculeSettings(RunSettings):
         return self
 
 
-GroupingChoice = Annotated[
+GroupingSetting = Annotated[
     GroupingName,
     Field(description="grouping of terms into circuits; auto chooses by their cost and noise on the target"),
 ]
@@ -255,7 +255,7 @@ class VqeSettings(HardwareEfficientSettings):
         description="gradient norm in hartree per radian at which the search ends",
         examples=[0.01],
     )
-    grouping: GroupingChoice = GroupingName.AUTO
+    grouping: GroupingSetting = GroupingName.AUTO
     allocation: AllocationName = Field(
         AllocationName.NEYMAN,
         description="shots of the final measurement: neyman, by the variance of each circuit, or uniform",
@@ -304,7 +304,7 @@ class AdaptSettings(EnergySettings):
         examples=["1mHa"],
     )
     max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
-    grouping: GroupingChoice = GroupingName.AUTO
+    grouping: GroupingSetting = GroupingName.AUTO
 
 
 class VqdSettings(HardwareEfficientSettings):
