@@ -61,7 +61,7 @@ def _pub_difference(recorded: PubRecord, pub: PubDescription, shots: int | None,
     for kind, before, now in (("angle", recorded.slots, pub.slots), ("parameter", recorded.points, pub.points)):
         distance = np.abs(before - now)
         if distance.size and not distance.max() <= same_rad:
-            point, index = np.unravel_index(int(np.nanargmax(distance)), distance.shape)
+            point, index = np.unravel_index(int(np.argmax(distance)), distance.shape)
             values = f"{now[point, index]:.9g} rad, and was recorded with {before[point, index]:.9g}"
             return f"has at point {point}, {kind} {index}, {values}"
     return ""

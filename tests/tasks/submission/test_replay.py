@@ -20,12 +20,14 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.azure.listing import list_sessions
 from hybridloop.budget.caps import Caps
+from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
-from hybridloop.journal import Journal
+from hybridloop.journal import Journal, PubRecord, RoundRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
+from hybridloop.tasks.submission.replay import SAME_RAD, check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
 
@@ -227,6 +229,17 @@ def test_a_different_round_is_refused_and_the_difference_named(
         session.run_round(changed)
     assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
     assert len(list_sessions(workspace, 5)) == 1
+
+
+@pytest.mark.parametrize("where", [np.s_[1, 2], np.s_[:]], ids=["one", "all"])
+def test_a_recorded_angle_that_is_no_number_differs_from_all_numbers(where: Any) -> None:
+    pub = describe_pub(ask(0))
+    slots = pub.slots.copy()
+    slots[where] = np.nan
+    recorded = PubRecord(pub.fingerprint, None, 100, pub.points, slots, pub.measured, pub.num_clbits)
+    place = np.argwhere(np.isnan(slots))[0]
+    with pytest.raises(ReplayDiverged, match=rf"point {place[0]}, angle {place[1]}, .* was recorded with nan"):
+        check_same(RoundRecord("main", 0, TARGET, (recorded,), (), complete=True), [pub], [100], TARGET, SAME_RAD)
 
 
 def test_an_algorithm_that_does_not_get_the_recorded_points_must_repeat_them_to_rounding(
