@@ -253,6 +253,20 @@ def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_resul
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 
 
+def test_a_result_whose_signatures_have_expired_is_read_with_a_renewed_one(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 60}})
+    with pytest.raises(RunParked), open_session(workspace, run=run, clock=clock, detach_after_s=1.0) as session:
+        session.run_round([ones()])
+    clock.wait(threading.Event(), 60.0)
+    expired = {"fault": "signature-expired", "nth": 1}  # that of the job's document, and the container's first one
+    service.admin("faults", {"rules": [{**expired, "operation": operation} for operation in ("get-job", "sas")]})
+    with open_session(workspace, run=run, clock=clock) as session:
+        assert_right(session.run_round([ones()]))
+    assert service.admin("faults/log")["injected"] == 2
+
+
 def test_jobs_in_flight_are_cancelled_at_the_end_on_request_and_submitted_again_on_resume(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
