@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("job_per_point")
 
 TARGET = "rigetti.sim.qvm"
 POINTS = 3
+DOWN = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation": "submit"}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,32 @@ def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
     record = run.journal.round(run.uid, "main", 0)
     assert record is not None
     assert sorted(job.state for job in record.jobs) == ["done"] * POINTS + ["failed"] * 3
+
+
+def test_no_attempt_begins_later_after_the_first_failure_than_the_policy_says(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 20}})
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError"}]})
+    with (
+        pytest.raises(JobFailed, match="after 2 attempts"),
+        open_session(workspace, run=run, clock=clock, policy=FailurePolicy(retries=5, retry_within_s=10)) as session,
+    ):
+        session.run_round([ones()])
+
+
+def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    rules = [{"fault": "job-fails", "code": "InternalError", "times": 1}, {**DOWN, "before_s": 60}]
+    service.admin("faults", {"rules": rules})
+    with open_session(workspace, run=run, clock=clock) as session:
+        round_ = session.start_round([ones()])
+        clock.wait(threading.Event(), 30.0)
+        record = run.journal.round(run.uid, "main", 0)
+        assert record is not None
+        assert [job.state for job in record.jobs] == ["failed", "intended"]
+        assert_right(session.collect(round_))
 
 
 def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
@@ -197,8 +224,7 @@ def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
     run: ClaimedRun,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    down = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation": "submit", "before_s": 600}
-    service.admin("faults", {"rules": [down]})
+    service.admin("faults", {"rules": [{**DOWN, "before_s": 600}]})
     start = clock.now()
     with open_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
@@ -212,8 +238,8 @@ def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
     ("policy", "ending", "least_s", "most_s"),
     [
         (FailurePolicy(on_target_down=OnTargetDown.FAIL), TargetDown, 0.0, 30.0),
-        (FailurePolicy(target_down_wait_s=900), TargetDown, 900.0, 1000.0),
-        (FailurePolicy(on_target_down=OnTargetDown.PARK, target_down_wait_s=900), RunParked, 900.0, 1000.0),
+        (FailurePolicy(target_down_wait_s=910), TargetDown, 910.0, 911.0),
+        (FailurePolicy(on_target_down=OnTargetDown.PARK, target_down_wait_s=910), RunParked, 910.0, 911.0),
     ],
     ids=["fail", "wait", "park"],
 )
@@ -234,6 +260,18 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
             session.run_round([ones()])
         assert least_s <= clock.now() - start <= most_s
     assert books(service, run)["entries"] == []
+
+
+def test_each_outage_of_a_round_is_waited_for_as_long_as_the_policy_says(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 60}})
+    failing = {"fault": "job-fails", "code": "InternalError", "times": 1}  # its next attempt meets the second outage
+    outages = [{**DOWN, "before_s": 60}, {**DOWN, "after_s": 110, "before_s": 190}]
+    service.admin("faults", {"rules": [*outages, failing]})
+    with open_session(workspace, run=run, clock=clock, policy=FailurePolicy(target_down_wait_s=100)) as session:
+        assert_right(session.run_round([ones()]))
+    assert {entry["rule"] for entry in service.admin("faults/log")["log"]} == {1, 2, 3}
 
 
 def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_results(
