@@ -32,6 +32,7 @@ from hybridloop.errors import CapReached, InputError
 from hybridloop.journal import JobRecord, RoundRecord
 from hybridloop.journal.claimed_run import how_to_resume, new_run
 from hybridloop.runtime.clock import RealClock
+from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
@@ -211,6 +212,23 @@ def test_caps_bound_jobs_shots_and_time(caps: Caps, name: str, option: str) -> N
     with pytest.raises(CapReached, match=option) as caught:
         budget.reserve([100, 100], [FREE, FREE], now=1060.0)
     assert caught.value.cap == name
+
+
+def test_each_cap_is_reported_once_from_80_percent_of_it_spent_or_reserved() -> None:
+    seen: list[RunEvent] = []
+    caps = Caps(max_jobs=10, max_shots=100, max_cost="10USD,5HQC", deadline_s=50)
+    budget = Budget(caps, Spending(7, 70, {"USD": 7.0}), started_at=1000.0)
+    with observed_by(seen.append):
+        for shots, most, now in ((9, 0.9, 1039.0), (1, 0.1, 1040.0), (9, 0.1, 1041.0)):
+            budget.reserve([shots], [Price("USD", 0.1, most)], now=now)
+    assert {event.kind for event in seen} == {"cap.near"}
+    assert [event.facts for event in seen] == [
+        {"cap": "max_jobs", "unit": "jobs", "taken": 8, "limit": 10},
+        {"cap": "max_shots", "unit": "shots", "taken": 80, "limit": 100},
+        {"cap": "deadline", "unit": "s", "taken": 40.0, "limit": 50.0},
+        {"cap": "max_cost", "unit": "USD", "taken": 8.0, "limit": 10.0},
+    ]
+    assert seen[-1].message == "max_cost: 8 USD of 10 USD are spent or reserved"
 
 
 def test_free_jobs_are_allowed_after_a_cap_on_cost_is_reached() -> None:

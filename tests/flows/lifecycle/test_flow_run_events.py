@@ -28,6 +28,7 @@ from tests.prefect_record_helpers import FlowRunRecord, record_of
 
 TARGET = "ionq.simulator"
 PINGS = 3
+NEARED_BY_LAST_PING = "1900s"  # 80 % of it is before the third ping, 1575 s after the last round
 RULES: list[dict[str, Any]] = [
     {"fault": "job-fails", "code": "ProviderTimeout", "nth": [1, 4], "operation": "submit"},
     {"fault": "throttled", "operation": "sas", "nth": [2, 5, 7, 9]},
@@ -58,7 +59,9 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
     def own_loop() -> UUID:
         with (
             ServiceClock(service.endpoint, service.admin_key) as clock,
-            hl.open_session(TARGET, workspace=workspace, clock=clock, keep_alive="ping", seed=1) as session,
+            hl.open_session(
+                TARGET, workspace=workspace, clock=clock, keep_alive="ping", seed=1, deadline=NEARED_BY_LAST_PING
+            ) as session,
         ):
             service.admin("faults", {"rules": RULES})
             for _ in range(3):
@@ -111,6 +114,16 @@ def test_each_ping_is_in_log_graph_and_events_with_its_session(under_faults: tup
         f"target:{TARGET}",
         *(f"session:{session}" for session in sessions),
     }
+
+
+def test_a_cap_of_which_80_percent_are_taken_is_one_line_and_one_event(
+    under_faults: tuple[FlowRunRecord, int],
+) -> None:
+    record, _ = under_faults
+    (event,) = (each for each in record.events if each["event"] == "hybridloop.cap.near")
+    assert {event["payload"][name] for name in ("cap", "unit", "limit")} == {"deadline", "s", 1900.0}
+    assert 0.8 * 1900.0 <= event["payload"]["taken"] < 1900.0
+    assert len(record.lines_with("are spent or reserved", logging.WARNING)) == 1
 
 
 def test_each_round_of_a_users_loop_is_a_task_run_with_its_tries(under_faults: tuple[FlowRunRecord, int]) -> None:
