@@ -226,8 +226,9 @@ class Budget:
             self._remove(reservation)
             self._spent += Spending(1, reservation.shots, settled_amounts(reservation.amounts, billed))
 
-    def check_adopted(self, reservation: Reservation, *, now: float) -> None:
-        """Raise CapReached if an adopted reservation and all other spending exceed the caps of this process."""
+    def check_adopted(self, reservation: Reservation, price: Price, *, now: float) -> None:
+        """Raise CapReached if an adopted job of this price and all other spending exceed the caps of this process."""
+        self._upper_bound(price)
         with self._lock:
             self._remove(reservation)
             try:

@@ -72,6 +72,13 @@ class CostLedger:
         counts = replace(gate_counts(program.text), qubits=program.entry.num_qubits)
         return price_of_job(self._target, counts, spec.shots, debias=self._debias)
 
+    def _recorded_price(self, spec: JobSpec) -> Price:
+        """Return the price of a recorded job: the reserved amount, or without an upper bound that of its shots."""
+        if self._any_price.upper is None:  # then a cap of an earlier process may have been reserved
+            return price_of_job(self._target, ONE_GATE, spec.shots, debias=self._debias)
+        reserved = spec.reserved.get(self._any_price.unit, 0.0)
+        return Price(self._any_price.unit, reserved, reserved)
+
     def release(self, specs: Sequence[JobSpec]) -> None:
         """Release the reservations of jobs that will not be recorded."""
         for spec in specs:
@@ -85,11 +92,9 @@ class CostLedger:
 
         Without an upper bound of the price it is max_cost_per_job of now. Raises CapReached.
         """
-        reserved = next(iter(spec.reserved.values()), None)
-        bound = self._any_price.upper is not None
-        price = Price(self._any_price.unit, expected=reserved, upper=(reserved or 0.0) if bound else None)
+        price, now = self._recorded_price(spec), self._clock.now()
         with self._cap_reported():
-            (job,) = self.budget.reserve([spec.shots], [price], now=self._clock.now(), make_room=self.make_room)
+            (job,) = self.budget.reserve([spec.shots], [price], now=now, make_room=self.make_room)
         with self._lock:
             self._reservations[spec.id] = job
             self.retried += 1
@@ -123,7 +128,7 @@ class CostLedger:
             reservation = self._reservations.get(spec.id)
         if reservation is not None:
             with self._cap_reported():
-                self.budget.check_adopted(reservation, now=self._clock.now())
+                self.budget.check_adopted(reservation, self._recorded_price(spec), now=self._clock.now())
 
     def bill_ping(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """Bill the service's cost estimate of a ping; return its amounts by unit, None if it states none."""

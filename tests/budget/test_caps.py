@@ -29,13 +29,8 @@ from hybridloop.budget.caps import (
 from hybridloop.budget.prices import UNITS, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import CapReached, InputError
-from hybridloop.journal import JobRecord, RoundRecord
 from hybridloop.journal.claimed_run import how_to_resume, new_run
-from hybridloop.runtime.clock import RealClock
 from hybridloop.runtime.run_events import RunEvent, observed_by
-from hybridloop.tasks.cost_ledger import CostLedger
-from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
-from hybridloop.tasks.submission.jobs import JobSpec
 
 FREE = Price("USD", 0.0, 0.0)
 PRICES = st.one_of(
@@ -301,24 +296,6 @@ def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -
         budget.reserve([1, 1, 1], [price] * 3, now=0.0)
     assert [job.amounts for job in budget.reserve([1, 1], [price] * 2, now=0.0)] == [{"HQC": 20.0}] * 2
     assert [job.amounts for job in Budget(Caps(max_jobs=5)).reserve([1], [price], now=0.0)] == [{}]
-
-
-def test_caps_that_come_with_a_resume_count_jobs_that_were_recorded_without_them() -> None:
-    helios, caps = find_target("quantinuum.qpu.helios-1"), Caps(max_cost="50HQC", max_cost_per_job="20HQC")
-    in_journal = Spending(2, 200, {})  # two jobs in flight, of unknown price
-    ledger = CostLedger(Budget(caps, in_journal), helios, RealClock())
-    key = RoundKey("5c3d9a35-6f5c-4f7e-8c1c-0d5b6f1a2e11", "main", 0)
-    unsent, failed = (JobSpec(JobKey(key, 0, point, 0), 0, 100, 1, b"", "") for point in (0, 1))
-    jobs = tuple(
-        JobRecord(spec.id, 0, point, 0, 0, 100, None, 0, {}, state, None, "", None)
-        for point, (spec, state) in enumerate(((unsent, "intended"), (failed, "failed")))
-    )
-    ledger.adopt(RoundRecord("main", 0, helios.name, (), jobs, complete=False))
-    ledger.check_unsent(unsent)
-    assert ledger.budget.reserved.amounts == {"HQC": 20.0}
-    assert ledger.reserve_retry(failed).reserved == {"HQC": 20.0}
-    with pytest.raises(CapReached, match="50 HQC is the cap"):
-        ledger.reserve_retry(failed.next_attempt())
 
 
 def test_a_cap_in_another_unit_than_the_targets_is_refused_unless_jobs_are_free() -> None:
