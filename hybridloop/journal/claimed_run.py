@@ -50,8 +50,9 @@ class ClaimedRun:
         If that has happened already, the callback runs now, in the calling thread.
         """
         with self._lock:
-            self._listeners.append(call)
             is_stopping = self.stop_requested.is_set() or self.lease_error is not None
+            if not is_stopping:
+                self._listeners.append(call)
         if is_stopping:
             call()
 

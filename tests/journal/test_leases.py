@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hybridloop.errors import JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import LEASE_S, Journal, Lease, Owner, journal_url
+from hybridloop.journal.claimed_run import ClaimedRun
 from tests.journal.journal_helpers import (
     BODY,
     TARGET,
@@ -335,3 +336,25 @@ def test_a_lease_of_one_journal_is_invalid_in_another(journal: Journal, tmp_path
         other.add_run(new_run())
         with pytest.raises(LeaseLost, match="nobody"):
             other.add_event(Lease(other.run("h2-night").uid, lease.token, 0), "x", {})
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_callback_runs_once_whether_a_stop_or_the_loss_of_the_lease_comes_after_it_or_before(
+    journal: Journal,
+    is_lost: bool,  # noqa: FBT001
+) -> None:
+    lease, calls = add_claimed_run(journal), list[str]()
+    run = ClaimedRun(journal, journal.run(lease.run_uid), lease)
+    run.on_stop(lambda: calls.append("registered before"))
+    run.renew_lease()
+    assert calls == []
+    if is_lost:
+        journal.release(lease)
+        journal.claim(run.uid)
+    else:
+        journal.request_stop(run.uid)
+    run.renew_lease()
+    run.on_stop(lambda: calls.append("registered after"))
+    assert calls == ["registered before", "registered after"]
+    run.renew_lease()
+    assert len(calls) == 2
