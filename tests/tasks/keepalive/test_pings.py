@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -305,3 +307,16 @@ def test_pings_for_an_hour_are_prepared_and_unused_ones_cost_nothing(session: Pi
     (job,) = session.jobs()
     assert job["id"] == session.written.intended[0]
     assert [state for state, _ in session.written.ends.values()] == ["done"] + ["lost"] * PREPARED
+
+
+def test_a_prepared_ping_that_a_killed_standby_never_sent_is_lost(session: PingedSession) -> None:
+    pings = session.pings(sign=session.sign)
+    assert pings.prepare()
+    assert pings.prepare()
+    standby = pings._standby_process
+    assert standby.pid is not None
+    os.kill(standby.pid, signal.SIGSTOP)
+    while standby.is_there:  # until the pipe is full
+        pings.postpone(session.clock.now() + MINUTE)
+    pings.close()
+    assert [session.written.ends[key] for key in session.written.intended] == [("lost", {})] * 2

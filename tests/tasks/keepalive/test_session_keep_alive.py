@@ -326,6 +326,20 @@ def test_exclusive_access_lasts_from_the_first_job_exactly_to_the_cap(run: Run) 
     assert spending(run).amounts["HQC"] <= 26.0
 
 
+def test_room_for_a_round_takes_no_ping_of_exclusive_access_and_does_not_extend_it(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING, hold=ExclusiveAccess(26.0)), PAID, stands_by=True)
+    keeper.opened(run.open(target=PAID))
+    keeper.submitted(run.clock.now())
+    run.leave_alone(2)
+    assert "intended" in run.states()
+    keeper.release_prepared()
+    assert "lost" not in run.states()
+    run.leave_alone(4)
+    keeper.stop()
+    assert run.states().count("done") == 5
+    assert spending(run).amounts["HQC"] <= 26.0
+
+
 def test_pings_of_exclusive_access_defer_a_renewal(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
     keeper.opened(run.open(target=PAID))

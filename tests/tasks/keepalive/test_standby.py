@@ -339,12 +339,13 @@ def test_transient_errors_are_retried_a_limited_number_of_times(capsys: pytest.C
     assert reports(capsys) == [("a", 200, ""), ("b", 500, "")]
 
 
-def test_a_refusal_ends_all_requests(capsys: pytest.CaptureFixture[str]) -> None:
-    scripted = ScriptedSender(400)
+@pytest.mark.parametrize("status", [307, 400])
+def test_a_refusal_or_redirect_ends_all_requests(status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted = ScriptedSender(status)
     scripted.hold(a=10.0, b=535.0)
     scripted.run(1000.0)
     assert scripted.sent == [(10.0, "a")]
-    assert reports(capsys) == [("a", 400, "")]
+    assert reports(capsys) == [("a", status, "")]
 
 
 def test_an_existing_job_does_not_end_the_other_requests() -> None:
