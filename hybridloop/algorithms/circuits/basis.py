@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
 
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit
+from qiskit.transpiler import PassManager, generate_preset_pass_manager
 from qiskit.transpiler.passes import RemoveBarriers
 
 # Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
 BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
 _KEPT = "gates"  # key of a circuit's metadata
+_passes_lock = threading.Lock()  # passes keep the properties of the circuit that they translate
 
 
 def to_basis(circuit: QuantumCircuit, gates: Sequence[str] = BASIS) -> QuantumCircuit:
@@ -19,7 +23,15 @@ def to_basis(circuit: QuantumCircuit, gates: Sequence[str] = BASIS) -> QuantumCi
     """
     if keeps_gates(circuit):
         return circuit
-    return transpile(RemoveBarriers()(circuit), basis_gates=[*gates], optimization_level=1, seed_transpiler=0)
+    with _passes_lock:
+        translated: QuantumCircuit = _translation(tuple(gates)).run(RemoveBarriers()(circuit))
+    return translated
+
+
+@lru_cache(maxsize=8)
+def _translation(gates: tuple[str, ...]) -> PassManager:
+    """Return the passes of a translation; to make them takes longer than to translate a circuit of some 50 gates."""
+    return generate_preset_pass_manager(optimization_level=1, basis_gates=[*gates], seed_transpiler=0)
 
 
 def keep_gates(circuit: QuantumCircuit) -> QuantumCircuit:
