@@ -116,7 +116,7 @@ class Planner:
         cost = _money(simulation, tariff, keep_alive.cost, keep_alive.hold)
         # price both states of the provider's error mitigation
         by_debias = {
-            state: cost if state == debias else _money(simulation, replace(tariff, debias=state, _prices={}))
+            state: cost if state == debias else _money(simulation, replace(tariff, debias=state))
             for state in ((True, False) if target.debiases else ())
         }
         plan = Plan(

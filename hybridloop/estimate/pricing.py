@@ -110,7 +110,8 @@ class Tariff:
     caps: Caps
     debias: bool
     batches: bool = False
-    _prices: dict[tuple[str, int], Price] = field(default_factory=dict)
+    _prices: dict[tuple[str, int], Price] = field(default_factory=dict, init=False)
+    _totals: dict[tuple[PubRequest, ...], JobTotals] = field(default_factory=dict, init=False)
     _quil: QuilCompiler = field(default_factory=QuilCompiler)
     _programs: dict[str, QuilPub | None] = field(default_factory=dict)
 
@@ -134,10 +135,13 @@ class Tariff:
         return alone + self._batched_jobs(batched)
 
     def total(self, pubs: Sequence[PubRequest]) -> JobTotals:
-        """Sum the jobs of a round."""
-        batched, others = self._parted(pubs)
-        points = (self._sum(self._point_jobs(pub)) * pub.points for pub in others)
-        return sum(points, self._sum(self._batched_jobs(batched)))
+        """Sum the jobs of a round; most rounds of a search are alike."""
+        key = tuple(pubs)
+        if key not in self._totals:
+            batched, others = self._parted(pubs)
+            points = (self._sum(self._point_jobs(pub)) * pub.points for pub in others)
+            self._totals[key] = sum(points, self._sum(self._batched_jobs(batched)))
+        return self._totals[key]
 
     def _sum(self, jobs: Sequence[tuple[int, Price]]) -> JobTotals:
         expected, upper = (price.expected for _, price in jobs), (self._upper_bound(price) for _, price in jobs)
