@@ -122,9 +122,10 @@ def read_matrix_market(text: str, source: str) -> SquareMatrix:
 
 def _csv_rows(text: str, source: str) -> list[Row] | None:
     """Return the rows of a table of two or more columns; None for a text that is none."""
-    lines = [line if not line.lstrip().startswith(_MARKS) else "" for line in text.lstrip("\ufeff").splitlines()]
-    if len(lines) > 2 * MAX_EDGES:  # before the lines are parsed one by one
+    lines = text.lstrip("\ufeff").splitlines()
+    if len(lines) > 2 * MAX_EDGES:  # before the lines are looked at one by one
         raise ProblemError(source, None, f"there are more than {2 * MAX_EDGES:,} lines", "Give a smaller graph.")
+    lines = [line if not line.lstrip().startswith(_MARKS) else "" for line in lines]
     first = next((line for line in lines if line.strip()), "")
     separator = next((mark for mark in (",", ";", "\t") if mark in first), None)
     if separator is None:
