@@ -13,11 +13,14 @@ from benchmarks.exact_search import ExactEnergy, search_exactly
 from hybridloop.settings import VqeSettings
 from tests.long_form import IS_LONG, long_form
 
+SLOW = ("cubic-graphs", "dihydrogen", "ground-states", "mitigation", "other-electrons", "shots", "stretched")
+
 
 # bounds on time are checked by `make bench` only
-@pytest.mark.slow
 @long_form
-@pytest.mark.parametrize("row", sorted(set(ROWS) - {"speeds"}))
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.slow] * (row in SLOW)) for row in sorted(set(ROWS) - {"speeds"})]
+)
 def test_an_accuracy_bound_is_kept(row: str) -> None:
     missed = [str(each) for each in ROWS[row](not IS_LONG) if not each.is_kept]
     assert not missed

@@ -61,7 +61,6 @@ def sampled_from(probability_vector: NDArray[np.float64], rng: np.random.Generat
     return run_round
 
 
-@pytest.mark.slow
 def test_one_job_at_the_fixed_angles_of_three_layers_samples_the_best_cut_of_all_cubic_graphs() -> None:
     """The best cut's probability is 0.10 at least, so that 1000 shots miss it once in 10^45 runs."""
     ratios = []

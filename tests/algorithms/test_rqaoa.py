@@ -18,7 +18,6 @@ from hybridloop.algorithms.rqaoa import rqaoa
 from tests.algorithms.qaoa_helpers import REFERENCE, TABLE, Rounds, max_cut_problem
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4"])
 def test_recursion_finds_the_best_cut_in_seven_rounds(
     name: str, sampled_rounds: Rounds, exact_rounds: RunRound

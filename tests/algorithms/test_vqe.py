@@ -63,7 +63,6 @@ def test_h2_from_its_file_on_a_simulator_is_chemically_accurate(
     assert not result.is_exact
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "limit"), [("HeH+_0.7743", 1.0), ("LiH_3_cas(2,2)", 1.2)])
 def test_two_electrons_in_two_orbitals_are_accurate_and_their_error_bars_correct(
     reference: Mapping[str, Any],

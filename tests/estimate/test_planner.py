@@ -75,7 +75,7 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("vqe", "h2", {"target": "ionq.simulator", "seed": 7}),
     ("qaoa", "petersen", {"shots": 25_000, "target": "rigetti.sim.qvm"}),
     ("vqe", "h2", {"optimizer": "spsa", "max_rounds": 2, "shots": 500, "precision": 1.0, "seed": 1}),
-    ("rqaoa", "ring-8", {"target": "ionq.simulator", "seed": 3, "brute_force_below": 5}),
+    ("rqaoa", "ring-8", {"target": "ionq.simulator", "seed": 3, "brute_force_below": 7}),
     ("sqd", "h4", {"target": "ionq.simulator", "seed": 7, "max_subspace": 16}),
     ("adapt", "heh+", {"target": "ionq.simulator", "seed": 2}),
     ("vqd", "h2", {"target": "ionq.simulator", "seed": 5, "random_starts": 1}),
@@ -88,7 +88,6 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @long_form
-@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "names", "settings"), DETERMINISTIC[: short_or_long(4, None)])
 def test_a_run_without_randomness_takes_the_rounds_jobs_and_shots_of_its_plan(
     algorithm: str, names: str, settings: dict[str, Any], emulator: Emulator
@@ -114,7 +113,6 @@ PRICED = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("target", "more"), PRICED)
 def test_a_run_is_billed_what_its_plan_expected(target: str, more: dict[str, Any], emulator: Emulator) -> None:
     asked = settings_of("qaoa", target=target, shots=12_000, **more)
@@ -175,7 +173,6 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
     assert rows["quantinuum.sim.h2-2e"].hours > 24  # three rounds in a queue of half a day
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cap", "settings"),
     [

@@ -42,7 +42,6 @@ def test_refinement_finds_better_angles_where_the_gain_exceeds_noise(sampled_rou
     assert exact_ratio(ansatz, result.parameters) > 0.95
 
 
-@pytest.mark.slow
 def test_refinement_rarely_ends_worse_than_the_fixed_angles(sampled_rounds: Rounds) -> None:
     """A worse step gains 2 standard errors by chance in at most one of 44 trials; here in none of 12."""
     for name in ("reg3_n8_s1", "reg3_n10_s1"):
