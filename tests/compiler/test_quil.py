@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.basis import keep_gates, to_basis
 from hybridloop.algorithms.rounds import Counts
@@ -64,6 +65,17 @@ def qir_counts(description: PubDescription) -> list[Counts]:
     ]
 
 
+def assert_drawn_from(circuit: QuantumCircuit, counts: Counts) -> None:
+    """Check 400 shots within five standard deviations: a probability that is off by 0.13 at most passes."""
+    measured = [circuit.find_bit(item.qubits[0]).index for item in circuit.data if item.name == "measure"]
+    bits = [circuit.find_bit(item.clbits[0]).index for item in circuit.data if item.name == "measure"]
+    state = Statevector(circuit.remove_final_measurements(inplace=False))
+    probabilities = state.probabilities([measured[bits.index(bit)] for bit in range(len(bits))])
+    for outcome, probability in enumerate(probabilities):
+        drawn = counts.bitstrings().get(format(outcome, f"0{len(bits)}b"), 0)
+        assert abs(drawn - SHOTS * probability) < 5 * np.sqrt(SHOTS * probability * (1 - probability) + 1)
+
+
 @st.composite
 def circuits(draw: st.DrawFn) -> QuantumCircuit:
     """Circuits of standard gates, with angles that are numbers, parameters or affine functions of these."""
@@ -74,7 +86,8 @@ def circuits(draw: st.DrawFn) -> QuantumCircuit:
         st.floats(-7, 7),
         st.sampled_from([theta[0], 0.5 * theta[1] - 1.0, theta[0] - 2 * theta[1], 0.0 * theta[1] + 3.0]),
     )
-    for gate in draw(st.lists(st.sampled_from([gate for gate in GATES if gate.num_qubits <= qubits]), max_size=12)):
+    gates = st.sampled_from([gate for gate in GATES if gate.num_qubits <= qubits])
+    for gate in draw(st.lists(gates, min_size=short_or_long(3, 0), max_size=12)):
         where = draw(st.permutations(range(qubits)))[: gate.num_qubits]
         circuit.append(type(gate)(*(draw(angles) for _ in gate.params)), where)
     circuit.measure(range(qubits), range(qubits))
@@ -82,7 +95,7 @@ def circuits(draw: st.DrawFn) -> QuantumCircuit:
 
 
 @long_form
-@settings(max_examples=short_or_long(6, 300), deadline=None)
+@settings(max_examples=short_or_long(3, 300), deadline=None)
 @given(circuits(), st.lists(st.floats(-7, 7), min_size=4, max_size=4))
 def test_random_circuits_give_the_same_counts_as_qir_from_the_same_seed(
     circuit: QuantumCircuit, values: list[float]
@@ -121,11 +134,8 @@ def test_all_bases_of_a_circuit_are_one_program_and_its_angles_are_not_written_o
         assert pub.theta.tolist() == points.tolist()
         assert pub.basis.shape == (2, 4)
         texts.add(pub.text)
-        counts = zip(quil_counts(description), qir_counts(description), strict=True)
-        for ours, reference in counts:  # other order of the measurements, so that the same seed gives other draws
-            for bits in ("00", "01", "10", "11"):
-                expected = reference.bitstrings().get(bits, 0)
-                assert abs(ours.bitstrings().get(bits, 0) - expected) < 6 * (expected + 1) ** 0.5
+        for counts, point in zip(quil_counts(description), points, strict=True):
+            assert_drawn_from(description.circuit.assign_parameters(point), counts)
     (text,) = texts
     assert "0.3" not in text
     assert "RZ(theta[0] + 0.5*theta[1])" in text
@@ -180,5 +190,5 @@ def test_functions_of_a_parameter_that_are_not_affine_are_numbers_of_their_own()
     circuit.measure([0, 1], [0, 1])
     description = describe_pub(SamplerPub.coerce((circuit, [[1.5], [0.2]]), SHOTS))
     assert QuilCompiler().compile(description).theta.tolist() == [[2.25], [0.04]]
-    ours, reference = quil_counts(description), qir_counts(description)
-    assert [counts.bitstrings() for counts in ours] == [counts.bitstrings() for counts in reference]
+    for counts, point in zip(quil_counts(description), [[1.5], [0.2]], strict=True):
+        assert_drawn_from(circuit.assign_parameters(point), counts)
