@@ -13,7 +13,6 @@ from qiskit.circuit import ParameterExpression
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
-from tests.algorithms.conftest import largest_remainder
 
 States = NDArray[np.complex128]
 FIXED: dict[str, NDArray[np.complex128]] = {
@@ -79,6 +78,14 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound
         ]
 
     return run_round
+
+
+def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round to counts that sum to the shots, each within 1 of its share."""
+    shares = probabilities * shots
+    counts = np.floor(shares).astype(np.int64)
+    counts[np.argsort(counts - shares, kind="stable")[: shots - counts.sum()]] += 1
+    return counts
 
 
 def gates_of(circuit: QuantumCircuit) -> list[Gate]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
-from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
-from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
+from hybridloop.algorithms.rounds import RunRound
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.paths import DATA
 
 # a slow machine is no failure
@@ -33,8 +32,9 @@ def reference() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="session")
 def problem_of(reference: Mapping[str, Any]) -> Callable[..., ElectronicProblem]:
-    """Return a factory of reference molecules on qubits, by name and mapping."""
+    """Return a factory of reference molecules on qubits, by name and mapping; each is made once."""
 
+    @functools.cache
     def make(name: str, mapping: FermionMapping = FermionMapping.PARITY) -> ElectronicProblem:
         return electronic_problem(read_fcidump(reference[name]["fcidump"], name), mapping)
 
@@ -44,13 +44,13 @@ def problem_of(reference: Mapping[str, Any]) -> Callable[..., ElectronicProblem]
 @pytest.fixture
 def sampled_rounds() -> Callable[[int], RunRound]:
     """Return a factory of rounds with multinomial shot noise, by seed."""
-    return lambda seed: _rounds(np.random.default_rng(seed).multinomial, exact=False)
+    return shot_rounds
 
 
 @pytest.fixture
 def exact_rounds() -> RunRound:
     """Return rounds that give the distribution, scaled to the shots and rounded by largest remainder."""
-    return _rounds(largest_remainder, exact=True)
+    return noiseless_rounds()
 
 
 def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
@@ -58,25 +58,3 @@ def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
     lower, z, one = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
     factors = [z if i < orbital else lower if i == orbital else one for i in reversed(range(count))]
     return functools.reduce(np.kron, factors)
-
-
-def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Round to counts that sum to the shots, each within 1 of its share."""
-    shares = probabilities * shots
-    counts = np.floor(shares).astype(np.int64)
-    counts[np.argsort(counts - shares, kind="stable")[: shots - counts.sum()]] += 1
-    return counts
-
-
-def _rounds(draw: Callable[[int, NDArray[np.float64]], NDArray[np.int64]], *, exact: bool) -> RunRound:
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        return [MeasuredPub(pub_points(pub), tuple(_counts(pub, row) for row in pub_points(pub))) for pub in pubs]
-
-    def _counts(pub: SamplerPub, row: NDArray[np.float64]) -> Counts:
-        bare = pub.circuit.assign_parameters(row).remove_final_measurements(inplace=False)
-        probabilities = Statevector(bare).probabilities()
-        drawn = draw(int(pub.shots), probabilities / probabilities.sum())
-        observed = {format(i, f"0{bare.num_qubits}b"): int(n) for i, n in enumerate(drawn) if n}
-        return Counts.from_bitstrings(observed, exact=exact)
-
-    return run_round

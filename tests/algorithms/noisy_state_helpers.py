@@ -12,7 +12,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
-from tests.algorithms.conftest import largest_remainder
+from tests.algorithms.batched_state_helpers import largest_remainder
 
 READOUT_ERRORS = (0.01, 0.03)  # p(1|0), p(0|1)
 

@@ -23,6 +23,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem, Fermion
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator
+from tests.long_form import long_form, short_or_long
 
 MAPPINGS = list(FermionMapping)
 STANDARD = {"x", "h", "s", "sdg", "cx", "rx", "ry", "rz"}
@@ -93,7 +94,8 @@ def test_uccsd_conserves_the_electrons_of_either_spin(problem_of: Callable[..., 
             assert ((state & 0b11).bit_count(), (state >> 2).bit_count()) == (1, 1)
 
 
-@settings(max_examples=12)
+@long_form
+@settings(max_examples=short_or_long(5, 60))
 @given(st.integers(0, 2**32), st.sampled_from(["H2_0.735", "LiH_3_cas(2,2)", "LiH_1.595_cas(2,3)", "H4_1"]))
 def test_stated_frequencies_predict_the_energy_along_any_angle(
     problem_of: Callable[..., ElectronicProblem], seed: int, name: str

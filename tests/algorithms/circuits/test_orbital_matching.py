@@ -17,6 +17,7 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
+from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 
 BUILT_IN = load_table("problems")
@@ -39,7 +40,8 @@ def energy(molecule: Molecule, point: ArrayLike) -> float:
     return float(state.expectation_value(problem.hamiltonian).real)
 
 
-@settings(max_examples=8, deadline=None)
+@long_form
+@settings(max_examples=short_or_long(4, 32), deadline=None)
 @given(signs=st.tuples(*[st.sampled_from([1.0, -1.0])] * 4), seed=st.integers(0, 1000))
 def test_flipped_signs_are_found_and_the_angles_with_these_signs_give_the_same_energy(
     signs: tuple[float, ...], seed: int

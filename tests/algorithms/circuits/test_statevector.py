@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Rotations, hardware_efficient
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import MAX_WORK, StatevectorModel
+from hybridloop.algorithms.rounds import Counts
 from hybridloop.settings import ProblemText, VqeSettings
-from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_vqe
 
 MORIYA = SparsePauliOp.from_list([("IXX", 1.0), ("IZZ", 1.0), ("XYI", 0.4), ("YXI", -0.4), ("ZZI", 1.0)])
@@ -35,13 +39,38 @@ def test_energies_and_gradients_are_those_of_the_circuit(*, is_layered: bool) ->
     np.testing.assert_allclose(model.hessian(point), model.hessian(point).T)
 
 
-def test_the_start_of_a_spin_model_is_its_ground_state() -> None:
+def test_the_start_of_a_spin_model_is_its_ground_state_and_always_the_same() -> None:
     ansatz = hamiltonian_variational(MORIYA, 3)
     model = StatevectorModel.of(ansatz.circuit, MORIYA)
     assert model is not None
     start = simulated_start_near(model, ansatz.initial_point)
     assert model.energy(start.point) == pytest.approx(np.linalg.eigvalsh(MORIYA.to_matrix())[0], abs=1e-4)
-    assert start.point.tolist() == simulated_start_near(model, ansatz.initial_point).point.tolist()
+    shorter = hamiltonian_variational(MORIYA, 1)
+    quick = StatevectorModel.of(shorter.circuit, MORIYA)
+    assert quick is not None
+    flat = np.zeros(shorter.num_parameters)  # where all slopes are 0: a random start has the lowest minimum
+    one, other = (simulated_start_near(quick, flat).point.tolist() for _ in range(2))
+    assert one == other
+
+
+def test_the_rounds_of_the_tests_are_qiskits_distributions() -> None:
+    circuit = QuantumCircuit(3, 3)
+    angles = ParameterVector("t", 3)
+    for gate in ("h", "sdg"):
+        getattr(circuit, gate)([0, 1])
+    for gate, angle in zip(("rx", "ry", "rz"), angles, strict=True):
+        getattr(circuit, gate)(2.0 * angle - 0.3 * angles[0], 1)
+    circuit.cx(1, 2)
+    for gate, angle in zip(("rxx", "ryy", "rzz"), angles, strict=True):
+        getattr(circuit, gate)(angle, 0, 2)
+    points = RNG.normal(size=(2, 3))
+    measured = circuit.copy()
+    measured.measure(range(3), range(3))
+    (found,) = noiseless_rounds()([SamplerPub.coerce((measured, points, 10**9))])
+    for counts, point in zip(found, points, strict=True):
+        assert isinstance(counts, Counts)
+        expected = Statevector(circuit.assign_parameters(point)).probabilities_dict()
+        assert {key: number / 10**9 for key, number in counts.bitstrings().items()} == pytest.approx(expected, abs=2e-9)
 
 
 def test_a_circuit_that_takes_too_long_is_not_simulated() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.estimation.final import neyman_allocation, uniform_allocation
+from tests.long_form import long_form, short_or_long
 
 GROUPS = st.lists(st.tuples(st.floats(1e-6, 4), st.integers(1, 100_000)), min_size=1, max_size=8)
 
@@ -44,6 +45,8 @@ def test_no_other_allocation_of_the_same_shots_has_less_variance(
     assert variance(variances, other) >= variance(variances, totals) - slack
 
 
+@long_form
+@settings(max_examples=short_or_long(30, 200))
 @given(GROUPS, st.floats(1e-6, 1e-2))
 def test_uniform_allocation_finds_the_smallest_common_number_of_shots(
     groups: list[tuple[float, int]], target: float

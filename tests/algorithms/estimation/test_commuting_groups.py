@@ -14,6 +14,7 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily, insert_sorted
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from tests.long_form import long_form, short_or_long
 
 GROUPINGS = st.sampled_from(Grouping)
 
@@ -34,8 +35,9 @@ def test_greedy_coloring_has_the_groups_of_qiskit_in_their_order(
     assert color_greedily(operator.paulis, qubit_wise=qubit_wise) == expected
 
 
+@long_form
 @given(st.integers(1, 7), st.integers(1, 60), st.integers(0, 10_000), GROUPINGS)
-@settings(deadline=None)
+@settings(max_examples=short_or_long(25, 200), deadline=None)
 def test_sorted_insertion_takes_the_first_group_that_commutes(
     qubits: int, terms: int, seed: int, grouping: Grouping
 ) -> None:

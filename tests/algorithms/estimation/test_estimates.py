@@ -11,7 +11,7 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.estimation.estimates import combine, estimate_observable, group_statistics, shot_energies
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
 from hybridloop.algorithms.rounds import Counts
-from tests.algorithms.conftest import largest_remainder
+from tests.algorithms.batched_state_helpers import largest_remainder
 
 
 @st.composite

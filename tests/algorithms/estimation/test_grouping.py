@@ -31,6 +31,7 @@ from hybridloop.algorithms.estimation.reference_mixture import ReferenceMixture
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts
+from tests.long_form import long_form, short_or_long
 
 PAULI_GROUPINGS = (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING)
 
@@ -49,7 +50,8 @@ def dense(measured: Observable) -> NDArray[np.complex128]:
     return total
 
 
-@settings(max_examples=40)
+@long_form
+@settings(max_examples=short_or_long(12, 100))
 @given(
     st.dictionaries(st.text("IXYZ", min_size=3, max_size=3), st.floats(-1, 1), min_size=1, max_size=20),
     st.integers(0, 7),

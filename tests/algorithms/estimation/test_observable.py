@@ -31,6 +31,7 @@ from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGro
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import InputError
+from tests.long_form import long_form, short_or_long
 
 GROUPINGS = list(Grouping)
 LABELS = st.lists(st.text("IXYZ", min_size=3, max_size=3), min_size=1, max_size=20, unique=True)
@@ -70,7 +71,8 @@ def dense(group: MeasurementGroup, num_qubits: int) -> NDArray[np.complex128]:
     return transformed
 
 
-@settings(max_examples=60)
+@long_form
+@settings(max_examples=short_or_long(20, 200))
 @given(st.lists(st.text("IXYZ", min_size=4, max_size=4), min_size=1, max_size=30, unique=True), st.integers(0, 2**32))
 def test_fully_commuting_groups_add_up_to_the_operator_as_dense_matrices(labels: list[str], seed: int) -> None:
     operator = SparsePauliOp(labels, np.random.default_rng(seed).normal(size=len(labels)))
@@ -118,7 +120,8 @@ def test_qubit_wise_commuting_terms_take_no_two_qubit_gate() -> None:
     assert group.basis == "XYZ"
 
 
-@settings(max_examples=25)
+@long_form
+@settings(max_examples=short_or_long(10, 100))
 @given(LABELS, st.integers(0, 2**32), st.sampled_from(GROUPINGS))
 def test_measured_circuits_give_the_expectation_value(labels: list[str], seed: int, grouping: Grouping) -> None:
     operator = SparsePauliOp(labels, np.random.default_rng(seed).normal(size=len(labels)))

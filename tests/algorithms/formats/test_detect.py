@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.data import load_table
+from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 
 FCIDUMP = (DATA / "H2_0.735.fcidump").read_text()
@@ -58,6 +59,8 @@ def test_every_built_in_problem_is_detected_as_its_kind() -> None:
     assert not ENERGY_FORMATS & BINARY_FORMATS
 
 
+@long_form
+@settings(max_examples=short_or_long(30, 300))
 @given(st.text(max_size=300) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_detection_never_raises(text: str) -> None:
     assert detect_format(text) in {None, *InputFormat}

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import ProblemError
+from tests.long_form import long_form, short_or_long
 
 H2 = """ &FCI NORB=   2,NELEC= 2,MS2=0,
   ORBSYM=1,1,
@@ -50,6 +51,8 @@ def test_reads_electrons_energies_and_symmetric_integrals(reference: Mapping[str
             assert np.array_equal(molecule.two_body, molecule.two_body.transpose(axes))
 
 
+@long_form
+@settings(max_examples=short_or_long(12, 100))
 @given(st.randoms(use_true_random=False), st.sampled_from(["H4_1", "LiH_1.595_cas(2,3)"]))
 def test_order_of_lines_and_of_equivalent_indices_does_not_matter(
     reference: Mapping[str, Any], rng: random.Random, name: str

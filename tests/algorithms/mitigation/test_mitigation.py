@@ -143,16 +143,14 @@ def test_spin_parities_under_jordan_wigner_compose_with_readout_mitigation_and_z
 
 
 def test_the_error_bar_includes_the_calibration_uncertainty(parity: Ground) -> None:
-    noise = NoisySimulator(0.0)  # misread qubits alone: the inversion leaves no bias
+    run_round = NoisySimulator(0.0).sampled(np.random.default_rng(0))  # misread qubits alone: no bias after inversion
+    raw = parity.evaluated(run_round)
     squared, without = [], []
-    for seed in range(200):
-        run_round = noise.sampled(np.random.default_rng(seed))
+    for _ in range(200):
         errors = calibrated(parity, run_round, 2000)
-        evaluated = mitigate_readout(parity.evaluated(run_round), errors=errors)
-        found = estimate_of(evaluated, parity.point, 20_000)
+        found = estimate_of(mitigate_readout(raw, errors=errors), parity.point, 20_000)
         squared.append((found.value - parity.energy) ** 2 / found.variance)
-        known = replace(errors, shots=None)
-        taken_for_known = mitigate_readout(parity.evaluated(noise.sampled(np.random.default_rng(seed))), errors=known)
+        taken_for_known = mitigate_readout(raw, errors=replace(errors, shots=None))
         without.append(found.variance / estimate_of(taken_for_known, parity.point, 20_000).variance)
     # the mean of 200 squared standard normals is 1 ± 0.1: within three of that
     assert 0.7 < np.mean(squared) < 1.3
@@ -164,12 +162,12 @@ def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_
     parity: Ground, model: Extrapolation
 ) -> None:
     noise = NoisySimulator(0.002, (0.003, 0.006))
+    run_round = noise.sampled(np.random.default_rng(0))
+    read = mitigate_readout(parity.evaluated(run_round), errors=calibrated(parity, noise.exact))
+    evaluated = extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(model))
+    assert len(evaluated.circuits) == 2 * TWIRLS * len(read.circuits)
     squared = []
-    for seed in range(40):
-        run_round = noise.sampled(np.random.default_rng(seed))
-        read = mitigate_readout(parity.evaluated(run_round), errors=calibrated(parity, noise.exact))
-        evaluated = extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(model))
-        assert len(evaluated.circuits) == 2 * TWIRLS * len(read.circuits)
+    for _ in range(40):
         final = measure_final_estimate(
             evaluated, parity.point, pilot=[1000] * 16, precision=2 * MILLI, on_round=lambda *_: None
         ).estimate

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
@@ -24,7 +24,8 @@ from hybridloop.algorithms.mitigation.readout import (
     mitigate_readout,
 )
 from hybridloop.algorithms.rounds import Counts, UnusablePoint
-from tests.algorithms.conftest import largest_remainder
+from tests.algorithms.batched_state_helpers import largest_remainder
+from tests.long_form import long_form, short_or_long
 
 EXACT_SHOTS = 10**9  # of distributions: rounding moves an energy by 1e-8 hartree at most
 _rate = st.floats(0.0, 0.3)
@@ -43,6 +44,8 @@ def test_readout_inversion_agrees_with_dense_matrices(rates: list[tuple[float, f
     assert read(group, _distribution(misread)).mean == pytest.approx(expected, abs=1e-5)
 
 
+@long_form
+@settings(max_examples=short_or_long(20, 200))
 @given(st.lists(st.tuples(_rate, _rate), min_size=3, max_size=3), st.integers(0, 2**32 - 1), st.booleans())
 def test_readout_derivatives_agree_with_finite_differences(
     rates: list[tuple[float, float]],
@@ -85,6 +88,8 @@ def test_a_symmetry_is_skipped_if_a_group_cannot_show_it_and_unusable_without_sh
     assert found == UnusablePoint("only 0.0% of 60 shots have the state's symmetries")
 
 
+@long_form
+@settings(max_examples=short_or_long(25, 200))
 @given(st.integers(0, 2**32 - 1))
 def test_a_diagonalized_group_shows_a_symmetry_in_other_bits(seed: int) -> None:
     state = random_statevector(4, seed)

@@ -165,7 +165,8 @@ def test_cobyla_refuses_a_record_of_another_search() -> None:
         optimizer.ask()
 
 
-@settings(max_examples=20)
+@long_form
+@settings(max_examples=short_or_long(8, 100))
 @given(st.integers(0, 30), st.integers(0, 2**32), st.booleans())
 def test_a_restored_search_continues_as_an_uninterrupted_one(stop_after: int, seed: int, trigonometric: bool) -> None:  # noqa: FBT001 (drawn)
     start = np.array([1.0, -2.0])

@@ -24,6 +24,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers import scipy as scipy_optimizers
 from hybridloop.algorithms.optimizers.scipy import SAME_POINT_RAD, ScipyOptimizer
 from hybridloop.errors import ReplayDiverged
+from tests.long_form import long_form, short_or_long
 
 PATIENCE_S = 30.0  # timeout for what takes milliseconds
 
@@ -50,7 +51,8 @@ def through_pickle(optimizer: ScipyOptimizer) -> ScipyOptimizer:
     return loaded
 
 
-@settings(max_examples=10, deadline=None)
+@long_form
+@settings(max_examples=short_or_long(4, 50), deadline=None)
 @given(
     start=st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=3),
     seed=st.integers(0, 2**32),
@@ -61,7 +63,7 @@ def test_a_search_restored_at_any_evaluation_asks_for_the_same_points_bit_for_bi
     start: list[float], seed: int, shift: float, restore: Callable[[ScipyOptimizer], ScipyOptimizer]
 ) -> None:
     rng = np.random.default_rng(seed)
-    live = ScipyOptimizer(np.array(start), max_evaluations=15)
+    live = ScipyOptimizer(np.array(start), max_evaluations=12)
     while len(points := live.ask()):
         told = points + shift
         twin = restore(live)

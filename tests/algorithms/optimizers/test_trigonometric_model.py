@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
+from tests.long_form import long_form, short_or_long
 
 FREQUENCIES = st.sampled_from([(1,), (2,), (1, 2), (1, 2, 3), (2, 4), (1, 3)])
 
@@ -21,6 +22,8 @@ def wave(frequencies: tuple[int, ...], coefficients: list[float], angle: float) 
     return float(total)
 
 
+@long_form
+@settings(max_examples=short_or_long(30, 200))
 @given(FREQUENCIES, st.integers(0, 2**32), st.floats(-7, 7))
 def test_the_fit_recovers_the_energy_and_finds_its_global_minimum(
     frequencies: tuple[int, ...], seed: int, centre: float

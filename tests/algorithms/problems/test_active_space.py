@@ -15,6 +15,7 @@ from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
 from hybridloop.errors import InputError
 from tests.algorithms.problems.test_fermions import dense_hamiltonian, molecules
+from tests.long_form import long_form, short_or_long
 
 
 def test_active_spaces_of_lithium_hydride_have_their_reference_energies(
@@ -27,7 +28,8 @@ def test_active_spaces_of_lithium_hydride_have_their_reference_energies(
     assert exact_ground_energy(small) == pytest.approx(-7.86228553, abs=5e-9)
 
 
-@settings(max_examples=15)
+@long_form
+@settings(max_examples=short_or_long(6, 60))
 @given(molecules(), st.data())
 def test_a_frozen_core_gives_the_hamiltonian_block_of_states_with_a_filled_core(
     molecule: Molecule, data: st.DataObject
