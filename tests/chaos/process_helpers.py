@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import pickle
 import resource
@@ -22,14 +21,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-import alembic.autogenerate  # noqa: F401  # imported here so that no child imports them again
-import azure.quantum.job.session  # noqa: F401
-import qiskit_algorithms  # noqa: F401
 
 from hybridloop.azure import pace
 from hybridloop.azure.targets import Batching
@@ -45,9 +40,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
-
-os.environ["QDK_PYTHON_TELEMETRY"] = "none"  # telemetry is a thread, and a process that forks must have none
-import qdk.qiskit  # noqa: F401
+from tests.forked_processes import context
 
 KILLED = -9
 BATCHED, WIDE = ", batched", ", wide"  # forms of a search: all points of a round in one job; all jobs sent at once
@@ -189,13 +182,6 @@ def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOr
         return start(*arguments, **keywords)
 
     session.start_round = start_disturbed  # type: ignore[method-assign]
-
-
-def context() -> ForkServerContext:
-    """Return a context that forks processes from a server without threads; the tests' process has some."""
-    forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload([__name__])
-    return forking
 
 
 @dataclass(frozen=True, slots=True)

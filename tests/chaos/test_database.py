@@ -19,7 +19,8 @@ from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.session import open_session
-from tests.chaos.process_helpers import TARGET, context
+from tests.chaos.process_helpers import TARGET
+from tests.forked_processes import context
 from tests.journal.postgresql_helpers import Server, new_database, running_server
 from tests.long_form import long_form, short_or_long
 from tests.tasks.test_session_closing import ones

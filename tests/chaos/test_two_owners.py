@@ -17,7 +17,8 @@ import pytest
 
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import Emulator
-from tests.chaos.process_helpers import KILLED, Reference, Trial, context, is_locked, wake_file
+from tests.chaos.process_helpers import KILLED, Reference, Trial, is_locked, wake_file
+from tests.forked_processes import context
 from tests.long_form import long_form, short_or_long
 
 RESUMERS = 8

@@ -1,6 +1,7 @@
 """Command line as a user's shell runs it: real processes in the tests' environment.
 
-Such a process imports for seconds, so commands that do not need one run inside the tests' process.
+A new interpreter imports for seconds, so processes are forked from one that has imported, and commands that do not need
+a process run inside that of the tests.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from azure.quantum import Workspace
 from hybridloop.cli import main
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from tests.conftest import Emulator
+from tests.forked_processes import ForkedPython
 
 PATIENCE_S = 120.0  # a bound for broken code, on a loaded machine; no test waits so long
 
@@ -64,6 +66,11 @@ class Shell:
     """Shell that starts `hybridloop …` and Python programs with one environment."""
 
     environ: Mapping[str, str]
+    is_new: bool = False  # its processes are new interpreters, which import everything as a user's do
+
+    def as_new(self) -> Shell:
+        """Return a shell whose processes are new interpreters."""
+        return replace(self, is_new=True)
 
     def with_variables(self, **variables: str) -> Shell:
         """Return a shell with more variables set."""
@@ -80,7 +87,8 @@ class Shell:
 
     def start_python(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Python with these arguments; the caller ends it."""
-        return subprocess.Popen(
+        start: type[subprocess.Popen[str]] = subprocess.Popen if self.is_new else ForkedPython
+        return start(
             [sys.executable, *arguments],
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,

@@ -9,7 +9,6 @@ import pty
 import re
 import signal
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from hybridloop.cli.progress import describe_interruption, render, show_progress
 from hybridloop.runs.live import Best, LiveState
 from tests.cli.progress_helpers import STATE
 from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.forked_processes import ForkedPython
 
 HIDDEN, VISIBLE = "\x1b[?25l", "\x1b[?25h"
 
@@ -138,7 +138,7 @@ def all_of(descriptor: int) -> str:
 def on_terminal(environ: Mapping[str, str], *command: str, width: int = 120) -> tuple[int, str]:
     """Run on a terminal; return the exit code and all output."""
     with terminal(width) as (ours, theirs):
-        with subprocess.Popen(command, env={**environ}, stdin=theirs, stdout=theirs, stderr=theirs) as run:
+        with ForkedPython(command, env={**environ}, stdin=theirs, stdout=theirs, stderr=theirs) as run:
             os.close(theirs)
             seen = all_of(ours)
             return run.wait(timeout=PATIENCE_S), seen

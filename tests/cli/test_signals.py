@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,7 @@ def interrupted(run: subprocess.Popen[str], number: signal.Signals) -> None:
 
 def test_a_second_signal_skips_the_wait_and_not_the_close(shell: Shell, slow_service: Emulator) -> None:
     at = {number: shell.at(slow_service, f"ended-twice-from-{number.name}") for number in CODES}
+    at[signal.SIGTERM] = replace(at[signal.SIGTERM], shell=at[signal.SIGTERM].shell.as_new())
     with runs_after_first_round(at) as runs:
         with silent(slow_service):
             for first, run in runs.items():

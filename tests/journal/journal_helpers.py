@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import uuid
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerContext
 
 import numpy as np
 import sqlalchemy
@@ -29,13 +27,6 @@ from hybridloop.journal.storage.location import Location
 PROGRAM = "structure:0a1b:base"
 BODY = b'{"qir": "..."}'
 TARGET = "rigetti.sim.qvm"
-
-
-def clean_processes(module: str) -> ForkServerContext:
-    """Return a context that forks processes from a server without threads, into which it imports the module."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
-    return context
 
 
 def new_run(key: str = "h2-night", *, flow_run_id: str | None = None) -> NewRun:

@@ -24,11 +24,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hybridloop.errors import JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import LEASE_S, Journal, Lease, Owner, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun
+from tests.forked_processes import context
 from tests.journal.journal_helpers import (
     BODY,
     TARGET,
     add_claimed_run,
-    clean_processes,
     execute,
     intents,
     measure,
@@ -156,7 +156,7 @@ def _race(url: str, uids: list[str], start: Callable[[], object], report: Connec
 def test_of_eight_processes_claiming_at_once_exactly_one_gets_the_run(new_url: str) -> None:
     with Journal(new_url) as journal:
         uids = [journal.add_run(new_run(f"run-{number}")).uid for number in range(short_or_long(5, 20))]
-    processes = clean_processes(__name__)
+    processes = context()
     barrier = processes.Barrier(8)
     ends = [processes.Pipe(duplex=False) for _ in range(8)]
     children = [

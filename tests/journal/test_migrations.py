@@ -22,7 +22,8 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.storage.location import Location
 from hybridloop.journal.storage.migrate import MIGRATIONS
 from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE, metadata
-from tests.journal.journal_helpers import clean_processes, execute, measure, new_run, ping, round_values
+from tests.forked_processes import context
+from tests.journal.journal_helpers import execute, measure, new_run, ping, round_values
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 
@@ -34,11 +35,11 @@ def test_the_migrations_lead_to_the_tables_of_the_code(new_url: str) -> None:
     with engine.connect() as connection:
         if not location.is_file:
             connection.exec_driver_sql(f"SET search_path TO {location.schema}")
-        context = MigrationContext.configure(
+        migrated = MigrationContext.configure(
             connection, opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
         )
-        assert compare_metadata(context, metadata) == []
-        assert context.get_current_revision() == VERSION
+        assert compare_metadata(migrated, metadata) == []
+        assert migrated.get_current_revision() == VERSION
     engine.dispose()
 
 
@@ -87,7 +88,7 @@ def test_of_eight_processes_that_open_a_journal_at_once_exactly_one_upgrades_it(
     urls = [f"{new_url}-{n}" for n in range(short_or_long(5, 100))] if is_file else [new_url]
     for url in urls if is_old else ():
         make_first_version(url)
-    processes = clean_processes(__name__)
+    processes = context()
     start, upgrades = partial(processes.Barrier(8).wait, 30), processes.Value("i", 0)
     children = [processes.Process(target=_open_and_add, args=(urls, number, start, upgrades)) for number in range(8)]
     for child in children:

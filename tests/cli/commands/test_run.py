@@ -41,7 +41,7 @@ def runs(shell: Shell) -> dict[str, subprocess.CompletedProcess[str]]:
     """Start three runs of one seed at once, while no stack is running; return their results."""
     with ThreadPoolExecutor() as at_once:
         started = {
-            "built-in": at_once.submit(shell.run, "run", "vqe", "h2", "--seed", "7", "--json"),
+            "built-in": at_once.submit(shell.as_new().run, "run", "vqe", "h2", "--seed", "7", "--json"),
             "file": at_once.submit(shell.run, "run", "vqe", str(H2_FILE), "--seed", "7", "--quiet"),
             "script": at_once.submit(shell.run_python, "-c", SCRIPT),
         }

@@ -1,0 +1,98 @@
+"""Python processes without start-up: forked from a server that has imported the modules of a run once.
+
+A new interpreter takes more than 3 s of CPU time to import Qiskit and Prefect. `ForkedPython` behaves as one, but for
+what was imported before: arguments, environment, folder, standard streams, signals and exit status are its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.reduction import DupFd
+from typing import Any
+
+# the first makes the server, the others have main functions of processes
+PRELOADED = [
+    "tests.fork_server",
+    "tests.chaos.process_helpers",
+    "tests.chaos.test_database",
+    "tests.journal.test_leases",
+    "tests.journal.test_migrations",
+]
+
+
+def context() -> ForkServerContext:
+    """Return a context that forks processes from a server without threads; the tests' process has some."""
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(PRELOADED)
+    return forking
+
+
+class ForkedPython(subprocess.Popen[str]):
+    """Process of a command `python …`, forked from the server, which reaps it.
+
+    Of the interpreter's options it knows `-c` and `-m`, and of those of `Popen` the streams, `cwd`, `env`, `text` and
+    `start_new_session`.
+    """
+
+    _process: ForkServerProcess
+
+    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
+        pipes = given[9:15]  # both ends for standard input, output and error; -1 for an inherited stream
+        ends = [_Sent(number if end == -1 else end) for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
+        command = Command(args[1:], dict(given[5] or os.environ), str(given[4] or os.getcwd()), ends, given[20])
+        self._process = context().Process(target=_behave_as_interpreter, args=[command], daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while the process runs."""
+        if self.returncode is None:
+            self.returncode = self._process.exitcode
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the process, and return its exit status."""
+        if self.poll() is None:
+            wait([self._process.sentinel], timeout)
+            if self.poll() is None:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self.returncode
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Command `python …`: its arguments, environment, folder and open files for the three standard streams."""
+
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+    folder: str
+    streams: Sequence[Any]
+    is_session_leader: bool
+
+
+def _behave_as_interpreter(command: Command) -> None:
+    from tests.fork_server import behave_as_interpreter
+
+    behave_as_interpreter(command)
+
+
+class _Sent:
+    """File descriptor that is sent to a new process when it is pickled."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (DupFd(self._number),)
+
+
+def _received(sent: Any) -> int:
+    return int(sent.detach())
