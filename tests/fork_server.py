@@ -28,7 +28,7 @@ for name in (
     "hybridloop.cli.app",
     *(f"hybridloop.flows.{name}" for name in ("adapt", "levels", "qaoa", "sqd", "sweep", "vqd", "vqe")),
     *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqd", "vqe")),
-    *("hybridloop.algorithms.estimation.variance", "hybridloop.api.runs", "hybridloop.api.session"),
+    *("hybridloop.algorithms.estimation.variance", *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session"))),
     *("hybridloop.azure.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),
     *("alembic.autogenerate", "azure.quantum.job.session", "azure.storage.blob", "matplotlib.backends.backend_svg"),
     *(
@@ -37,7 +37,14 @@ for name in (
         "prefect.task_engine",
         "prefect.utilities.visualization",
     ),
-    *("fastapi", "graphviz", "qdk.qiskit", "qiskit_algorithms", "qiskit.transpiler.passes.synthesis.hls_plugins"),
+    *(
+        "fastapi",
+        "graphviz",
+        "ipykernel.kernelapp",
+        "qdk.qiskit",
+        "qiskit_algorithms",
+        "qiskit.transpiler.passes.synthesis.hls_plugins",
+    ),
 ):
     import_module(name)
 

@@ -7,8 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ import pytest
 
 from hybridloop.journal.storage.location import Location
 from hybridloop.runtime.crash_points import VARIABLE
-from tests.cli.shell_helpers import environment, run_in_process
+from tests.cli.shell_helpers import Shell, environment, run_in_process
 from tests.paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,10 +48,6 @@ def found(pattern: re.Pattern[str], group: str | int, pages: Sequence[Path] = PA
     return list(dict.fromkeys(matches))
 
 
-def run(arguments: list[str], environ: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=600)
-
-
 def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
     """Run the commands that a page shows in order, in this process unless a command kills its own."""
     shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", folder / "molecule.fcidump")
@@ -69,7 +63,8 @@ def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
         arguments = shlex.split(command)
         if VARIABLE in variables:
             named = dict(variable.split("=", 1) for variable in variables.split())
-            killed = run([sys.executable, "-m", "hybridloop", *arguments], {**own, **named}, folder)
+            with contextlib.chdir(folder):
+                killed = Shell({**own, **named}).run(*arguments)
             assert killed.returncode == -signal.SIGKILL, (command, killed.stderr)
             continue
         assert not variables

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import nbclient
 import nbformat
 import pytest
 
@@ -14,6 +13,7 @@ from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.long_form import IS_LONG, long_form
+from tests.notebook_helpers import ForkedNotebookClient
 from tests.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -58,7 +58,7 @@ def test_a_notebook_runs_from_top_to_bottom(
     }
     book = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(book, kernel_name="python3", timeout=300, resources=folder).execute(env=environ)
+    ForkedNotebookClient(book, resources=folder).execute(env=environ)
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     assert outputs
     assert PRINTED.get(path.stem, "") in "".join(output.get("text", "") for output in outputs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -219,6 +220,7 @@ def main() -> None:
     import hybridloop
 
     outcomes: dict[str, str | None] = {}
+    warnings.simplefilter("ignore")
     with TemporaryDirectory() as folder:
         os.chdir(folder)
         for name in sys.argv[1:] or TRIES:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.cli.shell_helpers import Shell
 
 SCRIPT = """
 import json, os
@@ -28,7 +28,7 @@ def test_a_run_on_our_server_uses_only_its_settings_and_no_proxy(
     """PREFECT_HOME without a server, a proxy and its list of excluded hosts are the user's settings."""
     theirs = {"PREFECT_HOME": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ".corp.example"}
     environ = {**stack_environ, **theirs, "http_proxy": theirs["HTTP_PROXY"], "no_proxy": theirs["NO_PROXY"]}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True, timeout=120)
+    done = Shell(environ).run_python("-c", SCRIPT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["state"] == "running"  # our server, still recognized as ours

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 
 import pytest
 
 from tests.api.first_tries import TRIES
-from tests.paths import ROOT
+from tests.cli.shell_helpers import Shell
 
 
 @pytest.mark.slow
 def test_first_tries_work_or_are_refused_in_words(stack_environ: Mapping[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.api.first_tries"],
-        env=stack_environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    done = Shell(stack_environ).run_python("-m", "tests.api.first_tries")
     outcomes: dict[str, str | None] = {}
     for line in done.stdout.splitlines():
         if line.startswith("{"):  # other lines are of libraries

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import nbclient
 import nbformat
 import pytest
 
@@ -18,6 +17,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import COLUMNS, answer, as_html, effort, heading
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
+from tests.notebook_helpers import ForkedNotebookClient
 from tests.prefect_server import as_own_server
 from tests.result_helpers import a_result
 
@@ -66,13 +66,13 @@ def test_a_run_in_a_notebook_updates_one_display_and_then_shows_its_result(
     }
     updates: list[dict[str, Any]] = []
 
-    class RecordingKernelClient(nbclient.NotebookClient):  # type: ignore[misc]  # it has no types here
+    class RecordingKernelClient(ForkedNotebookClient):
         def process_message(self, msg: dict[str, Any], cell: Any, index: int) -> Any:
             if msg["msg_type"] == "update_display_data":
                 updates.append(msg["content"])
             return super().process_message(msg, cell, index)
 
-    RecordingKernelClient(book, kernel_name="python3", timeout=300).execute(env=environ)
+    RecordingKernelClient(book).execute(env=environ)
     display, result = book.cells[1].outputs
     assert (display["output_type"], result["output_type"]) == ("display_data", "execute_result")
     assert "converged" in display["data"]["text/html"]  # the last update of the display

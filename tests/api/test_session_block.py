@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import hybridloop as hl
 from hybridloop.azure.workspace import connection_string_of
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
@@ -45,7 +44,7 @@ def test_a_session_that_a_script_leaves_open_is_closed_at_its_end(emulator: Emul
     workspace = emulator.workspace()
     environ = own_environ(str(tmp_path), os.environ)
     environ["AZURE_QUANTUM_CONNECTION_STRING"] = connection_string_of(workspace)
-    done = subprocess.run([sys.executable, "-c", ENTERED], env=environ, capture_output=True, text=True, timeout=120)
+    done = Shell(environ).run_python("-c", ENTERED)
     assert done.returncode == 0, done.stderr
     (session,) = workspace.list_sessions()
     assert (session.id, session.details.status) == (done.stdout.strip(), "Succeeded")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hybridloop.azure.pace import MAX_IN_FLIGHT, NO_LIMITS, RequestLimits, RequestPace
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
+from tests.long_form import long_form, short_or_long
 
 RETRY_AFTER_S = 1.0
 NO_LIMIT = 1e9
@@ -99,7 +100,8 @@ class SimulatedClient:
         self._next()
 
 
-@settings(max_examples=30, deadline=None)
+@long_form
+@settings(max_examples=short_or_long(10, 100), deadline=None)
 @given(per_s=st.floats(5.0, 400.0), latency_s=st.floats(0.001, 1.0), seed=st.integers(0, 9))
 def test_a_limit_is_used_up_and_no_request_is_refused_often(per_s: float, latency_s: float, seed: int) -> None:
     client, requests = SimulatedClient(per_s, latency_s, seed), 1000

@@ -39,7 +39,7 @@ def ended(start: Any, *arguments: str, **options: Any) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("is_file", [False, True])
 def test_a_program_sees_its_own_arguments_environment_folder_and_streams(
-    start: Any, is_file: bool, tmp_path: Path
+    start: Any, *, is_file: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "program.py").write_text(SHOWS)
     program = ["program.py"] if is_file else ["-c", SHOWS]

@@ -153,8 +153,7 @@ def test_a_users_own_interpreter_is_taken_and_keeps_its_state() -> None:
     hl.ansatz("operation Yours(q : Qubit, a : Double) : Unit { Rx(a, q); }")
     assert vars(own.code).keys() == {"Mine"}
     keys = set()
-    for _ in range(2):  # as in two processes
-        again = Context(target_profile=TargetProfile.Base)
+    for again in (own, Context(target_profile=TargetProfile.Base)):  # as in two processes
         again.eval("operation Turn(qs : Qubit[], a : Double[]) : Unit { if a[0] > 0.5 { X(qs[0]); } Ry(a[0], qs[0]); }")
         with pytest.warns(CompiledPerPoint):
             keys.add(hl.ansatz(again.code.Turn, num_qubits=1, num_angles=1).data[0].name)
