@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hybridloop.azure.targets import known_targets
 from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
+from tests.forked_processes import ForkedPython
 from tests.long_form import IS_LONG
 
 if TYPE_CHECKING:
@@ -86,6 +89,22 @@ def job_per_point(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDLOOP_BATCHING", "off")
     unbatched = {name: replace(target, batches=False) for name, target in known_targets().items()}
     monkeypatch.setattr("hybridloop.azure.targets.known_targets", lambda: unbatched)
+
+
+@pytest.fixture(scope="module")
+def forked_points() -> Iterator[list[ForkedPython]]:
+    """Fork the processes for points of sweeps that this process leads; return those started."""
+    from hybridloop.flows.sweep_execution import process_pool
+
+    started: list[ForkedPython] = []
+
+    def start(*command: Any, **options: Any) -> ForkedPython:
+        started.append(ForkedPython(*command, **options))
+        return started[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process_pool, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": start}))
+        yield started
 
 
 @pytest.fixture

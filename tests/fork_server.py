@@ -18,6 +18,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
+import psutil
+
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from tests.forked_processes import Command
 
@@ -61,6 +63,7 @@ def behave_as_interpreter(command: Command) -> NoReturn:
     os.environ.update(command.environ)
     os.chdir(command.folder)
     _open_standard_streams(command.streams)
+    os.getppid = lambda: command.parent if psutil.pid_exists(command.parent) else 1
     _forget_prefect_settings()
     status = _run(command.arguments)
     vars(threading)["_shutdown"]()
@@ -114,6 +117,9 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _run_main_module(option: str, *rest: str) -> None:
     sys.path[:] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *SYSTEM_PATH]
+    if option == "-P":
+        del sys.path[0]
+        option, rest = rest[0], rest[1:]
     if option == "-c":
         sys.argv = ["-c", *rest[1:]]
         sys.modules["__main__"] = main = ModuleType("__main__")

@@ -36,8 +36,8 @@ def context() -> ForkServerContext:
 class ForkedPython(subprocess.Popen[str]):
     """Process of a command `python …`, forked from the server, which reaps it.
 
-    Of the interpreter's options it knows `-c` and `-m`, and of those of `Popen` the streams, `cwd`, `env`, `text` and
-    `start_new_session`.
+    Of the interpreter's options it knows `-c`, `-m` and `-P -c`, and of those of `Popen` the streams, `cwd`, `env`,
+    `text` and `start_new_session`.
     """
 
     _process: ForkServerProcess
@@ -45,7 +45,8 @@ class ForkedPython(subprocess.Popen[str]):
     def _execute_child(self, args: Sequence[str], *given: Any) -> None:
         pipes = given[9:15]  # both ends for standard input, output and error; -1 for an inherited stream
         ends = [_Sent(number if end == -1 else end) for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
-        command = Command(args[1:], dict(given[5] or os.environ), str(given[4] or os.getcwd()), ends, given[20])
+        environ, folder = dict(given[5] or os.environ), str(given[4] or os.getcwd())
+        command = Command(args[1:], environ, folder, ends, os.getpid(), is_session_leader=given[20])
         self._process = context().Process(target=_behave_as_interpreter, args=[command], daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -75,6 +76,7 @@ class Command:
     environ: Mapping[str, str]
     folder: str
     streams: Sequence[Any]
+    parent: int
     is_session_leader: bool
 
 

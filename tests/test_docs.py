@@ -84,6 +84,7 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_points")
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if any(not each.startswith(SERVERS) for each in found(SHOWN, "arguments", [page]))],
@@ -112,7 +113,7 @@ def test_a_named_command_exists(command: str, stack_environ: Mapping[str, str]) 
 @pytest.mark.parametrize(
     "snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))]
 )
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_server", "forked_points")
 def test_a_shown_snippet_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
     run_snippet(snippet, stack_environ, tmp_path)
 

@@ -174,6 +174,7 @@ def environ(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_points")
 @pytest.mark.parametrize("command", [*RUNS, *PLANS, *OTHERS])
 def test_the_output_of_a_command_matches_its_schema(
     command: str, environ: dict[str, str], emulator: Emulator, inside: Callable[..., CommandResult], tmp_path: Path

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import html
 import io
-import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterTags
 from pydantic import SecretStr
@@ -30,6 +27,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
+from tests.forked_processes import ForkedPython
 from tests.prefect_server import prefect_client
 from tests.sweep_helpers import check_sessions, check_table
 
@@ -72,17 +70,15 @@ def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
 
 
 @pytest.fixture(scope="module")
-def swept(prefect_server: PrefectServer, emulator: Emulator) -> SweepResults:
+def swept(prefect_server: PrefectServer, emulator: Emulator, forked_points: list[ForkedPython]) -> SweepResults:
     workspace, killed = emulator.workspace("swept-here"), list[int]()
     text = connection_string(emulator.endpoint, emulator.api_key, workspace.name)
     AzureQuantumWorkspace(connection_string=SecretStr(text)).save(workspace.name)
 
     def kill(progress: SweepProgress) -> None:
         if progress.number == 2:
-            process = next(
-                child for child in psutil.Process().children() if "worker_process" in " ".join(child.cmdline())
-            )
-            os.kill(process.pid, signal.SIGKILL)
+            process = next(process for process in forked_points if process.poll() is None)
+            process.kill()
             killed.append(process.pid)
 
     result = run(workspace, SPEC, kill)
