@@ -35,7 +35,7 @@ for name in (
     *("alembic.autogenerate", "azure.quantum.job.session", "azure.storage.blob", "matplotlib.backends.backend_svg"),
     *(
         "anyio._backends._asyncio",
-        "prefect.concurrency._sync",
+        "prefect.concurrency.sync",
         "prefect.task_engine",
         "prefect.utilities.visualization",
     ),

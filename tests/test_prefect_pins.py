@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
+from tests.cli.shell_helpers import Shell
 from tests.prefect_server import prefect_client
 
 FLOW = """
@@ -46,9 +46,8 @@ def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
     environ = {**os.environ, **prefect_server.environment}
 
     def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120
-        )
+        with chdir(tmp_path):
+            done = Shell(environ).run_python(*command)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -62,22 +62,6 @@ def run(environ: Mapping[str, str], folder: Path, *command: str) -> subprocess.C
     return subprocess.run(command, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-def test_a_run_reads_no_settings_of_prefect_from_the_folder(
-    folder: Path, marker: Path, shell: Shell, emulator: Emulator
-) -> None:
-    environ = shell.at(emulator, "foreign").shell.environ
-    for name, text in SETTINGS.items():
-        (folder / name).write_text(text)
-        run(environ, folder, sys.executable, "-P", "-c", "import prefect.main")
-        assert marker.exists(), name  # Prefect alone runs the folder's code
-        marker.unlink()
-        (folder / name).unlink()
-    for name, text in SETTINGS.items():
-        (folder / name).write_text(text)
-    done = run(environ, folder, COMMAND, "run", "vqe", "h2", "--seed", "7", "--precision", "0.1", "--quiet")
-    assert (done.returncode, marker.exists()) == (0, False), done.stderr
-
-
 # run a command, and print the files of the current folder that its process opened
 AUDITED = """
 import os, sys
@@ -100,15 +84,18 @@ finally:
 
 
 def test_a_run_opens_no_settings_of_the_folder(folder: Path, marker: Path, shell: Shell, emulator: Emulator) -> None:
+    environ = shell.at(emulator, "foreign").shell.environ
+    for name, text in SETTINGS.items():
+        (folder / name).write_text(text)
+        run(environ, folder, sys.executable, "-P", "-c", "import prefect.main")
+        assert marker.exists(), name  # Prefect alone runs the folder's code
+        marker.unlink()
+        (folder / name).unlink()
     for name, text in SETTINGS.items():
         (folder / name).write_text(text)
     (folder / "matplotlibrc").write_text("text.usetex: True\n")
     options = ("--seed", "7", "--precision", "0.1", "--quiet", "--run-key", "opens-nothing")
-    done = run(
-        shell.at(emulator, "foreign").shell.environ,
-        folder,
-        *(sys.executable, "-P", "-c", AUDITED, "run", "vqe", "h2", *options),
-    )
+    done = run(environ, folder, sys.executable, "-P", "-c", AUDITED, "run", "vqe", "h2", *options)
     assert (done.returncode, marker.exists()) == (0, False), done.stderr
     assert "picture" in done.stdout
     assert "opened: []" in done.stdout

@@ -87,6 +87,7 @@ def test_a_missing_limit_is_what_an_administrator_is_to_create(
     assert ("POST", f"{LIMITS}/") in restricted.refused
 
 
+@pytest.mark.usefixtures("forked_points")
 def test_a_sweep_uses_the_limit_that_an_administrator_created(
     user: WorkspaceShell, restricted: RestrictedServer, admin: SyncPrefectClient, emulator: Emulator
 ) -> None:

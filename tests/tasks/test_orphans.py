@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import subprocess
-import sys
 import uuid
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.session import open_session
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Died, Emulator
 from tests.tasks.test_session_closing import ones
 
@@ -94,8 +94,8 @@ def test_a_run_that_died_before_its_session_is_marked_and_one_never_claimed_is_n
     settings = {"workspace": identity_of(workspace)}
     begin(journal, "waiting", settings)
     uid, held = begin(journal, "died", settings), begin(journal, "held", settings)
-    claim = [sys.executable, "-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid]
-    subprocess.run(claim, check=True)
+    claimed = Shell(os.environ).run_python("-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid)
+    assert claimed.returncode == 0, claimed.stderr
     with claim_run(journal, held):
         assert close_orphaned_sessions(journal, workspace) == []
         statuses = {key: journal.run(key).status for key in ("waiting", "died", "held")}

@@ -41,6 +41,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import PATIENCE_S, connection_string
 from tests.conftest import Emulator
+from tests.forked_processes import ForkedPython
 from tests.hydrogen_helpers import h2_fcidump
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.prefect_server import prefect_client
@@ -66,7 +67,7 @@ class WorkerFarm:
 
     environ: Mapping[str, str]
     folder: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[ForkedPython] = field(default_factory=list)
 
     def start_worker(self) -> None:
         """Start one more worker, which leads a process group."""
@@ -74,7 +75,7 @@ class WorkerFarm:
         command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--name", f"worker-{number}"]
         with (self.folder / f"worker-{number}.log").open("wb") as log:
             self.workers.append(
-                subprocess.Popen(
+                ForkedPython(
                     command,
                     env=dict(self.environ),
                     cwd=self.folder,
