@@ -182,7 +182,7 @@ def test_invalid_input_is_refused_without_loading_a_compiler_or_starting_a_serve
         "except SystemExit as leaving:\n"
         "    print(leaving.code, {'azure', 'prefect', 'qiskit', 'scipy', 'sqlalchemy'} & sys.modules.keys())\n"
     )
-    ended = shell.with_variables(HYBRIDLOOP_HOME=str(home)).run_python("-c", program)
+    ended = shell.as_new().with_variables(HYBRIDLOOP_HOME=str(home)).run_python("-c", program)
     assert ended.stdout == "2 set()\n", ended.stderr
     assert not home.exists()
 

@@ -143,6 +143,7 @@ def test_help_imports_no_plugin(installed: None, shell: Shell, site: Path) -> No
         "import atexit, sys; atexit.register(lambda: print('their_package' in sys.modules)); "
         "sys.argv = ['hybridloop', 'run', 'vqe', '--help']; from hybridloop.cli import main; main()"
     )
-    done = shell.with_variables(PYTHONPATH=f"{site}:{shell.environ.get('PYTHONPATH', '')}").run_python("-c", code)
+    path = f"{site}:{shell.environ.get('PYTHONPATH', '')}"
+    done = shell.as_new().with_variables(PYTHONPATH=path).run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("False\n")
