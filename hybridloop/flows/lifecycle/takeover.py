@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from httpx import HTTPError
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, PrefectException
 
@@ -34,7 +34,7 @@ def leave_state_after_takeover(run: ClaimedRun) -> Iterator[None]:
         lost = error if isinstance(error, LeaseLost) else _find_loss(run)
         if lost is None:
             raise
-        if _is_state_changed():
+        if _is_flow_run_changed():
             get_run_logger().warning("%s", lost)
             raise Abort(str(lost)) from lost
         if isinstance(error, Exception) and error is not lost:
@@ -63,16 +63,22 @@ def _find_loss(run: ClaimedRun) -> LeaseLost | None:
     return None
 
 
-def _is_state_changed() -> bool:
-    """Return true if the flow run is over or was started again since this process set it to Running."""
+def is_changed(ours: FlowRun, now: FlowRun | None) -> bool:
+    """Return true if the flow run is over or was started again since this process set it to Running.
+
+    An unknown state (None) counts as changed, so that it is left alone.
+    """
+    return now is None or now.run_count != ours.run_count or now.state_type not in _AS_LEFT
+
+
+def _is_flow_run_changed() -> bool:
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
-    ours = context.flow_run
+    ours, now = context.flow_run, None
     try:
         with get_client(sync_client=True) as client:
             now = client.read_flow_run(ours.id)
     except (HTTPError, PrefectException, RuntimeError) as error:
         _log.debug("the state of the flow run could not be read: %s", error)
-        return True  # unknown, and to be left alone
-    return now.run_count != ours.run_count or now.state_type not in _AS_LEFT
+    return is_changed(ours, now)

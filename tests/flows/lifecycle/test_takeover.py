@@ -16,7 +16,7 @@ import psutil
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run as running
@@ -25,7 +25,7 @@ from prefect.states import Crashed
 from hybridloop.errors import LeaseLost
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs
-from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover, takeover_as_error
+from hybridloop.flows.lifecycle.takeover import is_changed, leave_state_after_takeover, takeover_as_error
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
@@ -38,7 +38,6 @@ from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.worker_helpers import Place, place_for
 from tests.prefect_server import prefect_client
 
-pytestmark = pytest.mark.slow
 SEED = 7
 WAYS = ("another-flow-run", "same-flow-run")
 LATER_S = 2 * LEASE_S  # when the lease of a process that stands still has expired
@@ -50,9 +49,30 @@ def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
         yield connected
 
 
+OURS = FlowRun(flow_id=uuid.uuid4(), run_count=1, state_type=StateType.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        (None, True),  # the server is away
+        (OURS, False),
+        (OURS.model_copy(update={"state_type": StateType.CANCELLING}), False),
+        (OURS.model_copy(update={"state_type": StateType.CRASHED}), True),
+        (OURS.model_copy(update={"run_count": 2}), True),
+    ],
+)
+def test_a_flow_run_counts_as_changed_unless_it_is_known_to_be_as_left(
+    now: FlowRun | None,
+    changed: bool,  # noqa: FBT001
+) -> None:
+    assert is_changed(OURS, now) == changed
+
+
 LOST, BROKEN = LeaseLost("k", "somebody"), ValueError("connection broken by the sleep")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "is_taken", "is_marked", "raised", "state"),
     [
@@ -165,6 +185,7 @@ def halt(process: subprocess.Popen[str], journal: Path) -> None:
     assert wait_until(is_stopped_without_lock, within_s=PATIENCE_S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_process_that_wakes_after_its_run_was_taken_over_leaves_the_state(
     way: str, place: Place, stopped: dict[str, StoppedRun], monkeypatch: pytest.MonkeyPatch
