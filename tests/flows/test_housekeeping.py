@@ -27,7 +27,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_dead_flow_runs
+from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_dead_flow_runs, reason_to_leave
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.claimed_run import new_run
@@ -211,6 +211,19 @@ def test_a_run_that_another_process_resumed_is_skipped(journal: Journal, emulato
     with caller_context(CallerContext(workspace, take)):  # got the rounds of the first one
         assert housekeeping() == {"first": "converged", "second": "left: another process resumed it"}
     assert list(journal.rounds(journal.run("second").uid)) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "starts", "reason"),
+    [
+        (Crashed(), 19, None),
+        (Crashed(), 20, "its flow run was started 20 times"),
+        (Completed(name="Parked"), 20, None),  # its deployment starts another one
+    ],
+)
+def test_a_flow_run_is_started_at_most_twenty_times(state: State[Any], starts: int, reason: str | None) -> None:
+    assert "starts a flow run at most twenty times" in (DOCS / "unattended.md").read_text("utf-8")
+    assert reason_to_leave(state, starts, is_asked=True, settles=False) == reason
 
 
 @pytest.mark.slow

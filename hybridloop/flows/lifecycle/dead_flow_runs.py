@@ -69,22 +69,33 @@ def restart_flow_run(
     deployment = None if flow_run is None else _deployment_of(client, flow_run)
     if flow_run is None or flow_run.state is None or deployment is None:
         return None
-    state = flow_run.state
-    if state.type in (StateType.CANCELLED, StateType.CANCELLING) and not record.resume_requested:
-        return "left: it was cancelled in Prefect"
-    if not state.is_final():
-        return "left: its flow run is active"
+    state, since_s = flow_run.state, now - _since(flow_run)
+    reason = reason_to_leave(state, flow_run.run_count, is_asked=record.resume_requested, settles=since_s < settle_s)
+    if reason is not None:
+        return f"left: {reason}"
     if not state.is_crashed():
         updated = {**flow_run.parameters, **parameters}
         key = f"{record.uid}-{record.epoch}"
         client.create_flow_run_from_deployment(deployment, parameters=updated, idempotency_key=key)
         return "a new flow run of its deployment resumes it"
-    if now - state.timestamp.timestamp() < settle_s:
-        return "left: its worker may still report the crash"
-    if flow_run.run_count >= MAX_STARTS:
-        return f"left: its flow run was started {flow_run.run_count} times"
     client.set_flow_run_state(flow_run.id, Scheduled(name="AwaitingRetry", scheduled_time=datetime.now(UTC)))
     return "its flow run waits for a worker"
+
+
+def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool, settles: bool) -> str | None:
+    """Return the reason not to restart a flow run, or None.
+
+    `is_asked` is true if a user asked for the resume; `settles` while the worker may still report a crash.
+    """
+    if state.type in (StateType.CANCELLED, StateType.CANCELLING) and not is_asked:
+        return "it was cancelled in Prefect"
+    if not state.is_final():
+        return "its flow run is active"
+    if state.is_crashed() and settles:
+        return "its worker may still report the crash"
+    if state.is_crashed() and starts >= MAX_STARTS:
+        return f"its flow run was started {starts} times"
+    return None
 
 
 def was_cancelled(client: SyncPrefectClient, flow_run_id: str | None) -> bool:
