@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from prefect.runtime import flow_run
 from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnreachable, StopRequested
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.tasks.orphans import close_sessions_of_run, is_held
 
 LEASE_S = 120.0  # longer than a run's lease of 60 s: when a dead run's slot is free, its session can be closed
@@ -111,25 +113,37 @@ def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, cance
     _log.info("run %s waits for a slot of %s", run.record.key, limit)
     stopped = threading.Event()
     run.on_stop(stopped.set)
-    began = last_answer = time.monotonic()
     with cancelled_in_prefect(str(flow_run.id), cancelled, stopped.set):
-        while True:
-            waited = time.monotonic() - began
-            if stopped.wait(min(max(waited / 10, _MIN_POLL_S), _MAX_POLL_S)):
-                raise run.lease_error or (StopRequested(0) if run.stop_requested.is_set() else RunStopped(0))
-            try:
-                lease = _acquire(client, limit, run)
-            except (HTTPError, RuntimeError) as error:
-                if time.monotonic() - last_answer > OUTAGE_LIMIT_S:
-                    raise ServiceUnreachable(
-                        f"Prefect's server gave no slot of {limit} for {OUTAGE_LIMIT_S:.0f} s: {error}",
-                        "No session was opened, and all results are kept.",
-                        f"Check the server, then resume the run: hybridloop runs resume {run.record.key}",
-                    ) from error
-                continue
-            last_answer = time.monotonic()
-            if lease is not None:
-                return lease
+        try:
+            lease = poll_for_slot(partial(_acquire, client, limit, run), stopped, RealClock())
+        except (HTTPError, RuntimeError) as error:
+            raise ServiceUnreachable(
+                f"Prefect's server gave no slot of {limit} for {OUTAGE_LIMIT_S:.0f} s: {error}",
+                "No session was opened, and all results are kept.",
+                f"Check the server, then resume the run: hybridloop runs resume {run.record.key}",
+            ) from error
+    if lease is None:
+        raise run.lease_error or (StopRequested(0) if run.stop_requested.is_set() else RunStopped(0))
+    return lease
+
+
+def poll_for_slot(acquire: Callable[[], UUID | None], stopped: threading.Event, clock: Clock) -> UUID | None:
+    """Acquire a slot as soon as one is free; return its lease, None if stopped.
+
+    Raises the error of Prefect's server, HTTPError or RuntimeError, once it has not answered for OUTAGE_LIMIT_S.
+    """
+    began = last_answer = clock.now()
+    while not clock.wait(stopped, min(max((clock.now() - began) / 10, _MIN_POLL_S), _MAX_POLL_S)):
+        try:
+            lease = acquire()
+        except (HTTPError, RuntimeError):
+            if clock.now() - last_answer > OUTAGE_LIMIT_S:
+                raise
+            continue
+        last_answer = clock.now()
+        if lease is not None:
+            return lease
+    return None
 
 
 def _acquire(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:

@@ -14,22 +14,23 @@ from typing import Any
 
 import pytest
 from azure.quantum.job.session import Session
+from httpx import ConnectError
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 
 from hybridloop.azure.listing import show_session
 from hybridloop.errors import InputError, StopRequested
-from hybridloop.flows.lifecycle.concurrency_slots import session_slot
+from hybridloop.flows.lifecycle.concurrency_slots import poll_for_slot, session_slot
 from hybridloop.journal import Journal, Owner, SessionRow, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.cli.shell_helpers import PATIENCE_S
+from tests.clock_helpers import ManualClock
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
 
 TARGET = "rigetti.sim.qvm"
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
     return session_slot(limit, run, workspace, threading.Event())
 
 
+@pytest.mark.slow
 def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
     def body() -> None:
         with claim_run(journal, added(journal)) as run, held("no such limit", run):
@@ -72,6 +74,7 @@ def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServe
         in_a_flow(body)
 
 
+@pytest.mark.slow
 def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: str) -> None:
     entered = threading.Event()
 
@@ -92,6 +95,7 @@ def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: st
     assert entered.is_set()
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_for_a_slot_can_be_stopped(journal: Journal, limit: str) -> None:
     def body() -> None:
         with claim_run(journal, added(journal)) as one, claim_run(journal, added(journal), renew_every_s=0.1) as other:
@@ -104,7 +108,27 @@ def test_a_run_that_waits_for_a_slot_can_be_stopped(journal: Journal, limit: str
         in_a_flow(body)
 
 
-def test_the_next_process_of_a_run_takes_over_its_slot(journal: Journal, limit: str) -> None:
+def test_a_wait_for_a_slot_fails_once_the_server_has_been_away_for_five_minutes() -> None:
+    clock, stopped, answers = ManualClock(), threading.Event(), list[float]()
+    began = clock.now()
+
+    def acquire() -> None:
+        if clock.now() < began + 400.0:  # all slots are held
+            answers.append(clock.now())
+            return
+        if clock.now() > began + 1000.0:
+            stopped.set()
+        raise ConnectError("connection refused")
+
+    with pytest.raises(ConnectError):
+        poll_for_slot(acquire, stopped, clock)
+    assert 300.0 < clock.now() - answers[-1] < 310.0
+
+
+@pytest.mark.slow
+def test_the_next_process_of_a_run_takes_over_its_slot(
+    journal: Journal, limit: str, prefect_server: PrefectServer
+) -> None:
     uid = added(journal)
 
     def body() -> None:
@@ -112,11 +136,14 @@ def test_the_next_process_of_a_run_takes_over_its_slot(journal: Journal, limit: 
             lost = held(limit, first)
             lost.__enter__()  # never released, as by a killed process
         with claim_run(journal, uid) as second, held(limit, second):
-            pass
+            assert client.read_global_concurrency_limit_by_name(limit).active_slots == 1
 
-    in_a_flow(body)
+    with prefect_client(prefect_server) as client:
+        client.upsert_global_concurrency_limit_by_name(limit, 2)  # else the second process would wait for minutes
+        in_a_flow(body)
 
 
+@pytest.mark.slow
 def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
     journal: Journal, limit: str, prefect_server: PrefectServer
 ) -> None:
@@ -137,6 +164,7 @@ def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
         in_a_flow(lambda: body(client, other))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
     journal: Journal, limit: str, emulator: Emulator
 ) -> None:
@@ -153,6 +181,7 @@ def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
     assert journal.run(dead).status == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
     journal: Journal, limit: str, emulator: Emulator, tmp_path: Path
 ) -> None:

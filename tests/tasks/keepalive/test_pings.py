@@ -7,7 +7,6 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,6 +27,7 @@ from hybridloop.tasks.keepalive.rules import IdleRule
 from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.keepalive.thread import KeepAliveThread
 from hybridloop.testing.virtual_clock import ServiceClock
+from tests.clock_helpers import ManualClock
 from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
 from tests.tasks.keepalive.ping_helpers import PingedSession, RecordedPingLog, pinged_session
 
@@ -242,23 +242,6 @@ def test_a_ping_that_the_standby_sent_is_reported_with_its_own_time(session: Pin
     assert event.facts["by"] == "standby process"
     assert event.facts["session"] == session.id
     assert due - 0.1 <= event.began_at == event.ended_at <= known
-
-
-class ManualClock:
-    """Clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.time += seconds
-        return event.is_set()
-
-    def hold(self) -> AbstractContextManager[object]:
-        return nullcontext()
 
 
 def test_prepared_requests_are_signed_again_before_a_token_in_them_ends(session: PingedSession) -> None:
