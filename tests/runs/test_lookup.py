@@ -291,3 +291,21 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
     finally:
         log.removeHandler(caplog.handler)
     assert (SECOND_REPORT in caplog.messages) == by_key  # only a worker reports a crash
+
+
+@pytest.mark.parametrize(("status", "ended_early"), [("converged", False), ("finished", False), ("stopped", True)])
+def test_only_a_run_without_a_result_has_ended_early_in_the_log(
+    status: str,
+    ended_early: bool,  # noqa: FBT001
+    begun: Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    begun.set_status(begun.claim(begun.run("k").uid), status, "")
+    flow_run = FlowRun(flow_id=uuid4(), parameters={"run_key": "k"})
+    log = logging.getLogger("prefect.flow_runs")
+    monkeypatch.setattr(log, "handlers", [caplog.handler])  # Prefect's own sends to a server
+    close_open_session(vqe, flow_run, Crashed())
+    assert any("run k ended early" in message for message in caplog.messages) == ended_early
