@@ -73,10 +73,10 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         pool: DeploymentPool | ProcessPool
         if deployment is not None:
             log.info("points run by %s, %d worker(s) online", deployment.name, deployment.workers)
-            size = _pool_size(spec, POINTS_PER_WORKER * max(deployment.workers, 1))
+            size = pool_size(spec, deployment.workers)
             pool = DeploymentPool(client, deployment, journal, identity, size=size, tag=tag, block=workspace)
         else:
-            size = _pool_size(spec, min(os.cpu_count() or 1, MAX_PROCESSES))
+            size = pool_size(spec, None)
             log.info("points run by %d process(es) on this machine", size)
             heartbeat_s = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
             is_by_identity = workspace is None and is_opened_by_identity(sdk_workspace)
@@ -130,8 +130,9 @@ def _limit_sessions(
     ]
 
 
-def _pool_size(spec: SweepSpec, possible: int) -> int:
-    """Return the number of points in flight: as set, else no more than sessions may be open."""
+def pool_size(spec: SweepSpec, workers: int | None) -> int:
+    """Return the number of points in flight on so many workers online (None: in processes of this machine)."""
+    possible = min(os.cpu_count() or 1, MAX_PROCESSES) if workers is None else POINTS_PER_WORKER * max(workers, 1)
     return spec.in_flight or (possible if spec.max_sessions is None else min(possible, spec.max_sessions))
 
 

@@ -18,6 +18,7 @@ from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
+from hybridloop.flows.sweep import pool_size
 from hybridloop.flows.sweep_execution.results import SweepResult, row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
 from hybridloop.journal import RunRecord
@@ -49,6 +50,17 @@ def test_a_sweep_has_all_combinations_and_the_listed_points() -> None:
     assert asked[-1][:2] == ("h4", 99)
     assert {each.settings.seed for each in found} == {7}
     assert len({each.key for each in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("limits", "workers", "in_flight"),
+    [({}, 3, 12), ({}, 0, 4), ({"max_sessions": 5}, 3, 5), ({"max_sessions": 5}, 1, 4), ({"in_flight": 9}, 1, 9)],
+)
+def test_by_default_four_points_are_in_flight_for_each_worker(
+    limits: dict[str, int], workers: int, in_flight: int
+) -> None:
+    spec = SweepSpec.model_validate({"name": "s", "algorithm": "vqe", "problems": ["h2"], **limits})
+    assert pool_size(spec, workers) == in_flight
 
 
 def test_a_setting_in_a_group_is_of_its_point_alone() -> None:
