@@ -218,30 +218,32 @@ def test_qubits_and_angles_may_be_computed() -> None:
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "message"),
     [
-        ("%c = call i1 @__quantum__rt__read_result(ptr null)", "br i1 %c, label %a, label %b", "a:", RECORD,
-         "br label %b", "b:"),
-        ("br label %a", "a:", RECORD, *MEASURED, "br i1 %r, label %a, label %b", "b:"),
-        ("%p = alloca [100000 x i64]", RECORD),
-        ("%p = alloca [70000 x [70000 x i64]]", RECORD),
-        ("%c = call i1 @__quantum__rt__read_result(ptr inttoptr (i64 5000 to ptr))", RECORD),
-        ("%c = call i1 @__quantum__rt__read_result(ptr null)", "call void @some_function()", RECORD),
-        ("%c = call i1 @__quantum__rt__read_result(ptr null)", "call void @unknown()", RECORD),
-        ("%c = call i1 @__quantum__rt__read_result(ptr null)",
-         "call void @__quantum__qis__cx__body(ptr null, ptr null)", RECORD),
-        ("%c = call i1 @__quantum__rt__read_result(ptr null)", double_output("0x7FF8000000000000")),
-        ("%c = call i1 @__quantum__rt__read_result(ptr null)", "unreachable", "never:"),
-        ("%c = add i64 %unknown, 1", RECORD),
-        (*MEASURED, "call void @__quantum__qis__x__body(ptr undef)", RECORD),
-        (*MEASURED, "call void @__quantum__qis__x__body(ptr inttoptr (i64 -1 to ptr))", RECORD),
-        (*MEASURED, "call void @__quantum__qis__x__body(ptr inttoptr (i1 true to ptr))", RECORD),
-        (*MEASURED, "call void @__quantum__qis__x__body(ptr @main)", RECORD),
-        (*MEASURED, "call void @__quantum__rt__array_record_output(i64 9, ptr null)", RECORD),
+        (("%c = call i1 @__quantum__rt__read_result(ptr null)", "br i1 %c, label %a, label %b", "a:", RECORD,
+          "br label %b", "b:"), "each output exactly once"),
+        (("br label %a", "a:", RECORD, *MEASURED, "br i1 %r, label %a, label %b", "b:"), "each output exactly once"),
+        (("%p = alloca [100000 x i64]", RECORD), "more than 65536 elements"),
+        (("%p = alloca [70000 x [70000 x i64]]", RECORD), "more than 65536 elements"),
+        (("%c = call i1 @__quantum__rt__read_result(ptr inttoptr (i64 5000 to ptr))", RECORD), "index 5000 .* range"),
+        (("%c = call i1 @__quantum__rt__read_result(ptr null)", "call void @some_function()", RECORD),
+         "function some_function is not supported"),
+        (("%c = call i1 @__quantum__rt__read_result(ptr null)", "call void @unknown()", RECORD), "undefined value '@u"),
+        (("%c = call i1 @__quantum__rt__read_result(ptr null)",
+          "call void @__quantum__qis__cx__body(ptr null, ptr null)", RECORD), "the same qubit twice"),
+        (("%c = call i1 @__quantum__rt__read_result(ptr null)", double_output("0x7FF8000000000000")), "finite number"),
+        (("%c = call i1 @__quantum__rt__read_result(ptr null)", "unreachable", "never:"), "without a return or a jump"),
+        (("%c = add i64 %unknown, 1", RECORD), "undefined value '%u"),
+        ((*MEASURED, "call void @__quantum__qis__x__body(ptr undef)", RECORD), "not supported: 'ptr undef'"),
+        ((*MEASURED, "call void @__quantum__qis__x__body(ptr inttoptr (i64 -1 to ptr))", RECORD), "index -1 .* range"),
+        ((*MEASURED, "call void @__quantum__qis__x__body(ptr inttoptr (i1 true to ptr))", RECORD),
+         r"not supported: 'ptr inttoptr \(i1 true"),
+        ((*MEASURED, "call void @__quantum__qis__x__body(ptr @main)", RECORD), "not supported: 'define void @main"),
+        ((*MEASURED, "call void @__quantum__rt__array_record_output(i64 9, ptr null)", RECORD), "recording ends early"),
     ],
 )  # fmt: skip
-def test_a_program_that_cannot_be_run_is_refused(lines: tuple[str, ...]) -> None:
-    with pytest.raises(JobInputError) as refusal:
+def test_a_program_that_cannot_be_run_is_refused_with_the_reason(lines: tuple[str, ...], message: str) -> None:
+    with pytest.raises(JobInputError, match=message) as refusal:
         parse_qir(module(*lines))
     assert refusal.value.code == "QIRPreProcessingFailed"
 
