@@ -115,12 +115,14 @@ def start_emulator() -> Iterator[Callable[..., Emulator]]:
 
 
 @pytest.fixture(scope="session")
-def bundles(prefect_server: PrefectServer, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with bundles of real runs; see `tests.stored_run_helpers`."""
+def bundles(shared_server: PrefectServer, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with bundles of real runs, and their `journal.db`; see `tests.stored_run_helpers`."""
     from tests.stored_run_helpers import write_bundles
 
     folder = tmp_path_factory.mktemp("bundles")
-    write_bundles(emulator, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{folder}/journal.db")
+        write_bundles(emulator, folder)
     return folder
 
 

@@ -84,7 +84,7 @@ def migrated_server(_first_start: tuple[dict[str, str], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack_environ(_first_start: tuple[dict[str, str], Path]) -> dict[str, str]:
+def shared_environ(_first_start: tuple[dict[str, str], Path]) -> dict[str, str]:
     """Return the environment of processes that share the session's stack; the first test that needs it starts it."""
     environ, migrated = _first_start
     if not server_folder(environ).exists():
@@ -93,12 +93,10 @@ def stack_environ(_first_start: tuple[dict[str, str], Path]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
-    """Hold a real Prefect server; flows that are called in this process run on it."""
-    server = stack.ensure_prefect(stack_environ)
-    with stack.run_flows_on(server), pytest.MonkeyPatch.context() as patch:
-        # a separate journal, not the developer's; with a whole state folder, stray processes would count as ours
-        patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{stack_environ['HYBRIDLOOP_HOME']}/journal-of-flows.db")
+def shared_server(shared_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
+    """Hold a real Prefect server, on which flows that are called in this process run; see `tests.server_share`."""
+    server = stack.ensure_prefect(shared_environ)
+    with stack.run_flows_on(server):
         yield server
         # Send the pending logs of flows in this process while the server still runs: otherwise the process, at its end,
         # tries for more than a minute to reach a server.

@@ -9,16 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Scheduled
-from prefect.utilities.callables import parameter_schema
-from prefect.workers.process import ProcessWorker
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT
@@ -33,10 +28,10 @@ from tests.conftest import running_emulator
 from tests.deployments.worker_helpers import Place, prefects_own, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ, prefect_client
+from tests.server_share import ServerShare
 
 __test__ = IS_LONG  # else pytest collects nothing here: each run and hook of a worker imports everything again
 ENDS = ("killed", "cancelled")
-POOL = "processes"
 SEED = 7
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 
@@ -60,23 +55,10 @@ class EndedRun:
     in_flight: int
 
 
-def create_deployment_of_vqe(client: SyncPrefectClient) -> UUID:
-    """Deploy the installed flow: its entrypoint is a module, and nothing is pulled."""
-    template = ProcessWorker.get_default_base_job_template()
-    client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-    return client.create_deployment(
-        client.create_flow(vqe),
-        "worked",
-        entrypoint="hybridloop.flows.vqe.vqe",
-        work_pool_name=POOL,
-        pull_steps=[],
-        parameter_openapi_schema=parameter_schema(vqe).model_dump(),
-        enforce_parameter_schema=True,
-    )
-
-
 @pytest.fixture(scope="module")
-def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(
+    prefect_server: PrefectServer, share: ServerShare, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("worked")
     environ = {
         **own_environ(str(folder / "home"), os.environ),
@@ -85,9 +67,9 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
     }
     with running_emulator() as service, prefect_client(prefect_server) as client:
         at = Shell(environ).at(service, "worked")
-        deployment = create_deployment_of_vqe(client)
+        deployment = share.deploy(client, vqe)
         with (
-            worker(at.shell.environ, folder, prefects_own(POOL)),
+            worker(at.shell.environ, folder, prefects_own(share.name)),
             Journal(journal_url(folder / "home" / "journal.db")) as journal,
         ):
             yield Place(service, at, journal, client, deployment)

@@ -14,9 +14,9 @@ from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shell(stack_environ: dict[str, str]) -> Shell:
-    """Return the shell of a user without an account: runs use the local stack of the test session."""
+    """Return the shell of a user without an account: runs use the tests' local stack, and the module's own journal."""
     return Shell(stack_environ)
 
 

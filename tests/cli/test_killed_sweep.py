@@ -13,7 +13,7 @@ from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import PATIENCE_S, Shell
 from tests.conftest import running_emulator
 
-SWEEP = "name: killed\nalgorithm: vqe\nproblems: [h2]\nsettings: {shots: 100}\n"
+SWEEP = "name: killed\nalgorithm: vqe\nproblems: [h2]\ndeployment: none\nsettings: {shots: 100}\n"
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def test_a_point_ends_with_the_killed_sweep_and_its_session_is_closed(shell: She
             gone, _ = psutil.wait_procs(workers, timeout=PATIENCE_S)
         assert len(gone) == len(workers) == 1
         with open_journal(at.shell.environ) as journal:
-            (run,) = [run for run in journal.runs() if run.key.startswith("killed-")]
+            (run,) = journal.runs()
             assert run.status == "interrupted"
             (session,) = journal.sessions(run.uid)
             assert session.ended_at is not None  # its queued jobs are left to the service

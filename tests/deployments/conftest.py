@@ -1,28 +1,44 @@
-"""Fixture of the checkout's deployments, on the Prefect server that all tests share."""
+"""Fixture of the checkout's deployments, under the names that the guide gives them."""
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
 from hybridloop.local_stack import PrefectServer
-from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, WRITTEN, full_name, typed
+from tests.deployments.checkout_helpers import LOCAL_TRY, WRITTEN, full_name, prefect_inside
+from tests.deployments.worker_helpers import POOL
+from tests.paths import ROOT
 from tests.prefect_server import prefect_client
+from tests.server_share import remove_pools
 
 
-@pytest.fixture(scope="session")
-def deployed(
-    prefect_server: PrefectServer, stack_environ: Mapping[str, str]
-) -> Iterator[dict[str, DeploymentResponse]]:
-    """Deploy the file as the guide says; return the deployments by name. Their schedules are disabled at the end."""
-    done = typed({**stack_environ, "PATH": PATH}, LOCAL_TRY[0][:-1])
-    assert done.returncode == 0, done.stdout + done.stderr
-    with prefect_client(prefect_server) as client:
-        found = {full_name(each): client.read_deployment_by_name(full_name(each)) for each in WRITTEN}
+@pytest.fixture(scope="module")
+def names_of_the_guide(prefect_server: PrefectServer, stack_environ: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
+    """Hold the guide's pool and deployments for one module at a time; they are removed at its end.
+
+    Tests that can do without the guide's names deploy with `share`.
+    """
+    lock = FileLock(Path(stack_environ["HYBRIDLOOP_HOME"]) / "names-of-the-guide.lock")
+    with lock, prefect_client(prefect_server) as client:
         try:
-            yield found
+            yield client
         finally:
-            for deployment in found.values():
-                client.pause_deployment(deployment.id)
+            remove_pools(client, POOL)
+
+
+@pytest.fixture(scope="module")
+def deployed(names_of_the_guide: SyncPrefectClient) -> dict[str, DeploymentResponse]:
+    """Deploy the file as the guide says; return the deployments by name."""
+    with contextlib.chdir(ROOT):
+        for command in LOCAL_TRY[0][1:-1]:
+            done = prefect_inside(*shlex.split(command)[1:])
+            assert done.exit_code == 0, (command, done.output)
+    return {full_name(each): names_of_the_guide.read_deployment_by_name(full_name(each)) for each in WRITTEN}

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.responses import DeploymentResponse
 
 from hybridloop import local_stack
 from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE
@@ -33,14 +32,14 @@ def check(shell: Shell, told: str, log: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("names_of_the_guide")
 def test_the_first_run_of_a_deployment_succeeds_without_an_account(
-    stack_environ: Mapping[str, str], deployed: Mapping[str, DeploymentResponse], tmp_path: Path
+    stack_environ: Mapping[str, str], tmp_path: Path
 ) -> None:
-    journal = f"sqlite:///{tmp_path}/journal.db"
-    environ = {**stack_environ, "PATH": PATH, "HYBRIDLOOP_JOURNAL": journal, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    (first, *_, start), second = LOCAL_TRY  # `deployed` typed the lines between
+    environ = {**stack_environ, "PATH": PATH, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    first, second = LOCAL_TRY
     log = tmp_path / "worker.log"
-    with shell_with_a_worker(environ, [first, start], ROOT, log):
+    with shell_with_a_worker(environ, first, ROOT, log):
         done = typed(environ, second)
     assert done.returncode == 0, done.stdout + done.stderr
     check(Shell(environ), done.stdout, log.read_text())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import DeploymentResponse
 
+from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
@@ -21,17 +21,19 @@ from hybridloop.settings import ProblemText, VqeSettings
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker
 from tests.long_form import long_form, short_or_long
+from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
 
 pytestmark = pytest.mark.slow
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 GIVEN = {"seed": 7, "resume_automatically": "interrupted"}
 
 
-# command, signal, and if the worker's runs have time to close their sessions
-ENDS: Mapping[str, tuple[Sequence[str], signal.Signals, bool]] = {
-    "SIGTERM": (prefects_own(), signal.SIGTERM, False),
-    "SIGKILL": (prefects_own(), signal.SIGKILL, True),
-    "ours": (of_hybridloop(), signal.SIGTERM, True),
+# command for a pool, signal, and if the worker's runs have time to close their sessions
+ENDS: Mapping[str, tuple[Callable[[str], list[str]], signal.Signals, bool]] = {
+    "SIGTERM": (prefects_own, signal.SIGTERM, False),
+    "SIGKILL": (prefects_own, signal.SIGKILL, True),
+    "ours": (of_hybridloop, signal.SIGTERM, True),
 }
 WAYS = short_or_long(("SIGTERM", "ours"), tuple(ENDS))
 
@@ -47,24 +49,21 @@ class EndedRun:
 
 @pytest.fixture(scope="module")
 def place(
-    prefect_server: PrefectServer,
-    deployed: Mapping[str, DeploymentResponse],
-    tmp_path_factory: pytest.TempPathFactory,
+    prefect_server: PrefectServer, share: ServerShare, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("ends")
-    with place_for(prefect_server, deployed["vqe/on-demand"].id, folder) as held:
-        for deployment in deployed.values():
-            held.client.pause_deployment(deployment.id)  # no schedule interferes with these tests
+    with prefect_client(prefect_server) as client:
+        deployment = share.deploy(client, vqe)
+    with place_for(prefect_server, deployment, tmp_path_factory.mktemp("ends")) as held:
         yield held
 
 
 @pytest.fixture(scope="module")
-def ended_runs(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, EndedRun]:
+def ended_runs(place: Place, share: ServerShare, tmp_path_factory: pytest.TempPathFactory) -> dict[str, EndedRun]:
     """End a worker each way while its run is in the second round; return the runs by way."""
     found = {}
     for way in WAYS:
         command, number, _ = ENDS[way]
-        with worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), command) as held:
+        with worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), command(share.name)) as held:
             place.slow_down(2)
             parameters = {"problem": {"name": "h2"}, "settings": GIVEN}
             run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
@@ -81,15 +80,12 @@ def ended_runs(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.fixture(scope="module")
 def resumed(
-    place: Place,
-    ended_runs: dict[str, EndedRun],
-    deployed: Mapping[str, DeploymentResponse],
-    tmp_path_factory: pytest.TempPathFactory,
+    place: Place, ended_runs: dict[str, EndedRun], share: ServerShare, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, FlowRun]]:
     """Start a worker and run housekeeping; return the runs after that."""
     with ExitStack() as held:
-        held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), prefects_own()))
-        house = deployed["housekeeping/every-10-minutes"].id
+        held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), prefects_own(share.name)))
+        house = share.deploy(place.client, housekeeping)
         kept = place.client.create_flow_run_from_deployment(house, parameters={"settings": {"settle": 0}})
         assert wait_until(lambda: place.state(kept).is_final(), within_s=PATIENCE_S)
         runs = {way: each.run for way, each in ended_runs.items()}

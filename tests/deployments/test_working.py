@@ -6,23 +6,28 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
+from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import PATIENCE_S
-from tests.deployments.checkout_helpers import prefect_inside
+from tests.deployments.checkout_helpers import WRITTEN, full_name
 from tests.deployments.worker_helpers import Place, of_hybridloop, place_for, worker
-from tests.prefect_server import as_own_server
+from tests.prefect_server import as_own_server, prefect_client
+from tests.server_share import ServerShare
 
 READ_RESULT = """
 import json
@@ -33,21 +38,22 @@ with get_client(sync_client=True) as client:
 print(json.dumps([type(result).__name__, result.value, result.status]))
 """
 pytestmark = pytest.mark.slow
-NIGHTLY = "vqe/nightly"
+(NIGHTLY,) = [each for each in WRITTEN if full_name(each) == "vqe/nightly"]
 
 
 @pytest.fixture(scope="module")
 def place(
-    prefect_server: PrefectServer,
-    deployed: Mapping[str, DeploymentResponse],
-    tmp_path_factory: pytest.TempPathFactory,
+    prefect_server: PrefectServer, share: ServerShare, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("working")
-    with place_for(prefect_server, deployed[NIGHTLY].id, folder) as held:
-        house = deployed["housekeeping/every-10-minutes"]
-        held.client.pause_deployment(house.id)  # it would interfere with these tests
-        with worker(held.at.shell.environ, folder, of_hybridloop()):
-            yield held
+    often: Any = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(seconds=20)), active=True)
+    with prefect_client(prefect_server) as client:
+        deployment = share.deploy(client, vqe, parameters=NIGHTLY["parameters"], schedules=[often], paused=True)
+    with (
+        place_for(prefect_server, deployment, folder) as held,
+        worker(held.at.shell.environ, folder, of_hybridloop(share.name)),
+    ):
+        yield held
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,6 @@ def runs(place: Place) -> Runs:
     """Make both runs at once, as each process imports for seconds."""
     client = place.client
     client.resume_deployment(place.deployment)
-    made = prefect_inside("deployment", "schedule", "create", NIGHTLY, "--interval", "20")
-    assert made.exit_code == 0, made.output
     place.slow_down(2)
     given = {"settings": {"shots": 100, "seed": 7}}
     cancelled = client.create_flow_run_from_deployment(place.deployment, parameters=given)

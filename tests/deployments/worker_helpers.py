@@ -24,7 +24,7 @@ from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import own_environ, prefect_client
 
-POOL = "hybridloop"
+POOL = "hybridloop"  # the default, and the guide's
 START = "hybridloop worker"
 
 # the process that started the tests may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
@@ -119,14 +119,14 @@ class Worker:
         self.popen.wait(PATIENCE_S)
 
 
-def prefects_own(pool: str = POOL) -> list[str]:
+def prefects_own(pool: str) -> list[str]:
     """Return the command line of Prefect's own worker."""
     return [sys.executable, "-c", PREFECTS_OWN, *shlex.split(f"worker start --pool {pool} --type process")]
 
 
-def of_hybridloop(command_line: str = START) -> list[str]:
-    """Return a command line of `hybridloop`, for this Python."""
-    return [sys.executable, "-m", "hybridloop", *shlex.split(command_line)[1:]]
+def of_hybridloop(pool: str) -> list[str]:
+    """Return the command line of `hybridloop worker`."""
+    return [sys.executable, "-m", "hybridloop", "worker", "--pool", pool]
 
 
 @contextmanager

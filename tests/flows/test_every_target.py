@@ -104,6 +104,7 @@ def test_a_sweep_and_a_session_flow_run_on_an_invented_target_and_warn_of_what_i
         settings={"target": INVENTED, "seed": 7, "shots": 200},
         grid={"layers": [1, 2]},
         in_flight=1,
+        deployment="none",
     )
     with caller_context(CallerContext(workspace)):
         result = sweep(spec)

@@ -21,7 +21,6 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Pending, Running
-from prefect.utilities.callables import parameter_schema
 
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import InputError
@@ -42,6 +41,7 @@ from tests.conftest import Emulator
 from tests.paths import DOCS
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold
+from tests.server_share import ServerShare
 
 H2 = ProblemText(name="h2")
 TARGET = "rigetti.sim.qvm"
@@ -228,17 +228,10 @@ def test_a_flow_run_is_started_at_most_twenty_times(state: State[Any], starts: i
 
 @pytest.mark.slow
 def test_runs_of_a_deployment_are_left_to_its_workers(
-    journal: Journal, client: SyncPrefectClient, emulator: Emulator
+    journal: Journal, client: SyncPrefectClient, share: ServerShare, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
-    schema = parameter_schema(vqe).model_dump()
-    deployment = client.create_deployment(
-        client.create_flow(vqe),
-        "kept-house",
-        paused=True,
-        parameter_openapi_schema=schema,
-        enforce_parameter_schema=True,
-    )
+    deployment = share.deploy(client, vqe, paused=True)
     parameters = {"problem": {"name": "h2"}, "settings": {"seed": 7}}
 
     def left(key: str, status: str, state: State[Any], **settings: Any) -> UUID:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -92,8 +91,7 @@ def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
 ) -> None:
     result, _, _ = unbroken
     at = Shell(stack_environ).at(emulator, "sqd-killed")
-    journal_of_flows = os.environ["HYBRIDLOOP_JOURNAL"]
-    dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="iteration.after:2", HYBRIDLOOP_JOURNAL=journal_of_flows)
+    dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="iteration.after:2")
     killed = dying.run(*RUN, "--run-key", "sqd-killed")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert at.session_statuses() == ["Succeeded"]

@@ -44,6 +44,7 @@ SPEC = SweepSpec(
     points=({"problem": "no-such-molecule"},),
     max_sessions=LIMIT,
     in_flight=3,
+    deployment="none",  # workers of other tests may be online
 )
 
 

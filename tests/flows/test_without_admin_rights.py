@@ -32,6 +32,7 @@ SPEC = {
     "problems": ["h2"],
     "settings": {"shots": 500, "precision": 0.005},
     "grid": {"seed": [1, 2]},
+    "deployment": "none",
 }
 LIMITS = "/api/v2/concurrency_limits"
 

@@ -90,7 +90,10 @@ def test_a_point_has_its_numbers_under_the_pointer() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "label"), [("qaoa", "best cut"), ("scan", "H–H distance (Å)"), ("vqe", "round")])
-def test_without_a_kind_the_answer_is_drawn(name: str, label: str, bundles: Path) -> None:
+def test_without_a_kind_the_answer_is_drawn(
+    name: str, label: str, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{bundles}/journal.db")
     result = stored(bundles, name)[1]
     (axes, *_) = result.plot().axes
     if name == "qaoa":

@@ -128,6 +128,7 @@ def test_a_result_is_plotted_from_its_journal_if_it_lacks_the_data(
 ) -> None:
     from hybridloop.reports.bundle.archive import read_bundle
 
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{bundles}/journal.db")
     result = read_bundle(bundles / "qaoa.zip")[0].result
     assert result is not None
     assert isinstance(result.plot(str(tmp_path / "cut.png"), kind="cut"), Figure)

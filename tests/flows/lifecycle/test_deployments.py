@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Iterator
 
 import httpx
@@ -15,6 +15,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.local_stack import PrefectServer
 from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
 
 pytestmark = pytest.mark.slow
 
@@ -26,19 +27,19 @@ def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture
-def algorithm(client: SyncPrefectClient, prefect_server: PrefectServer) -> str:
+def algorithm(client: SyncPrefectClient, prefect_server: PrefectServer, share: ServerShare) -> str:
     """A flow's name, with three deployments: without workers, with a schedule, and with workers but no schedule."""
-    name = f"flow-{uuid.uuid4()}"
+    name = f"{share.name}-{secrets.token_hex(4)}"
     flow = client.create_flow_from_name(name)
     for pool in ("idle", "served"):
-        client.create_work_pool(WorkPoolCreate(name=f"{pool}-{name}", type="process"))
-    beat = f"{prefect_server.api_url}/work_pools/served-{name}/workers/heartbeat"
+        client.create_work_pool(WorkPoolCreate(name=f"{name}-{pool}", type="process"))
+    beat = f"{prefect_server.api_url}/work_pools/{name}-served/workers/heartbeat"
     user, _, password = prefect_server.environment["PREFECT_API_AUTH_STRING"].partition(":")
     httpx.post(beat, json={"name": "worker"}, auth=(user, password)).raise_for_status()
     daily = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=86_400.0), active=False)  # type: ignore[arg-type]
-    client.create_deployment(flow, "a", work_pool_name=f"idle-{name}")
-    client.create_deployment(flow, "b", work_pool_name=f"served-{name}", schedules=[daily])
-    client.create_deployment(flow, "c", work_pool_name=f"served-{name}")
+    client.create_deployment(flow, "a", work_pool_name=f"{name}-idle")
+    client.create_deployment(flow, "b", work_pool_name=f"{name}-served", schedules=[daily])
+    client.create_deployment(flow, "c", work_pool_name=f"{name}-served")
     return name
 
 

@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun
 from prefect.states import Cancelling, Scheduled
-from prefect.utilities.callables import parameter_schema
 
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.vqe import vqe
@@ -29,6 +27,7 @@ from tests.cli.shell_helpers import PATIENCE_S, connection_string
 from tests.conftest import Emulator
 from tests.long_form import long_only
 from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
 
 KEYS = ("first", "capped", "stopped", "left")
 LATER = timedelta(hours=1)  # no worker would start it before
@@ -40,19 +39,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.long_form]
 class Queue:
     """Flow runs of a deployment without a worker."""
 
-    def __init__(self, client: SyncPrefectClient, sweep: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, client: SyncPrefectClient, share: ServerShare, sweep: str, settings: Mapping[str, Any]) -> None:
         """`settings` are the deployment's."""
         self._client, self._sweep = client, sweep
-        client.create_work_pool(WorkPoolCreate(name=sweep, type="process"))
-        self._deployment = client.create_deployment(
-            client.create_flow(vqe),
-            sweep,
-            entrypoint="hybridloop.flows.vqe.vqe",
-            work_pool_name=sweep,
-            pull_steps=[],
-            parameters={"settings": settings},
-            parameter_openapi_schema=parameter_schema(vqe).model_dump(),
-        )
+        self._deployment = share.deploy(client, vqe, parameters={"settings": settings})
         self.ids: dict[str, uuid.UUID] = {}
 
     def add(self, key: str, settings: Mapping[str, Any], delay: timedelta = timedelta()) -> None:
@@ -79,7 +69,7 @@ class Queue:
 
 @pytest.mark.parametrize("end", ["Cancelled", pytest.param("Crashed", marks=long_only)])
 def test_each_point_keeps_its_flow_run_its_session_its_limits_and_its_end(
-    end: str, prefect_server: PrefectServer, emulator: Emulator
+    end: str, prefect_server: PrefectServer, share: ServerShare, emulator: Emulator
 ) -> None:
     """The third point is cancelled in Prefect, or its process gets the signal of a worker that is stopped."""
     name = f"reuse-{uuid.uuid4()}"
@@ -89,7 +79,7 @@ def test_each_point_keeps_its_flow_run_its_session_its_limits_and_its_end(
         client.upsert_global_concurrency_limit_by_name(name, 1)
         holder = ConcurrencyLeaseHolder(type="flow_run", id=uuid.uuid4())
         client.increment_concurrency_slots_with_lease([name], 1, "concurrency", PATIENCE_S, holder)
-        queue = Queue(client, name, {"max_jobs": 1})
+        queue = Queue(client, share, name, {"max_jobs": 1})
         queue.add("first", {"max_jobs": 100})
         queue.add("capped", {}, LATER)
         queue.add("stopped", {"max_jobs": 100, "session_slots": name}, 2 * LATER)  # it waits for the slot

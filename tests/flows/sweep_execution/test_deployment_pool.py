@@ -31,6 +31,7 @@ from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.renamed import FORMER
 from hybridloop.settings.run import AutoResume
 from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
 
 HERE = {"workspace": "here"}
 TARGET = "rigetti.sim.qvm"
@@ -95,19 +96,18 @@ def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefec
 
 
 def test_a_deployment_of_the_version_before_the_new_names_gets_the_former_ones(
-    client: SyncPrefectClient, journal: Journal
+    client: SyncPrefectClient, journal: Journal, share: ServerShare
 ) -> None:
     name = f"flow-{uuid.uuid4()}"
     schema = parameter_schema(vqe.fn).model_dump()
     properties = schema["definitions"]["VqeSettings"]["properties"]
     for current in FORMER:
         properties.pop(current, None)
-    pool = f"pool-{uuid.uuid4()}"
-    client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    client.create_work_pool(WorkPoolCreate(name=share.name, type="process"))
     client.create_deployment(
         client.create_flow_from_name(name),
         "former",
-        work_pool_name=pool,
+        work_pool_name=share.name,
         parameter_openapi_schema=schema,
         enforce_parameter_schema=True,
     )

@@ -22,12 +22,9 @@ import numpy as np
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.utilities.callables import parameter_schema
-from prefect.workers.process import ProcessWorker
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, SWEEP_TAG
@@ -45,13 +42,13 @@ from tests.forked_processes import ForkedPython
 from tests.hydrogen_helpers import h2_fcidump
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
 from tests.sweep_helpers import check_sessions, check_table
 
 POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
 IN_FLIGHT = LIMIT + 1  # one run waits for its slot
 KILLED_AT, RESTARTED_AT = short_or_long(2, 10), 20
 PREFERRED_S = short_or_long(PATIENCE_S, 15.0)
-POOL = "sweepers"
 WORKER = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -65,6 +62,7 @@ pytestmark = [pytest.mark.slow, long_form]
 class WorkerFarm:
     """Surroundings of a sweep: a Prefect server, a journal, and workers that a test may kill."""
 
+    pool: str
     environ: Mapping[str, str]
     folder: Path
     workers: list[ForkedPython] = field(default_factory=list)
@@ -72,7 +70,7 @@ class WorkerFarm:
     def start_worker(self) -> None:
         """Start one more worker, which leads a process group."""
         number = len(self.workers)
-        command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--name", f"worker-{number}"]
+        command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", self.pool, "--name", f"worker-{number}"]
         with (self.folder / f"worker-{number}.log").open("wb") as log:
             self.workers.append(
                 ForkedPython(
@@ -131,32 +129,22 @@ class WorkerFarm:
 
 
 @contextmanager
-def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) -> Iterator[WorkerFarm]:
+def farm(
+    client: SyncPrefectClient, share: ServerShare, environ: Mapping[str, str], folder: Path
+) -> Iterator[WorkerFarm]:
     """Deploy the flow, and hold workers until the block ends."""
-    template = ProcessWorker.get_default_base_job_template()
-    client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-    deployment = client.create_deployment(
-        client.create_flow(vqe),
-        "swept",
-        entrypoint="hybridloop.flows.vqe.vqe",
-        work_pool_name=POOL,
-        pull_steps=[],
-        parameter_openapi_schema=parameter_schema(vqe).model_dump(),
-        enforce_parameter_schema=True,
-    )
-    found = WorkerFarm(
-        {**environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_HEARTBEAT_SECONDS": "5"}, folder
-    )
+    share.deploy(client, vqe)
+    polling = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_HEARTBEAT_SECONDS": "5"}
+    found = WorkerFarm(share.name, {**environ, **polling}, folder)
     try:
         for _ in range(WORKERS):
             found.start_worker()
         assert wait_until(
-            lambda: len(client.read_workers_for_work_pool(POOL)) == WORKERS, within_s=PATIENCE_S, poll_s=0.2
+            lambda: len(client.read_workers_for_work_pool(share.name)) == WORKERS, within_s=PATIENCE_S, poll_s=0.2
         )
         yield found
     finally:
         found.stop_workers()
-        client.delete_deployment(deployment)  # on a shared server other tests would wait for its workers
 
 
 def molecules() -> list[dict[str, str]]:
@@ -185,7 +173,7 @@ class SweepResults:
 
 @pytest.fixture(scope="module")
 def swept(
-    request: pytest.FixtureRequest, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, share: ServerShare, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SweepResults]:
     folder = tmp_path_factory.mktemp("farm")
     with ExitStack() as held:
@@ -195,16 +183,18 @@ def swept(
             server, restart = held.enter_context(on_postgresql(folder))
         else:
             server, restart = request.getfixturevalue("prefect_server"), lambda: None
-        yield _swept(held, server, restart, emulator, folder)
+        yield _swept(held, server, share, restart, emulator, folder)
 
 
-def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emulator, folder: Path) -> SweepResults:
+def _swept(
+    held: ExitStack, server: PrefectServer, share: ServerShare, restart: Any, emulator: Emulator, folder: Path
+) -> SweepResults:
     workspace = emulator.workspace("farm")
     text = connection_string(emulator.endpoint, emulator.api_key, "farm")
     environ = {**os.environ, **server.environment, "AZURE_QUANTUM_CONNECTION_STRING": text}
     held.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
     client = held.enter_context(prefect_client(server))
-    workers = held.enter_context(farm(client, environ, folder))
+    workers = held.enter_context(farm(client, share, environ, folder))
     killed = list[int]()
 
     def kill() -> None:
@@ -227,6 +217,7 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
             "settings": {"shots": 500, "precision": 0.005, "seed": 7},
             "max_sessions": LIMIT,
             "in_flight": IN_FLIGHT,
+            "deployment": f"vqe/{share.name}",
         }
     )
     calm = None
