@@ -88,6 +88,12 @@ def server_environment(environ: Mapping[str, str], home: Path, auth_string: str 
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # In memory, leases would be lost at a restart, and their slots never released.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # By default every 5 s. They call runs late, end pauses that timed out, look for events that did not come, and
+        # repeat clean-up messages; schedules and cancellations keep their intervals.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "15",
+        "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
+        "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT15S",
+        "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "60",
     }
 
 
