@@ -200,7 +200,6 @@ def build_app(
         # continue with what the state folder holds
         service.end_idle_sessions()
         ready()
-        await queue.start()
         for job in service.store.pending_jobs():
             pacer.add(job)
         idle_check = asyncio.create_task(_end_idle_sessions_periodically(service)) if time is None else None

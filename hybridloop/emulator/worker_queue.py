@@ -60,9 +60,6 @@ class WorkQueue:
         self._is_cold = True
         self._stopped = False
 
-    async def start(self) -> None:
-        await self._idle[0].start()
-
     @property
     def is_computing(self) -> bool:
         """True while a job runs or waits for a worker."""
