@@ -14,6 +14,7 @@ import pytest
 import websockets
 
 from hybridloop import local_stack as stack
+from hybridloop.local_stack.state_files import ProcessRecord, private_folder, write_record
 from hybridloop.runtime.paths import home
 from tests.prefect_server import copy_server, own_environ, server_folder
 
@@ -87,12 +88,12 @@ def test_the_auth_string_is_in_a_file_of_the_owner_and_survives_a_restart(
     environ = own_environ(str(tmp_path), os.environ)
     copy_server(migrated_server, server_folder(environ))
     record = home(environ) / "stack" / "prefect.json"
+    ended = ProcessRecord("prefect", "http://127.0.0.1:0", os.getpid(), 0.0, "older", "hybridloop:kept")
+    write_record(private_folder(record.parent) / record.name, ended)
     try:
-        first = stack.ensure_prefect(environ)
+        started = stack.ensure_prefect(environ)
         assert stat.S_IMODE(record.stat().st_mode) == 0o600
-        record.write_text(record.read_text().replace('"release": "', '"release": "older-'))
-        second = stack.ensure_prefect(environ)
-        assert second.environment["PREFECT_API_AUTH_STRING"] == first.environment["PREFECT_API_AUTH_STRING"]
-        assert send(second, "GET", "/admin/version").status_code == 200
+        assert started.environment["PREFECT_API_AUTH_STRING"] == "hybridloop:kept"
+        assert send(started, "GET", "/admin/version").status_code == 200
     finally:
         stack.down(environ)

@@ -82,7 +82,7 @@ class WorkerProcess:
         self._is_ready = False
 
     async def start(self) -> Process:
-        """Start the process; it imports Aer before the first task arrives."""
+        """Start the process; it imports Aer, then takes its task."""
         # without the service's keys, which a worker does not need
         inherited = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
         arguments = (sys.executable, "-P", "-m", "hybridloop.emulator.simulation.worker", str(self._memory_limit))

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def runs(shell: Shell) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Start three runs of one seed at once, while no stack is running; return their results."""
+    """Start three runs of one seed at once; return their results."""
     with ThreadPoolExecutor() as at_once:
         started = {
             "built-in": at_once.submit(shell.as_new().run, "run", "vqe", "h2", "--seed", "7", "--json"),
@@ -127,9 +127,9 @@ def test_python_and_the_command_line_give_the_same_value_for_the_same_seed(
 
 def test_only_the_stack_is_left_running(runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell) -> None:
     def strays() -> list[str]:
-        ours = [environ for environ in map(_environ, psutil.process_iter()) if _is_of(environ, shell)]
-        assert any(MARK in environ for environ in ours), "the stack itself should be seen"
-        return [str(environ) for environ in ours if MARK not in environ]
+        all_ = [_environ(process) for process in psutil.process_iter()]
+        assert any(MARK in environ for environ in all_), "the stack itself should be seen"
+        return [str(environ) for environ in all_ if _is_of(environ, shell) and MARK not in environ]
 
     assert wait_until(lambda: not strays(), within_s=10.0), strays()
 
