@@ -91,11 +91,15 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the shared stack when all workers have ended, also after Ctrl-C."""
-    if not _is_worker(session.config):
-        stack.down({"HYBRIDLOOP_HOME": str(session.config._tmp_path_factory.getbasetemp() / SHARED)})  # type: ignore[attr-defined]
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Stop the shared stack when all workers have ended, also after Ctrl-C, even in the midst of that."""
+    try:
+        yield
+    finally:
+        if not _is_worker(session.config):
+            temporary: Path = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+            stack.down({"HYBRIDLOOP_HOME": str(temporary / SHARED)})
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import math
 import random
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from hybridloop.budget.prices import Unit, billing_unit
 from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.pytest_plugin import Emulator, running_emulator
+from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
@@ -110,9 +110,8 @@ class CappedRun:
 
 
 @pytest.fixture(scope="module")
-def virtual() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as running:
-        yield running
+def virtual(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 @pytest.fixture(scope="module")

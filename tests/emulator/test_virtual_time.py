@@ -7,7 +7,7 @@ import http.client
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hybridloop.emulator.clock import VirtualClock
 from hybridloop.emulator.virtual_time import Participant, VirtualTime, next_jump
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 from tests.emulator.http_helpers import Reply, connection, raw_call
 
 MOMENTS = st.floats(min_value=0, max_value=1e6)
@@ -81,9 +81,8 @@ def test_participants_wake_and_timers_fire_at_their_own_moments(pauses: list[lis
 
 
 @pytest.fixture(scope="module")
-def virtual() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as emulator:
-        yield emulator
+def virtual(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 def clock_call(emulator: Emulator, method: str, path: str, body: bytes | None = None) -> Reply:

@@ -23,7 +23,7 @@ from hybridloop.tasks.keepalive.rules import ExclusiveAccess
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -33,9 +33,8 @@ DOWN = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as running:
-        yield running
+def service(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 @pytest.fixture

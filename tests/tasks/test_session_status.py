@@ -15,16 +15,15 @@ from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Emulator]:
+def service(azure_quantum_emulator: Emulator) -> Emulator:
     """Hold a service in virtual time."""
-    with running_emulator("--clock", "virtual") as emulator:
-        yield emulator
+    return azure_quantum_emulator
 
 
 @pytest.fixture

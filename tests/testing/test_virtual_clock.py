@@ -25,16 +25,15 @@ from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from hybridloop.testing.virtual_clock import ClockClient, ServiceClock
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 
 MINUTE = 60.0
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Emulator]:
+def service(azure_quantum_emulator: Emulator) -> Emulator:
     """An emulator in virtual time; each test leaves its time before it ends."""
-    with running_emulator("--clock", "virtual") as emulator:
-        yield emulator
+    return azure_quantum_emulator
 
 
 @pytest.fixture

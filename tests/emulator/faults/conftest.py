@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import pytest
 from azure.quantum import Workspace
 
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 from tests.emulator.http_helpers import Caller, raw_call
 
 
-@pytest.fixture(scope="package")
-def service() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as emulator:
-        yield emulator
+@pytest.fixture(scope="session")
+def service(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,7 +21,7 @@ from hybridloop.data.statuses import STATUSES
 from hybridloop.emulator.portal.portal import ITEM_PATH
 from hybridloop.local_stack import PrefectServer
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 from tests.paths import ROOT
 from tests.prefect_record_helpers import FlowRunRecord, record_of
 
@@ -37,9 +36,8 @@ RULES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as emulator:
-        yield emulator
+def service(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 def bell() -> SamplerPub:

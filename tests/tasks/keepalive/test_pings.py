@@ -136,20 +136,20 @@ def test_a_resumed_session_continues_with_the_next_number_and_settles_earlier_pi
     assert [job["id"] for job in session.jobs()] == [ids[0], ids[2]]
 
 
-def test_34_virtual_minutes_take_three_marked_pings_at_525_1050_and_1575_s_and_the_session_lives() -> None:
-    with running_emulator("--clock", "virtual") as service:
-        clock = ServiceClock(service.endpoint, service.admin_key)
-        with clock, pinged_session(service.workspace(), clock=clock) as session:
-            pings = session.pings()
-            keeper = KeepAliveThread(clock, IdleRule.RECORDED, session.activity(), pings)
-            clock.wait(threading.Event(), 34 * MINUTE)
-            keeper.stop()
-            pings.close()
-            after = [
-                datetime.fromisoformat(job["creationTime"]).timestamp() - session.opened_at for job in session.jobs()
-            ]
-            assert after == pytest.approx([525.0, 1050.0, 1575.0], abs=0.5)
-            assert session.status() == "Executing"
+def test_34_virtual_minutes_take_three_marked_pings_at_525_1050_and_1575_s_and_the_session_lives(
+    azure_quantum_emulator: Emulator,
+) -> None:
+    service = azure_quantum_emulator
+    clock = ServiceClock(service.endpoint, service.admin_key)
+    with clock, pinged_session(service.workspace(), clock=clock) as session:
+        pings = session.pings()
+        keeper = KeepAliveThread(clock, IdleRule.RECORDED, session.activity(), pings)
+        clock.wait(threading.Event(), 34 * MINUTE)
+        keeper.stop()
+        pings.close()
+        after = [datetime.fromisoformat(job["creationTime"]).timestamp() - session.opened_at for job in session.jobs()]
+        assert after == pytest.approx([525.0, 1050.0, 1575.0], abs=0.5)
+        assert session.status() == "Executing"
 
 
 class Token:

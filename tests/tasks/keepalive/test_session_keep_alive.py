@@ -25,7 +25,7 @@ from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, KeepAl
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey, session_id
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator
 
 MINUTE = 60.0
 FREE = "rigetti.sim.qvm"
@@ -77,9 +77,8 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as running:
-        yield running
+def emulator(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 @pytest.fixture

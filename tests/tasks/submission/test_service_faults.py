@@ -42,9 +42,8 @@ PASSING: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Emulator]:
-    with running_emulator("--clock", "virtual") as emulator:
-        yield emulator
+def service(azure_quantum_emulator: Emulator) -> Emulator:
+    return azure_quantum_emulator
 
 
 @pytest.fixture
