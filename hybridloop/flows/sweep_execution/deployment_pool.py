@@ -33,7 +33,7 @@ from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.settings import LIMITS
 from hybridloop.settings.renamed import FORMER
-from hybridloop.tasks.orphans import is_orphaned
+from hybridloop.tasks.orphans import is_held
 
 # Seconds that a flow run may be in a state while its run has no owner. After that it is started again, unless it was
 # being cancelled. A second start does no harm: it finds the run held.
@@ -169,7 +169,7 @@ class DeploymentPool:
         elif record.owner is None:  # it ended, or its session was closed as an orphan
             is_dead = is_late and now - record.updated_at > limit_s
         else:
-            is_dead = is_orphaned(record, now)
+            is_dead = not is_held(record, now)
         if not is_dead:
             return None
         message = "its process died: it no longer holds its run"

@@ -95,6 +95,21 @@ def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefec
     assert (end.key, end.again, end.trouble) == ("alive", False, "its flow run was cancelled: by hand")
 
 
+def test_a_point_ends_although_its_process_died_after_it_stored_the_result(
+    client: SyncPrefectClient, journal: Journal
+) -> None:
+    tag = str(uuid.uuid4())
+    workers = deployed(client, journal, tag)
+    workers.start(Point("stored", "vqe", ProblemText(name="h2"), VqeSettings(seed=7), {}))
+    journal.set_status(journal.claim(journal.add_run(begun("stored")).uid, owner=DEAD), "converged", "")
+    (flow_run,) = client.read_flow_runs(flow_run_filter=tagged(tag))
+    client.set_flow_run_state(flow_run.id, Running(), force=True)
+    assert [(end.key, end.again) for end in workers.ended(0.0)] == [
+        ("stored", True)
+    ]  # its next attempt finds the result
+    assert client.read_flow_run(flow_run.id).state_type is StateType.CRASHED
+
+
 def test_a_deployment_of_the_version_before_the_new_names_gets_the_former_ones(
     client: SyncPrefectClient, journal: Journal, share: ServerShare
 ) -> None:

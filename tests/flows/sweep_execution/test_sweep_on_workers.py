@@ -22,8 +22,8 @@ import numpy as np
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
@@ -36,7 +36,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S, connection_string
+from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.forked_processes import ForkedPython
 from tests.hydrogen_helpers import h2_fcidump
@@ -44,6 +44,7 @@ from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 from tests.sweep_helpers import check_sessions, check_table
+from tests.waiting import PATIENCE_S, eventually
 
 POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
 IN_FLIGHT = LIMIT + 1  # one run waits for its slot
@@ -83,11 +84,12 @@ class WorkerFarm:
                 )
             )
 
-    def kill_one_with_runs(self) -> int:
+    def kill_one_with_runs(self, server: PrefectServer) -> int:
         """Kill a worker with its runs while a run of it is in the journal; return the number of runs.
 
         Preferably while none is starting: the end of a process that has announced nothing is only detected after
-        minutes. One worker may have all runs while the other one still starts.
+        minutes, as is that of a worker which has taken a flow run without a process. One worker may have all runs while
+        the other one still starts.
         """
         leaders = [psutil.Process(worker.pid) for worker in self.workers]
         found: list[tuple[psutil.Process, int]] = []
@@ -98,12 +100,14 @@ class WorkerFarm:
             announced.update(held)
             for leader in leaders:
                 runs = {child.pid for child in leader.children()}
-                if at_work := runs & held if not wholly or runs <= announced else set():
+                is_calm = runs <= announced and not client.read_flow_runs(flow_run_filter=pending)
+                if at_work := runs & held if not wholly or is_calm else set():
                     found.append((leader, len(at_work)))
                     return True
             return False
 
-        with open_journal() as journal:
+        pending = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING])))
+        with open_journal() as journal, prefect_client(server) as client:
             for wholly, within_s in ((True, PREFERRED_S), (False, PATIENCE_S)):
                 if wait_until(partial(is_one_at_work, wholly=wholly), within_s=within_s, poll_s=0.05):
                     break
@@ -139,9 +143,7 @@ def farm(
     try:
         for _ in range(WORKERS):
             found.start_worker()
-        assert wait_until(
-            lambda: len(client.read_workers_for_work_pool(share.name)) == WORKERS, within_s=PATIENCE_S, poll_s=0.2
-        )
+        eventually(lambda: len(client.read_workers_for_work_pool(share.name)) == WORKERS, poll_s=0.2)
         yield found
     finally:
         found.stop_workers()
@@ -198,7 +200,7 @@ def _swept(
     killed = list[int]()
 
     def kill() -> None:
-        killed.append(workers.kill_one_with_runs())
+        killed.append(workers.kill_one_with_runs(server))
         workers.start_worker()
 
     killing = threading.Thread(target=kill)
