@@ -166,6 +166,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
         by_schedule = come_to_rest(api_url)
     unfinished = _let_parked_end()
     books = service.admin("ledger?top=1")
+    before |= {child.pid for child in watched["service"].children()}  # its simulator starts with the first job
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before and _lives(child)]
     return SoakFigures(
         runs,
