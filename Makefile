@@ -8,6 +8,8 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
 	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt $(1) || \
 	$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
+# On more workers than cores, as tests often wait; each has one thread for linear algebra.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 
@@ -19,7 +21,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-peers audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-peers audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -27,8 +29,21 @@ help: ## list the targets
 demo: .venv/running ## run a VQE of H2 in a session of the local service
 	$(BIN)/hybridloop run vqe h2 --seed 7
 
-test: .venv/ready ## run all tests, on three workers (tests often wait), each with one thread for linear algebra
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: .venv/ready ## test every claim in its cheapest form
+	$(PYTEST) -n 3 -m "not slow"
+
+test-all: test ## run also the expensive forms: processes, Prefect, kills, browsers, databases
+	$(PYTEST) -n 4 -m slow
+
+coverage: .venv/ready ## run both, and show the branches that no test takes, in build/coverage
+	@$(BIN)/coverage erase
+	$(subst pytest,coverage run -m pytest,$(PYTEST)) -n 3 -m "not slow"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --format=total --fail-under=88
+	$(subst pytest,coverage run -m pytest,$(PYTEST)) -n 4 -m slow
+	@$(BIN)/coverage combine --quiet --append
+	@$(BIN)/coverage html --quiet --directory=build/coverage
+	@$(BIN)/coverage report --format=total --fail-under=96
 
 test-browser: .venv/ready ## run the tests of the portal and of reports in a real Chromium
 	$(BIN)/pytest -m browser

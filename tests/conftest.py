@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -151,35 +151,53 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
+LOG_LINES = 40  # shown of each log
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, with a failure, the ends of the log files that servers, services and workers wrote meanwhile."""
+    report = yield
+    factory = item.funcargs.get("tmp_path_factory")
+    if report.failed and isinstance(factory, pytest.TempPathFactory):
+        own = factory.getbasetemp()
+        shared = [each for each in own.parent.iterdir() if not each.name.startswith("popen-")]
+        for folder in [own, *(shared if "PYTEST_XDIST_WORKER" in os.environ else [])]:
+            for path in sorted(folder.rglob("*.log")):
+                if path.stat().st_mtime >= call.start:
+                    lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+                    report.sections.append((f"end of {path.relative_to(own.parent)}", "\n".join(lines)))
+    return report
+
+
 # Files that take longest: they start first, so that the workers end at the same time.
 LONGEST = (
     "test_docs",
-    "test_sweep_on_workers",
-    "test_working",
-    "test_runs",
-    "test_notebooks",
     "test_worker_ends",
-    "test_adapt_and_vqd",
-    "test_signals",
+    "test_sweep_on_workers",
+    "test_guide",
+    "test_working",
     "test_soak",
-    "test_session_flow",
-    "test_sweep",
-    "test_ansatz_programs",
-    "test_accuracy",
-    "test_deploying",
-    "test_site",
     "test_first_tries",
     "test_local_try",
-    "test_foreign_folder",
     "test_schemas",
-    "test_takeover",
+    "test_housekeeping",
+    "test_notebooks",
+    "test_site",
+    "test_foreign_folder",
+    "test_session_flow",
     "test_wheel",
+    "test_adapt_and_vqd",
+    "test_artifact",
+    "test_report_in_a_browser",
+    "test_signals",
+    "test_boundaries",
+    "test_runs",
+    "test_service_faults",
+    "test_takeover",
     "test_prefect_pins",
-    "test_random_kills",
-    "test_local_faults",
-    "test_database",
-    "test_changed",
-    "test_migrations",
 )
 
 

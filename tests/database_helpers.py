@@ -14,10 +14,9 @@ import pytest
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.prefect_settings import client_environment, server_environment
-from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.journal.postgresql_helpers import new_database, running_server
 from tests.prefect_server import own_environ
+from tests.waiting import PATIENCE_S, eventually
 
 
 @contextmanager
@@ -42,10 +41,10 @@ def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], No
                 stderr=subprocess.STDOUT,
             )
         try:
-            assert wait_until(lambda: "listening on" in log.read_text(errors="replace"), within_s=PATIENCE_S)
+            eventually(lambda: "listening on" in log.read_text(errors="replace"))
             (line,) = [line for line in log.read_text(errors="replace").splitlines() if "listening on" in line]
             api_url = line.split()[-1] + "api"
-            assert wait_until(lambda: _is_healthy(api_url), within_s=PATIENCE_S, poll_s=0.2)
+            eventually(lambda: _is_healthy(api_url), poll_s=0.2)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("HYBRIDLOOP_JOURNAL", journal)
                 yield (

@@ -11,8 +11,7 @@ from uuid import UUID
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from tests.prefect_server import prefect_client
-
-PATIENCE_S = 60.0  # of a busy machine; the server writes events and task runs every few seconds
+from tests.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
-"""Fixtures for all tests: one local stack for the whole test run, shared by the workers of pytest-xdist.
+"""Fixtures for all tests: one local stack for each worker of pytest-xdist, in its own folder.
 
-A Prefect server on an empty database takes about 10 s of CPU time to start, so all tests that need one share it. The
-migrations are 6 s of them: servers that a test starts for itself begin with a copy of the shared one's files.
+A Prefect server on an empty database takes about 10 s of CPU time to start, so all tests of a worker share it. The
+migrations are 6 s of them: only the first server of a test run makes them, and the others start on a copy. With one
+server for all workers, single requests waited a minute for the lock of SQLite.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -43,7 +43,6 @@ def prefect_client(server: stack.PrefectServer) -> SyncPrefectClient:
     return SyncPrefectClient(server.api_url, auth_string=server.environment.get("PREFECT_API_AUTH_STRING"))
 
 
-SHARED, MIGRATED = "shared", "migrated"  # folders: of the stack that the workers share, and of a server's first files
 DATABASE, MEMO = "prefect.db", "memo_store.toml"  # the server's database, and its note that the blocks are registered
 
 
@@ -60,58 +59,44 @@ def copy_server(folder: Path, into: Path) -> None:
     shutil.copy(folder / MEMO, into)
 
 
-def _is_worker(config: pytest.Config) -> bool:
-    """Return True in a worker of pytest-xdist, whose temporary files are in a folder of its controller's."""
-    return hasattr(config, "workerinput")
-
-
 @pytest.fixture(scope="session")
-def _shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the stack that all workers share."""
+def _first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], Path]]:
+    """Hold the session's stack; return its environment, and a copy of a server's files after its first start.
+
+    The first worker of pytest-xdist that comes here starts its server on an empty folder, and makes the copy.
+    """
+    environ = own_environ(str(tmp_path_factory.mktemp("home")), os.environ)
     own = tmp_path_factory.getbasetemp()
-    return (own.parent if _is_worker(pytestconfig) else own) / SHARED
-
-
-@pytest.fixture(scope="session")
-def shared_environ(_shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of processes that use the stack; the first of them starts it.
-
-    Logs and pictures are in a folder of this worker's own.
-    """
-    home = tmp_path_factory.mktemp("home")
-    for name in ("emulator", "prefect", "stack"):
-        (_shared / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        (home / name).symlink_to(_shared / name)
-    return own_environ(str(home), os.environ)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let SIGTERM end the controller of pytest-xdist as Ctrl-C does."""
-    if not _is_worker(config) and config.getoption("numprocesses", None):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """Stop the shared stack when all workers have ended, also after Ctrl-C, even in the midst of that."""
+    migrated = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "migrated"
     try:
-        yield
+        with FileLock(f"{migrated}.lock"):
+            if not migrated.exists():
+                stack.ensure_prefect(environ)
+                copy_server(server_folder(environ), migrated)
+        yield environ, migrated
     finally:
-        if not _is_worker(session.config):
-            temporary: Path = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-            stack.down({"HYBRIDLOOP_HOME": str(temporary / SHARED)})
+        stack.down(environ)
 
 
 @pytest.fixture(scope="session")
-def shared_server(shared_environ: Mapping[str, str], _shared: Path) -> Iterator[stack.PrefectServer]:
-    """Hold a real Prefect server, on which flows that are called in this process run; see `tests.server_share`.
+def migrated_server(_first_start: tuple[dict[str, str], Path]) -> Path:
+    """Return a folder with the files of a Prefect server after its first start, to be copied for another server."""
+    return _first_start[1]
 
-    Tests of other workers use it at the same time.
-    """
+
+@pytest.fixture(scope="session")
+def shared_environ(_first_start: tuple[dict[str, str], Path]) -> dict[str, str]:
+    """Return the environment of processes that share the session's stack; the first test that needs it starts it."""
+    environ, migrated = _first_start
+    if not server_folder(environ).exists():
+        copy_server(migrated, server_folder(environ))
+    return environ
+
+
+@pytest.fixture(scope="session")
+def shared_server(shared_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
+    """Hold a real Prefect server, on which flows that are called in this process run; see `tests.server_share`."""
     server = stack.ensure_prefect(shared_environ)
-    with FileLock(_shared / "migrated.lock"):
-        if not (_shared / MIGRATED).exists():
-            copy_server(_shared / "prefect", _shared / MIGRATED)
     with stack.run_flows_on(server):
         yield server
         # Send the pending logs of flows in this process while the server still runs: otherwise the process, at its end,
@@ -121,9 +106,3 @@ def shared_server(shared_environ: Mapping[str, str], _shared: Path) -> Iterator[
 
         for worker in (APILogWorker, EventsWorker):
             worker.drain_all(timeout=30)
-
-
-@pytest.fixture(scope="session")
-def migrated_server(shared_server: stack.PrefectServer, _shared: Path) -> Path:
-    """Return a folder with the files of a Prefect server after its first start, to be copied for another server."""
-    return _shared / MIGRATED

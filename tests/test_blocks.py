@@ -25,13 +25,13 @@ from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import RESOURCE_GROUP
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.cli.shell_helpers import Shell, connection_string, run_in_process
 from tests.conftest import SUBSCRIPTION, Emulator
 from tests.prefect_server import prefect_client
+from tests.waiting import eventually
 
 RESOURCE_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Quantum/Workspaces/ws"
 AZURE = "https://eastus.quantum.azure.com"
@@ -172,7 +172,7 @@ def test_a_run_uses_the_workspace_of_its_block_and_the_secret_is_stored_nowhere_
         def messages() -> str:
             return " ".join(line.message for line in client.read_logs(of_run))
 
-        assert wait_until(lambda: "converged: " in messages(), within_s=60.0)  # lines arrive some time after the run
+        eventually(lambda: "converged: " in messages())  # lines arrive some time after the run
         logs = messages()
     assert f"workspace {saved.name}" in logs
     assert saved.api_key not in logs

@@ -35,6 +35,12 @@ SERVERS = (
     "emulator start",
     "worker",
 )  # these run until they are stopped; the service's own tests start it with every option
+IN_EVERY_RUN = (
+    "README",
+    "index",
+    "crash",
+)  # the main job, a cap, a kill, a resume, a report; the others take a minute more
+IN_EVERY_RUN = ("README", "index", "crash")  # the main job, a cap, a kill, a resume, a report; the others take a minute
 ENDS_WITH_NOISE = ("--max-cost 200HQC", "--max-cost 400eHQC")  # on a machine and its emulator
 ENDS_EARLY = (
     "--max-jobs 2",
@@ -83,12 +89,14 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
         exec(compile(snippet, "snippet", "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("forked_points")
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(not each.startswith(SERVERS) for each in found(SHOWN, "arguments", [page]))],
-    ids=lambda page: page.stem,
+    [
+        pytest.param(page, marks=[] if page.stem in IN_EVERY_RUN else pytest.mark.slow, id=page.stem)
+        for page in PAGES
+        if any(not each.startswith(SERVERS) for each in found(SHOWN, "arguments", [page]))
+    ],
 )
 def test_the_commands_of_a_page_succeed_in_order(
     page: Path, stack_environ: Mapping[str, str], prefect_server: object, tmp_path: Path

@@ -82,7 +82,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.slow
 def test_public_names_work_twice_and_after_all_modules_were_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """No module takes the place of a public function: an imported submodule replaces the attribute of its name."""
     monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", "nothing")

@@ -6,13 +6,12 @@ import os
 from contextlib import chdir
 from pathlib import Path
 
-import pytest
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import Shell
 from tests.prefect_server import prefect_client
+from tests.waiting import eventually
 
 FLOW = """
 from prefect import flow, task
@@ -37,7 +36,6 @@ deployments:
 """
 
 
-@pytest.mark.slow
 def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
     prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
@@ -69,4 +67,4 @@ def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
             runs = client.read_flow_runs(flow_filter=ours)
             return any(run.deployment_id == nightly and run.state_name == "Scheduled" for run in runs)
 
-        assert wait_until(is_scheduled, within_s=60.0)
+        eventually(is_scheduled)

@@ -27,11 +27,11 @@ from hybridloop.emulator.formats.qir import parse_qir
 from hybridloop.emulator.model.billing import compute_bill, count_usage
 from hybridloop.emulator.model.program import Program
 from hybridloop.emulator.model.targets import load_catalogue
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 from tests.price_helpers import known
 from tests.tasks.keepalive.ping_helpers import pinged_session
+from tests.waiting import eventually
 
 TARGETS = sorted(known_targets())
 QPUS = [name for name in TARGETS if ".qpu." in name]
@@ -295,7 +295,7 @@ def test_the_emulator_bills_a_ping_at_the_expected_price(name: str, emulator: Em
     with pinged_session(emulator.workspace(), target=name) as session:
         pings = session.pings()
         pings.send()
-        assert wait_until(lambda: pings.settle() == 0, within_s=30)
+        eventually(lambda: pings.settle() == 0)
         pings.close()
     (entry,) = emulator.admin(f"ledger?run={session.run_uid}")["entries"]
     assert entry["price"] == pytest.approx(ping_price(find_target(name)).expected, abs=1e-6)

@@ -23,12 +23,13 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.tasks.orphans import unfinished_jobs
-from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.cli.shell_helpers import Shell
 from tests.conftest import running_emulator
 from tests.deployments.worker_helpers import Place, prefects_own, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ, prefect_client
 from tests.server_share import ServerShare
+from tests.waiting import PATIENCE_S, eventually
 
 __test__ = IS_LONG  # else pytest collects nothing here: each run and hook of a worker imports everything again
 ENDS = ("killed", "cancelled")
@@ -90,9 +91,9 @@ def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, EndedRun]:
     place.slow_down(2)
     parameters = {"problem": {"name": "h2"}, "settings": {"seed": SEED}}
     runs = {way: place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters) for way in ENDS}
-    assert wait_until(lambda: all(place.has_measured(run) for run in runs.values()), within_s=PATIENCE_S, poll_s=0.01)
+    eventually(lambda: all(place.has_measured(run) for run in runs.values()), poll_s=0.01)
     place.slow_down(9)  # no result of the second round arrives before the session is closed
-    assert wait_until(lambda: all(place.has_next_round_submitted(run) for run in runs.values()), within_s=PATIENCE_S)
+    eventually(lambda: all(place.has_next_round_submitted(run) for run in runs.values()))
     for way, run in runs.items():
         if way == "killed":
             owner = place.record(run).owner
@@ -101,8 +102,8 @@ def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, EndedRun]:
         else:
             place.client.set_flow_run_state(run.id, Cancelling())
     for run in runs.values():
-        assert wait_until(lambda run=run: place.state(run).is_final(), within_s=PATIENCE_S)  # type: ignore[misc]
-        assert wait_until(lambda run=run: place.is_closed(run), within_s=PATIENCE_S)  # type: ignore[misc]
+        eventually(lambda run=run: place.state(run).is_final())  # type: ignore[misc]
+        eventually(lambda run=run: place.is_closed(run))  # type: ignore[misc]
     place.slow_down(0)
     return {way: ended_run(place, run) for way, run in runs.items()}
 
@@ -125,7 +126,7 @@ def retry_flow_run(place: Place, was: EndedRun) -> None:
     assert log_contains(place, was.run, SECOND_REPORT)
     assert log_contains(place, was.run, LAST_WORD)
     place.client.set_flow_run_state(was.run.id, Scheduled(name="AwaitingRetry"))
-    assert wait_until(lambda: place.state(was.run).is_final(), within_s=PATIENCE_S)
+    eventually(lambda: place.state(was.run).is_final())
     again = place.client.read_flow_run(was.run.id)
     assert (place.state(again).is_completed(), again.run_count) == (True, 2)
 

@@ -20,12 +20,12 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.session import open_session
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended
 from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import long_form, long_only, short_or_long
+from tests.waiting import eventually
 
 
 @long_form
@@ -62,7 +62,7 @@ def test_a_run_waits_for_a_journal_that_is_locked_for_a_while(
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
     process = trial.start()
-    assert wait_until(lambda: trial.ledger()["jobs"] >= 20, within_s=60)
+    eventually(lambda: trial.ledger()["jobs"] >= 20)
     with locked(trial):
         time.sleep(5.0)  # the duration under test
     process.join(120)
@@ -78,7 +78,7 @@ def test_a_journal_that_stays_locked_ends_the_run_after_one_full_wait_and_it_res
     trial = Trial.of(service, tmp_path, "cobyla")
     log, busy_s = trial.order.journal.with_name("debug.log"), short_or_long(3.0, BUSY_S)
     process = trial.start(busy_s=busy_s, log=log)
-    assert wait_until(lambda: trial.ledger()["jobs"] >= 20, within_s=60)
+    eventually(lambda: trial.ledger()["jobs"] >= 20)
     with locked(trial), ended(process, 120):
         assert process.exitcode == 0, "it did not end while the journal was locked"
         assert trial.open_sessions() == []

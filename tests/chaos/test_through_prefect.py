@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
+from tests.waiting import PATIENCE_S
 
 RUN = ("run", "vqe", "h2", "--seed", "7")
 EXACTLY = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")

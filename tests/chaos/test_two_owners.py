@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import Emulator
 from tests.chaos.process_helpers import KILLED, Reference, Trial, is_locked, wake_file
 from tests.forked_processes import context
 from tests.long_form import long_form, short_or_long
+from tests.waiting import eventually
 
 RESUMERS = 8
 EXPIRED_S = 600.0  # a lease lasts a minute from its last renewal
@@ -120,7 +120,7 @@ def wait_until_halted(process: ForkServerProcess, trial: Trial) -> None:
             return False
         return True
 
-    assert wait_until(is_stopped_without_lock, within_s=60)
+    eventually(is_stopped_without_lock)
 
 
 def wake(process: ForkServerProcess, trial: Trial) -> None:

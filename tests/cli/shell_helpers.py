@@ -23,8 +23,7 @@ from hybridloop.cli import main
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from tests.conftest import Emulator
 from tests.forked_processes import ForkedPython
-
-PATIENCE_S = 120.0  # a bound for broken code, on a loaded machine; no test waits so long
+from tests.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)

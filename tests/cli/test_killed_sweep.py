@@ -9,9 +9,9 @@ import pytest
 
 from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.journal import open_journal
-from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.cli.shell_helpers import Shell
 from tests.conftest import running_emulator
+from tests.waiting import PATIENCE_S, eventually
 
 SWEEP = "name: killed\nalgorithm: vqe\nproblems: [h2]\ndeployment: none\nsettings: {shots: 100}\n"
 
@@ -25,7 +25,7 @@ def test_a_point_ends_with_the_killed_sweep_and_its_session_is_closed(shell: She
         at = shell.at(service, "killed-sweep")
         with at.shell.start("sweep", str(tmp_path / "sweep.yaml")) as leader:
             try:
-                assert wait_until(lambda: at.session_statuses() == ["Executing"], within_s=PATIENCE_S)
+                eventually(lambda: at.session_statuses() == ["Executing"])
                 workers = [
                     child for child in psutil.Process(leader.pid).children() if "worker_process" in str(child.cmdline())
                 ]

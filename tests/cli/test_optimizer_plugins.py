@@ -13,9 +13,10 @@ import pytest
 
 from hybridloop.journal import Journal, journal_url
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell
+from tests.cli.shell_helpers import CommandResult, Shell
 from tests.conftest import Emulator
 from tests.paths import DOCS
+from tests.waiting import PATIENCE_S
 
 GUIDE = DOCS / "optimizers.md"
 RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--precision", "0.003", "--seed", "7", "--batching", "off")

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from hybridloop import local_stack as stack
-from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, running_emulator
 from tests.long_form import long_form, long_only
 from tests.prefect_server import own_environ
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, long_form, long_only]  # its own stack, and the time until Prefect gives up
 

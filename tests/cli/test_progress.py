@@ -9,6 +9,7 @@ import pty
 import re
 import signal
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,9 @@ from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.cli.progress import describe_interruption, render, show_progress
 from hybridloop.runs.live import Best, LiveState
 from tests.cli.progress_helpers import STATE
-from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.cli.shell_helpers import Shell
 from tests.forked_processes import ForkedPython
+from tests.waiting import PATIENCE_S
 
 HIDDEN, VISIBLE = "\x1b[?25l", "\x1b[?25h"
 
@@ -135,10 +137,15 @@ def all_of(descriptor: int) -> str:
         chunks.append(chunk)
 
 
-def on_terminal(environ: Mapping[str, str], *command: str, width: int = 120) -> tuple[int, str]:
+def on_terminal(
+    environ: Mapping[str, str],
+    *command: str,
+    width: int = 120,
+    start: type[subprocess.Popen[bytes]] | type[ForkedPython] = ForkedPython,
+) -> tuple[int, str]:
     """Run on a terminal; return the exit code and all output."""
     with terminal(width) as (ours, theirs):
-        with ForkedPython(command, env={**environ}, stdin=theirs, stdout=theirs, stderr=theirs) as run:
+        with start(command, env={**environ}, stdin=theirs, stdout=theirs, stderr=theirs) as run:
             os.close(theirs)
             seen = all_of(ours)
             return run.wait(timeout=PATIENCE_S), seen
@@ -202,7 +209,8 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_a_run_on_a_terminal_is_shown_in_place_and_then_its_result(shell: Shell, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hybridloop", "run", "vqe", "h2", "--seed", "7", "--max-cost", "50USD"]
-    code, seen = on_terminal({**shell.environ, "TERM": "xterm"}, *command)
+    # a process that imports for seconds, so that its stages are seen
+    code, seen = on_terminal({**shell.environ, "TERM": "xterm"}, *command, start=subprocess.Popen)
     assert code == 0
     live, _, result = seen.rpartition("h2 on rigetti.sim.qvm: converged")
     assert "preparing: reading the problem, choosing its circuit" in live

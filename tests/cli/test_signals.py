@@ -13,8 +13,9 @@ from dataclasses import replace
 import pytest
 
 from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell, connection_string
+from tests.cli.shell_helpers import Shell, WorkspaceShell, connection_string
 from tests.conftest import Emulator, running_emulator
+from tests.waiting import PATIENCE_S
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 LONG_RUN = (

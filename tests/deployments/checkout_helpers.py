@@ -16,9 +16,8 @@ import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.testing.cli import CycloptsCliRunner, CycloptsResult
 
-from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.paths import ROOT
+from tests.waiting import PATIENCE_S, eventually
 
 FILE = "deployments/prefect.yaml"
 WRITTEN: list[dict[str, Any]] = yaml.safe_load((ROOT / FILE).read_text(encoding="utf-8"))["deployments"]
@@ -74,7 +73,7 @@ def shell_with_a_worker(environ: Mapping[str, str], lines: Sequence[str], folder
             start_new_session=True,
         )
     try:
-        assert wait_until(lambda: "started!" in log.read_text() or shell.poll() is not None, PATIENCE_S)
+        eventually(lambda: "started!" in log.read_text() or shell.poll() is not None)
         assert shell.poll() is None, log.read_text()
         yield
         os.killpg(shell.pid, signal.SIGINT)

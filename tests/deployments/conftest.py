@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from filelock import FileLock
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
@@ -21,13 +19,12 @@ from tests.server_share import remove_pools
 
 
 @pytest.fixture(scope="module")
-def names_of_the_guide(prefect_server: PrefectServer, stack_environ: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
-    """Hold the guide's pool and deployments for one module at a time; they are removed at its end.
+def names_of_the_guide(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    """Hold the guide's pool and deployments, which are removed at the module's end.
 
     Tests that can do without the guide's names deploy with `share`.
     """
-    lock = FileLock(Path(stack_environ["HYBRIDLOOP_HOME"]) / "names-of-the-guide.lock")
-    with lock, prefect_client(prefect_server) as client:
+    with prefect_client(prefect_server) as client:
         try:
             yield client
         finally:

@@ -23,12 +23,11 @@ from hybridloop.flows.lifecycle.deployments import merge_settings, unset_setting
 from hybridloop.flows.sweep import sweep
 from hybridloop.journal import check_key
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.settings import SETTINGS, RunKey, VqeSettings
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import WRITTEN, flow_of, full_name
 from tests.deployments.worker_helpers import POOL
 from tests.prefect_server import prefect_client
+from tests.waiting import eventually
 
 SCHEDULED = [each for each in WRITTEN if each.get("schedules")]
 H2 = {"name": "h2"}
@@ -78,7 +77,7 @@ def test_each_schedule_makes_runs(deployed: Mapping[str, DeploymentResponse], pr
             kinds = {(run.deployment_id, json.dumps(run.parameters, sort_keys=True)) for run in runs}
             return all(sum(of == each for of, _ in kinds) == number for each, number in wanted.items())
 
-        assert wait_until(are_scheduled, within_s=PATIENCE_S)
+        eventually(are_scheduled)
 
 
 @pytest.mark.slow

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.setup_checks.check_result import CheckResult
 from hybridloop.setup_checks.services import check_prefect
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import GUIDE
 from tests.prefect_server import copy_server, own_environ
+from tests.waiting import eventually
 
 (SCRIPT,) = re.findall(
     r"^ +export PREFECT_SERVER_API_AUTH_STRING.*\n(?:.*\n){1,3} +prefect server start$", GUIDE, re.MULTILINE
@@ -51,7 +50,7 @@ def own_server(folder: Path, script: str) -> Iterator[str]:
 
 def checked(environ: Mapping[str, str]) -> CheckResult:
     """Return the check's result, once the server answers."""
-    assert wait_until(lambda: "does not answer" not in check_prefect(environ).found, PATIENCE_S)
+    eventually(lambda: "does not answer" not in check_prefect(environ).found)
     return check_prefect(environ)
 
 

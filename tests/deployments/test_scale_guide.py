@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.setup_checks.services import check_prefect
-from tests.cli.shell_helpers import PATIENCE_S, Shell, connection_string
+from tests.cli.shell_helpers import Shell, connection_string
 from tests.conftest import Emulator
 from tests.deployments.checkout_helpers import DEPLOYS, LOCAL_TRY, PATH, shell_with_a_worker, typed
 from tests.journal.postgresql_helpers import PASSWORD, running_server
 from tests.long_form import long_only
 from tests.paths import ROOT
 from tests.prefect_server import own_environ
+from tests.waiting import PATIENCE_S, eventually
 
 GUIDE = (ROOT / "docs" / "scale.md").read_text("utf-8")
 SHOWN = re.findall(r"^\$ (.+)$", GUIDE, re.MULTILINE)
@@ -67,7 +67,7 @@ def test_a_deployed_flow_runs_with_journal_and_server_on_postgresql(emulator: Em
                 "HYBRIDLOOP_JOURNAL": journal,
                 CONNECTION_VARIABLE: connection_string(emulator.endpoint, emulator.api_key, "of-the-guide"),
             }
-            assert wait_until(lambda: check_prefect(own).state.value == "ok", PATIENCE_S)
+            eventually(lambda: check_prefect(own).state.value == "ok")
             deploys = [line for line in SHOWN if line.startswith(DEPLOYS)]
             assert len(deploys) == len(DEPLOYS)
             for line in deploys:

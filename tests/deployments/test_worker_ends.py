@@ -16,13 +16,12 @@ from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.settings import ProblemText, VqeSettings
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
@@ -67,12 +66,12 @@ def ended_runs(place: Place, share: ServerShare, tmp_path_factory: pytest.TempPa
             place.slow_down(2)
             parameters = {"problem": {"name": "h2"}, "settings": GIVEN}
             run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
-            assert wait_until(lambda run=run: place.has_measured(run), within_s=PATIENCE_S, poll_s=0.01)  # type: ignore[misc]
+            eventually(lambda run=run: place.has_measured(run), poll_s=0.01)  # type: ignore[misc]
             place.slow_down(9)
-            assert wait_until(lambda run=run: place.has_next_round_submitted(run), within_s=PATIENCE_S)  # type: ignore[misc]
+            eventually(lambda run=run: place.has_next_round_submitted(run))  # type: ignore[misc]
             started = held.children()
             held.end(number)
-            assert wait_until(lambda started=started: all(map(is_gone, started)), within_s=PATIENCE_S)  # type: ignore[misc]
+            eventually(lambda started=started: all(map(is_gone, started)))  # type: ignore[misc]
         found[way] = EndedRun(run, place.state(run).name or "", place.session_statuses(place.record(run)))
     place.slow_down(0)
     return found
@@ -87,10 +86,10 @@ def resumed(
         held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), prefects_own(share.name)))
         house = share.deploy(place.client, housekeeping)
         kept = place.client.create_flow_run_from_deployment(house, parameters={"settings": {"settle": 0}})
-        assert wait_until(lambda: place.state(kept).is_final(), within_s=PATIENCE_S)
+        eventually(lambda: place.state(kept).is_final())
         runs = {way: each.run for way, each in ended_runs.items()}
         for run in runs.values():
-            assert wait_until(lambda run=run: place.state(run).is_completed(), within_s=PATIENCE_S)  # type: ignore[misc]
+            eventually(lambda run=run: place.state(run).is_completed())  # type: ignore[misc]
         yield {way: place.client.read_flow_run(run.id) for way, run in runs.items()}
 
 

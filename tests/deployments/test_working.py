@@ -22,12 +22,11 @@ from prefect.states import Cancelling
 
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import WRITTEN, full_name
 from tests.deployments.worker_helpers import Place, of_hybridloop, place_for, worker
 from tests.prefect_server import as_own_server, prefect_client
 from tests.server_share import ServerShare
+from tests.waiting import eventually
 
 READ_RESULT = """
 import json
@@ -72,18 +71,18 @@ def runs(place: Place) -> Runs:
     place.slow_down(2)
     given = {"settings": {"shots": 100, "seed": 7}}
     cancelled = client.create_flow_run_from_deployment(place.deployment, parameters=given)
-    assert wait_until(lambda: place.has_measured(cancelled), within_s=PATIENCE_S, poll_s=0.01)
+    eventually(lambda: place.has_measured(cancelled), poll_s=0.01)
     place.slow_down(9)  # the second round's jobs do not end before the session is closed
-    assert wait_until(lambda: place.has_next_round_submitted(cancelled), within_s=PATIENCE_S)
+    eventually(lambda: place.has_next_round_submitted(cancelled))
     client.set_flow_run_state(cancelled.id, Cancelling())
-    assert wait_until(lambda: place.state(cancelled).is_final(), within_s=PATIENCE_S)
-    assert wait_until(lambda: place.is_closed(cancelled), within_s=PATIENCE_S)
+    eventually(lambda: place.state(cancelled).is_final())
+    eventually(lambda: place.is_closed(cancelled))
     place.slow_down(0)
 
-    assert wait_until(lambda: bool(started_by_schedule(place)), within_s=PATIENCE_S)
+    eventually(lambda: bool(started_by_schedule(place)))
     client.pause_deployment(place.deployment)  # one is enough
     scheduled = started_by_schedule(place)[0]
-    assert wait_until(lambda: place.state(scheduled).is_final(), within_s=PATIENCE_S)
+    eventually(lambda: place.state(scheduled).is_final())
     return Runs(scheduled, cancelled)
 
 

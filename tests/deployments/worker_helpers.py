@@ -20,9 +20,10 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from hybridloop.journal import Journal, RoundRecord, RunRecord, journal_url
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell
+from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import own_environ, prefect_client
+from tests.waiting import PATIENCE_S
 
 POOL = "hybridloop"  # the default, and the guide's
 START = "hybridloop worker"

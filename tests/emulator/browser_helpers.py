@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from hybridloop.local_stack.processes import wait_until
+from tests.waiting import eventually
 
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 needs_browser = pytest.mark.skipif(
@@ -103,7 +103,7 @@ class Browser:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait until a condition holds, for at most a minute."""
-        assert wait_until(holds, within_s=60), self.text()
+        eventually(holds, lambda: self.text())
 
     def _call(self, command: str, body: Any = None) -> Any:
         return driver_call(f"{self.url}/{command}", body)

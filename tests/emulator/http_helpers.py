@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 from azure.quantum import Workspace
 from azure.quantum.job.job import Job
 
-from hybridloop.local_stack.processes import wait_until
 from tests.conftest import SUBSCRIPTION, Emulator
+from tests.waiting import eventually
 
 POLL_S = 0.005  # between two polls of a job: most have ended by the second
 
@@ -135,14 +135,14 @@ class Caller:
             document.update(self.call("GET", f"/jobs/{job}").json())
             return document["status"] in ("Succeeded", "Failed", "Cancelled")
 
-        assert wait_until(has_ended, within_s=30, poll_s=POLL_S), document
+        eventually(has_ended, lambda: document, poll_s=POLL_S)
         return document
 
     def all_ended(self) -> None:
         """Wait until no job of the workspace is pending."""
         pending = quote("(State eq 'Waiting' or State eq 'Executing')")
         query = f"/jobs?top=1&filter={pending}"
-        assert wait_until(lambda: not self.call("GET", query).json()["value"], within_s=30, poll_s=POLL_S)
+        eventually(lambda: not self.call("GET", query).json()["value"], poll_s=POLL_S)
 
     def result(self, job: str) -> Any:
         """Wait for the job's success, and return its result document."""

@@ -12,8 +12,9 @@ import pytest
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings.circuits import circuit_text
-from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell, run_in_process
+from tests.cli.shell_helpers import Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
+from tests.waiting import PATIENCE_S
 
 EXACT_H2 = -1.1373060357534004
 EXACTLY = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")

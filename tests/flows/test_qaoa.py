@@ -120,7 +120,6 @@ def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str) -> None:
         assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
 
 
-@pytest.mark.slow
 def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: PrefectServer, emulator: Emulator) -> None:
     updates: list[RoundUpdate] = []
     with caller_context(CallerContext(emulator.workspace(), updates.append)):
@@ -139,7 +138,6 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
     assert len(updates) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flow", "whole", "part"),
     [

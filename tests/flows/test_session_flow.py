@@ -99,7 +99,6 @@ def test_an_unsuitable_function_is_refused_when_it_is_decorated(refused: Callabl
         refused()
 
 
-@pytest.mark.slow
 def test_a_killed_loop_resumes_when_started_again_and_measures_nothing_twice(
     theirs: ModuleType, journal: Journal, emulator: Emulator, at_service: Callable[[str], None]
 ) -> None:
@@ -123,7 +122,6 @@ def test_a_killed_loop_resumes_when_started_again_and_measures_nothing_twice(
     assert all(row.ended_at is not None for row in journal.sessions(uid))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_runs_in_a_users_flow_are_subflows_between_its_tasks(
     kind: str, theirs: ModuleType, journal: Journal, prefect_server: PrefectServer, at_service: Callable[[str], None]
@@ -143,7 +141,6 @@ def test_runs_in_a_users_flow_are_subflows_between_its_tasks(
     assert {record.algorithm for record in journal.runs()} == {"vqe", "session"}
 
 
-@pytest.mark.slow
 def test_a_run_can_be_started_inside_a_running_event_loop(
     theirs: ModuleType, journal: Journal, at_service: Callable[[str], None]
 ) -> None:
@@ -157,7 +154,6 @@ def test_a_run_can_be_started_inside_a_running_event_loop(
     assert len(found["seen"]) == 2
 
 
-@pytest.mark.slow
 def test_a_loop_retried_by_prefect_resumes_and_a_reached_cap_is_no_failure(
     journal: Journal, emulator: Emulator, prefect_server: PrefectServer
 ) -> None:
@@ -204,7 +200,6 @@ def test_a_loop_retried_by_prefect_resumes_and_a_reached_cap_is_no_failure(
         hl.session_flow(workspace=workspace, seed=1)(otherwise)(3, run_key="capped")
 
 
-@pytest.mark.slow
 def test_a_failure_that_prefect_stores_is_text(
     journal: Journal, emulator: Emulator, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
@@ -218,7 +213,6 @@ def test_a_failure_that_prefect_stores_is_text(
     assert json.loads(stored.read_text()) == "ArithmeticError: not my day"
 
 
-@pytest.mark.slow
 def test_a_loop_holds_a_slot_while_its_session_is_open(
     prefect_server: PrefectServer, at_service: Callable[[str], None]
 ) -> None:
@@ -237,7 +231,6 @@ def test_a_loop_holds_a_slot_while_its_session_is_open(
         assert held() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_loop_whose_target_is_down_waits_without_a_session_by_its_policy(
     journal: Journal, start_emulator: Callable[..., Emulator]

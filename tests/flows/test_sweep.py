@@ -18,20 +18,17 @@ from pydantic import SecretStr
 from hybridloop.blocks import AzureQuantumWorkspace
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.concurrency_slots import LEASE_S
 from hybridloop.flows.sweep import session_limit_name, sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.forked_processes import ForkedPython
 from tests.prefect_server import prefect_client
 from tests.sweep_helpers import check_sessions, check_table
-
-pytestmark = pytest.mark.slow
+from tests.waiting import eventually
 
 POINTS, LIMIT = 6, 2
 NAMES = ["h2-0.3", "h2-1.6", "h2-2.5"]
@@ -108,7 +105,7 @@ def test_the_slots_are_released(swept: SweepResults, prefect_server: PrefectServ
     with prefect_client(prefect_server) as client:
         name = session_limit_name(swept.workspace, "rigetti.sim.qvm")
         read = partial(client.read_global_concurrency_limit_by_name, name)
-        assert wait_until(lambda: read().active_slots == 0, 2.0 * LEASE_S)  # the killed process's expires
+        eventually(lambda: read().active_slots == 0)  # the killed process's expires
         assert read().limit == LIMIT
 
 

@@ -20,7 +20,6 @@ from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_cont
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
@@ -29,11 +28,10 @@ from hybridloop.runtime.clock import RealClock
 from hybridloop.settings import MitigationName, ProblemText, VqeSettings
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
+from tests.waiting import eventually
 
 EXACT_H2 = -1.1373060357534004
 H2 = ProblemText(name="h2")
-
-pytestmark = pytest.mark.slow
 
 
 def run(
@@ -54,7 +52,7 @@ def task_names(server: PrefectServer, state: State[RunResult]) -> list[str]:
             tasks = client.read_task_runs(flow_run_filter=flow_run)
             return any(task.name.startswith("close session") and task.state_name == "Completed" for task in tasks)
 
-        assert wait_until(all_are_there, within_s=60.0)
+        eventually(all_are_there)
         tasks = client.read_task_runs(flow_run_filter=flow_run)
     assert {task.state_name for task in tasks} == {"Completed"}
     return [task.name for task in sorted(tasks, key=_start)]

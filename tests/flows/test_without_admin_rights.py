@@ -25,7 +25,6 @@ from tests.prefect_server import as_own_server, own_environ, prefect_client
 from tests.restricted_server import RestrictedServer, restricted_server
 from tests.sweep_helpers import check_sessions, check_table
 
-pytestmark = pytest.mark.slow
 SPEC = {
     "name": "without-rights",
     "algorithm": "vqe",

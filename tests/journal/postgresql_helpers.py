@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.local_stack.processes import wait_until
+from tests.waiting import eventually
 
 PASSWORD = "canary-pa55word"  # of a server that ends with the tests
 
@@ -131,7 +131,7 @@ def running_pooler(server: Server, connections: int) -> Iterator[Callable[[str],
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert wait_until(lambda: any(folder.glob(".s.PGSQL.*")), within_s=20)
+        eventually(lambda: any(folder.glob(".s.PGSQL.*")))
         yield lambda url: url.replace(f"host={server.folder}", f"host={folder}&port=6432")
     finally:
         process.kill()

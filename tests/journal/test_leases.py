@@ -124,7 +124,6 @@ class ClaimsOnOneRun(RuleBasedStateMachine):
         assert len(self.journal.events(self.uid)) == self.written
 
 
-@pytest.mark.slow
 @long_form
 def test_claims_follow_the_model(tmp_path: Path) -> None:
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
@@ -151,7 +150,6 @@ def _race(url: str, uids: list[str], start: Callable[[], object], report: Connec
         start()  # no process ends before all have tried
 
 
-@pytest.mark.slow
 @long_form
 def test_of_eight_processes_claiming_at_once_exactly_one_gets_the_run(new_url: str) -> None:
     with Journal(new_url) as journal:

@@ -24,8 +24,9 @@ from hybridloop.local_stack.lifecycle import (
     ensure_running,
     stop_component,
 )
-from hybridloop.local_stack.processes import is_leader_alive, marked_processes, wait_until
+from hybridloop.local_stack.processes import is_leader_alive, marked_processes
 from hybridloop.local_stack.state_files import ProcessRecord, read_record, write_record
+from tests.waiting import eventually
 
 # Checks the admin key and has a child process, as the emulator does.
 SERVER = """
@@ -108,7 +109,7 @@ def test_a_dead_process_is_replaced_on_its_port_with_its_keys_and_its_children_a
     first = _ensure(home)
     orphans = _pids(home) - {first.pid}
     psutil.Process(first.pid).kill()
-    assert wait_until(lambda: not is_leader_alive(first), within_s=10.0)
+    eventually(lambda: not is_leader_alive(first))
     assert component_status(COMPONENT, home).state is ComponentState.STOPPED
     second = _ensure(home)
     assert second.pid != first.pid
@@ -120,7 +121,7 @@ def test_a_dead_process_is_replaced_on_its_port_with_its_keys_and_its_children_a
 def test_another_port_is_used_if_the_previous_one_is_taken(home: Path) -> None:
     first = _ensure(home)
     os.killpg(first.pid, signal.SIGKILL)
-    assert wait_until(lambda: not is_leader_alive(first), within_s=10.0)
+    eventually(lambda: not is_leader_alive(first))
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", first.port))
@@ -221,7 +222,7 @@ def test_ctrl_c_during_the_start_leaves_no_process(home: Path) -> None:
         "ensure_running(_component('import signal; signal.pause()'), Path(sys.argv[1]), os.environ)"
     )
     starter = subprocess.Popen([sys.executable, "-c", script, str(home)], stderr=subprocess.DEVNULL)
-    assert wait_until(lambda: bool(_pids(home)), within_s=30.0)
+    eventually(lambda: bool(_pids(home)))
     starter.send_signal(signal.SIGINT)
     assert starter.wait(timeout=30) != 0
     assert not _pids(home)

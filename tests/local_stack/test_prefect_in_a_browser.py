@@ -18,6 +18,7 @@ from tests.emulator.browser_helpers import Browser, needs_browser, running_brows
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
+    pytest.mark.slow,
     needs_browser,
 ]
 KEPT = "a-key-that-costs-money"

@@ -35,8 +35,6 @@ from hybridloop.runs.stored_run import StoredRun
 from tests.conftest import Emulator
 from tests.journal.journal_helpers import round_values
 
-pytestmark = pytest.mark.slow
-
 
 def files_of(bundle: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(bundle) as archive:

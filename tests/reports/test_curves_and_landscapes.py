@@ -88,7 +88,6 @@ def test_a_point_has_its_numbers_under_the_pointer() -> None:
     assert re.findall(r"#[0-9a-f]{6}\b", text) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "label"), [("qaoa", "best cut"), ("scan", "H–H distance (Å)"), ("vqe", "round")])
 def test_without_a_kind_the_answer_is_drawn(
     name: str, label: str, bundles: Path, monkeypatch: pytest.MonkeyPatch
@@ -104,7 +103,6 @@ def test_without_a_kind_the_answer_is_drawn(
         assert result.plot(axis="distance (Å)").axes[0].get_xlabel() == "distance (Å)"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
 def test_the_histogram_compares_with_as_many_random_assignments(kept: StoredRun) -> None:
     problem, result = binary_problem_of(kept), kept.result
@@ -127,7 +125,6 @@ def stored(bundles: Path, name: str) -> tuple[StoredRun, RunResult]:
     return run, run.result
 
 
-@pytest.mark.slow
 def test_the_landscape_of_a_vqe_is_the_energy_of_its_circuit_within_the_models_error(bundles: Path) -> None:
     run, _ = stored(bundles, "vqe")
     drawn = landscape(run, [0])
@@ -147,7 +144,6 @@ def energy_of(circuit: Any, operator: SparsePauliOp) -> float:
     return float(Statevector(circuit).expectation_value(operator).real)
 
 
-@pytest.mark.slow
 def test_the_landscape_of_qaoa_is_that_of_its_circuit(bundles: Path) -> None:
     run, result = stored(bundles, "qaoa")
     drawn = landscape(run, None)
@@ -162,7 +158,6 @@ def test_the_landscape_of_qaoa_is_that_of_its_circuit(bundles: Path) -> None:
         landscape(run, [0, 0])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
 def test_a_run_of_several_energies_has_no_landscape(kept: StoredRun) -> None:
     assert draw(kept, "landscape") is None

@@ -25,7 +25,6 @@ HOSTILE = "</title><script>alert(1)</script>$\\frac{1}$&\"'"
 HOUR_S = 3600.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "kinds"),
     [
@@ -41,7 +40,6 @@ def test_a_run_has_the_plots_for_its_data(kept: StoredRun, kinds: tuple[str, ...
     assert available_kinds(kept) == kinds
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "idled-ping"], indirect=True)
 def test_every_plot_is_one_element_with_title_description_and_css_colours(kept: StoredRun) -> None:
     ids: list[str] = []
@@ -72,7 +70,6 @@ def picture_again(run: StoredRun, kind: str) -> str:
     return drawn.svg(themed=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "qaoa"], indirect=True)
 def test_a_hostile_name_is_only_text(kept: StoredRun) -> None:
     result = {**(kept.record.result or {}), "problem": HOSTILE}
@@ -83,7 +80,6 @@ def test_a_hostile_name_is_only_text(kept: StoredRun) -> None:
         assert HOSTILE in "".join(ET.fromstring(text).itertext())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
 def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: StoredRun) -> None:
     result = kept.result
@@ -105,7 +101,6 @@ def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: StoredRun) ->
     assert sum(len(side.get_offsets()) for side in sides) == 10
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "sessions", "pings"), [("idled-ping", 1, 2), ("idled-renew", 2, 0)], indirect=["kept"]
 )
@@ -122,7 +117,6 @@ def test_the_timeline_has_every_round_idle_time_ping_and_renewal(kept: StoredRun
             assert lane.open[0] <= moment <= lane.open[1]
 
 
-@pytest.mark.slow
 def test_a_result_is_plotted_from_its_journal_if_it_lacks_the_data(
     bundles: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -177,7 +171,6 @@ def test_many_sessions_alternate_between_two_lanes() -> None:
     assert [round(bar.get_y() + bar.get_height() / 2) for bar in axes.patches] == [0, -1] * 4 + [0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["unbatched"], indirect=True)
 def test_thousands_of_rounds_make_a_small_picture(kept: StoredRun) -> None:
     run = long_run(kept, 5000)

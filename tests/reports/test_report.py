@@ -17,8 +17,6 @@ from hybridloop.runs.stored_run import StoredRun
 from tests.conftest import Emulator
 from tests.long_run_helpers import long_run
 
-pytestmark = pytest.mark.slow
-
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>{{ 7 * 7 }}"
 MOST_BYTES = 5_000_000
 

@@ -11,8 +11,6 @@ from hybridloop.errors import InputError
 from hybridloop.reports.reproduce import OTHER, OUTSIDE, SAME, SIGMAS, WITHIN, check_repeatable, compare_runs
 from hybridloop.runs.stored_run import StoredRun
 
-pytestmark = pytest.mark.slow
-
 
 def with_result(run: StoredRun, **changed: Any) -> StoredRun:
     return replace(run, record=replace(run.record, key="again", result={**(run.record.result or {}), **changed}))

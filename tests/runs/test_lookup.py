@@ -25,7 +25,6 @@ from hybridloop.flows.lifecycle.hooks import SECOND_REPORT, close_open_session
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
@@ -38,6 +37,7 @@ from hybridloop.tasks.session import open_session
 from tests.conftest import Died, Emulator
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold, hold_found
+from tests.waiting import eventually
 
 H2 = ProblemText(name="h2")
 HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}
@@ -204,11 +204,10 @@ def rounds_shown(server: PrefectServer, state: State[RunResult]) -> list[str]:
         def names() -> list[str]:
             return sorted(task.name.partition(":")[0] for task in client.read_task_runs(flow_run_filter=of_run))
 
-        assert wait_until(lambda: sum(name.startswith("close session") for name in names()) == 1, within_s=60.0)
+        eventually(lambda: sum(name.startswith("close session") for name in names()) == 1)
         return [name for name in names() if name.startswith("round")]
 
 
-@pytest.mark.slow
 def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_of_no_round_twice(
     prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
@@ -228,7 +227,6 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
     assert (len(books["entries"]), books["duplicates"]["count"]) == (result.jobs, 0)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_housekeeping_resumes_parked_and_requested_runs_only(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -248,7 +246,6 @@ def test_housekeeping_resumes_parked_and_requested_runs_only(
     assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")  # the flow run's log goes there
 @pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
 def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(

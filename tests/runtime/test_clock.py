@@ -13,12 +13,12 @@ from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.clock import RealClock as ServiceRealClock
 from hybridloop.errors import CapReached
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime.clock import RealClock, steady_s
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
 from hybridloop.tasks.keepalive.standby_process import HeldRequests, now_s
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
+from tests.waiting import eventually
 
 STEPS_S = (-7200.0, -60.0, 3600.0)
 DEADLINE_S = 1800.0
@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_i
     request.addfinalizer(lambda: emulator.admin("targets", {DEFAULT_TARGET: None}))
     with open_session(workspace, caps=Caps(deadline_s=DEADLINE_S)) as session:
         round_ = session.start_round([pub])
-        assert wait_until(lambda: bool(list_jobs(workspace, session.id)), within_s=SLOW_S)
+        eventually(lambda: bool(list_jobs(workspace, session.id)))
         set_clock(monkeypatch, step_s)
         session.collect(round_)
         found = session.snapshot

@@ -18,19 +18,18 @@ from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect, connection_string_of
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.setup_checks.live.assumptions import assumptions_by_group
 from hybridloop.setup_checks.live.report import Finding, LiveReport, Verdict
 from hybridloop.setup_checks.live.run import GROUPS, LiveChecks
 from hybridloop.setup_checks.live.service import FREE_TARGETS, MAX_JOBS
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.azure.hostile_helpers import HostileService
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
 from tests.paths import ROOT
 from tests.prefect_server import own_environ
 from tests.setup_checks.service_changes import POINTS, Point
+from tests.waiting import PATIENCE_S, eventually
 
 KEY = "canary-key-of-the-workspace-0123456789"
 NEEDS_PENDING_JOB = {"job-cancel", "cancel-session", "session-closing"}  # jobs of the local service end at once
@@ -163,13 +162,13 @@ def test_killed_checks_leave_no_session_open(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert wait_until(lambda: any(job.details.status == "Waiting" for job in workspace.list_jobs()), PATIENCE_S)
+    eventually(lambda: any(job.details.status == "Waiting" for job in workspace.list_jobs()))
     process.send_signal(how)
     process.wait(PATIENCE_S)
     assert workspace.list_sessions()
     ended = {"Succeeded", "Failed"}  # not TimedOut: that takes ten minutes
-    assert wait_until(lambda: all(each.details.status in ended for each in workspace.list_sessions()), PATIENCE_S)
-    assert wait_until(lambda: all(job.details.status == "Cancelled" for job in workspace.list_jobs()), PATIENCE_S)
+    eventually(lambda: all(each.details.status in ended for each in workspace.list_sessions()))
+    eventually(lambda: all(job.details.status == "Cancelled" for job in workspace.list_jobs()))
 
 
 def doctor(home: Path, connection: str, *arguments: str) -> subprocess.CompletedProcess[str]:

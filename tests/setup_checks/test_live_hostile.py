@@ -23,11 +23,11 @@ from hybridloop.setup_checks.live.report import Finding, Verdict
 from hybridloop.setup_checks.live.run import LiveChecks
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.azure.hostile_helpers import KEY, Answer, FastClock, HostileService
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
 from tests.setup_checks.service_changes import SESSION, answers, in_items, refused
 from tests.setup_checks.test_live import command, environment
+from tests.waiting import PATIENCE_S
 
 SUBSCRIPTION = "deadbeef-1111-2222-3333-abcdefabcdef"
 

@@ -25,7 +25,7 @@ from hybridloop.tasks.prefect_tasks import (
 from hybridloop.tasks.session import OpenSession, open_session
 from tests.conftest import Emulator
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.usefixtures("prefect_server")]
 
 
 def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], object]) -> Callable[[], object]:

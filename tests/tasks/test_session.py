@@ -25,12 +25,12 @@ from hybridloop.errors import (
     SessionEnded,
     StreamBusy,
 )
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator, unavailable
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -213,7 +213,7 @@ def cancel_jobs(workspace: Workspace, session_id: str) -> None:
 def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Workspace) -> None:
     with open_session(workspace) as session:
         round_ = session.start_round([slow_pub()])
-        assert wait_until(lambda: bool(list_jobs(workspace, session.id)), within_s=60)
+        eventually(lambda: bool(list_jobs(workspace, session.id)))
         threading.Timer(0.0, session.stop).start()
         with pytest.raises(RunStopped) as caught:
             session.collect(round_)

@@ -16,7 +16,6 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
@@ -26,6 +25,7 @@ from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from hybridloop.testing.virtual_clock import ClockClient, ServiceClock
 from tests.conftest import Emulator
+from tests.waiting import eventually
 
 MINUTE = 60.0
 
@@ -111,7 +111,7 @@ def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: Ser
     start = clock.now()
     with open_session(service.workspace("computing"), clock=clock) as session:
         round_ = session.start_round([one_qubit()])
-        assert wait_until(lambda: bool(service.workspace("computing").list_session_jobs(session.id)), within_s=30)
+        eventually(lambda: bool(service.workspace("computing").list_session_jobs(session.id)))
         clock.wait(never(), 8 * MINUTE)
         (job,) = service.workspace("computing").list_session_jobs(session.id)
         assert job.details.end_execution_time.timestamp() - start < MINUTE

@@ -13,8 +13,6 @@ from hybridloop.reports.bundle.archive import MANIFEST, RESULT
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
 
-pytestmark = pytest.mark.slow
-
 KEY = "taken-along"
 RUN = (
     "run",

@@ -171,7 +171,6 @@ def test_down_without_a_running_stack_stops_nothing(run_command: Hybridloop, hom
     assert "nothing was running" in run_command("down").err
 
 
-@pytest.mark.slow
 def test_up_finds_the_running_stack_and_status_shows_it(
     inside: Callable[..., CommandResult], stack_environ: dict[str, str], prefect_server: object
 ) -> None:

@@ -111,7 +111,6 @@ def test_config_shows_no_secret(run_command: Hybridloop) -> None:
     assert "postgresql://user@host/runs" in result.out
 
 
-@pytest.mark.slow
 def test_a_run_uses_settings_from_variables_and_records_them(
     inside: Hybridloop, at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:

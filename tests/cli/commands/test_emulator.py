@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell
+from tests.cli.shell_helpers import CommandResult, Shell
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.slow

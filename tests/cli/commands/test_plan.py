@@ -11,8 +11,6 @@ import pytest
 from hybridloop.estimate.plan import Plan
 from tests.cli.shell_helpers import WorkspaceShell, run_in_process
 
-pytestmark = pytest.mark.slow
-
 
 def planned(at: WorkspaceShell, *arguments: str) -> str:
     result = run_in_process(at.shell.environ, "plan", *arguments)

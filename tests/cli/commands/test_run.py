@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import MARK, wait_until
+from hybridloop.local_stack.processes import MARK
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.paths import DATA
 from tests.prefect_server import as_own_server
+from tests.waiting import eventually
 
 H2_FILE = DATA / "H2_0.735.fcidump"
 EXACT_H2 = -1.1373060357534004
@@ -32,8 +33,6 @@ import hybridloop as hl
 result = hl.vqe("h2", seed=7)
 print(result.to_json())
 """
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +130,7 @@ def test_only_the_stack_is_left_running(runs: dict[str, subprocess.CompletedProc
         assert any(MARK in environ for environ in all_), "the stack itself should be seen"
         return [str(environ) for environ in all_ if _is_of(environ, shell) and MARK not in environ]
 
-    assert wait_until(lambda: not strays(), within_s=10.0), strays()
+    eventually(lambda: not strays(), lambda: strays())
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:

@@ -17,9 +17,10 @@ from prefect.states import Cancelling
 
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell, WorkspaceShell, run_in_process
+from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import prefect_client
+from tests.waiting import PATIENCE_S
 
 RUN = ("run", "vqe", "h2", "--seed", "7", "--batching", "off")
 KILLED = -signal.SIGKILL
@@ -40,8 +41,6 @@ with hl.open_session("rigetti.sim.qvm", run_key="by-hand", seed=5) as session:
     sampler = session.sampler(shots=100)
     print([sampler.run([circuit]).result()[0].data.meas.get_counts() for _ in range(6)], session.replayed)
 """
-
-pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from tests.emulator.portal_helpers import item_path
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     needs_browser,
 ]
 

@@ -20,8 +20,6 @@ from hybridloop.settings.sources import ResolvedSettings
 from tests.conftest import Emulator
 from tests.prefect_server import as_own_server
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(autouse=True)
 def server(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:

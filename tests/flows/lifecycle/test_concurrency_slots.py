@@ -25,10 +25,10 @@ from hybridloop.journal import Journal, Owner, SessionRow, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.tasks.submission.job_ids import session_id
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.clock_helpers import ManualClock
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
+from tests.waiting import PATIENCE_S
 
 TARGET = "rigetti.sim.qvm"
 
@@ -64,7 +64,6 @@ def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
     return session_slot(limit, run, workspace, threading.Event())
 
 
-@pytest.mark.slow
 def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
     def body() -> None:
         with claim_run(journal, added(journal)) as run, held("no such limit", run):
@@ -74,7 +73,6 @@ def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServe
         in_a_flow(body)
 
 
-@pytest.mark.slow
 def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: str) -> None:
     entered = threading.Event()
 
@@ -95,7 +93,6 @@ def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: st
     assert entered.is_set()
 
 
-@pytest.mark.slow
 def test_a_run_that_waits_for_a_slot_can_be_stopped(journal: Journal, limit: str) -> None:
     def body() -> None:
         with claim_run(journal, added(journal)) as one, claim_run(journal, added(journal), renew_every_s=0.1) as other:
@@ -125,7 +122,6 @@ def test_a_wait_for_a_slot_fails_once_the_server_has_been_away_for_five_minutes(
     assert 300.0 < clock.now() - answers[-1] < 310.0
 
 
-@pytest.mark.slow
 def test_the_next_process_of_a_run_takes_over_its_slot(
     journal: Journal, limit: str, prefect_server: PrefectServer
 ) -> None:
@@ -143,7 +139,6 @@ def test_the_next_process_of_a_run_takes_over_its_slot(
         in_a_flow(body)
 
 
-@pytest.mark.slow
 def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
     journal: Journal, limit: str, prefect_server: PrefectServer
 ) -> None:
@@ -164,7 +159,6 @@ def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
         in_a_flow(lambda: body(client, other))
 
 
-@pytest.mark.slow
 def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
     journal: Journal, limit: str, emulator: Emulator
 ) -> None:
@@ -181,7 +175,6 @@ def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
     assert journal.run(dead).status == "interrupted"
 
 
-@pytest.mark.slow
 def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
     journal: Journal, limit: str, emulator: Emulator, tmp_path: Path
 ) -> None:

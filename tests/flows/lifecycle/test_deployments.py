@@ -17,8 +17,6 @@ from hybridloop.local_stack import PrefectServer
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:

@@ -21,13 +21,13 @@ from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.runs.lookup import run_of_key
-from tests.cli.shell_helpers import PATIENCE_S, connection_string
+from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.long_form import long_only
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
+from tests.waiting import PATIENCE_S, eventually
 
 KEYS = ("first", "capped", "stopped", "left")
 LATER = timedelta(hours=1)  # no worker would start it before
@@ -87,7 +87,7 @@ def test_each_point_keeps_its_flow_run_its_session_its_limits_and_its_end(
         with queue.start_process("first", environ) as process:
             try:
                 key = queue.run_key("stopped")
-                assert wait_until(lambda: run_of_key(journal, key) is not None, within_s=PATIENCE_S, poll_s=0.1)
+                eventually(lambda: run_of_key(journal, key) is not None, poll_s=0.1)
                 if end == "Cancelled":
                     client.set_flow_run_state(queue.ids["stopped"], Cancelling())
                 else:

@@ -31,12 +31,11 @@ from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.journal.leases import LEASE_S
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.chaos.process_helpers import is_locked
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.worker_helpers import Place, place_for
 from tests.prefect_server import prefect_client
+from tests.waiting import PATIENCE_S, eventually
 
 SEED = 7
 WAYS = ("another-flow-run", "same-flow-run")
@@ -142,7 +141,7 @@ def stopped(place: Place) -> Iterator[dict[str, StoppedRun]]:
     processes = {way: place.at.shell.start("run", "vqe", "h2", "--run-key", way, *options) for way in WAYS}
     try:
         for way, process in processes.items():
-            assert wait_until(lambda way=way: has_jobs_in_flight(place.journal, way), within_s=PATIENCE_S, poll_s=0.01)  # type: ignore[misc]
+            eventually(lambda way=way: has_jobs_in_flight(place.journal, way), poll_s=0.01)  # type: ignore[misc]
             halt(process, journal_file(place))
         place.slow_down(0)
         marked = mark_dead_flow_runs(place.journal, place.client, now=time.time() + LATER_S)
@@ -176,13 +175,13 @@ def halt(process: subprocess.Popen[str], journal: Path) -> None:
 
     def is_stopped_without_lock() -> bool:
         process.send_signal(signal.SIGSTOP)
-        assert wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, within_s=PATIENCE_S)
+        eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
         if is_locked(journal):
             process.send_signal(signal.SIGCONT)
             return False
         return True
 
-    assert wait_until(is_stopped_without_lock, within_s=PATIENCE_S)
+    eventually(is_stopped_without_lock)
 
 
 @pytest.mark.slow

@@ -14,12 +14,12 @@ from hybridloop.budget.caps import Caps
 from hybridloop.errors import CapReached
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.keepalive.pings import PREPARED
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
+from tests.waiting import eventually
 
 TARGET = "rigetti.sim.qvm"
 QUICKER = 20.0
@@ -71,7 +71,7 @@ def test_a_run_takes_exactly_the_jobs_of_its_cap_although_pings_are_prepared(
             ) as session,
         ):
             session.run_round([pub])
-            assert wait_until(lambda: len(journal.pings(uid)) == PREPARED, within_s=60)
+            eventually(lambda: len(journal.pings(uid)) == PREPARED)
             for _ in range(PREPARED + 1):
                 session.run_round([pub])
             with pytest.raises(CapReached):

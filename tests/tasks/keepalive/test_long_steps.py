@@ -16,13 +16,13 @@ import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.pings import PREPARED
 from hybridloop.tasks.keepalive.rules import IdleRule
 from hybridloop.tasks.keepalive.thread import KeepAliveThread, KeepAliveTiming
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
 from tests.tasks.keepalive.ping_helpers import PingedSession, pinged_session
+from tests.waiting import eventually
 
 # the shortened equivalents of a run's 525, 20 and 15 s
 TIMING = short_or_long(KeepAliveTiming(2.0, 0.0, 1.0), KeepAliveTiming(20.0, 1.0, 5.0))
@@ -67,13 +67,13 @@ def do_step_with_keep_alive(session: PingedSession, step: Callable[[], object]) 
     pings = session.pings(sign=session.sign, timing=TIMING)
     keeper = KeepAliveThread(session.clock, IdleRule.RECORDED, session.activity(), pings, standby=pings, timing=TIMING)
     try:
-        assert wait_until(lambda: len(session.written.intended) >= PREPARED, within_s=20)
+        eventually(lambda: len(session.written.intended) >= PREPARED)
         with watched_threads() as longest:
             start = time.time()
             step()
             end = time.time()
         written = session.written
-        assert wait_until(lambda: len(written.accepted) > 0, within_s=20)
+        eventually(lambda: len(written.accepted) > 0)
     finally:
         keeper.stop()
         pings.close()

@@ -20,7 +20,6 @@ from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.azure.transport import Transport
 from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.keepalive.pings import PREPARED, PingKey, ping_body
 from hybridloop.tasks.keepalive.rules import IdleRule
@@ -30,6 +29,7 @@ from hybridloop.testing.virtual_clock import ServiceClock
 from tests.clock_helpers import ManualClock
 from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
 from tests.tasks.keepalive.ping_helpers import PingedSession, RecordedPingLog, pinged_session
+from tests.waiting import eventually
 
 RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
 MINUTE = 60.0
@@ -61,7 +61,7 @@ def test_every_target_accepts_a_ping_and_the_service_marks_it_as_one(all_availab
     with pinged_session(all_available.workspace(), target=target) as session:
         pings = session.pings()
         pings.send()
-        assert wait_until(lambda: pings.settle() == 0, within_s=30)
+        eventually(lambda: pings.settle() == 0)
         pings.close()
         (job,) = session.jobs()
         place = PingKey(session.run_uid, 0, 0)
@@ -127,9 +127,9 @@ def test_a_resumed_session_continues_with_the_next_number_and_settles_earlier_pi
     before = session.pings()
     before.send()  # accepted before the process died
     again = session.pings(first=2, unsettled=2)  # number 0 was accepted, number 1 was only journaled
-    assert wait_until(lambda: again.settle() == 0, within_s=30)
+    eventually(lambda: again.settle() == 0)
     again.send()
-    assert wait_until(lambda: again.settle() == 0, within_s=30)
+    eventually(lambda: again.settle() == 0)
     ids = [PingKey(session.run_uid, 0, n).id for n in range(3)]
     assert [session.written.ends[key][0] for key in ids] == ["done", "lost", "done"]
     assert session.written.ends[ids[1]][1] == {}
@@ -235,7 +235,7 @@ def test_a_ping_that_the_standby_sent_is_reported_with_its_own_time(session: Pin
         assert pings.prepare()
         due = session.clock.now()
         pings.postpone(due)
-        assert wait_until(lambda: bool(pings.sent()), within_s=30)
+        eventually(lambda: bool(pings.sent()))
         known = session.clock.now()
     pings.close()
     (event,) = (each for each in seen if each.kind == "ping.sent")
@@ -273,7 +273,7 @@ def test_an_accepted_ping_counts_although_its_record_fails(session: PingedSessio
     written = Forgetful()
     pings = replace(session, written=written).pings()
     pings.send()
-    assert wait_until(lambda: pings.settle() == 0, within_s=30)
+    eventually(lambda: pings.settle() == 0)
     assert [state for state, _ in written.ends.values()] == ["done"]
 
 
@@ -285,7 +285,7 @@ def test_pings_for_an_hour_are_prepared_and_unused_ones_cost_nothing(session: Pi
     pings.send()  # a prepared ping is used first
     assert pings.prepare()  # and replaced
     assert not pings.prepare()
-    assert wait_until(lambda: pings.settle() == 0, within_s=30)
+    eventually(lambda: pings.settle() == 0)
     pings.close()
     (job,) = session.jobs()
     assert job["id"] == session.written.intended[0]

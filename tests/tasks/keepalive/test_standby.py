@@ -27,6 +27,7 @@ from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
 from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, HeldRequests, is_safe
+from tests.waiting import eventually
 
 MEGABYTE = 1e6
 CANARY = "canary-4f1c"
@@ -98,7 +99,7 @@ def request(service: RecordingServer, name: str = "a") -> SignedRequest:
 
 def heard(standby: StandbyProcess, number: int = 1) -> list[SentPing]:
     all_of_it: list[SentPing] = []
-    assert wait_until(lambda: all_of_it.extend(standby.sent()) or len(all_of_it) >= number, within_s=20)  # type: ignore[func-returns-value]
+    eventually(lambda: all_of_it.extend(standby.sent()) or len(all_of_it) >= number)  # type: ignore[func-returns-value]
     return all_of_it
 
 
@@ -179,7 +180,7 @@ def test_the_standby_sends_nothing_for_a_stopped_parent_until_it_continues(servi
         parent.send_signal(signal.SIGCONT)
         parent.stdin.write(b"\n")
         parent.stdin.flush()
-        assert wait_until(lambda: bool(service.puts), within_s=20)
+        eventually(lambda: bool(service.puts))
         parent.stdin.close()
 
 

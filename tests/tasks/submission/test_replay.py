@@ -24,12 +24,12 @@ from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
 from hybridloop.journal import Journal, PubRecord, RoundRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -139,7 +139,7 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
 
     def die_when_all_is_over(session: OpenSession) -> None:
         session.start_round([ask(0)])
-        assert wait_until(lambda: is_over(workspace), within_s=30)
+        eventually(lambda: is_over(workspace))
         die()
 
     service = start_emulator()

@@ -16,8 +16,8 @@ from hybridloop.preparation.problem import read_subject
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.subspaces.pool import SubspacePool
 from hybridloop.tasks.subspaces.solver import SubspaceSolver, usable_processors
-from tests.cli.shell_helpers import PATIENCE_S
 from tests.paths import DATA
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow  # each process imports PySCF
 
