@@ -1,7 +1,7 @@
 """Standby process, as seen from this one: it sends prepared pings when no thread of this process can.
 
 Some libraries hold Python's interpreter for a whole computation: during minutes of simulation no thread runs here. The
-standby process has the moments of its requests beforehand, and each message from here postpones them.
+standby process (12 MB) has the moments of its requests beforehand, and each message from here postpones them.
 """
 
 from __future__ import annotations
