@@ -29,20 +29,16 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import (
-    SETTINGS,
     AdaptSettings,
-    EnergySettings,
     LevelsSettings,
     MappingName,
-    MoleculeSettings,
     ProblemText,
     ScanSettings,
     VqdSettings,
-    VqeSettings,
 )
 from hybridloop.settings.inputs import read_scan
 from tests.conftest import Emulator
-from tests.paths import DATA, DOCS
+from tests.paths import DATA
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
 
@@ -210,20 +206,6 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
     with open_journal() as journal:
         found = verify_run(load_run(journal, key))
     assert (found.agrees, found.jobs) == (True, result.jobs)
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "base"),
-    [("adapt", EnergySettings), ("vqd", EnergySettings), ("levels", VqeSettings), ("sqd", MoleculeSettings)],
-)
-def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str, base: type[MoleculeSettings]) -> None:
-    guide = (DOCS / "chemistry.md").read_text("utf-8")
-    for name in SETTINGS[algorithm].model_fields:
-        if str(SETTINGS[algorithm].model_fields[name]) == str(base.model_fields.get(name)):
-            continue
-        field = SETTINGS[algorithm].model_fields[name]
-        default = "none" if field.default is None else f"`{field.default}`"
-        assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
 
 
 @pytest.mark.parametrize(
