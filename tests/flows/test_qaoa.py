@@ -23,10 +23,9 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
+from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings, RqaoaSettings
 from hybridloop.settings.algorithms import MixerName, ObjectiveName
 from tests.conftest import Emulator
-from tests.paths import DOCS
 from tests.preparation_helpers import prepare_qaoa, settings_for
 from tests.preparation_helpers import prepared as prepare
 
@@ -109,15 +108,6 @@ def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_every_setting_has_a_description(algorithm: str) -> None:
     assert all(field.description for field in SETTINGS[algorithm].model_fields.values())
-
-
-@pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
-def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str) -> None:
-    guide = (DOCS / "binary-problems.md").read_text("utf-8")
-    for name in SETTINGS[algorithm].model_fields.keys() - RunSettings.model_fields.keys():
-        field = SETTINGS[algorithm].model_fields[name]
-        default = "none" if field.default is None else f"`{field.default}`"
-        assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
 
 
 def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: PrefectServer, emulator: Emulator) -> None:
