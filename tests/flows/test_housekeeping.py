@@ -222,7 +222,7 @@ def test_a_run_that_another_process_resumed_is_skipped(journal: Journal, emulato
     ],
 )
 def test_a_flow_run_is_started_at_most_twenty_times(state: State[Any], starts: int, reason: str | None) -> None:
-    assert "starts a flow run at most twenty times" in (DOCS / "unattended.md").read_text("utf-8")
+    assert "twenty starts of a flow run" in (DOCS / "unattended.md").read_text("utf-8")
     assert reason_to_leave(state, starts, is_asked=True, settles=False) == reason
 
 
