@@ -25,9 +25,10 @@ def test_that_waits(emulator, tmp_path):
     (tmp_path.parents[1] / "running").touch()
     threading.Event().wait()
 """
-FAILING = """
+LAST_WORDS = "the last words of a server"
+FAILING = f"""
 def test_that_fails(tmp_path):
-    (tmp_path / "server.log").write_text("the last words of a server")
+    (tmp_path / "server.log").write_text({LAST_WORDS!r})
     raise AssertionError
 """
 LEAVING = """
@@ -43,16 +44,8 @@ def own_run(folder: Path, content: str, *options: str) -> Iterator[subprocess.Po
     """Hold a pytest that runs a test file beside the fixtures of this folder."""
     (folder / "test_it.py").write_text(content)
     fixtures = ["-p", "tests.conftest", "-p", "tests.process_guard"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        *fixtures,
-        f"--rootdir={folder}",
-        f"--basetemp={folder}/temp",
-        *options,
-    ]
+    places = [f"--rootdir={folder}", f"--basetemp={folder}/temp"]
+    command = [sys.executable, "-m", "pytest", "-q", *fixtures, *places, *options]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", MARK))}
     environ["TEST_RUN_GRACE_S"] = "0.2"
     with subprocess.Popen(
@@ -84,16 +77,11 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(how: signal.Signa
 
 
 @pytest.mark.slow
-def test_a_run_that_leaves_a_process_ends_it_and_fails(tmp_path: Path) -> None:
-    with own_run(tmp_path, LEAVING) as run:
+@pytest.mark.parametrize(("content", "shown"), [(LEAVING, "1 passed"), (FAILING, LAST_WORDS)], ids=["leaves", "fails"])
+def test_a_run_that_leaves_a_process_fails_and_a_failure_shows_the_logs_of_that_time(
+    content: str, shown: str, tmp_path: Path
+) -> None:
+    with own_run(tmp_path, content) as run:
         out = run.communicate(timeout=PATIENCE_S)[0]
     assert run.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "1 passed" in out
-
-
-@pytest.mark.slow
-def test_a_failure_shows_the_logs_that_were_written_meanwhile(tmp_path: Path) -> None:
-    with own_run(tmp_path, FAILING) as run:
-        out = run.communicate(timeout=PATIENCE_S)[0]
-    assert run.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "the last words of a server" in out
+    assert shown in out
