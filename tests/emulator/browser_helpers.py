@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 needs_browser = pytest.mark.skipif(
@@ -102,7 +102,7 @@ class Browser:
         return [entry["message"] for entry in self._call("se/log", {"type": "browser"})]
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until a condition holds, for at most a minute."""
+        """Wait until a condition holds, with the patience of all tests."""
         eventually(holds, lambda: self.text())
 
     def _call(self, command: str, body: Any = None) -> Any:
@@ -114,7 +114,7 @@ def driver_call(url: str, body: Any = None, method: str | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
     try:
-        with _DIRECT.open(request, timeout=60) as reply:
+        with _DIRECT.open(request, timeout=PATIENCE_S) as reply:
             return json.load(reply)["value"]
     except HTTPError as error:
         raise AssertionError(error.read().decode(errors="replace")[:800]) from None
@@ -132,7 +132,12 @@ def running_browser(profile: Path, *flags: str) -> Iterator[Browser]:
             port = line.strip().rstrip(".").rpartition(" ")[2]
             root = f"http://127.0.0.1:{port}"
             options = {"binary": CHROMIUM, "args": [*FLAGS, *flags, f"--user-data-dir={profile}"]}
-            capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+            patience_ms = round(PATIENCE_S * 1000)
+            capabilities = {
+                "goog:chromeOptions": options,
+                "goog:loggingPrefs": {"browser": "ALL"},
+                "timeouts": {"script": patience_ms, "pageLoad": patience_ms},
+            }
             document = {"capabilities": {"alwaysMatch": capabilities}}
             session = f"{root}/session/{driver_call(f'{root}/session', document)['sessionId']}"
             try:
