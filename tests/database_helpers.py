@@ -71,7 +71,7 @@ def restart(folder: Path) -> Callable[[], None]:
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
 
     return restarted

@@ -44,7 +44,7 @@ def record_of(server: PrefectServer, flow_run_id: UUID, is_whole: Callable[[Flow
     from prefect.logging.handlers import APILogWorker
 
     for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=30)
+        worker.drain_all(timeout=PATIENCE_S)
     wait_until(lambda: is_whole(_read(server, flow_run_id)), within_s=PATIENCE_S)
     return _read(server, flow_run_id)
 

@@ -19,6 +19,7 @@ import pytest
 from filelock import FileLock
 
 from hybridloop import local_stack as stack
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -105,4 +106,4 @@ def shared_server(shared_environ: Mapping[str, str]) -> Iterator[stack.PrefectSe
         from prefect.logging.handlers import APILogWorker
 
         for worker in (APILogWorker, EventsWorker):
-            worker.drain_all(timeout=30)
+            worker.drain_all(timeout=PATIENCE_S)

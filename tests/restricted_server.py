@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from select import select
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE_S
+
 # what a user of limits does, in contrast to one who creates and changes them
 USES = frozenset({"filter", "increment", "decrement", "increment-with-lease", "decrement-with-lease", "renew"})
 LIMITS = ("/api/concurrency_limits", "/api/v2/concurrency_limits")
@@ -76,7 +78,7 @@ def _handler(host: str, port: int) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # names of the standard library
 
         def _forward(self, body: bytes) -> None:
-            upstream = HTTPConnection(host, port, timeout=60)
+            upstream = HTTPConnection(host, port, timeout=PATIENCE_S)
             try:
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 reply: HTTPResponse = upstream.getresponse()

@@ -25,7 +25,7 @@ from hybridloop.tasks.session import open_session
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended
 from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import long_form, long_only, short_or_long
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 
 @long_form
@@ -48,7 +48,7 @@ def test_a_full_disk_ends_the_run_with_an_error_and_it_resumes_once_there_is_roo
 @contextmanager
 def locked(trial: Trial) -> Iterator[None]:
     """Hold the journal's write lock in another connection."""
-    with closing(sqlite3.connect(trial.order.journal, timeout=30, isolation_level=None)) as other:
+    with closing(sqlite3.connect(trial.order.journal, timeout=PATIENCE_S, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

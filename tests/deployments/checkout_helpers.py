@@ -55,7 +55,7 @@ def typed(environ: Mapping[str, str], lines: Sequence[str], folder: Path = ROOT)
     """Type lines in a shell, without answers to prompts, until one fails."""
     return subprocess.run(
         ["bash", "-ec", "\n".join(lines)], env=dict(environ), cwd=folder, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=PATIENCE_S,
+        capture_output=True, text=True,
     )  # fmt: skip
 
 

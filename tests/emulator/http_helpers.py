@@ -15,7 +15,7 @@ from azure.quantum import Workspace
 from azure.quantum.job.job import Job
 
 from tests.conftest import SUBSCRIPTION, Emulator
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 POLL_S = 0.005  # between two polls of a job: most have ended by the second
 
@@ -154,7 +154,7 @@ class Caller:
 @contextmanager
 def connection(endpoint: str) -> Iterator[http.client.HTTPConnection]:
     """Hold one HTTP connection."""
-    http_connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
+    http_connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=PATIENCE_S)
     try:
         yield http_connection
     finally:

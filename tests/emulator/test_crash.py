@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, blob_call, outcome_counts
 from tests.long_form import long_form, short_or_long
+from tests.waiting import PATIENCE_S
 
 JOBS = short_or_long(60, 200)
 KILLS = short_or_long(1, 3)
@@ -73,7 +74,7 @@ def test_after_sigkills_every_accepted_job_ends_once_in_the_ledger_with_complete
         workers = psutil.Process(service.process.pid).children(recursive=True)
         service.stop(signal.SIGKILL)
         submitting.join()
-        assert psutil.wait_procs(workers, timeout=20)[1] == [], "workers outlive their service"
+        assert psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == [], "workers outlive their service"
         with contextlib.closing(sqlite3.connect(tmp_path / "service.sqlite")) as database:
             unfinished += database.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone()[0]
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -30,7 +30,7 @@ def test_the_code_in_the_docs_connects_and_runs_a_job(emulator: Emulator, capsys
 def test_the_docs_list_exactly_the_options_of_both_commands(command: str) -> None:
     wide = {**os.environ, "COLUMNS": "200"}  # so that no option is truncated
     arguments = [sys.executable, "-m", *command.split(), "--help"]
-    help_text = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30, env=wide).stdout
+    help_text = subprocess.run(arguments, capture_output=True, text=True, check=True, env=wide).stdout
     options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     table = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `--"))
     assert set(re.findall(r"`(--[a-z][a-z-]+)", table)) == options

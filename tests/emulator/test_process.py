@@ -30,7 +30,7 @@ def test_it_stops_on_a_signal_with_exit_code_0(start_emulator: Callable[..., Emu
 def test_a_second_service_on_the_same_state_is_refused(tmp_path: Path, start_emulator: Callable[..., Emulator]) -> None:
     start_emulator(state=tmp_path)
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (second.returncode, second.stdout) == (1, "")
     assert "another service uses the folder" in second.stderr
     assert "Traceback" not in second.stderr
@@ -39,7 +39,7 @@ def test_a_second_service_on_the_same_state_is_refused(tmp_path: Path, start_emu
 def test_a_taken_port_is_refused_with_one_line(emulator: Emulator) -> None:
     port = emulator.endpoint.rstrip("/").rpartition(":")[2]
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", port, "--in-memory"]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert second.stderr.splitlines() == [
         f"hybridloop emulator: port {port} can't be used: Address already in use; choose another with --port"
@@ -63,7 +63,7 @@ def test_an_unreadable_state_folder_is_refused_with_one_line(
     else:
         (tmp_path / name).write_bytes(content)
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert len(refused.stderr.splitlines()) == 1
     assert message in refused.stderr

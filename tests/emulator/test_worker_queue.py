@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ENDLESS_QIR, Caller
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -44,7 +45,7 @@ def test_a_job_that_kills_its_worker_twice_fails(start_emulator: Callable[..., E
         while not workers:
             workers = psutil.Process(emulator.process.pid).children()
         workers[0].kill()
-        psutil.wait_procs(workers, timeout=10)
+        psutil.wait_procs(workers, timeout=PATIENCE_S)
     document = caller.ended(job)
     assert (document["status"], document["errorData"]["code"]) == ("Failed", "InternalError")
 
@@ -67,5 +68,5 @@ def test_no_worker_outlives_the_service(start_emulator: Callable[..., Emulator],
     while not workers:
         workers = psutil.Process(emulator.process.pid).children()
     getattr(emulator.process, how)()
-    gone, alive = psutil.wait_procs(workers, timeout=15)
+    gone, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
     assert (len(gone), alive) == (len(workers), [])

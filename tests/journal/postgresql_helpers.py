@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 PASSWORD = "canary-pa55word"  # of a server that ends with the tests
 
@@ -86,7 +86,7 @@ def running_server() -> Iterator[Server]:
                 check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                timeout=60,
+                timeout=PATIENCE_S,
             )
 
         data = str(folder / "data")

@@ -26,7 +26,7 @@ from hybridloop.local_stack.lifecycle import (
 )
 from hybridloop.local_stack.processes import is_leader_alive, marked_processes
 from hybridloop.local_stack.state_files import ProcessRecord, read_record, write_record
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 # Checks the admin key and has a child process, as the emulator does.
 SERVER = """
@@ -100,7 +100,7 @@ def test_of_several_processes_that_start_it_only_one_does(home: Path) -> None:
     starters = [
         subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    urls = {starter.communicate(timeout=60)[0].strip() for starter in starters}
+    urls = {starter.communicate(timeout=PATIENCE_S)[0].strip() for starter in starters}
     assert urls == {_stored(home).url}
     assert len({os.getpgid(pid) for pid in _pids(home)}) == 1
 
@@ -224,7 +224,7 @@ def test_ctrl_c_during_the_start_leaves_no_process(home: Path) -> None:
     starter = subprocess.Popen([sys.executable, "-c", script, str(home)], stderr=subprocess.DEVNULL)
     eventually(lambda: bool(_pids(home)))
     starter.send_signal(signal.SIGINT)
-    assert starter.wait(timeout=30) != 0
+    assert starter.wait(timeout=PATIENCE_S) != 0
     assert not _pids(home)
 
 

@@ -26,6 +26,7 @@ from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
+from tests.waiting import eventually
 
 TARGET = "ionq.simulator"
 
@@ -157,6 +158,11 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
         finally:
             ended.append(round_.key.stream)
 
+    def started(name: str, session: OpenSession) -> SessionJob:
+        job: SessionJob = session.run(flipped(1), name=name)
+        eventually(lambda: emulator.admin("faults")["injected"])
+        return job
+
     monkeypatch.setattr(OpenSession, "collect", collected)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
@@ -164,7 +170,7 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
             pytest.raises(JobFailed),
             open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session,
         ):
-            jobs = [session.run(flipped(1), name=name) for name in ("fails", "paid")]
+            jobs = [started(name, session) for name in ("fails", "paid")]
     finally:
         emulator.admin("faults", {"rules": []})
     assert ended == ["fails", "paid"]

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from tests.forked_processes import ForkedPython
+from tests.waiting import PATIENCE_S
 
 STARTS: tuple[type[subprocess.Popen[str]], ...] = (subprocess.Popen, ForkedPython)
 SHOWS = """
 import atexit, os, sys, threading
+from tests.waiting import PATIENCE_S
 atexit.register(print, "last")
 threading.Thread(target=lambda: threading.main_thread().join() or print("thread")).start()
 print(sys.argv[1:], __name__, sorted(os.environ), os.getcwd(), os.getsid(0) == os.getpid(), sys.stdin.read())
@@ -33,7 +35,7 @@ def ended(start: Any, *arguments: str, **options: Any) -> tuple[int, str, str]:
     """Run Python with these arguments to its end."""
     pipe = subprocess.PIPE
     with start([sys.executable, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options) as process:
-        out, err = process.communicate("asked", timeout=60)
+        out, err = process.communicate("asked", timeout=PATIENCE_S)
     return process.returncode, out, err
 
 
@@ -73,7 +75,7 @@ def test_a_process_is_found_running_until_it_is_killed(start: Any) -> None:
             process.wait(timeout=0)
         assert os.getpgid(process.pid) == os.getpgid(0)
         process.kill()
-        assert process.wait(timeout=60) == process.poll() == -signal.SIGKILL
+        assert process.wait(timeout=PATIENCE_S) == process.poll() == -signal.SIGKILL
 
 
 def test_prefect_takes_the_settings_that_a_program_sets_before_its_import(start: Any, tmp_path: Path) -> None:

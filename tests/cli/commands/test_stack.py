@@ -18,6 +18,7 @@ from hybridloop.local_stack import PrefectServer, RunningEmulator, ensure_emulat
 from tests.cli.shell_helpers import Shell, environment, run_in_process
 from tests.paths import DOCS
 from tests.prefect_server import own_environ
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -31,10 +32,10 @@ def emulator_of_stack(shell: Shell) -> RunningEmulator:
 def test_prefects_own_command_works_with_the_printed_variables(shell: Shell, prefect_server: PrefectServer) -> None:
     script = 'eval "$(hybridloop env)" && prefect work-pool ls'
     environ = {**shell.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     script = 'eval "$(hybridloop env)" && PREFECT_API_AUTH_STRING=a:b prefect work-pool ls'
-    done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     shown = shell.run("status")
     assert prefect_server.sign_in_url is not None
@@ -45,10 +46,10 @@ def test_prefects_own_command_works_with_the_printed_variables(shell: Shell, pre
 def test_a_link_opens_the_portal_of_the_service_that_runs_use(shell: Shell, emulator_of_stack: RunningEmulator) -> None:
     link = run_in_process(shell.environ, "portal", "--link").out.strip()
     assert link.startswith(f"{emulator_of_stack.url}/_portal/")
-    with urllib.request.urlopen(link, timeout=30) as page:
+    with urllib.request.urlopen(link, timeout=PATIENCE_S) as page:
         assert page.headers["set-cookie"]
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(link, timeout=30)
+        urllib.request.urlopen(link, timeout=PATIENCE_S)
 
 
 def test_status_names_both_commands_and_its_connection_string_is_that_of_runs(

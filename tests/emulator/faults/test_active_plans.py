@@ -56,7 +56,7 @@ def test_a_service_does_not_start_with_an_invalid_plan(tmp_path: Path) -> None:
     path = tmp_path / "faults.yaml"
     path.write_text("rules:\n  - fault: error\n    status: 200\n")
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--in-memory", "--faults", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(f"hybridloop emulator: .*{re.escape(str(path))}: rule 1, status: .*\n", done.stderr)
 

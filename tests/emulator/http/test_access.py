@@ -16,6 +16,7 @@ from starlette.responses import Response
 from hybridloop.emulator.http.access import MAX_HEADER_BYTES, MAX_URL_BYTES, TimeLimitedProtocol
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import Caller, raw_call
+from tests.waiting import PATIENCE_S
 
 ENDPOINTS = [
     f"{'/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/r/providers/Microsoft.Quantum'}"
@@ -215,7 +216,7 @@ async def _send_and_wait_for_close(unfinished: bytes) -> None:
 def tcp_connection(emulator: Emulator) -> Iterator[socket.socket]:
     """Hold a TCP connection."""
     parts = urlsplit(emulator.endpoint)
-    with socket.create_connection((parts.hostname, parts.port), timeout=30) as tcp:
+    with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as tcp:
         yield tcp
 
 

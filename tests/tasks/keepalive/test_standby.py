@@ -27,7 +27,7 @@ from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
 from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, HeldRequests, is_safe
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 MEGABYTE = 1e6
 CANARY = "canary-4f1c"
@@ -139,7 +139,7 @@ def test_the_standby_ends_with_its_parent_and_sends_nothing(service: RecordingSe
         assert parent.stdout is not None
         process = psutil.Process(int(parent.stdout.readline()))
         parent.send_signal(signal.SIGKILL)
-    gone, _ = psutil.wait_procs([process], timeout=10)
+    gone, _ = psutil.wait_procs([process], timeout=PATIENCE_S)
     assert gone == [process]
     assert service.puts == []
 
@@ -157,7 +157,7 @@ def test_the_standby_ends_although_a_forked_process_keeps_the_pipe_open(service:
         assert parent.stdout is not None
         process, copy = map(psutil.Process, map(int, parent.stdout.readline().split()))
         parent.kill()
-        gone, _ = psutil.wait_procs([process], timeout=20)
+        gone, _ = psutil.wait_procs([process], timeout=PATIENCE_S)
         copy.kill()
     assert gone == [process]
 
