@@ -11,15 +11,14 @@ from qiskit.quantum_info import Statevector
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.adapt import adapt
-from hybridloop.algorithms.adapt_selection import Selection
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.vqd import vqd
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.settings import AdaptSettings, AnsatzName, MappingName, ProblemText, VqeSettings
+from hybridloop.settings.algorithms import GroupingName
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_adapt, prepare_vqe
 
@@ -42,7 +41,6 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             shots=MANY,
             precision=1e-6,
             max_operators=most,
-            selection=Selection.GRADIENT,
         )
         needed = math.inf
         for count, step in reversed(list(enumerate(grown.operators, start=1))):
@@ -55,20 +53,20 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def grown_circuits(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """Run ADAPT-VQE with sampled shots by its defaults, and by search rules 6, which had qubit-wise groups."""
-    cases = {"H2_0.735": 1.1} if quick else {"H4_1": 0.28, "LiH_1.595_fc": 0.16}  # most shots by those of rules 6
+    """Run ADAPT-VQE with sampled shots in the groups of its default, and in qubit-wise ones."""
+    cases = {"H2_0.735": 1.1} if quick else {"H4_1": 0.5, "LiH_1.595_fc": 0.3}  # most shots by those of qubit-wise
     bounds = []
     for name, most in cases.items():
-        shots, scores = {6: 0, SEARCH_RULES: 0}, []
-        for rules, seed in itertools.product(shots, range(2 if quick else 4)):
+        shots, scores = dict.fromkeys((GroupingName.QUBIT_WISE, GroupingName.AUTO), 0), []
+        for grouping, seed in itertools.product(shots, range(2 if quick else 4)):
             counted = CountedRounds(shot_rounds(seed))
             problem = ProblemText(name=name, text=fcidump(name))
-            outcome = prepare_adapt(problem, AdaptSettings(), 0, rules).measure(counted, lambda _: None)
-            shots[rules] += counted.shots
+            outcome = prepare_adapt(problem, AdaptSettings(grouping=grouping), 0).measure(counted, lambda _: None)
+            shots[grouping] += counted.shots
             error = outcome.final.estimate.value - exact_ground_energy(on_qubits(name).molecule)
             beyond = max(0.0, abs(error) - 1.6 * MHA) / outcome.final.estimate.standard_error
             scores.append(beyond if outcome.converged else math.inf)
-        ratio = shots[SEARCH_RULES] / shots[6]
+        ratio = shots[GroupingName.AUTO] / shots[GroupingName.QUBIT_WISE]
         bounds.append(Bound(f"ADAPT, {name}: shots by those in qubit-wise groups", ratio, Side.AT_MOST, most))
         bounds.append(Bound(f"ADAPT, {name}: error beyond 1.6 mHa, standard errors", max(scores), Side.AT_MOST, 3))
     return bounds

@@ -64,10 +64,10 @@ def ours(run: PreparedSqd, samples: Samples, most: int, seeds: Sequence[int]) ->
     """Yield a row for each seed; the memory is that of the process so far."""
     molecule = run.problem.molecule
     for seed in seeds:
-        rules, log = replace(run.rules, max_subspace=most, seed=seed), RoundLog(lambda _: None)
+        bounds, log = replace(run.bounds, max_subspace=most, seed=seed), RoundLog(lambda _: None)
         started = time.perf_counter()
         solve = solve_in_turn(molecule, run.full)
-        found = diagonalize_samples(samples, molecule, solve, rules, compute_each, log, np.zeros(0))
+        found = diagonalize_samples(samples, molecule, solve, bounds, compute_each, log, np.zeros(0))
         seconds = time.perf_counter() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         best = found.best
@@ -89,9 +89,9 @@ def theirs(python: str, run: PreparedSqd, samples: Samples, most: int, seeds: Se
         "occupied": samples.occupied.tolist(),
         "shots": samples.shots.tolist(),
         "strings": StringLimits.of(molecule, most).alpha,
-        "per_batch": int(samples.shots.sum()) // run.rules.batches,
-        "batches": run.rules.batches,
-        "iterations": run.rules.iterations,
+        "per_batch": int(samples.shots.sum()) // run.bounds.batches,
+        "batches": run.bounds.batches,
+        "iterations": run.bounds.iterations,
         "seeds": list(seeds),
     }
     done = subprocess.run([python, str(OTHER)], input=json.dumps(work), capture_output=True, text=True)
@@ -132,7 +132,7 @@ def main() -> int:
     print(machine())
     for name in (name for name in PROBLEMS if asked.only in name):
         run, clean = sampled(name)
-        exact, most = run.facts.exact(), run.rules.max_subspace
+        exact, most = run.facts.exact(), run.bounds.max_subspace
         assert exact is not None
         for rate in (0.0, FLIPPED):
             samples = noisy(clean, rate)

@@ -76,9 +76,9 @@ def claims(name: str) -> Iterator[dict[str, Any]]:
     samples, total = run.sample(run_round_from_sampler(SamplerV2(seed=7))), count_determinants(molecule)
     for share in SHARES:
         for seed in range(SEEDS):
-            rules = replace(run.rules, max_subspace=max(1, int(share * total)), seed=seed)
+            bounds = replace(run.bounds, max_subspace=max(1, int(share * total)), seed=seed)
             solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
-            found = diagonalize_samples(samples, molecule, solve, rules, compute_each, log, np.zeros(0))
+            found = diagonalize_samples(samples, molecule, solve, bounds, compute_each, log, np.zeros(0))
             extrapolated = extrapolate_variance(found.batches)
             left = remainder_below(found.best, extrapolated, (), None, is_complete=False)
             error = found.best.energy - exact

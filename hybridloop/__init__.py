@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hybridloop import renamed_modules
-
 if TYPE_CHECKING:
     from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sqd, sweep, vqd, vqe
     from hybridloop.api.ansatz import ansatz
@@ -108,6 +106,3 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module(f"hybridloop.{_MODULES.get(name, 'settings')}"), name)
     raise AttributeError(f"module 'hybridloop' has no attribute {name!r}")
-
-
-renamed_modules.install()

@@ -37,30 +37,6 @@ next. All facts are positional arguments, so that an error can be pickled and se
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
-
-class RenamedWarning(FutureWarning):
-    """A former name was used; it ends with the next release."""
-
-
-class _Renamed:
-    """Former name of an error's attribute, kept for one release: `self.today` has its value."""
-
-    def __init__(self, today: str) -> None:
-        self.today = today
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, error: Any, owner: type) -> Any:
-        if error is None:
-            return self
-        message = f"{owner.__name__}.{self.name} is now {self.today}: the former name ends with the next release"
-        warnings.warn(message, RenamedWarning, 2)
-        return getattr(error, self.today)
-
 
 class HybridloopError(Exception):
     """Base of all errors that hybridloop raises on purpose; `exit_code` is the exit code of a command."""
@@ -75,7 +51,6 @@ class InputError(HybridloopError):
     """
 
     exit_code = 2
-    in_short = _Renamed("short_message")
 
     def __init__(self, field: str, problem: str, remedy: str, meaning: str = "Nothing was submitted.") -> None:
         super().__init__(field, problem, remedy, meaning)
@@ -200,7 +175,6 @@ class CapReached(HybridloopError):
     """The next jobs could exceed a cap: `cap` names it, `state` says how much is spent and needed."""
 
     exit_code = 3
-    go_on = _Renamed("remedy")
 
     def __init__(self, cap: str, state: str, remedy: str) -> None:
         super().__init__(cap, state, remedy)
@@ -273,8 +247,6 @@ def _in_flight(jobs: int) -> str:
 class CallbackFailed(HybridloopError):
     """The user's callback, or `whose` code it was, raised an error after `round`; `error` has its type and message."""
 
-    said = _Renamed("error")
-
     def __init__(self, round_: int, error: str, whose: str = "callback") -> None:
         super().__init__(round_, error, whose)
         self.round = round_
@@ -334,9 +306,6 @@ class JournalGone(JournalError):
 class JournalTooNew(JournalError):
     """The journal's schema has version `version`; this hybridloop reads versions up to `newest`."""
 
-    found = _Renamed("version")
-    known = _Renamed("newest")
-
     def __init__(self, version: str, newest: str) -> None:
         happened = f"the journal's schema is of version {version}, and this hybridloop reads versions up to {newest}"
         remedy = "Use the newer hybridloop that wrote it, or set HYBRIDLOOP_JOURNAL to another journal."
@@ -348,8 +317,6 @@ class JournalTooNew(JournalError):
 
 class BundleDamaged(HybridloopError):
     """An exported run is not as it was written: `bundle` is its path, `problem` the difference."""
-
-    trouble = _Renamed("problem")
 
     def __init__(self, bundle: str, problem: str) -> None:
         super().__init__(bundle, problem)
@@ -365,8 +332,6 @@ class BundleDamaged(HybridloopError):
 
 class RunBusy(HybridloopError):
     """A live process holds the run: `holder` describes it, `until` is the end of its lease unless it is renewed."""
-
-    who = _Renamed("holder")
 
     def __init__(self, key: str, holder: str, until: str) -> None:
         super().__init__(key, holder, until)

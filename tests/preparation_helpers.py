@@ -7,7 +7,6 @@ from typing import Any
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import find_target
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation import prepare
 from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.adapt import prepare_adapt as build_adapt
@@ -46,14 +45,14 @@ def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: 
     return prepare(algorithm, problem, settings, seed).algorithm
 
 
-def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, rules: int = SEARCH_RULES) -> PreparedVqe:
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
     """Return a prepared VQE for inspection."""
-    return build_vqe(problem, settings, seed, find_target(settings.target), rules)
+    return build_vqe(problem, settings, seed, find_target(settings.target))
 
 
-def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int, rules: int = SEARCH_RULES) -> PreparedAdapt:
+def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int) -> PreparedAdapt:
     """Return a prepared ADAPT-VQE for inspection."""
-    return build_adapt(problem, settings, seed, find_target(settings.target), rules)
+    return build_adapt(problem, settings, seed, find_target(settings.target))
 
 
 def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:

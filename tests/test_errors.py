@@ -63,26 +63,6 @@ def test_an_error_survives_pickling(error: HybridloopError) -> None:
     assert vars(copy) == vars(error)
 
 
-@pytest.mark.parametrize(
-    ("kind", "former", "today"),
-    [
-        (errors.InputError, "in_short", "short_message"),
-        (errors.ProblemError, "in_short", "short_message"),
-        (errors.CapReached, "go_on", "remedy"),
-        (errors.CallbackFailed, "said", "error"),
-        (errors.JournalTooNew, "found", "version"),
-        (errors.JournalTooNew, "known", "newest"),
-        (errors.BundleDamaged, "trouble", "problem"),
-        (errors.RunBusy, "who", "holder"),
-    ],
-)
-def test_a_former_attribute_has_todays_value_and_warns(kind: type[HybridloopError], former: str, today: str) -> None:
-    error = next(example for example in EXAMPLES if type(example) is kind)
-    with pytest.warns(FutureWarning, match=f"{kind.__name__}.{former} is now {today}"):
-        value = getattr(error, former)
-    assert value == getattr(error, today)
-
-
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_a_message_shows_all_arguments_of_its_error(error: HybridloopError) -> None:
     assert all(str(fact) in str(error) for fact in error.args if fact is not None)

@@ -18,7 +18,7 @@ from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator, running_emulator
 from tests.emulator.portal_helpers import Visitor
 from tests.long_form import IS_LONG, long_form
-from tests.paths import DATA, ROOT
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -90,9 +90,9 @@ def test_the_emulator_of_the_wheel_serves_its_portal() -> None:
 
 
 @pytest.mark.usefixtures("only_the_wheel")
-def test_the_wheel_writes_a_report_of_a_stored_run(tmp_path: Path) -> None:
-    bundle = DATA / "former" / "former-vqe.zip"
-    run_python("-m", "hybridloop", "runs", "report", str(bundle), "--no-plan", "--output", "report.html")
+def test_the_wheel_writes_a_report_of_a_stored_run(bundles: Path, tmp_path: Path) -> None:
+    bundle = str(bundles / "vqe.zip")
+    run_python("-m", "hybridloop", "runs", "report", bundle, "--no-plan", "--output", "report.html")
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") >= 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selected, Selection, Selector
+from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selected, Selector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
@@ -70,7 +70,7 @@ class AdaptResult(Outcome):
     ansatz: Ansatz
     circuits: int
     shots: int
-    state: StateFacts | None
+    state: StateFacts
 
 
 def adapt(
@@ -83,9 +83,8 @@ def adapt(
     tolerance: float = DEFAULT_TOLERANCE,
     max_operators: int = DEFAULT_MAX_OPERATORS,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
-    selection: Selection = Selection.EXAMINED,
     energy: GroupingChoice | None = None,
-    derivatives: Grouping | None = Grouping.FULLY_COMMUTING,
+    derivatives: Grouping = Grouping.FULLY_COMMUTING,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> AdaptResult:
@@ -96,9 +95,9 @@ def adapt(
     operators in the pool is Σ_k g_k² / 2 h_k (noise deducted), with h_k the curvature at Hartree-Fock.
 
     Where that gain is at most `tolerance`, or all gradients are within noise, the state may still be a saddle: by
-    symmetry all gradients of singles vanish at Hartree-Fock. Then one round measures all curvatures. By `selection`, an
-    operator whose curvature is negative beyond noise, and promises more than the tolerance, is appended at the minimum
-    along its own angle. At Hartree-Fock gradients and curvatures are exact and take no round; a negative curvature that
+    symmetry all gradients of singles vanish at Hartree-Fock. Then one round measures all curvatures. An operator whose
+    curvature is negative beyond noise, and promises more than the tolerance, is appended at the minimum along its own
+    angle. At Hartree-Fock gradients and curvatures are exact and take no round; a negative curvature that
     promises more than all gradients is followed at once, after the steepest operator, also in a mixture of two
     operators. ADAPT-VQE has converged if neither gradients nor curvatures promise more. It also stops when noise hides
     what they promise, or after `max_operators`.
@@ -110,8 +109,8 @@ def adapt(
     made while the simulated state is above the ground state by more than the tolerance and a simulated gradient shows
     the next operator. Where it can't, and Hartree-Fock has a soft direction, no convergence is claimed.
 
-    `precision` is the standard error of the final measurement, which also measures the spin, if the circuit does not
-    conserve it and operators are selected by second order. `energy` is the Hamiltonian in measurement groups, by
+    `precision` is the standard error of the final measurement, which also measures the spin if the circuit does not
+    conserve it. `energy` is the Hamiltonian in measurement groups, by
     default qubit-wise and split by the covariances of Hartree-Fock with its excitations. `derivatives` is the grouping
     of the derivatives' terms (`PoolDerivatives.gradients`); a round of them takes `shots` a circuit on average. Raises
     JobFailed where a derivative's circuit failed.
@@ -123,7 +122,7 @@ def adapt(
         reference = ReferenceState.perturbed(hamiltonian, pool.problem.reference_state)
         energy = given_grouping(hamiltonian, Grouping.QUBIT_WISE, reference, "no other was given", pool.problem)
     expected_shots = (float(energy.deviations.sum()) / precision) ** 2
-    selector = Selector(pool, run_round, shots, tolerance, max_operators, selection, expected_shots, derivatives)
+    selector = Selector(pool, run_round, shots, tolerance, max_operators, expected_shots, derivatives)
     log = RoundLog(on_progress)
     chosen: list[int] = []
     operators: list[AdaptStep] = []
@@ -143,8 +142,7 @@ def adapt(
         evaluated = evaluation(energy.observable, ansatz, run_round)
         if is_saddle and len(point):
             ansatz = _minimize_last_angle(evaluated, ansatz, shots, log)
-        if selection is Selection.EXAMINED:
-            ansatz = _simulate(pool, chosen, ansatz)
+        ansatz = _simulate(pool, chosen, ansatz)
         optimizer = make_optimizer(ansatz)
         check_missing_point_policy(on_lost, optimizer)
         point, recent, _ = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
@@ -153,10 +151,9 @@ def adapt(
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
     pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
-    checks = None if selection is Selection.GRADIENT else StateChecks.of(pool.problem, ansatz)
-    others = [] if checks is None else checks.pubs(point)
+    checks = StateChecks.of(pool.problem, ansatz)
     final = measure_final_estimate(
-        evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=others
+        evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=checks.pubs(point)
     )
     return AdaptResult(
         final=final,
@@ -171,7 +168,7 @@ def adapt(
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
         shots=sum(progress.shots for progress in log.history) + selector.shots_taken,
         history=tuple(log.history),
-        state=None if checks is None else checks.read(final.others),
+        state=checks.read(final.others),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,14 +28,6 @@ SOFT = 0.25  # lowest curvature by the mean one: a gradient search takes lower o
 MIN_CURVATURE = 0.2  # hartree per radian²: a floor for curvatures; softer excitations are nearly degenerate
 
 
-class Selection(enum.StrEnum):
-    """Rule by which ADAPT-VQE selects operators and ends."""
-
-    GRADIENT = "gradient"  # the largest gradient
-    SECOND_ORDER = "second order"  # where no gradient promises more, the lowest curvature
-    EXAMINED = "examined"  # where neither does, more shots for gradients within noise, then a simulation of the circuit
-
-
 @dataclass(frozen=True, slots=True)
 class Selected:
     """Operators to append, and what they were selected by: the gradients of the whole pool, or a curvature."""
@@ -57,9 +48,8 @@ class Selector:
     shots: int
     tolerance: float
     max_operators: int
-    selection: Selection
     most_shots: float  # of a round that measures gradients again
-    grouping: Grouping | None  # of derivatives; None: as before search rules 7
+    grouping: Grouping  # of derivatives
     rounds: int = 0
     circuits: int = 0
     shots_taken: int = 0
@@ -77,18 +67,18 @@ class Selector:
         """True where Hartree-Fock has a direction of low or negative curvature: the minimum may be far along it."""
         hessian = self.at_hartree_fock[1]
         softest = float(np.linalg.eigvalsh(hessian)[0])
-        return self.selection is not Selection.GRADIENT and softest < SOFT * float(np.diag(hessian).mean())
+        return softest < SOFT * float(np.diag(hessian).mean())
 
     def select(self, ansatz: Ansatz, chosen: Sequence[int]) -> Selected | Stop:
         """Return the operators to append to a circuit of those chosen, at its initial point, or the reason to stop."""
         positive = np.maximum(np.diag(self.at_hartree_fock[1]), MIN_CURVATURE)
         count = len(chosen)
-        if is_exact := self.selection is not Selection.GRADIENT and not count:
+        if is_exact := not count:
             slopes = [Estimate(float(slope), 0.0, 0) for slope in self.at_hartree_fock[0]]
         else:
             slopes = self._measure(self.gradients, ansatz, self.shots)
             noise = _noise_cost(slopes, positive)
-            if self.selection is Selection.EXAMINED and noise > self.tolerance and _is_noise(slopes[_steepest(slopes)]):
+            if noise > self.tolerance and _is_noise(slopes[_steepest(slopes)]):
                 affordable = self.most_shots / len(self.gradients.groups_measured)
                 wanted = min(MARGIN * self.shots * noise / self.tolerance, affordable)
                 if wanted > self.shots:
@@ -102,7 +92,7 @@ class Selector:
         unstable: tuple[list[int], float | None] | Stop | None = None
         if is_exact:
             unstable = self._unstable_at_hartree_fock(max(remaining, self.tolerance))
-        elif stop is not None and self.selection is not Selection.GRADIENT:
+        elif stop is not None:
             unstable = self._unstable(ansatz, slopes)
         if isinstance(unstable, tuple):
             if is_exact and operators[0] not in unstable[0] and abs(slopes[operators[0]].value) > GRADIENT_TIE:
@@ -114,7 +104,7 @@ class Selector:
             if isinstance(unstable, Stop) and stop.converged:
                 is_stable = unstable.converged
                 stop = replace(unstable, reason=f"{stop.reason}, {unstable.reason}") if is_stable else unstable
-            examined = self._examine(ansatz, chosen, stop) if self.selection is Selection.EXAMINED else stop
+            examined = self._examine(ansatz, chosen, stop)
             if isinstance(examined, Stop):
                 return examined
             operators, is_simulated = [examined], True

@@ -17,8 +17,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observ
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
-from hybridloop.errors import JobFailed
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 
 SECTOR_SHOTS = 4000
 TOLERATED_SPREAD = 0.1  # squared electrons: one shot in ten wrong by one, as a noisy machine makes of a correct state
@@ -56,29 +55,6 @@ class SectorCheck:
             "true one. Use the ansatz uccsd, which conserves the electrons, or the mapping parity, which conserves "
             "their parity."
         )
-
-
-def check_sector(
-    problem: ElectronicProblem,
-    ansatz: Ansatz,
-    point: NDArray[np.float64],
-    run_round: RunRound,
-    *,
-    shots: int = SECTOR_SHOTS,
-) -> SectorCheck | None:
-    """Measure the electrons of the state at the point (n,) in one job; None where the ansatz can't change them.
-
-    Raises JobFailed where that job failed.
-    """
-    if ansatz.conserves_electrons or not observable(problem.electron_deviation_operator).groups:
-        return None
-    circuit = _computational_basis(problem).measurement_circuit(ansatz.circuit)
-    ((counts,),) = run_round([SamplerPub.coerce((circuit, point[None, :], shots))])
-    if isinstance(counts, FailedPoint):
-        failure = f"the job that measures the particle number failed ({counts.reason})"
-        consequence = "The energy was measured, but it is not known to belong to the right number of electrons."
-        raise JobFailed(failure, consequence, "Run again.")
-    return _sector_of(problem, counts)
 
 
 def _computational_basis(problem: ElectronicProblem) -> MeasurementGroup:

@@ -133,19 +133,18 @@ class PoolDerivatives:
     shot_shares: NDArray[np.float64]
 
     @classmethod
-    def gradients(cls, pool: OperatorPool, grouping: Grouping | None = Grouping.FULLY_COMMUTING) -> PoolDerivatives:
+    def gradients(cls, pool: OperatorPool, grouping: Grouping = Grouping.FULLY_COMMUTING) -> PoolDerivatives:
         """Group the terms of all first derivatives, in hartree per radian.
 
         A term is estimated in all groups that measure it, and shots are in proportion to the root of the sum of a
-        group's squared coefficients: Neyman allocation without correlations. With `grouping` None groups are
-        qubit-wise, with each term in one and equal shots, as before search rules 7.
+        group's squared coefficients: Neyman allocation without correlations.
         """
         energy = _energy_of(pool)
         slopes = [[_commutator(energy, each) for each in generators] for generators in pool.generators()]
         return cls._of(pool, [_sum(*((1.0, each) for each in parts)) for parts in slopes], grouping)
 
     @classmethod
-    def curvatures(cls, pool: OperatorPool, grouping: Grouping | None = Grouping.FULLY_COMMUTING) -> PoolDerivatives:
+    def curvatures(cls, pool: OperatorPool, grouping: Grouping = Grouping.FULLY_COMMUTING) -> PoolDerivatives:
         """Group the terms of all second derivatives, in hartree per square radian, as `gradients` does.
 
         Of two exponentials with one angle, first of A and then of B, the mixed part is 2 [[H, B], A].
@@ -163,9 +162,7 @@ class PoolDerivatives:
         return cls._of(pool, curvatures, grouping)
 
     @classmethod
-    def _of(
-        cls, pool: OperatorPool, operators: Sequence[SymplecticOperator], grouping: Grouping | None
-    ) -> PoolDerivatives:
+    def _of(cls, pool: OperatorPool, operators: Sequence[SymplecticOperator], grouping: Grouping) -> PoolDerivatives:
         """Group the operators' terms, sorted by √Σ_k c_k² so that large terms share circuits."""
         sizes: dict[tuple[int, int], float] = {}
         for operator in operators:
@@ -173,14 +170,13 @@ class PoolDerivatives:
                 sizes[key] = math.hypot(sizes.get(key, 0.0), value)
         if not sizes:
             return cls((), ((),) * len(operators), np.ones(0))
-        union = observable(to_pauli_sum(sizes, pool.problem.encoding.num_qubits), grouping or Grouping.QUBIT_WISE)
+        union = observable(to_pauli_sum(sizes, pool.problem.encoding.num_qubits), grouping)
         paulis = union.operator.paulis
         keys = list(zip(bit_masks(paulis.x), bit_masks(paulis.z), strict=True))
         # X^x Z^z = (−i)^|x & z| P, and each term of a derivative has an even number of Ys, so the factor is ±1
         factors = np.array([-1.0 if (x & z).bit_count() % 4 else 1.0 for x, z in keys])
         coefficients = factors * [[operator.get(key, 0.0) for key in keys] for operator in operators]
-        # the terms that each group measures: all that it can, or those that it is made of
-        terms = [_measured_terms(group, paulis, is_shared=grouping is not None) for group in union.groups]
+        terms = [_measured_terms(group, paulis) for group in union.groups]
         counts = np.bincount(np.concatenate([indices for indices, _, _ in terms]), minlength=len(keys))
         coefficients /= counts  # no term is the identity, as commutators have no trace
         by_operator = tuple(
@@ -191,8 +187,7 @@ class PoolDerivatives:
             for row in coefficients
         )
         sizes_by_group = np.array([np.linalg.norm(coefficients[:, indices]) for indices, _, _ in terms])
-        shares = np.ones(len(terms)) if grouping is None else sizes_by_group / sizes_by_group.mean()
-        return cls(union.groups, by_operator, shares)
+        return cls(union.groups, by_operator, sizes_by_group / sizes_by_group.mean())
 
     def shots_of(self, shots: int) -> list[int]:
         """Return the shots of each group for a mean of `shots`, at least 1."""
@@ -221,16 +216,11 @@ class PoolDerivatives:
 
 
 def _measured_terms(
-    group: MeasurementGroup, paulis: PauliList, *, is_shared: bool
+    group: MeasurementGroup, paulis: PauliList
 ) -> tuple[NDArray[np.intp], tuple[int, ...], NDArray[np.float64]]:
-    """Return the indices of the terms that a group measures, their masks and signs; not shared: of its own terms."""
+    """Return the indices of the terms that a group can measure, their masks and signs."""
     is_measurable, masks, signs = group.measurable_terms(paulis)
-    indices = np.flatnonzero(is_measurable)
-    if is_shared:
-        return indices, tuple(masks), signs
-    place_of = {mask: place for place, mask in enumerate(masks)}
-    own = [place_of[mask] for mask in group.masks]
-    return indices[own], group.masks, signs[own]
+    return np.flatnonzero(is_measurable), tuple(masks), signs
 
 
 def _energy_of(pool: OperatorPool) -> SymplecticOperator:

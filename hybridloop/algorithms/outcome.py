@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_b
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
-from hybridloop.renamed_modules import former_names
 
 Table = tuple[Mapping[str, Any], ...]  # plain values by column, as JSON has them; all rows have the same columns
 
@@ -175,7 +174,3 @@ class Outcome:
     @property
     def is_precise(self) -> bool:
         return self.final.is_precise
-
-
-if not TYPE_CHECKING:  # names that plug-ins imported; see `renamed_modules`
-    __getattr__ = former_names(__name__)

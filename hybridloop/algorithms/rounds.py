@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-
-from hybridloop.renamed_modules import former_names
 
 _WORD = 8  # bytes of a number of NumPy
 
@@ -163,7 +161,3 @@ def run_round_from_sampler(sampler: BaseSamplerV2) -> RunRound:
         return tuple(Counts.from_shots(pub.circuit.num_clbits, point) for point in points)
 
     return run_round
-
-
-if not TYPE_CHECKING:  # names that plug-ins imported; see `renamed_modules`
-    __getattr__ = former_names(__name__)

@@ -6,7 +6,6 @@ arXiv:2302.11320.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,20 +19,17 @@ from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.full_space import SolvedSpace, SolveSpaces
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.sqd_determinants import determinant_record, determinant_subspaces
-from hybridloop.algorithms.sqd_strings import product_record, product_subspaces
 from hybridloop.algorithms.steps import Steps
 
-RECORDS = ("alpha", "beta", "state")  # names in a record of the best state so far
 UNCHANGED = 3  # iterations in a row that change the energy by less than the tolerance end the run
 OCCUPATION_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True)
-class SqdRules:
+class SqdBounds:
     """Bounds of the iterations: determinants of a subspace, batches of each iteration, iterations, and their end.
 
-    The iterations end once three in a row have changed the lowest energy by less than `tolerance` in hartree. Without
-    `by_determinants` a subspace is a product of alpha and beta strings; `is_ranked` is that of `determinant_subspaces`.
+    The iterations end once three in a row have changed the lowest energy by less than `tolerance` in hartree.
     """
 
     max_subspace: int
@@ -41,8 +37,6 @@ class SqdRules:
     iterations: int
     tolerance: float
     seed: int
-    by_determinants: bool = True
-    is_ranked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +69,7 @@ def diagonalize_samples(
     samples: Samples,
     molecule: Molecule,
     solve: SolveSpaces,
-    rules: SqdRules,
+    bounds: SqdBounds,
     steps: Steps,
     log: RoundLog,
     point: NDArray[np.float64],
@@ -91,12 +85,12 @@ def diagonalize_samples(
     best = np.inf
     unchanged = iteration = 0
     shots = int(samples.shots.sum())
-    while iteration < rules.iterations and unchanged < UNCHANGED:
+    while iteration < bounds.iterations and unchanged < UNCHANGED:
         iteration += 1
-        compute = partial(_iterate, iteration, values, samples, molecule, solve, rules)
+        compute = partial(_iterate, iteration, values, samples, molecule, solve, bounds)
         values = steps(f"sqd iteration {iteration}", compute)
         batches += [Batch(iteration, **batch) for batch in values["batches"]]
-        unchanged = unchanged + 1 if best - values["energy"] < rules.tolerance else 0
+        unchanged = unchanged + 1 if best - values["energy"] < bounds.tolerance else 0
         best = min(best, values["energy"])
         is_first = iteration == 1
         log.add("search", PointEstimate(point, best, 0.0), 1, int(is_first), shots if is_first else 0)
@@ -111,24 +105,23 @@ def _iterate(
     samples: Samples,
     molecule: Molecule,
     solve: SolveSpaces,
-    rules: SqdRules,
+    bounds: SqdBounds,
 ) -> dict[str, Any]:
     """Return an iteration's values as JSON: its batches, the best state's strings, and the mean occupations."""
-    generator = np.random.default_rng([rules.seed, iteration])
+    generator = np.random.default_rng([bounds.seed, iteration])
     configurations = samples.valid if before is None else None
     if configurations is None or not len(configurations.shots):
         means = _reference_occupations(molecule) if before is None else np.array(before["occupations"])
         configurations = samples.recover(means, generator)
-    choose = partial(determinant_subspaces, is_ranked=rules.is_ranked) if rules.by_determinants else product_subspaces
-    solved = solve(choose(configurations, before, molecule, rules.max_subspace, rules.batches, generator))
+    solved = solve(
+        determinant_subspaces(configurations, before, molecule, bounds.max_subspace, bounds.batches, generator)
+    )
     states = [each.state for each in solved]
     best = min(states, key=lambda state: state.energy)
-    kept: Mapping[str, Any]
     if before is None or best.energy <= before["energy"]:
-        energy = best.energy
-        kept = determinant_record(best) if rules.by_determinants else product_record(best, molecule)
+        energy, kept = best.energy, determinant_record(best)
     else:
-        energy, kept = before["energy"], {name: before[name] for name in RECORDS if name in before}
+        energy, kept = before["energy"], {"state": before["state"]}
     occupations = np.mean([state.occupations(molecule.norb) for state in states], axis=0)
     return {
         "energy": energy,

@@ -67,14 +67,10 @@ def determinant_subspaces(
     most: int,
     batches: int,
     generator: np.random.Generator,
-    *,
-    is_ranked: bool = True,
 ) -> list[Subspace]:
     """Return the batches' subspaces of at most `most` determinants; `before` has the `determinant_record` so far.
 
-    One subspace, without a choice, where the samples have no more determinants than that. Without `is_ranked`, as in
-    runs of rules before 7, excitations are added in the order of their bits, and a determinant of the best state is
-    not left out for another one.
+    One subspace, without a choice, where the samples have no more determinants than that.
     """
     carried = None if before is None else Carried.read(before, molecule)
     hartree_fock = np.column_stack(hartree_fock_strings(molecule))
@@ -86,7 +82,7 @@ def determinant_subspaces(
         for spin, number in _spins(limits)
     ]
     if carried is not None:
-        strings = _completed(strings, carried, molecule, limits, is_ranked=is_ranked)
+        strings = _completed(strings, carried, molecule, limits)
     alpha, beta = np.sort(strings[0]), np.sort(strings[-1])
     if len(alpha) * len(beta) <= most:
         return [Subspace(alpha, beta)]
@@ -95,7 +91,7 @@ def determinant_subspaces(
     if carried is None:
         weights = _log_shots(configurations, hamiltonian, is_shared=is_shared)
     else:
-        kept, amplitudes, worth = _worth(carried, hamiltonian, is_ranked=is_ranked)
+        kept, amplitudes, worth = _worth(carried, hamiltonian)
         weights = worth + worth.T if is_shared else worth
         weights = np.log(np.maximum(weights, SMALLEST))
     spaces = []
@@ -150,22 +146,19 @@ def _first(strings: Strings, number: int) -> Strings:
     return strings[np.sort(places)[:number]]
 
 
-def _completed(
-    strings: list[Strings], carried: Carried, molecule: Molecule, limits: StringLimits, *, is_ranked: bool
-) -> list[Strings]:
+def _completed(strings: list[Strings], carried: Carried, molecule: Molecule, limits: StringLimits) -> list[Strings]:
     """Return the strings of each spin, where there are too few, with excitations of the heaviest known ones.
 
-    By `is_ranked` these, and the other known strings, are those of the largest second-order energies of their
-    determinants, among up to `MOST_RANKED` times as many strings.
+    These, and the other known strings, are those of the largest second-order energies of their determinants, among
+    up to `MOST_RANKED` times as many strings.
     """
     known = [carried.masks[:, spin].ravel() for spin, _ in _spins(limits)]
     larger = []
     for own, every, (_, number) in zip(strings, known, _spins(limits), strict=True):
         excited = [_excited(int(string), molecule.norb) for string in _heaviest(every, number)]
-        parts = [own, every, *excited] if is_ranked else [own, *excited]
-        more = _first(np.concatenate(parts), MOST_RANKED * number if is_ranked else number)
+        more = _first(np.concatenate([own, every, *excited]), MOST_RANKED * number)
         larger.append(more if len(own) < number else own)
-    if not is_ranked or all(len(more) <= number for more, (_, number) in zip(larger, _spins(limits), strict=True)):
+    if all(len(more) <= number for more, (_, number) in zip(larger, _spins(limits), strict=True)):
         return larger
     hamiltonian = ProductHamiltonian(molecule, np.sort(larger[0]), np.sort(larger[-1]))
     _, _, worth = _worth(carried, hamiltonian)
@@ -179,7 +172,7 @@ def _completed(
 
 
 def _worth(
-    carried: Carried, hamiltonian: ProductHamiltonian, *, is_ranked: bool = True
+    carried: Carried, hamiltonian: ProductHamiltonian
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the positions and amplitudes of the carried determinants that the product has, and every one's worth.
 
@@ -191,8 +184,8 @@ def _worth(
     vector = np.zeros(len(hamiltonian.diagonal))
     vector[kept] = amplitudes
     worth = second_order_energies(hamiltonian.apply(vector), hamiltonian.diagonal, carried.energy)
-    if is_ranked:  # H ψ is E ψ there, and its square no energy of the second order
-        worth[kept] = amplitudes**2 * np.maximum(hamiltonian.diagonal[kept] - carried.energy, MIN_GAP)
+    # H ψ is E ψ there, and its square no energy of the second order
+    worth[kept] = amplitudes**2 * np.maximum(hamiltonian.diagonal[kept] - carried.energy, MIN_GAP)
     return kept, amplitudes, worth.reshape(hamiltonian.shape)
 
 

@@ -27,14 +27,13 @@ class Extrapolation:
     points: int
 
 
-def extrapolate_variance(batches: Sequence[Batch], *, of_fit_alone: bool = False) -> Extrapolation | str:
+def extrapolate_variance(batches: Sequence[Batch]) -> Extrapolation | str:
     """Fit energies against ΔH² / E² of all different states; return the reason where that shows nothing.
 
     M. Imada and T. Kashima, J. Phys. Soc. Jpn. 69 (2000) 2723: the energy's error is proportional to its variance for
     states near the exact one. The batches have no noise but share most of their determinants, and the true curve is
     not straight, so the residuals say little. The error is the largest of: the jackknife over iterations, the
     differences to a parabola and to a line through the half with the lowest variances, and a quarter of the way.
-    `of_fit_alone` is for runs of rules before 5: the error of the residuals.
     """
     if any(batch.variance is None for batch in batches):
         return "the energy variance is not known, as there are too many determinants"
@@ -53,15 +52,11 @@ def extrapolate_variance(batches: Sequence[Batch], *, of_fit_alone: bool = False
     lowest = min(y for _, y in points)
     if slope <= 0.0 or energy > lowest:
         return "the energies do not fall with their variance"
-    if of_fit_alone:
-        residual = math.fsum((y - energy - slope * x) ** 2 for x, y in points) / (number - 2)
-        error = math.sqrt(residual * (1.0 / number + mean_x**2 / spread))
-    else:
-        ratios, energies = np.array(points).T
-        iterations = np.array([first[point] for point in points])
-        error = _error(ratios / ratios[-1], energies - lowest, iterations, energy - lowest)
-        if error > MOST_SHARE * (lowest - energy):
-            return "a line, a parabola and parts of the states disagree"
+    ratios, energies = np.array(points).T
+    iterations = np.array([first[point] for point in points])
+    error = _error(ratios / ratios[-1], energies - lowest, iterations, energy - lowest)
+    if error > MOST_SHARE * (lowest - energy):
+        return "a line, a parabola and parts of the states disagree"
     return Extrapolation(round(energy, 9), round(error, 9), number)
 
 

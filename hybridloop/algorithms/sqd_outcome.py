@@ -16,12 +16,8 @@ from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.sqd import UNCHANGED, Batch, SqdResult
 from hybridloop.algorithms.sqd_comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
 from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation, extrapolate_variance
-from hybridloop.algorithms.sqd_remainder import BY_EXTRAPOLATION, COMPLETE, SAME_ENERGY, remainder_below
-from hybridloop.data.search_rules import SEARCH_RULES
+from hybridloop.algorithms.sqd_remainder import SAME_ENERGY, remainder_below
 
-SINGLE_DETERMINANTS = 5  # first search rules with subspaces of single determinants
-EXACT_RESIDUE = 6  # first search rules whose error budget takes the exact energy where it is known
-DOUBTED_SAMPLES = 7  # first search rules that warn of samples like random outcomes
 ROUNDING = 1e-8  # hartree, of the diagonalization
 
 
@@ -37,30 +33,24 @@ def outcome_of(
     parameters: tuple[float, ...],
     history: tuple[RoundProgress, ...],
     choices: tuple[str, ...],
-    rules: int = SEARCH_RULES,
 ) -> Outcome:
     """Return the outcome; `total` is the number of all determinants, `spin` the molecule's s, energies in hartree.
 
     `num_qubits` are those sampled.
 
     It is converged if both facts are shown: the iterations were self-consistent, and at most chemical accuracy is left
-    below the energy. `rules` are the search rules of the run, by which its error budget is.
+    below the energy.
     """
     best = found.best
-    extrapolated = extrapolate_variance(found.batches, of_fit_alone=rules < SINGLE_DETERMINANTS)
+    extrapolated = extrapolate_variance(found.batches)
     left = remainder_below(best, extrapolated, compared, exact, is_complete=best.determinants == total)
-    residue, meaning = left.most, left.meaning
-    if rules < EXACT_RESIDUE:
-        residue, meaning = _former_residue(best, extrapolated, total)
     facts = (
         Fact("self_consistent", found.is_self_consistent, _consistency(found)),
         Fact("little_left", left.is_little, left.reason),
     )
     valid, shots = int(samples.shots[samples.is_valid].sum()), int(samples.shots.sum())
     at_random = total / 2**num_qubits
-    warnings = _warnings(best, spin)
-    if rules >= DOUBTED_SAMPLES:
-        warnings += _doubts_of_samples(valid, shots, at_random)
+    warnings = _warnings(best, spin) + _doubts_of_samples(valid, shots, at_random)
     shown = "; ".join(fact.reason for fact in facts)
     rows = [_row(f"samples, iteration {i + 1}", found.lowest_of(i + 1), total) for i in range(found.iterations)]
     if isinstance(extrapolated, Extrapolation):
@@ -88,8 +78,8 @@ def outcome_of(
         warnings=warnings,
         choices=(*choices, *lines),
         facts=facts,
-        residue=residue,
-        no_residue=meaning,
+        residue=left.most,
+        no_residue=left.meaning,
         is_upper_bound=True,
     )
 
@@ -98,15 +88,6 @@ def _consistency(found: SqdResult) -> str:
     if found.is_self_consistent:
         return f"{UNCHANGED} iterations in a row left the energy as it was, of {found.iterations}"
     return f"the energy was still changing after {found.iterations} iterations"
-
-
-def _former_residue(best: Batch, extrapolated: Extrapolation | str, total: int) -> tuple[float | None, str]:
-    """Return the residue by the rules before `EXACT_RESIDUE`, for which the exact energy was no source."""
-    if best.determinants == total:
-        return 0.0, COMPLETE
-    if isinstance(extrapolated, str):
-        return None, f"unknown: {extrapolated}"
-    return best.energy - extrapolated.energy + SIGMAS * extrapolated.error, BY_EXTRAPOLATION
 
 
 def _warnings(best: Batch, spin: float) -> tuple[str, ...]:

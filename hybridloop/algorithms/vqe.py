@@ -89,7 +89,7 @@ def vqe(
         reference = None if reference_state is None else ReferenceState.of_basis_state(reference_state)
         energy = group_hamiltonian(hamiltonian, Grouping.QUBIT_WISE, reference)
     search_evaluation = mitigation.search_evaluation(evaluation(energy, ansatz, run_round))
-    final_evaluation = mitigation.final_evaluation(search_evaluation, ansatz)
+    final_evaluation = mitigation.final_evaluation(search_evaluation)
     log = RoundLog(on_progress)
     calibration = mitigation.calibration_circuits
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)

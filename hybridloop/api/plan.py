@@ -19,7 +19,7 @@ from hybridloop.api.options import (
     VqeSettingOptions,
 )
 from hybridloop.errors import InputError
-from hybridloop.preparation.checks import check_new_problem, check_problem
+from hybridloop.preparation.checks import check_problem
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import pop_geometry, read_for
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
@@ -158,7 +158,6 @@ def plan_in_workspace(
     """Estimate a run with checked settings; invalid input is refused before a workspace is looked up."""
     target = find_target_in(workspace, settings.target)
     check_problem(algorithm, problem)
-    check_new_problem(algorithm, problem)
     others = () if compare == ALL else tuple(find_target_in(workspace, name) for name in compare)
     from hybridloop.azure.listing import target_statuses
     from hybridloop.azure.workspace import is_local

@@ -14,10 +14,8 @@ from hybridloop.api.progress import show_progress
 from hybridloop.azure.provider_options import target_text
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.preparation import prepare
-from hybridloop.preparation.checks import check_new_problem
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.renamed import accept_former_names, built_in_name
 from hybridloop.settings.sources import ResolvedSettings
 from hybridloop.settings.validation import validate
 
@@ -52,8 +50,6 @@ def run(
         # invalid input is refused before anything is started
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
         announce("reading the problem, choosing its circuit")
-        if run_key is None:
-            check_new_problem(algorithm, problem)
         target = target_of_run(workspace, settings.target, run_key)
         prepared = prepare(algorithm, problem, settings, seed, target=target)
         with flow_environment(workspace) as caller:
@@ -99,7 +95,7 @@ def resume(
             )
         recorded = settings_of(journal, record).model_dump(mode="json")
     # on top of the run's own settings: the user's defaults may have changed by now
-    settings = validate(SETTINGS[record.algorithm], {**recorded, **accept_former_names(limits or {})})
+    settings = validate(SETTINGS[record.algorithm], {**recorded, **(limits or {})})
     return run(
         record.algorithm,
         problem_of(record),
@@ -135,8 +131,6 @@ def reproduce(
             check_repeatable(before)
             compare_runs(before, before)  # fails here if it would fail after the new run
             record, problem = before.record, before.problem
-            if problem.text is None:  # a stored run may have a name that new runs are refused
-                problem = problem.model_copy(update={"name": built_in_name(problem.name)})
             settings = before.settings.model_copy(update={"seed": record.seed})
         key = run_key or _key_of_repetition(record.key)
         ended = run(
@@ -176,7 +170,7 @@ def _stored_result(
 ) -> RunResult | None:
     """Return the result of a finished run; None if the run is unfinished or new.
 
-    Raises InputError if its settings differ or the problem of a new one can't be run, and RunBusy if another process
+    Raises InputError if its settings differ, and RunBusy if another process
     holds it, before much is imported.
     """
     from hybridloop.journal import check_key, open_journal
@@ -187,7 +181,6 @@ def _stored_result(
     with open_journal() as journal:
         lookup = find_run(journal, RunRequest(algorithm, problem, settings, _identity(workspace), run_key))
         if lookup.record is None:
-            check_new_problem(algorithm, problem)
             return None
         if lookup.result is None:
             withdraw_stop(journal, lookup.record)

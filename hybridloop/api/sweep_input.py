@@ -14,7 +14,6 @@ from hybridloop.settings import SETTINGS
 from hybridloop.settings.circuits import circuit_text
 from hybridloop.settings.inputs import GeometryOptions, is_file, read_problem_at, read_problems
 from hybridloop.settings.optimizer_plugins import GIVE_IT_HERE, NOT_STORED, is_object
-from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
 from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import read_yaml
@@ -45,7 +44,7 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     algorithm, settings = values.get("algorithm"), values.get("settings") or {}
     if not (isinstance(algorithm, str) and algorithm in SETTINGS and isinstance(settings, Mapping)):
         return values
-    settings, own = accept_former_names(settings), user_defaults(algorithm)
+    own = user_defaults(algorithm)
     inner = settings["failure"] if isinstance(settings.get("failure"), Mapping) else {}
     given = {**settings, **{f"failure.{name}": value for name, value in inner.items()}}
     if inner:

@@ -117,9 +117,9 @@ def check_batching(target: Target, batching: Batching) -> None:
         raise InputError("batching", problem, "Leave it out, or choose a target of Rigetti.")
 
 
-def batches_points(target: Target, batching: Batching, *, is_new: bool = True) -> bool:
+def batches_points(target: Target, batching: Batching) -> bool:
     """Return whether a run puts the points of a round into one job; runs that are older than such jobs do not."""
-    is_default = batching is Batching.AUTO and target.batches and is_new
+    is_default = batching is Batching.AUTO and target.batches
     return target.parameter_sets and (batching is Batching.ON or is_default)
 
 

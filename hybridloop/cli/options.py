@@ -22,7 +22,6 @@ from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.inputs import DEFAULT_BASIS, pop_geometry, read_for
-from hybridloop.settings.renamed import FORMER, current_name
 from hybridloop.settings.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.settings.yaml import parse_yaml, read_yaml
 from hybridloop.tasks.failure_policy import FailurePolicy
@@ -61,9 +60,7 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
                 continue
             heading = _LIMITS if name in LIMITS else _SESSION if name in RunSettings.model_fields else None
             options.append(_option(name, field, heading))
-            if name in FORMER:
-                options.append(_option(FORMER[name], field, None, hidden=True))
-    return [option for option in options if only is None or current_name(option.name) in only]
+    return [option for option in options if only is None or option.name in only]
 
 
 def input_options(model: type[RunSettings]) -> list[inspect.Parameter]:

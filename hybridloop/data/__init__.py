@@ -1,4 +1,4 @@
-"""Data of the package: JSON tables of problems, targets, prices, QAOA angles, live checks; rules of the search."""
+"""Data of the package: JSON tables of problems, targets, prices, QAOA angles, live checks."""
 
 from __future__ import annotations
 

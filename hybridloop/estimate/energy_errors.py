@@ -98,7 +98,7 @@ def subspace_error(simulation: Simulation) -> tuple[float | None, str]:
         return None, f"{unknown}: a plan does not simulate it ({reason})"
     point, log = prepared.ansatz.initial_point, RoundLog(lambda _: None)
     solve = solve_in_turn(molecule, prepared.full)
-    found = diagonalize_samples(samples, molecule, solve, prepared.rules, prepared.steps, log, point)
+    found = diagonalize_samples(samples, molecule, solve, prepared.bounds, prepared.steps, log, point)
     exact = prepared.facts.exact()
     if exact is None:
         return None, f"{unknown}, as the exact energy is"

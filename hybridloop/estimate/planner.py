@@ -266,9 +266,9 @@ def _classical(prepared: PreparedAlgorithm) -> str:
     """Return what a run computes on this machine after its rounds, where that may take long."""
     if not isinstance(prepared, PreparedSqd):
         return ""
-    rules, total = prepared.rules, count_determinants(prepared.problem.molecule)
-    number = rules.batches * rules.iterations
-    size = f"at most {rules.max_subspace:,} of {total:,} determinants"
+    bounds, total = prepared.bounds, count_determinants(prepared.problem.molecule)
+    number = bounds.batches * bounds.iterations
+    size = f"at most {bounds.max_subspace:,} of {total:,} determinants"
     return f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
 
 

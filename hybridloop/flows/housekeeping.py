@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
@@ -23,11 +23,11 @@ from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
 from hybridloop.flows.lifecycle.takeover import takeover_as_error
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
+from hybridloop.journal.provenance import CHOICES, CHOICES_VERSION
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
-from hybridloop.settings.renamed import accept_former_names, add_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import TAG
 from hybridloop.tasks.pruning import PruningResult, prune_runs
@@ -48,8 +48,11 @@ def auto_resume_of(record: RunRecord, events: Sequence[Event]) -> AutoResume:
 def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
     """Return the reason not to resume a run without an owner; None if it can resume once its jobs are done.
 
-    `rounds` counts the measured rounds. A run whose resumption was requested is always resumed.
+    `rounds` counts the measured rounds. A run whose resumption was requested is always resumed, by the version that
+    started it.
     """
+    if record.versions.get(CHOICES) != CHOICES_VERSION:
+        return "another version of hybridloop started it, and only that one resumes it"
     if record.resume_requested:
         return None
     mode = auto_resume_of(record, events)
@@ -77,15 +80,10 @@ def _was_outage(events: Sequence[Event]) -> bool:
     return kinds[-1:] == [OUTAGE]
 
 
-_RENAMED = {"goes_on": "resume_runs"}  # former name: name
-
-
 class HousekeepingSettings(BaseModel):
     """Settings of housekeeping; closing orphaned sessions and marking dead flow runs are always done."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra=lambda schema: add_former_names(schema, _RENAMED)
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resume_runs: bool = Field(
         default=True, description="resume runs as the settings of each say (resume_automatically)"
@@ -104,12 +102,6 @@ class HousekeepingSettings(BaseModel):
         description="age at which runs that ended early are deleted, their jobs in flight cancelled; left out: never",
         examples=["180d"],
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_former_names(cls, values: object) -> object:
-        """Accept `goes_on`, the former name of `resume_runs`, for one release."""
-        return accept_former_names(values, renamed=_RENAMED)
 
 
 DEFAULTS = HousekeepingSettings()

@@ -28,10 +28,9 @@ from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover, take
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write_status
-from hybridloop.runs.lookup import generated_key, run_of_key
+from hybridloop.runs.lookup import check_choices, generated_key, run_of_key
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
-from hybridloop.settings.renamed import with_current_names
 from hybridloop.tasks.connection import under_options
 
 RUN_KEY = "run_key"
@@ -196,6 +195,8 @@ def _find_record(journal: Journal, name: str, request: Mapping[str, Any], run_ke
         record = None if flow_run.id is None else journal.run_by_flow_run(flow_run.id)
     if record is not None:
         _check_same(record, name, request)
+        if record.status not in WITH_RESULT:
+            check_choices(record)
     return record
 
 
@@ -218,7 +219,7 @@ def _check_same(record: RunRecord, name: str, request: Mapping[str, Any]) -> Non
     if (record.algorithm, record.problem) != (ALGORITHM, name):
         raise _other(record, "flow")
     for part in ("parameters", "settings", "workspace"):
-        now, before = (with_current_names(values.get(part, {})) for values in (request, record.settings))
+        now, before = (dict(values.get(part, {})) for values in (request, record.settings))
         if part == "settings":
             for limit in (*LIMITS, "seed"):
                 now.pop(limit, None)

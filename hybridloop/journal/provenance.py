@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from hybridloop.data import load_table
-from hybridloop.data.search_rules import SEARCH, SEARCH_RULES
 
 PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
-BATCHING = "batching rules"  # runs without them have one point in each job
+CHOICES = "choices"  # key beside the packages: version of the choices that settings leave open
+CHOICES_VERSION = "1"  # of start, groups, optimizer and batches; a run is resumed only by the version it started with
 REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
 _PACKAGE = Path(__file__).parents[1]
 _GIT_TIMEOUT_S = 5.0
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     facts = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    facts |= {PRICES: load_table("prices")["dated"], SEARCH: str(SEARCH_RULES), BATCHING: "1"}
+    facts |= {PRICES: load_table("prices")["dated"], CHOICES: CHOICES_VERSION}
     revision = code_revision()
     return facts if revision is None else facts | {REVISION: revision}
 

@@ -155,8 +155,7 @@ class JobOutcome:
 class RoundRecord:
     """A stored round: its PUBs, and the jobs of all attempts in the order of PUB, point, part, attempt.
 
-    `shared_seed` replaces the run's seed in all its jobs; None if it was not given. Rounds of earlier versions, and of
-    bundles, do not state it.
+    `shared_seed` replaces the run's seed in all its jobs; None if it was not given. Bundles do not state it.
     """
 
     stream: str
@@ -166,7 +165,6 @@ class RoundRecord:
     jobs: tuple[JobRecord, ...]
     complete: bool
     shared_seed: int | None = None
-    states_seed: bool = False
 
 
 _LIVE = frozenset({"Waiting", "Executing"})  # the service's names

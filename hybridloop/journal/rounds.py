@@ -158,7 +158,6 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
             job_records,
             complete=bool(head["complete"]),
             shared_seed=request.shared_seed,
-            states_seed=request.states_seed,
         )
         records.append(record)
     return records

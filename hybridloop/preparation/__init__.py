@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target, find_target
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation.checks import check_limits, check_measures, check_problem
 from hybridloop.settings import ProblemText
 
@@ -21,16 +20,14 @@ def prepare(
     problem: ProblemText,
     settings: Any,
     seed: int,
-    rules: int = SEARCH_RULES,
     *,
     groupings: Sequence[str] = (),
     target: Target | None = None,
 ) -> PreparedRun:
     """Check a request and build its algorithm, both once for a run; `settings` are those of the algorithm.
 
-    `rules` and `groupings` are the search rules and the choice of groups of a run that was started before
-    (`search_rules`, `recorded_groupings`). `target` is the settings' target, of which the service or the journal may
-    know; None: it is in the table.
+    `groupings` are the measurement groups that were chosen when the run was started (`recorded_groupings`). `target` is
+    the settings' target, of which the service or the journal may know; None: it is in the table.
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
     target = find_target(settings.target) if target is None else target
@@ -49,13 +46,13 @@ def prepare(
     from hybridloop.preparation.vqe import prepare_vqe
 
     build: Any = {
-        "vqe": partial(prepare_vqe, rules=rules, groupings=groupings),
-        "adapt": partial(prepare_adapt, rules=rules, groupings=groupings),
-        "vqd": partial(prepare_vqd, rules=rules),
-        "levels": partial(prepare_levels, rules=rules, groupings=groupings),
-        "sqd": partial(prepare_sqd, rules=rules),
-        "scan": partial(prepare_scan, rules=rules, groupings=groupings),
-        "qaoa": partial(prepare_qaoa, rules=rules),
+        "vqe": partial(prepare_vqe, groupings=groupings),
+        "adapt": partial(prepare_adapt, groupings=groupings),
+        "vqd": prepare_vqd,
+        "levels": partial(prepare_levels, groupings=groupings),
+        "sqd": prepare_sqd,
+        "scan": partial(prepare_scan, groupings=groupings),
+        "qaoa": prepare_qaoa,
         "rqaoa": prepare_rqaoa,
     }[algorithm]
     return PreparedRun(target, seed, build(problem, settings, seed, target))

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, adapt
-from hybridloop.algorithms.adapt_selection import MIN_CURVATURE, Selection
+from hybridloop.algorithms.adapt_selection import MIN_CURVATURE
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
-from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
+from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
@@ -30,10 +30,9 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
-from hybridloop.preparation.measurement_groups import measurement_groups, near_ground_state
+from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import missing_point_policy
@@ -53,15 +52,13 @@ class PreparedAdapt:
     problem: ElectronicProblem
     pool: OperatorPool
     settings: AdaptSettings
-    selection: Selection
     energy: GroupingChoice
-    derivatives: Grouping | None  # how their terms are grouped; None: as before search rules 7
+    derivatives: Grouping
 
     @property
     def groupings(self) -> tuple[str, ...]:
         """The grouping of the energy's terms, if the settings leave it open."""
-        is_open = self.derivatives is not None and self.settings.grouping is GroupingName.AUTO
-        return (self.energy.grouping.value,) if is_open else ()
+        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
@@ -74,7 +71,6 @@ class PreparedAdapt:
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
-            selection=self.selection,
             energy=self.energy,
             derivatives=self.derivatives,
             on_lost=missing_point_policy(self.settings.failure),
@@ -95,13 +91,11 @@ class PreparedAdapt:
             warnings=warnings,
             facts=_facts(result, warnings),
             choices=tuple(f"groups: {each}, as {self.energy.why}" for each in self.groupings),
-            **({} if result.state is None else result.state.columns),
+            **result.state.columns,
         )
 
     def _doubts(self, result: AdaptResult) -> tuple[str, ...]:
-        """Return reasons to doubt the state; runs from before search rules 3 have none."""
-        if result.state is None:
-            return ()
+        """Return reasons to doubt the state."""
         doubts = list(result.state.warnings)
         if (simulated := self._simulated_doubts(result)) is not None:
             return (*doubts, *simulated)
@@ -145,40 +139,29 @@ def prepare_adapt(
     settings: AdaptSettings,
     _seed: int,
     target: Target,
-    rules: int = SEARCH_RULES,
     groupings: Sequence[str] = (),
 ) -> PreparedAdapt:
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
 
     `groupings` has the grouping that was chosen when the run was started, if it was recorded. It is chosen for the
     circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
-
-    Before search rules 3, operators were selected by gradients alone, and no two excitations shared an angle. Before
-    search rules 5, coefficients were split by the covariances of Hartree-Fock. Before search rules 6, no stop was
-    examined. Before search rules 7, energies and derivatives were measured in qubit-wise groups.
     """
-    electronic = resolve_subject(problem, settings, target, rules)
+    electronic = resolve_subject(problem, settings, target)
     if isinstance(electronic, PauliProblem):
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
         raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
-    pool = (OperatorPool.tied if rules >= 3 else OperatorPool.of)(electronic, PoolKind(settings.pool))
+    pool = OperatorPool.tied(electronic, PoolKind(settings.pool))
     if not pool.groups:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
-    selection = Selection.EXAMINED if rules >= 6 else Selection.SECOND_ORDER if rules >= 3 else Selection.GRADIENT
-    if rules >= 7:
-        expected = pool.ansatz(_expected_operators(pool, settings))
-        energy = measurement_groups(electronic, expected, settings, target, rules, groupings)
-        is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
-        derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
-    else:
-        reference = near_ground_state(electronic, rules)
-        energy = given_grouping(electronic.hamiltonian, Grouping.QUBIT_WISE, reference, "no others were known", None)
-        derivatives = None
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection, energy, derivatives)
+    expected = pool.ansatz(_expected_operators(pool, settings))
+    energy = measurement_groups(electronic, expected, settings, target, groupings)
+    is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
+    derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, energy, derivatives)
 
 
 def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int]:
@@ -192,9 +175,7 @@ def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int
 
 
 def _facts(result: AdaptResult, warnings: Sequence[str]) -> tuple[Fact, ...]:
-    """Return what the end of the growth has shown; runs from before search rules 3 have shown nothing."""
-    if result.state is None:
-        return ()
+    """Return what the end of the growth has shown."""
     outside = Fact(NO_OPERATOR_OUTSIDE, shown=None, reason="no minimum is shown")
     if result.converged:
         reason = "; ".join(warnings) or "the pool's gradients and curvatures promise no more, nor does the simulation"

@@ -17,10 +17,8 @@ from hybridloop.azure.targets import Target, check_batching, check_folding
 from hybridloop.budget.caps import check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, MoleculeSettings, ProblemText, RunSettings
-from hybridloop.settings.renamed import built_in_name, check_built_in_name
 from hybridloop.settings.validation import validate
 
 _REMEDIES = {
@@ -61,18 +59,11 @@ def check_problem(algorithm: str, problem: ProblemText) -> None:
             _check_name(point.name, is_energy=is_energy)
 
 
-def check_new_problem(algorithm: str, problem: ProblemText) -> None:
-    """Raise InputError for a former name of a built-in problem; only stored runs may have it."""
-    for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
-        if point.text is None:
-            check_built_in_name(point.name)
-
-
 def is_in_hartree(problem: ProblemText) -> bool:
     """Return whether a problem of energies is a molecule; a Pauli sum has a unit of its own."""
     if problem.text is not None:
         return detect_format(problem.text) is not InputFormat.PAULI_SUM
-    return "terms" not in load_table("problems").get(built_in_name(problem.name), {})
+    return "terms" not in load_table("problems").get(problem.name.lower(), {})
 
 
 def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
@@ -109,7 +100,7 @@ def _check_format(text: str, source: str, expected: frozenset[InputFormat]) -> N
 def _check_name(name: str, *, is_energy: bool) -> None:
     tables = [load_table("problems"), load_table("binary_problems")]
     built_in, others = tables if is_energy else reversed(tables)
-    if built_in_name(name) in built_in:
+    if name.lower() in built_in:
         return
     if name.lower() in others:
         command = "a binary one: hybridloop run qaoa" if is_energy else "one of energies: hybridloop run vqe"
@@ -132,13 +123,13 @@ def extrapolates(settings: EnergySettings) -> bool:
     return bool(methods & {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL})
 
 
-def noise_warning(target: Target, settings: EnergySettings, rules: int = SEARCH_RULES) -> str | None:
-    """Return a warning if the target's noise shifts the energy unseen, else None; none before search rules 4.
+def noise_warning(target: Target, settings: EnergySettings) -> str | None:
+    """Return a warning if the target's noise shifts the energy unseen, else None.
 
     Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation.
     """
     reads = MitigationName.READOUT in (getattr(settings, "mitigation", None) or ())
-    if rules < 4 or not target.is_noisy or (reads and extrapolates(settings)):
+    if not target.is_noisy or (reads and extrapolates(settings)):
         return None
     open_errors = "readout errors are" if extrapolates(settings) else "gate and readout errors are"
     open_errors = "gate errors are" if reads else open_errors

@@ -34,10 +34,9 @@ from hybridloop.settings.algorithms import HardwareEfficientSettings
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
 
-def choose_circuit(subject: Subject, settings: VqeSettings, seed: int, rules: int) -> tuple[Start, str | None]:
+def choose_circuit(subject: Subject, settings: VqeSettings, seed: int) -> tuple[Start, str | None]:
     """Choose the ansatz at its initial point; the second value is the reason for an ansatz that the settings left open.
 
-    `rules` are the search rules, before 3 of which a hardware-efficient circuit had one layer of real rotations.
     Raises InputError for settings that the ansatz does not have.
     """
     name, reason = settings.ansatz, None
@@ -46,16 +45,16 @@ def choose_circuit(subject: Subject, settings: VqeSettings, seed: int, rules: in
     _check_shape(name, settings)
     if name == AnsatzName.UCCSD:
         may_simulate = settings.optimizer is OptimizerName.AUTO
-        return choose_start(subject, settings.initial_point, seed, rules, may_simulate=may_simulate), None
+        return choose_start(subject, settings.initial_point, seed, may_simulate=may_simulate), None
     start = _Start(settings.initial_point, np.random.default_rng(seed))
     if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
         ansatz = _hamiltonian_variational(subject, settings.layers, start)
     elif name == AnsatzName.HARDWARE_EFFICIENT:
-        ansatz = _hardware_efficient(subject, settings, start, rules)
+        ansatz = _hardware_efficient(subject, settings, start)
     else:
         ansatz = _custom(name, num_qubits_of(subject), start)
     is_open = settings.initial_point is StartName.AUTO and settings.optimizer is OptimizerName.AUTO
-    if rules >= 3 and is_open and isinstance(subject, PauliProblem) and isinstance(name, AnsatzName):
+    if is_open and isinstance(subject, PauliProblem) and isinstance(name, AnsatzName):
         began = _simulated(ansatz, subject)
         return began, None if reason is None else f"{ansatz.name}, as {reason}"
     return Start(ansatz), None if reason is None else f"{ansatz.name}, as {reason}"
@@ -133,10 +132,10 @@ def _hamiltonian_variational(subject: Subject, layers: int | None, start: _Start
     return replace(ansatz, initial_point=draw_initial_point(angles, ansatz.num_parameters), is_ramp=False)
 
 
-def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start, rules: int) -> Ansatz:
+def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start) -> Ansatz:
     qubits, is_sum = num_qubits_of(subject), isinstance(subject, PauliProblem)
-    layers = (qubits - 1 if is_sum and rules >= 3 else 1) if settings.layers is None else settings.layers
-    rotations, entanglement = shape_of(subject, settings, rules)
+    layers = (qubits - 1 if is_sum else 1) if settings.layers is None else settings.layers
+    rotations, entanglement = shape_of(subject, settings)
     if start.given is not StartName.HF:
         return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)
     if isinstance(subject, PauliProblem):
@@ -146,9 +145,9 @@ def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start, 
     return replace(ansatz, is_near=True)
 
 
-def shape_of(subject: Subject, settings: HardwareEfficientSettings, rules: int) -> tuple[Rotations, str]:
-    """Return rotations and entanglement of a hardware-efficient circuit; before search rules 3 rotations were real."""
-    is_complex = rules >= 3 and not is_real(subject.hamiltonian)
+def shape_of(subject: Subject, settings: HardwareEfficientSettings) -> tuple[Rotations, str]:
+    """Return rotations and entanglement of a hardware-efficient circuit."""
+    is_complex = not is_real(subject.hamiltonian)
     if settings.rotations is not None:
         is_complex = settings.rotations is RotationsName.COMPLEX
     return Rotations.COMPLEX if is_complex else Rotations.REAL, settings.entanglement or EntanglementName.LINEAR

@@ -16,7 +16,6 @@ from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allow
 from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import SAME_ENERGY, Subject
 from hybridloop.settings import StartName
@@ -40,20 +39,18 @@ def choose_start(
     subject: Subject,
     initial_point: InitialPoint,
     seed: int,
-    rules: int = SEARCH_RULES,
     *,
     may_simulate: bool = False,
 ) -> Start:
-    """Choose the initial point of UCCSD; before search rules 2 a reference was never far.
+    """Choose the initial point of UCCSD.
 
-    With `may_simulate`, a small UCCSD circuit starts from a minimum of its classical simulation, from rules 3 on.
-
+    With `may_simulate`, a small UCCSD circuit starts from a minimum of its classical simulation.
     Raises InputError where there is no such initial point, and for a Pauli sum.
     """
     generator = np.random.default_rng(seed)
     if initial_point is StartName.AUTO and not isinstance(subject, PauliProblem):
-        simulated = _simulated_start(subject) if may_simulate and rules >= 3 else None
-        return simulated or _start_near_hartree_fock(uccsd(subject), subject, rules)
+        simulated = _simulated_start(subject) if may_simulate else None
+        return simulated or _start_near_hartree_fock(uccsd(subject), subject)
     return Start(_start_uccsd(subject, initial_point, generator))
 
 
@@ -98,7 +95,7 @@ def _simulated_start(problem: ElectronicProblem) -> Start | None:
     return Start(ansatz, reason)
 
 
-def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem, rules: int) -> Start:
+def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> Start:
     """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global.
 
     Where the models disagree the minimum is far from Hartree-Fock. A global search finds it in a few angles; in more,
@@ -109,13 +106,13 @@ def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem, rules: 
         return Start(ansatz)
     newton = newton_start(problem, symmetry_allowed_excitations(problem))
     is_large = ansatz.num_parameters > MAX_ANGLES_IN_PAIRS
-    doubt = _instability(newton.softest) if rules >= 2 and is_large and newton.softest < -MIN_INSTABILITY else None
+    doubt = _instability(newton.softest) if is_large and newton.softest < -MIN_INSTABILITY else None
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
         return Start(replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
     reason = "Hartree-Fock: the model of a Newton start has no minimum nearby"
     if newton.gain > 0.0:
         reason = f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
-    return Start(replace(ansatz, is_far=rules >= 2), reason, doubt)
+    return Start(replace(ansatz, is_far=True), reason, doubt)
 
 
 def _instability(curvature: float) -> str:

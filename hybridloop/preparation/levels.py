@@ -20,7 +20,6 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_levels
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import resolve_subject
@@ -99,13 +98,12 @@ def prepare_levels(
     settings: LevelsSettings,
     seed: int,
     target: Target,
-    rules: int = SEARCH_RULES,
     groupings: Sequence[str] = (),
 ) -> PreparedLevels:
     """Build a run for energy levels from its problem text. Raises InputError."""
     if settings.mitigation:
         raise InputError("mitigation", "levels are measured without error mitigation", "Leave it out.")
-    subject = resolve_subject(problem, settings, target, rules)
+    subject = resolve_subject(problem, settings, target)
     if not isinstance(subject, ElectronicProblem):
         what = f"levels are measured from a molecule's determinants, and {subject.source} is a Pauli sum"
         raise InputError("problem", what, "Give a molecule, or run vqd.")
@@ -113,7 +111,7 @@ def prepare_levels(
     if settings.levels > space.size:
         what = f"{subject.molecule.source} has {space.size} determinants, and so many levels"
         raise InputError("levels", what, f"Give 1 to {space.size}.")
-    vqe = prepare_vqe(problem, settings, seed, target, rules, groupings)
+    vqe = prepare_vqe(problem, settings, seed, target, groupings)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"
         raise InputError("ansatz", what, "Leave it out: only uccsd does.")

@@ -9,7 +9,6 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import (
     GroupingChoice,
     choose_grouping,
-    choose_grouping_by_shots,
     given_grouping,
 )
 from hybridloop.algorithms.estimation.observable import Grouping
@@ -27,45 +26,32 @@ def measurement_groups(
     ansatz: Ansatz,
     settings: VqeSettings | AdaptSettings,
     target: Target,
-    rules: int,
     recorded: Sequence[str] = (),
 ) -> GroupingChoice:
     """Group the subject's Hamiltonian for measurements after the ansatz. Raises InputError.
 
-    `recorded` has the grouping that was chosen when the run was started, if it was recorded. Before search rules 7
-    rotated orbitals had spare groups, before 6 no orbitals were rotated, and before 5 the target made no difference.
+    `recorded` has the grouping that was chosen when the run was started, if it was recorded.
     """
     hamiltonian = subject.hamiltonian
     molecule = subject if isinstance(subject, ElectronicProblem) else None
-    reference = None if molecule is None else near_ground_state(molecule, rules)
-    given = partial(given_grouping, hamiltonian, problem=molecule, has_spare_groups=rules < 7)
+    reference = None if molecule is None else near_ground_state(molecule)
+    given = partial(given_grouping, hamiltonian, problem=molecule)
     if settings.grouping is not GroupingName.AUTO:
         return given(Grouping(settings.grouping), reference, "the settings name it")
-    if rules < 5:
-        chosen = choose_grouping_by_shots(
-            hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision
-        )
-    else:
-        chosen = choose_grouping(
-            hamiltonian,
-            ansatz,
-            reference,
-            measurement_costs(target, ansatz.circuit, settings),
-            shots=settings.shots,
-            precision=settings.precision,
-            problem=molecule if rules >= 6 else None,
-            has_spare_groups=rules < 7,
-        )
+    chosen = choose_grouping(
+        hamiltonian,
+        ansatz,
+        reference,
+        measurement_costs(target, ansatz.circuit, settings),
+        shots=settings.shots,
+        precision=settings.precision,
+        problem=molecule,
+    )
     if recorded and Grouping(recorded[0]) is not chosen.grouping:
         return given(Grouping(recorded[0]), reference, "the run was started with them")
     return chosen
 
 
-def near_ground_state(problem: ElectronicProblem, rules: int) -> ReferenceState:
-    """Return a state near the ground state; before search rules 5 it was Hartree-Fock alone.
-
-    Before search rules 6 it shared coefficients along gradients.
-    """
-    if rules < 5:
-        return ReferenceState.of_basis_state(problem.reference_state)
-    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state, is_reweighted=rules >= 6)
+def near_ground_state(problem: ElectronicProblem) -> ReferenceState:
+    """Return a state near the ground state: Hartree-Fock with its second-order perturbation."""
+    return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)

@@ -11,7 +11,6 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
 from hybridloop.settings import ProblemText
-from hybridloop.settings.renamed import built_in_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +45,7 @@ def title_of(algorithm: str, problem: ProblemText, facts: ProblemFacts) -> str:
         return ""
     if problem.text is not None:
         return f"file or object: {facts.title}"
-    name = built_in_name(problem.name)
+    name = problem.name.lower()
     tables = (load_table(table) for table in ("problems", "binary_problems"))
     title = next(table[name]["title"] for table in tables if name in table)
     size = facts.title.partition(" of ")[2]

@@ -13,31 +13,24 @@ from hybridloop.algorithms.problems.natural_orbitals import choose_active_space,
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import MoleculeSettings, ProblemText
 from hybridloop.settings.parsing import automatic_space
-from hybridloop.settings.renamed import built_in_name
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
 Subject = ElectronicProblem | PauliProblem
 
 
-def resolve_subject(
-    problem: ProblemText, settings: MoleculeSettings, target: Target, rules: int = SEARCH_RULES
-) -> Subject:
-    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it.
-
-    Before search rules 7, natural orbitals of equal occupation were those of one machine.
-    """
+def resolve_subject(problem: ProblemText, settings: MoleculeSettings, target: Target) -> Subject:
+    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
     parsed = read_subject(problem)
     if isinstance(parsed, PauliProblem):
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    molecule = _active_part(with_asked_spin(parsed, settings), settings, rules)
+    molecule = _active_part(with_asked_spin(parsed, settings), settings)
     if molecule.norb > MOST_ORBITALS:
         what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
         raise InputError("problem", what, "Choose an active space (active_space).")
@@ -51,9 +44,9 @@ def with_asked_spin(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
     return molecule if settings.multiplicity is None else with_multiplicity(molecule, settings.multiplicity)
 
 
-def _active_part(molecule: Molecule, settings: MoleculeSettings, rules: int) -> Molecule:
+def _active_part(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
     if isinstance(space := settings.active_space, str):
-        return choose_active_space(molecule, automatic_space(space), is_pivoted=rules >= 7)
+        return choose_active_space(molecule, automatic_space(space))
     if space is not None:
         return with_reason(active_space(molecule, *space), molecule)
     if settings.frozen_core:
@@ -65,7 +58,7 @@ def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
     """Return the molecule or operator of a built-in name or a text. Raises ProblemError."""
     if problem.text is not None:
         return read_energy_problem(problem.text, problem.name)
-    entry = load_table("problems")[built_in_name(problem.name)]
+    entry = load_table("problems")[problem.name.lower()]
     return read_energy_problem(entry.get("fcidump") or json.dumps({"terms": entry["terms"]}), problem.name)
 
 
@@ -97,8 +90,8 @@ def lower_spin(molecule: Molecule, exact: float | None) -> str | None:
     return f"spin: multiplicity {multiplicity} was asked for; {lower}"
 
 
-def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
-    """Return the facts of a search for a ground-state energy; before search rules 2, `exact` was that of any spin."""
+def facts_of(subject: Subject) -> ProblemFacts:
+    """Return the facts of a search for a ground-state energy."""
     if isinstance(subject, PauliProblem):
         terms = subject.hamiltonian.to_list()
         trace = sum(float(value.real) for label, value in terms if not label.strip("I"))
@@ -106,11 +99,6 @@ def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
         return ProblemFacts("", subject.num_qubits, -1, trace, cache(subject.exact_ground_energy), title=title)
     molecule = subject.molecule
     title = f"molecule of {sum(molecule.electrons)} electrons in {molecule.norb} orbitals"
-    if rules < 2:
-        exact = cache(lambda: exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None)
-        return ProblemFacts(
-            "hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, title=title
-        )
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
     reference, orbitals = molecule.hartree_fock_energy, molecule.orbitals_reason

@@ -21,7 +21,6 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
@@ -50,19 +49,11 @@ def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
     return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best, title=title)
 
 
-def prepare_qaoa(
-    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, rules: int = SEARCH_RULES
-) -> PreparedQaoa:
-    """Build a QAOA run from its problem text; before search rules 4 its angles were those of a table.
-
-    Raises InputError.
-    """
+def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target: Target) -> PreparedQaoa:
+    """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
-    ansatz = circuit_of(binary, settings, seed)
-    angles = None
-    if rules >= 4:
-        ansatz, angles = with_simulated_angles(ansatz)
+    ansatz, angles = with_simulated_angles(circuit_of(binary, settings, seed))
     search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
     on_lost = missing_point_policy(settings.failure)
     if isinstance(on_lost, Penalize):

@@ -18,7 +18,6 @@ from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.natural_orbitals import common_size
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.azure.targets import Target
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import ProblemFacts
@@ -118,7 +117,6 @@ def prepare_scan(
     settings: ScanSettings,
     seed: int,
     target: Target,
-    rules: int = SEARCH_RULES,
     groupings: Sequence[str] = (),
 ) -> PreparedScan:
     """Build the VQE of every point. Raises InputError."""
@@ -126,7 +124,7 @@ def prepare_scan(
     settings = _with_common_space(parts, settings)
     chosen = [groupings[number : number + 1] for number in range(len(parts))]
     points = tuple(
-        prepare_vqe(part, settings, seed, target, rules, grouping) for part, grouping in zip(parts, chosen, strict=True)
+        prepare_vqe(part, settings, seed, target, grouping) for part, grouping in zip(parts, chosen, strict=True)
     )
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")

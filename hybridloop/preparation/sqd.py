@@ -1,4 +1,4 @@
-"""Prepare sample-based quantum diagonalization: a circuit at fixed angles, and the rules of its subspaces."""
+"""Prepare sample-based quantum diagonalization: a circuit at fixed angles, and the bounds of its subspaces."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.full_space import FullSpace, SolveSpaces, solve_in_turn
 from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
-from hybridloop.algorithms.sqd import SqdRules, diagonalize_samples
+from hybridloop.algorithms.sqd import SqdBounds, diagonalize_samples
 from hybridloop.algorithms.sqd_comparison import compare_with_classical
-from hybridloop.algorithms.sqd_outcome import SINGLE_DETERMINANTS, outcome_of
+from hybridloop.algorithms.sqd_outcome import outcome_of
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.languages.qsharp_ansatz import is_qsharp_ansatz
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
@@ -40,8 +39,6 @@ from hybridloop.settings import AnsatzName, ProblemText, SqdSettings, StartName
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
-RANKED_DETERMINANTS = 7  # first search rules that exchange determinants and add strings by their second-order energies
-CHECKED_ELECTRONS = 6  # first search rules that refuse a circuit without a state of the molecule's electrons
 LEAST = 4  # determinants; fewer are no subspace of two strings of each spin
 _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VARIATIONAL})
 
@@ -52,7 +49,6 @@ class PreparedSqd:
 
     `steps` records the iterations, and `solve` diagonalizes their subspaces (None: in turn). `start_reason` says how
     the angles were chosen, None for given ones. `full` is the full configuration space, None where it is too large.
-    `search_rules` are those of the run's recorded versions.
     """
 
     facts: ProblemFacts
@@ -60,9 +56,8 @@ class PreparedSqd:
     ansatz: Ansatz
     start_reason: str | None
     settings: SqdSettings
-    rules: SqdRules
+    bounds: SqdBounds
     full: FullSpace | None
-    search_rules: int
     steps: Steps = compute_each
     solve: SolveSpaces | None = None
 
@@ -88,7 +83,7 @@ class PreparedSqd:
         """Diagonalize in subspaces, and compare with classical ones of the same size; no rounds are measured."""
         log, molecule = RoundLog(on_progress), self.problem.molecule
         solve = self.solve or solve_in_turn(molecule, self.full)
-        found = diagonalize_samples(samples, molecule, solve, self.rules, self.steps, log, self._point)
+        found = diagonalize_samples(samples, molecule, solve, self.bounds, self.steps, log, self._point)
         compared = compare_with_classical(molecule, self.full, found.best, self.steps)
         choices = () if self.start_reason is None else (f"start: {self.start_reason}",)
         return outcome_of(
@@ -102,7 +97,6 @@ class PreparedSqd:
             parameters=tuple(self._point.tolist()),
             history=tuple(log.history),
             choices=choices,
-            rules=self.search_rules,
         )
 
     @property
@@ -110,24 +104,19 @@ class PreparedSqd:
         return self.ansatz.initial_point
 
 
-def prepare_sqd(
-    problem: ProblemText, settings: SqdSettings, seed: int, target: Target, rules: int = SEARCH_RULES
-) -> PreparedSqd:
+def prepare_sqd(problem: ProblemText, settings: SqdSettings, seed: int, target: Target) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()
-    subject = resolve_subject(problem, settings, target, rules)
+    subject = resolve_subject(problem, settings, target)
     if not isinstance(subject, ElectronicProblem):
         what = f"the samples are those of a molecule's electrons, and {subject.source} is a Pauli sum"
         raise InputError("problem", what, "Give a molecule, or run vqe.")
     molecule = subject.molecule
     most = _most_determinants(subject, settings)
-    bounds = most, settings.batches, settings.iterations, settings.tolerance
-    sqd_rules = SqdRules(
-        *bounds, seed, by_determinants=rules >= SINGLE_DETERMINANTS, is_ranked=rules >= RANKED_DETERMINANTS
-    )
+    bounds = SqdBounds(most, settings.batches, settings.iterations, settings.tolerance, seed)
     ansatz, reason = _circuit(subject, settings, seed)
     is_own = not isinstance(settings.ansatz, AnsatzName)
-    if is_own and rules >= CHECKED_ELECTRONS and not is_qsharp_ansatz(settings.ansatz):
+    if is_own and not is_qsharp_ansatz(settings.ansatz):
         check_electrons(ansatz, subject, settings.shots)
     full = FullSpace.of(molecule)
     facts = facts_of(subject)
@@ -136,7 +125,7 @@ def prepare_sqd(
         facts = replace(facts, exact=cache(lambda: solved.ground_state[0]))
     else:
         facts = replace(facts, exact=lambda: None)
-    return PreparedSqd(facts, subject, ansatz, reason, settings, sqd_rules, full, rules)
+    return PreparedSqd(facts, subject, ansatz, reason, settings, bounds, full)
 
 
 def _most_determinants(problem: ElectronicProblem, settings: SqdSettings) -> int:

@@ -27,7 +27,6 @@ from hybridloop.algorithms.problems.exact import lowest_eigenvalues
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqd import MAX_OVERLAP, Level, vqd
 from hybridloop.azure.targets import Target
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.circuit import shape_of
 from hybridloop.preparation.prepared import ProblemFacts
@@ -51,7 +50,6 @@ class PreparedVqd:
     seed: int
     exact_levels: Callable[[], tuple[float, ...] | None]
     model: StatevectorModel | None
-    rules: int
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Find the levels from the ground state up, then measure the electron number of each."""
@@ -78,7 +76,7 @@ class PreparedVqd:
         doubts: list[str] = []
         requested = [f"level {i}: {level.reason}" for i, level in enumerate(result.levels) if level.is_requested]
         points = np.array([level.parameters for level in result.levels])
-        is_examined = self.rules >= 4 and isinstance(self.problem, ElectronicProblem)
+        is_examined = isinstance(self.problem, ElectronicProblem)
         missing = missing_energies(self.problem.hamiltonian, self.ansatz, points) if is_examined else None
         exact_levels = self.exact_levels() or (None,) * self.settings.levels
         for i, (level, exact) in enumerate(zip(result.levels, exact_levels, strict=True)):
@@ -104,37 +102,32 @@ class PreparedVqd:
         )
 
     def _reference(self) -> Reference | None:
-        """Return the states that share the shots; None for a Pauli sum, and before search rules 6."""
-        if self.rules < 6 or not isinstance(self.problem, ElectronicProblem):
+        """Return the states that share the shots; None for a Pauli sum."""
+        if not isinstance(self.problem, ElectronicProblem):
             return None
         hartree_fock = self.problem.reference_state
         return ReferenceMixture.of_levels(self.problem.hamiltonian, self.settings.levels, hartree_fock)
 
     def _state(self, point: NDArray[np.float64], run_round: RunRound) -> tuple[StateFacts, int]:
-        """Return electrons and spin of a level at a point (n,), and the rounds measured: before rules 4 no spin."""
+        """Return electrons and spin of a level at a point (n,), and the rounds measured."""
         if not isinstance(self.problem, ElectronicProblem):
             return StateFacts(None, None, ()), 0
         checks = StateChecks.of(self.problem, self.ansatz)
-        if self.rules < 4:
-            checks = replace(checks, spin=None)
         pubs = checks.pubs(point)
-        state = checks.read(run_round(pubs) if pubs else [], has_any_spin=True)
-        return replace(state, spin_squared=state.spin_squared if self.rules >= 4 else None), int(bool(pubs))
+        return checks.read(run_round(pubs) if pubs else [], has_any_spin=True), int(bool(pubs))
 
 
-def prepare_vqd(
-    problem: ProblemText, settings: VqdSettings, seed: int, target: Target, rules: int = SEARCH_RULES
-) -> PreparedVqd:
+def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int, target: Target) -> PreparedVqd:
     """Build a VQD run from its problem text. Raises InputError."""
-    subject = resolve_subject(problem, settings, target, rules)
+    subject = resolve_subject(problem, settings, target)
     qubits = num_qubits_of(subject)
     if settings.levels > 2**qubits:
         raise InputError("levels", f"{qubits} qubit(s) have {2**qubits} levels", f"Give 1 to {2**qubits}.")
     layers = qubits - 1 if settings.layers is None else settings.layers  # one makes any state of two qubits
-    rotations, entanglement = shape_of(subject, settings, rules)
+    rotations, entanglement = shape_of(subject, settings)
     generator = np.random.default_rng(seed)
     ansatz = hardware_efficient(qubits, generator, reps=layers, rotations=rotations, entanglement=entanglement)
-    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian) if rules >= 4 else None
+    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian)
     searched = replace(ansatz, model=model)
     check_missing_point_policy(missing_point_policy(settings.failure), choose_optimizer(searched).optimizer)
     exact_levels = cache(lambda: lowest_eigenvalues(subject.hamiltonian, settings.levels))
@@ -144,7 +137,7 @@ def prepare_vqd(
         return None if levels is None else levels[0]
 
     facts = replace(facts_of(subject), sense=0, exact=exact)  # rounds are of different levels
-    return PreparedVqd(facts, subject, ansatz, settings, seed, exact_levels, model, rules)
+    return PreparedVqd(facts, subject, ansatz, settings, seed, exact_levels, model)
 
 
 def _row(number: int, level: Level, exact: float | None, state: StateFacts) -> dict[str, Any]:

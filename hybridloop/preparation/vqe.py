@@ -12,7 +12,7 @@ from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.perturbation import missing_energies
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
-from hybridloop.algorithms.diagnostics import StateChecks, check_sector, strong_correlation_warning
+from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
@@ -49,7 +49,6 @@ from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
@@ -79,7 +78,6 @@ class PreparedVqe:
     settings: VqeSettings
     mitigation: Mitigation
     energy: GroupingChoice
-    rules: int
 
     @property
     def groupings(self) -> tuple[str, ...]:
@@ -89,7 +87,7 @@ class PreparedVqe:
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Search for the lowest energy and measure it; the optimizer serves one run."""
         electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
-        checks = None if electronic is None or self.rules < 3 else StateChecks.of(electronic, self.ansatz)
+        checks = None if electronic is None else StateChecks.of(electronic, self.ansatz)
         result = vqe(
             self.energy.observable,
             self.ansatz,
@@ -106,25 +104,22 @@ class PreparedVqe:
         )
         # doubts about the point found
         point = np.array(result.parameters)
-        state, sector = None if checks is None else checks.read(result.final.others), None
-        if electronic is not None and state is None:  # before search rules 3 electrons had a round of their own
-            sector = check_sector(electronic, self.ansatz, point, run_round)
+        state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        warnings += [] if sector is None or sector.warning is None else [sector.warning]
-        facts, rounds = self._facts(result, run_round) if self.rules >= 3 else ((), 0)
+        facts, rounds = self._facts(result, run_round)
         if facts:
             warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
         warnings += [] if self.start_doubt is None else [self.start_doubt]
-        if self.rules >= 4 and (unseen := unseen_noise(result.final.estimate)) is not None:
+        if (unseen := unseen_noise(result.final.estimate)) is not None:
             warnings.append(unseen)
         return replace(
             result,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
-            rounds=result.rounds + (sector is not None) + rounds,
+            rounds=result.rounds + rounds,
             warnings=tuple(warnings),
             facts=facts,
             choices=tuple(self._choices()),
@@ -190,15 +185,14 @@ def prepare_vqe(
     settings: VqeSettings,
     seed: int,
     target: Target,
-    rules: int = SEARCH_RULES,
     groupings: Sequence[str] = (),
 ) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing.
 
     `groupings` has the grouping that was chosen when the run was started, if it was recorded.
     """
-    subject = resolve_subject(problem, settings, target, rules)
-    start, circuit_reason = choose_circuit(subject, settings, seed, rules)
+    subject = resolve_subject(problem, settings, target)
+    start, circuit_reason = choose_circuit(subject, settings, seed)
     ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
@@ -215,26 +209,25 @@ def prepare_vqe(
         raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as a plug-in.")
     optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
-    mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)
-    energy = measurement_groups(subject, ansatz, settings, target, rules, groupings)
-    if mitigation.zne is not None and rules >= 4:
+    mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)
+    energy = measurement_groups(subject, ansatz, settings, target, groupings)
+    if mitigation.zne is not None:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
     return PreparedVqe(
-        facts_of(subject, rules),
+        facts_of(subject),
         subject,
         ansatz,
         circuit_reason,
         start.reason,
         start.doubt,
-        _simulation(subject, ansatz) if rules >= 3 and settings.is_uccsd else None,
+        _simulation(subject, ansatz) if settings.is_uccsd else None,
         search,
         optimizer,
         on_lost,
         settings,
         mitigation,
         energy,
-        rules,
     )
 
 
@@ -275,7 +268,7 @@ def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str | None) -> Pre
     return replace(prepared, ansatz=ansatz, start_reason=reason, search=search, optimizer=optimizer)
 
 
-def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject, rules: int) -> Mitigation:
+def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject) -> Mitigation:
     symmetries: tuple[Symmetry, ...] = ()
     if MitigationName.SYMMETRY in methods:
         if not isinstance(problem, ElectronicProblem):
@@ -285,11 +278,11 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
             raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
     zne = None
     if MitigationName.ZNE_LINEAR in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR, is_global=rules < 4)
+        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
     if MitigationName.ZNE_EXPONENTIAL in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL, is_global=rules < 4)
+        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
-    return Mitigation(shots, symmetries, zne, is_interleaved=rules >= 4)
+    return Mitigation(shots, symmetries, zne)
 
 
 def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:

@@ -14,12 +14,12 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.data.search_rules import recorded_groupings, search_rules
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
+from hybridloop.runs.lookup import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
@@ -29,7 +29,6 @@ COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
     *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget"),
 )
-_BUDGETED = frozenset({"interval95", "error_budget"})  # a result of an earlier version has no error budget
 _TEXTS = frozenset({"start", "reason", "choices"})
 
 
@@ -65,17 +64,15 @@ def verify_run(run: StoredRun) -> Verification:
         raise InputError("run", f"run {record.key!r} has no result to verify", f"To finish it: {how_to_resume(record)}")
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
-    rules, target = search_rules(record.versions), recorded_target(record.target)
-    groupings = recorded_groupings(record.versions)
+    groupings, target = recorded_groupings(record), recorded_target(record.target)
     prepared = prepare(
-        record.algorithm, run.problem, run.settings, record.seed, rules, groupings=groupings, target=target
+        record.algorithm, run.problem, run.settings, record.seed, groupings=groupings, target=target
     ).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
-    compared = [name for name in COMPARED if name not in _BUDGETED or stored.error_budget]
     columns = frozenset(stored.table[0]) - _TEXTS if stored.table else frozenset()
     differences = tuple(
-        name for name in compared if not is_same(_value(stored, name, columns), _value(outcome, name, columns))
+        name for name in COMPARED if not is_same(_value(stored, name, columns), _value(outcome, name, columns))
     )
     changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
     return Verification(record.key, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)

@@ -19,7 +19,15 @@ from hybridloop.errors import (
 )
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, how_to_resume
-from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, limits_of, run_of_key, settings_of, started_otherwise
+from hybridloop.runs.lookup import (
+    LIMITS_GIVEN,
+    RESUMED,
+    check_choices,
+    limits_of,
+    run_of_key,
+    settings_of,
+    started_otherwise,
+)
 from hybridloop.runs.statuses import status_after
 from hybridloop.runtime.run_events import report
 from hybridloop.settings import first_difference
@@ -66,6 +74,8 @@ def hold_script_run(journal: Journal, run: NewRun) -> Iterator[ClaimedRun]:
         raise started_otherwise(record, "workspace")
     if (differs := first_difference(record.settings["settings"], run.settings["settings"])) is not None:
         raise started_otherwise(record, differs)
+    if record.status not in WITH_RESULT:
+        check_choices(record)
     withdraw_stop(journal, record)
     with hold_run(journal, record) as held:
         yield held

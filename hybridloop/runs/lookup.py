@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hybridloop.data.search_rules import GROUPINGS
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.provenance import CHOICES, CHOICES_VERSION
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
-from hybridloop.settings.renamed import FORMER_DEFAULTS, FORMER_DEFAULTS_OF, with_current_names
 from hybridloop.settings.validation import validate
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
+GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
 RESUMED = "goes on"  # event: the flow run that resumes the run, and the number of rounds measured before
 
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
@@ -70,7 +70,8 @@ class RunLookup:
 def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     """Find the run of the key, else the one that the same flow run started before it died, else describe a new one.
 
-    Raises InputError where the run of that key has other settings, or belongs to another workspace.
+    Raises InputError where the run of that key has other settings, belongs to another workspace, or was started by a
+    version with other choices.
     """
     # the recorded run, and the seed
     record: RunRecord | None = None
@@ -93,6 +94,8 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     if record is not None:
         settings = _check_same(journal, record, request, settings, description)
         result = record.result if record.status in WITH_RESULT else None
+        if result is None:
+            check_choices(record)
         return RunLookup(record, settings, record.seed, result)
     # a new run
     uid = str(uuid.uuid4())
@@ -120,14 +123,35 @@ def run_of_key(journal: Journal, key: str) -> RunRecord | None:
     return journal.run_by_key(check_key(key))
 
 
+def check_choices(record: RunRecord) -> None:
+    """Raise InputError for a run of a version with other choices: its resume would ask for other points."""
+    if record.versions.get(CHOICES) != CHOICES_VERSION:
+        version = record.versions.get("hybridloop", "another version")
+        problem = f"run {record.key!r} was started by hybridloop {version}, whose choices differ from this version's"
+        raise InputError(
+            "run",
+            problem,
+            f"Install that version to resume it, or start a new run from its last point: its angles are in "
+            f"`hybridloop runs show {record.key}`, and --initial-point takes them.",
+        )
+
+
+def recorded_groupings(record: RunRecord | NewRun) -> tuple[str, ...]:
+    """Return the groupings that were chosen for a run, one for each point of a scan; none if they were not recorded.
+
+    The choice depends on tables of prices and error rates, which may have changed since.
+    """
+    return tuple(record.versions[GROUPINGS].split(", ")) if GROUPINGS in record.versions else ()
+
+
 def problem_of(record: RunRecord) -> ProblemText:
     """Return the problem of a recorded run."""
     return ProblemText.model_validate(record.settings["problem"])
 
 
 def recorded_settings(record: RunRecord) -> dict[str, Any]:
-    """Return the settings that a run was started with, as plain values under their names of today."""
-    return with_current_names(record.settings.get("settings", {}))
+    """Return the settings that a run was started with, as plain values."""
+    return dict(record.settings.get("settings", {}))
 
 
 def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
@@ -157,7 +181,7 @@ def limits_of(settings: RunSettings) -> dict[str, Any]:
 def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:
     """Return all limits as of the last resume that changed some; none if no resume did."""
     given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
-    return with_current_names(given[-1]) if given else {}
+    return given[-1] if given else {}
 
 
 def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
@@ -174,16 +198,9 @@ def _check_same(
         raise started_otherwise(record, "algorithm")
     # a flow run that is started again keeps its settings, also if its deployment has others by now
     is_same_flow_run = request.flow_run_id is not None and request.flow_run_id in flow_runs_of(journal, record)
-    recorded = {**record.settings, "settings": recorded_settings(record)}
     for part in ("problem", "workspace") if is_same_flow_run else ("problem", "settings", "workspace"):
-        before, now = dict(recorded[part]), dict(requested[part])
-        if part == "settings":  # settings that are newer than the run count as their defaults
-            defaults = SETTINGS[record.algorithm]().model_dump(mode="json")
-            before = {**defaults, **before}
-            former_defaults = {**FORMER_DEFAULTS, **FORMER_DEFAULTS_OF.get(record.algorithm, {})}
-            for changed, former in former_defaults.items():
-                if before.get(changed) == former and now.get(changed) == defaults.get(changed):
-                    now[changed] = former
+        before, now = dict(record.settings[part]), dict(requested[part])
+        if part == "settings":
             for limit in LIMITS:
                 before.pop(limit, None)
                 now.pop(limit, None)

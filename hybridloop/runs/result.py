@@ -12,7 +12,6 @@ from pydantic import TypeAdapter
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
-from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY as CHEMICAL_ACCURACY  # its former place
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.algorithms.problems.exact_energy_names import name_of_exact_energy
 from hybridloop.data.statuses import STATUSES
@@ -49,9 +48,9 @@ class RunResult:
     "finished" (convergence was sought and not shown), and `reason` says why. `value` was measured again at `parameters`
     (radians). `standard_error` is 0 where the target does not sample, and then the true value lies within
     `rounding_bound`. `error_budget` names each source of the value's error (shot noise, search residue, rounding,
-    extrapolation), and `interval95` holds them all; it is empty for a run of an earlier version, whose interval has
-    shot noise or rounding alone. `is_precise` is true if the requested precision was reached. `exact` and `error`
-    (value − exact) are None where the molecule is too large to be diagonalized; `reference` is the Hartree-Fock energy.
+    extrapolation), and `interval95` holds them all. `is_precise` is true if the requested precision was reached.
+    `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference` is the
+    Hartree-Fock energy.
 
     For a binary problem `value` is the mean of the objective, `exact` its optimum, `reference` its mean over all
     assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and

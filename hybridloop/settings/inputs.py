@@ -22,7 +22,6 @@ from hybridloop.settings import (
     ProblemText,
     RunSettings,
 )
-from hybridloop.settings.renamed import built_in_name
 from hybridloop.settings.validation import validate
 
 _LONGEST_SHOWN = 200
@@ -154,7 +153,7 @@ def _read(problem: Any) -> ProblemText:
     except OSError as error:  # also a name that is too long, which Path does not take for a missing file
         name = str(path) if len(str(path)) < _LONGEST_SHOWN else f"{str(path)[:_LONGEST_SHOWN]!r}…"
         raise ProblemError(name, None, f"it can't be read ({error.strerror})", "Check the path.") from error
-    is_built_in = any(built_in_name(str(problem)) in load_table(table) for table in ("problems", "binary_problems"))
+    is_built_in = any(str(problem).lower() in load_table(table) for table in ("problems", "binary_problems"))
     if not isinstance(problem, str) or problem != path.name or (path.suffix and not is_built_in):
         raise ProblemError(str(problem), None, state, "Check the path, or name a built-in problem.")
     return validate(ProblemText, {"name": problem}, of="problem")

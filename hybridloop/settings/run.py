@@ -17,7 +17,6 @@ from hybridloop.budget.caps import Caps, Cost
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
-from hybridloop.settings.renamed import RENAMED, accept_former_names, add_former_names
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
 
@@ -111,9 +110,7 @@ WorkspaceName = Annotated[Annotated[str, Field(min_length=1, max_length=400)] | 
 class RunSettings(BaseModel):
     """Settings that all runs have, whichever the algorithm."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra=lambda schema: add_former_names(schema, RENAMED)
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int | None = Field(
         None,
@@ -195,7 +192,6 @@ class RunSettings(BaseModel):
     )
 
     _take_named_options = model_validator(mode="before")(take_named_options)
-    _accept_former_names = model_validator(mode="before")(accept_former_names)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from hybridloop.runtime.dotted_names import nest
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import SETTINGS, RunSettings
 from hybridloop.settings.circuits import circuit_text
-from hybridloop.settings.renamed import RENAMED, accept_former_names, current_name
 from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import parse_yaml, read_yaml
 
@@ -61,7 +60,7 @@ def resolve_settings(algorithm: str, *layers: Layer, environ: Mapping[str, str] 
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in (*_user_layers(algorithm, environ), *layers):
-        for name, value in _flatten(model, accept_former_names(layer.values)):
+        for name, value in _flatten(model, layer.values):
             _make_place(name, values, sources)
             values[name], sources[name] = value, layer.source
     try:
@@ -151,20 +150,18 @@ def _variables(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 def _names() -> frozenset[str]:
     """Return all names that may come first in a path: settings of any algorithm, and algorithms."""
-    return frozenset({*SETTINGS, *RENAMED, *(name for model in SETTINGS.values() for name in model.model_fields)})
+    return frozenset({*SETTINGS, *(name for model in SETTINGS.values() for name in model.model_fields)})
 
 
 def _is_setting(algorithm: str, name: str) -> bool:
-    return current_name(name) in SETTINGS[algorithm].model_fields
+    return name in SETTINGS[algorithm].model_fields
 
 
 def _check_names(values: Mapping[str, Any], path: str) -> None:
     for name, value in values.items():
         if name not in _names():
             similar = difflib.get_close_matches(str(name), sorted(_names()), n=1)
-            hint = (
-                f"Did you mean {current_name(similar[0])!r}?" if similar else "`hybridloop config` lists all settings."
-            )
+            hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists all settings."
             raise InputError(f"{path}, {name}", "there is no setting of that name", hint)
         if name in SETTINGS and not isinstance(value, Mapping | None):
             raise InputError(f"{path}, {name}", f"{value!r} holds no settings by name", "Indent them below it.")
@@ -173,7 +170,7 @@ def _check_names(values: Mapping[str, Any], path: str) -> None:
 def _refuse_misspelt(variable: str, path: list[str]) -> None:
     """Raise InputError for a variable that is nearly a setting's: a misspelt cap that has no effect costs money."""
     if similar := difflib.get_close_matches(path[0], sorted(_names()), n=1, cutoff=_SIMILAR):
-        suggestion = PREFIX + "__".join([current_name(similar[0]), *path[1:]]).upper()
+        suggestion = PREFIX + "__".join([similar[0], *path[1:]]).upper()
         raise InputError(variable, "there is no setting of that name", f"Did you mean {suggestion}?")
 
 

@@ -18,7 +18,6 @@ from hybridloop.budget.prices import ping_price
 from hybridloop.budget.tracker import Account, account_open
 from hybridloop.budget.unknown_facts import unbounded_cost_warning, unknown_facts_warning
 from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
-from hybridloop.journal.provenance import BATCHING
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.cost_ledger import CostLedger
@@ -126,6 +125,6 @@ def build_connection(
         keep_alive,
         Poller(clock),
         options.debias,
-        batches_points(target, options.batching, is_new=BATCHING in run.record.versions),
+        batches_points(target, options.batching),
         options.provider_options,
     )

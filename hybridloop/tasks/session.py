@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, overload
@@ -23,7 +22,7 @@ from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, StopRequested
+from hybridloop.errors import HybridloopError, RunParked, StopRequested
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
 _INTERRUPTED_LIMITS = (2, 2.0)  # attempts to close the session, and their timeout in s
-_FORMER_NAMES = {"lineage": "sessions", "standing": "snapshot", "stop_as_told": "stop_on_request"}
 
 _log = logging.getLogger(__name__)
 
@@ -77,13 +75,6 @@ class OpenSession:
         self._stop_reason: HybridloopError | None = None
         self._final_status: str | None = None
         self._pings = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what a former name stands for, for one release."""
-        if name not in _FORMER_NAMES:
-            raise AttributeError(f"a session has no {name!r}")
-        warnings.warn(f"session.{name} is now session.{_FORMER_NAMES[name]}", RenamedWarning, stacklevel=2)
-        return getattr(self, _FORMER_NAMES[name])
 
     def __repr__(self) -> str:
         return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.num_jobs} jobs>"

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import uccsd
-from hybridloop.algorithms.diagnostics import check_sector
+from hybridloop.algorithms.diagnostics import StateChecks
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import RunRound
 
@@ -50,12 +50,10 @@ def test_a_wrong_particle_number_of_helium_hydride_has_a_warning(
 
     result = minimize(energy, ansatz.initial_point, method="L-BFGS-B", options={"maxiter": 60})
     assert result.fun < -2.85146769 - 0.05  # it "wins" below the two-electron ground state
-    check = check_sector(problem, ansatz, result.x, sampled_rounds(0))
-    assert check is not None
-    assert not check.in_sector
-    assert check.warning is not None
-    assert "wrong particle number" in check.warning
-    assert "2 (1 alpha, 1 beta)" in check.warning
+    checks = StateChecks.of(problem, ansatz)
+    (warning,) = checks.read(sampled_rounds(0)(checks.pubs(result.x))).warnings
+    assert "wrong particle number" in warning
+    assert "2 (1 alpha, 1 beta)" in warning
 
 
 @pytest.mark.parametrize(("flipped", "is_right"), [((0, 2), True), ((0, 1), False), ((0,), False), ((1, 3), True)])
@@ -68,29 +66,15 @@ def test_a_determinant_has_a_warning_only_for_wrong_electrons(
     problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
     point = np.zeros(8)
     point[[4 + qubit for qubit in flipped]] = np.pi  # the layer after the CXs
-    check = check_sector(problem, hardware_efficient(4, np.zeros(8)), point, sampled_rounds(0))
-    assert check is not None
-    assert check.in_sector == is_right
-    assert (check.warning is None) == is_right
+    checks = StateChecks.of(problem, hardware_efficient(4, np.zeros(8)))
+    warnings = checks.read(sampled_rounds(0)(checks.pubs(point))).warnings
+    assert any("wrong particle number" in warning for warning in warnings) == (not is_right)
 
 
-def test_circuits_that_conserve_electrons_take_no_job(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_electrons_that_are_conserved_take_no_circuit(problem_of: Callable[..., ElectronicProblem]) -> None:
     problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
-    ansatz = uccsd(problem)
-
-    def never(pubs: object, /) -> list[object]:
-        raise AssertionError("a round was run")
-
-    assert check_sector(problem, ansatz, ansatz.initial_point, never) is None  # type: ignore[arg-type]
-
-
-def test_two_orbitals_under_parity_can_not_have_wrong_electrons_and_take_no_job(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
-    def never(pubs: object, /) -> list[object]:
-        raise AssertionError("a round was run")
-
-    ansatz = hardware_efficient(2, np.random.default_rng(0))
-    assert check_sector(problem_of("HeH+_0.7743"), ansatz, ansatz.initial_point, never) is None  # type: ignore[arg-type]
+    assert StateChecks.of(problem, uccsd(problem)).is_sector_known
+    # two orbitals under parity can't have wrong electrons
+    two = StateChecks.of(problem_of("HeH+_0.7743"), hardware_efficient(2, np.random.default_rng(0)))
+    assert two.is_sector_known
+    assert not StateChecks.of(problem, hardware_efficient(4, np.zeros(8))).is_sector_known

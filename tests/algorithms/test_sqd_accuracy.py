@@ -46,7 +46,7 @@ def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings
     for rate in (0.0, 0.01):
         measured = flipped(samples, rate)
         solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
-        found = diagonalize_samples(measured, molecule, solve, run.rules, compute_each, log, np.zeros(0))
+        found = diagonalize_samples(measured, molecule, solve, run.bounds, compute_each, log, np.zeros(0))
         assert found.best.determinants <= count_determinants(molecule) // 10
         by_determinants, strings = compare_with_classical(molecule, run.full, found.best, compute_each)
         errors = [1e3 * (energy - exact) for energy in (found.best.energy, by_determinants.energy, strings.energy)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -197,12 +196,6 @@ def test_an_ended_session_is_not_joined_and_its_jobs_are_named(workspace: Worksp
         hl.open_session(session_id=session.id),
     ):
         pass
-
-
-def test_the_former_package_of_the_same_name_does_not_hide_the_list_of_sessions(workspace: Workspace) -> None:
-    with pytest.warns(FutureWarning):
-        importlib.import_module("hybridloop.sessions.budget")
-    assert hl.sessions() == []
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)

@@ -18,7 +18,6 @@ from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
-from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import HybridloopError
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.problem import read_subject
@@ -150,7 +149,7 @@ def give(kind: str, text: str, folder: Path) -> None:
     elif kind == "circuit":
         subject = read_subject(ProblemText(name="it", text=ENERGY["pauli"]))
         assert isinstance(subject, PauliProblem)
-        choose_circuit(subject, VqeSettings().model_copy(update={"ansatz": text}), 0, SEARCH_RULES)
+        choose_circuit(subject, VqeSettings().model_copy(update={"ansatz": text}), 0)
     elif kind in ENERGY:
         read_subject(read_problem(file))
     else:

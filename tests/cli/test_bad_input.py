@@ -111,15 +111,6 @@ def test_an_invalid_setting_is_refused_in_plain_words(
     assert complaint in refused(run_command("run", "vqe", "h2", "--set", given), home)
 
 
-def test_the_former_name_of_an_option_is_accepted_and_its_new_name_is_printed(
-    run_command: Hybridloop, home: Path
-) -> None:
-    message = refused(run_command("run", "vqe", "h2", "--exclusive-hold", "5"), home)
-    assert "hybridloop: the setting exclusive_hold is now exclusive_access_budget; " in message
-    assert message.count("FutureWarning") == 0
-    assert "exclusive_access_budget: '5' is not an amount with a unit" in message
-
-
 def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(
     run_command: Hybridloop, home: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,6 @@ from hybridloop.cli.output import print_facts, print_json, print_message, print_
 from hybridloop.reports.bundle.archive import RUN
 from hybridloop.runtime.messages import escape_control
 from tests.cli.shell_helpers import CommandResult
-from tests.paths import DATA
 from tests.reports.test_bundle import changed, files_of, zipped
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -44,9 +43,9 @@ def test_values_stay_on_their_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("command", ["verify", "export", "report"])
 def test_a_hostile_bundle_does_not_control_the_terminal(
-    command: str, run_command: Callable[..., CommandResult], tmp_path: Path
+    command: str, run_command: Callable[..., CommandResult], bundles: Path, tmp_path: Path
 ) -> None:
-    files = files_of(DATA / "former" / "former-vqe.zip")
+    files = files_of(bundles / "vqe.zip")
     files[RUN] = changed(
         files[RUN], lambda run: run.update(versions={HOSTILE: HOSTILE}, reason=HOSTILE, status=HOSTILE)
     )
@@ -59,9 +58,9 @@ def test_a_hostile_bundle_does_not_control_the_terminal(
 
 
 def test_a_damaged_bundle_is_named_without_its_control_characters(
-    run_command: Callable[..., CommandResult], tmp_path: Path
+    run_command: Callable[..., CommandResult], bundles: Path, tmp_path: Path
 ) -> None:
-    files = files_of(DATA / "former" / "former-vqe.zip")
+    files = files_of(bundles / "vqe.zip")
     files[RUN] = changed(files[RUN], lambda run: run.update(created_at=HOSTILE))
     result = run_command("runs", "verify", str(zipped(tmp_path / "b.zip", files, resealed=True)))
     assert result.code == 1

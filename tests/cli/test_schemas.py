@@ -25,11 +25,11 @@ TREE: Any = typer.main.get_command(build_app())
 
 
 def commands(of: Any = TREE, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Return all commands without groups and former names, by their words."""
+    """Return all commands without groups, by their words."""
     for name, command in of.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
-        elif not command.hidden:  # a former name
+        else:
             yield " ".join((*path, name)), command
 
 
@@ -68,15 +68,6 @@ def test_schemas_are_printed_and_listed(run_command: Callable[..., CommandResult
     refused = run_command("schema", "runs", "lists")
     assert refused.code == 2
     assert "Did you mean 'runs list'?" in refused.err
-
-
-def test_the_former_name_of_a_command_works_and_is_not_listed(run_command: Callable[..., CommandResult]) -> None:
-    assert "hybridloop sessions close-orphans" in run_command("sessions", "sweep", "--help").out
-    listed = run_command("sessions", "--help").out
-    assert "close-orphans" in listed
-    assert "sweep" not in listed
-    schemas = [json.loads(run_command("schema", "sessions", name).out) for name in ("sweep", "close-orphans")]
-    assert schemas[0] == schemas[1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -73,7 +73,7 @@ def programs(operator: SparsePauliOp, ansatz: Ansatz, profile: str) -> list[str]
     plain = evaluation(observable(operator), ansatz, lambda _: [])
     few = Observable(operator, plain.observable.constant, plain.observable.groups[:1])
     plain = replace(plain, observable=few, circuits=plain.circuits[:1])
-    folded = extrapolate_to_zero_noise(plain, ansatz, ZeroNoiseExtrapolation(scales=SENT_SCALES)).circuits
+    folded = extrapolate_to_zero_noise(plain, ZeroNoiseExtrapolation(scales=SENT_SCALES)).circuits
     compiler = PubCompiler(profile)
     sent = []
     for circuit in folded[:: len(folded) // len(SENT_SCALES)]:  # the first of the twirled circuits

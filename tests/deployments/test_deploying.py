@@ -149,7 +149,7 @@ def test_a_flows_form_has_description_type_and_default_of_every_field(
         for name, field in fields.items():
             assert field.get("description"), name
             is_required = name in {"problem", "name", "spec", "algorithm"}
-            assert "default" in field or is_required or field.get("deprecated"), name  # or a setting's former name
+            assert "default" in field or is_required, name
             for example in field.get("examples", []):
                 jsonschema.validate(example, {**field, "definitions": definitions})
     assert all(value.get("enum") or value.get("properties") for value in definitions.values())

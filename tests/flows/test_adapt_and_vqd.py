@@ -12,7 +12,6 @@ import pytest
 from hybridloop import preparation
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.azure.targets import Batching, find_target
-from hybridloop.data.search_rules import recorded_groupings
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.levels import levels
@@ -25,6 +24,7 @@ from hybridloop.preparation.problem import resolve_subject
 from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.lookup import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer
 from hybridloop.runs.stored_run import load_run
@@ -199,7 +199,7 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
             assert record is not None
             chosen = preparation.prepare("scan", CURVE, settings, 7).groupings
             assert chosen == ("qubit-wise", "qubit-wise")
-            assert recorded_groupings(record.versions) == ("fully-commuting", "fully-commuting")
+            assert recorded_groupings(record) == ("fully-commuting", "fully-commuting")
         result = scan(CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
     assert result.resumed
     assert result.value is not None

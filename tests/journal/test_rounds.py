@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -195,8 +192,8 @@ shapes = st.tuples(st.integers(0, 4), st.integers(0, 4))
 def test_pubs_survive_their_encoding_bit_for_bit(drawn: list[tuple[np.ndarray, np.ndarray, str]]) -> None:
     pubs = [PubRecord(name, None, 7, points, slots, (3, 0), 4) for points, slots, name in drawn]
     sliced = ((Slice(0, 0, 0, 5), Slice(1, 2, 0, 7)), (Slice(0, 1, 1, 1),))[: len(pubs)]
-    again, slices, seed, states_seed = decode_request(encode_request(pubs, sliced, 2**70))
-    assert (slices, seed, states_seed) == (sliced, 2**70, True)
+    again, slices, seed = decode_request(encode_request(pubs, sliced, 2**70))
+    assert (slices, seed) == (sliced, 2**70)
     assert [(p.fingerprint, p.shots, p.measured, p.num_clbits) for p in again] == [
         (p.fingerprint, p.shots, p.measured, p.num_clbits) for p in pubs
     ]
@@ -252,12 +249,3 @@ def test_pings_that_were_not_sent_do_not_count(journal: Journal) -> None:
             journal.end_ping(lease, prepared.id, state)
     assert overview(journal) == {"h2-night": RunTotals(0, 0, 3), "other": RunTotals(0, 0, 0)}
     assert [journal.progress(uid).pings for uid in (lease.run_uid, other.run_uid)] == [3, 0]
-
-
-def test_a_request_of_an_earlier_version_states_no_seed() -> None:
-    head = {"fingerprint": "f", "program": None, "shots": 7, "measured": [0], "num_clbits": 1}
-    text = json.dumps([{**head, "points": [1, 1], "slots": [1, 0]}]).encode()
-    stored = struct.pack("<I", len(text)) + text + struct.pack("<d", 0.5)
-    (pub,), slices, seed, states_seed = decode_request(stored)
-    assert (pub.fingerprint, pub.points.tolist(), pub.slots.shape) == ("f", [[0.5]], (1, 0))
-    assert (slices, seed, states_seed) == ((), None, False)

@@ -101,11 +101,6 @@ def test_the_parameters_of_a_result_are_an_initial_point() -> None:
     assert again.ansatz.num_parameters == prepared.ansatz.num_parameters == 2
 
 
-def test_former_runs_have_no_facts() -> None:
-    former = prepare_vqe(problem("NaH_4.5"), VqeSettings(), seed=0, rules=2)
-    assert former.measure(shot_rounds(0), lambda _: None).facts == ()
-
-
 def test_a_circuit_of_layers_that_misses_the_state_is_not_converged() -> None:
     _, outcome = measured(problem("H4_1.5"), settings=VqeSettings(ansatz="hardware-efficient", layers=1, shots=200))
     assert not outcome.converged

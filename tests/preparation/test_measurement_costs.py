@@ -9,10 +9,8 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping, choose_grouping_by_shots
+from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.algorithms.estimation.reference_state import ReferenceState
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.budget.prices import price_of_job
@@ -67,17 +65,12 @@ def test_free_shots_and_those_without_a_price_count_as_shots() -> None:
 
 
 def test_a_short_circuit_is_measured_with_further_gates_only_where_they_bring_no_noise() -> None:
-    def chosen(target: str, ansatz: AnsatzName = AnsatzName.HARDWARE_EFFICIENT, rules: int = 6) -> Grouping:
-        return prepare_vqe(H4, VqeSettings(target=target, ansatz=ansatz), 0, rules).energy.grouping
+    def chosen(target: str, ansatz: AnsatzName = AnsatzName.HARDWARE_EFFICIENT) -> Grouping:
+        return prepare_vqe(H4, VqeSettings(target=target, ansatz=ansatz), 0).energy.grouping
 
     assert chosen("rigetti.sim.qvm") is Grouping.DOUBLE_FACTORIZATION
     assert {chosen(name) for name in MACHINES} == {Grouping.QUBIT_WISE}
     assert {chosen(name, AnsatzName.UCCSD) for name in MACHINES} == {Grouping.DOUBLE_FACTORIZATION}
-    # before search rules 6 no orbitals were rotated, and before 5 the target made no difference
-    assert chosen("rigetti.sim.qvm", rules=5) is Grouping.FULLY_COMMUTING
-    assert {chosen(name, rules=5) for name in MACHINES} == {Grouping.QUBIT_WISE}
-    assert {chosen(name, AnsatzName.UCCSD, rules=5) for name in MACHINES} == {Grouping.FULLY_COMMUTING}
-    assert chosen("rigetti.sim.qvm", rules=4) is Grouping.QUBIT_WISE
 
 
 def product_circuit(qubits: int) -> Ansatz:
@@ -103,23 +96,6 @@ def test_a_constant_needs_no_circuit() -> None:
     operator = SparsePauliOp(["II"], [2.0])
     choice = choose_grouping(operator, product_circuit(2), None, costs, shots=1000, precision=0.01)
     assert (choice.observable.groups, choice.observable.constant) == ((), 2.0)
-
-
-def test_a_run_that_started_before_is_measured_in_the_groups_of_its_rules() -> None:
-    settings = VqeSettings()
-    former, current = (prepare_vqe(H4, settings, 0, rules) for rules in (4, 5))
-    assert isinstance(former.problem, ElectronicProblem)
-    reference = ReferenceState.of_basis_state(former.problem.reference_state)
-    expected = choose_grouping_by_shots(
-        former.problem.hamiltonian, former.ansatz, reference, shots=settings.shots, precision=settings.precision
-    )
-    for group, other in zip(former.energy.observable.groups, expected.observable.groups, strict=True):
-        assert group.masks == other.masks
-        assert (group.coefficients == other.coefficients).all()
-    assert any(
-        group.masks != other.masks or (group.coefficients != other.coefficients).any()
-        for group, other in zip(former.energy.observable.groups, current.energy.observable.groups, strict=True)
-    )
 
 
 def test_targets_of_equal_facts_have_equal_choices() -> None:

@@ -11,8 +11,6 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.errors import InputError
-from hybridloop.preparation import prepare
-from hybridloop.preparation.vqd import PreparedVqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText, VqdSettings
 from tests.algorithms.batched_state_helpers import shot_rounds
@@ -25,10 +23,9 @@ CHAIN = spin_model(4, chain(4), HEISENBERG)
 ACCURACY = 1.6e-3
 
 
-def prepared(problem: ProblemText | Mapping[str, float], rules: int | None = None, **values: Any) -> PreparedVqe:
+def prepared(problem: ProblemText | Mapping[str, float], **values: Any) -> PreparedVqe:
     text = problem if isinstance(problem, ProblemText) else pauli_text(problem)
-    rule = {} if rules is None else {"rules": rules}
-    return prepare_vqe(text, settings_for("vqe", values), 0, **rule)  # type: ignore[arg-type]
+    return prepare_vqe(text, settings_for("vqe", values), 0)  # type: ignore[arg-type]
 
 
 def run(terms: Mapping[str, float], seed: int, **values: Any) -> tuple[Outcome, float]:
@@ -150,19 +147,7 @@ def test_a_spin_model_refuses_what_its_circuit_has_not(values: dict[str, Any], f
     assert refused.value.field == field
 
 
-def test_a_run_of_former_rules_keeps_its_circuit_and_its_rounds() -> None:
-    terms = {"XY": 1.0, "YX": -1.0, "ZI": 1.0}
-    former = prepared(terms, rules=2, ansatz="hardware-efficient")
-    assert former.ansatz.name == "hardware-efficient (ry, 1 layer(s))"
-    assert prepared(terms, ansatz="hardware-efficient").ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"
-    outcome = former.measure(shot_rounds(0), lambda _: None)
-    assert not any("energy variance is" in fact.reason for fact in outcome.facts)
-
-
 def test_levels_of_a_complex_operator_get_complex_rotations() -> None:
     complex_sum = pauli_text({"XY": 1.0, "YX": -1.0, "ZI": 1.0})
     assert prepare_vqd(complex_sum, VqdSettings(), 0).ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"
-    former = prepare("vqd", complex_sum, VqdSettings(), 0, 2).algorithm
-    assert isinstance(former, PreparedVqd)
-    assert former.ansatz.name == "hardware-efficient (ry, 1 layer(s))"
     assert prepare_vqd(H2, VqdSettings(), 0).ansatz.name == "hardware-efficient (ry, 1 layer(s))"

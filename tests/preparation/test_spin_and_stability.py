@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
-from hybridloop.algorithms.optimizers.gradient import ParallelGradient
-from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.azure.targets import find_target
-from hybridloop.data.search_rules import SEARCH, SEARCH_RULES, search_rules
 from hybridloop.errors import InputError
-from hybridloop.journal.provenance import versions
 from hybridloop.preparation.problem import facts_of, lower_spin, resolve_subject
 from hybridloop.settings import AnsatzName, OptimizerName, ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import noiseless_rounds
@@ -44,20 +39,10 @@ def test_a_search_leaves_a_saddle_at_hartree_fock() -> None:
     assert outcome.value == pytest.approx(exact, abs=5e-4)
 
 
-def test_a_run_that_was_started_under_the_former_rules_keeps_them() -> None:
-    assert versions()[SEARCH] == str(SEARCH_RULES)
-    assert [search_rules({}), search_rules({SEARCH: "2"})] == [1, 2]
-    optimizers = [ParallelGradient, PairwiseFit, CorrectedModel]
-    for rules, optimizer in enumerate(optimizers, 1):
-        former = prepare_vqe(problem("NaH_4.5"), VqeSettings(), seed=0, rules=rules)
-        assert isinstance(former.optimizer, optimizer)
-
-
 def test_an_unstable_reference_of_many_angles_is_a_doubt() -> None:
     prepared = prepare_vqe(problem("H4_1.8"), VqeSettings(optimizer=OptimizerName.GRADIENT), seed=0)
     assert prepared.start_doubt is not None
     assert prepared.start_doubt.startswith("unstable reference: ")
-    assert prepare_vqe(problem("H4_1.5"), VqeSettings(), seed=0, rules=1).start_doubt is None
 
 
 def test_a_stable_reference_is_no_doubt() -> None:

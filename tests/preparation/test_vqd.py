@@ -11,8 +11,8 @@ from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation.test_spin_and_stability import problem
 
 
-def prepared(name: str, settings: VqdSettings, rules: int | None = None) -> PreparedVqd:
-    run = prepare("vqd", problem(name), settings, 0, *([] if rules is None else [rules])).algorithm
+def prepared(name: str, settings: VqdSettings) -> PreparedVqd:
+    run = prepare("vqd", problem(name), settings, 0).algorithm
     assert isinstance(run, PreparedVqd)
     return run
 
@@ -35,10 +35,3 @@ def test_levels_that_the_circuit_cannot_hold_are_named() -> None:
     )
     assert not outcome.converged
     assert "level 0 is no eigenstate" in outcome.reason
-
-
-def test_runs_of_former_rules_start_at_random_angles_and_measure_no_spin() -> None:
-    run = prepared("H2_1.4", VqdSettings(levels=1), 3)
-    assert run.model is None
-    outcome = run.measure(shot_rounds(0), lambda _: None)
-    assert outcome.table[0]["spin_squared"] is None

@@ -10,7 +10,6 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +35,22 @@ from hybridloop.reports.export import export_run
 from hybridloop.reports.html import render_report
 from hybridloop.reports.verify import verify_run
 from tests.long_form import IS_LONG, long_form, short_or_long
-from tests.paths import DATA
 from tests.reports.test_bundle import changed, files_of, zipped
 
-BUNDLE = DATA / "former" / "former-vqe.zip"
 MEMORY = 100 << 20  # bytes: a bomb is refused with less
 
 
-@cache
+_honest: dict[str, bytes] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_honest_files(bundles: Path) -> None:
+    _honest.update(files_of(bundles / "vqe.zip"))
+
+
 def honest_files() -> dict[str, bytes]:
-    return files_of(BUNDLE)
+    """Return the files of a bundle that nobody changed."""
+    return dict(_honest)
 
 
 def refused(path: Path, message: str | None = None) -> None:

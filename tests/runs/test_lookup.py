@@ -31,7 +31,7 @@ from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import AnsatzName, ProblemText, RunSettings, SqdSettings, VqeSettings
+from hybridloop.settings import ProblemText, RunSettings, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.tasks.session import open_session
 from tests.conftest import Died, Emulator
@@ -53,26 +53,6 @@ def begun(journal: Journal) -> Journal:
     """A journal with a started run `k`."""
     with hold(journal, wanted()):
         return journal
-
-
-def test_a_run_that_was_started_with_a_former_default_is_found_by_todays(journal: Journal) -> None:
-    former = SETTINGS.model_copy(update={"ansatz": AnsatzName.UCCSD})
-    with hold(journal, wanted(former)):
-        pass
-    found = find_run(journal, wanted())
-    assert found.record is not None
-    assert found.settings == former
-
-
-def test_a_run_of_one_algorithm_may_have_a_former_default_of_its_own(journal: Journal) -> None:
-    former = SqdSettings(seed=7, tolerance=1e-5)
-    with hold(journal, wanted(algorithm="sqd", settings=former)):
-        pass
-    found = find_run(journal, wanted(algorithm="sqd", settings=SqdSettings(seed=7)))
-    assert found.record is not None
-    assert found.settings == former
-    with pytest.raises(InputError, match="tolerance"):
-        find_run(journal, wanted(algorithm="sqd", settings=SqdSettings(seed=7, tolerance=1e-3)))
 
 
 def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:

@@ -90,13 +90,3 @@ def test_an_abandoned_job_counts_as_lost(service: Emulator, clock: ServiceClock)
     finally:
         service.admin("faults", {"rules": []})
     assert (at.in_flight, at.done, at.lost) == (0, 1, 1)
-
-
-def test_the_former_names_of_a_sessions_attributes_still_work(service: Emulator, clock: ServiceClock) -> None:
-    with open_session(service.workspace(), clock=clock) as session:
-        with pytest.warns(FutureWarning, match="is now session.sessions"):
-            assert session.lineage is session.sessions
-        with pytest.warns(FutureWarning, match="is now session.snapshot"):
-            assert session.standing.sessions == 1
-        with pytest.raises(AttributeError):
-            session.nothing_of_the_kind  # noqa: B018

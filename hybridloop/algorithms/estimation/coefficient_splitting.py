@@ -37,7 +37,7 @@ def split_coefficients(observable: Observable, reference: Reference) -> Observab
         return observable
     # optimize the shares
     split = _CoefficientSplit.of(observable, reference)
-    if reference.is_reweighted and len(split.totals) <= MAX_REWEIGHTED_TERMS:
+    if len(split.totals) <= MAX_REWEIGHTED_TERMS:
         optimum = split.reweighted(STEPS)
     else:
         options: Any = {"maxiter": MAX_STEPS, "ftol": COST_TOLERANCE}

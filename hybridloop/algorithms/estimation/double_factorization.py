@@ -45,17 +45,14 @@ class Factorization:
     deviations: Array
 
 
-def double_factorization(
-    problem: ElectronicProblem, reference: ReferenceState, *, has_spare_groups: bool = False
-) -> Factorization | None:
+def double_factorization(problem: ElectronicProblem, reference: ReferenceState) -> Factorization | None:
     """Split a molecule's Hamiltonian into groups, each measured in a basis of rotated orbitals.
 
     H = constant + Σ_l [Σ_p d^l_p N_p(U_l) + Σ_pq g^l_pq N_p(U_l) N_q(U_l)], where N_p(U) counts the electrons of both
     spins in the orbital Σ_q U_qp φ_q: basis rotation grouping, W. J. Huggins et al., npj Quantum Inf. 7 (2021) 23.
     One U_l is the identity, and one diagonalizes the one-body part. The columns of the others are the eigenvectors of
     an eigenvector of (pq|rs), read as a matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83). The groups sum to the
-    Hamiltonian for any electrons. Groups that the others can replace at nearly no cost are left out: one in three; with
-    `has_spare_groups`, as before search rules 7, none.
+    Hamiltonian for any electrons. Groups that the others can replace at nearly no cost are left out: one in three.
 
     The paper has one group with the one-body part, in its own basis, and g^l of rank one. Both are free: one-body
     parts may move between groups (fluid fermionic fragments: S. Choi, I. Loaiza and A. F. Izmaylov, Quantum 7 (2023)
@@ -74,7 +71,7 @@ def double_factorization(
     covariances = _covariances(molecule, orbitals, _on_determinants(problem, reference), terms)
     covariances += reference.extra_variance * (terms.matrix.T @ terms.matrix + RIDGE * np.eye(terms.matrix.shape[1]))
     equations, integrals = _equations(molecule, orbitals)
-    split = _split(equations, integrals, covariances, has_spare_groups=has_spare_groups)
+    split = _split(equations, integrals, covariances)
     counts = np.round(split, COEFFICIENT_DECIMALS)
     if np.abs(equations @ counts.reshape(-1) - integrals).max() > MAX_RESIDUAL:
         return None
@@ -216,10 +213,10 @@ def _filled_orbitals(molecule: Molecule) -> list[NDArray[np.int64]]:
     ]
 
 
-def _split(equations: Array, integrals: Array, covariances: Array, *, has_spare_groups: bool) -> Array:
+def _split(equations: Array, integrals: Array, covariances: Array) -> Array:
     """Return the coefficients (groups, f) that solve the equations with nearly the least Σ_l σ_l, in few groups.
 
-    Unless it has spare groups, those that the others can replace get no coefficients (`_Shares.without_spare_groups`).
+    Groups that the others can replace get no coefficients (`_Shares.without_spare_groups`).
     """
     left, sizes, right = np.linalg.svd(equations, full_matrices=False)
     rank = int((sizes > RANK_TOLERANCE * sizes[0]).sum())
@@ -228,8 +225,7 @@ def _split(equations: Array, integrals: Array, covariances: Array, *, has_spare_
     roots = np.linalg.cholesky(covariances)
     shares = _Shares(np.linalg.solve(roots, by_group), sums)
     weights = shares.reweighted(np.ones(len(covariances)), STEPS)
-    if not has_spare_groups:
-        weights = shares.reweighted(shares.without_spare_groups(weights), STEPS)
+    weights = shares.reweighted(shares.without_spare_groups(weights), STEPS)
     whitened = weights[:, None, None] * (shares.factors @ shares.multipliers(weights)[0][:, None])
     return np.asarray(np.linalg.solve(roots.transpose(0, 2, 1), whitened)[:, :, 0])
 

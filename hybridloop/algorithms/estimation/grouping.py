@@ -26,7 +26,6 @@ from hybridloop.errors import InputError
 
 MIN_GROUPS = 3  # of commuting terms: with fewer, other groups save nothing
 MAX_COST_RATIO = 0.9  # the shots of a smaller saving are not known well enough: they are predicted within a tenth
-MAX_GATE_INCREASE = 0.1  # before search rules 5: relative to the ansatz's two-qubit gates
 _QUBIT_WISE, _COMMUTING = Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING
 
 
@@ -68,27 +67,20 @@ def given_grouping(
     reference: ReferenceState | None,
     why: str,
     problem: ElectronicProblem | None,
-    *,
-    has_spare_groups: bool = False,
 ) -> GroupingChoice:
-    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible.
-
-    `has_spare_groups` is for `double_factorization`.
-    """
+    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible."""
     if grouping is Grouping.DOUBLE_FACTORIZATION:
-        factorization = _factorize(problem, reference, has_spare_groups=has_spare_groups)
+        factorization = _factorize(problem, reference)
         return GroupingChoice(factorization.observable, grouping, why, factorization.deviations)
     grouped = group_hamiltonian(hamiltonian, grouping, reference)
     return GroupingChoice(grouped, grouping, why, expected_deviations(grouped, reference))
 
 
-def _factorize(
-    problem: ElectronicProblem | None, reference: ReferenceState | None, *, has_spare_groups: bool
-) -> Factorization:
+def _factorize(problem: ElectronicProblem | None, reference: ReferenceState | None) -> Factorization:
     factorization = None
     what = "the problem is no molecule, and has no orbitals to rotate"
     if problem is not None and reference is not None:
-        factorization = double_factorization(problem, reference, has_spare_groups=has_spare_groups)
+        factorization = double_factorization(problem, reference)
         what = (
             f"{problem.molecule.source} has more than {MAX_ORBITALS} orbitals or {MAX_DETERMINANTS:,} determinants, or "
             "integrals that its eigenvectors do not give back"
@@ -107,7 +99,6 @@ def choose_grouping(
     shots: int,
     precision: float,
     problem: ElectronicProblem | None = None,
-    has_spare_groups: bool = False,
 ) -> GroupingChoice:
     """Choose the groups of the smallest product of cost and mean squared error.
 
@@ -117,13 +108,12 @@ def choose_grouping(
     is that standard error, and the bias of noise (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of
     strength r after each (J. Vovrosh et al., Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a
     target without noise at no cost, and double factorization of a small molecule, the `problem`, adds more.
-    `has_spare_groups` is for `double_factorization`.
     """
     plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
     if problem is not None and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
-        factorization = double_factorization(problem, reference, has_spare_groups=has_spare_groups)
+        factorization = double_factorization(problem, reference)
         factorized = None if factorization is None else plan(factorization.observable, factorization.deviations)
         if factorized is not None and all(factorized.is_better_than(other) for other in (qubit_wise, commuting)):
             return factorized.choice(Grouping.DOUBLE_FACTORIZATION, factorized.instead_of(qubit_wise, costs.unit))
@@ -214,35 +204,3 @@ def _acts(hamiltonian: SparsePauliOp) -> NDArray[np.bool_]:
     """Return which terms are not the identity."""
     acts: NDArray[np.bool_] = (hamiltonian.paulis.x | hamiltonian.paulis.z).any(axis=1)
     return acts
-
-
-def choose_grouping_by_shots(
-    hamiltonian: SparsePauliOp, ansatz: Ansatz, reference: ReferenceState | None, *, shots: int, precision: float
-) -> GroupingChoice:
-    """Choose fully commuting groups if they save shots and hardly lengthen the circuit: the rule of earlier runs.
-
-    The shots are those of one round of a gradient search, 2n + 1 points of n angles with `shots` for each group, and of
-    a final measurement with the standard error `precision`, (Σ_g σ_g / precision)², with σ_g expected near the
-    reference state, or for a random state without one.
-    """
-    qubit_wise = group_hamiltonian(hamiltonian, Grouping.QUBIT_WISE, reference)
-    commuting = group_hamiltonian(hamiltonian, Grouping.FULLY_COMMUTING, reference)
-    points = 2 * ansatz.num_parameters + 1
-    one, other = (expected_deviations(grouped, reference) for grouped in (qubit_wise, commuting))
-    before, after = (
-        points * len(deviations) * shots + (float(deviations.sum()) / precision) ** 2 for deviations in (one, other)
-    )
-    ansatz_gates, added_gates = int(ansatz.circuit.num_nonlocal_gates()), commuting.two_qubit_gates
-    if after > MAX_COST_RATIO * before:
-        saved = 100 * max(0.0, 1.0 - after / before)
-        why = f"fully commuting groups would save only {saved:.0f} % of about {before:.1e} shots"
-        return GroupingChoice(qubit_wise, _QUBIT_WISE, why, one)
-    if added_gates > MAX_GATE_INCREASE * ansatz_gates:
-        why = f"fully commuting groups would add {added_gates} two-qubit gates to the {ansatz_gates} of the ansatz"
-        return GroupingChoice(qubit_wise, _QUBIT_WISE, why, one)
-    why = (
-        f"they take {len(commuting.groups)} circuits per point instead of {len(qubit_wise.groups)} and about "
-        f"{after:.1e} shots instead of {before:.1e}, for {added_gates} more two-qubit gates than the ansatz's "
-        f"{ansatz_gates}"
-    )
-    return GroupingChoice(commuting, _COMMUTING, why, other)

@@ -46,10 +46,6 @@ class ReferenceMixture:
         """Mean of the states' extra variances."""
         return float(np.mean([state.extra_variance for state in self.states]))
 
-    @property
-    def is_reweighted(self) -> bool:
-        return all(state.is_reweighted for state in self.states)
-
     def truncate(self, most: int) -> ReferenceMixture:
         """Keep at most so many basis states, or one of each state."""
         return ReferenceMixture(tuple(state.truncate(max(1, most // len(self.states))) for state in self.states))

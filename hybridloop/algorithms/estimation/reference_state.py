@@ -25,15 +25,10 @@ class Reference(Protocol):
     """States whose covariances tell how to share the shots.
 
     `extra_variance` is what each term's variance is expected to have beyond that of these states, as a part of c².
-    `is_reweighted` says how shares are optimized: by reweighted least squares, or along gradients as before search
-    rules 6.
     """
 
     @property
     def extra_variance(self) -> float: ...
-
-    @property
-    def is_reweighted(self) -> bool: ...
 
     def truncate(self, most: int) -> Self:
         """Keep at most so many basis states; what is lost is extra variance."""
@@ -52,7 +47,6 @@ class ReferenceState:
     basis_states: tuple[int, ...]
     amplitudes: NDArray[np.complex128]
     extra_variance: float
-    is_reweighted: bool = False
 
     @classmethod
     def of_basis_state(cls, state: int) -> ReferenceState:
@@ -60,7 +54,7 @@ class ReferenceState:
         return cls((state,), np.ones(1, complex), EXTRA_VARIANCE)
 
     @classmethod
-    def perturbed(cls, hamiltonian: SparsePauliOp, state: int, *, is_reweighted: bool = True) -> ReferenceState:
+    def perturbed(cls, hamiltonian: SparsePauliOp, state: int) -> ReferenceState:
         """Create a basis state with all that the Hamiltonian couples to it, each by its own rotation of two states.
 
         The rotation diagonalizes ((E₀, v), (v, E)) and is at most 45°, also where E is below E₀. To first order in v it
@@ -85,7 +79,7 @@ class ReferenceState:
         kept = rounded != 0.0
         all_states, amplitudes = (state, *_integers(states[:-1][kept])), np.append([1.0 + 0.0j], rounded[kept])
         amplitudes /= np.sqrt((np.abs(amplitudes) ** 2).sum())
-        return cls(all_states, amplitudes, EXTRA_VARIANCE_PERTURBED, is_reweighted)
+        return cls(all_states, amplitudes, EXTRA_VARIANCE_PERTURBED)
 
     def truncate(self, most: int) -> ReferenceState:
         """Keep at most so many basis states, those of largest amplitude; what is lost is extra variance."""
@@ -96,7 +90,7 @@ class ReferenceState:
         kept = float(weights[order].sum())
         extra = self.extra_variance + 1.0 - kept
         states = tuple(self.basis_states[place] for place in order.tolist())
-        return ReferenceState(states, self.amplitudes[order] / np.sqrt(kept), extra, self.is_reweighted)
+        return ReferenceState(states, self.amplitudes[order] / np.sqrt(kept), extra)
 
     def centered_images(self, paulis: PauliList) -> csr_array:
         """Return (P − ⟨P⟩)|ψ⟩ of each term, (terms, basis states); the inner product of two rows is a covariance.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.mitigation.readout import (
     CALIBRATION_JOBS,
@@ -14,7 +13,7 @@ from hybridloop.algorithms.mitigation.readout import (
     measure_readout_errors,
     mitigate_readout,
 )
-from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, extrapolate_to_zero_noise
+from hybridloop.algorithms.mitigation.zne import TWIRLS, ZeroNoiseExtrapolation, extrapolate_to_zero_noise
 from hybridloop.errors import InputError
 
 
@@ -25,14 +24,13 @@ class Mitigation:
     Readout errors are measured before the search, in a round of two circuits with `readout_shots` each (0: not at all).
     Readout mitigation and `symmetries` apply to the search and the final measurement. `zne`, zero-noise extrapolation,
     applies to the final measurement only: under noise the energy of a lengthened circuit has frequencies that the
-    optimizer does not expect, and its shots are expensive. With `is_interleaved` its rounds measure the readout errors
-    again, and run their circuits in random order; those of runs that an earlier version began do not.
+    optimizer does not expect, and its shots are expensive. Its rounds measure the readout errors again, and run their
+    circuits in random order.
     """
 
     readout_shots: int = 0
     symmetries: tuple[Symmetry, ...] = ()
     zne: ZeroNoiseExtrapolation | None = None
-    is_interleaved: bool = True
 
     def __post_init__(self) -> None:
         if self.readout_shots < 0:
@@ -55,13 +53,13 @@ class Mitigation:
             errors = measure_readout_errors(num_qubits, evaluation.run_round, shots=self.readout_shots)
         return mitigate_readout(evaluation, errors=errors, symmetries=self.symmetries)
 
-    def final_evaluation(self, searched: Evaluation, ansatz: Ansatz) -> Evaluation:
+    def final_evaluation(self, searched: Evaluation) -> Evaluation:
         """Return the evaluation of the final measurement: the search's, with zero-noise extrapolation if chosen."""
-        if self.is_interleaved and isinstance(searched, CalibratedEvaluation) and searched.calibration is not None:
+        if isinstance(searched, CalibratedEvaluation) and searched.calibration is not None:
             qubits = searched.observable.num_qubits
             run_round = searched.calibration.interleaved(searched.run_round, qubits, self.readout_shots)
             searched = replace(searched, run_round=run_round)
-        return searched if self.zne is None else extrapolate_to_zero_noise(searched, ansatz, self.zne)
+        return searched if self.zne is None else extrapolate_to_zero_noise(searched, self.zne)
 
     def expected_final_estimates(self, estimates: Sequence[Estimate]) -> list[Estimate]:
         """Return the search's estimates with the expected one-shot variances of the final measurement's circuits.
@@ -70,7 +68,7 @@ class Mitigation:
         """
         if self.zne is None:
             return list(estimates)
-        twirls = self.zne.twirls
+        twirls = TWIRLS
         squares = [(weight / twirls) ** 2 for weight in self.zne.weights for _ in range(twirls)]
         return [
             replace(estimate, shot_variances=tuple(square * v for square in squares for v in estimate.shot_variances))

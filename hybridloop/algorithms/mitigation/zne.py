@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Qubit
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import keep_gates, to_basis, two_qubit_gates
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
-from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.errors import InputError
 
 DEFAULT_SCALES = (1, 3)
@@ -35,17 +34,11 @@ class ZeroNoiseExtrapolation:
     """Zero-noise extrapolation: the model, and the odd scale factors by which circuits are lengthened.
 
     The exponential model takes two factors, the linear model two or more, for a least-squares fit. Each factor takes
-    `twirls` circuits for each group. Runs that an earlier version began fold globally (`is_global`), without twirls.
+    `TWIRLS` circuits for each group.
     """
 
     model: Extrapolation = Extrapolation.LINEAR
     scales: tuple[int, ...] = DEFAULT_SCALES
-    is_global: bool = False
-
-    @property
-    def twirls(self) -> int:
-        """The number of circuits with random Paulis for each group and factor."""
-        return 1 if self.is_global else TWIRLS
 
     def __post_init__(self) -> None:
         has_enough = len(self.scales) == 2 if self.model is Extrapolation.EXPONENTIAL else len(self.scales) >= 2
@@ -62,18 +55,6 @@ class ZeroNoiseExtrapolation:
         """
         design = np.stack([np.ones(len(self.scales)), np.array(self.scales, dtype=float)], axis=1)
         return tuple(np.linalg.pinv(design)[0].tolist())
-
-
-def fold_circuit(circuit: QuantumCircuit, scale: int) -> QuantumCircuit:
-    """Fold a circuit globally: U (U† U)^k with scale = 2k + 1 (T. Giurgica-Tiron et al., QCE (2020) 306).
-
-    Compilers remove such folds. Runs that an earlier version began have them.
-    """
-    lengthened = circuit.copy()
-    for _ in range(scale // 2):
-        lengthened.compose(circuit.inverse(), inplace=True)
-        lengthened.compose(circuit, inplace=True)
-    return lengthened
 
 
 def draw_paulis(circuit: QuantumCircuit, generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -132,10 +113,10 @@ def _twirled(gate: Gate, before: NDArray[np.bool_]) -> tuple[Gate, NDArray[np.bo
     raise InputError("mitigation", f"zero-noise extrapolation can't fold the gate {gate.name}", "Leave it out.")
 
 
-def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroNoiseExtrapolation) -> Evaluation:
+def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolation) -> Evaluation:
     """Return an evaluation at zero noise: each group at each scale factor, its coefficients times the linear weight.
 
-    Each factor has `zne.twirls` circuits, which differ in their random Paulis, always the same. Shot allocation thus
+    Each factor has `TWIRLS` circuits, which differ in their random Paulis, always the same. Shot allocation thus
     weighs the factors as the linear extrapolation does. The exponential model computes value and variance by its own
     formula. The estimate's `extrapolation_spread` is the difference between both models by the same shots; if no
     exponential fits, that between the extrapolated value and the one at the first factor.
@@ -143,19 +124,16 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroN
     # the groups and circuits of all scale factors
     groups, circuits = [], []
     generator = np.random.default_rng(0)
-    sources = [] if zne.is_global else [to_basis(circuit) for circuit in evaluation.circuits]
+    sources = [to_basis(circuit) for circuit in evaluation.circuits]
     paulis = [draw_paulis(source, generator) for source in sources]
     for scale, weight in zip(zne.scales, zne.weights, strict=True):
-        for variant in range(zne.twirls):
+        for variant in range(TWIRLS):
             for group in evaluation.observable.groups:
-                groups.append(replace(group, coefficients=weight / zne.twirls * group.coefficients))
-            if zne.is_global:
-                circuits += [_folded_globally(group, ansatz, scale) for group in evaluation.observable.groups]
-            else:
-                drawn = zip(sources, paulis, strict=True)
-                circuits += [fold_gates(source, scale, of_source, variant) for source, of_source in drawn]
+                groups.append(replace(group, coefficients=weight / TWIRLS * group.coefficients))
+            drawn = zip(sources, paulis, strict=True)
+            circuits += [fold_gates(source, scale, of_source, variant) for source, of_source in drawn]
     weighted = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
-    combine_linear, count = evaluation.combine_groups, zne.twirls * len(evaluation.circuits)
+    combine_linear, count = evaluation.combine_groups, TWIRLS * len(evaluation.circuits)
     numbers = np.array([two_qubit_gates(circuit) for circuit in circuits]).reshape(len(zne.scales), -1)
     gates = tuple(numbers.mean(axis=1).tolist())
 
@@ -198,12 +176,6 @@ def unseen_noise(estimate: Estimate) -> str | None:
         "the noise is too small to be seen with these shots, or the repeated gates were removed before they ran: the "
         "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out."
     )
-
-
-def _folded_globally(group: MeasurementGroup, ansatz: Ansatz, scale: int) -> QuantumCircuit:
-    if group.diagonalization is None:
-        return group.add_measurement(fold_circuit(ansatz.circuit, scale))
-    return group.add_measurement(fold_circuit(group.add_diagonalization(ansatz.circuit), scale))
 
 
 def _extrapolate_exponential(

@@ -48,11 +48,10 @@ class _SpinOrbitals:
     empty_energies: NDArray[np.float64]
 
 
-def natural_orbitals(molecule: Molecule, *, is_pivoted: bool = True) -> NaturalOrbitals:
+def natural_orbitals(molecule: Molecule) -> NaturalOrbitals:
     """Return the molecule's MP2 natural orbitals, from the unrelaxed densities of both spins.
 
     Orbitals of open shells are made canonical for each spin (P. J. Knowles et al., Chem. Phys. Lett. 186, 130 (1991)).
-    Without `is_pivoted`, as in runs of rules before 7, signs and orbitals of equal occupation follow rounding errors.
     """
     spins = [_canonical(molecule, spin) for spin in (0, 1)]
     density = spins[0].occupied @ spins[0].occupied.T + spins[1].occupied @ spins[1].occupied.T
@@ -61,28 +60,24 @@ def natural_orbitals(molecule: Molecule, *, is_pivoted: bool = True) -> NaturalO
         pair_energy, change = _pairs(molecule, spins[first], spins[second], is_same=first == second)
         energy, density = energy + pair_energy, density + change
     # diagonal within the blocks of the determinant
-    solve = pivoted_eigenvectors if is_pivoted else np.linalg.eigh
     fewer, more = sorted(molecule.electrons)
     rotation, occupations = np.zeros((molecule.norb,) * 2), np.zeros(molecule.norb)
     for block in (slice(0, fewer), slice(fewer, more), slice(more, molecule.norb)):
-        values, vectors = solve(density[block, block])
+        values, vectors = pivoted_eigenvectors(density[block, block])
         occupations[block], rotation[block, block] = values[::-1], vectors[:, ::-1]
     one_body = rotation.T @ molecule.one_body @ rotation
     two_body = _integrals(molecule, rotation, rotation, rotation, rotation)
     return NaturalOrbitals(replace(molecule, one_body=one_body, two_body=two_body), occupations, energy)
 
 
-def choose_active_space(
-    molecule: Molecule, size: tuple[int, int] | None = None, *, is_pivoted: bool = True
-) -> Molecule:
+def choose_active_space(molecule: Molecule, size: tuple[int, int] | None = None) -> Molecule:
     """Reduce a molecule to a number of electrons and of MP2 natural orbitals; left out, the occupations suggest them.
 
     Suggested are the orbitals further than 0.02 electrons from 2 and from 0, those with single occupation, and at
     least the most correlated doubly occupied and empty one. Of more than ten those farthest from 2 and 0 stay. Raises
-    InputError for a closed shell in other orbitals than Hartree-Fock's, or a size that does not fit. `is_pivoted` is
-    that of `natural_orbitals`.
+    InputError for a closed shell in other orbitals than Hartree-Fock's, or a size that does not fit.
     """
-    natural = _checked_orbitals(molecule, is_pivoted=is_pivoted)
+    natural = _checked_orbitals(molecule)
     if size is None:
         first, end = _suggested(natural)
         size = sum(molecule.electrons) - 2 * first, end - first
@@ -126,14 +121,14 @@ def _better(space: Molecule, natural: NaturalOrbitals) -> list[str]:
     return [f"{what}, outside of which are {-1e3 * outside:.1f} mHa"]
 
 
-def _checked_orbitals(molecule: Molecule, *, is_pivoted: bool = True) -> NaturalOrbitals:
+def _checked_orbitals(molecule: Molecule) -> NaturalOrbitals:
     if (coupling := _coupling(molecule)) > MOST_COUPLING:
         reason = (
             f"the orbitals of {molecule.source} are not Hartree-Fock's, from which MP2 starts: Fock's matrix couples "
             f"occupied and empty ones by {coupling:.2g} hartree"
         )
         raise InputError("active_space", reason, "Give electrons and orbitals, such as 4,4.")
-    return natural_orbitals(molecule, is_pivoted=is_pivoted)
+    return natural_orbitals(molecule)
 
 
 def _coupling(molecule: Molecule) -> float:

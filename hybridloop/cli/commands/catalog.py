@@ -108,13 +108,10 @@ def _as_row(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _show_problem(name: str, known: Mapping[str, Mapping[str, Any]], *, json: bool) -> None:
-    from hybridloop.settings.renamed import built_in_name, check_built_in_name
-
-    check_built_in_name(name)
-    if (entry := known.get(built_in_name(name))) is None:
+    if (entry := known.get(name.lower())) is None:
         remedy = did_you_mean(name, known, otherwise="`hybridloop problems` lists the built-in problems.")
         raise InputError("name", f"there is no built-in problem {name!r}", remedy)
-    row = _as_row(built_in_name(name), entry)
+    row = _as_row(name.lower(), entry)
     if json:
         print_json([row])
     else:

@@ -65,7 +65,6 @@ def close(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = 
     _print_row(close_session(_workspace(workspace), str(session_id)), as_json=json)
 
 
-@app.command("sweep", hidden=True)  # its former name
 @app.command()
 def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
     """Close the sessions of this journal's runs whose process has died, and no others.

@@ -21,7 +21,6 @@ from pydantic import BaseModel
 
 from hybridloop.errors import InputError
 from hybridloop.settings import RunSettings
-from hybridloop.settings.renamed import RENAMED, accept_former_names
 from hybridloop.settings.validation import validate
 
 _PAGE = 200
@@ -32,15 +31,11 @@ S = TypeVar("S", bound=RunSettings)
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Deployment of an algorithm's flow; `workers` of its pool are online.
-
-    `has_former_names` is True for one that was deployed before settings were renamed: the server refuses other names.
-    """
+    """Deployment of an algorithm's flow; `workers` of its pool are online."""
 
     id: UUID
     name: str
     workers: int
-    has_former_names: bool = False
 
 
 def find_deployment(client: SyncPrefectClient, algorithm: str, requested: str | None) -> Deployment | None:
@@ -61,7 +56,6 @@ def find_deployment(client: SyncPrefectClient, algorithm: str, requested: str | 
             deployment.id,
             f"{algorithm}/{deployment.name}",
             _online_workers(client, deployment.work_pool_name),
-            _has_former_names(deployment.parameter_openapi_schema),
         )
         for deployment in sorted(deployments, key=lambda deployment: (bool(deployment.schedules), deployment.name))
         if deployment.work_pool_name is not None and not deployment.paused
@@ -72,12 +66,6 @@ def find_deployment(client: SyncPrefectClient, algorithm: str, requested: str | 
             raise InputError("deployment", what, "`prefect deployment ls` lists them; `none` runs the points here.")
         return candidates[0]
     return next((candidate for candidate in candidates if candidate.workers), None)
-
-
-def _has_former_names(schema: Mapping[str, Any] | None) -> bool:
-    definitions = (schema or {}).get("definitions", {}).values()
-    names = {name for definition in definitions for name in definition.get("properties", {})}
-    return any(former in names and name not in names for former, name in RENAMED.items())
 
 
 def _online_workers(client: SyncPrefectClient, pool: str) -> int:
@@ -97,7 +85,7 @@ def deployment_settings() -> Mapping[str, Any]:
         return {}
     with get_client(sync_client=True) as client:
         settings = client.read_deployment(deployment).parameters.get("settings")
-    return accept_former_names(settings) if isinstance(settings, Mapping) and _FILLED_IN not in settings else {}
+    return settings if isinstance(settings, Mapping) and _FILLED_IN not in settings else {}
 
 
 def inherit_settings(settings: S, defaults: Mapping[str, Any]) -> S:

@@ -20,7 +20,6 @@ from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.offered_targets import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
-from hybridloop.data.search_rules import SEARCH_RULES, recorded_groupings, search_rules
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
@@ -34,13 +33,13 @@ from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.journal import RunRecord, open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
-from hybridloop.preparation.checks import check_new_problem, noise_warning
+from hybridloop.preparation.checks import noise_warning
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, title_of
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import ROUND, RoundUpdate, name_of_progress
 from hybridloop.runs.live_text import error_text
-from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of
+from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of, recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
@@ -76,17 +75,12 @@ def run_in_flow(
         if lookup.result is not None:
             caller.end = stored = RunResult.from_dict(lookup.result)
             return completed(stored)  # type: ignore[no-any-return]  # Prefect returns the state's data
-        if lookup.record is None:
-            check_new_problem(algorithm, problem)
-        versions = lookup.run.versions
-        rules, groupings = search_rules(versions), recorded_groupings(versions)
-        prepared = caller.take_prepared(lookup.seed) if rules == SEARCH_RULES else None
+        groupings = recorded_groupings(lookup.run)
+        prepared = caller.take_prepared(lookup.seed)
         if prepared is None or groupings not in ((), prepared.groupings):
             find = find_offered_target if lookup.record is None else resumed_target
             target = find(lookup.settings.target, workspace)
-            prepared = prepare(
-                algorithm, problem, lookup.settings, lookup.seed, rules, groupings=groupings, target=target
-            )
+            prepared = prepare(algorithm, problem, lookup.settings, lookup.seed, groupings=groupings, target=target)
         lookup = lookup.with_groupings(prepared.groupings)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_replay = is_classical_alone(journal, lookup.record)
@@ -106,7 +100,7 @@ def run_in_flow(
             )
             noise = None
             if isinstance(lookup.settings, EnergySettings):
-                noise = noise_warning(prepared.target, lookup.settings, rules)
+                noise = noise_warning(prepared.target, lookup.settings)
             options, resumed = lookup.settings.options, lookup.record is not None
             result: RunResult = _measure(prepared.algorithm, run, session_of, noise, options, resumed=resumed)
             return result

@@ -32,7 +32,6 @@ from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.settings import LIMITS
-from hybridloop.settings.renamed import FORMER
 from hybridloop.tasks.orphans import is_held
 
 # Seconds that a flow run may be in a state while its run has no owner. After that it is started again, unless it was
@@ -85,7 +84,7 @@ class DeploymentPool:
             try:
                 created: Any = run_deployment(
                     self._deployment.id,
-                    parameters=flow_parameters(point, self._block, self._deployment),
+                    parameters=flow_parameters(point, self._block),
                     scheduled_time=self._earliest_start(),
                     flow_run_name=f"{point.algorithm}-{point.problem.name}-{point.key[-6:]}",
                     timeout=0,
@@ -217,14 +216,12 @@ def _cancelled(message: str | None) -> str:
     return f"its flow run was cancelled: {message}" if message else "its flow run was cancelled"
 
 
-def flow_parameters(point: Point, block: str | None, deployment: Deployment) -> dict[str, Any]:
+def flow_parameters(point: Point, block: str | None) -> dict[str, Any]:
     """Return the parameters of a point's flow run: all settings, so that none is the deployment's, except unset limits.
 
     `block` is the name of the workspace's block.
     """
     settings = point.settings.model_dump(mode="json")
     given = {name: value for name, value in settings.items() if name not in LIMITS or value is not None}
-    if deployment.has_former_names:
-        given = {FORMER.get(name, name): value for name, value in given.items()}
     workspace = {} if block is None else {"workspace": block}
     return {"problem": point.problem.model_dump(mode="json"), "settings": given, "run_key": point.key, **workspace}

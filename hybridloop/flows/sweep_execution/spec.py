@@ -17,7 +17,6 @@ from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import nest
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.renamed import FORMER, FORMER_DEFAULTS, accept_former_names
 from hybridloop.settings.validation import validate
 
 MAX_POINTS = 10_000
@@ -95,13 +94,6 @@ class SweepSpec(BaseModel):
         examples=["O–H distance (Å)"],
     )
 
-    @field_validator("settings", "grid", "points", mode="before")
-    @classmethod
-    def _accept_former_names(cls, value: object) -> object:
-        if isinstance(value, list | tuple):
-            return [accept_former_names(point) for point in value]
-        return accept_former_names(value)
-
     @field_validator("algorithm")
     @classmethod
     def _check_algorithm(cls, value: str) -> str:
@@ -124,7 +116,7 @@ class SweepSpec(BaseModel):
         known: dict[str, RunSettings] = {}
         for number, point in enumerate(points_of(self), start=1):
             if known.setdefault(point.key, point.settings) != point.settings:
-                names = ", ".join(name for name in (*LIMITS, *FORMER_DEFAULTS) if name in point.varied)
+                names = ", ".join(name for name in LIMITS if name in point.varied)
                 raise ValueError(f"point {number} differs from another only in {names}: it is the same run")
         return self
 
@@ -225,12 +217,9 @@ def _value_of(settings: Mapping[str, Any], name: str) -> Any:
 def _key_and_seed(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> tuple[str, int | None]:
     """Return a point's run key and own seed, both by a hash of the point's content, independent of other points.
 
-    The hash leaves out settings at their defaults, also at former ones, so that a later version changes no key, and
-    limits, since a run may be resumed with others.
+    The hash leaves out settings at their defaults, and limits, since a run may be resumed with others.
     """
-    dumped = settings.model_dump(mode="json", exclude_defaults=True, exclude=set(LIMITS))
-    others = {name: value for name, value in dumped.items() if FORMER_DEFAULTS.get(name) != value}
-    changed = {FORMER.get(name, name): value for name, value in others.items()}  # so that a new name changes no key
+    changed = settings.model_dump(mode="json", exclude_defaults=True, exclude=set(LIMITS))
     content = {"algorithm": spec.algorithm, "problem": problem.model_dump(mode="json"), "settings": changed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode())

@@ -79,7 +79,6 @@ class StoredRequest(NamedTuple):
     pubs: tuple[PubRecord, ...]
     slices: tuple[tuple[Slice, ...], ...]
     shared_seed: int | None
-    states_seed: bool  # False for earlier versions
 
 
 def encode_request(
@@ -109,16 +108,11 @@ def encode_request(
 
 
 def decode_request(stored: bytes) -> StoredRequest:
-    """Decode a request of `encode_request`; ValueError or KeyError for other bytes.
-
-    Of earlier versions the header is the list of PUBs, or has no seed.
-    """
+    """Decode a request of `encode_request`; ValueError or KeyError for other bytes."""
     (length,) = _LENGTH.unpack_from(stored)
     offset = _LENGTH.size + length
     pubs = []
     header = json.loads(stored[_LENGTH.size : offset])
-    if isinstance(header, list):
-        header = {"pubs": header, "jobs": []}
     for head in header["pubs"]:
         arrays = []
         for rows, columns in (head.pop("points"), head.pop("slots")):
@@ -127,7 +121,7 @@ def decode_request(stored: bytes) -> StoredRequest:
             offset += values.nbytes
         pubs.append(PubRecord(points=arrays[0], slots=arrays[1], measured=tuple(head.pop("measured")), **head))
     slices = tuple(tuple(Slice(*part) for part in parts) for parts in header["jobs"])
-    return StoredRequest(tuple(pubs), slices, header.get("seed"), "seed" in header)
+    return StoredRequest(tuple(pubs), slices, header["seed"])
 
 
 def encode_json(value: object) -> str:

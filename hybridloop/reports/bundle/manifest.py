@@ -11,10 +11,9 @@ from typing import Any
 from hybridloop.data import load_table
 from hybridloop.journal.provenance import PRICES, REVISION, versions
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.settings.renamed import built_in_name
 
 FORMAT = "hybridloop bundle, version 1"
-_NOT_HASHED = ("family", "teaches")  # words of the list of problems, which bundles of earlier versions did not have
+_NOT_HASHED = ("family", "teaches")  # words of the list of problems
 _RUN_FIELDS = ("uid", "key", "algorithm", "target", "status", "created_at", "updated_at", "flow_run_id")
 
 
@@ -53,7 +52,7 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 def problem_hash(name: str, text: str | None) -> str:
     """Return the SHA-256 of a problem's text, or of a built-in problem's entry without family and purpose."""
     if text is None:
-        tables = (load_table(table).get(built_in_name(name)) for table in ("problems", "binary_problems"))
+        tables = (load_table(table).get(name.lower()) for table in ("problems", "binary_problems"))
         entry = next((found for found in tables if found is not None), name)
         if isinstance(entry, dict):
             entry = {field: value for field, value in entry.items() if field not in _NOT_HASHED}

@@ -24,12 +24,12 @@ from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricPr
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.data.search_rules import recorded_groupings, search_rules
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.preparation.qaoa import circuit_of, read_binary
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, RC, Picture, axes_of, legend
+from hybridloop.runs.lookup import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.settings import QaoaSettings
@@ -84,10 +84,9 @@ def landscape(run: StoredRun, angles: Sequence[int] | None) -> Picture | None:
 
 def _vqe(run: StoredRun, result: RunResult) -> Landscape | None:
     record = run.record
-    rules, target = search_rules(record.versions), recorded_target(record.target)
-    groupings = recorded_groupings(record.versions)
+    groupings, target = recorded_groupings(record), recorded_target(record.target)
     prepared = prepare(
-        record.algorithm, run.problem, run.settings, record.seed, rules, groupings=groupings, target=target
+        record.algorithm, run.problem, run.settings, record.seed, groupings=groupings, target=target
     ).algorithm
     assert isinstance(prepared, PreparedVqe)
     ansatz, model = prepared.ansatz, prepared.ansatz.model

@@ -45,7 +45,7 @@ def _difference(
 
 
 def _seed_difference(record: RoundRecord, shared_seed: int | None) -> str:
-    if not record.states_seed or record.shared_seed == shared_seed:
+    if record.shared_seed == shared_seed:
         return ""
     asked, recorded = ("no seed" if seed is None else f"seed {seed}" for seed in (shared_seed, record.shared_seed))
     return f"it has {asked}, and was recorded with {recorded}"

@@ -13,10 +13,6 @@ from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa import qaoa
 from hybridloop.algorithms.qaoa_comparison import beside_classical, descend, random_mean
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.preparation import prepare
-from hybridloop.preparation.qaoa import read_binary
-from hybridloop.settings import ProblemText, QaoaSettings
-from hybridloop.settings.algorithms import ObjectiveName
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.algorithms.qaoa_helpers import TABLE
 
@@ -89,17 +85,6 @@ def test_a_mean_that_is_no_better_than_chance_is_said_to_be_none() -> None:
     better = beside_classical(qaoa(good, shot_rounds(0), shots=500), good, shots=500, seed=0)
     assert better.warnings == ()
     assert better.value > outcome.value
-
-
-def test_a_run_of_former_rules_keeps_the_angles_of_the_table() -> None:
-    text = ProblemText(name="petersen")
-    former, now = (prepare("qaoa", text, QaoaSettings(), 0, rules).algorithm for rules in (3, 4))
-    points = list[tuple[float, ...]]()
-    for prepared in (former, now):
-        points.append(prepared.measure(shot_rounds(0), lambda _: None).parameters)
-    table = qaoa_circuit(read_binary(text, ObjectiveName.MAX_CUT), TABLE, layers=3).initial_point
-    assert points[0] == tuple(table.tolist())
-    assert points[1] != points[0]
 
 
 def test_a_problem_whose_optimum_is_unknown_has_a_bound() -> None:

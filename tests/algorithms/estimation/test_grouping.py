@@ -23,7 +23,6 @@ from hybridloop.algorithms.estimation.grouping import (
     GroupingChoice,
     MeasurementCosts,
     choose_grouping,
-    choose_grouping_by_shots,
     group_hamiltonian,
 )
 from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
@@ -250,21 +249,6 @@ def test_the_choice_of_grouping_weighs_cost_and_noise_and_gives_its_reason(
     # so does their price
     dear = MeasurementCosts(lambda group, shots: shots * (1 + 3.0 * group.two_qubit_gates), "USD", 0.0)
     assert "would save only 0 %" in chosen("H4_1", dear, short).why
-
-
-def test_earlier_runs_choose_by_shots_and_the_longest_added_circuit(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
-    def chosen(ansatz: Ansatz) -> GroupingChoice:
-        reference = hartree_fock(problem)
-        return choose_grouping_by_shots(problem.hamiltonian, ansatz, reference, shots=4000, precision=0.7e-3)
-
-    problem = problem_of("H4_1")
-    large, short = chosen(uccsd(problem)), chosen(hardware_efficient(6, np.zeros(12)))
-    assert large.grouping is Grouping.FULLY_COMMUTING
-    assert "9 circuits per point instead of 35" in large.why
-    assert short.grouping is Grouping.QUBIT_WISE
-    assert "two-qubit gates to the 5 of the ansatz" in short.why
 
 
 def test_one_group_is_not_split() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.uccsd import uccsd
@@ -37,7 +37,6 @@ from hybridloop.algorithms.mitigation.zne import (
     Extrapolation,
     ZeroNoiseExtrapolation,
     extrapolate_to_zero_noise,
-    fold_circuit,
 )
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
@@ -112,17 +111,13 @@ def test_readout_mitigation_and_zne_take_h2_from_50_to_below_1_millihartree(pari
     read = mitigate_readout(raw, errors=calibrated(parity, machine))
     assert 45 * MILLI < parity.error(raw) < 55 * MILLI
     assert 14 * MILLI < parity.error(read) < 20 * MILLI
-    assert abs(parity.error(extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation()))) < 1 * MILLI
+    assert abs(parity.error(extrapolate_to_zero_noise(read, ZeroNoiseExtrapolation()))) < 1 * MILLI
     assert (
-        abs(
-            parity.error(
-                extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL))
-            )
-        )
+        abs(parity.error(extrapolate_to_zero_noise(read, ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL))))
         < 1 * MILLI
     )
     # without the readout first, what it adds stays: it does not grow with the circuit
-    assert parity.error(extrapolate_to_zero_noise(raw, parity.ansatz, ZeroNoiseExtrapolation())) > 20 * MILLI
+    assert parity.error(extrapolate_to_zero_noise(raw, ZeroNoiseExtrapolation())) > 20 * MILLI
 
 
 def test_spin_parities_under_jordan_wigner_compose_with_readout_mitigation_and_zne(
@@ -134,7 +129,7 @@ def test_spin_parities_under_jordan_wigner_compose_with_readout_mitigation_and_z
     assert spins == (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
     selected = mitigate_readout(raw, symmetries=spins)
     both = mitigate_readout(raw, errors=errors, symmetries=spins)
-    steps = [raw, selected, both, extrapolate_to_zero_noise(both, jordan_wigner.ansatz, ZeroNoiseExtrapolation())]
+    steps = [raw, selected, both, extrapolate_to_zero_noise(both, ZeroNoiseExtrapolation())]
     found = [jordan_wigner.error(each) for each in steps]
     assert found[0] > 90 * MILLI
     assert 20 * MILLI < found[1] < 30 * MILLI
@@ -164,7 +159,7 @@ def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_
     noise = NoisySimulator(0.002, (0.003, 0.006))
     run_round = noise.sampled(np.random.default_rng(0))
     read = mitigate_readout(parity.evaluated(run_round), errors=calibrated(parity, noise.exact))
-    evaluated = extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(model))
+    evaluated = extrapolate_to_zero_noise(read, ZeroNoiseExtrapolation(model))
     assert len(evaluated.circuits) == 2 * TWIRLS * len(read.circuits)
     squared = []
     for _ in range(40):
@@ -204,9 +199,7 @@ def test_a_mitigated_vqe_reports_the_noiseless_energy(parity: Ground, seed: int)
 def test_folding_includes_the_diagonalization_of_a_group() -> None:
     energy = observable(SparsePauliOp(["XX", "YY"], [0.7, 0.4]), Grouping.FULLY_COMMUTING)
     ansatz = Ansatz("plain", QuantumCircuit(2), np.zeros(0), ())
-    circuits = extrapolate_to_zero_noise(
-        evaluation(energy, ansatz, lambda _: []), ansatz, ZeroNoiseExtrapolation()
-    ).circuits
+    circuits = extrapolate_to_zero_noise(evaluation(energy, ansatz, lambda _: []), ZeroNoiseExtrapolation()).circuits
     assert [circuit.count_ops()["cx"] for circuit in circuits] == [1] * TWIRLS + [3] * TWIRLS
 
 
@@ -260,14 +253,6 @@ def test_a_final_measurement_outside_the_sector_is_not_repeated(jordan_wigner: G
     assert rounds == [5]
 
 
-def test_folding_prepares_the_same_state_with_scale_times_the_gates(parity: Ground) -> None:
-    circuit = parity.ansatz.circuit
-    for scale in (1, 3, 5):
-        longer = fold_circuit(circuit, scale)
-        assert longer.size() == scale * circuit.size()
-        assert Operator(longer.assign_parameters([0.3])) == Operator(circuit.assign_parameters([0.3]))
-
-
 def test_three_scale_factors_are_fitted_by_a_line() -> None:
     assert ZeroNoiseExtrapolation(scales=(1, 3)).weights == pytest.approx((1.5, -0.5))
     weights = np.array(ZeroNoiseExtrapolation(scales=(1, 3, 5)).weights)
@@ -278,7 +263,7 @@ def test_three_scale_factors_are_fitted_by_a_line() -> None:
 def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(parity: Ground) -> None:
     evaluated = parity.evaluated(NoisySimulator(0.01).exact)
     line, curve = (
-        estimate_of(extrapolate_to_zero_noise(evaluated, parity.ansatz, ZeroNoiseExtrapolation(model)), parity.point)
+        estimate_of(extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)), parity.point)
         for model in Extrapolation
     )
     assert line.extrapolation_spread == curve.extrapolation_spread == pytest.approx(abs(line.value - curve.value))
@@ -287,9 +272,7 @@ def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(par
 
 def test_exponential_zne_of_values_with_two_signs_is_linear(parity: Ground) -> None:
     evaluated = parity.evaluated(NoisySimulator(0.01).exact)
-    line, curve = (
-        extrapolate_to_zero_noise(evaluated, parity.ansatz, ZeroNoiseExtrapolation(model)) for model in Extrapolation
-    )
+    line, curve = (extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)) for model in Extrapolation)
     means = [mean / TWIRLS for mean in (0.2, 0.1, 0.3, 0.1) for _ in range(TWIRLS)]
     statistics = [GroupStatistics(100, mean, 1.0, 1.0) for mean in means]
     assert curve.combine_groups(-0.3, statistics) == line.combine_groups(-0.3, statistics)

@@ -11,27 +11,21 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Cancelling, Completed, Pending, Running
-from prefect.utilities.callables import parameter_schema
 
-from hybridloop.flows.lifecycle.deployments import Deployment, find_deployment
+from hybridloop.flows.lifecycle.deployments import Deployment
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.sweep_execution import deployment_pool
 from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, NewRun, Owner
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText, VqeSettings
-from hybridloop.settings.renamed import FORMER
-from hybridloop.settings.run import AutoResume
 from tests.prefect_server import prefect_client
-from tests.server_share import ServerShare
 
 HERE = {"workspace": "here"}
 TARGET = "rigetti.sim.qvm"
@@ -110,33 +104,6 @@ def test_a_point_ends_although_its_process_died_after_it_stored_the_result(
     assert client.read_flow_run(flow_run.id).state_type is StateType.CRASHED
 
 
-def test_a_deployment_of_the_version_before_the_new_names_gets_the_former_ones(
-    client: SyncPrefectClient, journal: Journal, share: ServerShare
-) -> None:
-    name = f"flow-{uuid.uuid4()}"
-    schema = parameter_schema(vqe.fn).model_dump()
-    properties = schema["definitions"]["VqeSettings"]["properties"]
-    for current in FORMER:
-        properties.pop(current, None)
-    client.create_work_pool(WorkPoolCreate(name=share.name, type="process"))
-    client.create_deployment(
-        client.create_flow_from_name(name),
-        "former",
-        work_pool_name=share.name,
-        parameter_openapi_schema=schema,
-        enforce_parameter_schema=True,
-    )
-    deployment = find_deployment(client, name, f"{name}/former")
-    assert deployment is not None
-    settings = VqeSettings(seed=7, resume_automatically=AutoResume.PARKED)
-    workers = DeploymentPool(client, deployment, journal, HERE, size=1, tag=name)
-    workers.start(Point("former", "vqe", ProblemText(name="h2"), settings, {}))
-    assert workers.ended(0.0) == []
-    (created,) = client.read_flow_runs(flow_run_filter=tagged(name))
-    assert created.parameters["settings"]["unattended"] == "parked"
-    assert VqeSettings.model_validate(created.parameters["settings"]) == settings
-
-
 def test_a_point_is_started_again_soon_after_its_process_died_before_the_journal_had_it(
     client: SyncPrefectClient, journal: Journal
 ) -> None:
@@ -177,10 +144,10 @@ def test_a_point_is_left_to_a_process_that_waits_for_one(client: SyncPrefectClie
         assert flow_run.expected_start_time is not None
         return flow_run.expected_start_time > datetime.now(UTC) + timedelta(seconds=15)  # workers start 10 s early
 
-    former, current = start("former-version"), start("this-version")
-    assert (is_left(former), is_left(current)) == (False, False)
-    client.update_flow_run_labels(current.id, {PROCESS_LABEL: "host:1"})
-    complete(former)
-    assert not is_left(start("after-former"))
-    complete(current)
-    assert (is_left(start("after-this")), is_left(start("one-more"))) == (True, False)
+    alone, waiting = start("alone"), start("waiting")
+    assert (is_left(alone), is_left(waiting)) == (False, False)
+    client.update_flow_run_labels(waiting.id, {PROCESS_LABEL: "host:1"})
+    complete(alone)
+    assert not is_left(start("after-alone"))
+    complete(waiting)
+    assert (is_left(start("after-waiting")), is_left(start("one-more"))) == (True, False)

@@ -112,13 +112,6 @@ def test_a_setting_inside_one_that_others_leave_out_is_stated_as_none() -> None:
     assert [each.varied["max_cost.USD"] for each in found] == [None, 5.0]
 
 
-def test_a_former_default_and_todays_give_the_same_key() -> None:
-    (by_default,) = points(settings={"seed": 1})
-    (former,) = points(settings={"seed": 1, "ansatz": "uccsd"})
-    (other,) = points(settings={"seed": 1, "ansatz": "hardware-efficient"})
-    assert by_default.key == former.key != other.key
-
-
 @given(
     shots=st.integers(1, 10**6),
     seed=st.integers(0, 2**62),

@@ -27,7 +27,6 @@ from hybridloop.compiler.quil import QuilCompiler, QuilPub
 from hybridloop.errors import CapReached, InputError, JobFailed
 from hybridloop.journal import Journal, Slice
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.journal.provenance import BATCHING
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.batches import (
@@ -182,10 +181,9 @@ def test_a_result_with_other_shots_than_asked_for_is_refused(document: object, c
         read_quil_results(json.dumps(document).encode(), 2, rows=ROWS, slices=SLICES)
 
 
-def add_run(journal: Journal, *, is_old: bool = False) -> str:
+def add_run(journal: Journal) -> str:
     run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET.name, seed=3)
-    versions = {name: text for name, text in run.versions.items() if not (is_old and name == BATCHING)}
-    return journal.add_run(replace(run, versions=versions)).uid
+    return journal.add_run(run).uid
 
 
 @contextmanager
@@ -330,11 +328,7 @@ def test_caps_count_jobs_and_the_shots_of_whole_rows(journal: Journal, emulator:
         session.run_round(ask(500))
 
 
-def test_a_run_of_before_keeps_one_point_in_each_job(journal: Journal, emulator: Emulator) -> None:
-    uid = add_run(journal, is_old=True)
-    with session_of(journal, uid, emulator.workspace()) as session:
-        session.run_round(ask())
-        assert session.num_jobs == 9
+def test_batching_off_has_one_point_in_each_job(journal: Journal, emulator: Emulator) -> None:
     with session_of(journal, add_named(journal, "off"), emulator.workspace(), batching=Batching.OFF) as session:
         session.run_round(ask())
         assert session.num_jobs == 9
