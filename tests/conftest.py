@@ -60,6 +60,15 @@ def _user_state_untouched(state_of_the_user: Path) -> Iterator[None]:
     assert not state_of_the_user.exists(), "the test used the user's own state; see `prefect_server` and `journal`"
 
 
+@pytest.fixture(autouse=True)
+def _no_fault_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Withdraw the faults that a test has injected into the service that all tests share."""
+    shared = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
+    yield
+    if shared is not None:
+        shared.admin("faults", {"rules": []})
+
+
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """Return one emulator for all tests: in memory, real clock, seed 0; every test takes a workspace of its own."""

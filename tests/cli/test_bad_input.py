@@ -185,7 +185,6 @@ def test_invalid_input_is_refused_without_loading_a_compiler_or_starting_a_serve
         ("no/where", "problem: no/where: there is no such file"),
         ("lihh", "problem: there is no file and no built-in problem 'lihh'."),
         ("lih-frozen", "Did you mean 'lih-frozen-core'"),
-        ("lih", "Give lih-3.0-cas22 (Lithium hydride stretched to 3.0 Å"),
         ("/", "problem: /: it is a folder"),
         ("x" * 5000, "File name too long"),
         ("", "problem name: ''"),

@@ -49,7 +49,7 @@ def _read_honest_files(bundles: Path) -> None:
 
 
 def honest_files() -> dict[str, bytes]:
-    """Return the files of a bundle that nobody changed."""
+    """Return the files of a bundle, unchanged."""
     return dict(_honest)
 
 
