@@ -1,6 +1,6 @@
 """Encoding of stored values: bytes for counts and arrays, JSON for mappings, and the checksum of a row.
 
-The formats are fixed: every later version must read what an earlier one wrote.
+The formats are fixed from the first release on: every later version must read what an earlier one wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of the journal in this version; `migrations` has the steps from earlier versions.
+"""Tables of the journal in this version, which `migrations` creates.
 
 Every row ends in a checksum over its other columns. Numbers, text and bytes are stored as they are, compound values in
 the formats of `encoding`. Positions in a run are primary keys, so that a missing row leaves a gap that is noticed.
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-VERSION = "0003"
+VERSION = "0001"
 VERSION_TABLE = "journal_version"
 
 metadata = MetaData()

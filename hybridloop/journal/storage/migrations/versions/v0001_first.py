@@ -131,3 +131,13 @@ def upgrade() -> None:
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_index("states_by_status", "states", ["status"])  # housekeeping searches for the runs that have not ended
+    op.create_table(
+        "spans",
+        sa.Column("run_uid", sa.Text, primary_key=True),
+        sa.Column("place", sa.Text, primary_key=True),
+        sa.Column("begun_at", sa.Double, nullable=False),
+        sa.Column("ended_at", sa.Double),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
