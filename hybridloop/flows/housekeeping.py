@@ -23,7 +23,7 @@ from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
 from hybridloop.flows.lifecycle.takeover import takeover_as_error
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
-from hybridloop.journal.provenance import CHOICES, CHOICES_VERSION
+from hybridloop.journal.provenance import has_same_choices
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
 from hybridloop.runs.result import RunResult
@@ -51,7 +51,7 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
     `rounds` counts the measured rounds. A run whose resumption was requested is always resumed, by the version that
     started it.
     """
-    if record.versions.get(CHOICES) != CHOICES_VERSION:
+    if not has_same_choices(record.versions):
         return "another version of hybridloop started it, and only that one resumes it"
     if record.resume_requested:
         return None

@@ -32,6 +32,11 @@ def versions() -> dict[str, str]:
     return facts if revision is None else facts | {REVISION: revision}
 
 
+def has_same_choices(recorded: Mapping[str, str]) -> bool:
+    """Return whether a run of these recorded versions was started by a version with the choices of this one."""
+    return recorded.get(CHOICES) == CHOICES_VERSION
+
+
 def changed_versions(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return the versions that differ, by name, as (then, now); names that only one of the two has are left out."""
     return {name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]}

@@ -13,7 +13,7 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
-from hybridloop.journal.provenance import CHOICES, CHOICES_VERSION
+from hybridloop.journal.provenance import has_same_choices
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
 from hybridloop.settings.validation import validate
 
@@ -125,7 +125,7 @@ def run_of_key(journal: Journal, key: str) -> RunRecord | None:
 
 def check_choices(record: RunRecord) -> None:
     """Raise InputError for a run of a version with other choices: its resume would ask for other points."""
-    if record.versions.get(CHOICES) != CHOICES_VERSION:
+    if not has_same_choices(record.versions):
         version = record.versions.get("hybridloop", "another version")
         problem = f"run {record.key!r} was started by hybridloop {version}, whose choices differ from this version's"
         raise InputError(

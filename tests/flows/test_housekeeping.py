@@ -30,6 +30,7 @@ from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_dead_flow_ru
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.provenance import CHOICES
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.holding import OUTAGE
@@ -137,6 +138,8 @@ def test_a_run_is_resumed_as_its_settings_say(
     assert (reason_to_skip(record, events, rounds=lambda: 4) is None) == is_due
     asked = dataclasses.replace(record, resume_requested=True)
     assert reason_to_skip(asked, events, rounds=lambda: 4) is None
+    other = dataclasses.replace(asked, versions={**record.versions, CHOICES: "another"})
+    assert reason_to_skip(other, events, rounds=lambda: 4) is not None
 
 
 @pytest.mark.parametrize("name", HousekeepingSettings.model_fields)
