@@ -85,7 +85,7 @@ def child(rounds: int) -> int:
         with (
             temporary_run(TARGET, seed=2) as run,
             shown_in_flow_run(run.record),
-            session_of_flow(TARGET, open_session(workspace, TARGET, run=run, batching=Batching.OFF)) as opened,
+            session_of_flow(open_session(workspace, TARGET, run=run, batching=Batching.OFF)) as opened,
         ):
             found = timed(RoundTasks(opened), rounds)
         ended = time.perf_counter()

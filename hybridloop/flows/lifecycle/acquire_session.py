@@ -126,7 +126,7 @@ def acquire_session(
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),
-        session_of_flow(target.name, manager) as session,
+        session_of_flow(manager) as session,
         cancelled_in_prefect(flow_run.id, cancelled, session.stop),
     ):
         yield session
