@@ -15,11 +15,8 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
 from hybridloop.azure.offered_targets import find_offered_target
-from hybridloop.azure.pace import NO_LIMITS, RequestLimits
-from hybridloop.azure.provider_options import Options
 from hybridloop.azure.retry import ATTEMPTS
-from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
-from hybridloop.budget.caps import Caps
+from hybridloop.azure.targets import DEFAULT_TARGET, Target
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import HybridloopError, RunParked, StopRequested
@@ -28,9 +25,8 @@ from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.runtime.signals import signals_while_closing
-from hybridloop.tasks.connection import Connection, SessionOptions, build_connection, under_options
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.connection import Connection, build_connection
+from hybridloop.tasks.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream, session_id
@@ -46,7 +42,6 @@ if TYPE_CHECKING:
     from hybridloop.tasks.primitives.sampler import SessionSampler
     from hybridloop.tasks.service_sessions import ServiceJob
 
-POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
 _INTERRUPTED_LIMITS = (2, 2.0)  # attempts to close the session, and their timeout in s
 
 _log = logging.getLogger(__name__)
@@ -59,9 +54,7 @@ class OpenSession:
     adopts the one that the run left open; a session that has ended is renewed.
     """
 
-    def __init__(
-        self, connection: Connection, *, detach_after_s: float | None = None, cancel_in_flight: bool = False
-    ) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.seed = connection.run.seed
@@ -70,8 +63,6 @@ class OpenSession:
         self._observation = current_observation()
         self._streams = Streams()
         self.circuit_rounds: dict[CircuitRound, None] = {}  # of `run`, in order, without those that were collected
-        self._detach_after_s = detach_after_s
-        self._cancel_in_flight = cancel_in_flight
         self._stop_reason: HybridloopError | None = None
         self._final_status: str | None = None
         self._pings = 0
@@ -189,7 +180,7 @@ class OpenSession:
 
     def collect(self, round_: RoundInFlight) -> list[MeasuredPub]:
         """Wait for a round's counts. Raises the error that ended it."""
-        clock, detach_after_s = self._connection.clock, self._detach_after_s
+        clock, detach_after_s = self._connection.clock, self._connection.options.detach_after_s
         if detach_after_s is not None and round_.started_at is not None:
             left = round_.started_at + detach_after_s - clock.now()
             if not clock.wait(round_.ended, max(0.0, left)):
@@ -248,7 +239,7 @@ class OpenSession:
         """
         from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
 
-        check_no_lost_points("a sampler", self._connection.policy.on_lost_job)
+        check_no_lost_points("a sampler", self._connection.options.failure.on_lost_job)
         return SessionSampler(self, shots=shots, stream=check_stream(stream))
 
     def estimator(self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM) -> SessionEstimator:
@@ -259,7 +250,7 @@ class OpenSession:
         from hybridloop.tasks.primitives.estimator import SessionEstimator
         from hybridloop.tasks.primitives.sampler import check_no_lost_points
 
-        check_no_lost_points("an estimator", self._connection.policy.on_lost_job)
+        check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
         return SessionEstimator(self, precision=precision, stream=check_stream(stream))
 
     def ping(self) -> None:
@@ -306,7 +297,7 @@ class OpenSession:
             self._connection.service.stop()
             for round_ in pending:
                 log_errors(round_.record_ends)
-                if self._cancel_in_flight:
+                if self._connection.options.cancel_in_flight:
                     log_errors(round_.cancel)
 
     def _close(self, *, is_interrupted: bool) -> None:
@@ -334,47 +325,28 @@ class OpenSession:
 def open_session(
     workspace: Any,
     target: str | Target = DEFAULT_TARGET,
+    options: SessionOptions = DEFAULT_OPTIONS,
     *,
     run: ClaimedRun | None = None,
     seed: int | None = None,
     name: str = "hybridloop",
-    policy: FailurePolicy = POLICY,
-    keep_alive: KeepAliveSettings = KEEP_ALIVE,
-    caps: Caps = NO_CAPS,
-    detach_after_s: float | None = None,
-    cancel_in_flight: bool = False,
-    debias: bool = True,
-    batching: Batching = Batching.AUTO,
-    provider_options: Options | None = None,
-    requests: RequestLimits = NO_LIMITS,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed on every way out of the block.
 
-    A target's name is looked up and checked against the caps and `debias`; a `Target` is taken as checked. A new run's
-    session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the block, and
-    `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
-    run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
-    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`, and `provider_options` as its
-    `options`. Raises InputError before anything is sent, AccessDenied or ServiceError if no session can be opened.
+    A target's name is looked up, and the options must fit it; a `Target` is taken as `SessionOptions.fit` returns it. A
+    new run's session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the
+    block, and `seed` (None: drawn) fixes the local service's sampling. Raises InputError before anything is sent,
+    AccessDenied or ServiceError if no session can be opened, and RunParked for a round of which `options` say so.
     """
     if isinstance(target, str):
-        target = under_options(
-            find_offered_target(target, workspace),
-            caps,
-            debias=debias,
-            batching=batching,
-            provider_options=provider_options,
-        )
+        target = options.fit(find_offered_target(target, workspace))
     with ExitStack() as resources:
         if run is None:
             seed = secrets.randbits(63) if seed is None else seed
             run = resources.enter_context(temporary_run(target.name, seed=seed))
-        options = SessionOptions(
-            name, policy, keep_alive, caps, debias, batching, requests, provider_options=provider_options or {}
-        )
-        connection = build_connection(workspace, target, run, options, clock or RealClock(), resources)
-        session = OpenSession(connection, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight)
+        connection = build_connection(workspace, target, run, options, name, clock or RealClock(), resources)
+        session = OpenSession(connection)
         resources.callback(session.leave)
         run.on_stop(session.stop_on_request)
         if not session.sessions.rows:

@@ -15,6 +15,7 @@ from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charg
 from hybridloop.journal import Charge, Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 EMULATED, MACHINE = "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108q"
@@ -65,7 +66,7 @@ def test_a_price_without_upper_bound_reserves_the_cap_per_job_and_estimates_the_
     emulator: Emulator,
 ) -> None:
     caps = Caps(max_cost="20USD", max_cost_per_job="5USD")
-    with open_session(emulator.workspace(), MACHINE, caps=caps) as session:
+    with open_session(emulator.workspace(), MACHINE, SessionOptions(caps=caps)) as session:
         round_ = session.start_round(pubs())
         assert session.meter.estimated == {"USD": pytest.approx(0.08)}  # a hundred shots are two started steps
         assert session.meter.amounts["USD"] <= 10.0 + 1e-9

@@ -38,6 +38,7 @@ from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
 from tests.forked_processes import context
@@ -143,7 +144,9 @@ def _run_search(order: ProcessOrder, journal: Journal, workspace: Any) -> Outcom
     if form == WIDE:
         vars(pace)["MIN_IN_FLIGHT"] = pace.MAX_IN_FLIGHT
     with claim_run(journal, order.uid) as run:
-        with open_session(workspace, TARGET, run=run, policy=FailurePolicy(), batching=batching) as session:
+        with open_session(
+            workspace, TARGET, SessionOptions(failure=FailurePolicy(), batching=batching), run=run
+        ) as session:
             _install_disturbances(session, workspace, order)
             answer = SEARCHES[search](session)
         return Outcome(answer, replayed=session.replayed, sessions=len(session.sessions.rows))

@@ -20,6 +20,7 @@ from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
 from tests.waiting import eventually
@@ -117,7 +118,7 @@ def test_jobs_have_the_statuses_of_qiskit(emulator: Emulator, workspace: Workspa
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.SKIP)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
-        with open_session(workspace, TARGET, policy=policy) as session:
+        with open_session(workspace, TARGET, SessionOptions(failure=policy)) as session:
             lost = session.run(bell())
             with pytest.raises(JobFailed):
                 lost.result()
@@ -135,7 +136,10 @@ def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_
 ) -> None:
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
-        with pytest.raises(JobFailed), open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session:
+        with (
+            pytest.raises(JobFailed),
+            open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
+        ):
             session.run(bell())
     finally:
         emulator.admin("faults", {"rules": []})
@@ -162,7 +166,7 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
     try:
         with (
             pytest.raises(JobFailed),
-            open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session,
+            open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
         ):
             jobs = [started(name, session) for name in ("fails", "paid")]
     finally:

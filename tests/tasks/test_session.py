@@ -28,6 +28,7 @@ from hybridloop.errors import (
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator, unavailable
 from tests.waiting import eventually
@@ -255,7 +256,9 @@ def test_a_session_ended_from_outside_is_followed_by_another(workspace: Workspac
 
 
 def test_a_policy_can_end_the_run_with_its_session(workspace: Workspace) -> None:
-    with open_session(workspace, policy=FailurePolicy(on_session_lost=OnSessionLost.FAIL)) as session:
+    with open_session(
+        workspace, options=SessionOptions(failure=FailurePolicy(on_session_lost=OnSessionLost.FAIL))
+    ) as session:
         close_session(workspace, session.id)
         with pytest.raises(SessionEnded, match="allows no other"):
             session.run_round([pub([[0.0]])])
@@ -279,7 +282,7 @@ def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(work
 def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_session(workspace, caps=Caps(max_cost="50HQC")) as session:
+    with open_session(workspace, options=SessionOptions(caps=Caps(max_cost="50HQC"))) as session:
         assert session.num_jobs == 0
         assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 

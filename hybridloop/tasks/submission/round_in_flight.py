@@ -60,7 +60,7 @@ class RoundInFlight:
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
-        self._outage = TargetOutage(connection.policy, connection.clock)
+        self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
         self._is_batched = any(spec.rows is not None for spec in specs)  # then a list has all rows of all its jobs
         for identifier, record in (recorded or {}).items():
@@ -255,9 +255,7 @@ class RoundInFlight:
             session = connection.sessions.current()
             job.session = session.ordinal
             crash_point("put.before")
-            body = submission_body(
-                spec, session.id, connection.target, debias=connection.debias, options=connection.provider_options
-            )
+            body = submission_body(spec, session.id, connection.target, connection.options)
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
@@ -292,7 +290,7 @@ class RoundInFlight:
 
     def _handle_failure(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
-        connection = self._connection
+        connection, policy = self._connection, self._connection.options.failure
         error = listed.get("errorData") or {}
         code = error.get("code")
         if listed.get("status") == "Cancelled" and not code:
@@ -309,8 +307,8 @@ class RoundInFlight:
             job.first_failure_at = job.first_failure_at or now
             since, draw = now - job.first_failure_at, random.random()
             if is_transient(code):
-                wait = wait_before_retry(connection.policy, failed=job.failures, since_first_s=since, draw=draw)
-            if wait is None and job.ended_before and connection.policy.on_lost_job is OnLostJob.FAIL:
+                wait = wait_before_retry(policy, failed=job.failures, since_first_s=since, draw=draw)
+            if wait is None and job.ended_before and policy.on_lost_job is OnLostJob.FAIL:
                 wait = 0.0  # a resume retries it, as it does where the earlier process had recorded the failure
         if wait is None:
             self._lose(job, reason, billed)
@@ -319,7 +317,7 @@ class RoundInFlight:
 
     def _lose(self, job: JobInFlight, why: str, billed: Amounts) -> None:
         """Apply the policy to a job that failed for good."""
-        policy, reason = self._connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
+        policy, reason = self._connection.options.failure.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
             self._report_lost(job, why, f"{reason}; the policy is to {policy.value} its point")
             self._finish(job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)

@@ -20,6 +20,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
@@ -102,7 +103,10 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
             session.estimator(precision=0.0)
         assert session.num_jobs == 0
     skipping = FailurePolicy(on_lost_job=OnLostJob.SKIP)
-    with open_session(emulator.workspace(), policy=skipping) as session, pytest.raises(InputError, match="estimator"):
+    with (
+        open_session(emulator.workspace(), options=SessionOptions(failure=skipping)) as session,
+        pytest.raises(InputError, match="estimator"),
+    ):
         session.estimator()
 
 

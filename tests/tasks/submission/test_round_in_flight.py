@@ -21,8 +21,8 @@ from hybridloop.errors import JobFailed
 from hybridloop.journal import JobIntent, JobOutcome, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
-from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
@@ -41,7 +41,7 @@ def connection() -> Iterator[Any]:
             ledger=SimpleNamespace(settle=lambda job_id, billed: billed),
             run=run,
             clock=RealClock(),
-            policy=FailurePolicy(),
+            options=DEFAULT_OPTIONS,
             workers=SimpleNamespace(submit=lambda call, first=False: call()),
             keep_alive=SimpleNamespace(ended=lambda at: None),
             sessions=SimpleNamespace(has_ended=lambda ordinal: False),
