@@ -24,7 +24,6 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import CapReached, InputError, RunStopped
 from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM
-from hybridloop.tasks.submission.jobs import describe_jobs
 
 TAG = "hybridloop"  # of every flow run and of its task runs, so that automations and filters find them
 RUN_ROUND = "run round"  # name of the tasks that run rounds
@@ -96,13 +95,13 @@ def run_round(
     """
     round_ = None
     try:
-        round_ = session.start_round([SamplerPub.coerce(pub, shots) for pub in pubs], stream=stream)
-        return session.collect(round_)
+        round_ = session.rounds.start([SamplerPub.coerce(pub, shots) for pub in pubs], stream=stream)
+        return session.rounds.collect(round_)
     except (CapReached, RunStopped) as error:  # Prefect shows no failure
         return Cancelled(name="Stopped", message=str(error), data=error)
     finally:
         if round_ is not None:
-            describe_task(session, f"{round_.key.label}: {describe_jobs(round_.size, round_.retried, round_.lost)}")
+            describe_task(session, str(round_))
 
 
 @_task("keep alive", "keep the session alive")
@@ -182,7 +181,7 @@ class RoundTasks:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Measure a round. Raises as the task `run_round`."""
-        self._replays = self._replays and self._session.is_recorded()
+        self._replays = self._replays and self._session.rounds.is_recorded()
         if self._replays:
             return self._session.run_round(pubs)
         self.live += 1

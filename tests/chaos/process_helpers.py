@@ -170,7 +170,7 @@ def crash_point(at: str, search: str) -> str:
 def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOrder) -> None:
     if not order.closed_underfoot and order.rounds_at_most is None:
         return
-    start, passed = session.start_round, 0
+    start, passed = session.rounds.start, 0
 
     def start_disturbed(*arguments: Any, **keywords: Any) -> Any:
         nonlocal passed
@@ -184,7 +184,7 @@ def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOr
         passed += 1
         return start(*arguments, **keywords)
 
-    session.start_round = start_disturbed  # type: ignore[method-assign]
+    session.rounds.start = start_disturbed  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,10 +56,10 @@ def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_i
     emulator.admin("targets", {DEFAULT_TARGET: {"queue_s": 0.4}})  # the round is polled while the clock is set
     request.addfinalizer(lambda: emulator.admin("targets", {DEFAULT_TARGET: None}))
     with open_session(workspace, options=SessionOptions(caps=Caps(deadline_s=DEADLINE_S))) as session:
-        round_ = session.start_round([pub])
+        round_ = session.rounds.start([pub])
         eventually(lambda: bool(list_jobs(workspace, session.id)))
         set_clock(monkeypatch, step_s)
-        session.collect(round_)
+        session.rounds.collect(round_)
         found = session.snapshot
         assert found.left_s is not None
         assert DEADLINE_S - SLOW_S < found.left_s <= DEADLINE_S

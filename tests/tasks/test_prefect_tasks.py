@@ -114,7 +114,7 @@ def test_a_round_ended_by_a_request_to_stop_is_not_a_failed_task(emulator: Emula
     states: list[State[object]] = []
 
     def stopped_round(session: OpenSession) -> None:
-        session.stop()
+        session.rounds.stop()
         states.append(run_round(session, [pub(100)], return_state=True))
         with pytest.raises(RunStopped):
             run_round.submit(session, [pub(100)]).result()

@@ -110,12 +110,12 @@ def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
     rules = [{"fault": "job-fails", "code": "InternalError", "times": 1}, {**DOWN, "before_s": 60}]
     service.admin("faults", {"rules": rules})
     with open_session(workspace, run=run, clock=clock) as session:
-        round_ = session.start_round([ones()])
+        round_ = session.rounds.start([ones()])
         clock.wait(threading.Event(), 30.0)
         record = run.journal.round(run.uid, "main", 0)
         assert record is not None
         assert [job.state for job in record.jobs] == ["failed", "intended"]
-        assert_right(session.collect(round_))
+        assert_right(session.rounds.collect(round_))
 
 
 def test_attempts_are_bounded_and_a_resume_starts_the_count_again(

@@ -63,12 +63,12 @@ def test_jobs_and_their_spending_are_counted_as_they_end(service: Emulator, cloc
         before = session.snapshot
         assert (before.in_flight, before.done, before.sessions, before.session_status) == (0, 0, 1, "Waiting")
         assert before.left_s == pytest.approx(3600.0, abs=1.0)
-        round_ = session.start_round([flip(), flip(20)])
+        round_ = session.rounds.start([flip(), flip(20)])
         during = session.snapshot
         assert during.in_flight + during.done == 2
         assert during.meter.jobs == 2
         assert sum(during.meter.amounts.values()) > 0
-        session.collect(round_)
+        session.rounds.collect(round_)
         after = session.snapshot
     assert (after.in_flight, after.done, after.lost, after.session_status) == (0, 2, 0, "Executing")
     assert (after.meter.jobs, after.meter.shots, after.meter.reserved) == (2, 30, {})

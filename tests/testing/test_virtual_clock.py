@@ -112,12 +112,12 @@ def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: 
 def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:
     start = clock.now()
     with open_session(service.workspace("computing"), clock=clock) as session:
-        round_ = session.start_round([one_qubit()])
+        round_ = session.rounds.start([one_qubit()])
         eventually(lambda: bool(service.workspace("computing").list_session_jobs(session.id)))
         clock.wait(never(), 8 * MINUTE)
         (job,) = service.workspace("computing").list_session_jobs(session.id)
         assert job.details.end_execution_time.timestamp() - start < MINUTE
-        session.collect(round_)
+        session.rounds.collect(round_)
 
 
 def test_a_job_that_waits_120_s_in_a_queue_takes_120_virtual_seconds(service: Emulator, clock: ServiceClock) -> None:

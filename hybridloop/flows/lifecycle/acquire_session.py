@@ -112,6 +112,6 @@ def acquire_session(
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),
         session_of_flow(block) as session,
-        cancelled_in_prefect(flow_run.id, cancelled, session.stop),
+        cancelled_in_prefect(flow_run.id, cancelled, session.rounds.stop),
     ):
         yield session

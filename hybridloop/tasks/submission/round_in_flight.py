@@ -66,6 +66,9 @@ class RoundInFlight:
         for identifier, record in (recorded or {}).items():
             self._jobs[identifier].load(record)
 
+    def __str__(self) -> str:
+        return f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
+
     @property
     def jobs(self) -> list[JobInFlight]:
         """The jobs with their latest attempts; a copy, as other threads may be changing the dict."""
@@ -100,8 +103,7 @@ class RoundInFlight:
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
         self.started_at = now = self._connection.clock.now()
-        message = f"{self.key.label}: {describe_jobs(self.size)}"
-        report("round.started", message, self._place(), level=logging.DEBUG, ended_at=now)
+        report("round.started", str(self), self._place(), level=logging.DEBUG, ended_at=now)
         waiting = [job for job in self._jobs.values() if not job.settled]
         self._to_accept = {job.spec.id for job in waiting}
         self._to_send = len(waiting)
@@ -383,10 +385,9 @@ class RoundInFlight:
 
     def _report_completed(self, now: float) -> None:
         counts: dict[str, Fact] = {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
-        message = f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
         held = self._connection.sessions.held
         facts = self._place() | counts | {"session": None if held is None else held.id}
-        report("round.completed", message, facts, began_at=self.started_at, ended_at=now)
+        report("round.completed", str(self), facts, began_at=self.started_at, ended_at=now)
 
     def _place(self) -> dict[str, Fact]:
         return {"stream": self.key.stream, "round": self.key.sequence + 1}

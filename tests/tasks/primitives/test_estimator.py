@@ -21,6 +21,7 @@ from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.session_options import SessionOptions
+from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
@@ -171,9 +172,9 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
         run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
         uid = journal.add_run(run).uid
         collected = 0
-        collect = OpenSession.collect
+        collect = Rounds.collect
 
-        def dies_at_the_fourth(self: OpenSession, round_: object) -> object:
+        def dies_at_the_fourth(self: Rounds, round_: object) -> object:
             nonlocal collected
             collected += 1
             if collected == 4:
@@ -181,7 +182,7 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
             return collect(self, round_)  # type: ignore[arg-type]
 
         with monkeypatch.context() as dying:
-            dying.setattr(OpenSession, "collect", dies_at_the_fourth)
+            dying.setattr(Rounds, "collect", dies_at_the_fourth)
             algorithm_globals.random_seed = 7
             with (
                 pytest.raises(Died),

@@ -139,7 +139,7 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         raise Died
 
     def die_when_all_is_over(session: OpenSession) -> None:
-        session.start_round([ask(0)])
+        session.rounds.start([ask(0)])
         eventually(lambda: is_over(workspace))
         die()
 
@@ -164,7 +164,7 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             die_when_all_is_over(session)
     with session_of(journal, uid, workspace) as session:
-        too_long = threading.Timer(20, session.stop)  # which fails the test: a bound for broken code
+        too_long = threading.Timer(20, session.rounds.stop)  # which fails the test: a bound for broken code
         too_long.start()
         assert len(found(session.run_round([ask(0)]))) == 3
         too_long.cancel()
