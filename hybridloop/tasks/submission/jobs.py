@@ -16,7 +16,7 @@ from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
-from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord, Slice
+from hybridloop.journal import UNSETTLED, Job, PubRecord, Slice
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
@@ -71,10 +71,10 @@ class JobSpec:
         """The format of its payload."""
         return QIR if self.rows is None else QUIL
 
-    def intent(self, session: int) -> JobIntent:
+    def intent(self, session: int) -> Job:
         """Return the journal's record before submission; `session` is the ordinal of the run's session."""
         key = self.key
-        return JobIntent(
+        return Job(
             id=self.id,
             pub=key.pub,
             point=key.point,
@@ -110,7 +110,7 @@ class JobInFlight:
         """True once its counts are known, or it was given up."""
         return self.counts is not None or self.lost is not None
 
-    def load(self, record: JobRecord) -> None:
+    def load(self, record: Job) -> None:
         """Take over what the journal has of this attempt."""
         self.session, self.counts = record.session, record.counts
         self.may_exist = record.state in UNSETTLED

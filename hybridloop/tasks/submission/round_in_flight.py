@@ -23,7 +23,7 @@ from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
-from hybridloop.journal import JobOutcome, JobRecord, PubRecord
+from hybridloop.journal import Job, JobOutcome, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.connection import Connection
@@ -46,7 +46,7 @@ class RoundInFlight:
         key: RoundKey,
         pubs: Sequence[PubRecord],
         specs: Sequence[JobSpec],
-        recorded: Mapping[str, JobRecord] | None = None,
+        recorded: Mapping[str, Job] | None = None,
     ) -> None:
         """The jobs are recorded as intended; `recorded` has the journal's records of these attempts, by id."""
         self.key = key

@@ -18,7 +18,7 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import PAGE_SIZE, ServiceClient
 from hybridloop.azure.targets import Target
 from hybridloop.errors import JobFailed
-from hybridloop.journal import JobIntent, JobOutcome, Journal, Lease, PubRecord
+from hybridloop.journal import Job, JobOutcome, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.session import open_session
@@ -134,7 +134,7 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
             assert retried.wait(60)
         submit(client, job_id, container, body)
 
-    def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[JobIntent]) -> None:
+    def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[Job]) -> None:
         add_attempts(journal, lease, stream, sequence, intents)
         retried.set()
 
