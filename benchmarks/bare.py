@@ -16,6 +16,7 @@ from benchmarks.local import WORKSPACE
 from hybridloop.azure.pace import MIN_IN_FLIGHT
 from hybridloop.azure.targets import Target
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
+from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, submission_body
 
@@ -94,7 +95,7 @@ class BareClient:
             "inputDataUri": url,
             "inputDataFormat": "qir.v1",
             "outputDataFormat": "microsoft.quantum-results.v2",
-            **submission_body(spec, self._session, self._target),
+            **submission_body(spec, self._session, self._target, DEFAULT_OPTIONS),
         }
         self._json("PUT", f"/jobs/{spec.id}", body)
         return signature

@@ -31,6 +31,7 @@ from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 
 TARGET = "rigetti.sim.qvm"
 EVALUATIONS, QUICK = 1000, 100
@@ -56,7 +57,9 @@ def walk(run_round: RunRound, evaluations: int) -> str:
 def resumed(order: dict[str, Any]) -> tuple[str, int]:
     """Resume a run from its journal; return its answer and the number of replayed rounds."""
     with Journal(journal_url(Path(order["journal"]))) as journal, claim_run(journal, order["uid"]) as run:
-        with open_session(connect(order["connection"]), TARGET, run=run, batching=Batching.OFF) as session:
+        with open_session(
+            connect(order["connection"]), TARGET, SessionOptions(batching=Batching.OFF), run=run
+        ) as session:
             return walk(session.run_round, order["evaluations"]), session.replayed
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hybridloop.api.programs import qsharp
     from hybridloop.api.runs import result
     from hybridloop.api.session import open_session, session, session_flow, sessions
-    from hybridloop.budget.caps import Caps
     from hybridloop.budget.tracker import track
     from hybridloop.flows.sweep_execution.spec import SweepSpec
     from hybridloop.runs.live import RoundUpdate
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaptSettings",
-    "Caps",
     "FailurePolicy",
     "LevelsSettings",
     "ProblemText",
@@ -87,7 +85,6 @@ _MODULES = {
     "qsharp": "api.programs",
     "result": "api.runs",
     "doctor": "setup_checks",
-    "Caps": "budget.caps",
     "track": "budget.tracker",
     "FailurePolicy": "tasks.failure_policy",
     "RoundUpdate": "runs.live",

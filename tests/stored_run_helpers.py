@@ -18,9 +18,9 @@ from hybridloop.reports.bundle.archive import write_bundle
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.settings.inputs import read_scan
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 from tests.preparation_helpers import settings_for
@@ -63,7 +63,10 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
         with claim_run(journal, journal.add_run(begun).uid) as run:
             with open_session(
-                service.workspace(), run=run, clock=clock, keep_alive=KeepAliveSettings(mode), batching=Batching.OFF
+                service.workspace(),
+                options=SessionOptions(keep_alive=KeepAliveSettings(mode), batching=Batching.OFF),
+                run=run,
+                clock=clock,
             ) as session:
                 sampler = session.sampler(shots=10)
                 sampler.run([circuit] * POINTS).result()

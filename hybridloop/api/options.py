@@ -12,21 +12,9 @@ if TYPE_CHECKING:
 Callback = Callable[[int, tuple[float, ...], float, float], None]
 
 
-class CapOptions(TypedDict, total=False):
-    """Caps on what a run may spend in all; see `hybridloop.RunSettings`."""
+class SessionKeywords(TypedDict, total=False):
+    """Options of a session; see `hybridloop.RunSettings`."""
 
-    max_jobs: int | None
-    max_shots: int | None
-    max_cost: str | Mapping[str, float] | None
-    max_cost_per_job: str | Mapping[str, float] | None
-    deadline: str | float | None
-
-
-class SettingOptions(CapOptions, total=False):
-    """Settings of every run; see `hybridloop.RunSettings`."""
-
-    seed: int | None
-    target: str
     failure: Any
     keep_alive: str
     idle_rule: str
@@ -38,7 +26,19 @@ class SettingOptions(CapOptions, total=False):
     batching: str
     requests_in_flight: int | None
     requests_per_second: float | None
+    max_jobs: int | None
+    max_shots: int | None
+    max_cost: str | Mapping[str, float] | None
+    max_cost_per_job: str | Mapping[str, float] | None
+    deadline: str | float | None
     detach_after: str | float | None
+
+
+class SettingOptions(SessionKeywords, total=False):
+    """Settings of every run; see `hybridloop.RunSettings`."""
+
+    seed: int | None
+    target: str
     resume_automatically: str | None
     session_slots: str | None
 

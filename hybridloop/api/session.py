@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace, target_of_run
-from hybridloop.api.options import CapOptions, SettingOptions
+from hybridloop.api.options import SessionKeywords, SettingOptions
 from hybridloop.api.session_block import session_block
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target, may_be_offered
-from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
 from hybridloop.settings.validation import validate
-from hybridloop.tasks.failure_policy import FailurePolicy
 
 if TYPE_CHECKING:
     from hybridloop.journal import NewRun, RunRecord
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_FAILURE = FailurePolicy()
 _STORED = ("debias", "batching", "noise_model", "provider_options")  # settings that a resumed script must repeat
 
 
@@ -42,15 +39,8 @@ def open_session(
     seed: int | None = None,
     workspace: str | Any | None = None,
     name: str = "hybridloop",
-    policy: FailurePolicy = _FAILURE,
-    keep_alive: str = "auto",
-    caps: Caps | None = None,
-    debias: bool = True,
-    batching: str = "auto",
-    noise_model: str | None = None,
-    provider_options: Mapping[str, Any] | None = None,
     clock: Clock | None = None,
-    **limits: Unpack[CapOptions],
+    **options: Unpack[SessionKeywords],
 ) -> Iterator[OpenSession]:
     """Hold one session open for a `with` block; it is closed however the block ends, SIGTERM included.
 
@@ -62,62 +52,38 @@ def open_session(
     `session_id` joins a session that is open at the service, such as that of a script that was killed: the script's run
     with a key is resumed, and a session of any other program takes further jobs. The block closes it, too.
 
-    `max_cost="30USD"`, `max_jobs`, `max_shots`, `max_cost_per_job` and `deadline="8h"` cap what the run may spend in
-    all; `caps=hybridloop.Caps(max_cost="30USD")` is the same. `debias=False` turns off IonQ's error mitigation.
-    `batching` (auto, on, off) puts all points of a round into one job where the target takes many in one: auto does so
-    on Rigetti's simulator. `noise_model="aria-1"` gives ionq.simulator the noise of a machine, and
-    `provider_options={"tket-opt-level": 1}` are other options of the target's provider. `clock` is the time source of
-    all waits (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is
-    opened.
+    The options are the fields of `hybridloop.RunSettings` that concern a session: caps on what the run may spend in
+    all, such as `max_cost="30USD"` and `deadline="8h"`, `failure=hybridloop.FailurePolicy(…)`, `keep_alive`, `debias`,
+    `batching`, `provider_options={"tket-opt-level": 1}` and so on. `clock` is the time source of all waits
+    (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is opened.
     """
     if target is not None and not may_be_offered(target):
         find_target(target)
-    given = {"noise_model": noise_model, "provider_options": provider_options} | ({} if debias else {"debias": False})
-    valid = validate(
-        RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching, **given, **_checked(limits, caps)}
-    )
+    settings = _session_settings(options, seed)
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.api.joining import find_joined, join_session
     from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.runtime.clock import RealClock
-    from hybridloop.tasks.connection import under_options
-    from hybridloop.tasks.keepalive.rules import KeepAliveMode
-    from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
     from hybridloop.tasks.session import open_session as open_in_workspace
 
     now = (clock or RealClock()).now()
     joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed, now=now)
     if joined is not None:
         target, run_key, seed = joined.session.target, joined.run_key, joined.seed
-    found = target_of_run(sdk_workspace, target or DEFAULT_TARGET, run_key)
-    found = under_options(
-        found, caps or valid.caps, debias=valid.debias, batching=valid.batching, provider_options=valid.options
-    )
+    session_options = settings.session_options
+    found = session_options.fit(target_of_run(sdk_workspace, target or DEFAULT_TARGET, run_key))
     with exit_on_sigterm(), ExitStack() as held:
         if run_key is None:
             seed = secrets.randbits(63) if seed is None else seed
             run = held.enter_context(temporary_run(found.name, seed=seed))
             held.enter_context(_shown(run.record))
         else:
-            stored = valid.model_dump(mode="json", include=set(_STORED), exclude_defaults=True)
+            stored = settings.model_dump(mode="json", include=set(_STORED), exclude_defaults=True)
             run = held.enter_context(_script_run(run_key, found.name, seed, sdk_workspace, stored))
         if joined is not None:
             join_session(run, joined.session)
-        opened = open_in_workspace(
-            sdk_workspace,
-            found,
-            run=run,
-            seed=seed,
-            name=name,
-            policy=policy,
-            keep_alive=KeepAliveSettings(KeepAliveMode(keep_alive)),
-            caps=caps or valid.caps,
-            debias=valid.debias,
-            batching=valid.batching,
-            provider_options=valid.options,
-            clock=clock,
-        )
-        session = held.enter_context(opened)
+        block = open_in_workspace(sdk_workspace, found, session_options, run=run, seed=seed, name=name, clock=clock)
+        session = held.enter_context(block)
         if joined is not None:
             session.sessions.active_at = joined.active_at
             session.open()
@@ -141,18 +107,12 @@ def session(session_id: str, *, workspace: str | Any | None = None) -> ServiceSe
     return find_session(resolve_workspace(workspace), session_id)
 
 
-def _checked(limits: Mapping[str, Any], caps: object) -> Mapping[str, Any]:
-    """Return the caps that are given as keywords. Raises InputError for others, and for `caps` that are no Caps."""
-    example = "max_cost='30USD' or caps=hl.Caps(max_cost='30USD')"
-    if caps is not None and not isinstance(caps, Caps):
-        raise InputError("caps", f"{type(caps).__name__} is no hybridloop.Caps", f"Give for example {example}.")
-    for name in limits:
-        if name not in CapOptions.__annotations__:
-            known = ", ".join(CapOptions.__annotations__)
-            raise InputError(name, "open_session has no such option", f"Caps on what a run may spend are {known}.")
-        if caps is not None:
-            raise InputError(name, "caps are given, too", f"Give either {example}.")
-    return limits
+def _session_settings(options: Mapping[str, Any], seed: int | None) -> RunSettings:
+    """Return settings with these options of a session. Raises InputError for others."""
+    for name in options:
+        if name in RunSettings.model_fields and name not in SessionKeywords.__annotations__:
+            raise InputError(name, "open_session has no such option", "It is for algorithms and for session_flow.")
+    return validate(RunSettings, {**options, "seed": seed})
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write
 from hybridloop.runs.lookup import check_choices, generated_key, run_of_key
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
-from hybridloop.tasks.connection import under_options
 
 RUN_KEY = "run_key"
 ALGORITHM = "session"  # as of a script: only its own program knows its circuits
@@ -141,13 +140,7 @@ def _run_in_flow(
     with tasks_untagged(), open_journal() as journal:
         recorded = _find_record(journal, name, request, run_key)
         find = find_offered_target if recorded is None else resumed_target
-        target = under_options(
-            find(settings.target, workspace),
-            settings.caps,
-            debias=settings.debias,
-            batching=settings.batching,
-            provider_options=settings.options,
-        )
+        target = settings.session_options.fit(find(settings.target, workspace))
         # a finished run replays from the journal and does not need the target
         is_finished = recorded is not None and recorded.status in WITH_RESULT
         is_available = is_finished or check_available(workspace, target, 0, settings.failure)

@@ -19,7 +19,7 @@ from hybridloop.journal.records import (
     Charge,
     DamagedRun,
     Event,
-    JobIntent,
+    Job,
     JobOutcome,
     Lease,
     NewRun,
@@ -204,7 +204,7 @@ class Journal:
         sequence: int,
         target: str,
         pubs: Sequence[PubRecord],
-        jobs: Sequence[JobIntent],
+        jobs: Sequence[Job],
         programs: Mapping[str, bytes],
         *,
         shared_seed: int | None = None,
@@ -224,7 +224,7 @@ class Journal:
         lease: Lease,
         stream: str,
         sequence: int,
-        jobs: Sequence[JobIntent],
+        jobs: Sequence[Job],
         programs: Mapping[str, bytes] | None = None,
     ) -> None:
         """Write further attempts of a round's jobs before they are submitted."""

@@ -95,12 +95,13 @@ class Slice(NamedTuple):
     shots: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobIntent:
-    """A job to submit in the run's session number `session`; `reserved` is the most it may cost, by unit.
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A job in the run's session number `session`, as it is intended or stored; `reserved` is its maximum cost by unit.
 
     `program` is the key of its payload; None if it fills in its PUB's program. A job of many points has its `slices`,
     is numbered by the first of them, and `program` is the key of its parameter sets, beside its PUBs' program.
+    `state` is intended, submitted, done (with the counts of each slice), failed or lost.
     """
 
     id: str
@@ -112,26 +113,10 @@ class JobIntent:
     program: str | None
     session: int
     reserved: Mapping[str, float]
-    slices: tuple[Slice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JobRecord:
-    """A stored job; its `state` is intended, submitted, done (with the counts of each slice), failed or lost."""
-
-    id: str
-    pub: int
-    point: int
-    part: int
-    attempt: int
-    shots: int
-    program: str | None
-    session: int
-    reserved: Mapping[str, float]
-    state: str
-    counts: tuple[Counts, ...] | None
-    reason: str
-    billed: Mapping[str, float] | None
+    state: str = "intended"
+    counts: tuple[Counts, ...] | None = None
+    reason: str = ""
+    billed: Mapping[str, float] | None = None
     slices: tuple[Slice, ...] = ()
 
     @property
@@ -162,7 +147,7 @@ class RoundRecord:
     sequence: int
     target: str
     pubs: tuple[PubRecord, ...]
-    jobs: tuple[JobRecord, ...]
+    jobs: tuple[Job, ...]
     complete: bool
     shared_seed: int | None = None
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import programs
-from hybridloop.journal.records import JobIntent, JobOutcome, JobRecord, RoundRecord
+from hybridloop.journal.records import Job, JobOutcome, RoundRecord
 from hybridloop.journal.runs import add_to_counts
 from hybridloop.journal.storage.encoding import (
     decode_counts,
@@ -48,7 +48,7 @@ def begin(
     connection: Connection,
     state: dict[str, Any],
     round_: RoundRecord,
-    intents: Sequence[JobIntent],
+    intents: Sequence[Job],
     bodies: Mapping[str, bytes],
 ) -> None:
     """Write a round before it is submitted: its PUBs, its jobs, and the programs that are not stored yet.
@@ -79,7 +79,7 @@ def add_attempts(
     state: dict[str, Any],
     stream: str,
     sequence: int,
-    intents: Sequence[JobIntent],
+    intents: Sequence[Job],
     bodies: Mapping[str, bytes],
 ) -> None:
     """Write further attempts of jobs of a stored round."""
@@ -146,7 +146,7 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
                 job["counts"] = None if job["counts"] is None else decode_counts(job["counts"])
                 job["billed"] = None if job["billed"] is None else decode_json(job["billed"])
             job_records = tuple(
-                JobRecord(**{name: value for name, value in job.items() if name not in _ROUND_KEY}) for job in job_rows
+                Job(**{name: value for name, value in job.items() if name not in _ROUND_KEY}) for job in job_rows
             )
             if any(job.counts is not None and len(job.counts) != len(job.parts) for job in job_records):
                 raise ValueError("a job has counts of other slices than its own")
@@ -182,15 +182,11 @@ def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, 
     return numbers
 
 
-def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
+def _new_job(round_row: dict[str, Any], job: Job) -> dict[str, Any]:
     return {
         **{name: round_row[name] for name in _ROUND_KEY},
-        **{field.name: getattr(intent, field.name) for field in fields(intent) if field.name != "slices"},
-        "reserved": encode_json(intent.reserved),
-        "state": "intended",
-        "counts": None,
-        "reason": "",
-        "billed": None,
+        **{field.name: getattr(job, field.name) for field in fields(job) if field.name != "slices"},
+        "reserved": encode_json(job.reserved),
     }
 
 

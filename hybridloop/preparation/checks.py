@@ -8,14 +8,10 @@ import json
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
 from hybridloop.azure.provider_options import (
-    check_debias,
     check_levels,
-    check_provider_options,
     check_simulator,
 )
-from hybridloop.azure.targets import Target, check_batching, check_folding
-from hybridloop.budget.caps import check_caps
-from hybridloop.budget.prices import ping_price
+from hybridloop.azure.targets import Target, check_folding
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, MoleculeSettings, ProblemText, RunSettings
@@ -38,13 +34,8 @@ def check_measures(target: Target) -> None:
 
 def check_limits(target: Target, settings: RunSettings) -> None:
     """Raise InputError for caps that can't be enforced on the target, and for options that it or the run can't have."""
-    check_caps(settings.caps, target)
-    check_provider_options(target, settings.options)
+    settings.session_options.fit(target)
     check_simulator(settings.options)
-    check_debias(target, debias=settings.debias)
-    check_batching(target, settings.batching)
-    if settings.exclusive_access is not None:
-        settings.exclusive_access.pings(target, ping_price(target).bound)
 
 
 def check_problem(algorithm: str, problem: ProblemText) -> None:

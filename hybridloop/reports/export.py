@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from hybridloop.journal import JobRecord, PubRecord, RoundRecord, RunRecord
+from hybridloop.journal import Job, PubRecord, RoundRecord, RunRecord
 from hybridloop.runs.stored_run import StoredRun
 
 FORMAT = "hybridloop run, version 1"
@@ -48,7 +48,7 @@ def circuit_fields(pub: PubRecord) -> dict[str, Any]:
     return {**fields, "measured": list(pub.measured)}
 
 
-def job_fields(job: JobRecord) -> dict[str, Any]:
+def job_fields(job: Job) -> dict[str, Any]:
     """Return a job without its counts; one of many points has `slices`: circuit, point, part and shots of each."""
     return {
         "id": job.id,
@@ -74,7 +74,7 @@ def _round(round_: RoundRecord) -> dict[str, Any]:
     }
 
 
-def _job(job: JobRecord) -> dict[str, Any]:
+def _job(job: Job) -> dict[str, Any]:
     counts = job.counts
     listed = None if counts is None else [part.bitstrings() for part in counts]
     return {

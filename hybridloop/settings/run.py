@@ -18,7 +18,8 @@ from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
+from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
+from hybridloop.tasks.session_options import SessionOptions
 
 # Settings that limit a run without changing its results: a resume may give others.
 LIMITS = (
@@ -208,11 +209,6 @@ class RunSettings(BaseModel):
         return ExclusiveAccess(amount, unit)
 
     @property
-    def requests(self) -> RequestLimits:
-        """Limits of the requests to the service."""
-        return RequestLimits(self.requests_in_flight or MAX_IN_FLIGHT, self.requests_per_second or math.inf)
-
-    @property
     def caps(self) -> Caps:
         """Caps of the run's budget."""
         return Caps(
@@ -221,6 +217,21 @@ class RunSettings(BaseModel):
             max_cost=self.max_cost or {},
             max_cost_per_job=self.max_cost_per_job or {},
             deadline_s=self.deadline,
+        )
+
+    @property
+    def session_options(self) -> SessionOptions:
+        """Options of the run's session."""
+        return SessionOptions(
+            failure=self.failure,
+            keep_alive=KeepAliveSettings(self.keep_alive, self.idle_rule, self.exclusive_access),
+            caps=self.caps,
+            debias=self.debias,
+            batching=self.batching,
+            provider_options=self.options,
+            requests=RequestLimits(self.requests_in_flight or MAX_IN_FLIGHT, self.requests_per_second or math.inf),
+            detach_after_s=self.detach_after,
+            cancel_in_flight=self.cancel_in_flight,
         )
 
 

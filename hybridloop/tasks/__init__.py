@@ -7,13 +7,13 @@ minutes), and hand counts to the optimizer under a failure policy that the user 
   `submission/job_errors` is the table of the errors that may be retried;
 - keep-alive: `keepalive/`; its own docstring leads to the parts;
 - failure policy: `failure_policy`, for a job, a session or a target that fails;
-- Prefect tasks: `prefect_tasks`, around opening the session, each round, and closing it.
+- Prefect tasks: `prefect_tasks`, for opening the session, each round, a ping, and closing the session.
 
 `session` has `open_session`, which holds it all together; `session_renewal` opens the next session when one has ended,
 `cost_ledger` counts costs against the caps, `primitives/` are Qiskit's sampler and estimator over a session, and
 `orphans` and `pruning` clean up after runs whose process is gone.
 
-For a user's own flow, `open_session`, `run_round`, `keep_alive` and `close_session` of this package are Prefect tasks.
+Users' own flows call the same tasks: `open_session`, `run_round`, `keep_alive` and `close_session` of this package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.flows.session_tasks import close_session, keep_alive, open_session, run_round
+    from hybridloop.tasks.prefect_tasks import close_session, keep_alive, open_session, run_round
 
 __all__ = ["close_session", "keep_alive", "open_session", "run_round"]
 
@@ -30,5 +30,5 @@ __all__ = ["close_session", "keep_alive", "open_session", "run_round"]
 def __getattr__(name: str) -> Any:
     """Load a public task when it is first used: Prefect takes more than a second."""
     if name in __all__:
-        return getattr(import_module("hybridloop.flows.session_tasks"), name)
+        return getattr(import_module("hybridloop.tasks.prefect_tasks"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -22,46 +22,49 @@ from hybridloop.tasks.submission.jobs import JobInFlight
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
-
-if TYPE_CHECKING:
-    from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.rounds import Rounds
 
 
-def start_programs(
-    session: OpenSession, programs: Sequence[Any], shots: int, name: str | None, seed: int | None
-) -> list[SessionJob]:
-    """Start a round of programs without free parameters; return a job for each. See `OpenSession.run`."""
-    if not programs:
-        raise InputError("program", "there is none", TAKEN)
-    seed = _checked_seed(seed)
-    stream = MAIN_STREAM if name is None else check_stream(name, "name")
-    pubs = [_as_pub(_bound(to_circuit(program, session.target.profile)), shots) for program in programs]
-    started = session.start_round(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed)
-    round_ = CircuitRound(session, started)
-    session.circuit_rounds[round_] = None
-    return [SessionJob(round_, number, pub.circuit, shots, name) for number, pub in enumerate(pubs)]
+class CircuitRounds:
+    """The rounds of `OpenSession.run`, each of which is awaited once."""
 
+    def __init__(self, rounds: Rounds) -> None:
+        self.unawaited: dict[CircuitRound, None] = {}  # in order
+        self._rounds = rounds
 
-def await_circuits(rounds: Collection[CircuitRound]) -> None:
-    """Wait for all of these rounds, whose jobs are paid for. Raises the error that ended the first one that failed."""
-    errors = []
-    for round_ in rounds:
-        try:
-            round_.await_end()
-        except HybridloopError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
+    def start(self, programs: Sequence[Any], shots: int, name: str | None, seed: int | None) -> list[SessionJob]:
+        """Start a round of programs without free parameters; return a job for each. See `OpenSession.run`."""
+        if not programs:
+            raise InputError("program", "there is none", TAKEN)
+        seed = _checked_seed(seed)
+        stream = MAIN_STREAM if name is None else check_stream(name, "name")
+        pubs = [_as_pub(_bound(to_circuit(program, self._rounds.target.profile)), shots) for program in programs]
+        started = self._rounds.start(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed)
+        round_ = CircuitRound(self._rounds, started, self.unawaited)
+        self.unawaited[round_] = None
+        return [SessionJob(round_, number, pub.circuit, shots, name) for number, pub in enumerate(pubs)]
+
+    def await_all(self) -> None:
+        """Wait for all rounds, whose jobs are paid for. Raises the error that ended the first one that failed."""
+        errors = []
+        for round_ in list(self.unawaited):
+            try:
+                round_.await_end()
+            except HybridloopError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
 
 class CircuitRound:
     """A round of circuits: its jobs at the service, and their counts once all of them have ended."""
 
-    def __init__(self, session: OpenSession, round_: RoundInFlight) -> None:
-        self.target = session.target.name
+    def __init__(self, rounds: Rounds, round_: RoundInFlight, unawaited: dict[CircuitRound, None]) -> None:
+        self.target = rounds.target.name
         self.is_collected = False
-        self._session = session
+        self._rounds = rounds
         self._round = round_
+        self._unawaited = unawaited
         self._measured: list[MeasuredPub] = []
 
     def jobs_of(self, number: int) -> list[JobInFlight]:
@@ -81,9 +84,9 @@ class CircuitRound:
         if not self.is_collected:
             self.is_collected = True
             try:
-                self._measured = self._session.collect(self._round)
+                self._measured = self._rounds.collect(self._round)
             finally:
-                self._session.circuit_rounds.pop(self, None)
+                self._unawaited.pop(self, None)
 
     @property
     def has_ended(self) -> bool:

@@ -1,52 +1,138 @@
-"""The Prefect tasks of a flow: open the session, run a round, close the session.
+"""The Prefect tasks of a flow, ours or a user's: open a session, run rounds in it, keep it alive, close it.
 
-Tasks submit the jobs, retry what may be retried, keep the session from idling out (the service ends it after ten idle
-minutes), and hand counts to the optimizer under a failure policy that the user chose. This module only wraps that work
-for Prefect: `run round` submits a round's jobs and retries them (`submission.round_in_flight`) under the policy
-(`failure_policy`), while a thread keeps the session alive (`keepalive`).
+Retries of jobs and pings are inside, so the tasks need none of Prefect's. A session that the flow does not close is
+closed when its flow run ends.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
-from prefect import task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.context import TaskRunContext
-from prefect.states import Completed
-from qiskit.primitives.containers.sampler_pub import SamplerPub
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.states import Cancelled
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.errors import CapReached, RunStopped
+from hybridloop.errors import CapReached, InputError, RunStopped
 from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM
-from hybridloop.tasks.submission.jobs import describe_jobs
 
 TAG = "hybridloop"  # of every flow run and of its task runs, so that automations and filters find them
 RUN_ROUND = "run round"  # name of the tasks that run rounds
-T = TypeVar("T")
+_BLOCK = "hybridloop.open_session(…)"
+
+_held: dict[OpenSession, tuple[str, AbstractContextManager[OpenSession]]] = {}  # with the flow run, and the block
+_changing = threading.Lock()
 
 
-@task(name="open session", task_run_name="open a session on {target}", cache_policy=NO_CACHE, persist_result=False)
-def open_session_task(target: str, enter: Callable[[], T]) -> T:
-    """Open the session."""
-    return enter()
+class SessionTask(Task[..., Any]):
+    """A Prefect task whose call raises a signal's exception as itself, and what ended a round that has not failed."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task; with `return_state` return its state."""
+        try:
+            returned = super().__call__(*args, **kwargs)
+        except ValueError as error:  # raised by Prefect 3.8 in place of a signal's, before the task run exists
+            if error.__context__ is not None and not isinstance(error.__context__, Exception):
+                raise error.__context__ from None
+            raise
+        if isinstance(returned, State) and not kwargs.get("return_state"):
+            raise returned.data.result  # type: ignore[union-attr]  # nothing is stored elsewhere
+        return returned
 
 
-@task(name=RUN_ROUND, task_run_name="round {number}: {jobs}", cache_policy=NO_CACHE, persist_result=False)
-def run_round_task(number: int, jobs: str, measure: Callable[[], T]) -> T:
-    """Submit a round's jobs, wait for them, and collect their counts."""
-    return measure()
+def _task(name: str, run_name: Any) -> Callable[[Callable[..., Any]], SessionTask]:
+    return partial(SessionTask, name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
 
 
-@task(name="close session", task_run_name="close session {session_id}", cache_policy=NO_CACHE, persist_result=False)
-def close_session_task(session_id: str, leave: Callable[[], T]) -> T:
-    """Close the session."""
-    return leave()
+def _name_round(parameters: dict[str, Any]) -> str:
+    return f"round of {len(parameters['pubs'])} circuit(s)"  # until it has a number, and jobs
+
+
+@_task("open session", "open a session")
+def open_session(block: AbstractContextManager[OpenSession], *, closes_at_end: bool = True) -> OpenSession:
+    """Open the session of a block, such as hybridloop.open_session(…), for the flow run around.
+
+    `close_session` closes it, else the end of the flow run does; without `closes_at_end` the caller must.
+    Raises InputError outside of a flow, and what the block raises.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow is None:
+        problem = "the task open_session was not called in a Prefect flow"
+        raise InputError("session", problem, f"Use `with {_BLOCK}` in a script.")
+    if not isinstance(block, AbstractContextManager):
+        raise InputError("session", f"{block!r} opens none", f"Write open_session({_BLOCK}).")
+    session = block.__enter__()
+    with _changing:
+        _held[session] = str(context.flow_run.id), block
+        flow = context.flow
+        ends = (flow.on_completion_hooks, flow.on_failure_hooks, flow.on_crashed_hooks, flow.on_cancellation_hooks)
+        for hooks in ends if closes_at_end else ():
+            if _close_all not in hooks:
+                hooks.append(_close_all)
+    describe_task(session, f"open a session on {session.target.name}")
+    return session
+
+
+@_task(RUN_ROUND, _name_round)
+def run_round(
+    session: OpenSession, pubs: Sequence[SamplerPubLike], *, shots: int = 1024, stream: str = MAIN_STREAM
+) -> list[MeasuredPub] | State[Any]:
+    """Run circuits as one round of the session, all jobs at once; return the counts of each PUB by point.
+
+    A PUB is a circuit, or a circuit with parameter values and shots, as for Qiskit's SamplerV2; `shots` is for those
+    that state none. A point without counts is a `FailedPoint`, if the session's policy allows that. Rounds that run at
+    the same time, as by `run_round.submit(…)`, each need their own `stream`, by which the journal numbers them. Raises
+    InputError, ProgramError or StreamBusy before anything is submitted, ServiceError, CapReached and RunStopped after.
+    """
+    round_ = None
+    try:
+        round_ = session.rounds.start([SamplerPub.coerce(pub, shots) for pub in pubs], stream=stream)
+        return session.rounds.collect(round_)
+    except (CapReached, RunStopped) as error:  # Prefect shows no failure
+        return Cancelled(name="Stopped", message=str(error), data=error)
+    finally:
+        if round_ is not None:
+            describe_task(session, str(round_))
+
+
+@_task("keep alive", "keep the session alive")
+def keep_alive(session: OpenSession) -> None:
+    """Ping the session now, before the flow does something long; else it is pinged before it would idle out.
+
+    Raises InputError for a session that is not pinged (`keep_alive="renew"` or `"off"`), ServiceError if it fails.
+    """
+    session.ping()
+    describe_task(session)
+
+
+@_task("close session", "close the session")
+def close_session(session: OpenSession) -> str:
+    """Close the session and return its last status at the service; a second time changes nothing."""
+    _close([session])
+    describe_task(session, f"close session {session.id}")
+    return session.status
+
+
+def _close_all(flow: Any, flow_run: Any, state: Any) -> None:
+    """Close the sessions that a flow run left open, at its end."""
+    _close([session for session, (owner, _) in list(_held.items()) if owner == str(flow_run.id)])
+
+
+def _close(sessions: Sequence[OpenSession]) -> None:
+    with _changing:
+        blocks = [_held.pop(session)[1] for session in sessions if session in _held]
+    with ExitStack() as closing:  # each is closed, even if another one can't be
+        for block in blocks:
+            closing.push(block)
 
 
 def task_tags(target: str, session_id: str | None) -> list[str]:
@@ -62,51 +148,23 @@ def describe_task(session: OpenSession, name: str | None = None) -> None:
         context.task_run.name = name or context.task_run.name
 
 
-def measure_round(session: OpenSession, pubs: Sequence[SamplerPub], stream: str = MAIN_STREAM) -> list[MeasuredPub]:
-    """Measure a round of the session, and name the task run around by its jobs. Raises as `OpenSession.run_round`."""
-    round_ = session.start_round(pubs, stream=stream)
-    try:
-        return session.collect(round_)
-    finally:
-        describe_task(session, f"{round_.key.label}: {describe_jobs(round_.size, round_.retried, round_.lost)}")
-
-
-def _run_task(run_task: Callable[..., T], *arguments: Any) -> T:
-    """Run a Prefect task; raise a signal's exception as itself.
-
-    Before the task run exists, Prefect 3.8 raises ValueError in its place, and the run would count as failed.
-    """
-    try:
-        return run_task(*arguments)
-    except ValueError as error:
-        if error.__context__ is not None and not isinstance(error.__context__, Exception):
-            raise error.__context__ from None
-        raise
-
-
 @contextmanager
-def session_of_flow(target: str, manager: AbstractContextManager[OpenSession]) -> Iterator[OpenSession]:
-    """Hold a session (`hybridloop.tasks.session.open_session`) for a flow run; it is closed on every way out.
+def session_of_flow(block: AbstractContextManager[OpenSession]) -> Iterator[OpenSession]:
+    """Hold the session of a block (`hybridloop.tasks.session.open_session`) for a flow run.
 
     After an error or a signal the session is closed without a task, because Prefect may start none then.
     """
-
-    def enter() -> OpenSession:
-        opened = manager.__enter__()
-        describe_task(opened)
-        return opened
-
-    def leave() -> None:
-        manager.__exit__(None, None, None)
-        describe_task(session)
-
+    session = None
     try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
-        session = _run_task(open_session_task, target, enter)
+        session = open_session(block, closes_at_end=False)
         yield session
-        _run_task(close_session_task, session.id, leave)
+        close_session(session)
     except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are no Exception
-        manager.__exit__(*sys.exc_info())
+        block.__exit__(*sys.exc_info())
         raise
+    finally:
+        if session is not None:
+            _held.pop(session, None)
 
 
 class RoundTasks:
@@ -115,7 +173,6 @@ class RoundTasks:
     def __init__(self, session: OpenSession) -> None:
         self._session = session
         self._replays = True
-        self._number = 0
         self.live = 0  # number of rounds and classical steps of this process
 
     def count_step(self) -> None:
@@ -123,26 +180,10 @@ class RoundTasks:
         self.live += 1
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure a round. Raises CapReached or RunStopped if it ends without a failure of the task."""
-        self._number += 1
-        self._replays = self._replays and self._session.is_recorded()
+        """Measure a round. Raises as the task `run_round`."""
+        self._replays = self._replays and self._session.rounds.is_recorded()
         if self._replays:
             return self._session.run_round(pubs)
         self.live += 1
-        points = sum(pub.size for pub in pubs)
-        jobs = f"{len(pubs)} circuit(s), {points} point(s)"  # until the number of jobs is known
-        stop: CapReached | RunStopped | None = None
-
-        def measure() -> list[MeasuredPub] | State[None]:
-            nonlocal stop
-            try:
-                return measure_round(self._session, pubs)
-            except (CapReached, RunStopped) as error:  # the task completes, so that Prefect shows no failure
-                stop = error
-                return Completed(name="Stopped", message=str(error))
-
-        measured = _run_task(run_round_task, self._number, jobs, measure)
-        if stop is not None:
-            raise stop
-        assert isinstance(measured, list)
+        measured: list[MeasuredPub] = run_round(self._session, pubs)
         return measured

@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -15,38 +15,23 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
 from hybridloop.azure.offered_targets import find_offered_target
-from hybridloop.azure.pace import NO_LIMITS, RequestLimits
-from hybridloop.azure.provider_options import Options
 from hybridloop.azure.retry import ATTEMPTS
-from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
-from hybridloop.budget.caps import Caps
+from hybridloop.azure.targets import DEFAULT_TARGET, Target
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RunParked, StopRequested
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
-from hybridloop.runtime.crash_points import crash_point
-from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.runtime.signals import signals_while_closing
-from hybridloop.tasks.connection import Connection, SessionOptions, build_connection, under_options
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
+from hybridloop.tasks.connection import Connection, build_connection
+from hybridloop.tasks.primitives.estimator import SessionEstimator
+from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
+from hybridloop.tasks.service_sessions import ServiceJob, jobs_of_session
+from hybridloop.tasks.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
-from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream, session_id
-from hybridloop.tasks.submission.jobs import check_round
-from hybridloop.tasks.submission.replay import SAME_RAD
-from hybridloop.tasks.submission.round_builder import RoundBuilder
-from hybridloop.tasks.submission.round_in_flight import RoundInFlight
-from hybridloop.tasks.submission.streams import Streams
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream, session_id
+from hybridloop.tasks.submission.rounds import Rounds
 
-if TYPE_CHECKING:
-    from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
-    from hybridloop.tasks.primitives.estimator import SessionEstimator
-    from hybridloop.tasks.primitives.sampler import SessionSampler
-    from hybridloop.tasks.service_sessions import ServiceJob
-
-POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
 _INTERRUPTED_LIMITS = (2, 2.0)  # attempts to close the session, and their timeout in s
 
 _log = logging.getLogger(__name__)
@@ -59,20 +44,13 @@ class OpenSession:
     adopts the one that the run left open; a session that has ended is renewed.
     """
 
-    def __init__(
-        self, connection: Connection, *, detach_after_s: float | None = None, cancel_in_flight: bool = False
-    ) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.seed = connection.run.seed
+        self.rounds = Rounds(connection)
+        self.circuit_rounds = CircuitRounds(self.rounds)
         self._connection = connection
-        self._builder = RoundBuilder(connection)
-        self._observation = current_observation()
-        self._streams = Streams()
-        self.circuit_rounds: dict[CircuitRound, None] = {}  # of `run`, in order, without those that were collected
-        self._detach_after_s = detach_after_s
-        self._cancel_in_flight = cancel_in_flight
-        self._stop_reason: HybridloopError | None = None
         self._final_status: str | None = None
         self._pings = 0
 
@@ -97,12 +75,12 @@ class OpenSession:
     @property
     def num_jobs(self) -> int:
         """Number of jobs of all rounds so far, without further attempts."""
-        return self._streams.jobs
+        return self.rounds.streams.jobs
 
     @property
     def shots(self) -> int:
         """Number of shots of these jobs."""
-        return self._streams.shots
+        return self.rounds.streams.shots
 
     @property
     def sessions(self) -> SessionRenewal:
@@ -122,7 +100,7 @@ class OpenSession:
     @property
     def replayed(self) -> int:
         """Number of rounds that came from the journal whole."""
-        return self._builder.replayed
+        return self.rounds.builder.replayed
 
     @property
     def retried(self) -> int:
@@ -137,68 +115,23 @@ class OpenSession:
     @property
     def structures_compiled(self) -> int:
         """Number of circuit structures that were compiled; angles do not count."""
-        return self._builder.num_compiled
+        return self.rounds.builder.num_compiled
 
     @property
     def snapshot(self) -> SessionSnapshot:
         """The session's state now, without a request to the service; thread-safe."""
-        return take_snapshot(self._connection, self._streams, self.id, self.status)
+        return take_snapshot(self._connection, self.rounds.streams, self.id, self.status)
 
     def open(self) -> None:
         """Open a session at the service now; otherwise a run's first round does it."""
         self.sessions.current()
-
-    def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
-        """Return True if the journal has the stream's next round whole."""
-        record = self._builder.look_up(RoundKey(self.run_uid, stream, self._streams.next_number(stream)))
-        return record is not None and record.complete
 
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Measure a round on the session's main stream; see `hybridloop.algorithms.rounds.RunRound`.
 
         Raises InputError or ProgramError before anything of the round is submitted, and ServiceError after.
         """
-        return self.collect(self.start_round(pubs))
-
-    def start_round(
-        self,
-        pubs: Sequence[SamplerPub],
-        *,
-        stream: str = MAIN_STREAM,
-        same_rad: float = SAME_RAD,
-        shared_seed: int | None = None,
-    ) -> RoundInFlight:
-        """Number a round, record its jobs and start their submission; `collect` waits for its counts.
-
-        The rounds of a stream are numbered in the order of the calls, so only one thread at a time may use it:
-        StreamBusy. A round that the journal has must be the same, with angles within `same_rad`: ReplayDiverged. The
-        local service samples all its jobs by a `shared_seed`, if one is given.
-        """
-        crash_point("step.after")
-        check_round(pubs, self.target)
-        descriptions = [describe_pub(pub) for pub in pubs]
-        with self._streams.turn(check_stream(stream), self._stop_reason) as turn, continued(self._observation):
-            key = RoundKey(self.run_uid, stream, turn.number)  # the caller may be another thread or task of the flow
-            turn.round = round_ = self._builder.build(key, pubs, descriptions, same_rad, shared_seed)
-        if not (round_.ended.is_set() or self._streams.stopped.is_set()):
-            with continued(self._observation):
-                round_.start()
-        if self._streams.stopped.is_set():
-            round_.stop(self._stop_reason)
-        return round_
-
-    def collect(self, round_: RoundInFlight) -> list[MeasuredPub]:
-        """Wait for a round's counts. Raises the error that ended it."""
-        clock, detach_after_s = self._connection.clock, self._detach_after_s
-        if detach_after_s is not None and round_.started_at is not None:
-            left = round_.started_at + detach_after_s - clock.now()
-            if not clock.wait(round_.ended, max(0.0, left)):
-                self._stop_reason = RunParked(sum(other.in_flight for other in self._streams.in_flight()))
-                self.stop(self._stop_reason)
-        measured = round_.result()
-        self._streams.add_lost(round_.lost)
-        crash_point("step.before")
-        return measured
+        return self.rounds.run(pubs)
 
     @overload
     def run(
@@ -223,16 +156,12 @@ class OpenSession:
         session's seed and each job's place. Raises InputError or ProgramError before anything is submitted,
         ReplayDiverged for other programs.
         """
-        from hybridloop.tasks.circuit_jobs import start_programs
-
         is_list = isinstance(programs, list | tuple)
-        jobs = start_programs(self, programs if is_list else [programs], shots, name, seed)
+        jobs = self.circuit_rounds.start(programs if is_list else [programs], shots, name, seed)
         return jobs if is_list else jobs[0]
 
     def jobs(self) -> list[ServiceJob]:
         """Return the session's jobs as the service lists them, in order of creation, pings included."""
-        from hybridloop.tasks.service_sessions import jobs_of_session
-
         return jobs_of_session(self._connection.service.workspace, self.id) if self.sessions.rows else []
 
     @property
@@ -246,43 +175,25 @@ class OpenSession:
         A job without counts raises in `result()`, because another library's algorithm would take its point for a
         perfect one. Raises InputError for a failure policy that penalizes or skips such points.
         """
-        from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
-
-        check_no_lost_points("a sampler", self._connection.policy.on_lost_job)
-        return SessionSampler(self, shots=shots, stream=check_stream(stream))
+        check_no_lost_points("a sampler", self._connection.options.failure.on_lost_job)
+        return SessionSampler(self.rounds, shots=shots, stream=check_stream(stream))
 
     def estimator(self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM) -> SessionEstimator:
         """Return a `BaseEstimatorV2` whose jobs are rounds of this session.
 
         `precision`, a standard error in the observable's unit, is for PUBs that state none; else see `sampler`.
         """
-        from hybridloop.tasks.primitives.estimator import SessionEstimator
-        from hybridloop.tasks.primitives.sampler import check_no_lost_points
-
-        check_no_lost_points("an estimator", self._connection.policy.on_lost_job)
-        return SessionEstimator(self, precision=precision, stream=check_stream(stream))
+        check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
+        return SessionEstimator(self.rounds, precision=precision, stream=check_stream(stream))
 
     def ping(self) -> None:
         """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""
         self.sessions.current()
         self._connection.keep_alive.ping()
 
-    def stop(self, error: Exception | None = None) -> None:
-        """End every wait: rounds in flight raise the error, or RunStopped; their jobs are left to the service."""
-        self._streams.stopped.set()
-        for round_ in self._streams.in_flight():
-            round_.stop(error)
-        self._connection.poller.stop()
-
     def check_deadline(self) -> None:
         """Raise CapReached once the run's deadline has passed, for work that is no round; the session may be closed."""
         self._connection.ledger.budget.check_deadline(self._connection.clock.now())
-
-    def stop_on_request(self) -> None:
-        """End every wait because of a request to stop, or because another process took the run over."""
-        in_flight = sum(round_.in_flight for round_ in self._streams.in_flight())
-        self._stop_reason = self._connection.run.lease_error or StopRequested(in_flight)
-        self.stop(self._stop_reason)
 
     def _count_pings(self) -> int:
         states = [ping.state for ping in self._connection.run.journal.pings(self.run_uid)]
@@ -292,21 +203,21 @@ class OpenSession:
         """End the rounds in flight and close the session; called once, on every way out of `open_session`."""
         kind = sys.exc_info()[0]
         is_interrupted = kind is not None and not issubclass(kind, Exception)  # by a signal or a SystemExit
-        self._streams.stopped.set()
-        with signals_while_closing(self.stop), ExitStack() as last_steps:
+        self.rounds.streams.stopped.set()
+        with signals_while_closing(self.rounds.stop), ExitStack() as last_steps:
             # in reverse order, and whatever goes wrong before: the session is closed, and then a ping is refused
             last_steps.callback(self._end_keep_alive, settles=not is_interrupted)
             last_steps.callback(self._close, is_interrupted=is_interrupted)
             last_steps.callback(self._connection.run.renew_lease)
             # rounds in flight: what is known of them is recorded
             if is_interrupted:
-                self._streams.wait_for_last_rounds(self._connection.clock)
-            pending = [round_ for round_ in self._streams.rounds() if round_.in_flight]
-            self.stop()
+                self.rounds.streams.wait_for_last_rounds(self._connection.clock)
+            pending = [round_ for round_ in self.rounds.streams.rounds() if round_.in_flight]
+            self.rounds.stop()
             self._connection.service.stop()
             for round_ in pending:
                 log_errors(round_.record_ends)
-                if self._cancel_in_flight:
+                if self._connection.options.cancel_in_flight:
                     log_errors(round_.cancel)
 
     def _close(self, *, is_interrupted: bool) -> None:
@@ -327,60 +238,38 @@ class OpenSession:
             _log.warning("the pings of the session did not end in order: %s: %s", type(error).__name__, error)
         if self._final_status is not None:
             self._pings = log_errors(self._count_pings) or 0
-        self._stop_reason = self._stop_reason or closed_with_its_block()
+        self.rounds.stop_reason = self.rounds.stop_reason or closed_with_its_block()
 
 
 @contextmanager
 def open_session(
     workspace: Any,
     target: str | Target = DEFAULT_TARGET,
+    options: SessionOptions = DEFAULT_OPTIONS,
     *,
     run: ClaimedRun | None = None,
     seed: int | None = None,
     name: str = "hybridloop",
-    policy: FailurePolicy = POLICY,
-    keep_alive: KeepAliveSettings = KEEP_ALIVE,
-    caps: Caps = NO_CAPS,
-    detach_after_s: float | None = None,
-    cancel_in_flight: bool = False,
-    debias: bool = True,
-    batching: Batching = Batching.AUTO,
-    provider_options: Options | None = None,
-    requests: RequestLimits = NO_LIMITS,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed on every way out of the block.
 
-    A target's name is looked up and checked against the caps and `debias`; a `Target` is taken as checked. A new run's
-    session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the block, and
-    `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
-    run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
-    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`, and `provider_options` as its
-    `options`. Raises InputError before anything is sent, AccessDenied or ServiceError if no session can be opened.
+    A target's name is looked up, and the options must fit it; a `Target` is taken as `SessionOptions.fit` returns it. A
+    new run's session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the
+    block, and `seed` (None: drawn) fixes the local service's sampling. Raises InputError before anything is sent,
+    AccessDenied or ServiceError if no session can be opened, and RunParked for a round of which `options` say so.
     """
     if isinstance(target, str):
-        target = under_options(
-            find_offered_target(target, workspace),
-            caps,
-            debias=debias,
-            batching=batching,
-            provider_options=provider_options,
-        )
+        target = options.fit(find_offered_target(target, workspace))
     with ExitStack() as resources:
         if run is None:
             seed = secrets.randbits(63) if seed is None else seed
             run = resources.enter_context(temporary_run(target.name, seed=seed))
-        options = SessionOptions(
-            name, policy, keep_alive, caps, debias, batching, requests, provider_options=provider_options or {}
-        )
-        connection = build_connection(workspace, target, run, options, clock or RealClock(), resources)
-        session = OpenSession(connection, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight)
+        connection = build_connection(workspace, target, run, options, name, clock or RealClock(), resources)
+        session = OpenSession(connection)
         resources.callback(session.leave)
-        run.on_stop(session.stop_on_request)
+        run.on_stop(session.rounds.stop_on_request)
         if not session.sessions.rows:
             session.open()
         yield session
-        if session.circuit_rounds:
-            from hybridloop.tasks.circuit_jobs import await_circuits
-
-            await_circuits(list(session.circuit_rounds))
+        session.circuit_rounds.await_all()

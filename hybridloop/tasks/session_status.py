@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import NO_COST, CostSummary
-
-if TYPE_CHECKING:
-    from hybridloop.tasks.connection import Connection
-    from hybridloop.tasks.submission.streams import Streams
+from hybridloop.tasks.connection import Connection
+from hybridloop.tasks.submission.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,7 @@ from prefect import flow
 from hybridloop.tasks import open_session, run_round
 @flow
 def own():
-    session = open_session("ionq.simulator", seed=1)
+    session = open_session(hl.open_session("ionq.simulator", seed=1))
     return run_round(session, [(circuit, None, 10)])
 assert own()
 """,

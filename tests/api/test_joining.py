@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args, get_overloads, get_type_hints
@@ -20,6 +21,7 @@ from hybridloop.api.joining import _last_activity
 from hybridloop.azure.listing import open_client, session_row
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
+from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
 from hybridloop.estimate.plan import Plan
 from hybridloop.journal import open_journal
@@ -130,13 +132,13 @@ def test_idle_time_counts_from_the_last_job_of_the_session() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"caps": {"max_cost": "30USD"}}, r"caps: dict is no hybridloop.Caps.*caps=hl.Caps\(max_cost='30USD'\)"),
         ({"max_cost": "30"}, "max_cost: "),
-        ({"max_cost": "30USD", "caps": hl.Caps(max_jobs=1)}, "max_cost: caps are given, too"),
-        ({"max_costs": "30USD"}, "max_costs: open_session has no such option.*max_cost"),
+        ({"max_costs": "30USD"}, "max_costs: there is no such setting.*max_cost"),
+        ({"session_slots": "slots"}, "session_slots: open_session has no such option"),
+        ({"seed": -1}, "seed: "),
     ],
 )
-def test_caps_of_a_wrong_kind_are_refused_before_a_session_is_opened(
+def test_wrong_options_are_refused_before_a_session_is_opened(
     workspace: Workspace, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message), hl.open_session(TARGET, **options):
@@ -146,7 +148,7 @@ def test_caps_of_a_wrong_kind_are_refused_before_a_session_is_opened(
 
 def test_caps_are_given_as_settings(workspace: Workspace) -> None:
     with hl.open_session(TARGET, max_jobs=1, deadline="8h") as session:
-        assert session.snapshot.caps == hl.Caps(max_jobs=1, deadline_s=28_800.0)
+        assert session.snapshot.caps == Caps(max_jobs=1, deadline_s=28_800.0)
 
 
 def test_a_changed_circuit_leaves_a_complete_run_complete(workspace: Workspace) -> None:
@@ -210,6 +212,45 @@ def test_an_editor_knows_all_keywords_of_an_algorithm(algorithm: str) -> None:
     (plan,) = (each for algorithms, each in of_plans.items() if algorithm in algorithms)
     (settings,) = get_args(get_type_hints(plan, None, names)["settings"])
     assert settings.__optional_keys__ == typed.__optional_keys__ - {"run_key", "workspace", "on_progress", "callback"}
+
+
+def test_an_editor_knows_all_options_of_a_session() -> None:
+    of_runs = {"seed", "target", "resume_automatically", "session_slots"}
+    assert options.SessionKeywords.__optional_keys__ == set(hl.RunSettings.model_fields) - of_runs
+
+
+def test_all_settings_of_a_session_are_in_its_options() -> None:
+    given = {
+        "failure": {"retries": 1},
+        "keep_alive": "off",
+        "idle_rule": "documented",
+        "exclusive_access_budget": "400HQC",
+        "cancel_in_flight": True,
+        "debias": False,
+        "noise_model": "aria-1",
+        "provider_options": {"simulator": "stabilizer"},
+        "batching": "on",
+        "requests_in_flight": 3,
+        "requests_per_second": 4.0,
+        "max_jobs": 5,
+        "max_shots": 6,
+        "max_cost": "7USD",
+        "max_cost_per_job": "8USD",
+        "deadline": "9s",
+        "detach_after": "10s",
+    }
+    assert given.keys() == options.SessionKeywords.__optional_keys__
+    default = hl.RunSettings().session_options
+    made = [hl.RunSettings.model_validate({name: value}).session_options for name, value in given.items()]
+    assert default not in made
+    assert len({repr(each) for each in made}) == len(given)
+    changed = {
+        field.name
+        for each in made
+        for field in fields(each)
+        if getattr(each, field.name) != getattr(default, field.name)
+    }
+    assert changed == {field.name for field in fields(default)}
 
 
 def test_an_editor_knows_all_fields_of_a_sweep() -> None:

@@ -22,9 +22,10 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 KEY = "canary-key-of-the-workspace-0123456789"
@@ -207,10 +208,10 @@ def one() -> SamplerPub:
     return SamplerPub.coerce(circuit, SHOTS)
 
 
-def measure(hostile: HostileService, **options: Any) -> Any:
+def measure(hostile: HostileService, run: ClaimedRun | None = None, **options: Any) -> Any:
     """Measure one circuit in a session; return its counts and the session."""
-    off = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(hostile.workspace, TARGET, clock=FastClock(), keep_alive=off, **options) as session:
+    chosen = SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.OFF), **options)
+    with open_session(hostile.workspace, TARGET, chosen, run=run, clock=FastClock()) as session:
         ((counts,),) = session.run_round([one()])
         assert isinstance(counts, Counts)
         return counts.bitstrings(), session

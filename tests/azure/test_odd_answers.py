@@ -16,9 +16,9 @@ from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import HybridloopError, JobFailed, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.results import UnreadableResult, read_results_v2
 from tests.azure.hostile_helpers import (
     KEY,
@@ -85,7 +85,9 @@ def test_a_run_with_such_costs_has_its_counts_and_no_bill(hostile: HostileServic
     costs = iter(COSTS)
     hostile.changes["list"] = lambda answer: changed_job(costEstimate=next(costs, None))(answer)
     off = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(hostile.workspace, TARGET, clock=FastClock(), keep_alive=off, batching=Batching.OFF) as session:
+    with open_session(
+        hostile.workspace, TARGET, SessionOptions(keep_alive=off, batching=Batching.OFF), clock=FastClock()
+    ) as session:
         session.run_round([circuit] * 3)
         assert session.cost == {}
         hostile.changes["list"] = changed_job(costEstimate=COSTS[0])
@@ -185,12 +187,12 @@ def test_an_unreadable_result_is_paid_and_never_a_lost_job(
     with temporary_run(TARGET.name, seed=0) as run:
         hostile.changes["download"] = lambda _: Answer(200, {}, BAD_RESULTS[body])
         with pytest.raises(JobFailed, match="can't be read") as caught:
-            measure(hostile, policy=policy, run=run)
+            measure(hostile, run, failure=policy)
         assert "done and billed" in str(caught.value)
         assert "Resume the run, which reads the result again" in str(caught.value)
         hostile.changes["submit"] = redirect(hostile, 307)  # nothing is sent again
         del hostile.changes["download"]
-        assert measure(hostile, policy=policy, run=run)[0] == {"1": SHOTS}
+        assert measure(hostile, run, failure=policy)[0] == {"1": SHOTS}
 
 
 @pytest.mark.parametrize("body", ["HTML", "other shots"])

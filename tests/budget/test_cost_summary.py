@@ -15,6 +15,7 @@ from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charg
 from hybridloop.journal import Charge, Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 EMULATED, MACHINE = "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108q"
@@ -40,9 +41,9 @@ def test_jobs_are_billed_as_estimated_and_a_resumed_run_continues_its_summary(
         journal.add_run(new_run(uid, key=uid, algorithm="x", problem="", target=EMULATED, seed=1))
         with claim_run(journal, uid) as run, open_session(workspace, EMULATED, run=run) as session:
             assert session.meter == NO_COST
-            round_ = session.start_round(pubs())
+            round_ = session.rounds.start(pubs())
             in_flight = session.meter
-            session.collect(round_)
+            session.rounds.collect(round_)
             first = session.meter
         assert (in_flight.jobs, in_flight.shots) == (2, 200)
         assert in_flight.estimated == {"eHQC": pytest.approx(2 * CREDITS)}
@@ -65,11 +66,11 @@ def test_a_price_without_upper_bound_reserves_the_cap_per_job_and_estimates_the_
     emulator: Emulator,
 ) -> None:
     caps = Caps(max_cost="20USD", max_cost_per_job="5USD")
-    with open_session(emulator.workspace(), MACHINE, caps=caps) as session:
-        round_ = session.start_round(pubs())
+    with open_session(emulator.workspace(), MACHINE, SessionOptions(caps=caps)) as session:
+        round_ = session.rounds.start(pubs())
         assert session.meter.estimated == {"USD": pytest.approx(0.08)}  # a hundred shots are two started steps
         assert session.meter.amounts["USD"] <= 10.0 + 1e-9
-        session.collect(round_)
+        session.rounds.collect(round_)
     assert session.meter == CostSummary(2, 200, session.meter.estimated, {}, session.meter.billed)
     assert session.meter.billed == {"USD": pytest.approx(0.08)}
 

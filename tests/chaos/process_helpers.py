@@ -38,6 +38,7 @@ from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
 from tests.forked_processes import context
@@ -143,7 +144,9 @@ def _run_search(order: ProcessOrder, journal: Journal, workspace: Any) -> Outcom
     if form == WIDE:
         vars(pace)["MIN_IN_FLIGHT"] = pace.MAX_IN_FLIGHT
     with claim_run(journal, order.uid) as run:
-        with open_session(workspace, TARGET, run=run, policy=FailurePolicy(), batching=batching) as session:
+        with open_session(
+            workspace, TARGET, SessionOptions(failure=FailurePolicy(), batching=batching), run=run
+        ) as session:
             _install_disturbances(session, workspace, order)
             answer = SEARCHES[search](session)
         return Outcome(answer, replayed=session.replayed, sessions=len(session.sessions.rows))
@@ -167,7 +170,7 @@ def crash_point(at: str, search: str) -> str:
 def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOrder) -> None:
     if not order.closed_underfoot and order.rounds_at_most is None:
         return
-    start, passed = session.start_round, 0
+    start, passed = session.rounds.start, 0
 
     def start_disturbed(*arguments: Any, **keywords: Any) -> Any:
         nonlocal passed
@@ -181,7 +184,7 @@ def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOr
         passed += 1
         return start(*arguments, **keywords)
 
-    session.start_round = start_disturbed  # type: ignore[method-assign]
+    session.rounds.start = start_disturbed  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True, slots=True)

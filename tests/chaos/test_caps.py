@@ -26,9 +26,9 @@ from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.chaos.process_helpers import SEED
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
@@ -78,9 +78,8 @@ class CappedRun:
                 open_session(
                     self.service.workspace(f"ws-{self.uid[:12]}"),
                     self.target,
+                    SessionOptions(caps=caps, keep_alive=keep_alive),
                     run=run,
-                    caps=caps,
-                    keep_alive=keep_alive,
                     clock=clock,
                 ) as session,
             ):

@@ -23,6 +23,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial
 from tests.chaos.search_helpers import EVALUATIONS, ISING, SEARCHES, ansatz, cobyla_on, eigensolver
 from tests.long_form import long_form, short_or_long
@@ -42,7 +43,9 @@ def resume_copy(trial: Trial, folder: Path, search: Callable[[RunRound], object]
     for path in trial.order.journal.parent.glob("journal.db*"):
         shutil.copy(path, folder / path.name)
     with Journal(journal_url(copy)) as journal, claim_run(journal, trial.order.uid) as run:
-        with open_session(connect(trial.order.connection), target, run=run, batching=Batching.OFF) as session:
+        with open_session(
+            connect(trial.order.connection), target, SessionOptions(batching=Batching.OFF), run=run
+        ) as session:
             search(session.run_round)
 
 

@@ -29,6 +29,7 @@ from hybridloop.pytest_plugin import Emulator, running_emulator
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks import connection
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.chaos.process_helpers import ENDED, SEED, TARGET
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
@@ -75,7 +76,7 @@ class Bench:
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 self.journal() as journal,
                 claim_run(journal, self.uid, renew_every_s=0.2) as run,
-                open_session(workspace, TARGET, run=run, clock=clock, batching=self.batching) as opened,
+                open_session(workspace, TARGET, SessionOptions(batching=self.batching), run=run, clock=clock) as opened,
             ):
                 search = ScipyOptimizer(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
                 return eigensolver(opened.run_round, search)

@@ -96,7 +96,7 @@ def test_a_cap_and_a_session_that_was_renewed_send_notifications(
 
     @flow(persist_result=False)
     def capped() -> None:
-        options: dict[str, Any] = {"run_key": share.name, "caps": hl.Caps(max_jobs=3), "seed": 1}
+        options: dict[str, Any] = {"run_key": share.name, "max_jobs": 3, "seed": 1}
         with hl.open_session("ionq.simulator", workspace=workspace, **options) as session:
             sampler = session.sampler(shots=10)
             for _ in range(4):

@@ -14,9 +14,9 @@ from hybridloop.estimate.accuracy_table import AccuracyRow, ChemicalAccuracy
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared
 from tests.price_helpers import known
@@ -182,9 +182,8 @@ def test_a_noisy_run_has_about_the_error_that_its_plan_expects(emulator: Emulato
     with open_session(
         emulator.workspace(),
         asked.target,
+        SessionOptions(provider_options=asked.options, keep_alive=KeepAliveSettings(KeepAliveMode.OFF)),
         seed=7,
-        provider_options=asked.options,
-        keep_alive=KeepAliveSettings(KeepAliveMode.OFF),
     ) as session:
         outcome = run.measure(session.run_round, lambda _: None)
     error = outcome.value - known(run.facts.exact())

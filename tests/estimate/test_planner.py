@@ -20,8 +20,7 @@ from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import TargetStatuses, plan_run
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import read_scan
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long
@@ -47,11 +46,8 @@ class Run:
         with open_session(
             emulator.workspace(),
             settings.target,
+            replace(settings.session_options, keep_alive=KeepAliveSettings(KeepAliveMode.OFF)),
             seed=settings.seed or 0,
-            caps=settings.caps,
-            debias=settings.debias,
-            batching=settings.batching,
-            keep_alive=KeepAliveSettings(KeepAliveMode.OFF),  # on a slow machine a ping might be due
         ) as session:
 
             def run_round(pubs: Any, /) -> Any:

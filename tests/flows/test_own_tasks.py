@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from qiskit import QuantumCircuit
 
+import hybridloop as hl
 from hybridloop import tasks as public
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import InputError
@@ -33,7 +34,7 @@ def test_a_flow_of_tasks_shows_each_of_them(prefect_server: PrefectServer, emula
 
     @flow(persist_result=False)
     def own() -> tuple[UUID, str, list[Any]]:
-        session = tasks.open_session(TARGET, workspace=workspace, keep_alive="ping", seed=1)
+        session = tasks.open_session(hl.open_session(TARGET, workspace=workspace, keep_alive="ping", seed=1))
         measured = [tasks.run_round(session, [one(), one()], shots=10) for _ in range(2)]
         tasks.keep_alive(session)
         return UUID(flow_run.id), tasks.close_session(session), measured
@@ -70,7 +71,7 @@ def test_a_session_that_the_flow_leaves_open_is_closed(
 
     @flow(persist_result=False)
     def forgetful() -> None:
-        tasks.open_session(TARGET, workspace=workspace, seed=1)
+        tasks.open_session(hl.open_session(TARGET, workspace=workspace, seed=1))
         if ending == "raises":
             raise ValueError("a bug of the user's")
 
@@ -85,7 +86,7 @@ def test_tasks_in_other_threads_share_the_session(prefect_server: PrefectServer,
 
     @flow(persist_result=False)
     def own() -> tuple[UUID, str, list[Any]]:
-        session = tasks.open_session.submit(TARGET, workspace=workspace, seed=1).result()
+        session = tasks.open_session.submit(hl.open_session(TARGET, workspace=workspace, seed=1)).result()
         rounds = [tasks.run_round.submit(session, [one()], shots=10, stream=name) for name in "abc"]
         measured = [round_.result() for round_ in rounds]
         return UUID(flow_run.id), tasks.close_session.submit(session).result(), measured
@@ -103,7 +104,7 @@ def test_a_session_that_is_not_pinged_says_so(prefect_server: PrefectServer, emu
 
     @flow(persist_result=False)
     def own() -> None:
-        session = tasks.open_session(TARGET, workspace=workspace, keep_alive="renew", seed=1)
+        session = tasks.open_session(hl.open_session(TARGET, workspace=workspace, keep_alive="renew", seed=1))
         with pytest.raises(InputError, match="not pinged"):
             tasks.keep_alive(session)
 
@@ -113,4 +114,4 @@ def test_a_session_that_is_not_pinged_says_so(prefect_server: PrefectServer, emu
 
 def test_outside_of_a_flow_it_says_what_to_use(prefect_server: PrefectServer, emulator: Emulator) -> None:
     with pytest.raises(InputError, match=r"hybridloop\.open_session"):
-        tasks.open_session(TARGET, workspace=emulator.workspace("no-flow"))
+        tasks.open_session(hl.open_session(TARGET, workspace=emulator.workspace("no-flow")))

@@ -10,9 +10,8 @@ import sqlalchemy
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import (
-    JobIntent,
+    Job,
     JobOutcome,
-    JobRecord,
     Journal,
     Lease,
     NewRun,
@@ -61,11 +60,10 @@ def pub(*, points: int = 8, seed: int = 0) -> PubRecord:
     )
 
 
-def intents(*, points: int = 8, attempt: int = 0) -> list[JobIntent]:
+def intents(*, points: int = 8, attempt: int = 0) -> list[Job]:
     """Return the jobs of `pub`."""
     return [
-        JobIntent(str(uuid.uuid4()), 0, point, 0, attempt, 1000, None, 0, {"USD": 0.5, "HQC": 3.0})
-        for point in range(points)
+        Job(str(uuid.uuid4()), 0, point, 0, attempt, 1000, None, 0, {"USD": 0.5, "HQC": 3.0}) for point in range(points)
     ]
 
 
@@ -76,7 +74,7 @@ def counts(seed: int = 0, *, outcomes: int = 20) -> Counts:
     return Counts.from_bitstrings({f"{value:012b}": int(generator.integers(1, 99)) for value in values})
 
 
-def outcomes(jobs: Sequence[JobIntent | JobRecord]) -> list[JobOutcome]:
+def outcomes(jobs: Sequence[Job]) -> list[JobOutcome]:
     """Return outcomes in which all jobs are done."""
     return [JobOutcome(job.id, "done", (counts(seed),), "", {"USD": 0.25}) for seed, job in enumerate(jobs)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.journal import JobIntent, JobOutcome, Journal, journal_url
+from hybridloop.journal import Job, JobOutcome, Journal, journal_url
 from hybridloop.reports.cost_groups import CostGroup
 from hybridloop.reports.costs import cost_rows, total_row
 from hybridloop.reports.plots.costs import cost_bars, unit_to_draw
@@ -37,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
         with Journal(url, now=lambda days=days: now - days * DAY_S) as journal:  # type: ignore[misc]
             lease = journal.claim(journal.add_run(replace(new_run(key), target=target)).uid)
             jobs = [
-                JobIntent(str(uuid.uuid4()), 0, point, 0, 0, 1000, None, 0, {unit: 10.0 for unit in bill})
+                Job(str(uuid.uuid4()), 0, point, 0, 0, 1000, None, 0, {unit: 10.0 for unit in bill})
                 for point, bill in enumerate(bills)
             ]
             journal.begin_round(lease, "main", 0, target, [pub(points=len(bills))], jobs, {PROGRAM: BODY})

@@ -20,7 +20,9 @@ from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Emulator
 from tests.waiting import eventually
 
@@ -117,7 +119,7 @@ def test_jobs_have_the_statuses_of_qiskit(emulator: Emulator, workspace: Workspa
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.SKIP)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
-        with open_session(workspace, TARGET, policy=policy) as session:
+        with open_session(workspace, TARGET, SessionOptions(failure=policy)) as session:
             lost = session.run(bell())
             with pytest.raises(JobFailed):
                 lost.result()
@@ -135,7 +137,10 @@ def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_
 ) -> None:
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
-        with pytest.raises(JobFailed), open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session:
+        with (
+            pytest.raises(JobFailed),
+            open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
+        ):
             session.run(bell())
     finally:
         emulator.admin("faults", {"rules": []})
@@ -144,11 +149,11 @@ def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_
 def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
     emulator: Emulator, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collect, ended = OpenSession.collect, []
+    collect, ended = Rounds.collect, []
 
-    def collected(session: OpenSession, round_: RoundInFlight) -> list[MeasuredPub]:
+    def collected(rounds: Rounds, round_: RoundInFlight) -> list[MeasuredPub]:
         try:
-            return collect(session, round_)
+            return collect(rounds, round_)
         finally:
             ended.append(round_.key.stream)
 
@@ -157,12 +162,12 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
         eventually(lambda: emulator.admin("faults")["injected"])
         return job
 
-    monkeypatch.setattr(OpenSession, "collect", collected)
+    monkeypatch.setattr(Rounds, "collect", collected)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
         with (
             pytest.raises(JobFailed),
-            open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session,
+            open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
         ):
             jobs = [started(name, session) for name in ("fails", "paid")]
     finally:
@@ -187,11 +192,11 @@ def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch
             jobs.append(session.run(flipped(), name="second"))
             run_another(jobs[0].round)
         jobs += others
-        assert {job.round for job in jobs} == set(session.circuit_rounds)
+        assert {job.round for job in jobs} == set(session.circuit_rounds.unawaited)
         for job in jobs:
             job.round.is_collected = False
         assert [job.counts for job in jobs] == [{"0 00": 1024}] * 3
-        assert not session.circuit_rounds
+        assert not session.circuit_rounds.unawaited
 
 
 def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(workspace: Workspace) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Budget, Caps, Spending
 from hybridloop.errors import CapReached
-from hybridloop.journal import JobRecord, RoundRecord
+from hybridloop.journal import Job, RoundRecord
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
@@ -21,7 +21,7 @@ def resumed(caps: Caps, target: str, reserved: dict[str, float], *states: str) -
     """Return a ledger that has adopted a recorded round, and the round's jobs: one in each state."""
     specs = [JobSpec(JobKey(KEY, 0, n, 0), 0, SHOTS, 1, b"", "", None, reserved) for n in range(len(states))]
     jobs = tuple(
-        JobRecord(spec.id, 0, n, 0, 0, SHOTS, None, 0, reserved, state, None, "", None)
+        Job(spec.id, 0, n, 0, 0, SHOTS, None, 0, reserved, state, None, "", None)
         for n, (spec, state) in enumerate(zip(specs, states, strict=True))
     )
     in_journal = Spending(len(jobs), SHOTS * len(jobs), {unit: len(jobs) * most for unit, most in reserved.items()})

@@ -14,10 +14,12 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
+from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
 from tests.conftest import Emulator
 
@@ -200,7 +202,7 @@ def test_shots_above_the_targets_limit_are_parted_into_jobs_with_different_sampl
 
 
 def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills_at_most(workspace: Workspace) -> None:
-    with open_session(workspace, "quantinuum.sim.h2-1e", caps=hl.Caps(max_cost="20eHQC")) as session:
+    with open_session(workspace, "quantinuum.sim.h2-1e", SessionOptions(caps=Caps(max_cost="20eHQC"))) as session:
         assert session.run(hl.qsharp(BRANCHING), shots=500).counts
         estimated, billed = session.meter.estimated["eHQC"], session.cost["eHQC"]
     # 5 + 500·(2 gates on one qubit + 5·(3 prepared, 3 measured, 3 reset))/5000

@@ -9,19 +9,15 @@ from contextlib import contextmanager
 import prefect.task_engine
 import pytest
 from prefect import flow
+from prefect.client.schemas.objects import State
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import RunStopped
 from hybridloop.journal.claimed_run import temporary_run
-from hybridloop.tasks.prefect_tasks import (
-    RoundTasks,
-    close_session_task,
-    open_session_task,
-    run_round_task,
-    session_of_flow,
-)
+from hybridloop.tasks import prefect_tasks
+from hybridloop.tasks.prefect_tasks import RoundTasks, run_round, session_of_flow
 from hybridloop.tasks.session import OpenSession, open_session
 from tests.conftest import Emulator
 
@@ -36,7 +32,7 @@ def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], o
         target, at = "ionq.simulator", emulator.workspace(workspace)
         with (
             temporary_run(target, seed=1) as run,
-            session_of_flow(target, open_session(at, target, run=run, name="theirs")) as session,
+            session_of_flow(open_session(at, target, run=run, name="theirs")) as session,
         ):
             return act(session)
 
@@ -48,12 +44,16 @@ def statuses(emulator: Emulator, workspace: str) -> list[str]:
     return [session.details.status for session in emulator.workspace(workspace).list_sessions()]
 
 
-def one_round(session: OpenSession) -> list[MeasuredPub]:
-    """Measure |1⟩ with 100 and 200 shots."""
+def pub(shots: int) -> SamplerPub:
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)
-    return RoundTasks(session)([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200)])
+    return SamplerPub.coerce((circuit, None, shots))
+
+
+def one_round(session: OpenSession) -> list[MeasuredPub]:
+    """Measure |1⟩ with 100 and 200 shots."""
+    return RoundTasks(session)([pub(100), pub(200)])
 
 
 def interrupt(_: object) -> None:
@@ -100,7 +100,7 @@ def test_ctrl_c_in_the_flow_closes_the_session(emulator: Emulator) -> None:
     assert statuses(emulator, "interrupted") == ["Succeeded"]
 
 
-@pytest.mark.parametrize("task", [open_session_task, close_session_task], ids=["opening", "closing"])
+@pytest.mark.parametrize("task", [prefect_tasks.open_session, prefect_tasks.close_session], ids=["opening", "closing"])
 def test_ctrl_c_while_prefect_ends_the_task_of_the_opening_or_closing_leaves_none_open(
     task: object, emulator: Emulator, request: pytest.FixtureRequest
 ) -> None:
@@ -111,20 +111,19 @@ def test_ctrl_c_while_prefect_ends_the_task_of_the_opening_or_closing_leaves_non
 
 
 def test_a_round_ended_by_a_request_to_stop_is_not_a_failed_task(emulator: Emulator) -> None:
-    ended: list[tuple[str | None, str | None]] = []
+    states: list[State[object]] = []
 
     def stopped_round(session: OpenSession) -> None:
-        session.stop()
+        session.rounds.stop()
+        states.append(run_round(session, [pub(100)], return_state=True))
+        with pytest.raises(RunStopped):
+            run_round.submit(session, [pub(100)]).result()
         one_round(session)
 
-    hooks = run_round_task.on_completion_hooks
-    hooks.append(lambda _task, _run, state: ended.append((state.name, state.message)))
-    try:
-        with pytest.raises(RunStopped) as stop:
-            flow_that(emulator, "stopped", stopped_round)()
-    finally:
-        hooks.pop()
-    assert ended == [("Stopped", str(stop.value))]
+    with pytest.raises(RunStopped) as stop:
+        flow_that(emulator, "stopped", stopped_round)()
+    (state,) = states
+    assert (state.type.value, state.name, state.message) == ("CANCELLED", "Stopped", str(stop.value))
     assert statuses(emulator, "stopped") == ["Succeeded"]
 
 

@@ -19,6 +19,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 IONQ, H2, QVM = "ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"
@@ -50,7 +51,7 @@ def params_of(workspace: Any, session: OpenSession) -> list[Mapping[str, Any]]:
 def test_a_noise_model_makes_ionqs_simulator_sample(emulator: Emulator) -> None:
     workspace = emulator.workspace()
     noise = {"noise": {"model": "aria-1", "seed": 5}}
-    with open_session(workspace, IONQ, seed=1, provider_options=noise) as session:
+    with open_session(workspace, IONQ, SessionOptions(provider_options=noise), seed=1) as session:
         counts = [measured(session, ladder()), measured(session, ladder())]
         split = measured(session, ladder(), 20_000)
     assert not any(each.exact for each in (*counts, split))
@@ -93,7 +94,7 @@ def test_options_of_quantinuum_reach_its_jobs(emulator: Emulator) -> None:
         {"error-params": {"p2": 0.2}},
         {"error-model": False},
     ):
-        with open_session(workspace, H2, seed=1, provider_options=options) as session:
+        with open_session(workspace, H2, SessionOptions(provider_options=options), seed=1) as session:
             counts = measured(session, ladder(9)).bitstrings()
         costs.append(session.cost["eHQC"])
         wrong.append(counts.get("01", 0) + counts.get("10", 0))
@@ -106,7 +107,7 @@ def test_options_of_quantinuum_reach_its_jobs(emulator: Emulator) -> None:
     wide.h(0)
     wide.cx(0, range(1, 40))
     wide.measure(range(40), range(40))
-    with open_session(workspace, H2, provider_options={"simulator": "stabilizer"}) as session:
+    with open_session(workspace, H2, SessionOptions(provider_options={"simulator": "stabilizer"})) as session:
         assert measured(session, wide, 20).shots == 20
     with pytest.raises(InputError, match=r"40 qubits, .* has 32"), open_session(workspace, H2) as session:
         measured(session, wide, 20)
@@ -115,7 +116,7 @@ def test_options_of_quantinuum_reach_its_jobs(emulator: Emulator) -> None:
 def test_gates_that_must_stay_are_sent_at_level_0(emulator: Emulator) -> None:
     workspace = emulator.workspace()
     kept = keep_gates(ladder(9))
-    with open_session(workspace, H2, provider_options={"error-params": {"scale": 2}}) as session:
+    with open_session(workspace, H2, SessionOptions(provider_options={"error-params": {"scale": 2}})) as session:
         measured(session, kept)
     (params,) = params_of(workspace, session)
     assert (params["tket-opt-level"], params["error-params"]) == (0, {"scale": 2})
@@ -163,7 +164,10 @@ def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator
             hl.open_session(IONQ, workspace=workspace, provider_options=given),
         ):
             pass
-    with pytest.raises(InputError, match="skipQuilc"), open_session(workspace, IONQ, provider_options={"skipQuilc": 1}):
+    with (
+        pytest.raises(InputError, match="skipQuilc"),
+        open_session(workspace, IONQ, SessionOptions(provider_options={"skipQuilc": 1})),
+    ):
         pass
     assert list(workspace.list_sessions()) == []
 

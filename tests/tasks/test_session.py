@@ -28,6 +28,7 @@ from hybridloop.errors import (
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator, unavailable
 from tests.waiting import eventually
@@ -157,8 +158,8 @@ def test_the_session_is_closed_although_its_pings_do_not_end_in_order(
 
 def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
     with open_session(workspace) as session:
-        rounds = [session.start_round([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
-        found = [bitstrings(session.collect(round_)[0][0]) for round_ in reversed(rounds)]
+        rounds = [session.rounds.start([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
+        found = [bitstrings(session.rounds.collect(round_)[0][0]) for round_ in reversed(rounds)]
     assert found == [{"000": 100}, {"110": 100}, {"000": 100}]
     assert [round_.key.sequence for round_ in rounds] == [0, 1, 2]
 
@@ -180,19 +181,19 @@ def test_a_second_caller_on_a_stream_in_flight_is_refused_and_a_stream_of_its_ow
 
     def call(stream: str) -> None:
         try:
-            found.append(bitstrings(session.collect(session.start_round([pub([[0.0]])], stream=stream))[0][0]))
+            found.append(bitstrings(session.rounds.collect(session.rounds.start([pub([[0.0]])], stream=stream))[0][0]))
         except StreamBusy as error:
             found.append(error)
 
     with open_session(workspace) as session:
-        held = session.start_round([slow_pub()])
+        held = session.rounds.start([slow_pub()])
         for stream in ("main", "other"):
             thread = threading.Thread(target=call, args=(stream,))
             thread.start()
             thread.join()
         cancel_jobs(workspace, session.id)
         with pytest.raises(JobFailed, match="Cancelled"):
-            session.collect(held)
+            session.rounds.collect(held)
     assert isinstance(found[0], StreamBusy)
     assert found[1] == {"000": 100}
 
@@ -212,11 +213,11 @@ def cancel_jobs(workspace: Workspace, session_id: str) -> None:
 
 def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Workspace) -> None:
     with open_session(workspace) as session:
-        round_ = session.start_round([slow_pub()])
+        round_ = session.rounds.start([slow_pub()])
         eventually(lambda: bool(list_jobs(workspace, session.id)))
-        threading.Timer(0.0, session.stop).start()
+        threading.Timer(0.0, session.rounds.stop).start()
         with pytest.raises(RunStopped) as caught:
-            session.collect(round_)
+            session.rounds.collect(round_)
         with pytest.raises(RunStopped):
             session.run_round([pub([[0.1]])])
     assert caught.value.in_flight == session.num_jobs == 1
@@ -255,7 +256,9 @@ def test_a_session_ended_from_outside_is_followed_by_another(workspace: Workspac
 
 
 def test_a_policy_can_end_the_run_with_its_session(workspace: Workspace) -> None:
-    with open_session(workspace, policy=FailurePolicy(on_session_lost=OnSessionLost.FAIL)) as session:
+    with open_session(
+        workspace, options=SessionOptions(failure=FailurePolicy(on_session_lost=OnSessionLost.FAIL))
+    ) as session:
         close_session(workspace, session.id)
         with pytest.raises(SessionEnded, match="allows no other"):
             session.run_round([pub([[0.0]])])
@@ -279,7 +282,7 @@ def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(work
 def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_session(workspace, caps=Caps(max_cost="50HQC")) as session:
+    with open_session(workspace, options=SessionOptions(caps=Caps(max_cost="50HQC"))) as session:
         assert session.num_jobs == 0
         assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 

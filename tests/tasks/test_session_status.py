@@ -11,9 +11,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.budget.caps import Caps
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator
 
@@ -45,7 +45,9 @@ def wait(clock: ServiceClock, seconds: float) -> None:
 
 def test_an_idle_session_has_the_seconds_until_its_timeout(service: Emulator, clock: ServiceClock) -> None:
     workspace = service.workspace()
-    with open_session(workspace, clock=clock, keep_alive=KeepAliveSettings(KeepAliveMode.OFF)) as session:
+    with open_session(
+        workspace, options=SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.OFF)), clock=clock
+    ) as session:
         assert session.snapshot.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=1.0)
         wait(clock, 590.0)
         assert session.snapshot.idle_left_s == pytest.approx(10.0, abs=1.0)
@@ -57,16 +59,16 @@ def test_an_idle_session_has_the_seconds_until_its_timeout(service: Emulator, cl
 
 def test_jobs_and_their_spending_are_counted_as_they_end(service: Emulator, clock: ServiceClock) -> None:
     caps = Caps(max_jobs=50, max_cost={"USD": 1000.0}, deadline_s=3600.0)
-    with open_session(service.workspace(), "ionq.qpu.forte-1", clock=clock, caps=caps) as session:
+    with open_session(service.workspace(), "ionq.qpu.forte-1", SessionOptions(caps=caps), clock=clock) as session:
         before = session.snapshot
         assert (before.in_flight, before.done, before.sessions, before.session_status) == (0, 0, 1, "Waiting")
         assert before.left_s == pytest.approx(3600.0, abs=1.0)
-        round_ = session.start_round([flip(), flip(20)])
+        round_ = session.rounds.start([flip(), flip(20)])
         during = session.snapshot
         assert during.in_flight + during.done == 2
         assert during.meter.jobs == 2
         assert sum(during.meter.amounts.values()) > 0
-        session.collect(round_)
+        session.rounds.collect(round_)
         after = session.snapshot
     assert (after.in_flight, after.done, after.lost, after.session_status) == (0, 2, 0, "Executing")
     assert (after.meter.jobs, after.meter.shots, after.meter.reserved) == (2, 30, {})
@@ -84,7 +86,7 @@ def test_an_abandoned_job_counts_as_lost(service: Emulator, clock: ServiceClock)
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.PENALIZE, penalty=1.0)
     service.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
-        with open_session(service.workspace(), clock=clock, policy=policy) as session:
+        with open_session(service.workspace(), options=SessionOptions(failure=policy), clock=clock) as session:
             session.run_round([flip(), flip()])
             at = session.snapshot
     finally:

@@ -19,9 +19,9 @@ from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
 from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
-from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from hybridloop.testing.virtual_clock import ClockClient, ServiceClock
 from tests.conftest import Emulator
@@ -67,7 +67,7 @@ def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replace
 ) -> None:
     start = clock.now()
     keep_alive = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(service.workspace("idle"), clock=clock, keep_alive=keep_alive) as session:
+    with open_session(service.workspace("idle"), options=SessionOptions(keep_alive=keep_alive), clock=clock) as session:
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
         assert clock.now() - start < MINUTE
         assert not clock.wait(never(), 34 * MINUTE)
@@ -82,7 +82,7 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
     service: Emulator, clock: ServiceClock, rule: IdleRule
 ) -> None:
     at = service.workspace(f"kept-{rule.value}")
-    with open_session(at, clock=clock, keep_alive=KeepAliveSettings(rule=rule)) as session:
+    with open_session(at, options=SessionOptions(keep_alive=KeepAliveSettings(rule=rule)), clock=clock) as session:
         session.run_round([one_qubit()])
         start = clock.now()
         assert not clock.wait(never(), 34 * MINUTE)
@@ -99,7 +99,9 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
 
 def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: Emulator, clock: ServiceClock) -> None:
     at = service.workspace("renewed")
-    with open_session(at, clock=clock, keep_alive=KeepAliveSettings(KeepAliveMode.RENEW)) as session:
+    with open_session(
+        at, options=SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.RENEW)), clock=clock
+    ) as session:
         session.run_round([one_qubit()])
         assert not clock.wait(never(), 34 * MINUTE)
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
@@ -110,12 +112,12 @@ def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: 
 def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:
     start = clock.now()
     with open_session(service.workspace("computing"), clock=clock) as session:
-        round_ = session.start_round([one_qubit()])
+        round_ = session.rounds.start([one_qubit()])
         eventually(lambda: bool(service.workspace("computing").list_session_jobs(session.id)))
         clock.wait(never(), 8 * MINUTE)
         (job,) = service.workspace("computing").list_session_jobs(session.id)
         assert job.details.end_execution_time.timestamp() - start < MINUTE
-        session.collect(round_)
+        session.rounds.collect(round_)
 
 
 def test_a_job_that_waits_120_s_in_a_queue_takes_120_virtual_seconds(service: Emulator, clock: ServiceClock) -> None:

@@ -21,7 +21,6 @@ from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
-from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.prefect_tasks import session_of_flow
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.polling import poll_interval
@@ -104,29 +103,15 @@ def acquire_session(
         wait_for_target(workspace, target, settings.failure, run, cancelled)
     for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
-    manager = open_session(
-        workspace,
-        target,
-        run=run,
-        name=run.record.key,
-        policy=settings.failure,
-        keep_alive=KeepAliveSettings(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
-        caps=settings.caps,
-        detach_after_s=settings.detach_after,
-        cancel_in_flight=settings.cancel_in_flight,
-        debias=settings.debias,
-        batching=settings.batching,
-        provider_options=settings.options,
-        requests=settings.requests,
-    )
+    block = open_session(workspace, target, settings.session_options, run=run, name=run.record.key)
     if is_replay:
-        with manager as session:
+        with block as session:
             yield session
         return
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),
-        session_of_flow(target.name, manager) as session,
-        cancelled_in_prefect(flow_run.id, cancelled, session.stop),
+        session_of_flow(block) as session,
+        cancelled_in_prefect(flow_run.id, cancelled, session.rounds.stop),
     ):
         yield session

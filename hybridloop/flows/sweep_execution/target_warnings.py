@@ -11,7 +11,7 @@ from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.sweep_execution.spec import Point
-from hybridloop.tasks.connection import start_warnings
+from hybridloop.tasks.session_options import start_warnings
 
 
 def target_warnings(points: Iterable[Point], workspace: Any) -> list[str]:

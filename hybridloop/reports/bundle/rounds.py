@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import BundleDamaged
-from hybridloop.journal import JobRecord, PubRecord, RoundRecord, Slice
+from hybridloop.journal import Job, PubRecord, RoundRecord, Slice
 from hybridloop.reports.bundle.files import MAX_ARRAYS_BYTES, UNREADABLE, check_size, open_zip, read_member
 from hybridloop.reports.export import circuit_fields, job_fields, round_fields
 from hybridloop.runs.stored_run import StoredRun
@@ -182,7 +182,7 @@ def _pack(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[str
     }
 
 
-def _job(job: JobRecord) -> dict[str, Any]:
+def _job(job: Job) -> dict[str, Any]:
     layouts = [
         {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact} for counts in job.counts or ()
     ]
@@ -212,12 +212,12 @@ def _unpack(packed: _Round, arrays: Mapping[str, _ArrayReader]) -> RoundRecord:
     )
 
 
-def _unpack_job(job: _Job, arrays: Mapping[str, _ArrayReader]) -> JobRecord:
+def _unpack_job(job: _Job, arrays: Mapping[str, _ArrayReader]) -> Job:
     counts = []
     for layout in job.layouts:
         outcomes = arrays["outcomes"].take(layout.outcomes, layout.row_bytes)
         counts.append(Counts(layout.bits, outcomes, arrays["counts"].take(layout.outcomes), layout.exact))
-    return JobRecord(
+    return Job(
         id=job.id,
         pub=job.circuit,
         point=job.point,

@@ -132,3 +132,12 @@ class ExclusiveAccess:
             problem = f"the cap is in {self.unit}, jobs on {target.name} cost {' and '.join(sorted(charges))}"
             raise InputError("exclusive_access_budget", problem, "State the cap in that unit.")
         return int((self.max_amount / charges[self.unit]) if charges else _WEEK_S / HOLD_AFTER_S)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAliveSettings:
+    """Keep-alive of a run: `mode` for idle times, `hold` for exclusive access to a Quantinuum machine."""
+
+    mode: KeepAliveMode = KeepAliveMode.AUTO
+    rule: IdleRule = IdleRule.RECORDED
+    hold: ExclusiveAccess | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
@@ -18,9 +17,8 @@ from hybridloop.runtime.clock import Clock
 from hybridloop.tasks.keepalive.pings import PING_SHOTS, PingKey, PingSender
 from hybridloop.tasks.keepalive.rules import (
     IDLE_LIMIT_S,
-    ExclusiveAccess,
-    IdleRule,
     KeepAliveMode,
+    KeepAliveSettings,
     SessionActivity,
     choose,
     due_at,
@@ -94,15 +92,6 @@ class JournalPingLog:
             self._journal.end_ping(self._lease, key.id, state, billed, at=self._now())
             self._budget.settle(reservation, billed)
         del self._reserved[key.id]
-
-
-@dataclass(frozen=True, slots=True)
-class KeepAliveSettings:
-    """Keep-alive of a run: `mode` for idle times, `hold` for exclusive access to a Quantinuum machine."""
-
-    mode: KeepAliveMode = KeepAliveMode.AUTO
-    rule: IdleRule = IdleRule.RECORDED
-    hold: ExclusiveAccess | None = None
 
 
 class SessionKeepAlive:

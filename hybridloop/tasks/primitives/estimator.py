@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.errors import InputError
 from hybridloop.tasks.primitives.sampler import RoundJob, incomplete
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
-
-if TYPE_CHECKING:
-    from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.rounds import Rounds
 
 MIN_SHARE = 0.1  # of the variance of an unknown state: a group's last variance may have been low by chance
 
@@ -121,8 +119,8 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     reached, or the rounding bound of a target that does not sample. A job without counts raises in `result()`.
     """
 
-    def __init__(self, session: OpenSession, *, precision: float, stream: str) -> None:
-        self._session = session
+    def __init__(self, rounds: Rounds, *, precision: float, stream: str) -> None:
+        self._rounds = rounds
         self._precision = _check_precision(precision)
         self._stream = stream
         self._observables: dict[tuple[Any, ...], _Observables] = {}
@@ -133,12 +131,12 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
         shares = [self._shares(pub) for pub in coerced]
         plan = _RoundPlan.of(share for pub_shares in shares for share in pub_shares)
-        round_ = self._session.start_round(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        round_ = self._rounds.start(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[PubResult]:
             return [_pub_result(*args, plan, measured) for args in zip(coerced, shares, strict=True)]
 
-        return RoundJob(self._session, round_, read)
+        return RoundJob(self._rounds, round_, read)
 
     def _shares(self, pub: EstimatorPub) -> list[_Share]:
         """Split the PUB into points that need the same observables."""

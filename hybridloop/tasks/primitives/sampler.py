@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,7 @@ from hybridloop.tasks.failure_policy import OnLostJob
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
-
-if TYPE_CHECKING:
-    from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.rounds import Rounds
 
 
 class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
@@ -38,8 +36,8 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
     A job without counts raises in `result()`: another algorithm would take its point for a perfect one.
     """
 
-    def __init__(self, session: OpenSession, *, shots: int, stream: str) -> None:
-        self._session = session
+    def __init__(self, rounds: Rounds, *, shots: int, stream: str) -> None:
+        self._rounds = rounds
         self._shots = shots
         self._stream = stream
 
@@ -47,22 +45,22 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
         default = self._shots if shots is None else shots
         coerced = [SamplerPub.coerce(pub, default) for pub in pubs]
-        round_ = self._session.start_round(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        round_ = self._rounds.start(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
             return [_pub_result(pub, points) for pub, points in zip(coerced, measured, strict=True)]
 
-        return RoundJob(self._session, round_, read)
+        return RoundJob(self._rounds, round_, read)
 
 
 class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
     """A round as Qiskit's primitive job; `read` turns the measured counts into the primitive's results."""
 
     def __init__(
-        self, session: OpenSession, round_: RoundInFlight, read: Callable[[Sequence[MeasuredPub]], list[PubResult]]
+        self, rounds: Rounds, round_: RoundInFlight, read: Callable[[Sequence[MeasuredPub]], list[PubResult]]
     ) -> None:
-        super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.key.prefix)))
-        self._session = session
+        super().__init__(str(uuid.uuid5(uuid.UUID(rounds.run_uid), round_.key.prefix)))
+        self._rounds = rounds
         self._round = round_
         self._read = read
         self._result: PrimitiveResult[PubResult] | None = None
@@ -70,7 +68,7 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
     def result(self) -> PrimitiveResult[PubResult]:
         """Wait for the round's counts. Raises the error that ended it."""
         if self._result is None:
-            self._result = PrimitiveResult(self._read(self._session.collect(self._round)), metadata={"version": 2})
+            self._result = PrimitiveResult(self._read(self._rounds.collect(self._round)), metadata={"version": 2})
         return self._result
 
     def status(self) -> JobStatus:

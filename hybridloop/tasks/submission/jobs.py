@@ -10,13 +10,14 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
-from hybridloop.azure.provider_options import Options, provider_params
+from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, read_stored
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
-from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord, Slice
+from hybridloop.journal import UNSETTLED, Job, PubRecord, Slice
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
@@ -70,10 +71,10 @@ class JobSpec:
         """The format of its payload."""
         return QIR if self.rows is None else QUIL
 
-    def intent(self, session: int) -> JobIntent:
+    def intent(self, session: int) -> Job:
         """Return the journal's record before submission; `session` is the ordinal of the run's session."""
         key = self.key
-        return JobIntent(
+        return Job(
             id=self.id,
             pub=key.pub,
             point=key.point,
@@ -109,7 +110,7 @@ class JobInFlight:
         """True once its counts are known, or it was given up."""
         return self.counts is not None or self.lost is not None
 
-    def load(self, record: JobRecord) -> None:
+    def load(self, record: Job) -> None:
         """Take over what the journal has of this attempt."""
         self.session, self.counts = record.session, record.counts
         self.may_exist = record.state in UNSETTLED
@@ -196,9 +197,7 @@ def describe_jobs(jobs: int, retried: int = 0, lost: int = 0) -> str:
     return ", ".join(parts + [f"{count} {name}" for count, name in ((retried, "retried"), (lost, "lost")) if count])
 
 
-def submission_body(
-    spec: JobSpec, session_id: str, target: Target, *, debias: bool = True, options: Options | None = None
-) -> dict[str, Any]:
+def submission_body(spec: JobSpec, session_id: str, target: Target, options: SessionOptions) -> dict[str, Any]:
     """Return the fields of a submission's JSON, without the location of the input."""
     entry = "ENTRYPOINT__main" if spec.qir is None else spec.qir.entry.name
     params, formats = {"shots": spec.shots, "items": [{"entryPoint": entry, "arguments": []}]}, {}
@@ -206,9 +205,9 @@ def submission_body(
         params, formats = spec.rows.input_params, {"inputDataFormat": QUIL, "outputDataFormat": QUIL_RESULTS}
     params |= provider_params(
         target,
-        debias=debias,
+        debias=options.debias,
         keeps_gates=spec.keeps_gates,
-        options=options or {},
+        options=options.provider_options,
         sampling_value=spec.sampling_value,
     )
     return {

@@ -11,7 +11,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.compiler.programs import CompiledPub, PubCompiler, PubDescription, must_keep_gates
 from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub, is_quil
 from hybridloop.errors import JournalDamaged
-from hybridloop.journal import JobRecord, PubRecord, RoundRecord
+from hybridloop.journal import Job, PubRecord, RoundRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.stages import announce
 from hybridloop.tasks.connection import Connection
@@ -146,7 +146,7 @@ class RoundBuilder:
             run.journal.add_attempts(run.lease, key.stream, key.sequence, intents)
         return RoundInFlight(connection, key, record.pubs, specs, known)
 
-    def _spec(self, key: RoundKey, record: RoundRecord, job: JobRecord, shared_seed: int | None) -> JobSpec:
+    def _spec(self, key: RoundKey, record: RoundRecord, job: Job, shared_seed: int | None) -> JobSpec:
         """Return a recorded job, without its payload."""
         job_key = JobKey(key, job.pub, job.point, job.part)
         pub = record.pubs[job.pub]

@@ -23,7 +23,7 @@ from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
-from hybridloop.journal import JobOutcome, JobRecord, PubRecord
+from hybridloop.journal import Job, JobOutcome, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.connection import Connection
@@ -46,7 +46,7 @@ class RoundInFlight:
         key: RoundKey,
         pubs: Sequence[PubRecord],
         specs: Sequence[JobSpec],
-        recorded: Mapping[str, JobRecord] | None = None,
+        recorded: Mapping[str, Job] | None = None,
     ) -> None:
         """The jobs are recorded as intended; `recorded` has the journal's records of these attempts, by id."""
         self.key = key
@@ -60,11 +60,14 @@ class RoundInFlight:
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
-        self._outage = TargetOutage(connection.policy, connection.clock)
+        self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
         self._is_batched = any(spec.rows is not None for spec in specs)  # then a list has all rows of all its jobs
         for identifier, record in (recorded or {}).items():
             self._jobs[identifier].load(record)
+
+    def __str__(self) -> str:
+        return f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
 
     @property
     def jobs(self) -> list[JobInFlight]:
@@ -100,8 +103,7 @@ class RoundInFlight:
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
         self.started_at = now = self._connection.clock.now()
-        message = f"{self.key.label}: {describe_jobs(self.size)}"
-        report("round.started", message, self._place(), level=logging.DEBUG, ended_at=now)
+        report("round.started", str(self), self._place(), level=logging.DEBUG, ended_at=now)
         waiting = [job for job in self._jobs.values() if not job.settled]
         self._to_accept = {job.spec.id for job in waiting}
         self._to_send = len(waiting)
@@ -255,9 +257,7 @@ class RoundInFlight:
             session = connection.sessions.current()
             job.session = session.ordinal
             crash_point("put.before")
-            body = submission_body(
-                spec, session.id, connection.target, debias=connection.debias, options=connection.provider_options
-            )
+            body = submission_body(spec, session.id, connection.target, connection.options)
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
@@ -292,7 +292,7 @@ class RoundInFlight:
 
     def _handle_failure(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
-        connection = self._connection
+        connection, policy = self._connection, self._connection.options.failure
         error = listed.get("errorData") or {}
         code = error.get("code")
         if listed.get("status") == "Cancelled" and not code:
@@ -309,8 +309,8 @@ class RoundInFlight:
             job.first_failure_at = job.first_failure_at or now
             since, draw = now - job.first_failure_at, random.random()
             if is_transient(code):
-                wait = wait_before_retry(connection.policy, failed=job.failures, since_first_s=since, draw=draw)
-            if wait is None and job.ended_before and connection.policy.on_lost_job is OnLostJob.FAIL:
+                wait = wait_before_retry(policy, failed=job.failures, since_first_s=since, draw=draw)
+            if wait is None and job.ended_before and policy.on_lost_job is OnLostJob.FAIL:
                 wait = 0.0  # a resume retries it, as it does where the earlier process had recorded the failure
         if wait is None:
             self._lose(job, reason, billed)
@@ -319,7 +319,7 @@ class RoundInFlight:
 
     def _lose(self, job: JobInFlight, why: str, billed: Amounts) -> None:
         """Apply the policy to a job that failed for good."""
-        policy, reason = self._connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
+        policy, reason = self._connection.options.failure.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
             self._report_lost(job, why, f"{reason}; the policy is to {policy.value} its point")
             self._finish(job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
@@ -385,10 +385,9 @@ class RoundInFlight:
 
     def _report_completed(self, now: float) -> None:
         counts: dict[str, Fact] = {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
-        message = f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
         held = self._connection.sessions.held
         facts = self._place() | counts | {"session": None if held is None else held.id}
-        report("round.completed", message, facts, began_at=self.started_at, ended_at=now)
+        report("round.completed", str(self), facts, began_at=self.started_at, ended_at=now)
 
     def _place(self) -> dict[str, Fact]:
         return {"stream": self.key.stream, "round": self.key.sequence + 1}

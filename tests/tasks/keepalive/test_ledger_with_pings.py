@@ -17,6 +17,7 @@ from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.keepalive.pings import PREPARED
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
 from tests.waiting import eventually
@@ -67,7 +68,10 @@ def test_a_run_takes_exactly_the_jobs_of_its_cap_although_pings_are_prepared(
         with (
             claim_run(journal, uid) as run,
             open_session(
-                emulator.workspace(), run=run, caps=Caps(max_jobs=PREPARED + 2), clock=QuickClock()
+                emulator.workspace(),
+                options=SessionOptions(caps=Caps(max_jobs=PREPARED + 2)),
+                run=run,
+                clock=QuickClock(),
             ) as session,
         ):
             session.run_round([pub])

@@ -20,8 +20,8 @@ from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, NewRun, Ping, SessionRow
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.keepalive.pings import PREPARED, PingKey
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
-from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, KeepAliveSettings, SessionKeepAlive
+from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
+from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, SessionKeepAlive
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey, session_id
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.testing.virtual_clock import ServiceClock

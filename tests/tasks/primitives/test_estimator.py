@@ -20,6 +20,8 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
+from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
@@ -102,7 +104,10 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
             session.estimator(precision=0.0)
         assert session.num_jobs == 0
     skipping = FailurePolicy(on_lost_job=OnLostJob.SKIP)
-    with open_session(emulator.workspace(), policy=skipping) as session, pytest.raises(InputError, match="estimator"):
+    with (
+        open_session(emulator.workspace(), options=SessionOptions(failure=skipping)) as session,
+        pytest.raises(InputError, match="estimator"),
+    ):
         session.estimator()
 
 
@@ -167,9 +172,9 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
         run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
         uid = journal.add_run(run).uid
         collected = 0
-        collect = OpenSession.collect
+        collect = Rounds.collect
 
-        def dies_at_the_fourth(self: OpenSession, round_: object) -> object:
+        def dies_at_the_fourth(self: Rounds, round_: object) -> object:
             nonlocal collected
             collected += 1
             if collected == 4:
@@ -177,7 +182,7 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
             return collect(self, round_)  # type: ignore[arg-type]
 
         with monkeypatch.context() as dying:
-            dying.setattr(OpenSession, "collect", dies_at_the_fourth)
+            dying.setattr(Rounds, "collect", dies_at_the_fourth)
             algorithm_globals.random_seed = 7
             with (
                 pytest.raises(Died),

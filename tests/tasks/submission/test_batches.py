@@ -29,6 +29,7 @@ from hybridloop.journal import Journal, Slice
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import (
     MAX_RESULT_BYTES,
     MAX_ROWS,
@@ -188,7 +189,10 @@ def add_run(journal: Journal) -> str:
 
 @contextmanager
 def session_of(journal: Journal, uid: str, workspace: Workspace, **options: Any) -> Iterator[OpenSession]:
-    with claim_run(journal, uid) as run, open_session(workspace, TARGET, run=run, **options) as session:
+    with (
+        claim_run(journal, uid) as run,
+        open_session(workspace, TARGET, SessionOptions(**options), run=run) as session,
+    ):
         yield session
 
 
@@ -298,10 +302,10 @@ def test_a_failed_job_of_many_points_is_one_retry(journal: Journal, emulator: Em
 def test_a_lost_job_loses_all_its_points_and_names_the_job(journal: Journal, emulator: Emulator) -> None:
     uid = add_run(journal)
     fail_next_job(emulator, uid, "InvalidInputData")
-    with session_of(journal, uid, emulator.workspace(), policy=FailurePolicy(on_lost_job=OnLostJob.SKIP)) as session:
+    with session_of(journal, uid, emulator.workspace(), failure=FailurePolicy(on_lost_job=OnLostJob.SKIP)) as session:
         answer = session.run_round(ask())
     assert all(isinstance(point, FailedPoint) and "InvalidInputData" in point.reason for pub in answer for point in pub)
-    with session_of(journal, uid, emulator.workspace(), policy=FailurePolicy(on_lost_job=OnLostJob.SKIP)) as session:
+    with session_of(journal, uid, emulator.workspace(), failure=FailurePolicy(on_lost_job=OnLostJob.SKIP)) as session:
         again = session.run_round(ask())
     assert all(isinstance(point, FailedPoint) for pub in again for point in pub)
 
@@ -373,6 +377,6 @@ def test_a_list_while_a_round_waits_has_no_rows_of_unfinished_jobs(
 def test_batching_is_refused_where_a_job_has_one_point(emulator: Emulator) -> None:
     with (
         pytest.raises(InputError, match="batching"),
-        open_session(emulator.workspace(), "ionq.simulator", batching=Batching.ON),
+        open_session(emulator.workspace(), "ionq.simulator", SessionOptions(batching=Batching.ON)),
     ):
         pass

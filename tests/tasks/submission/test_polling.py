@@ -13,6 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.targets import Batching
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, poll_interval
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import running_emulator
@@ -35,7 +36,9 @@ def test_a_round_is_answered_a_tick_after_its_last_job_at_most() -> None:
         ServiceClock(service.endpoint, service.admin_key) as clock,
     ):
         for target, batching in TARGETS:
-            with open_session(service.workspace(), target, seed=0, clock=clock, batching=batching) as session:
+            with open_session(
+                service.workspace(), target, SessionOptions(batching=batching), seed=0, clock=clock
+            ) as session:
                 began = clock.now()
                 session.run_round([SamplerPub.coerce((circuit, [[0.0]] * 5), 100)])
                 answered = clock.now()

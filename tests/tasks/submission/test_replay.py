@@ -25,6 +25,7 @@ from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBu
 from hybridloop.journal import Journal, PubRecord, RoundRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -100,7 +101,7 @@ def test_journaled_jobs_that_were_not_sent_count_towards_the_caps_of_the_resume(
     with (
         pytest.raises(CapReached, match="max_jobs"),
         claim_run(journal, uid) as run,
-        open_session(workspace, TARGET, run=run, caps=Caps(max_jobs=2)) as session,
+        open_session(workspace, TARGET, SessionOptions(caps=Caps(max_jobs=2)), run=run) as session,
     ):
         session.run_round([ask(0)])
     assert emulator.admin(f"ledger?run={uid}")["entries"] == []
@@ -138,7 +139,7 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         raise Died
 
     def die_when_all_is_over(session: OpenSession) -> None:
-        session.start_round([ask(0)])
+        session.rounds.start([ask(0)])
         eventually(lambda: is_over(workspace))
         die()
 
@@ -163,7 +164,7 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             die_when_all_is_over(session)
     with session_of(journal, uid, workspace) as session:
-        too_long = threading.Timer(20, session.stop)  # which fails the test: a bound for broken code
+        too_long = threading.Timer(20, session.rounds.stop)  # which fails the test: a bound for broken code
         too_long.start()
         assert len(found(session.run_round([ask(0)]))) == 3
         too_long.cancel()

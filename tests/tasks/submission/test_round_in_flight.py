@@ -18,11 +18,11 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import PAGE_SIZE, ServiceClient
 from hybridloop.azure.targets import Target
 from hybridloop.errors import JobFailed
-from hybridloop.journal import JobIntent, JobOutcome, Journal, Lease, PubRecord
+from hybridloop.journal import Job, JobOutcome, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
-from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
@@ -41,7 +41,7 @@ def connection() -> Iterator[Any]:
             ledger=SimpleNamespace(settle=lambda job_id, billed: billed),
             run=run,
             clock=RealClock(),
-            policy=FailurePolicy(),
+            options=DEFAULT_OPTIONS,
             workers=SimpleNamespace(submit=lambda call, first=False: call()),
             keep_alive=SimpleNamespace(ended=lambda at: None),
             sessions=SimpleNamespace(has_ended=lambda ordinal: False),
@@ -134,7 +134,7 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
             assert retried.wait(60)
         submit(client, job_id, container, body)
 
-    def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[JobIntent]) -> None:
+    def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[Job]) -> None:
         add_attempts(journal, lease, stream, sequence, intents)
         retried.set()
 

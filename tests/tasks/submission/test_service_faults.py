@@ -20,6 +20,7 @@ from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefus
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 
@@ -131,7 +132,9 @@ def test_a_wide_round_keeps_to_the_rate_that_the_service_takes(service: Emulator
 def test_a_users_limit_of_requests_is_kept(service: Emulator, clock: ServiceClock) -> None:
     jobs, per_s = 20, 4.0
     limits = RequestLimits(in_flight=2, per_s=per_s)
-    with open_session(service.workspace(), "rigetti.sim.qvm", seed=0, clock=clock, requests=limits) as session:
+    with open_session(
+        service.workspace(), "rigetti.sim.qvm", SessionOptions(requests=limits), seed=0, clock=clock
+    ) as session:
         began = clock.now()
         session.run_round([SamplerPub.coerce((angled(), [[0.0]] * jobs), 10)])
         assert clock.now() - began >= (4 * jobs - 5) / per_s  # in virtual time; the first ones are sent at once
@@ -197,7 +200,10 @@ def test_a_permanent_fault_is_reported_and_the_session_is_closed(
     workspace = service.workspace()
     service.admin("faults", {"rules": [rule]})
     policy = FailurePolicy(on_session_lost=OnSessionLost.FAIL)
-    with pytest.raises(error, match=said), open_session(workspace, clock=clock, policy=policy) as session:
+    with (
+        pytest.raises(error, match=said),
+        open_session(workspace, options=SessionOptions(failure=policy), clock=clock) as session,
+    ):
         session.run_round([ones()] * POINTS)
     service.admin("faults", {"rules": []})
     deadline = time.monotonic() + 30

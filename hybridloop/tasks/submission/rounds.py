@@ -1,0 +1,95 @@
+"""Rounds of a run's session: started by stream and number, awaited, and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.compiler.programs import describe_pub
+from hybridloop.errors import HybridloopError, RunParked, StopRequested
+from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.run_events import continued, current_observation
+from hybridloop.tasks.connection import Connection
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream
+from hybridloop.tasks.submission.jobs import check_round
+from hybridloop.tasks.submission.replay import SAME_RAD
+from hybridloop.tasks.submission.round_builder import RoundBuilder
+from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+from hybridloop.tasks.submission.streams import Streams
+
+
+class Rounds:
+    """The rounds of a run's session. Those that the journal has whole are returned from there."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.target = connection.target
+        self.run_uid = connection.run.uid
+        self.builder = RoundBuilder(connection)
+        self.streams = Streams()
+        self.stop_reason: HybridloopError | None = None
+        self._connection = connection
+        self._observation = current_observation()
+
+    def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
+        """Return True if the journal has the stream's next round whole."""
+        record = self.builder.look_up(RoundKey(self.run_uid, stream, self.streams.next_number(stream)))
+        return record is not None and record.complete
+
+    def run(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        """Measure a round of the main stream. Raises as `start` and `collect`."""
+        return self.collect(self.start(pubs))
+
+    def start(
+        self,
+        pubs: Sequence[SamplerPub],
+        *,
+        stream: str = MAIN_STREAM,
+        same_rad: float = SAME_RAD,
+        shared_seed: int | None = None,
+    ) -> RoundInFlight:
+        """Number a round, record its jobs and start their submission; `collect` waits for its counts.
+
+        The rounds of a stream are numbered in the order of the calls, so only one thread at a time may use it:
+        StreamBusy. A round that the journal has must be the same, with angles within `same_rad`: ReplayDiverged. The
+        local service samples all its jobs by a `shared_seed`, if one is given.
+        """
+        crash_point("step.after")
+        check_round(pubs, self.target)
+        descriptions = [describe_pub(pub) for pub in pubs]
+        with self.streams.turn(check_stream(stream), self.stop_reason) as turn, continued(self._observation):
+            key = RoundKey(self.run_uid, stream, turn.number)  # the caller may be another thread or task of the flow
+            turn.round = round_ = self.builder.build(key, pubs, descriptions, same_rad, shared_seed)
+        if not (round_.ended.is_set() or self.streams.stopped.is_set()):
+            with continued(self._observation):
+                round_.start()
+        if self.streams.stopped.is_set():
+            round_.stop(self.stop_reason)
+        return round_
+
+    def collect(self, round_: RoundInFlight) -> list[MeasuredPub]:
+        """Wait for a round's counts. Raises the error that ended it."""
+        clock, detach_after_s = self._connection.clock, self._connection.options.detach_after_s
+        if detach_after_s is not None and round_.started_at is not None:
+            left = round_.started_at + detach_after_s - clock.now()
+            if not clock.wait(round_.ended, max(0.0, left)):
+                self.stop_reason = RunParked(sum(other.in_flight for other in self.streams.in_flight()))
+                self.stop(self.stop_reason)
+        measured = round_.result()
+        self.streams.add_lost(round_.lost)
+        crash_point("step.before")
+        return measured
+
+    def stop(self, error: Exception | None = None) -> None:
+        """End every wait: rounds in flight raise the error, or RunStopped; their jobs are left to the service."""
+        self.streams.stopped.set()
+        for round_ in self.streams.in_flight():
+            round_.stop(error)
+        self._connection.poller.stop()
+
+    def stop_on_request(self) -> None:
+        """End every wait because of a request to stop, or because another process took the run over."""
+        in_flight = sum(round_.in_flight for round_ in self.streams.in_flight())
+        self.stop_reason = self._connection.run.lease_error or StopRequested(in_flight)
+        self.stop(self.stop_reason)
