@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
     """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
 
-    `problem` is a built-in name (`hybridloop problems`), a file (FCIDUMP, QCSchema JSON, a Pauli sum, XYZ), atoms such
+    `problem` is a built-in name (`hybridloop problems`), a file (FCIDUMP, a Pauli sum, XYZ), atoms such
     as `H 0 0 0; H 0 0 0.74` in Å, or an object: a Qiskit SparsePauliOp, an OpenFermion or PennyLane operator, a PySCF
     Mole, SCF, CASCI or CASSCF. `basis` (default sto-3g) and `charge` are those of a geometry, whose integrals PySCF
     computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these four:
@@ -108,7 +108,7 @@ def scan(problems: Sequence[Any], **options: Unpack[VqeOptions]) -> RunResult:
 def qaoa(problem: Any, **options: Unpack[QaoaOptions]) -> RunResult:
     """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
 
-    `problem` is a built-in name (`hybridloop problems`), a file (edge list, CSV, GraphML, GML, Matrix Market, or
+    `problem` is a built-in name (`hybridloop problems`), a file (edge list, CSV, GraphML, or
     JSON with a graph, a QUBO, an Ising model, numbers to partition or a portfolio), or an object: a networkx or
     rustworkx graph, weighted edges as a list of tuples or a dict by pair, a square matrix of NumPy, SciPy or pandas,
     a dimod BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
-from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
+from hybridloop.algorithms.formats.json_text import check_names, read_json_object
 from hybridloop.azure.provider_options import (
     check_levels,
     check_simulator,
@@ -64,7 +63,7 @@ def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
     if not text.lstrip("\ufeff \t\r\n").startswith("{"):
         raise no_scan
     document = read_json_object(text, problem.name)
-    check_names(document, ("points",), problem.name, lambda name: find_line(text, json.dumps(name)))
+    check_names(document, ("points",), problem.name)
     listed = document.get("points")
     if not isinstance(listed, list) or not all(isinstance(point, dict) for point in listed):
         raise no_scan

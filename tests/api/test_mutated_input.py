@@ -39,14 +39,6 @@ DIMOD = {
     **{"type": "BinaryQuadraticModel", "linear_biases": [1.0, 2.0], "quadratic_biases": [0.5], "offset": 0.5},
     **{"quadratic_head": [0], "quadratic_tail": [1], "variable_labels": ["a", "b"], "variable_type": "SPIN"},
 }
-QCSCHEMA = {
-    "schema_name": "qcschema_output",
-    "properties": {
-        **{"calcinfo_nmo": 1, "calcinfo_nalpha": 1, "calcinfo_nbeta": 1},
-        **{"nuclear_repulsion_energy": 0.5, "scf_total_energy": -0.9},
-    },
-    "wavefunction": {"scf_eri_mo_aa": [0.6], "h_core_mo_a": [-1.0]},
-}
 PORTFOLIO = {"returns": [1, 2], "covariance": [[1, 0], [0, 1]], "risk_aversion": 0.5, "budget": 1}
 BINARY = {
     "edges": "# towns\na b 1.5\nb c\n",
@@ -65,7 +57,6 @@ ENERGY = {
     "fcidump": H2,
     "pauli": json.dumps({"terms": {"ZZ": -1.0, "XI": 0.5}}),
     "pauli list": json.dumps({"terms": [["ZZ", -1.0], ["XI", 0.5]]}),
-    "qcschema": json.dumps(QCSCHEMA),
 }
 SETTINGS = {"shots": 100, "failure": {"retries": 2}, "max_cost": "5USD", "ansatz": "uccsd", "deadline": "8h"}
 SWEEP = {

@@ -1,1 +1,1 @@
-"""Readers for problem files: FCIDUMP, QCSchema, Pauli sums, graphs, QUBO and other binary problems in JSON."""
+"""Readers for problem files: FCIDUMP, Pauli sums, graphs, QUBO and other binary problems in JSON."""

@@ -9,12 +9,10 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.detect import is_gml, is_matrix_market
 from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.formats.gml import read_gml
 from hybridloop.algorithms.formats.graphs import read_graphml, read_node_link
-from hybridloop.algorithms.formats.json_lines import JsonDocument, is_number, read_json_document
-from hybridloop.algorithms.formats.tables import SquareMatrix, read_matrix_market, read_table
+from hybridloop.algorithms.formats.json_text import JsonDocument, is_number, read_json_object
+from hybridloop.algorithms.formats.tables import read_table
 from hybridloop.algorithms.problems.binary import (
     BinaryProblem,
     independent_set,
@@ -30,7 +28,7 @@ from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
 
 ACCEPTED_FORMATS = (
-    "an edge list, CSV, GraphML, GML, Matrix Market, node-link JSON, or JSON with `qubo`, `h` and `J`, `numbers`, "
+    "an edge list, CSV, GraphML, node-link JSON, or JSON with `qubo`, `h` and `J`, `numbers`, "
     "`returns`, `terms`, or a dimod BinaryQuadraticModel"
 )
 
@@ -58,9 +56,8 @@ class GraphObjective(enum.StrEnum):
 
 
 def read_binary_problem(text: str, source: str, objective: GraphObjective = GraphObjective.MAX_CUT) -> BinaryProblem:
-    """Read a binary problem. Its beginning tells the format: `<` GraphML, `{` JSON, `%%MatrixMarket`, `graph [` GML.
-
-    Other texts are edge lists or tables (`read_table`).
+    """Read a binary problem. Its beginning tells the format: `<` GraphML, `{` JSON. Other texts
+    are edge lists (`read_table`).
 
     JSON has one of these sets of keys; the first two may have an `offset`:
     `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with `variables`, their count or their names;
@@ -78,18 +75,10 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
         raise ProblemError(source, None, "the text is empty", f"Give {ACCEPTED_FORMATS}.")
     if start == "<":
         return _graph_problem(read_graphml(text, source), objective)
-    if is_gml(text):
-        return _graph_problem(read_gml(text, source), objective)
-    if is_matrix_market(text):
-        matrix = read_matrix_market(text, source)
-        return _matrix_problem(matrix, matrix.as_graph(with_negative=True), objective)
     if start != "{":
-        found = read_table(text, source)
-        if isinstance(found, Graph):
-            return _graph_problem(found, objective)
-        return _matrix_problem(found, found.as_graph(), objective)
+        return _graph_problem(read_table(text, source), objective)
     # JSON: its keys tell the kind of problem
-    document = read_json_document(text.lstrip("\ufeff"), source)
+    document = JsonDocument(source, read_json_object(text, source))
     readers: tuple[tuple[str, Callable[[JsonDocument], BinaryProblem]], ...] = (
         ("nodes", lambda graph: _graph_problem(read_node_link(graph), objective)),
         ("linear_biases", _dimod),
@@ -97,7 +86,7 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
         ("J", _ising),
         ("numbers", _numbers),
         ("returns", _portfolio),
-        ("terms", lambda sum_: _diagonal(read_pauli_sum(text.lstrip("\ufeff"), source))),
+        ("terms", lambda sum_: _diagonal(read_pauli_sum(text, source))),
     )
     for key, reader in readers:
         if key in document.value:
@@ -110,22 +99,11 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
                 raise
             except InputError as error:  # from a problem builder, which does not know the file
                 raise ProblemError(source, None, error.problem.removeprefix(f"{source}: "), error.remedy) from error
-    raise document.error(document.value, "no key names a known kind of problem", f"Give {ACCEPTED_FORMATS}.")
+    raise document.error("no key names a known kind of problem", f"Give {ACCEPTED_FORMATS}.")
 
 
 def _graph_problem(graph: Graph, objective: GraphObjective) -> BinaryProblem:
     return max_cut(graph) if objective is GraphObjective.MAX_CUT else independent_set(graph)
-
-
-def _matrix_problem(matrix: SquareMatrix, graph: Graph | None, objective: GraphObjective) -> BinaryProblem:
-    """Return the problem of a matrix: that of its graph, or else a QUBO."""
-    if graph is not None:
-        return _graph_problem(graph, objective)
-    _check_own_objective(matrix.source, objective)
-    dense = np.zeros((len(matrix.labels),) * 2)
-    for position, value in matrix.entries.items():
-        dense[position] = value
-    return qubo(dense, matrix.source, labels=matrix.labels)
 
 
 def _check_own_objective(source: str, objective: GraphObjective) -> None:
@@ -152,7 +130,7 @@ def _ising(document: JsonDocument) -> BinaryProblem:
     couplings: dict[tuple[int, int], float] = {}
     for (i, j), value in _triples(document, document.value, "J", len(fields)).items():
         if i == j:
-            raise document.error(document.value, f"J couples spin {i} to itself", "Remove such terms.")
+            raise document.error(f"J couples spin {i} to itself", "Remove such terms.")
         pair = (min(i, j), max(i, j))
         couplings[pair] = couplings.get(pair, 0.0) + value
     return spin_glass(Ising(fields, couplings, _number(document, "offset", 0.0)), document.source)
@@ -162,18 +140,18 @@ def _dimod(document: JsonDocument) -> BinaryProblem:
     """Read the result of `dimod.BinaryQuadraticModel.to_serializable()`, without using dimod."""
     value = document.value
     if value.get("use_bytes"):
-        raise document.error(value, "the numbers are stored as bytes", "Serialize the model with use_bytes=False.")
+        raise document.error("the numbers are stored as bytes", "Serialize the model with use_bytes=False.")
     linear, heads, tails, biases = (
         _row(document, name) for name in ("linear_biases", "quadratic_head", "quadratic_tail", "quadratic_biases")
     )
     count, labels = len(linear), value.get("variable_labels")
     if not isinstance(labels, list) or len(labels) != count or not len(heads) == len(tails) == len(biases):
-        raise document.error(value, "the lists differ in length", "Serialize the model again.")
+        raise document.error("the lists differ in length", "Serialize the model again.")
     matrix = np.diag(linear)
     for head, tail, bias in zip(heads, tails, biases, strict=True):
         if not (0 <= head < count and 0 <= tail < count) or head == tail or head % 1 or tail % 1:
             problem = f"a quadratic bias couples {head:g} and {tail:g}, of {count} variables"
-            raise document.error(value, problem, "Serialize the model again.")
+            raise document.error(problem, "Serialize the model again.")
         matrix[int(min(head, tail)), int(max(head, tail))] += bias
     offset, names = _number(document, "offset", 0.0), [str(label) for label in labels]
     if value.get("variable_type") == "SPIN":
@@ -211,7 +189,7 @@ def _numbers(document: JsonDocument) -> BinaryProblem:
 def _portfolio(document: JsonDocument) -> BinaryProblem:
     budget = document.value.get("budget")
     if isinstance(budget, bool) or not isinstance(budget, int):
-        raise document.error(document.value, f"the budget is {budget!r}", "Give a whole number of assets.")
+        raise document.error(f"the budget is {budget!r}", "Give a whole number of assets.")
     return portfolio(
         _row(document, "returns"),
         _matrix(document, "covariance"),
@@ -227,17 +205,17 @@ def _asset_names(document: JsonDocument) -> list[str] | None:
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise document.error(document.value, "'assets' is not a list of names", "Give a name for each return.")
+        raise document.error("'assets' is not a list of names", "Give a name for each return.")
     if len(set(names)) != count or len(names) != count:
         problem = f"'assets' has {len(set(names))} different names for {count} returns"
-        raise document.error(document.value, problem, "Give a name for each return.")
+        raise document.error(problem, "Give a name for each return.")
     return names
 
 
 def _number(document: JsonDocument, key: str, default: float | None) -> float:
     value = document.value.get(key, default)
     if not _is_number(value):
-        raise document.error(document.value, f"{key!r} is not a finite number: {_short_repr(value)}", "Give one.")
+        raise document.error(f"{key!r} is not a finite number: {_short_repr(value)}", "Give one.")
     return float(value)
 
 
@@ -245,18 +223,18 @@ def _row(document: JsonDocument, key: str) -> NDArray[np.float64]:
     value = document.value.get(key)
     if not isinstance(value, list) or not all(map(_is_number, value)):
         problem = f"{key!r} is not a list of finite numbers: {_short_repr(value)}"
-        raise document.error(document.value, problem, "Give one.")
+        raise document.error(problem, "Give one.")
     return np.array(value, float)
 
 
 def _matrix(document: JsonDocument, key: str) -> NDArray[np.float64]:
     rows = document.value.get(key)
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(rows) for row in rows):
-        raise document.error(document.value, f"{key!r} is not a square matrix", "Give as many rows as columns.")
+        raise document.error(f"{key!r} is not a square matrix", "Give as many rows as columns.")
     for number, row in enumerate(rows):
         if not all(map(_is_number, row)):
             problem = f"row {number} of {key!r} has an entry that is not a finite number: {_short_repr(row)}"
-            raise document.error(document.value, problem, "Give finite numbers.")
+            raise document.error(problem, "Give finite numbers.")
     return np.array(rows, float)
 
 
@@ -270,17 +248,17 @@ def _triples(
     for row in rows if isinstance(rows, list) else [rows]:
         if not (isinstance(row, list) and len(row) == 3 and _is_number(row[2])):
             problem = f"an entry of {key!r} is not [i, j, value]: {_short_repr(row)}"
-            raise document.error(parent, problem, "Correct the entry.")
+            raise document.error(problem, "Correct the entry.")
         if index_of:
             if not all(isinstance(name, str) and name in index_of for name in row[:2]):
                 problem = f"an entry of {key!r} names no variable: {_short_repr(row)}"
-                raise document.error(parent, problem, "Use the names in 'variables'.")
+                raise document.error(problem, "Use the names in 'variables'.")
             row = [*(index_of[name] for name in row[:2]), row[2]]
         elif not all(
             isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count for index in row[:2]
         ):
             problem = f"an entry of {key!r} has indices outside 0 to {count - 1}: {_short_repr(row)}"
-            raise document.error(parent, problem, "Number the variables from 0.")
+            raise document.error(problem, "Number the variables from 0.")
         sums[row[0], row[1]] = sums.get((row[0], row[1]), 0.0) + row[2]
     return sums
 
@@ -292,9 +270,9 @@ def _variable_names(document: JsonDocument, matrix: dict[str, Any]) -> list[str]
         return None
     if not 1 <= len(names) <= MAX_NODES or not all(isinstance(name, str) and name for name in names):
         problem = f"'variables' is no list of 1 to {MAX_NODES} names"
-        raise document.error(matrix, problem, "Give a name for each variable, or their number.")
+        raise document.error(problem, "Give a name for each variable, or their number.")
     if len(set(names)) < len(names):
-        raise document.error(matrix, "two variables have one name", "Give each variable a name of its own.")
+        raise document.error("two variables have one name", "Give each variable a name of its own.")
     return names
 
 
@@ -302,7 +280,7 @@ def _count_variables(document: JsonDocument, matrix: dict[str, Any]) -> int:
     count = matrix.get("variables")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_NODES:
         problem = f"'variables' is {_short_repr(count)}, not a whole number from 1 to {MAX_NODES}"
-        raise document.error(matrix, problem, "Give the number of variables.")
+        raise document.error(problem, "Give the number of variables.")
     return count
 
 

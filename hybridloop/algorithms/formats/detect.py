@@ -18,8 +18,6 @@ _GEOMETRY = re.compile(
 # each text matches in one way only, so that the search takes a time in proportion to its length
 _ATOM = r"[A-Za-z]{1,2}\d*(?:[ \t]+[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){3}"
 _ATOMS = re.compile(rf"\s*{_ATOM}(?:[ \t]*[;\n][;\s]*{_ATOM})*[;\s]*", re.ASCII)
-_GML = re.compile(r"(?:\s*(?:#[^\n]*|[A-Za-z]\w*[ \t]+(?:\"[^\"]*\"|[^\s\[\]\"]+))\n)*\s*graph\s*\[", re.ASCII)
-_MATRIX_MARKET = "%%matrixmarket"
 _YAML = re.compile(r"[A-Za-z_]+:(\s|$)")
 
 
@@ -27,32 +25,23 @@ class InputFormat(enum.StrEnum):
     """A format of input text; the value names it in messages."""
 
     FCIDUMP = "a molecule's integrals (FCIDUMP)"
-    QCSCHEMA = "a molecule's integrals (QCSchema)"
     PAULI_SUM = "a Pauli sum"
     GEOMETRY = "a molecule's geometry (XYZ)"
     EDGE_LIST = "a graph (an edge list)"
     TABLE = "a table (CSV)"
-    MATRIX = "a matrix (Matrix Market)"
     GRAPHML = "a graph (GraphML)"
-    GML = "a graph (GML)"
     NODE_LINK = "a graph (node-link JSON)"
     BINARY = "a binary problem (JSON)"
     CIRCUIT = "a circuit (OpenQASM)"
     SETTINGS = "settings (YAML)"
 
 
-ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.QCSCHEMA, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
+ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
 BINARY_FORMATS = frozenset(
-    {
-        *(InputFormat.EDGE_LIST, InputFormat.TABLE, InputFormat.MATRIX, InputFormat.GRAPHML, InputFormat.GML),
-        *(InputFormat.NODE_LINK, InputFormat.BINARY),
-    }
+    {InputFormat.EDGE_LIST, InputFormat.TABLE, InputFormat.GRAPHML, InputFormat.NODE_LINK, InputFormat.BINARY}
 )
 _FORMAT_BY_KEY = {
     "terms": InputFormat.PAULI_SUM,
-    "wavefunction": InputFormat.QCSCHEMA,
-    "properties": InputFormat.QCSCHEMA,
-    "schema_name": InputFormat.QCSCHEMA,
     "nodes": InputFormat.NODE_LINK,
     "linear_biases": InputFormat.BINARY,
     "qubo": InputFormat.BINARY,
@@ -72,16 +61,6 @@ def is_atom_list(text: str) -> bool:
     return _ATOMS.fullmatch(text) is not None
 
 
-def is_gml(text: str) -> bool:
-    """Return whether the text is a graph in GML, also after its creator and comments."""
-    return _GML.match(text.lstrip("\ufeff")[: 10 * _MAX_LINE_LENGTH]) is not None
-
-
-def is_matrix_market(text: str) -> bool:
-    """Return whether the text begins as Matrix Market does."""
-    return text.lstrip("\ufeff \t\r\n")[: len(_MATRIX_MARKET)].lower() == _MATRIX_MARKET
-
-
 def detect_format(text: str) -> InputFormat | None:
     """Return the format the text seems to have; None if it is unknown or ambiguous."""
     start = text[:_MAX_LINE_LENGTH].lstrip("\ufeff \t\r\n")
@@ -93,10 +72,6 @@ def detect_format(text: str) -> InputFormat | None:
         return InputFormat.GRAPHML if "<graphml" in text[: 10 * _MAX_LINE_LENGTH] else None
     if is_xyz_geometry(text) or is_atom_list(text):
         return InputFormat.GEOMETRY
-    if is_matrix_market(text):
-        return InputFormat.MATRIX
-    if is_gml(text):
-        return InputFormat.GML
     lines = [words for line in itertools.islice(text.splitlines(), _MAX_LINES) if (words := _words(line))]
     if any(line[0] == "OPENQASM" for line in lines[:1]):
         return InputFormat.CIRCUIT

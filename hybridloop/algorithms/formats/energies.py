@@ -1,8 +1,7 @@
-"""Reader for problems of energies: Pauli sums in JSON, and molecules in FCIDUMP or QCSchema."""
+"""Reader for problems of energies: Pauli sums in JSON, and molecules in FCIDUMP."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +9,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.formats.detect import is_xyz_geometry
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.formats.json_lines import check_names, find_line, is_number, read_json_object
-from hybridloop.algorithms.formats.qcschema import read_qcschema
+from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json_object
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
@@ -40,17 +38,17 @@ def read_pauli_sum(text: str, source: str) -> PauliProblem:
     else:
         problem = "there is no object or list 'terms'"
         raise ProblemError(source, None, problem, 'Give {"terms": {"ZZ": -1.0, "XI": 0.5}}.')
-    check_names(document, ("terms",), source, lambda name: find_line(text, json.dumps(name)))
+    check_names(document, ("terms",), source)
     # add up the terms, all on the same number of qubits
     terms: dict[str, float] = {}
     width = 0
     for number, entry in enumerate(entries, start=1):
-        label, coefficient = _term(entry, number, text, source)
+        label, coefficient = _term(entry, number, source)
         width = width or len(label)
         if len(label) != width:
             problem = f"{label!r} has {len(label)} letter(s), the first label {width}"
             remedy = "Give one letter for each qubit, I for the identity."
-            raise ProblemError(source, find_line(text, json.dumps(label)), problem, remedy)
+            raise ProblemError(source, None, problem, remedy)
         terms[label] = terms.get(label, 0.0) + coefficient
     if not terms:
         raise ProblemError(source, None, "there are no terms", "Give at least one.")
@@ -59,26 +57,25 @@ def read_pauli_sum(text: str, source: str) -> PauliProblem:
     return PauliProblem(SparsePauliOp.from_list(list(terms.items())), source)
 
 
-def _term(entry: Any, number: int, text: str, source: str) -> tuple[str, float]:
+def _term(entry: Any, number: int, source: str) -> tuple[str, float]:
     if not (isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str)):
         problem = f"term {number} is not a label and a number"
         raise ProblemError(source, None, problem, 'Give ["ZZ", -1.0], for example.')
     label, coefficient = entry
-    line = find_line(text, json.dumps(label))
     if not 1 <= len(label) <= MAX_QUBITS or set(label) - set("IXYZ"):
         problem = f"{label[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
-        raise ProblemError(source, line, problem, "Correct the label; the rightmost letter acts on qubit 0.")
+        raise ProblemError(source, None, problem, "Correct the label; the rightmost letter acts on qubit 0.")
     if not is_number(coefficient):
         problem = f"the coefficient of {label!r} is not a real, finite number"
-        raise ProblemError(source, line, problem, "Give a number; a Hermitian sum has real coefficients.")
+        raise ProblemError(source, None, problem, "Give a number; a Hermitian sum has real coefficients.")
     if abs(coefficient) > MAX_COEFFICIENT:
         problem = f"the coefficient of {label!r} is above {MAX_COEFFICIENT:g}"
-        raise ProblemError(source, line, problem, "Choose a unit in which it is smaller.")
+        raise ProblemError(source, None, problem, "Choose a unit in which it is smaller.")
     return label, float(coefficient)
 
 
 def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:
-    """Read a molecule from FCIDUMP or QCSchema text, or an operator from a Pauli sum; `source` names it in errors.
+    """Read a molecule from FCIDUMP text, or an operator from a Pauli sum; `source` names it in errors.
 
     Raises ProblemError for text in another format.
     """
@@ -90,10 +87,6 @@ def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:
     names = read_json_object(text, source).keys()
     if "terms" in names:
         return read_pauli_sum(text, source)
-    if names & {"wavefunction", "properties", "schema_name"}:
-        return read_qcschema(text, source)
-    problem = (
-        f"this JSON is neither QCSchema nor a Pauli sum (keys: {', '.join(map(repr, sorted(names)[:5])) or 'none'})"
-    )
-    remedy = 'Give a QCSchema result with its wavefunction, or a Pauli sum: {"terms": {"ZZ": -1.0}}.'
+    problem = f"this JSON is no Pauli sum (keys: {', '.join(map(repr, sorted(names)[:5])) or 'none'})"
+    remedy = 'Give one, {"terms": {"ZZ": -1.0}}, or a molecule in FCIDUMP.'
     raise ProblemError(source, None, problem, remedy)

@@ -45,7 +45,7 @@ def _read_header(text: str, source: str) -> tuple[int, tuple[int, int], int]:
     # the header, from &FCI to its end
     start = re.match(r"\s*[&$]FCI\b", text, re.IGNORECASE)
     if start is None:
-        remedy = "Give FCIDUMP text, a QCSchema result, or a Pauli sum as JSON."
+        remedy = "Give FCIDUMP text, or a Pauli sum as JSON."
         raise ProblemError(source, 1, "this is not FCIDUMP: it does not begin with &FCI", remedy)
     end = _HEADER_END.search(text, start.end())
     if end is None:

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 from xml.parsers import expat
 
-from hybridloop.algorithms.formats.json_lines import JsonDocument
+from hybridloop.algorithms.formats.json_text import JsonDocument
 from hybridloop.algorithms.problems.graphs import MAX_EDGES, Graph, GraphBuilder
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
@@ -139,36 +139,36 @@ def read_node_link(document: JsonDocument) -> Graph:
     """
     value, builder = document.value, GraphBuilder(document.source)
     if value.get("directed") not in (False, None):
-        raise document.error(value, *_DIRECTED)
+        raise document.error(*_DIRECTED)
     if "links" in value and "edges" in value:
-        raise document.error(value, "there are 'links' and 'edges'", "Give one of them.")
-    nodes, links = value.get("nodes"), value.get("links", value.get("edges"))
+        raise document.error("there are 'links' and 'edges'", "Give one of them.")
+    nodes, links = value["nodes"], value.get("links", value.get("edges", ()))
     for name, rows in (("nodes", nodes), ("links", links)):
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise document.error(value, f"{name!r} is not a list of objects", "Give node-link JSON.")
+            raise document.error(f"{name!r} is not a list of objects", "Give node-link JSON.")
     if len(links) > MAX_EDGES:
-        raise document.error(value, f"there are more than {MAX_EDGES:,} edges", "Give a smaller graph.")
+        raise document.error(f"there are more than {MAX_EDGES:,} edges", "Give a smaller graph.")
     for position, node in enumerate(nodes):
         document.check_names(node, _NODE_NAMES)
         name = _name(document, node, "id", position)
         if name in builder.nodes:
-            raise document.error(node, f"node {name!r} is given twice", "Give each node once.")
-        builder.add_node(name, document.line_of(node))
+            raise document.error(f"node {name!r} is given twice", "Give each node once.")
+        builder.add_node(name, None)
     for link in links:
         document.check_names(link, _LINK_NAMES)
         source, target = (_name(document, link, key, None) for key in ("source", "target"))
         for name in (source, target):
             if name not in builder.nodes:
                 problem = f"the link names {name!r}, which is not a node"
-                raise document.error(link, problem, "Name nodes of the list.")
-        builder.add_edge(source, target, _link_weight(document, link), document.line_of(link))
+                raise document.error(problem, "Name nodes of the list.")
+        builder.add_edge(source, target, _link_weight(document, link), None)
     return builder.build()
 
 
 def _name(document: JsonDocument, row: dict[str, Any], key: str, default: int | None) -> str:
     value = row.get(key, default)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise document.error(row, f"{key!r} is {value!r}, not a name or number", "Name the node.")
+        raise document.error(f"{key!r} is {value!r}, not a name or number", "Name the node.")
     return str(value)
 
 
@@ -182,4 +182,4 @@ def _link_weight(document: JsonDocument, link: dict[str, Any]) -> float:
             raise ValueError
         return parse_decimal(weight) if isinstance(weight, str) else float(weight)
     except (ValueError, OverflowError):
-        raise document.error(link, f"the weight {weight!r} is not a number", "Give a number.") from None
+        raise document.error(f"the weight {weight!r} is not a number", "Give a number.") from None

@@ -1,17 +1,13 @@
-"""Readers for tables: CSV edge lists with a header, and square matrices in CSV, in words or in Matrix Market."""
+"""Reader for tables of edges: CSV with or without a header, or an edge list in words."""
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from hybridloop.algorithms.problems.graphs import (
     MAX_EDGES,
-    MAX_NODES,
     Graph,
-    GraphBuilder,
     graph_from_rows,
     read_edge_list,
 )
@@ -26,60 +22,20 @@ _SHOWN = ("id", "name", "label", "title", "type", "key")
 _MARKS = ("#", "%", "//")
 
 
-@dataclass(frozen=True, slots=True)
-class SquareMatrix:
-    """A square matrix with named rows; entries that are 0 are left out."""
+def read_table(text: str, source: str) -> Graph:
+    """Read a graph from CSV (separated by commas, semicolons or tabs) or an edge list in words.
 
-    labels: tuple[str, ...]
-    entries: Mapping[tuple[int, int], float]
-    source: str
-
-    def as_graph(self, *, with_negative: bool = False) -> Graph | None:
-        """Return the graph whose weights these are; None for a QUBO, which has a diagonal.
-
-        A symmetric matrix with a diagonal of 0 and without negative entries is a graph: as a QUBO its minimum would be
-        0 with all variables 0. Others with a diagonal of 0 could be either. Raises ProblemError for these.
-        """
-        if any(i == j for i, j in self.entries):
-            return None
-        symmetric = all(self.entries.get((j, i)) == value for (i, j), value in self.entries.items())
-        if not symmetric or (not with_negative and any(value < 0 for value in self.entries.values())):
-            problem = "its diagonal is 0, so the matrix may be a graph's weights or a QUBO"
-            remedy = 'Give edges or networkx.from_numpy_array(matrix) for a graph, {"qubo": [[…], …]} for a QUBO.'
-            raise ProblemError(self.source, None, problem, remedy)
-        builder = GraphBuilder(self.source)
-        for label in self.labels:
-            builder.add_node(label, None)
-        for (i, j), value in self.entries.items():
-            if i < j:
-                builder.add_edge(self.labels[i], self.labels[j], value, None)
-        return builder.build()
-
-
-def read_table(text: str, source: str) -> Graph | SquareMatrix:
-    """Read an edge list or a square matrix: CSV (separated by commas, semicolons or tabs), or words.
-
-    A header names the columns of edges (`source,target,weight`), or the rows of a matrix. Up to three lines of as many
-    numbers are edges, unless `_is_matrix`. Raises ProblemError with the line of what is malformed.
+    A header names the columns of edges (`source,target,weight`). Raises ProblemError with the line of what is
+    malformed, and for a matrix.
     """
     rows = _csv_rows(text, source)
     if rows is None:
-        words = _rows_of_words(text)
-        return (
-            _matrix(words, None, source) if _is_matrix(words, source, in_words=True) else read_edge_list(text, source)
-        )
+        _refuse_matrix([line.split() for line in text.splitlines() if not line.lstrip().startswith(_MARKS)], source)
+        return read_edge_list(text, source)
     (line, header), *rest = rows
     if _is_header(header, [cells for _, cells in rest]):
-        if not _has_known_names(header):
-            inner = [(number, cells[1:]) for number, cells in rest]
-            if _are_square(inner, 2):
-                _check_names(header[1:], rest, source)
-                return _matrix(inner, header[1:], source)
-            if _are_square(rest, 2) and _is_matrix(rest, source, has_header=True):
-                return _matrix(rest, header, source)
         return graph_from_rows(_edges(line, header, rest, source), source)
-    if _is_matrix(rows, source):
-        return _matrix(rows, None, source)
+    _refuse_matrix([cells for _, cells in rows], source)
     if len(header) > 3:
         problem = f"the table has {len(header)} columns and {len(rows)} rows, and no header"
         remedy = "Add one that names the columns of edges: source,target,weight."
@@ -88,36 +44,13 @@ def read_table(text: str, source: str) -> Graph | SquareMatrix:
     return graph_from_rows(rows, source) if has_blanks else read_edge_list(text, source)
 
 
-def read_matrix_market(text: str, source: str) -> SquareMatrix:
-    """Read a square, real matrix in Matrix Market's format. Raises ProblemError for another."""
-    from scipy.io import mmread
-    from scipy.sparse import coo_array
-
-    kind, *lines = text.lstrip("\ufeff \t\r\n").splitlines()
-    shape = next((line.split() for line in lines if not line.startswith("%") and line.strip()), [])
-    rows, columns, count = (_whole(word) for word in [*shape, "0", "0", "0"][:3])
-    if rows != columns or not 1 <= rows <= MAX_NODES:
-        problem = f"the matrix has the shape {' × '.join(shape[:2])}"[:120]
-        raise ProblemError(source, None, problem, f"Give as many rows as columns, at most {MAX_NODES:,}.")
-    if not 0 <= count <= len(lines):  # before memory is taken for them
-        problem = f"the matrix has {shape[2][:40]} entries, and the text {len(lines):,} lines"
-        raise ProblemError(source, None, problem, "Write it with scipy.io.mmwrite.")
-    if "complex" in kind.lower():
-        raise ProblemError(source, 1, "the matrix has complex entries", "Give real ones.")
-    try:
-        matrix = coo_array(mmread(io.BytesIO(text.encode())))
-    except (ValueError, OverflowError) as error:
-        problem = f"this is not Matrix Market: {str(error)[:100]}"
-        raise ProblemError(source, None, problem, "Write it with scipy.io.mmwrite.") from error
-    matrix.sum_duplicates()
-    entries = {
-        (i, j): value
-        for i, j, value in zip(
-            *(axis.tolist() for axis in matrix.coords), matrix.data.astype(float).tolist(), strict=True
-        )
-        if value
-    }
-    return SquareMatrix(tuple(map(str, range(1, matrix.shape[0] + 1))), entries, source)
+def _refuse_matrix(rows: Sequence[Sequence[str]], source: str) -> None:
+    """Raise ProblemError for as many rows as columns of numbers, of which some can't be nodes of edges."""
+    cells = [row for row in rows if row]
+    is_square = len(cells) > 1 and all(len(row) == len(cells) and all(map(_is_number, row)) for row in cells)
+    if is_square and (len(cells) > 3 or not all(word.isdigit() for row in cells for word in row[:2])):
+        remedy = 'Give {"qubo": [[…], …]} for a QUBO, lines `node node weight` for a graph.'
+        raise ProblemError(source, None, "this is a matrix, which may be a graph's weights or a QUBO", remedy)
 
 
 def _csv_rows(text: str, source: str) -> list[Row] | None:
@@ -178,82 +111,6 @@ def _edges(line: int, header: list[str], rows: list[Row], source: str) -> list[R
             raise ProblemError(source, line, problem, "Name it weight, or remove it, and each edge counts as 1.")
     columns = [first, second] if weight is None else [first, second, weight]
     return [(number, [cells[column] for column in columns]) for number, cells in rows]
-
-
-def _matrix(rows: list[Row], names: list[str] | None, source: str) -> SquareMatrix:
-    if len(rows) > MAX_NODES:
-        raise ProblemError(source, None, f"the matrix has more than {MAX_NODES:,} rows", "Give a smaller one.")
-    labels = tuple(names) if names is not None else tuple(map(str, range(len(rows))))
-    if len(set(labels)) < len(labels):
-        raise ProblemError(source, None, "two rows have one name", "Give each a name of its own.")
-    entries = {
-        (i, j): value
-        for i, (_, cells) in enumerate(rows)
-        for j, cell in enumerate(cells)
-        if (value := parse_decimal(cell))
-    }
-    return SquareMatrix(labels, entries, source)
-
-
-def _is_matrix(rows: list[Row], source: str, *, has_header: bool = False, in_words: bool = False) -> bool:
-    """Return whether these are the rows of a matrix rather than edges. Raises ProblemError where both are possible.
-
-    Two or three rows are one if they have the form of one and can't be edges, and edges if they have no such form.
-    Words that name whole nodes, with weights above 0, are edges: as a QUBO, their minimum would have all variables 0.
-    """
-    if not _are_square(rows, 2):
-        return False
-    if len(rows) > 3:
-        return True
-    values = [[float(cell) for cell in cells] for _, cells in rows]
-    are_digits = all(cell.isdigit() for _, cells in rows for cell in cells[:2])
-    if in_words and are_digits and (len(rows) == 2 or all(row[0] != row[1] and row[2] > 0 for row in values)):
-        return False
-    are_nodes = not any(value < 0 or value % 1 for row in values for value in row[:2])
-    has_form = has_matrix_form(values)
-    if (has_form or has_header) and not are_nodes:
-        return True
-    if _is_symmetric(values) and not any(values[i][i] for i in range(len(values))):
-        return True  # each edge twice
-    if not are_nodes or ((has_form or has_header) and (len(rows) == 3 or not are_digits)):
-        number = "three lines of three" if len(rows) == 3 else "two lines of two"
-        problem = f"{number} numbers may be edges or a matrix"
-        remedy = 'Give CSV with the header source,target,weight for edges, {"qubo": [[…], …]} for a QUBO.'
-        raise ProblemError(source, None, problem, remedy)
-    return False
-
-
-def has_matrix_form(values: Sequence[Sequence[float]]) -> bool:
-    """Return whether square rows are symmetric or a triangle, as those of a QUBO and of a graph's weights are."""
-    lower = [values[i][j] for i in range(len(values)) for j in range(i)]
-    upper = [values[j][i] for i in range(len(values)) for j in range(i)]
-    return _is_symmetric(values) or not any(lower) or not any(upper)
-
-
-def _is_symmetric(values: Sequence[Sequence[float]]) -> bool:
-    return all(values[i][j] == values[j][i] for i in range(len(values)) for j in range(i))
-
-
-def _are_square(rows: list[Row], least: int) -> bool:
-    size = len(rows)
-    return size >= least and all(len(cells) == size and all(map(_is_number, cells)) for _, cells in rows)
-
-
-def _whole(word: str) -> int:
-    """Return the whole number of a word, or -1 for another word and for a number of ten digits or more."""
-    return int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else -1
-
-
-def _rows_of_words(text: str) -> list[Row]:
-    lines = enumerate(text.splitlines(), 1)
-    return [(number, line.split()) for number, line in lines if line.strip() and not line.lstrip().startswith(_MARKS)]
-
-
-def _check_names(names: list[str], rows: list[Row], source: str) -> None:
-    for name, (line, cells) in zip(names, rows, strict=True):
-        if cells[0] != name:
-            problem = f"the row is called {cells[0][:40]!r}, and the column of that number {name[:40]!r}"
-            raise ProblemError(source, line, problem, "Give rows and columns in one order.")
 
 
 def _ends_in_a_word(cell: str) -> bool:

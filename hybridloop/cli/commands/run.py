@@ -62,11 +62,10 @@ class AlgorithmCommand:
 
 
 _MOLECULE = (
-    "Built-in name (`hybridloop problems`), file (FCIDUMP, QCSchema JSON, Pauli-sum JSON, XYZ), or atoms "
-    "('H 0 0 0; H 0 0 0.74')."
+    "Built-in name (`hybridloop problems`), file (FCIDUMP, Pauli-sum JSON, XYZ), or atoms ('H 0 0 0; H 0 0 0.74')."
 )
 _BINARY = (
-    "Built-in name (`hybridloop problems`) or file: edge list, CSV, GraphML, GML, Matrix Market; JSON with a graph, "
+    "Built-in name (`hybridloop problems`) or file: edge list, CSV, GraphML; JSON with a graph, "
     "a QUBO, spins, numbers to partition, a portfolio."
 )
 COMMANDS = (
@@ -91,7 +90,7 @@ COMMANDS = (
     AlgorithmCommand(
         "levels",
         "Find a molecule's lowest energy levels from a VQE's state, in one to three rounds after the VQE.",
-        "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON.",
+        "Built-in name (`hybridloop problems`) or file: FCIDUMP.",
         "h2 --levels 4 --seed 7",
         "levels ansatz precision",
         complete=molecules,

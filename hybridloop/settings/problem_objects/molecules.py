@@ -19,7 +19,7 @@ from hybridloop.settings.problem_objects import not_a_problem
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP or QCSchema."
+_INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
 _BASIS = re.compile(r"[A-Za-z0-9+*(),_@ -]{1,60}")  # a name: PySCF would also read a file
 _NEWTON_CYCLES, _STABILITY_STEPS = 100, 5  # bounds: stretched bonds take about 20 cycles and one step

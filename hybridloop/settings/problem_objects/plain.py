@@ -1,4 +1,4 @@
-"""Lists, tuples and dicts: weighted edges, QUBO and Ising terms, Pauli terms, rows of a matrix, and JSON formats."""
+"""Lists, tuples and dicts: weighted edges, QUBO and Ising terms, Pauli terms, and JSON formats."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybridloop.algorithms.formats.json_lines import check_names
-from hybridloop.algorithms.formats.tables import has_matrix_form
+from hybridloop.algorithms.formats.json_text import check_names
 from hybridloop.errors import InputError
 from hybridloop.settings.problem_objects import not_a_problem
 from hybridloop.settings.problem_objects.graphs import graph_text
-from hybridloop.settings.problem_objects.matrices import ising_text, matrix_text, qubo_text
+from hybridloop.settings.problem_objects.matrices import ising_text, qubo_text
 from hybridloop.settings.problem_objects.operators import pauli_text
 
 _FORMATS = {  # names of the JSON formats, by the key that tells the kind
@@ -38,7 +37,7 @@ def plain_values(value: Any) -> tuple[str, str]:
 
 def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
     if "h" in value and "J" in value and isinstance(value["J"], Mapping):
-        check_names({str(key): None for key in value}, ("h", "J", "offset"), "problem", lambda _: None)
+        check_names({str(key): None for key in value}, ("h", "J", "offset"), "problem")
         fields = value["h"] if isinstance(value["h"], Mapping) else dict(enumerate(value["h"]))
         return "Ising", ising_text(fields, _merged(value["J"]), value.get("offset", 0.0))
     for key, name in _FORMATS.items():
@@ -61,20 +60,14 @@ def _rows(rows: list[Any]) -> tuple[str, str]:
     lengths = {len(row) if isinstance(row, Sequence) and not isinstance(row, str) else 0 for row in rows}
     if not rows or 0 in lengths:
         remedy = 'Give {"numbers": [3, 1, 2]}.' if rows and all(map(_is_number, rows)) else _EDGES
-        raise InputError("problem", "the list has neither edges nor the rows of a matrix", remedy)
+        raise InputError("problem", "the list has no edges", remedy)
     if lengths == {2} and all(isinstance(row[0], str) and _is_label(row[0]) and _is_number(row[1]) for row in rows):
         return "operator", pauli_text(rows)
-    is_square, are_edges = lengths == {len(rows)}, lengths <= {2, 3} and not any(map(_has_fraction, rows))
-    if is_square and all(isinstance(row, list) for row in rows):
-        if are_edges and len(rows) > 1:
-            problem = f"{len(rows)} lists of {len(rows)} may be edges or the rows of a matrix"
-            raise InputError("problem", problem, "Give edges as tuples, or numpy.array(rows).")
-        return matrix_text(rows)
-    if is_square and are_edges and all(_is_number(cell) for row in rows for cell in row) and has_matrix_form(rows):
-        if len(rows) == 3 or any(cell < 0 for row in rows for cell in row):
-            problem = f"{len(rows)} tuples of {len(rows)} numbers may be edges or the rows of a matrix"
-            raise InputError("problem", problem, "Give a networkx graph for edges, numpy.array(rows) for a matrix.")
-    if not are_edges:
+    if lengths == {len(rows)} and all(_is_number(cell) for row in rows for cell in row):
+        if any(isinstance(row, list) for row in rows) or any(node < 0 for row in rows for node in row[:2]):
+            remedy = "Give edges as tuples of nodes, or numpy.array(rows)."
+            raise InputError("problem", "the rows may be edges or a matrix", remedy)
+    if not lengths <= {2, 3} or any(map(_has_fraction, rows)):
         raise InputError("problem", "an edge has two nodes and an optional weight", _EDGES)
     edges = [(row[0], row[1], row[2] if len(row) > 2 else None) for row in rows]
     return "graph", graph_text(dict.fromkeys(node for edge in edges for node in edge[:2]), edges)

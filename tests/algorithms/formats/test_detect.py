@@ -22,7 +22,6 @@ FCIDUMP = (DATA / "H2_0.735.fcidump").read_text()
         (FCIDUMP, InputFormat.FCIDUMP),
         ("\ufeff\n &fci norb=2,nelec=2\n", InputFormat.FCIDUMP),
         ('{"terms": {"ZZ": -1.0}}', InputFormat.PAULI_SUM),
-        ('{"schema_name": "qcschema_output", "properties": {}, "wavefunction": {}}', InputFormat.QCSCHEMA),
         ("2\nH2\nH 0 0 0\nH 0 0 0.735\n", InputFormat.GEOMETRY),
         ("\n H 0 0 0 ;\n\nH 0. .5 -7.35e-1;\n", InputFormat.GEOMETRY),
         ("H 10 10 10; " * 40 + "X", None),  # must not try each way to divide the digits
