@@ -21,7 +21,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-peers audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-peers figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -105,6 +105,9 @@ $(PEERS)/ready: benchmarks/peers.txt
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@
+
+figures: .venv/ready ## count lines, words, files and circles of imports, and follow one setting through a run
+	@$(BIN)/python -m benchmarks.figures
 
 audit: .venv/ready ## look the pinned dependencies up in a database of vulnerabilities (needs access to pypi.org)
 	@$(PYTHON) -m venv $(AUDIT)

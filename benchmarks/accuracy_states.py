@@ -63,8 +63,8 @@ def grown_circuits(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             problem = ProblemText(name=name, text=fcidump(name))
             outcome = prepare_adapt(problem, AdaptSettings(grouping=grouping), 0).measure(counted, lambda _: None)
             shots[grouping] += counted.shots
-            error = outcome.final.estimate.value - exact_ground_energy(on_qubits(name).molecule)
-            beyond = max(0.0, abs(error) - 1.6 * MHA) / outcome.final.estimate.standard_error
+            error = outcome.value - exact_ground_energy(on_qubits(name).molecule)
+            beyond = max(0.0, abs(error) - 1.6 * MHA) / outcome.standard_error
             scores.append(beyond if outcome.converged else math.inf)
         ratio = shots[GroupingName.AUTO] / shots[GroupingName.QUBIT_WISE]
         bounds.append(Bound(f"ADAPT, {name}: shots by those in qubit-wise groups", ratio, Side.AT_MOST, most))

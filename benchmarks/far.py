@@ -21,7 +21,7 @@ from qiskit.transpiler.passes import RemoveBarriers
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, Measure, ansatz, naive_loop, our_rounds
-from hybridloop.pytest_plugin import Emulator
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
 

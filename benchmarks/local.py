@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hybridloop.pytest_plugin import Emulator, running_emulator
+from hybridloop.emulator.pytest_plugin import Emulator, running_emulator
 
 PAST_PROXIES = {name: "127.0.0.1,localhost" for name in ("no_proxy", "NO_PROXY")}  # the local stack's value
 WORKSPACE = "benchmarks"

@@ -26,9 +26,9 @@ from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
+from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions

@@ -23,7 +23,7 @@ from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straight_on_aer
 from hybridloop.azure.targets import Batching, find_target
 from hybridloop.compiler.programs import PubCompiler
-from hybridloop.pytest_plugin import Emulator
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions

@@ -28,7 +28,7 @@ import psutil
 from benchmarks.bounds import Bound, Side, conclude
 from benchmarks.local import local_service
 from hybridloop import local_stack as stack
-from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
+from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
 
 FAULTS = {
     "seed": 7,

@@ -46,7 +46,7 @@ def main() -> int:
 def _main() -> int:
     print(f"machine    {machine()}")
     with tempfile.TemporaryDirectory() as home:
-        environ = _environment(home)
+        environ = own_environment(home)
         try:
             print(f"stack      up in {seconds([COMMAND, 'up'], environ):.1f} s, its state in a new folder")
             first = seconds(RUN, environ)
@@ -79,13 +79,9 @@ def seconds(command: Sequence[str], environ: Mapping[str, str]) -> float:
     return taken
 
 
-def _environment(home: str) -> dict[str, str]:
+def own_environment(home: str) -> dict[str, str]:
     """Return this environment without the user's Prefect server and workspace."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("PREFECT_") and name != "AZURE_QUANTUM_CONNECTION_STRING"
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AZURE_QUANTUM_"))}
     # The user's active Prefect profile may set a server too; this file has no profile.
     return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": str(Path(home) / "no-profiles.toml")}
 

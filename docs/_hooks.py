@@ -19,7 +19,11 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 _FILE = re.compile(r"^(```[a-z]+) ([a-z]+\.[a-z]+)$", re.MULTILINE)
 _SEARCH = 'data-md-component="search" role="dialog"'
 _ELSEWHERE = frozenset({"failure"})  # it has its own table
-_RESULTS = ("hybridloop.runs.result.RunResult", "hybridloop.algorithms.outcome.RoundProgress")
+_RESULTS = (
+    "hybridloop.runs.result.RunResult",
+    "hybridloop.algorithms.outcome.Outcome",
+    "hybridloop.algorithms.outcome.RoundProgress",
+)
 _SESSION = "hybridloop.tasks.session.OpenSession"
 
 

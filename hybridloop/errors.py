@@ -172,15 +172,19 @@ class StreamBusy(HybridloopError):
 
 
 class CapReached(HybridloopError):
-    """The next jobs could exceed a cap: `cap` names it, `state` says how much is spent and needed."""
+    """The next jobs could exceed a cap: `cap` names it, `state` says how much is spent and needed.
+
+    `larger_cap` is the command line's option for the least cap that the next jobs need; empty for a deadline.
+    """
 
     exit_code = 3
 
-    def __init__(self, cap: str, state: str, remedy: str) -> None:
-        super().__init__(cap, state, remedy)
+    def __init__(self, cap: str, state: str, remedy: str, larger_cap: str = "") -> None:
+        super().__init__(cap, state, remedy, larger_cap)
         self.cap = cap
         self.state = state
         self.remedy = remedy
+        self.larger_cap = larger_cap
 
     def __str__(self) -> str:
         return (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hybridloop.azure.targets import known_targets
-from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
+from hybridloop.emulator.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
 from tests.forked_processes import ForkedPython
 from tests.long_form import IS_LONG
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from hybridloop.algorithms.outcome import RoundProgress
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.runs.result import RunResult, SessionSummary
+from hybridloop.runs.result_text import Row
 
 
 def a_result() -> RunResult:
@@ -19,16 +24,20 @@ def a_result() -> RunResult:
         target="rigetti.sim.qvm",
         status="converged",
         reason="there is nothing left to gain",
-        value=-1.136,
-        standard_error=1e-3,
-        interval95=(-1.138, -1.134),
-        is_exact=False,
-        rounding_bound=0.0,
-        is_precise=True,
+        outcome=Outcome(
+            value=-1.136,
+            standard_error=1e-3,
+            interval95=(-1.138, -1.134),
+            error_budget=(),
+            is_precise=True,
+            parameters=(0.1,),
+            converged=True,
+            reason="there is nothing left to gain",
+            rounds=3,
+            history=history,
+        ),
         exact=-1.1373,
         reference=-1.117,
-        parameters=(0.1,),
-        rounds=3,
         jobs=6,
         retried=0,
         pings=0,
@@ -40,3 +49,14 @@ def a_result() -> RunResult:
         wall_seconds=2.0,
         history=history,
     )
+
+
+def answered(result: RunResult, **changes: Any) -> RunResult:
+    """Return a result with other values of its outcome."""
+    assert result.outcome is not None
+    return replace(result, outcome=replace(result.outcome, **changes))
+
+
+def texts(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the texts of rows by name."""
+    return {row.name: row.text for row in rows}

@@ -10,6 +10,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from hybridloop.azure.targets import Batching
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.journal import Journal, journal_url, open_journal
@@ -21,7 +22,6 @@ from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 from tests.preparation_helpers import settings_for
 

@@ -20,12 +20,12 @@ from pydantic import SecretStr, ValidationError
 
 from hybridloop.azure.workspace import identity_of
 from hybridloop.blocks import AzureQuantumWorkspace, load_workspace
+from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP
 from hybridloop.errors import AccessDenied, InputError
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.pytest_plugin import RESOURCE_GROUP
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.cli.shell_helpers import Shell, connection_string, run_in_process

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from qiskit import QuantumCircuit
 
 from hybridloop.emulator.portal.pages import PORTAL_PREFIX, STATIC_FILES
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator, running_emulator
 from tests.emulator.portal_helpers import Visitor
 from tests.long_form import IS_LONG, long_form
-from tests.paths import ROOT
+from tests.paths import DOCS, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +122,31 @@ def uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def made(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_service_runs_alone_with_the_requirements_that_its_guide_lists(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, python = (DOCS / "emulator.md").read_text("utf-8"), tmp_path / "environment" / "bin" / "python"
+    (listed,) = re.findall(r"^    pip install (?!--)(.*)$", page, re.MULTILINE)
+    made(uv("venv", "--python", sys.executable, python.parents[1]))
+    made(uv("pip", "install", "--python", python, "--constraint", ROOT / "constraints.txt", *listed.split()))
+    made(uv("pip", "install", "--python", python, "--no-deps", built))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(python))  # of the service's process
+    finds = "import hybridloop; from importlib.util import find_spec; print(hybridloop.__file__, find_spec('prefect'))"
+    assert re.fullmatch(rf"{python.parents[1]}/\S+ None\n", run_python("-P", "-c", finds))
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    names: dict[str, Any] = {"circuit": circuit}
+    with running_emulator() as emulator:
+        (code, *_) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        code = code.replace("the key it printed", emulator.api_key).replace("http://127.0.0.1:8099/", emulator.endpoint)
+        exec(code, names)  # opens a session, submits a job, fetches its result, closes the session
+        assert names["job"].result().get_counts() == {"1": 100}
+        assert names["workspace"].get_session(names["session"].id).details.status == "Succeeded"
 
 
 @long_form

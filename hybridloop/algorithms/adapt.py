@@ -13,7 +13,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
-from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
+from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -29,7 +29,7 @@ from hybridloop.algorithms.optimizers.base import (
 )
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, run_optimizer
 
@@ -66,6 +66,7 @@ class AdaptResult(Outcome):
     `converged` is true where the gain expected from the whole pool fell to the tolerance (`adapt`).
     """
 
+    final: FinalMeasurement
     operators: tuple[AdaptStep, ...]
     ansatz: Ansatz
     circuits: int
@@ -156,6 +157,7 @@ def adapt(
         evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=checks.pubs(point)
     )
     return AdaptResult(
+        **measured_value(final, selector.residue + left),
         final=final,
         operators=tuple(operators),
         ansatz=ansatz,
@@ -163,7 +165,6 @@ def adapt(
         converged=selected.converged,
         reason=selected.reason,
         is_requested=selected.is_requested,
-        residue=selector.residue + left,
         rounds=len(log.history) + selector.rounds,
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
         shots=sum(progress.shots for progress in log.history) + selector.shots_taken,

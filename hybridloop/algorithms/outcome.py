@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_budget, interval95, subspace_error
+from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_budget, interval95
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
@@ -93,34 +93,44 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Outcome of an algorithm: a value with its error, the parameters (radians) it belongs to, and the search's end.
+    """Outcome of an algorithm as plain values: a value with its error, its parameters (radians), and the search's end.
 
-    `value` is that of the final measurement, never the minimum of many noisy ones. On a target that does not sample,
-    `is_exact` is true, `standard_error` is 0 and the true value is within `rounding_bound`. Else `rounding_bound` is 0.
-    `interval95` holds all errors of the `error_budget`; `residue` is what the search expects to be left above the
-    minimum (None: unknown, and `no_residue` says why). `is_precise` is true if the final measurement reached the
-    requested precision, `converged` if the search met its own criterion, `is_requested` if it ended where the caller
-    asked it to; `reason` says what ended it.
+    `value` is that of the final measurement, never the minimum of many noisy ones: hartree for a molecule, else the
+    objective's unit. On a target that does not sample, `is_exact` is true, `standard_error` is 0 and the true value is
+    within `rounding_bound`. Else `rounding_bound` is 0. `error_budget` names each source of the value's error (shot
+    noise, search residue, rounding, extrapolation), and `interval95` holds them all. `is_precise` is true if the final
+    measurement reached the requested precision, `converged` if the search met its own criterion, `is_requested` if it
+    ended where the caller asked it to; `reason` says what ended it.
 
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
     assignment sampled in any round and `best_value` its objective; both are None where there is none.
-    `approximation_ratio` is that of `value`, None where the optimum is unknown. `solution` is that assignment in the
-    problem's terms, as lines of text by name.
+    `approximation_ratio` is that of `value`: 0 for the worst assignment and 1 for the best, None where the optimum is
+    unknown. `solution` is the best assignment in the problem's terms, as lines of text by name (partition, cut; chosen,
+    nodes; hold; variables; spins; parts, sums; objective).
 
-    `spin_squared` is ⟨S²⟩ of the final state and `electrons` ⟨N⟩, measured or conserved by the circuit (with error 0);
-    None where they are unknown.
+    For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
+    the circuit conserves them; None where they are unknown.
 
-    With `is_upper_bound` the value is the energy of a known state, without noise: the true one is not above it, so
-    there is no interval around it. `residue` is then the most that is expected below it, and `no_residue` says by what.
+    With `is_upper_bound` the value is the energy of a state in a subspace, without noise: the exact energy (the lowest
+    of any spin) is not above it, there is no interval, and the error budget says how much is expected below.
 
-    `table` has the rows of results with more than one value, `warnings` reasons to doubt the value, `choices` what was
-    chosen automatically, and why, `facts` what was shown.
+    `table` has one row for each operator of ADAPT-VQE in order, each level from the lowest up (whose energy is
+    `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
+    assignment. `warnings` are reasons to doubt the value, `choices` what was chosen automatically, and why, `facts`
+    what was shown of the value.
     """
 
-    final: FinalMeasurement
+    value: float
+    standard_error: float
+    interval95: tuple[float, float] | None
+    error_budget: tuple[ErrorSource, ...]
+    is_exact: bool = False
+    rounding_bound: float = 0.0
+    is_precise: bool
     parameters: tuple[float, ...]
     converged: bool
+    is_requested: bool = field(default=False, compare=False)  # a stored outcome has it only where it decided the status
     reason: str
     rounds: int
     history: tuple[RoundProgress, ...]
@@ -135,42 +145,28 @@ class Outcome:
     solution: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    is_requested: bool = False
     facts: tuple[Fact, ...] = ()
-    residue: float | None = None
-    no_residue: str = NO_FORECAST
     is_upper_bound: bool = False
 
     @property
-    def value(self) -> float:
-        """Value of the final measurement: hartree for a molecule, else the objective's unit."""
-        return self.final.estimate.value
+    def residue(self) -> float | None:
+        """Amount that is expected below the value; None: unknown."""
+        return next((source.amount for source in self.error_budget if source.is_one_sided), None)
 
-    @property
-    def standard_error(self) -> float:
-        return self.final.estimate.standard_error
 
-    @property
-    def interval95(self) -> tuple[float, float] | None:
-        """The 95 % interval; None for an upper bound."""
-        if self.is_upper_bound:
-            return None
-        return interval95(self.final.estimate, self.error_budget)
+def measured_value(final: FinalMeasurement, residue: float | None, no_residue: str = NO_FORECAST) -> dict[str, Any]:
+    """Return the fields of an outcome's value, by its final measurement.
 
-    @property
-    def error_budget(self) -> tuple[ErrorSource, ...]:
-        if self.is_upper_bound:
-            return (subspace_error(self.residue, self.no_residue),)
-        return error_budget(self.final.estimate, self.residue, self.no_residue)
-
-    @property
-    def is_exact(self) -> bool:
-        return self.final.estimate.is_exact
-
-    @property
-    def rounding_bound(self) -> float:
-        return self.final.estimate.rounding_bound
-
-    @property
-    def is_precise(self) -> bool:
-        return self.final.is_precise
+    `residue` is what the search expects to be left above the minimum; None: unknown, and `no_residue` says why.
+    """
+    estimate = final.estimate
+    budget = error_budget(estimate, residue, no_residue)
+    return {
+        "value": estimate.value,
+        "standard_error": estimate.standard_error,
+        "interval95": interval95(estimate, budget),
+        "error_budget": budget,
+        "is_exact": estimate.is_exact,
+        "rounding_bound": estimate.rounding_bound,
+        "is_precise": final.is_precise,
+    }

@@ -28,7 +28,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.optimizers.qaoa_refine import insignificant_gain
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
 from hybridloop.errors import InputError
@@ -261,12 +261,11 @@ def qaoa(
     final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
     value = problem.sign * final.estimate.value
     return Outcome(
-        final=replace(final, estimate=replace(final.estimate, value=value)),
+        **measured_value(replace(final, estimate=replace(final.estimate, value=value)), None, NO_MINIMUM),
         parameters=tuple(point.tolist()),
         converged=stop.converged,
         reason=stop.reason + _penalty_note(ansatz),
         is_requested=stop.is_requested,
-        no_residue=NO_MINIMUM,
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,

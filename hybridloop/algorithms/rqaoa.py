@@ -17,7 +17,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observ
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import PointEstimate
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
 from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, Assignment, best_assignment, is_better
@@ -87,11 +87,10 @@ def rqaoa(
     )
     exact_value = Estimate(value, variance=0.0, shots=0, is_exact=True)
     return Outcome(
-        final=FinalMeasurement(exact_value, is_precise=True),
+        **measured_value(FinalMeasurement(exact_value, is_precise=True), None, NO_MINIMUM),
         parameters=angles,
         converged=False,
         reason=_reason(len(substitutions)) + violation + sample_note,
-        no_residue=NO_MINIMUM,
         is_requested=True,  # the recursion ends by itself, and shows nothing about the optimum
         rounds=len(log.history),
         history=tuple(log.history),

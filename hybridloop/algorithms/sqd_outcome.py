@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.diagnostics import TOLERATED_SPIN
+from hybridloop.algorithms.error_budget import subspace_error
 from hybridloop.algorithms.estimation.configurations import Samples
-from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.sqd import UNCHANGED, Batch, SqdResult
 from hybridloop.algorithms.sqd_comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
@@ -68,7 +67,12 @@ def outcome_of(
     if len(compared) == 1:
         lines.append("strings: the best ones are left out, as the exact state is not known")
     return Outcome(
-        final=FinalMeasurement(Estimate(best.energy, 0.0, shots, rounding_bound=ROUNDING), is_precise=True),
+        value=best.energy,
+        standard_error=0.0,
+        interval95=None,
+        error_budget=(subspace_error(left.most, left.meaning),),
+        rounding_bound=ROUNDING,
+        is_precise=True,
         parameters=parameters,
         converged=all(fact.shown for fact in facts) and not warnings,
         reason="; ".join([*(warning.split(":")[0] for warning in warnings), shown]),
@@ -78,8 +82,6 @@ def outcome_of(
         warnings=warnings,
         choices=(*choices, *lines),
         facts=facts,
-        residue=left.most,
-        no_residue=left.meaning,
         is_upper_bound=True,
     )
 

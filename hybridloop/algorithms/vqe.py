@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
-from hybridloop.algorithms.estimation.final import Allocation, measure_final_estimate, pilot_shots
+from hybridloop.algorithms.estimation.final import Allocation, FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -26,7 +26,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.optimizers.overlaps import OverlapMeasurement, overlap_pairs, tell_overlaps
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError
 
@@ -38,8 +38,9 @@ DEFAULT_MAX_ROUNDS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VqeResult(Outcome):
-    """Result of VQE: an energy in hartree, the circuits and shots used, and the number of measured groups."""
+    """Result of VQE: an energy in hartree, its measurement, the circuits and shots used, and the number of groups."""
 
+    final: FinalMeasurement
     circuits: int
     shots: int
     groups: int
@@ -107,12 +108,12 @@ def vqe(
         others=final_pubs(point),
     )
     return VqeResult(
+        **measured_value(final, residue_of(optimizer)),
         final=final,
         parameters=tuple(point.tolist()),
         converged=stop.converged,
         reason=stop.reason,
         is_requested=stop.is_requested,
-        residue=residue_of(optimizer),
         rounds=len(log.history) + bool(calibration),
         circuits=sum(progress.circuits for progress in log.history),
         shots=sum(progress.shots for progress in log.history),

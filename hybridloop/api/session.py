@@ -55,7 +55,7 @@ def open_session(
     The options are the fields of `hybridloop.RunSettings` that concern a session: caps on what the run may spend in
     all, such as `max_cost="30USD"` and `deadline="8h"`, `failure=hybridloop.FailurePolicy(…)`, `keep_alive`, `debias`,
     `batching`, `provider_options={"tket-opt-level": 1}` and so on. `clock` is the time source of all waits
-    (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is opened.
+    (`hybridloop.emulator.client_clock.ServiceClock` for a virtual one). Raises InputError before a session is opened.
     """
     if target is not None and not may_be_offered(target):
         find_target(target)

@@ -278,9 +278,7 @@ class Budget:
                 f"{_format_amount(cap, price.unit)} is the cap, and the next job may cost "
                 f"{_format_amount(bound, price.unit)}"
             )
-            raise CapReached(
-                "max_cost_per_job", state, self._remedy("max-cost-per-job", f"{_round_up(bound)}{price.unit}")
-            )
+            raise self._reached("max_cost_per_job", state, f"{_round_up(bound)}{price.unit}")
         return {price.unit: cap if price.upper is None else price.upper}
 
     def _check(self, needed: Spending, now: float) -> None:
@@ -304,17 +302,19 @@ class Budget:
             f"{_format_amount(reserved, unit)} reserved for jobs in flight, and the next jobs may take "
             f"{_format_amount(needed, unit)}"
         )
-        value = f"{_round_up(total)}{unit if unit in UNITS else ''}"
-        raise CapReached(name, state, self._remedy(name.replace("_", "-"), value))
+        raise self._reached(name, state, f"{_round_up(total)}{unit if unit in UNITS else ''}")
 
-    def _remedy(self, option: str, value: str) -> str:
-        """Return the advice to raise a cap to at least `value`, as a command if one resumes the run."""
+    def _reached(self, name: str, state: str, value: str) -> CapReached:
+        """Return the error with the advice to raise a cap to at least `value`, as a command if one resumes the run."""
+        option, in_python = name.replace("_", "-"), value if value.isdigit() else repr(value)
+        larger_cap = f"--{option} {value}"
         if self._resume is None:
-            return f"Raise {option} to {value} or more."
-        if self._resume.startswith("hybridloop "):
-            return f"Resume with a larger cap: {self._resume} --{option} {value} (or more)"
-        in_python = value if value.isdigit() else repr(value)
-        return f"To go on, {self._resume}, with a larger cap: {option.replace('-', '_')}={in_python} (or more)"
+            remedy = f"Raise {option} to {value} or more."
+        elif self._resume.startswith("hybridloop "):
+            remedy = f"Resume with a larger cap: {self._resume} {larger_cap} (or more)"
+        else:
+            remedy = f"To go on, {self._resume}, with a larger cap: {name}={in_python} (or more)"
+        return CapReached(name, state, remedy, larger_cap)
 
     def _remedy_of_deadline(self) -> str:
         """Return the advice to resume: the time begins again then."""

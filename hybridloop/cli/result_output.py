@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hybridloop.algorithms.problems.energy_units import EnergyUnit
-from hybridloop.cli.output import print_json, print_line, print_message, print_table
+from hybridloop.cli.output import print_json, print_line, print_message
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ UNIT = inspect.Parameter("unit", inspect.Parameter.KEYWORD_ONLY, default=None, a
 
 def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = None) -> None:
     """Print a run's result, energies in another unit too; exit with its status's code if that is not 0."""
+    from hybridloop.runs.result_text import lines
+
     if as_json:
         picture = _save_picture(result)
         print_json({**result.as_dict(), "picture": picture and str(picture)})
@@ -30,9 +31,10 @@ def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = 
         if unit is not None and result.unit != "hartree":
             print_message(f"hybridloop: --unit {unit} is left out: the value is no energy in hartree")
             unit = None
-        _print(result, unit)
+        for line in lines(result, unit):
+            print_line(line)
         if picture := _save_picture(result):  # loading the library takes a moment, and the answer is read meanwhile
-            _print_facts([("picture", str(picture))])
+            print_line(f"  {'picture':<10} {picture}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -49,20 +51,3 @@ def _save_picture(result: RunResult) -> Path | None:
         print_message(f"hybridloop: the picture can't be written to {path} ({error.strerror})")
         return None
     return path
-
-
-def _print(result: RunResult, unit: str | None) -> None:
-    from hybridloop.runs.result_text import answer, effort, heading, table
-
-    print_line(heading(result))
-    _print_facts(answer(result, unit))
-    if rows := table(result):
-        print_line()
-        print_table(tuple(rows[0]), rows)
-        print_line()
-    _print_facts(effort(result))
-
-
-def _print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    for name, text in facts:
-        print_line(f"  {name:<10} {text}")

@@ -83,16 +83,20 @@ _LEDGER_JOB = {
 
 
 def _run_result() -> Any:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.algorithms.outcome import Outcome
+    from hybridloop.runs.result import OF_OUTCOME, RunResult
 
     jobs = _record("Jobs", _of(int, "total evaluations pings retried"))
     jobs.__doc__ = "Number of jobs: all, those of the rounds without retries, keep-alive pings, and further attempts."
     cost = _record("Cost", amount=float | None, unit=_MAYBE)
     cost.__doc__ = "Billed amount; null where the service stated none, or amounts in several units: see `costs`."
     amounts = _of(Amounts, "costs estimated reserved")
+    types = get_type_hints(Outcome, include_extras=True)
+    answer = {**{name: types[name] for name in OF_OUTCOME}, **_of(float | None, "value standard_error")}
     result = _printed(
         RunResult,
-        amounts,
+        {**answer, **amounts},
+        without="outcome",
         error=float | None,
         correlation_recovered=float | None,
         jobs=jobs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hybridloop.algorithms.problems.exact_energy_names import is_of_space, name_of_exact_energy
+from hybridloop.algorithms.problems.energy_units import energy_name
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_table
 
@@ -54,7 +54,8 @@ class ChemicalAccuracy:
 
     `standard_error` in hartree is that of the VQE's final measurement. `search_error` is the energy that its dry run's
     state has above the exact one, and `subspace_error` that of SQD from ideal samples, both without noise and in
-    hartree; None: unknown. The notes say what these are, or why they are unknown.
+    hartree; None: unknown. The notes say what these are, or why they are unknown. With `is_active_space` the energy is
+    that of a part of the molecule.
     """
 
     algorithm: str
@@ -65,18 +66,16 @@ class ChemicalAccuracy:
     subspace_error: float | None
     subspace_note: str
     rows: tuple[AccuracyRow, ...]
+    is_active_space: bool = False
 
 
-def accuracy_lines(accuracy: ChemicalAccuracy, orbitals: str = "") -> Iterator[str]:
-    """Yield the text: a heading, a line for each target, and what the figures rest on.
-
-    `orbitals` says which part of a molecule is computed: then that part's energy is what is accurate.
-    """
-    name, accurate = accuracy.algorithm, "accurate in space" if is_of_space([orbitals]) else "accurate"
+def accuracy_lines(accuracy: ChemicalAccuracy) -> Iterator[str]:
+    """Yield the text: a heading, a line for each target, and what the figures rest on."""
+    name, accurate = accuracy.algorithm, "accurate in space" if accuracy.is_active_space else "accurate"
     bare, reached, mitigated, then_reached = name, accurate, f"{name} mitigated", "accurate then"
     bar = f"{1e3 * accuracy.bar:g} mHa"
-    if is_of_space([orbitals]):
-        bar = f"{bar} from the {name_of_exact_energy([orbitals])}"
+    if accuracy.is_active_space:
+        bar = f"{bar} from the {energy_name('exact', is_active_space=True)}"
     yield (
         f"Chemical accuracy, {bar}: cost and time by a standard error of "
         f"{1e3 * accuracy.standard_error:g} mHa, and expected error"

@@ -110,6 +110,7 @@ def chemical_accuracy(planner: TargetPlanner, targets: Sequence[Target]) -> Chem
             )
             for target, on, by_sqd in zip(targets, planned, subspaces, strict=True)
         ),
+        is_active_space=first.simulation.facts.is_active_space,
     )
 
 

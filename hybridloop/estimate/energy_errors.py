@@ -9,7 +9,7 @@ from statistics import fmean
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.exact_energy_names import name_of_exact_energy
+from hybridloop.algorithms.problems.energy_units import energy_name
 from hybridloop.algorithms.problems.full_space import solve_in_turn
 from hybridloop.algorithms.sqd import diagonalize_samples
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target
@@ -46,7 +46,8 @@ class SearchedState:
         exact = simulation.facts.exact()
         if exact is None:
             return cls(shifts, None, "the exact energy is unknown, and so the error that the search leaves")
-        error, name = shifts.energy - exact, name_of_exact_energy([simulation.facts.orbitals])
+        error = shifts.energy - exact
+        name = energy_name("exact", is_active_space=simulation.facts.is_active_space)
         return cls(shifts, error, f"without noise, the dry run's state is {1e3 * error:.2f} mHa above the {name}")
 
 
@@ -104,5 +105,6 @@ def subspace_error(simulation: Simulation) -> tuple[float | None, str]:
         return None, f"{unknown}, as the exact energy is"
     error = found.best.energy - exact
     size = f"{found.best.determinants:,} of {total:,} determinants"
-    how_far = f"{1e3 * error:.2f} mHa above the {name_of_exact_energy([prepared.facts.orbitals])}"
+    name = energy_name("exact", is_active_space=prepared.facts.is_active_space)
+    how_far = f"{1e3 * error:.2f} mHa above the {name}"
     return error, f"an upper bound that noise raises; by ideal samples {how_far} ({size})"

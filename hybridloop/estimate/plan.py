@@ -260,7 +260,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from _comparison(plan)
     if plan.accuracy is not None:
         yield ""
-        yield from accuracy_lines(plan.accuracy, plan.orbitals)
+        yield from accuracy_lines(plan.accuracy)
 
 
 def _figure(figure: Figure) -> str:

@@ -24,7 +24,7 @@ from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
+from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import PauliProblem
@@ -79,11 +79,10 @@ class PreparedAdapt:
         warnings = self._doubts(result)
         reason = f"{result.reason} ({len(result.operators)} operators taken from a pool of {len(self.pool.groups)})"
         return Outcome(
-            final=result.final,
+            **measured_value(result.final, result.residue),
             parameters=result.parameters,
             converged=result.converged and not warnings,
             is_requested=result.is_requested,
-            residue=result.residue,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), reason]),
             rounds=result.rounds,
             history=result.history,

@@ -14,7 +14,7 @@ from hybridloop.algorithms.circuits.model_space import ModelSpace, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.levels import SubspaceLevel, measure_levels
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_levels
@@ -78,7 +78,7 @@ class PreparedLevels:
             ground = replace(ground, converged=True, is_requested=False, warnings=(), facts=(), reason=reason)
         return replace(
             ground,
-            final=FinalMeasurement(found.ground, found.is_precise),
+            **measured_value(FinalMeasurement(found.ground, found.is_precise), ground.residue),
             rounds=ground.rounds + found.rounds,
             history=tuple(log.history),
             table=tuple(_row(*row, self.problem.molecule.electrons) for row in rows),

@@ -23,7 +23,7 @@ class ProblemFacts:
     over all assignments. `exact` computes the exact value, which may take a second of diagonalization; it gives None
     where the problem is too large. `note` gives a sentence about the problem to tell with a result. `title` says
     in a few words what is computed: "molecule of 4 electrons in 4 orbitals". `orbitals` says why these, if they were
-    chosen automatically.
+    chosen automatically. With `is_active_space` a molecule has others too, and the exact energy is that of the space.
     """
 
     unit: str
@@ -34,6 +34,7 @@ class ProblemFacts:
     note: Callable[[], str | None] = lambda: None
     title: str = ""
     orbitals: str = ""
+    is_active_space: bool = False
 
 
 def title_of(algorithm: str, problem: ProblemText, facts: ProblemFacts) -> str:

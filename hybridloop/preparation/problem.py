@@ -101,8 +101,9 @@ def facts_of(subject: Subject) -> ProblemFacts:
     title = f"molecule of {sum(molecule.electrons)} electrons in {molecule.norb} orbitals"
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
-    reference, orbitals = molecule.hartree_fock_energy, molecule.orbitals_reason
-    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, reference, exact, note, title, orbitals)
+    part = (molecule.orbitals_reason, molecule.is_active_space)
+    reference = molecule.hartree_fock_energy
+    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, reference, exact, note, title, *part)
 
 
 def _check_no_orbitals(problem: PauliProblem, settings: MoleculeSettings) -> None:

@@ -70,7 +70,7 @@ class PreparedScan:
             outcomes[0],
             converged=not open_ends,
             is_requested=all(outcome.converged or outcome.is_requested for outcome in outcomes),
-            final=replace(outcomes[0].final, is_precise=all(outcome.is_precise for outcome in outcomes)),
+            is_precise=all(outcome.is_precise for outcome in outcomes),
             reason="; ".join(open_ends) or f"all {len(rows)} searches met their own criterion",
             rounds=sum(row["rounds"] for row in rows),
             history=tuple(log.history),

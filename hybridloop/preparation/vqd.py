@@ -21,7 +21,7 @@ from hybridloop.algorithms.estimation.reference_state import Reference
 from hybridloop.algorithms.facts import MISSING_TOLERANCE
 from hybridloop.algorithms.optimizers.missing_points import check_missing_point_policy
 from hybridloop.algorithms.optimizers.registry import choose_optimizer
-from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundProgress, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import lowest_eigenvalues
 from hybridloop.algorithms.rounds import RunRound
@@ -88,10 +88,10 @@ class PreparedVqd:
                 expects = f"the simulation at these angles expects {1e3 * missing[i]:.2g} mHa above the energy level"
                 doubts.append(f"level {i} is no eigenstate: {expects}. Give more layers, or run levels.")
         return Outcome(
-            final=replace(ground.final, is_precise=all(level.final.is_precise for level in result.levels)),
+            **measured_value(ground.final, ground.residue)
+            | {"is_precise": all(level.final.is_precise for level in result.levels)},
             parameters=ground.parameters,
             converged=not doubts and all(level.converged for level in result.levels),
-            residue=ground.residue,
             is_requested=all(level.converged or level.is_requested for level in result.levels),
             reason="; ".join([*doubts, *requested])
             or f"all {len(rows)} searches met their own criterion, and the levels are distinct",

@@ -1,33 +1,50 @@
-"""Result of a run: its value with error, effort and history, as text, HTML, JSON and a picture."""
+"""Result of a run: its outcome, effort and history, as text, HTML, JSON and a picture."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
-from typing import Any
+from importlib import import_module
+from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
-from hybridloop.algorithms.problems.energy_units import PER_HARTREE
-from hybridloop.algorithms.problems.exact_energy_names import name_of_exact_energy
+from hybridloop.algorithms.problems.energy_units import PER_HARTREE, energy_name
 from hybridloop.data.statuses import STATUSES
 from hybridloop.errors import InputError
-from hybridloop.runs.result_text import answer, as_html, effort, heading, table
+from hybridloop.runs.result_text import as_html, lines
 from hybridloop.runs.statuses import status_of
-from hybridloop.runtime.text_table import format_table
 
 SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
 MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing
-# fields of the result that are copied from the algorithm's outcome
-OF_OUTCOME = (
-    *("reason", "value", "standard_error", "interval95", "is_exact", "rounding_bound", "is_precise", "parameters"),
-    *("rounds", "best_bitstring", "best_value", "approximation_ratio", "table", "solution", "choices"),
-    *("facts", "is_upper_bound", "spin_squared", "spin_squared_error", "electrons", "electrons_error"),
-)
+# the outcome's fields in JSON, where the status stands for these two
+OF_OUTCOME = tuple(each.name for each in fields(Outcome) if each.name not in ("converged", "is_requested"))
+
+Value = TypeVar("Value")
+
+
+class _OfOutcome(Generic[Value]):
+    """Attribute of a result that is its outcome's; a default where there is no outcome yet."""
+
+    def __init__(self, default: Value) -> None:
+        self._default = default
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, result: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, result: RunResult, owner: type) -> Value: ...
+    def __get__(self, result: RunResult | None, owner: type) -> Value | Self:
+        if result is None:
+            return self
+        value: Value = self._default if result.outcome is None else getattr(result.outcome, self._name)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +62,12 @@ class RunResult:
 
     `status` is "converged" (a search met its stated rule, and all `facts` that it rests on were shown), "measured"
     (nothing was sought beyond the measurement: fixed angles, or a search of `max_rounds` rounds as requested) or
-    "finished" (convergence was sought and not shown), and `reason` says why. `value` was measured again at `parameters`
-    (radians). `standard_error` is 0 where the target does not sample, and then the true value lies within
-    `rounding_bound`. `error_budget` names each source of the value's error (shot noise, search residue, rounding,
-    extrapolation), and `interval95` holds them all. `is_precise` is true if the requested precision was reached.
-    `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference` is the
-    Hartree-Fock energy.
+    "finished" (convergence was sought and not shown), and `reason` says why.
 
-    For a binary problem `value` is the mean of the objective, `exact` its optimum, `reference` its mean over all
-    assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and
-    `best_value` the objective of that. `solution` is that assignment in the problem's terms, as lines of text by name
-    (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
-    `approximation_ratio` is 0 for the worst assignment and 1 for the best.
-
-    For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
-    the circuit conserves them; None where they are unknown.
-
-    `table` has one row for each operator of ADAPT-VQE in order, each level from the lowest up (whose energy
-    is `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
-    assignment. `warnings` are reasons to doubt the value. `choices` are the choices that the settings left open, with
-    their reasons. `facts` are what was shown of the value.
-
-    With `is_upper_bound` the value is the energy of a state in a subspace, without noise: the exact energy (the lowest
-    of any spin) is not above it, there is no interval, and the error budget says how much is expected below.
+    `outcome` is the algorithm's, and its fields are attributes of the result too: `value`, `standard_error`, `table`
+    and all others. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized;
+    `reference` is the Hartree-Fock energy. With `is_active_space` they are those of a part of the molecule. For a
+    binary problem `exact` is the optimum, `reference` the objective's mean over all assignments.
 
     `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`. `cost` is
     what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
@@ -77,8 +77,9 @@ class RunResult:
 
     `problem_title` says what the problem is: a built-in one's title, or that it came from a file or object.
 
-    A run that has not ended is "stopped", "parked" or "interrupted". It has no value yet, `parameters` are the best
-    point so far, and `runs resume` resumes it. `resumed` is true if an earlier process started the run.
+    A run that has not ended is "stopped", "parked" or "interrupted". It has no outcome yet, `parameters` are the best
+    point so far, and `runs resume` resumes it, with the option `larger_cap` where a cap ended it. `resumed` is true if
+    an earlier process started the run.
     """
 
     run_key: str
@@ -87,17 +88,10 @@ class RunResult:
     target: str
     status: str = "running"
     reason: str = ""
-    value: float | None = None
-    standard_error: float | None = None
-    interval95: tuple[float, float] | None = None
-    error_budget: tuple[ErrorSource, ...] = ()
-    is_exact: bool = False
-    rounding_bound: float = 0.0
-    is_precise: bool = False
+    outcome: Outcome | None = None
     exact: float | None
     reference: float
-    parameters: tuple[float, ...]
-    rounds: int
+    is_active_space: bool = False
     jobs: int
     retried: int
     pings: int
@@ -110,30 +104,52 @@ class RunResult:
     history: tuple[RoundProgress, ...]
     unit: str = "hartree"
     problem_title: str = ""
-    best_bitstring: str | None = None
-    best_value: float | None = None
-    approximation_ratio: float | None = None
-    spin_squared: float | None = None
-    spin_squared_error: float | None = None
-    electrons: float | None = None
-    electrons_error: float | None = None
-    table: Table = ()
-    solution: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
-    is_upper_bound: bool = False
+    larger_cap: str = ""
     estimated: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, float] = field(default_factory=dict)
     provider_options: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_outcome(self, outcome: Outcome, warnings: tuple[str, ...]) -> RunResult:
-        """Return the result with the outcome of the algorithm."""
-        answer = {name: getattr(outcome, name) for name in OF_OUTCOME}
+    value = _OfOutcome[float | None](None)
+    standard_error = _OfOutcome[float | None](None)
+    interval95 = _OfOutcome[tuple[float, float] | None](None)
+    error_budget = _OfOutcome[tuple[ErrorSource, ...]](())
+    is_exact = _OfOutcome(default=False)
+    rounding_bound = _OfOutcome(0.0)
+    is_precise = _OfOutcome(default=False)
+    best_bitstring = _OfOutcome[str | None](None)
+    best_value = _OfOutcome[float | None](None)
+    approximation_ratio = _OfOutcome[float | None](None)
+    spin_squared = _OfOutcome[float | None](None)
+    spin_squared_error = _OfOutcome[float | None](None)
+    electrons = _OfOutcome[float | None](None)
+    electrons_error = _OfOutcome[float | None](None)
+    table = _OfOutcome[Table](())
+    solution = _OfOutcome[Mapping[str, str]]({})
+    warnings = _OfOutcome[tuple[str, ...]](())
+    choices = _OfOutcome[tuple[str, ...]](())
+    facts = _OfOutcome[tuple[Fact, ...]](())
+    is_upper_bound = _OfOutcome(default=False)
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Angles in radians that `value` was measured at; of a run in progress the best so far."""
+        if self.outcome is not None:
+            return self.outcome.parameters
+        return self.history[-1].point if self.history else ()
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds, those without an estimate included once the run has ended."""
+        return len(self.history) if self.outcome is None else self.outcome.rounds
+
+    def with_outcome(self, outcome: Outcome) -> RunResult:
+        """Return the result with the outcome of the algorithm, of which only the plain values are kept."""
+        values = {each.name: getattr(outcome, each.name) for each in fields(Outcome)}
+        values["error_budget"] = tuple(replace(source, unit=self.unit) for source in outcome.error_budget)
         if outcome.facts and self.exact is not None and not outcome.is_upper_bound:  # whose facts say that
-            answer["facts"] = (*outcome.facts, _equals_exact(outcome, self.exact))
-        budget = tuple(replace(source, unit=self.unit) for source in outcome.error_budget)
-        return replace(self, status=status_of(outcome), warnings=warnings, error_budget=budget, **answer)
+            values["facts"] = (*outcome.facts, self._equals_exact(outcome, self.exact))
+        status, history = status_of(outcome), outcome.history
+        return replace(self, status=status, reason=outcome.reason, history=history, outcome=Outcome(**values))
 
     @property
     def exit_code(self) -> int:
@@ -173,13 +189,21 @@ class RunResult:
             return f"the ground state, the lowest of {len(self.table)} levels"
         return ""
 
+    @property
+    def exact_name(self) -> str:
+        """Name of `exact`, for texts."""
+        return energy_name("exact", is_active_space=self.is_active_space)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON, with the outcome's fields beside the others."""
         unit, amount = next(iter(self.cost.items())) if len(self.cost) == 1 else (None, None)
         total = self.jobs + self.pings + self.retried
         jobs = {"total": total, "evaluations": self.jobs, "pings": self.pings, "retried": self.retried}
+        values = asdict(self)
+        outcome = values.pop("outcome") or {}
         return {
-            **asdict(self),
+            **{name: outcome.get(name, getattr(self, name)) for name in OF_OUTCOME},
+            **values,
             "error": self.error,
             "correlation_recovered": self.correlation_recovered,
             "jobs": jobs,
@@ -191,6 +215,10 @@ class RunResult:
     def from_dict(cls, stored: Mapping[str, Any]) -> RunResult:
         """Return the result of `as_dict`, also after it was stored as JSON."""
         values = {**stored, "jobs": stored["jobs"]["evaluations"], "cost": stored["costs"]}
+        if stored["value"] is not None:
+            outcome, status = {name: stored[name] for name in OF_OUTCOME}, stored["status"]
+            ending = {"converged": status == "converged", "is_requested": status == "measured"}
+            values["outcome"] = outcome | ending
         return _adapter().validate_python(values)
 
     def to_json(self) -> str:
@@ -203,10 +231,7 @@ class RunResult:
 
     def text(self, unit: str | None = None) -> str:
         """Return the text that the command line prints, with energies in another unit too. Raises InputError."""
-        facts = [f"  {name:<10} {text}" for name, text in (*answer(self, unit), *effort(self))]
-        rows = table(self)
-        lines = [f"  {line}" for line in format_table(tuple(rows[0]), rows)] if rows else []
-        return "\n".join((heading(self), *facts, *lines))
+        return "\n".join(lines(self, unit))
 
     def _repr_html_(self) -> str:
         """Return the HTML that a notebook shows."""
@@ -228,22 +253,19 @@ class RunResult:
         `angles` are the numbers of one or two angles, along which a landscape is drawn; left out: the two along which
         the energy varies most. Raises InputError for a plot that the run has no data for.
         """
-        from hybridloop.reports.plots import ALL_KINDS, plot_result
-
-        if kind is None and path in ALL_KINDS:
+        plots = import_module("hybridloop.reports.plots")  # a room above, loaded when something is drawn
+        if kind is None and path in plots.ALL_KINDS:
             path, kind = None, path
-        picture = plot_result(self, kind, axis, angles)
+        picture = plots.plot_result(self, kind, axis, angles)
         if path is not None:
             picture.save(path)
         return picture.figure
 
-
-def _equals_exact(outcome: Outcome, exact: float) -> Fact:
-    noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + (outcome.residue or 0.0)
-    off = 1e3 * (outcome.value - exact)
-    difference = f"{off:+.3f} mHa from the {name_of_exact_energy(outcome.choices)}, {1e3 * noise:.3f} mHa are"
-    difference = f"{difference} within its error budget"
-    return Fact("equals_exact", abs(outcome.value - exact) <= noise, difference)
+    def _equals_exact(self, outcome: Outcome, exact: float) -> Fact:
+        noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + (outcome.residue or 0.0)
+        off = outcome.value - exact
+        difference = f"{1e3 * off:+.3f} mHa from the {self.exact_name}, {1e3 * noise:.3f} mHa are"
+        return Fact("equals_exact", abs(off) <= noise, f"{difference} within its error budget")
 
 
 @cache

@@ -1,21 +1,19 @@
-"""Text of a result: its answer in the problem's terms, its effort, and its table, as lines and as HTML."""
+"""Facts of a result as rows: its answer in the problem's terms and its effort, with its table; as lines and as HTML."""
 
 from __future__ import annotations
 
 import html
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
-from hybridloop.algorithms.problems.energy_units import PER_HARTREE
-from hybridloop.algorithms.problems.exact_energy_names import name_of_correlation_energy, name_of_exact_energy
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, energy_name
 from hybridloop.azure.provider_options import target_text
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import format_cell, join_list
+from hybridloop.runtime.text_table import format_cell, format_table, join_list
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -46,8 +44,16 @@ TABLES = {
     "scan": "Points",
     "adapt": "Operators",
 }  # titles of the tables
-_OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 _CELL = "text-align:left;padding:0 1em 0 0"
+
+
+class Row(NamedTuple):
+    """A fact of a result: its name, its value with a unit where it is one number or text, and the text to show."""
+
+    name: str
+    value: float | str | None
+    unit: str
+    text: str
 
 
 def heading(result: RunResult) -> str:
@@ -56,34 +62,42 @@ def heading(result: RunResult) -> str:
     return f"{result.problem} on {target}: {result.status} ({result.reason})"
 
 
-def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield the facts of the value by name, with warnings and choices, and energies in another unit if one is given.
+def headline(result: RunResult) -> str:
+    """Return the value alone: the energy, or the objective of the best assignment."""
+    if result.value is None:
+        return "No result yet"
+    if _ANSWERS.get(result.algorithm) is not _assignment:
+        return f"{result.value:.6f} {result.unit}".rstrip()
+    return "no measured assignment meets the constraint" if result.best_value is None else f"{result.best_value:g}"
 
-    Raises InputError for an unknown unit.
-    """
+
+def answer(result: RunResult, unit: str | None = None) -> Iterator[Row]:
+    """Yield the facts of the value, and its energy in another unit if one is given. Raises InputError for no unit."""
     if result.problem_title:
-        yield "problem", result.problem_title
+        yield _text_row("problem", result.problem_title)
     if result.value is None:
         yield from _so_far(result)
-    elif result.algorithm in _OF_ASSIGNMENTS:
-        yield from _assignment(result)
     else:
-        yield from _energy(result, unit)
+        yield from _ANSWERS.get(result.algorithm, _energy)(result, unit)
+
+
+def notes(result: RunResult) -> Iterator[Row]:
+    """Yield the warnings, and the choices by name."""
     for warning in result.warnings:
-        yield "warning", warning
+        yield _text_row("warning", warning)
     for choice in result.choices:
         name, _, text = choice.partition(": ")
-        yield name, text
+        yield _text_row(name, text)
 
 
-def effort(result: RunResult) -> Iterator[tuple[str, str]]:
-    """Yield the facts of the effort by name."""
+def effort(result: RunResult) -> Iterator[Row]:
+    """Yield the facts of the effort."""
     taken = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
-    yield "effort", f"{taken}, {format_duration(result.wall_seconds)}"
-    yield "cost", _cost(result)
+    yield Row("effort", result.wall_seconds, "s", f"{taken}, {format_duration(result.wall_seconds)}")
+    yield _text_row("cost", _cost(result))
     for session in result.sessions:
-        yield "session", f"{session.id} {session.status}"
-    yield "run", f"{result.run_key}{' (resumed)' if result.resumed else ''}"
+        yield _text_row("session", f"{session.id} {session.status}")
+    yield _text_row("run", f"{result.run_key}{' (resumed)' if result.resumed else ''}")
 
 
 def table(result: RunResult) -> list[dict[str, object]]:
@@ -92,12 +106,21 @@ def table(result: RunResult) -> list[dict[str, object]]:
     return [{name: join_list(row[name]) for name in columns} for row in result.table] if columns else []
 
 
+def lines(result: RunResult, unit: str | None = None) -> Iterator[str]:
+    """Yield the lines of all facts and the table, with energies in another unit too. Raises InputError."""
+    yield heading(result)
+    for row in (*answer(result, unit), *notes(result), *effort(result)):
+        yield f"  {row.name:<10} {row.text}"
+    if rows := table(result):
+        yield from (f"  {line}" for line in format_table(tuple(rows[0]), rows))
+
+
 def as_html(result: RunResult) -> str:
     """Return the result as HTML, in which all of its text is escaped."""
     facts = "".join(
-        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
-        f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
-        for name, text in (*answer(result), *effort(result))
+        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(row.name)}</th>'
+        f'<td style="{_CELL}">{html.escape(row.text)}</td></tr>'
+        for row in (*answer(result), *notes(result), *effort(result))
     )
     caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(heading(result))}</caption>'
     return f"<div><table>{caption}{facts}</table>{_table_as_html(table(result))}</div>"
@@ -114,66 +137,80 @@ def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
-    error = "unknown: the problem is too large to diagonalize"
-    if result.error is not None:
-        amount = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
-        error = f"{amount} against the {name_of_exact_energy(result.choices)}"
-    sharpness = (
-        f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
-        if result.is_exact
-        else f"± {result.standard_error:.6f} (standard error)"
-    )
+def _text_row(name: str, text: str) -> Row:
+    return Row(name, text, "", text)
+
+
+def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
+    """Yield the energy with its errors, and what was shown of it: spin, electrons, the optimum, the circuit's reach."""
+    assert result.value is not None
+    exact = energy_name("exact", is_active_space=result.is_active_space)
+    of_unit = f" {result.unit}".rstrip()
+    bar = f"± {result.standard_error:.6f} (standard error)"
+    if result.is_exact:
+        bar = f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
     if result.is_upper_bound:
-        sharpness = f"({upper_bound(result)})"
+        bar = f"({_upper_bound(result)})"
     short = "" if result.is_precise else ", wider than the requested precision"
-    yield "energy", f"{result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}"
-    yield "error", error
-    if unit is not None:
-        yield "also", _in_unit(result, unit)
-    if (recovered := correlation(result)) is not None:
-        yield "recovered", recovered
-    if result.error_budget:
-        yield "budget", ", ".join(f"{source.source} {amount_text(source)}" for source in result.error_budget)
+    yield Row("energy", result.value, result.unit, f"{result.value:.6f}{of_unit} {bar}{short}")
     if result.of_what:
-        yield "of", result.of_what
-    yield from shown_facts(result)
+        yield _text_row("of", result.of_what)
+    if result.interval95 is not None:
+        low, high = result.interval95
+        yield Row("interval", high - low, result.unit, f"{low:.6f} to {high:.6f}{of_unit} (95 %)")
+    for source in result.error_budget:
+        if (amount := _amount_text(source)) is not None:
+            yield Row(source.source.removeprefix("search "), source.amount, source.unit, amount)
+    if result.error is None or result.exact is None:
+        yield Row("error", None, "", "unknown: the problem is too large to diagonalize")
+    else:
+        error = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
+        yield Row("error", result.error, result.unit, f"{error} against the {exact}")
+        within = ""
+        if result.unit == "hartree":
+            side = "within" if abs(result.error) <= CHEMICAL_ACCURACY else "outside"
+            within = f"; the error is {side} chemical accuracy (1.6 mHa)"
+        yield Row("exact", result.exact, result.unit, f"{result.exact:.6f}{of_unit}{within}")
+    if unit is not None:
+        yield _in_unit(result, unit)
+    if (recovered := _correlation(result)) is not None:
+        yield Row("recovered", result.correlation_recovered, "", recovered)
+    reference = "Hartree-Fock" if result.unit == "hartree" else "mean of all levels"
+    yield Row("reference", result.reference, result.unit, f"{result.reference:.6f}{of_unit} ({reference})")
+    if result.spin_squared is not None:
+        squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
+        electrons = _conserved(result.electrons, result.electrons_error)
+        yield Row("spin", result.spin_squared, "", f"{squared}, electrons {electrons}")
+    for fact in result.facts:
+        if fact.name in FACT_LABELS:
+            yield _text_row(FACT_LABELS[fact.name], f"{SHOWN[fact.shown]}: {fact.reason}")
 
 
-def upper_bound(result: RunResult) -> str:
+def _upper_bound(result: RunResult) -> str:
     """Return what an upper bound bounds: `exact` is of the molecule's spin, and a state of another may lie lower."""
     if result.error is not None and result.error < -result.rounding_bound:
         return "an upper bound on the lowest energy of any spin"
     return "an upper bound: the exact energy is not above it"
 
 
-def shown_facts(result: RunResult) -> Iterator[tuple[str, str]]:
-    """Yield what was shown of an energy beside its value: spin and electrons, the optimum, the circuit's reach."""
-    if result.spin_squared is not None:
-        squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
-        yield "spin", f"{squared}, electrons {_conserved(result.electrons, result.electrons_error)}"
-    for fact in result.facts:
-        if fact.name in FACT_LABELS:
-            yield FACT_LABELS[fact.name], f"{SHOWN[fact.shown]}: {fact.reason}"
-
-
-def _in_unit(result: RunResult, unit: str) -> str:
+def _in_unit(result: RunResult, unit: str) -> Row:
     per_hartree, energy = PER_HARTREE.get(unit, 0.0), result.value_in(unit)
     error = per_hartree * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
     digits = max(0, 6 - math.floor(math.log10(per_hartree)))
     bar = "(an upper bound)" if result.is_upper_bound else f"± {error:.{digits}f}"
     off = ""
     if result.error is not None:
-        off = f", {per_hartree * result.error:+.{digits}f} against the {name_of_exact_energy(result.choices)}"
-    return f"{energy:.{digits}f} {unit} {bar}{off}"
+        exact = energy_name("exact", is_active_space=result.is_active_space)
+        off = f", {per_hartree * result.error:+.{digits}f} against the {exact}"
+    return Row("also", energy, unit, f"{energy:.{digits}f} {unit} {bar}{off}")
 
 
-def correlation(result: RunResult) -> str | None:
+def _correlation(result: RunResult) -> str | None:
     """Return how much of the correlation energy was found; None for values that have none."""
     if result.unit != "hartree" or result.value is None:
         return None
     error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
-    name = name_of_correlation_energy(result.choices)
+    name = energy_name("correlation", is_active_space=result.is_active_space)
     if result.exact is None:
         bar = "" if result.is_upper_bound else f" ± {1e3 * error:.3f}"
         found = f"{1e3 * (result.value - result.reference):.3f}{bar} mHa"
@@ -185,48 +222,46 @@ def correlation(result: RunResult) -> str | None:
     return f"{recovered:.1%}{bar} of the {name}, {1e3 * whole:.3f} mHa"
 
 
-def amount_text(source: ErrorSource) -> str:
-    """Return an error source's amount with its unit, and its side if it has one; "none" or "unknown" without one."""
+def _amount_text(source: ErrorSource) -> str | None:
+    """Return an error source's amount with its unit, side and meaning; None if the value has no such error."""
     if not source.amount:
-        return source.meaning.split(":")[0] if ":" in source.meaning else "none"
+        return None if source.meaning.startswith("none") else source.meaning
     amount = f"{1e3 * source.amount:.2g} mHa" if source.unit == "hartree" else f"{source.amount:.2g}"
-    return f"{amount} below" if source.is_one_sided else amount
+    return f"{amount} below ({source.meaning})" if source.is_one_sided else f"{amount} ({source.meaning})"
 
 
 def _conserved(value: float | None, error: float | None) -> str:
     return f"{value:g} (conserved by the circuit)" if not error else f"{value:.3f} ± {error:.3f}"
 
 
-def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:
-    assert result.value is not None
+def _assignment(result: RunResult, _unit: str | None) -> Iterator[Row]:
+    """Yield the best assignment in the problem's terms, and the mean of the objective."""
     best = "no sampled assignment meets the constraint"
-    if result.best_bitstring is not None:
-        best = f"{result.best_value:g} at {result.best_bitstring} (rightmost: variable 0)"
-    ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
+    bits = f"{result.best_bitstring} (rightmost: variable 0)"
     if result.solution:
-        yield from result.solution.items()
-        yield "bits", f"{result.best_bitstring} (rightmost: variable 0)"
-        yield from _mean(result, "average", "", ratio)
-        return
-    known = "unknown: too many assignments to enumerate"
-    if result.exact is not None:
-        known = f"{result.exact:g}"
-    yield "best seen", best
-    if names := ones(result):
-        yield "with 1", names
-    yield "optimum", known
-    yield from _mean(result, "objective", " on average", ratio)
-
-
-def _mean(result: RunResult, name: str, kind: str, ratio: str) -> Iterator[tuple[str, str]]:
-    if result.algorithm == "rqaoa":  # no estimate
-        yield "recursion", f"came to {result.value:g}{ratio}"
+        yield from (_text_row(*each) for each in result.solution.items())
+        yield Row("bits", result.best_bitstring, "", bits)
     else:
-        error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
-        yield name, f"{result.value:.6f} {error}{kind}{ratio}"
+        if result.best_bitstring is not None:
+            best = f"{result.best_value:g} at {bits}"
+        yield Row("best seen", result.best_value, "", best)
+        if names := _ones(result):
+            yield _text_row("with 1", names)
+    known = "unknown: too many assignments to enumerate" if result.exact is None else f"{result.exact:g}"
+    yield Row("optimum", result.exact, "", known)
+    yield _mean(result)
+    yield Row("reference", result.reference, "", f"{result.reference:g} (mean of all assignments)")
 
 
-def ones(result: RunResult) -> str:
+def _mean(result: RunResult) -> Row:
+    ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
+    if result.algorithm == "rqaoa":  # no estimate
+        return Row("recursion", result.value, "", f"came to {result.value:g}{ratio}")
+    error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
+    return Row("average", result.value, "", f"{result.value:.6f} {error}{ratio}")
+
+
+def _ones(result: RunResult) -> str:
     """Return the named variables that are 1 in the best assignment; empty if the variables have no names."""
     if all(row["variable"] == str(i) for i, row in enumerate(result.table)):
         return ""
@@ -235,16 +270,14 @@ def ones(result: RunResult) -> str:
     return (", ".join(names[:MOST_NAMES]) or "none") + more
 
 
-def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
-    text = "no round is complete"
+def _so_far(result: RunResult) -> Iterator[Row]:
     if result.history:
         last = result.history[-1]
         bar = error_text(last.standard_error, name_of_progress(result.algorithm))
-        text = f"{last.value:.6f} {bar} {result.unit}".rstrip()
-    yield "so far", text
-    resume = f"hybridloop runs resume {result.run_key}"
-    larger_cap = re.search(f"{re.escape(resume)} --\\S+ \\S+ (?=\\(or more\\))", result.reason)
-    yield "resume", larger_cap[0].rstrip() if larger_cap else resume
+        yield Row("so far", last.value, result.unit, f"{last.value:.6f} {bar} {result.unit}".rstrip())
+    else:
+        yield Row("so far", None, "", "no round is complete")
+    yield _text_row("resume", f"hybridloop runs resume {result.run_key} {result.larger_cap}".rstrip())
 
 
 def _count(number: int, of: str) -> str:
@@ -256,3 +289,7 @@ def _cost(result: RunResult) -> str:
     unstated = "not stated by the service" if result.jobs or result.pings else "nothing was submitted"
     billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or unstated
     return billed + "".join(f"; {amount:,.2f} {unit} reserved" for unit, amount in result.reserved.items())
+
+
+# rows of the answer by algorithm; those of others are of an energy
+_ANSWERS: Mapping[str, Callable[[RunResult, str | None], Iterator[Row]]] = {"qaoa": _assignment, "rqaoa": _assignment}

@@ -84,16 +84,13 @@ def test_zero_noise_extrapolation_is_in_the_budget() -> None:
 
 def test_the_budget_has_its_unit_in_result_json_text_and_report() -> None:
     outcome = outcome_of("vqe", "h2")
-    result = a_result().with_outcome(outcome, ())
+    result = a_result().with_outcome(outcome)
     assert RunResult.from_dict(json.loads(result.to_json())) == result
     listed = json.loads(result.to_json())["error_budget"]
     assert [(row["source"], row["unit"]) for row in listed] == [(source, "hartree") for source in SOURCES]
-    text = dict(answer(result))["budget"]
-    assert text.startswith("shot noise 0.")
-    assert text.endswith(" mHa below, rounding none, extrapolation none")
-    lines = dict(summarize(result).lines)
-    assert {"Shot noise", "Search residue", "Rounding", "Extrapolation", "95 % interval"} <= lines.keys()
-    before = {name: value for name, value in result.as_dict().items() if name != "error_budget"}
-    stored = RunResult.from_dict(before)  # of an earlier version
-    assert (stored.error_budget, stored.interval95) == ((), result.interval95)
-    assert "budget" not in dict(answer(stored))
+    rows = {row.name: row for row in answer(result)}
+    assert (rows["shot noise"].value, rows["shot noise"].unit) == (result.standard_error, "hartree")
+    assert rows["shot noise"].text.endswith(" mHa (standard error of the mean of the shots)")
+    assert " mHa below (expected gain left" in rows["residue"].text
+    assert {"rounding", "extrapolation"}.isdisjoint(rows)  # there is none
+    assert {"Shot noise", "Residue", "Interval"} <= dict(summarize(result).lines).keys()

@@ -22,12 +22,12 @@ from hybridloop.azure.listing import open_client, session_row
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.budget.caps import Caps
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
 from hybridloop.estimate.plan import Plan
 from hybridloop.journal import open_journal
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.session_renewal import SessionRenewal
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Died, Emulator
 
 TARGET = "ionq.simulator"

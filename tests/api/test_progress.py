@@ -19,7 +19,7 @@ from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.notebook_helpers import ForkedNotebookClient
 from tests.prefect_server import as_own_server
-from tests.result_helpers import a_result
+from tests.result_helpers import a_result, answered
 
 ATTACK = "<script>alert('h2')</script>"
 
@@ -28,14 +28,14 @@ def test_all_foreign_text_in_a_result_is_escaped() -> None:
     row = dict.fromkeys(COLUMNS["vqd"], ATTACK)
     texts: dict[str, Any] = {"problem": ATTACK, "target": ATTACK, "reason": ATTACK, "run_key": ATTACK}
     notes: dict[str, Any] = {"warnings": (ATTACK,), "choices": (f"{ATTACK}: {ATTACK}",)}
-    shown = as_html(replace(a_result(), algorithm="vqd", table=(row,), **texts, **notes))
+    shown = as_html(replace(answered(a_result(), table=(row,), **notes), algorithm="vqd", **texts))
     assert "<script" not in shown
     assert html.unescape(shown).count(ATTACK) == len(texts) + 3 + len(row)
 
 
 def test_a_result_is_printed_as_text_with_its_table() -> None:
     rows = [{**dict.fromkeys(COLUMNS["vqd"]), "level": n, "energy": -1.5 + n, "converged": n == 0} for n in range(2)]
-    lines = str(replace(a_result(), algorithm="vqd", table=tuple(rows))).splitlines()
+    lines = str(replace(answered(a_result(), table=tuple(rows)), algorithm="vqd")).splitlines()
     assert lines[0] == heading(a_result())
     assert "  of         the ground state, the lowest of 2 levels" in lines
     head, ground, excited = (line.split() for line in lines[-3:])

@@ -152,7 +152,7 @@ def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_res
     assert "max_cost is reached: 50 USD is the cap, 41.20 USD spent, 5 USD reserved" in message
     assert "may take 4 USD" in message
     assert "hybridloop runs resume h2-scan --max-cost 50.20USD" in message
-    assert caught.value.exit_code == 3
+    assert (caught.value.larger_cap, caught.value.exit_code) == ("--max-cost 50.20USD", 3)
     budget.reserve([10], [Price("USD", 1.0, 3.8)], now=0.0)  # to the last cent
 
 

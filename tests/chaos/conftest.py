@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.pytest_plugin import Emulator, running_emulator
+from hybridloop.emulator.pytest_plugin import Emulator, running_emulator
 from tests.chaos.process_helpers import FORMS, Reference, reference_of
 from tests.long_form import short_or_long
 

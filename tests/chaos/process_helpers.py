@@ -29,11 +29,11 @@ from typing import Any
 from hybridloop.azure import pace
 from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.journal.journal import BUSY_S
-from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
 from hybridloop.tasks.failure_policy import FailurePolicy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.pytest_plugin import Emulator
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.crash_points import POINTS
 from tests.chaos.process_helpers import BATCHED, JOBS_OF_A_ROUND, KILLED, WIDE, Reference, Trial
 from tests.long_form import long_form, long_only, short_or_long

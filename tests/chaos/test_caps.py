@@ -22,14 +22,14 @@ from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.budget.prices import Unit, billing_unit
+from hybridloop.emulator.client_clock import ServiceClock
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.chaos.process_helpers import SEED
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.chaos.test_service_faults import SOAK

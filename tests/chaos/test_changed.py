@@ -18,10 +18,10 @@ from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
 from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
-from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from hybridloop.azure.workspace import connect
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.session import open_session
 from tests.chaos.process_helpers import TARGET
 from tests.forked_processes import context

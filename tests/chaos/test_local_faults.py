@@ -15,12 +15,12 @@ import pytest
 
 from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
+from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
-from hybridloop.pytest_plugin import Emulator
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.pytest_plugin import Emulator, running_emulator
+from hybridloop.emulator.pytest_plugin import Emulator, running_emulator
 from tests.chaos.process_helpers import BATCHED, FORMS, KILLED, Reference, Trial
 from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long

@@ -22,15 +22,15 @@ from hybridloop.azure.client import RESULT_ATTEMPTS, ServiceClient
 from hybridloop.azure.job_document import INPUT_BLOB, blob_url
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN
 from hybridloop.azure.targets import Batching
+from hybridloop.emulator.client_clock import ServiceClock
+from hybridloop.emulator.pytest_plugin import Emulator, running_emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.pytest_plugin import Emulator, running_emulator
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks import connection
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.chaos.process_helpers import ENDED, SEED, TARGET
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.long_form import IS_LONG, long_form, short_or_long

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from hybridloop.pytest_plugin import Emulator
+from hybridloop.emulator.pytest_plugin import Emulator
 from tests.chaos.process_helpers import KILLED, Reference, Trial, is_locked, wake_file
 from tests.forked_processes import context
 from tests.long_form import long_form, short_or_long

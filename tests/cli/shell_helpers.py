@@ -20,7 +20,7 @@ import pytest
 from azure.quantum import Workspace
 
 from hybridloop.cli import main
-from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
+from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from tests.conftest import Emulator
 from tests.forked_processes import ForkedPython
 from tests.waiting import PATIENCE_S

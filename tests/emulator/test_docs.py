@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 from qiskit import QuantumCircuit
 
 from tests.conftest import Emulator
-from tests.paths import DOCS
+from tests.paths import DOCS, ROOT
 
 PAGE = (DOCS / "emulator.md").read_text(encoding="utf-8")
 
@@ -24,6 +26,20 @@ def test_the_code_in_the_docs_connects_and_runs_a_job(emulator: Emulator, capsys
     circuit.measure(0, 0)
     exec(code, {"circuit": circuit})
     assert "{'1': 100}" in capsys.readouterr().out
+
+
+def test_the_docs_list_exactly_the_packages_that_the_service_imports() -> None:
+    imported = set[str]()
+    for path in (ROOT / "hybridloop" / "emulator").rglob("*.py"):
+        if path.stem != "pytest_plugin":  # runs inside of pytest, with the SDK
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported.add(node.module.partition(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"hybridloop", "annotated_types"}  # which pydantic requires
+    (listed,) = re.findall(r"^    pip install (?!--)(.*)$", PAGE, re.MULTILINE)
+    assert {packages_distributions()[name][0].lower() for name in foreign} == set(listed.split())
 
 
 @pytest.mark.parametrize("command", ["hybridloop.emulator", "hybridloop emulator start"])

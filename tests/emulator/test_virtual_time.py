@@ -1,4 +1,4 @@
-"""Jumps of virtual time, and its endpoints; participants are tested with the client's clock in tests/testing."""
+"""Jumps of virtual time, and its endpoints; participants are tested with the client's clock."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ from tests.conftest import Emulator
 from tests.paths import DATA
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
+from tests.result_helpers import texts
 
 WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih-3.0-cas22")
@@ -98,7 +99,7 @@ def test_adapt_reports_its_operators_and_states_why_it_ended(adapted: Unbroken) 
     assert abs(double["gradient"]) > abs(single["gradient"]) > 3 * single["gradient_error"]
     assert double["expected_left"] > single["expected_left"] > 0.8e-3
     assert len(result.parameters) == 2
-    assert "of" not in dict(answer(result))
+    assert "of" not in texts(answer(result))
     assert result.rounds == len(updates) + 3  # gradient rounds: before each operator, and at the end
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 
@@ -118,7 +119,7 @@ def test_levels_agree_with_the_spectrum_and_have_their_electrons(deflated: Unbro
         assert abs(row["energy"] - exact) <= 3 * row["standard_error"] + 1.6e-3 + 0.02 * (exact - SPECTRUM[0])
         assert row["electrons"] == pytest.approx(2.0, abs=1e-9)  # two qubits of parity hold two electrons alone
     assert result.value == result.table[0]["energy"]
-    assert dict(answer(result))["of"] == "the ground state, the lowest of 2 levels"
+    assert texts(answer(result))["of"] == "the ground state, the lowest of 2 levels"
     assert {update.progress.phase for update in updates} == {"search", "final"}
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 
@@ -138,7 +139,7 @@ def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelle
         assert row["electrons"] == [1, 1]
     assert result.value == result.table[0]["energy"]
     assert result.exact == result.table[0]["exact"]
-    assert dict(answer(result))["of"] == "the ground state, the lowest of 4 levels"
+    assert texts(answer(result))["of"] == "the ground state, the lowest of 4 levels"
     assert result.rounds == len(updates)
     assert [update.progress.phase for update in updates].count("final") >= 2
     assert "Level 3: " in plot_result(result, "levels").description

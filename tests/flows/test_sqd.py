@@ -77,9 +77,9 @@ def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unb
     head = text.split("space  ")[0]  # before the table
     assert "±" not in head.replace("extrapolated to", "")
     lines = dict(summarize(result).lines)
-    assert lines["Kind of value"] == "an upper bound: the exact energy is not above it"
-    assert not {"Error bar", "95 % interval"} & lines.keys()
-    stopped = replace(result, value=None, status="stopped")
+    assert lines["Energy"].endswith(" hartree (an upper bound: the exact energy is not above it)")
+    assert "Interval" not in lines
+    stopped = replace(result, outcome=None, status="stopped")
     assert dict(summarize(stopped).lines)["So far"].endswith("(upper bound) hartree")
     assert "(upper bound)" in stopped.text()
     assert RunResult.from_dict(json.loads(result.to_json())) == result

@@ -65,7 +65,7 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
     text = Page(render_report(vqe_run)).text
     for said in (
         f"{result.value:.6f} hartree",
-        f"± {result.standard_error:.6f} hartree (standard error)",
+        f"± {result.standard_error:.6f} (standard error)",
         "-1.137306 hartree",
         f"Converged: {result.reason}.",
         result.choices[0],
@@ -96,7 +96,7 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
                 "Best assignments of the final measurement",
             ),
         ),
-        ("scan", ("Points", "h2-1.6", "Energy of h2-0.3, the first of 3 points", "rigetti.sim.qvm: converged")),
+        ("scan", ("Points", "h2-1.6", "Of h2-0.3, the first of 3 points", "rigetti.sim.qvm: converged")),
         ("stopped", ("No result yet", "So far -1.139", "max_jobs is reached", "max_jobs 10")),
         ("idled-ping", ("A script's own loop", "Measured: the script came to the end", "Keep-alive pings 2")),
         ("idled-renew", ("TimedOut", "idle")),

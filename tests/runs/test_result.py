@@ -10,13 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
+from hybridloop.algorithms.outcome import Outcome
 from hybridloop.errors import InputError
 from hybridloop.reports.answer import summarize
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer, effort
-from tests.result_helpers import a_result
+from tests.result_helpers import a_result, answered, texts
 
+DICTIONARIES = {"cost", "costs", "estimated", "jobs", "provider_options", "reserved", "solution"}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -26,15 +27,15 @@ def result() -> RunResult:
 
 
 def test_warnings_come_through_json(result: RunResult) -> None:
-    doubted = dataclasses.replace(result, warnings=("below the exact energy: by far",))
+    doubted = answered(result, warnings=("below the exact energy: by far",))
     assert RunResult.from_dict(json.loads(doubted.to_json())) == doubted
-    before = {name: value for name, value in result.as_dict().items() if name != "warnings"}
-    assert RunResult.from_dict(before).warnings == ()  # of a run from before there were any
 
 
 def test_json_has_every_field_of_the_result(result: RunResult) -> None:
     document = json.loads(result.to_json())
-    assert {field.name for field in dataclasses.fields(result)} <= document.keys()
+    names = {field.name for kind in (RunResult, Outcome) for field in dataclasses.fields(kind)}
+    assert names - {"outcome", "converged", "is_requested"} <= document.keys()
+    assert {name for name in document if isinstance(document[name], dict)} == DICTIONARIES
     assert document["error"] == pytest.approx(0.0013)
     assert document["jobs"]["total"] == 6
     assert document["cost"] == {"amount": 1.5, "unit": "USD"}
@@ -43,22 +44,16 @@ def test_json_has_every_field_of_the_result(result: RunResult) -> None:
 
 
 def test_the_duration_of_a_long_run_is_in_hours(result: RunResult) -> None:
-    assert dict(effort(dataclasses.replace(result, wall_seconds=21_600.0)))["effort"].endswith(", 6 h")
+    assert texts(effort(dataclasses.replace(result, wall_seconds=21_600.0)))["effort"].endswith(", 6 h")
 
 
-@pytest.mark.parametrize(
-    ("advice", "resume"),
-    [
-        ("Resume with a larger cap: hybridloop runs resume h2-1 --max-cost 50.20USD (or more)", " --max-cost 50.20USD"),
-        ("Resume it with as much time again: hybridloop runs resume h2-1 (another time: --deadline)", ""),
-        ("asked to stop", ""),
-    ],
-)
+@pytest.mark.parametrize(("larger_cap", "resume"), [("--max-cost 50.20USD", " --max-cost 50.20USD"), ("", "")])
 def test_the_command_that_resumes_a_run_at_its_cap_has_a_larger_cap(
-    advice: str, resume: str, result: RunResult
+    larger_cap: str, resume: str, result: RunResult
 ) -> None:
-    stopped = dataclasses.replace(result, status="stopped", value=None, run_key="h2-1", reason=f"a cap. {advice}")
-    assert dict(answer(stopped))["resume"] == f"hybridloop runs resume h2-1{resume}"
+    stopped = dataclasses.replace(result, status="stopped", outcome=None, run_key="h2-1", larger_cap=larger_cap)
+    assert texts(answer(stopped))["resume"] == f"hybridloop runs resume h2-1{resume}"
+    assert RunResult.from_dict(json.loads(stopped.to_json())) == stopped
 
 
 def test_unknown_values_are_null(result: RunResult) -> None:
@@ -68,15 +63,16 @@ def test_unknown_values_are_null(result: RunResult) -> None:
 
 
 def test_the_error_and_the_correlation_energy_of_an_active_space_are_called_its_own(result: RunResult) -> None:
-    of_space = dataclasses.replace(result, choices=("start: hf", f"active space: 2 electrons in 2 of 6; {OF_SPACE}"))
+    of_space = dataclasses.replace(result, is_active_space=True)
     text = of_space.text("eV")
+    assert of_space.exact_name == "exact energy of the active space"
     for line in ("error", "recovered", "also"):
         (told,) = [each for each in text.splitlines() if each.startswith(f"  {line}")]
         assert "energy of the active space" in told
     lines = dict(summarize(of_space).lines)
-    assert lines["Exact energy of the active space"] == "-1.137300 hartree"
-    assert lines["Error in the active space"] == "+1.300 mHa, within chemical accuracy (1.6 mHa)"
-    assert "of the active space" in lines["Correlation"]
+    assert lines["Exact"] == "-1.137300 hartree; the error is within chemical accuracy (1.6 mHa)"
+    assert lines["Error"] == "+1.300 mHa against the exact energy of the active space"
+    assert "of the active space" in lines["Recovered"]
     assert "active space" not in str(result)
 
 

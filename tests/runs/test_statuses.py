@@ -10,7 +10,7 @@ from prefect import State
 
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
-from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.outcome import Outcome, measured_value
 from hybridloop.data.statuses import STATUSES, sweep_exit_code
 from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
 from hybridloop.flows.lifecycle.completion import completed
@@ -22,9 +22,8 @@ from tests.test_errors import EXAMPLES
 
 
 def outcome(**ending: Any) -> Outcome:
-    final = FinalMeasurement(Estimate(-1.1, 1e-6, 1000), is_precise=True)
-    values = {"converged": False, "reason": "a reason", **ending}
-    return Outcome(final=final, parameters=(), rounds=1, history=(), **values)
+    value = measured_value(FinalMeasurement(Estimate(-1.1, 1e-6, 1000), is_precise=True), None)
+    return Outcome(**{"converged": False, "reason": "a reason", **value, **ending}, parameters=(), rounds=1, history=())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_a_result_has_its_status_and_exit_code_in_text_json_and_prefect(
     ending: dict[str, Any], status: str, code: int
 ) -> None:
     ended = outcome(**ending)
-    result = a_result().with_outcome(ended, ended.warnings)
+    result = a_result().with_outcome(ended)
     assert (result.status, result.as_dict()["status"], result.exit_code) == (status, status, code)
     assert heading(result).endswith(f": {status} (a reason)")
     state = cast("State[Any]", completed(result))

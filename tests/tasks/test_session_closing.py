@@ -15,6 +15,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.budget.caps import Caps
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, SessionEnded, TargetDown
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
@@ -22,7 +23,6 @@ from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJ
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator
 
 pytestmark = pytest.mark.usefixtures("job_per_point")

@@ -10,11 +10,11 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.budget.caps import Caps
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator
 
 pytestmark = pytest.mark.usefixtures("job_per_point")

@@ -44,3 +44,12 @@ def parse_energy(text: str) -> float:
         units = ", ".join(EnergyUnit)
         raise ValueError(f"{text[:40]!r} is not an energy; give hartree, or a number with a unit of {units}")
     return float(match[1] + (match[2] or "")) / PER_HARTREE[match[3] or "hartree"]
+
+
+def energy_name(kind: str, *, is_active_space: bool) -> str:
+    """Return the name of an exact or correlation energy, which may be that of an active space only.
+
+    >>> energy_name("exact", is_active_space=True)
+    'exact energy of the active space'
+    """
+    return f"{kind} energy of the active space" if is_active_space else f"{kind} energy"

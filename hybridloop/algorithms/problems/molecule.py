@@ -23,7 +23,7 @@ class Molecule:
     one_body[p, q] = h_pq; two_body[p, q, r, s] = (pq|rs) in chemists' order, with its eight-fold symmetry;
     electrons = (alpha, beta); core_energy is nuclear repulsion and frozen core. The Hartree-Fock determinant fills
     the lowest orbitals of each spin, in the order of the arrays. `orbitals_reason` says which part of a larger
-    molecule this is, and what is left out; empty for a whole one.
+    molecule this is, and what is left out; empty for a whole one. With `is_active_space` orbitals are left out.
     """
 
     one_body: NDArray[np.float64]
@@ -32,6 +32,7 @@ class Molecule:
     core_energy: float
     source: str
     orbitals_reason: str = ""
+    is_active_space: bool = False
 
     def __post_init__(self) -> None:
         norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0
@@ -132,7 +133,8 @@ def active_space(molecule: Molecule, electrons: int, orbitals: int) -> Molecule:
     energy = molecule.core_energy + float(np.trace((one + field)[filled, filled]))
     inside = two[active, active, active, active]
     source = f"{molecule.source} ({electrons}e, {orbitals}o)"
-    return Molecule(field[active, active], inside, (alpha, beta), energy, source)
+    is_part = molecule.is_active_space or orbitals < molecule.norb
+    return Molecule(field[active, active], inside, (alpha, beta), energy, source, is_active_space=is_part)
 
 
 def _allowed_electrons(molecule: Molecule) -> str:

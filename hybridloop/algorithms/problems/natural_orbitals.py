@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.eigenvectors import pivoted_eigenvectors
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
 from hybridloop.errors import InputError
 
@@ -22,6 +21,7 @@ THRESHOLD = 0.02  # electrons: P. Pulay and T. P. Hamilton, J. Chem. Phys. 88, 4
 MOST_ACTIVE = 10  # orbitals: their 20 qubits are still simulated in seconds
 SAME_OCCUPATION = 1e-3  # electrons: orbitals this close, such as a pair of π orbitals, are taken or left together
 MOST_COUPLING = 1e-3  # hartree: far above what a converged calculation leaves
+OF_SPACE = "the exact and the correlation energy are those of this space"
 LEAST_GAP = 0.1  # hartree: a smaller denominator, as of degenerate orbitals, counts as this
 
 

@@ -48,7 +48,7 @@ def stops_in_classical_part(
         try:
             check_deadline()
         except CapReached as error:
-            raise CapReached(error.cap, error.state, f"{LOST} {error.remedy}") from error
+            raise CapReached(error.cap, error.state, f"{LOST} {error.remedy}", error.larger_cap) from error
 
     with cancelled_in_prefect(flow_run.id, cancelled, lambda: None), interrupted_by(check):
         yield check

@@ -75,7 +75,8 @@ def end_run(
     if cancelled and isinstance(ended_by, RunStopped):
         error = RunCancelled(ended_by.in_flight, ended_by.lost)
     if error is not None:
-        result = replace(result, status=status_after(error), reason=str(error))
+        larger_cap = error.larger_cap if isinstance(error, CapReached) else ""
+        result = replace(result, status=status_after(error), reason=str(error), larger_cap=larger_cap)
         if result.status == "interrupted" and not isinstance(error, RunCancelled):
             raise error
     write_status(run, result.status, result.reason, result.as_dict())

@@ -135,8 +135,7 @@ def _measure(
             exact=_known_exact(algorithm, facts, is_ended=ended_by is not None),
             reference=facts.reference,
             unit=facts.unit,
-            parameters=history[-1].point if history else (),
-            rounds=len(history),
+            is_active_space=facts.is_active_space,
             history=tuple(history),
             wall_seconds=time.monotonic() - began,
             resumed=resumed,
@@ -164,7 +163,7 @@ def _measure(
     result = result_so_far()
     if outcome is not None:
         outcome = with_doubts(outcome, facts, noise)
-        result = result.with_outcome(outcome, outcome.warnings)
+        result = result.with_outcome(outcome)
     return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.algorithms.problems.exact_energy_names import ACTIVE_SPACE, is_of_space
 from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
@@ -144,7 +143,7 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
         **{name: _plain(value) for name, value in point.varied.items()},
         "status": status,
         **{name: result.get(name) for name in _OF_RESULT},
-        "exact_of": ACTIVE_SPACE if is_of_space(result.get("choices") or ()) else None,
+        "exact_of": "active space" if result.get("is_active_space") else None,
         "jobs": result["jobs"]["total"] if result else None,
         "total_shots": result.get("shots"),
         "cost": " ".join(f"{amount:g} {unit}" for unit, amount in result["costs"].items()) or None if result else None,

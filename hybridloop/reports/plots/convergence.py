@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.exact_energy_names import name_of_exact_energy
 from hybridloop.azure.provider_options import target_text
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
 from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
@@ -104,6 +103,6 @@ def _describe(result: RunResult) -> str:
     )
     words = f"{len(result.history)} {counted}{'' if len(result.history) == 1 else 's'}: {values}."
     if result.exact is not None and result.algorithm not in SEVERAL_ENERGIES:
-        name = name_of_exact_energy(result.choices) if result.unit else "optimum"
+        name = result.exact_name if result.unit else "optimum"
         words += f" The {name} is {result.exact:.6f}."
     return words

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.exact_energy_names import name_of_exact_energy
 from hybridloop.reports.plots import curves
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult
@@ -61,7 +60,7 @@ def energy(result: RunResult) -> Picture:
     interval = f"{value - low:.4g} below to {high - value:.4g} above it{in_unit}"
     words = f"The energy is {result.value:.6f}, its 95 % interval {interval}."
     if result.exact is not None:
-        words += f" It lies {f'{value:+.4g} {unit}'.rstrip()} from the {name_of_exact_energy(result.choices)}."
+        words += f" It lies {f'{value:+.4g} {unit}'.rstrip()} from the {result.exact_name}."
     return Picture("energy", "Energy and its interval", words, figure)
 
 

@@ -30,6 +30,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import long_run
 from tests.prefect_server import prefect_client
+from tests.result_helpers import answered
 
 HOSTILE = "<script>hacked()</script> | [x](javascript:hacked()) ![y](http://there) `a` *b* _c_ # d\n\n# e & \\| f"
 MAX_BYTES = 100_000
@@ -132,9 +133,8 @@ def test_the_artifact_is_updated_again_when_prefect_is_back(clock: list[float], 
 
 @pytest.mark.slow
 def test_every_text_in_the_artifact_is_escaped(result: RunResult) -> None:
-    attacked = replace(
-        result, problem=HOSTILE, target=HOSTILE, reason=HOSTILE, warnings=(HOSTILE,), choices=(HOSTILE,), run_key="k"
-    )
+    attacked = answered(result, warnings=(HOSTILE,), choices=(HOSTILE,))
+    attacked = replace(attacked, problem=HOSTILE, target=HOSTILE, reason=HOSTILE, run_key="k")
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     vars(reader)["validateLink"] = lambda _url: True  # as Prefect's page does, which shows SVG images
     page = reader.render(report_markdown(attacked))
@@ -154,7 +154,7 @@ def test_every_text_in_the_artifact_is_escaped(result: RunResult) -> None:
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
 def test_the_artifact_has_a_scans_points_up_to_a_bound(kept: StoredRun) -> None:
     assert kept.result is not None
-    long = replace(kept.result, table=kept.result.table * 40)
+    long = answered(kept.result, table=kept.result.table * 40)
     for result, rows, more in ((kept.result, 3, False), (long, MAX_ROWS, True)):
         _, _, points = report_markdown(result).partition("## Points")
         assert len(re.findall(r"^\| h2", points, re.MULTILINE)) == rows
@@ -165,7 +165,7 @@ def test_the_artifact_has_a_scans_points_up_to_a_bound(kept: StoredRun) -> None:
 @pytest.mark.parametrize("kept", ["vqe"], indirect=True)
 def test_rounds_of_the_final_measurement_are_counted_as_in_the_result(kept: StoredRun) -> None:
     assert kept.result is not None
-    assert "| Rounds | 17 |" in report_markdown(replace(kept.result, rounds=17))
+    assert "| Rounds | 17 |" in report_markdown(answered(kept.result, rounds=17))
 
 
 def test_plain_text_stays_readable() -> None:

@@ -14,6 +14,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.prefect_server import prefect_client
+from tests.result_helpers import answered
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,7 +32,7 @@ def test_prefect_shows_an_artifact_as_it_was_written(
     kept: StoredRun, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     assert kept.result is not None
-    result = replace(kept.result, target=WORDS, warnings=(WORDS,))
+    result = replace(answered(kept.result, warnings=(WORDS,)), target=WORDS)
     with prefect_client(prefect_server) as client:
         asked = ArtifactCreate(key=f"shown-{uuid4().hex}", type="markdown", data=report_markdown(result))
         artifact = client.create_artifact(asked)

@@ -18,9 +18,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
 from hybridloop.data.statuses import STATUSES
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.portal.portal import ITEM_PATH
 from hybridloop.local_stack import PrefectServer
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator
 from tests.paths import ROOT
 from tests.prefect_record_helpers import FlowRunRecord, record_of

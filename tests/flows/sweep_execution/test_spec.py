@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.algorithms.problems.exact_energy_names import OF_SPACE
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
@@ -248,7 +247,7 @@ def test_a_varied_setting_has_a_column_of_its_own() -> None:
 
 def test_an_error_within_an_active_space_is_marked_in_the_table() -> None:
     whole = a_result()
-    of_space = replace(whole, choices=(f"active space: 2 electrons in 2 of 6 orbitals; {OF_SPACE}",))
+    of_space = replace(whole, is_active_space=True)
     (point,) = points()
     rows = [row_of(point, _recorded(result)) for result in (whole, of_space)]
     assert [row["exact_of"] for row in rows] == [None, "active space"]

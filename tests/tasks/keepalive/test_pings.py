@@ -19,13 +19,13 @@ from hybridloop.azure.job_document import job_document
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.azure.transport import Transport
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.keepalive.pings import PREPARED, PingKey, ping_body
 from hybridloop.tasks.keepalive.rules import IdleRule
 from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.keepalive.thread import KeepAliveThread
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.clock_helpers import ManualClock
 from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
 from tests.tasks.keepalive.ping_helpers import PingedSession, RecordedPingLog, pinged_session

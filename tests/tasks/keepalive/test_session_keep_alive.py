@@ -16,6 +16,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.cost_summary import CostSummary, summarize_charges
 from hybridloop.budget.prices import ping_price
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, NewRun, Ping, SessionRow
 from hybridloop.tasks.cost_ledger import CostLedger
@@ -24,7 +25,6 @@ from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliv
 from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, SessionKeepAlive
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey, session_id
 from hybridloop.tasks.submission.jobs import JobSpec
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator
 
 MINUTE = 60.0

@@ -12,10 +12,10 @@ from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.targets import Batching
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, poll_interval
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import running_emulator
 
 TARGETS = [("ionq.simulator", Batching.OFF), ("rigetti.sim.qvm", Batching.OFF), ("rigetti.sim.qvm", Batching.ON)]

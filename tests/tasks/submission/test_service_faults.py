@@ -16,12 +16,12 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.pace import RequestLimits
 from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
+from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 
 pytestmark = pytest.mark.usefixtures("job_per_point")

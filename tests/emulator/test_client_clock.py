@@ -15,7 +15,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
+from hybridloop.emulator.client_clock import ClockClient, ClockRefused, ClockUnreachable, ServiceClock
 from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
@@ -23,7 +23,6 @@ from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode, KeepAliveS
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
-from hybridloop.testing.virtual_clock import ClockClient, ServiceClock
 from tests.conftest import Emulator
 from tests.waiting import eventually
 
@@ -269,7 +268,7 @@ def test_a_manual_advance_of_time_is_seen_at_once(service: Emulator, clock: Serv
 def test_a_killed_process_does_not_stop_time(service: Emulator, clock: ServiceClock, doing: str, state: str) -> None:
     code = f"""
 import threading
-from hybridloop.testing.virtual_clock import ServiceClock
+from hybridloop.emulator.client_clock import ServiceClock
 with ServiceClock({service.endpoint!r}, {service.admin_key!r}, name="doomed") as clock:
     print("joined", flush=True)
     {doing}
@@ -305,22 +304,22 @@ def test_time_continues_after_a_restart_of_the_emulator(
         assert clock.now() >= before + 60.0
         second.stop(signal.SIGKILL)
         start_emulator(*options, "--admin-key", "another", state=tmp_path)
-        with pytest.raises(AccessDenied):
+        with pytest.raises(ClockRefused, match="key"):
             clock.wait(never(), 60.0)
 
 
 def test_a_failed_join_is_an_error_with_the_reason(service: Emulator, emulator: Emulator) -> None:
-    with pytest.raises(InputError, match="real time"):
+    with pytest.raises(ClockRefused, match="real time"):
         clock_of(emulator)
-    with pytest.raises(AccessDenied):
+    with pytest.raises(ClockRefused, match="admin key"):
         ServiceClock(service.endpoint, "wrong-key")
-    with pytest.raises(ServiceUnreachable):
+    with pytest.raises(ClockUnreachable):
         ServiceClock("http://127.0.0.1:9/", "k")
 
 
 def test_a_wait_on_a_closed_clock_fails_and_does_not_hang(service: Emulator) -> None:
     with clock_of(service) as clock:
         pass
-    with pytest.raises(ServiceUnreachable):
+    with pytest.raises(ClockUnreachable):
         clock.wait(never(), 1.0)
     assert ClockClient(service.endpoint, service.admin_key).now() >= clock.now()

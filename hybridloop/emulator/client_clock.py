@@ -18,8 +18,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceUnreachable
-
 TIMEOUT_S = 10.0  # of HTTP calls, in real seconds
 EVENT_POLL_S = 0.02  # real seconds: how often waits look for events that a thread without a token has set
 RECONNECT_LIMIT_S = 30.0  # real seconds that the emulator may be away, as for a restart, before waits fail
@@ -28,6 +26,10 @@ REJOIN_EVERY_S = 0.05
 
 class ClockUnreachable(Exception):
     """The emulator does not answer, or no longer knows this participant: it was stopped or restarted."""
+
+
+class ClockRefused(Exception):
+    """The emulator does not let this process take part: it has another admin key, or runs in real time."""
 
 
 class ClockMembership:
@@ -66,34 +68,24 @@ class ClockClient:
         self._call("POST", "/wake", {"participant": participant_id})
 
     def join(self, name: str) -> tuple[ClockMembership, float]:
-        """Join the emulator's time; return the membership and the time. AccessDenied, InputError, ClockUnreachable."""
+        """Join the emulator's time; return the membership and the time. Raises ClockRefused or ClockUnreachable."""
         connection = self._connect()
         try:
             connection.request("POST", "/_admin/clock/participants", json.dumps({"name": name}), self._headers)
             reply = connection.getresponse()
             if reply.status == 401:
-                happened = f"clock: {self._host} does not accept the admin key"
-                raise AccessDenied(happened, "Nothing was changed.", "Give the key that the service printed.")
+                raise ClockRefused(f"{self._host} does not accept the admin key; give the one that it printed")
             if reply.status == 409:
-                remedy = "Start the service with --clock virtual, or leave the clock out."
-                raise InputError("clock", f"the service at {self._host} runs in real time", remedy)
+                raise ClockRefused(f"the service at {self._host} runs in real time; start it with --clock virtual")
             document = json.loads(reply.readline())
             connection.sock.settimeout(None)
             return ClockMembership(connection, str(document["participant"])), float(document["seconds"])
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             connection.close()
-            raise ClockUnreachable(f"{type(error).__name__}: {error}") from error
+            raise ClockUnreachable(f"the clock at {self._host} does not answer: {error!r}") from error
         except BaseException:  # an open connection is a membership and would stop time for the others
             connection.close()
             raise
-
-    def unreachable(self) -> ServiceUnreachable:
-        """Return the error for an emulator that stays away."""
-        return ServiceUnreachable(
-            f"the service at {self._host}, which provides this process's virtual time, does not answer",
-            "Jobs that it has accepted continue when it is back.",
-            "Start it again on the same state folder.",
-        )
 
     def close(self) -> None:
         """Close the connection, even during a call that waits."""
@@ -115,10 +107,10 @@ class ClockClient:
                     content = reply.read()
                     if reply.status == 200:
                         return json.loads(content)
-                    failure: Exception = ClockUnreachable(f"answered {reply.status}")
+                    failure: Exception = ValueError(f"answered {reply.status}")
                 except (OSError, http.client.HTTPException, ValueError) as error:
                     failure = error
-        raise ClockUnreachable(str(failure)) from failure
+        raise ClockUnreachable(f"the clock at {self._host} does not answer: {failure!r}") from failure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,12 +136,12 @@ class _Waiter:
 class ServiceClock:
     """A `Clock` in an emulator's virtual time; use it in a `with` block, whose thread holds a token.
 
-    While the emulator is away, time stands still; after 30 s, waits raise ServiceUnreachable. Time may pass while
+    While the emulator is away, time stands still; after 30 s, waits raise ClockUnreachable. Time may pass while
     threads work that were started without `hold()`.
     """
 
     def __init__(self, endpoint: str, admin_key: str, *, name: str = "hybridloop") -> None:
-        """Join the time of the emulator at `endpoint`. Raises AccessDenied, InputError or ServiceUnreachable."""
+        """Join the time of the emulator at `endpoint`. Raises ClockRefused or ClockUnreachable."""
         self._name = name
         self._client = ClockClient(endpoint, admin_key)
         self._wait_client = ClockClient(endpoint, admin_key, timeout_s=None)
@@ -159,11 +151,8 @@ class ServiceClock:
         self._thread = threading.local()
         self._is_remote_wait = False
         self._closing = threading.Event()
-        self._failure: HybridloopError | None = None
-        try:
-            self._membership, self._latest = self._client.join(name)
-        except ClockUnreachable as error:
-            raise self._client.unreachable() from error
+        self._failure: Exception | None = None
+        self._membership, self._latest = self._client.join(name)
         self._creator_token = self.hold()
         self._ticker = threading.Thread(target=self._tick, name="hybridloop-clock", daemon=True)
         self._ticker.start()
@@ -175,7 +164,7 @@ class ServiceClock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._fail(ServiceUnreachable("the clock was closed", "This wait has ended.", ""))
+        self._fail(ClockUnreachable("the clock was closed"))
         with self._state:
             self._cancel_remote_wait()
         self._ticker.join()
@@ -283,16 +272,16 @@ class ServiceClock:
         while not self._closing.wait(REJOIN_EVERY_S):
             try:
                 self._membership, now = self._client.join(self._name)
-            except ClockUnreachable:
+            except ClockUnreachable as error:
                 if time.monotonic() > gives_up_at:
-                    self._fail(self._client.unreachable())
-            except HybridloopError as error:  # it is back with another key, or in real time
+                    self._fail(error)
+            except ClockRefused as error:  # it is back with another key, or in real time
                 self._fail(error)
             else:
                 return now
         return self._latest
 
-    def _fail(self, error: HybridloopError) -> None:
+    def _fail(self, error: Exception) -> None:
         """End this clock with an error, which all present and later waits raise."""
         with self._state:
             self._failure = error

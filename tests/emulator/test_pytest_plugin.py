@@ -14,7 +14,16 @@ import pytest
 from tests.paths import DOCS
 
 PAGE = DOCS / "emulator.md"
-HEAVY = ("azure", "numpy", "prefect", "qiskit", "starlette", "sqlalchemy", "urllib.request", "hybridloop.emulator")
+HEAVY = (
+    "azure",
+    "numpy",
+    "prefect",
+    "qiskit",
+    "starlette",
+    "sqlalchemy",
+    "urllib.request",
+    "hybridloop.emulator.server",
+)
 PROJECT = '''
 import sys
 
@@ -72,7 +81,7 @@ def test_another_project_gets_an_emulator_by_the_name_of_a_fixture(tmp_path: Pat
 
 def test_the_plugin_is_registered_listed_and_can_be_disabled(tmp_path: Path) -> None:
     (plugin,) = entry_points(group="pytest11", name="hybridloop_emulator")
-    assert plugin.value == "hybridloop.pytest_plugin"
+    assert plugin.value == "hybridloop.emulator.pytest_plugin"
     (tmp_path / "test_theirs.py").write_text("def test_that_needs_it(azure_quantum_emulator): ...\n")
     shown = run_pytest(tmp_path, "--fixtures", "-q").stdout
     assert "azure_quantum_emulator [session scope]" in shown
@@ -83,7 +92,7 @@ def test_the_plugin_is_registered_listed_and_can_be_disabled(tmp_path: Path) -> 
 
 def test_an_unused_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(
-        f"import sys\ndef test_nothing():\n    assert 'hybridloop.pytest_plugin' in sys.modules\n"
+        f"import sys\ndef test_nothing():\n    assert 'hybridloop.emulator.pytest_plugin' in sys.modules\n"
         f"    assert set({HEAVY!r}).isdisjoint(sys.modules)\n"
     )
     done = run_pytest(tmp_path, "-q", "-p", "no:anyio", "-p", "no:hypothesispytest")

@@ -1,1 +1,0 @@
-"""Tools for tests and simulations against the emulator: a client's clock in the emulator's virtual time."""

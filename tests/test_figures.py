@@ -1,0 +1,37 @@
+"""Figures of the source stay within bounds, and the count of circles finds one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.figures import import_circles, source_figures
+
+BOUNDS = {
+    "lines of the orchestrator": 55_300,
+    "lines of the emulator": 10_320,
+    "lines of the tests": 53_950,
+    "words of the guides": 31_100,
+    "files that name an algorithm": 32,
+    "files in the fullest folder": 22,
+    "circles of imports": 0,
+}
+
+
+def test_every_figure_of_the_source_is_within_its_bound() -> None:
+    figures = source_figures()
+    assert figures.keys() == BOUNDS.keys()
+    assert {name: figure for name, figure in figures.items() if figure > BOUNDS[name]} == {}
+
+
+def test_a_circle_is_found_through_functions_but_not_through_imports_for_type_checkers(tmp_path: Path) -> None:
+    texts = {
+        "one": "import two",
+        "two": "def f():\n    from three import x",
+        "three": "import one",
+        "above": "if TYPE_CHECKING:\n    import below",
+        "below": "import above",
+    }
+    modules = {name: tmp_path / f"{name}.py" for name in texts}
+    for name, text in texts.items():
+        modules[name].write_text(text)
+    assert import_circles(modules) == [{"one", "two", "three"}]
