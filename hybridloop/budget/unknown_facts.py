@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hybridloop.azure.listing import Row, target_statuses
-from hybridloop.azure.offered_targets import offered_target
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.prices import billing_unit, has_price, ping_price
+
+if TYPE_CHECKING:
+    from hybridloop.azure.listing import Row
 
 _ASSUMED = {
     "profile": "its QIR profile (assumed: {profile})",
@@ -48,6 +49,9 @@ def list_targets(workspace: Any) -> list[Row]:
 
     `unknown` names what is not known of a target.
     """
+    from hybridloop.azure.listing import target_statuses
+    from hybridloop.azure.offered_targets import offered_target
+
     return [
         {
             "target": target.name,

@@ -50,9 +50,9 @@ def built_in_problems(incomplete: str) -> list[str]:
 def optimizers(incomplete: str) -> list[str]:
     """Complete an optimizer's name, including plug-ins."""
     from hybridloop.settings import OptimizerName
-    from hybridloop.settings.optimizer_plugins import optimizer_plugins
+    from hybridloop.settings.optimizer_plugins import SCIPY_METHODS, optimizer_plugins
 
-    return _matching(incomplete, [*OptimizerName, *optimizer_plugins()])
+    return _matching(incomplete, [*OptimizerName, *SCIPY_METHODS, *optimizer_plugins()])
 
 
 def ansatzes(incomplete: str) -> list[str]:

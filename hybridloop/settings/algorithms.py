@@ -12,6 +12,7 @@ from hybridloop.settings.optimizer_plugins import (
     GIVE_IT_HERE,
     NOT_STORED,
     OBJECT,
+    SCIPY_METHODS,
     is_object,
     optimizer_plugins,
     suggest_optimizer,
@@ -79,14 +80,10 @@ class OptimizerName(enum.StrEnum):
     SPSA = "spsa"
     QN_SPSA = "qn-spsa"
     COBYLA = "cobyla"
-    COBYQA = "cobyqa"
-    NELDER_MEAD = "nelder-mead"
-    POWELL = "powell"
-    L_BFGS_B = "l-bfgs-b"
 
 
 def _check_optimizer(value: object) -> object:
-    built_in = [name.value for name in OptimizerName]
+    built_in = [*(name.value for name in OptimizerName), *SCIPY_METHODS]
     if is_object(value):
         raise PydanticCustomError("own_optimizer", NOT_STORED, {"remedy": GIVE_IT_HERE})
     if not isinstance(value, str) or value in built_in or value.startswith(OBJECT) or value in optimizer_plugins():

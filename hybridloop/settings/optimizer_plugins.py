@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 GROUP = "hybridloop.optimizers"
 OBJECT = "object:"  # begins the name of an optimizer that is an object of the calling program
 
+# methods of scipy.optimize.minimize that need no Hessian and no constraints
+SCIPY_METHODS = tuple(
+    f"scipy:{name}"
+    for name in (
+        *("cobyla", "cobyqa", "nelder-mead", "powell"),
+        *("cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"),
+    )
+)
+
 NOT_STORED = "an object can't travel to deployments, sweeps or stored settings"
 GIVE_IT_HERE = "Give the object to hybridloop.vqe(optimizer=…), or register it as a plug-in and give its name."
 

@@ -231,7 +231,7 @@ def test_a_shell_completes_known_names_and_files(offers: Offers, home: Path, tmp
         assert offers(environ, "run", algorithm, "ising") == []
     assert offers(environ, "problems", "k") == ["knapsack-8"]
     assert offers(environ, "run", "vqe", "h2", "--target", "ionq.sim") == ["ionq.simulator"]
-    assert offers(environ, "run", "vqe", "h2", "--optimizer", "neld") == ["nelder-mead"]
+    assert offers(environ, "run", "vqe", "h2", "--optimizer", "scipy:neld") == ["scipy:nelder-mead"]
     assert offers(environ, "run", "vqe", "h2", "--set", "failure.retri") == ["failure.retries="]
 
 

@@ -121,7 +121,7 @@ def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> t
         raise InputError("frequencies", problem, "Give one tuple for each angle.")
     if not all(frequencies):
         problem = "this optimizer needs the energy's frequencies in each angle, which are unknown for this circuit"
-        remedy = "Give cobyla, spsa or nelder-mead, or a circuit whose rotations turn by whole multiples of each angle."
+        remedy = "Give cobyla or spsa, or a circuit whose rotations turn by whole multiples of each angle."
         raise InputError("optimizer", problem, remedy)
     if not all(map(_are_frequencies, frequencies)):
         problem = "the frequencies of an angle must be distinct positive integers"

@@ -124,8 +124,8 @@ def _spsa(optimizer: type[Spsa]) -> Callable[[SearchSettings], Optimizer]:
 def _scipy(method: ScipyMethod) -> Callable[[SearchSettings], Optimizer]:
     def make(settings: SearchSettings) -> Optimizer:
         step, last = settings.step_rad, 0.02
-        if method is ScipyMethod.L_BFGS_B and settings.gradient_norm is not None:
-            # L-BFGS-B tests the steepest single angle; if all are that steep, the gradient has the norm that was set
+        if settings.gradient_norm is not None:
+            # SciPy tests the steepest single angle; if all are that steep, the gradient has the norm that was set
             last = settings.gradient_norm / math.sqrt(max(settings.ansatz.num_parameters, 1))
             step = max(step, last)
         return ScipyOptimizer(
@@ -142,6 +142,14 @@ def _scipy(method: ScipyMethod) -> Callable[[SearchSettings], Optimizer]:
     return make
 
 
+def _honoured_by(method: ScipyMethod) -> frozenset[str]:
+    """Return the termination settings of a method of SciPy's; SLSQP ends by the energy alone."""
+    if method is ScipyMethod.NELDER_MEAD:
+        return _TOLERANCE
+    return _GRADIENT_NORM if method.uses_gradient and method is not ScipyMethod.SLSQP else frozenset()
+
+
+SCIPY = "scipy:"  # begins the name of one of SciPy's methods
 _ALL = frozenset(TERMINATION_SETTINGS)
 _TOLERANCE, _GRADIENT_NORM = frozenset({"tolerance"}), frozenset({"gradient_norm"})
 OPTIMIZERS: Mapping[str, OptimizerSpec] = {
@@ -152,10 +160,14 @@ OPTIMIZERS: Mapping[str, OptimizerSpec] = {
     "spsa": OptimizerSpec(_spsa(Spsa), _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
     "qn-spsa": OptimizerSpec(_spsa(QnSpsa), _ALL, "SPSA along the quantum natural gradient, by state overlaps"),
     "cobyla": OptimizerSpec(_scipy(ScipyMethod.COBYLA), does="linear models in a shrinking trust region"),
-    "cobyqa": OptimizerSpec(_scipy(ScipyMethod.COBYQA), does="quadratic models in a shrinking trust region"),
-    "nelder-mead": OptimizerSpec(_scipy(ScipyMethod.NELDER_MEAD), _TOLERANCE, "a simplex that moves and shrinks"),
-    "powell": OptimizerSpec(_scipy(ScipyMethod.POWELL), does="line searches along conjugate directions"),
-    "l-bfgs-b": OptimizerSpec(_scipy(ScipyMethod.L_BFGS_B), _GRADIENT_NORM, "quasi-Newton steps by parameter shifts"),
+    **{
+        f"{SCIPY}{method}": OptimizerSpec(
+            _scipy(method),
+            _honoured_by(method),
+            f"SciPy's {method}" + ", with gradients by parameter shifts" * method.uses_gradient,
+        )
+        for method in ScipyMethod
+    },
 }
 
 

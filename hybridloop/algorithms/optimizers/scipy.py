@@ -1,4 +1,4 @@
-"""SciPy's minimizers (COBYLA, COBYQA, Nelder-Mead, Powell, L-BFGS-B) behind ask and tell.
+"""SciPy's minimizers behind ask and tell.
 
 `scipy.optimize.minimize` calls its objective and can't be suspended, so it runs on a thread that waits for each value.
 """
@@ -127,25 +127,34 @@ class ScipyMethod(enum.StrEnum):
     COBYLA: linear interpolation in a shrinking trust region (M. J. D. Powell, in Advances in Optimization and Numerical
     Analysis, Kluwer 1994, 51; SciPy's port of PRIMA). COBYQA: quadratic interpolation (T. M. Ragonneau, thesis, Hong
     Kong Polytechnic University, 2022). Nelder-Mead: a simplex (Comput. J. 7 (1965) 308). Powell: line searches along
-    conjugate directions (Comput. J. 7 (1964) 155). L-BFGS-B: quasi-Newton steps (R. H. Byrd et al., SIAM J. Sci.
-    Comput. 16 (1995) 1190) with gradients by the parameter-shift rule: unlike finite differences, its differences are
-    as large as the energy itself, so shot noise matters less.
+    conjugate directions (Comput. J. 7 (1964) 155). The others use gradients, which are measured by the parameter-shift
+    rule: unlike finite differences, its differences are as large as the energy itself, so shot noise matters less.
+    Methods that need a Hessian are left out.
     """
 
     COBYLA = "cobyla"
     COBYQA = "cobyqa"
     NELDER_MEAD = "nelder-mead"
     POWELL = "powell"
+    CG = "cg"
+    BFGS = "bfgs"
     L_BFGS_B = "l-bfgs-b"
+    TNC = "tnc"
+    SLSQP = "slsqp"
+
+    @property
+    def uses_gradient(self) -> bool:
+        """True if each evaluation also measures the gradient."""
+        return self not in (self.COBYLA, self.COBYQA, self.NELDER_MEAD, self.POWELL)
 
 
 @dataclass(slots=True)
 class ScipyOptimizer(DataclassState):
-    """Optimizer by one of SciPy's methods, one evaluation per round: a point, for L-BFGS-B with its gradient's shifts.
+    """Optimizer by one of SciPy's methods, one evaluation per round: a point, or its gradient's shifts, too.
 
-    `step_rad` is the first change of an angle, `tolerance_rad` the last. L-BFGS-B chooses its own first step; for it,
-    `tolerance_rad` is the slope to end with, in hartree per radian. With `tolerance` (hartree), Nelder-Mead also needs
-    energies that agree within it. `frequencies` (of each angle) are needed by L-BFGS-B alone.
+    `step_rad` is the first change of an angle, `tolerance_rad` the last. Methods that use gradients choose their own
+    first step; for them, `tolerance_rad` is the slope to end with, in hartree per radian. With `tolerance` (hartree),
+    Nelder-Mead also needs energies that agree within it. `frequencies` (of each angle) are needed for gradients alone.
 
     One run of SciPy lasts from the first `ask` to the end of the search, 1 ms a step for eight angles; COBYQA is run
     again for each step. A restored or copied optimizer, or one in a forked process, starts a new run and answers its
@@ -163,7 +172,7 @@ class ScipyOptimizer(DataclassState):
     tolerance: float | None = None
     _points: list[NDArray[np.float64]] = field(default_factory=list, init=False)
     _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error
-    _gradients: list[list[float]] = field(default_factory=list, init=False)  # for L-BFGS-B alone
+    _gradients: list[list[float]] = field(default_factory=list, init=False)
     # not compared, so not in the state: the next `ask` finds them again by a new run over the records
     _request: NDArray[np.float64] | None = field(default=None, init=False, compare=False)
     stop: Stop | None = field(default=None, init=False, compare=False)
@@ -182,7 +191,7 @@ class ScipyOptimizer(DataclassState):
         if self.max_evaluations < minimum:
             problem = f"{self.max_evaluations} is below {minimum}"
             raise InputError("max_evaluations", problem, f"Give {minimum} or more.")
-        if self.method is ScipyMethod.L_BFGS_B:
+        if self.method.uses_gradient:
             self.frequencies = validate_frequencies(self.frequencies or (), len(self.initial_point))
         self.stop = stop_without_angles(self.initial_point)
 
@@ -197,7 +206,7 @@ class ScipyOptimizer(DataclassState):
         return self._point_estimate(min(range(len(self._points)), key=lambda index: self._estimates[index][0]))
 
     def ask(self) -> NDArray[np.float64]:
-        """Return the next point, with its shifts for L-BFGS-B."""
+        """Return the next point, with its gradient's shifts."""
         if self.stop is None and self._request is None:
             try:
                 self._request = self._next_point()
@@ -209,11 +218,11 @@ class ScipyOptimizer(DataclassState):
         return np.vstack([self._request, *(self._request + shift for shift in self._shifts())])
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
-        """Record the point, its energy, and for L-BFGS-B its gradient. Raises JobFailed for a failed point."""
+        """Record the point, its energy, and its gradient. Raises JobFailed for a failed point."""
         known = [estimate for estimate in estimates if isinstance(estimate, Estimate)]
         if len(known) < len(estimates):
             raise missing_points_error(self.method, estimates)
-        if self.method is ScipyMethod.L_BFGS_B:
+        if self.method.uses_gradient:
             self._gradients.append(_gradient(self.frequencies or (), points, known))
         self._points.append(np.array(points[0], float))
         self._estimates.append((known[0].value, known[0].standard_error))
@@ -260,12 +269,19 @@ class ScipyOptimizer(DataclassState):
             },
             ScipyMethod.POWELL: {"direc": axes, "xtol": last, "maxfev": most},
             ScipyMethod.L_BFGS_B: {"gtol": last, "maxfun": most, "maxiter": most},
+            ScipyMethod.TNC: {"gtol": last, "maxfun": most},
+            ScipyMethod.SLSQP: {"ftol": last**2, "maxiter": most},  # of the energy, quadratic in the slope
         }
-        method, jac = str(self.method).upper(), self.method is ScipyMethod.L_BFGS_B or None
-        return {"method": method, "x0": self.initial_point, "jac": jac, "options": options[self.method]}
+        method, jac = str(self.method).upper(), self.method.uses_gradient or None
+        return {
+            "method": method,
+            "x0": self.initial_point,
+            "jac": jac,
+            "options": options.get(self.method, {"gtol": last, "maxiter": most}),
+        }
 
     def _shifts(self) -> list[NDArray[np.float64]]:
-        if self.method is not ScipyMethod.L_BFGS_B:
+        if not self.method.uses_gradient:
             return []
         axes = np.eye(len(self.initial_point))
         return [

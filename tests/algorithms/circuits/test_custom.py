@@ -11,6 +11,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
+from hybridloop.algorithms.optimizers.scipy import ScipyMethod
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.errors import InputError, ProblemError
 
@@ -106,7 +107,8 @@ def test_the_frequencies_are_unknown_where_a_multiple_is_not_whole(circuit: Quan
     assert choose_optimizer(ansatz).name == "cobyla"
     search = SearchSettings(ansatz, is_near=False, seed=0, max_rounds=50)
     for name, spec in OPTIMIZERS.items():
-        if name in ("rotosolve", "pairs", "gradient", "quasi-newton", "l-bfgs-b"):
+        needs_gradient = name.startswith("scipy:") and ScipyMethod(name.removeprefix("scipy:")).uses_gradient
+        if name in ("rotosolve", "pairs", "gradient", "quasi-newton") or needs_gradient:
             with pytest.raises(InputError, match=r"optimizer: .* frequencies .* unknown"):
                 spec.create(name, search)
         else:

@@ -25,6 +25,11 @@ from hybridloop.errors import InputError, JobFailed
 Start = NDArray[np.float64]
 Make = Callable[[Start], Any]
 
+
+def _scipy(method: ScipyMethod, start: Start) -> ScipyOptimizer:
+    return ScipyOptimizer(start, method, frequencies=((1,),) * len(start))
+
+
 OPTIMIZERS: dict[str, Make] = {
     "rotosolve": lambda start: Rotosolve(start, ((1,),) * len(start)),
     "pairs": lambda start: PairwiseFit(start, ((1,),) * len(start)),
@@ -32,8 +37,7 @@ OPTIMIZERS: dict[str, Make] = {
     "quasi-newton": lambda start: SlopeFit(start, ((1,),) * len(start)),
     "spsa": partial(Spsa, seed=5),
     "qn-spsa": partial(QnSpsa, seed=5),
-    **{method: partial(ScipyOptimizer, method=method) for method in ScipyMethod if method is not ScipyMethod.L_BFGS_B},
-    "l-bfgs-b": lambda start: ScipyOptimizer(start, ScipyMethod.L_BFGS_B, frequencies=((1,),) * len(start)),
+    **{method: partial(_scipy, method) for method in ScipyMethod},
 }
 MAX_ROUNDS = 12  # checked, of searches with many rounds
 

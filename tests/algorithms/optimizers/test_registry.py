@@ -15,6 +15,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, TERMINATION_SETTINGS, OptimizerSpec, SearchSettings
 from hybridloop.errors import InputError
 from hybridloop.settings import OptimizerName
+from hybridloop.settings.optimizer_plugins import SCIPY_METHODS
 
 SETTINGS = {"tolerance": 0.05, "patience": 4, "gradient_norm": 0.3}
 
@@ -43,7 +44,7 @@ def rounds_of(optimizer: Optimizer, limit: int = 300, variance: float = 1e-8) ->
 
 
 def test_the_settings_have_the_names_of_all_optimizers() -> None:
-    assert {*OPTIMIZERS, "auto"} == {each.value for each in OptimizerName}
+    assert {*OPTIMIZERS, "auto"} == {*(each.value for each in OptimizerName), *SCIPY_METHODS}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -59,15 +60,17 @@ def test_a_termination_setting_is_followed_or_refused_by_its_name(name: str, set
     with_it, without = rounds_of(spec.create(name, settings)), rounds_of(spec.create(name, settings_of(ansatz)))
     if setting == "patience":
         assert with_it > without
-    elif name == "nelder-mead":
+    elif name == "scipy:nelder-mead":
         assert with_it >= without  # its energies have to agree besides
     else:
         assert with_it <= without
 
 
-@pytest.mark.parametrize("name", ["pairs", "gradient", "quasi-newton", "spsa", "qn-spsa", "rotosolve", "l-bfgs-b"])
+@pytest.mark.parametrize(
+    "name", ["pairs", "gradient", "quasi-newton", "spsa", "qn-spsa", "rotosolve", "scipy:l-bfgs-b"]
+)
 def test_a_larger_tolerance_ends_the_search_sooner(name: str, ansatz: Ansatz) -> None:
-    setting = "gradient_norm" if name == "l-bfgs-b" else "tolerance"
+    setting = "gradient_norm" if name == "scipy:l-bfgs-b" else "tolerance"
     optimizers = (OPTIMIZERS[name].create(name, settings_of(ansatz, **{setting: each})) for each in (0.5, 1e-6))
     lax, strict = (rounds_of(optimizer, limit=30, variance=1e-5) for optimizer in optimizers)
     assert lax < strict
