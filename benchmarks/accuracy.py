@@ -18,7 +18,7 @@ from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
 from benchmarks.accuracy_searches import from_hartree_fock, perturbations, random_starts
 from benchmarks.accuracy_speed import speeds
-from benchmarks.accuracy_states import electrons, grown_circuits, levels, operators
+from benchmarks.accuracy_states import electrons, grown_circuits, operators
 from benchmarks.accuracy_stretched import away_from_equilibrium
 from benchmarks.bounds import Bound, machine
 from benchmarks.shots import shots_of_ways
@@ -35,7 +35,6 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "away-from-equilibrium": away_from_equilibrium,
     "adapt-operators": operators,
     "adapt-shots": grown_circuits,
-    "vqd-levels": levels,
     "vqe-levels": levels_after_vqe,
     "other-electrons": electrons,
     "cubic-graphs": cubic_graphs,

@@ -1,4 +1,4 @@
-"""Accuracy of ADAPT-VQE and VQD, and of the warning about a wrong number of electrons."""
+"""Accuracy of ADAPT-VQE, and of the warning about a wrong number of electrons."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from qiskit.quantum_info import Statevector
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.adapt import adapt
-from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.algorithms.vqd import vqd
 from hybridloop.settings import AdaptSettings, AnsatzName, MappingName, ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
@@ -72,18 +71,6 @@ def grown_circuits(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     return bounds
 
 
-def levels(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """Compare the four levels of H2 by noiseless VQD with the dense spectrum."""
-    hamiltonian = on_qubits("H2_0.735").hamiltonian
-    ansatz = hardware_efficient(2, np.random.default_rng(0), reps=3)
-    drawn = np.random.default_rng(0).uniform(-math.pi, math.pi, (2 if quick else 4, ansatz.num_parameters))
-    found = vqd(hamiltonian, ansatz, list(drawn), _fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
-    return [
-        Bound(f"VQD, H2 level {n}: |error|", abs(level.final.estimate.value - exact) / MHA, Side.AT_MOST, 0.1, "mHa")
-        for n, (level, exact) in enumerate(zip(found.levels, np.linalg.eigvalsh(hamiltonian.to_matrix()), strict=True))
-    ]
-
-
 def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """Check the warning of a wrong electron number with a circuit that does not conserve it (Jordan-Wigner).
 
@@ -110,7 +97,3 @@ def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 def _rotosolve(ansatz: Ansatz) -> Rotosolve:
     return Rotosolve(ansatz.initial_point, ansatz.frequencies)
-
-
-def _fine(ansatz: Ansatz) -> Rotosolve:
-    return Rotosolve(ansatz.initial_point, ansatz.frequencies, tolerance=1e-7, max_sweeps=100)

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sqd, sweep, vqd, vqe
+    from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sqd, sweep, vqe
     from hybridloop.api.ansatz import ansatz
     from hybridloop.api.geometry import molecule, problem
     from hybridloop.api.plan import plan
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         RunSettings,
         ScanSettings,
         SqdSettings,
-        VqdSettings,
         VqeSettings,
     )
     from hybridloop.setup_checks import doctor
@@ -45,7 +44,6 @@ __all__ = [
     "ScanSettings",
     "SqdSettings",
     "SweepSpec",
-    "VqdSettings",
     "VqeSettings",
     "__version__",
     "adapt",
@@ -68,14 +66,13 @@ __all__ = [
     "sqd",
     "sweep",
     "track",
-    "vqd",
     "vqe",
 ]
 __version__ = "0.1.0"
 
 _MODULES = {
     **dict.fromkeys(
-        ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sqd", "sweep", "vqd", "vqe"),
+        ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sqd", "sweep", "vqe"),
         "api.algorithms",
     ),
     **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),

@@ -198,7 +198,7 @@ LONGEST = (
     "test_foreign_folder",
     "test_session_flow",
     "test_wheel",
-    "test_adapt_and_vqd",
+    "test_adapt_and_levels",
     "test_artifact",
     "test_report_in_a_browser",
     "test_signals",

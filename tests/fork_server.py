@@ -28,8 +28,8 @@ os.environ |= {"DO_NOT_TRACK": "1", "QDK_PYTHON_TELEMETRY": "none", "OMP_NUM_THR
 shut_out_current_folder()
 for name in (
     "hybridloop.cli.app",
-    *(f"hybridloop.flows.{name}" for name in ("adapt", "levels", "qaoa", "sqd", "sweep", "vqd", "vqe")),
-    *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqd", "vqe")),
+    *(f"hybridloop.flows.{name}" for name in ("adapt", "levels", "qaoa", "sqd", "sweep", "vqe")),
+    *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqe")),
     *("hybridloop.algorithms.estimation.variance", *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session"))),
     *("hybridloop.azure.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),
     *("alembic.autogenerate", "azure.quantum.job.session", "azure.storage.blob", "matplotlib.backends.backend_svg"),

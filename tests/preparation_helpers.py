@@ -18,8 +18,6 @@ from hybridloop.preparation.qaoa import prepare_qaoa as build_qaoa
 from hybridloop.preparation.qaoa import prepare_rqaoa as build_rqaoa
 from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.scan import prepare_scan as build_scan
-from hybridloop.preparation.vqd import PreparedVqd
-from hybridloop.preparation.vqd import prepare_vqd as build_vqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.preparation.vqe import prepare_vqe as build_vqe
 from hybridloop.settings import (
@@ -29,7 +27,6 @@ from hybridloop.settings import (
     RqaoaSettings,
     RunSettings,
     ScanSettings,
-    VqdSettings,
     VqeSettings,
 )
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
@@ -53,11 +50,6 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int) -> PreparedAdapt:
     """Return a prepared ADAPT-VQE for inspection."""
     return build_adapt(problem, settings, seed, find_target(settings.target))
-
-
-def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:
-    """Return a prepared VQD run for inspection."""
-    return build_vqd(problem, settings, seed, find_target(settings.target))
 
 
 def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:

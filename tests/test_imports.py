@@ -63,7 +63,7 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 REFUSED: dict[str, Callable[[], Any]] = {
     **{
         name: lambda name=name: getattr(hl, name)("nothing")  # type: ignore[misc]
-        for name in ("adapt", "levels", "qaoa", "rqaoa", "sqd", "vqd", "vqe")
+        for name in ("adapt", "levels", "qaoa", "rqaoa", "sqd", "vqe")
     },
     "ansatz": lambda: hl.ansatz("nothing"),
     "doctor": lambda: hl.doctor(live=True),

@@ -123,8 +123,8 @@ class StateChecks:
         circuits = [group.measurement_circuit(self.ansatz.circuit) for group in groups]
         return [SamplerPub.coerce((circuit, point[None, :], SECTOR_SHOTS)) for circuit in circuits]
 
-    def read(self, results: Sequence[MeasuredPub], *, has_any_spin: bool = False) -> StateFacts:
-        """Return the facts from the results of `pubs`; with `has_any_spin` no spin is a reason for a warning."""
+    def read(self, results: Sequence[MeasuredPub]) -> StateFacts:
+        """Return the facts from the results of `pubs`."""
         counts = [result[0] for result in results]
         failed = [each for each in counts if isinstance(each, FailedPoint)]
         if failed:
@@ -141,7 +141,7 @@ class StateChecks:
         squared = Estimate(spin * (spin + 1.0), 0.0, 0)
         if self.spin is not None:
             squared = estimate_observable(self.spin, known)
-            warning = warning or (None if has_any_spin else spin_warning(spin, squared))
+            warning = warning or spin_warning(spin, squared)
         return StateFacts(electrons, squared, () if warning is None else (warning,))
 
 

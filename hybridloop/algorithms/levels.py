@@ -1,4 +1,4 @@
-"""Energy levels from a VQE's state by q-sc-EOM: the Hamiltonian's matrix between rotated determinants is measured.
+"""Energy levels from a VQE's circuit by q-sc-EOM: the Hamiltonian's matrix between rotated states is measured.
 
 q-sc-EOM: quantum self-consistent equation of motion.
 """
@@ -29,6 +29,7 @@ from hybridloop.algorithms.estimation.subspace import (
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.errors import JobFailed
 
@@ -40,13 +41,13 @@ Place = tuple[int, int]  # of a level: the number of its block, and of its eigen
 
 @dataclass(frozen=True, slots=True)
 class SubspaceLevel:
-    """One energy level in hartree, with its standard error, and its place in the molecule's spectrum.
+    """One energy level in hartree, or a Pauli sum's unit, with its standard error, and its place in the spectrum.
 
     `noise_bias` is the shift of the eigenvalue by noise, which is subtracted from `energy`. Both it and the standard
     error come from a parametric bootstrap. `excitation` is the energy above the lowest level, with its own error: parts
     of the levels' errors cancel. `spin_squared` is ⟨S²⟩ of the level's determinants, `multiplicity` 2S + 1 of the spin
-    that it is near; None between two. `symmetry` numbers the block of symmetry-equivalent determinants, 0 for that of
-    Hartree-Fock.
+    that it is near; None between two. A Pauli sum has neither. `symmetry` numbers the block of reference states, 0 for
+    that of the VQE's.
     """
 
     energy: float
@@ -55,7 +56,7 @@ class SubspaceLevel:
     noise_bias: float
     excitation: float
     excitation_error: float
-    spin_squared: float
+    spin_squared: float | None
     multiplicity: int | None
     symmetry: int
 
@@ -74,7 +75,7 @@ class LevelsResult:
 
 
 def measure_levels(
-    problem: ElectronicProblem,
+    problem: ElectronicProblem | PauliProblem,
     space: ModelSpace,
     energy: Observable,
     ansatz: Ansatz,
@@ -86,13 +87,14 @@ def measure_levels(
     seed: int,
     log: RoundLog,
 ) -> LevelsResult:
-    """Measure the lowest levels of the Hamiltonian between the states U(θ)|I⟩, for the determinants I of the space.
+    """Measure the lowest levels of the Hamiltonian between the states U(θ)|I⟩, for the reference states I of the space.
 
-    A. Asthana et al., Chem. Sci. 14 (2023) 2405. The circuit `ansatz` is U(θ) after the reference state, and must be
-    the unitary of a VQE on all determinants, without shortening; `point` (n,) are the VQE's angles in radians. The
-    states are orthonormal, so the levels are the matrix's eigenvalues. With a complete space they are exact at any
-    angles; a VQE's angles make the couplings of the ground state small. Those are measured too. Elements between
-    blocks of the space vanish.
+    A. Asthana et al., Chem. Sci. 14 (2023) 2405; of basis states R. M. Parrish et al., Phys. Rev. Lett. 122 (2019)
+    230401. For a molecule the circuit `ansatz` is U(θ) after the reference state, and must be the unitary of a VQE on
+    all determinants, without shortening; `point` (n,) are the VQE's angles in radians. For a Pauli sum it is that of
+    `basis_space`. The states are orthonormal, so the levels are the matrix's eigenvalues. With a complete space they
+    are exact at any angles; a VQE's angles make the couplings of the ground state small. Those are measured too.
+    Elements between blocks of the space vanish.
 
     All states are measured in one round. One or two further rounds reach `precision`, the standard error of each level
     in hartree. A circuit whose job failed is measured again in the next round. `seed` draws the bootstrap. Raises
@@ -142,7 +144,7 @@ class _Measurement:
     `rows[block]` are the rows of a block's `states`.
     """
 
-    problem: ElectronicProblem
+    problem: ElectronicProblem | PauliProblem
     space: ModelSpace
     energy: Observable
     states: tuple[tuple[State, ...], ...]
@@ -154,30 +156,30 @@ class _Measurement:
     @classmethod
     def of(
         cls,
-        problem: ElectronicProblem,
+        problem: ElectronicProblem | PauliProblem,
         space: ModelSpace,
         energy: Observable,
         ansatz: Ansatz,
         point: NDArray[np.float64],
     ) -> _Measurement:
-        """Build the circuits, one for each group and each set of qubits in which two determinants differ."""
-        reference, encode = problem.reference_state, problem.encoding.basis_state
-        by_flip: dict[int, tuple[QuantumCircuit, ...]] = {}
+        """Build the circuits, for each group, each set of qubits in which two states differ, and kind of phase."""
+        qubits = ansatz.circuit.num_qubits
+        by_kind: dict[tuple[int, bool], tuple[QuantumCircuit, ...]] = {}
         states: list[tuple[State, ...]] = []
         rows: list[slice] = []
         circuits: list[tuple[QuantumCircuit, ...]] = []
         points: list[NDArray[np.float64]] = []
         for block in space.blocks:
-            flips = [encode(determinant) ^ reference for determinant in block]
-            states.append(tuple(measured_states(len(block))))
+            flips = block if isinstance(problem, PauliProblem) else _flips(problem, block)
+            states.append(tuple(measured_states(len(block), space.pairs(block), is_real=space.is_real)))
             rows.append(slice(len(points), len(points) + len(states[-1])))
-            for i, j, sign in states[-1]:
-                state = ModelState(flips[i], flips[j], sign)
-                if state.flip not in by_flip:
-                    prepared = preparation_circuit(ansatz.circuit, state.flip)
-                    by_flip[state.flip] = tuple(group.measurement_circuit(prepared) for group in energy.groups)
-                circuits.append(by_flip[state.flip])
-                points.append(np.concatenate([point, state.angles(problem.encoding.num_qubits)]))
+            for i, j, phase in states[-1]:
+                state = ModelState(flips[i], flips[j], phase)
+                if (kind := (state.flip, state.is_real)) not in by_kind:
+                    prepared = preparation_circuit(ansatz.circuit, state.flip, is_real=state.is_real)
+                    by_kind[kind] = tuple(group.measurement_circuit(prepared) for group in energy.groups)
+                circuits.append(by_kind[kind])
+                points.append(np.concatenate([point, state.angles(qubits)]))
         statistics: list[list[GroupStatistics | None]] = [[None] * len(energy.groups) for _ in points]
         return cls(problem, space, energy, tuple(states), tuple(rows), tuple(circuits), tuple(points), statistics)
 
@@ -247,7 +249,7 @@ class _Measurement:
         above = draws - draws[0]
         found: list[SubspaceLevel] = []
         for row, (block, k) in enumerate(places):
-            squared = self._spin_squared(block, fitted[block].vectors[:, k])
+            squared, multiplicity = self._spin(block, fitted[block].vectors[:, k])
             energy = float(fitted[block].values[k] - biases[row])
             found.append(
                 SubspaceLevel(
@@ -258,19 +260,29 @@ class _Measurement:
                     excitation=energy - found[0].energy if found else 0.0,
                     excitation_error=float(above[row].std()),
                     spin_squared=squared,
-                    multiplicity=_multiplicity(squared, sum(self.problem.molecule.electrons)),
+                    multiplicity=multiplicity,
                     symmetry=block,
                 )
             )
         return tuple(found)
 
-    def _spin_squared(self, block: int, amplitudes: NDArray[np.float64]) -> float:
-        operator = spin_squared_matrix(self.problem.molecule.norb, np.array(self.space.blocks[block]))
-        return float(amplitudes @ (operator @ amplitudes))
+    def _spin(self, block: int, amplitudes: NDArray[np.float64]) -> tuple[float | None, int | None]:
+        """Return ⟨S²⟩ and the multiplicity of a level of a molecule."""
+        if isinstance(self.problem, PauliProblem):
+            return None, None
+        molecule = self.problem.molecule
+        operator = spin_squared_matrix(molecule.norb, np.array(self.space.blocks[block]))
+        squared = float(amplitudes @ (operator @ amplitudes))
+        return squared, _multiplicity(squared, sum(molecule.electrons))
 
     def _numbers(self, name: str) -> NDArray[np.float64]:
         """Return a figure of the statistics, (states, groups)."""
         return np.array([[float(getattr(cell, name)) for cell in row] for row in self.statistics])
+
+
+def _flips(problem: ElectronicProblem, determinants: Sequence[int]) -> list[int]:
+    """Return the qubits that the determinants flip in the reference state."""
+    return [problem.encoding.basis_state(determinant) ^ problem.reference_state for determinant in determinants]
 
 
 def _multiplicity(squared: float, electrons: int) -> int | None:

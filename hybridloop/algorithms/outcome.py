@@ -23,7 +23,7 @@ class RoundProgress:
 
     In a search, value and standard error are the optimizer's at `point`: measured or from its model. They may be those
     of an earlier round where too many points of this one failed. In the final phase they pool all measurements at
-    `point`. `circuits` counts pairs of point and group, and overlaps; each is one job, or several above a target's
+    `point`. `circuits` counts pairs of point and group; each is one job, or several above a target's
     limit of shots. `total_shots` counts from the start of the run.
     """
 

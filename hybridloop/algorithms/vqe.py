@@ -12,20 +12,19 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import Allocation, FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer, Stop, check_at_least_one, residue_of
+from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, residue_of
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
     MissingPointPolicy,
     apply_missing_point_policy,
     check_missing_point_policy,
 )
-from hybridloop.algorithms.optimizers.overlaps import OverlapMeasurement, overlap_pairs, tell_overlaps
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError
@@ -136,9 +135,16 @@ def run_optimizer(
     Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises InputError
     where the optimizer asks for points that do not fit the ansatz.
     """
-    recent = run_optimizers(
-        evaluated.energies_with_pubs, len(evaluated.circuits), ansatz, [optimizer], shots, max_rounds, on_lost, log
-    )
+    recent: list[Estimate] = []
+    for _ in range(max_rounds):
+        points = _ask(optimizer, ansatz.num_parameters)
+        if not len(points):
+            break
+        measured, estimates = evaluated.energies(points, shots)
+        recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
+        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
+        circuits = len(points) * len(evaluated.circuits)
+        log.add("search", optimizer.current, len(points), circuits, circuits * shots)
     if optimizer.stop is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
@@ -150,53 +156,6 @@ def round_limit(max_rounds: int) -> Stop:
     if max_rounds < DEFAULT_MAX_ROUNDS:
         return Stop(converged=False, reason=f"max_rounds={max_rounds}, as requested", is_requested=True)
     return Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
-
-
-def run_optimizers(
-    measure: Callable[[NDArray[np.float64], int, Sequence[SamplerPub]], MeasuredObjective],
-    circuits: int,
-    ansatz: Ansatz,
-    optimizers: Sequence[Optimizer],
-    shots: int,
-    max_rounds: int,
-    on_lost: MissingPointPolicy,
-    log: RoundLog,
-) -> list[Estimate]:
-    """Run optimizers to their ends in shared rounds, at most `max_rounds`; return the last known round's energies.
-
-    `measure` runs points and other PUBs in one round, each point with this number of circuits. The log gets the lowest
-    estimate of all optimizers. Raises InputError where one asks for points that do not fit the ansatz.
-    """
-    has_overlaps = any(isinstance(optimizer, OverlapOptimizer) for optimizer in optimizers)
-    overlaps = OverlapMeasurement.of(ansatz) if has_overlaps else None
-    recent: list[Estimate] = []
-    for _ in range(max_rounds):
-        # Measure the points and overlaps of all optimizers in one round.
-        batches = [_ask(optimizer, ansatz.num_parameters) for optimizer in optimizers]
-        pairs = [overlap_pairs(optimizer, ansatz.num_parameters) for optimizer in optimizers]
-        if not any(map(len, batches)):
-            break
-        overlap_pubs = [] if overlaps is None else overlaps.pubs(np.concatenate(pairs), shots)
-        measured, objectives, energies, results = measure(np.concatenate(batches), shots, overlap_pubs)
-        measured_pairs, overlap_estimates = (np.concatenate(pairs), []) if overlaps is None else overlaps.read(results)
-        known = zip(energies, objectives, strict=True)
-        latest = [energy for energy, value in known if isinstance(energy, Estimate) and isinstance(value, Estimate)]
-        recent = latest or recent
-        # Tell each optimizer its part.
-        point_count = pair_count = 0
-        for optimizer, batch, batch_pairs in zip(optimizers, batches, pairs, strict=True):
-            part = slice(point_count, point_count + len(batch))
-            pair_part = slice(pair_count, pair_count + len(batch_pairs))
-            tell_overlaps(optimizer, measured_pairs[pair_part], overlap_estimates[pair_part], on_lost)
-            if len(batch):
-                optimizer.tell(measured[part], apply_missing_point_policy(objectives[part], on_lost))
-            point_count, pair_count = part.stop, pair_part.stop
-        # Report the lowest estimate.
-        current = [estimate for optimizer in optimizers if (estimate := optimizer.current)]
-        best = min(current, key=lambda estimate: estimate.value, default=None)
-        round_circuits = point_count * circuits + pair_count
-        log.add("search", best, point_count, round_circuits, round_circuits * shots)
-    return recent
 
 
 _EARLIER_ROUNDS = "This round was not submitted; the results of earlier ones are kept."

@@ -16,7 +16,6 @@ from hybridloop.api.options import (
     RqaoaOptions,
     SqdOptions,
     SweepOptions,
-    VqdOptions,
     VqeOptions,
 )
 from hybridloop.api.progress import combine_callbacks
@@ -67,20 +66,12 @@ def adapt(problem: Any, **options: Unpack[AdaptOptions]) -> RunResult:
     return _run("adapt", problem, options)
 
 
-def vqd(problem: Any, **options: Unpack[VqdOptions]) -> RunResult:
-    """Find a molecule's lowest energy levels (hartree) by variational quantum deflation.
-
-    The result's `table` has the levels; its value is the ground state's energy. The options are the fields of
-    `hybridloop.VqdSettings`, and the other four of `vqe`.
-    """
-    return _run("vqd", problem, options)
-
-
 def levels(problem: Any, **options: Unpack[LevelsOptions]) -> RunResult:
-    """Find a molecule's lowest energy levels (hartree) from a VQE's state, in one to three rounds after the VQE.
+    """Find the lowest energy levels of a molecule (hartree) or a Pauli sum, in one to three rounds.
 
-    The result's `table` has the levels, with the molecule's alpha and beta electrons and of any spin; its value is the
-    lowest. The options are the fields of `hybridloop.LevelsSettings`, and the other four of `vqe`.
+    The result's `table` has the levels, and its value is the lowest. A molecule's are measured after a VQE, and have
+    its alpha and beta electrons and any spin. The options are the fields of `hybridloop.LevelsSettings`, and the other
+    four of `vqe`.
     """
     return _run("levels", problem, options)
 

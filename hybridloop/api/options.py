@@ -108,15 +108,6 @@ class AdaptSettingOptions(EnergySettingOptions, total=False):
     grouping: str
 
 
-class VqdSettingOptions(HardwareEfficientSettingOptions, total=False):
-    """Settings of `vqd`; see `hybridloop.VqdSettings`."""
-
-    levels: int
-    layers: int | None
-    random_starts: int
-    deflation: str | float | None
-
-
 class SqdSettingOptions(MoleculeSettingOptions, total=False):
     """Settings of `sqd`; see `hybridloop.SqdSettings`."""
 
@@ -176,10 +167,6 @@ class LevelsOptions(LevelsSettingOptions, RunOptions, total=False):
 
 class AdaptOptions(AdaptSettingOptions, RunOptions, total=False):
     """Keyword arguments of `adapt`."""
-
-
-class VqdOptions(VqdSettingOptions, RunOptions, total=False):
-    """Keyword arguments of `vqd`."""
 
 
 class SqdOptions(SqdSettingOptions, RunOptions, total=False):

@@ -15,7 +15,6 @@ from hybridloop.api.options import (
     RqaoaSettingOptions,
     SettingOptions,
     SqdSettingOptions,
-    VqdSettingOptions,
     VqeSettingOptions,
 )
 from hybridloop.errors import InputError
@@ -50,17 +49,6 @@ def plan(
     workspace: str | Any | None = None,
     compare: Compared = (),
     **settings: Unpack[AdaptSettingOptions],
-) -> Plan: ...
-
-
-@overload
-def plan(
-    algorithm: Literal["vqd"],
-    problem: Any,
-    *,
-    workspace: str | Any | None = None,
-    compare: Compared = (),
-    **settings: Unpack[VqdSettingOptions],
 ) -> Plan: ...
 
 
@@ -129,7 +117,7 @@ def plan(
 ) -> Plan:
     """Estimate rounds, jobs, shots, price and time of `hybridloop.vqe(problem, **settings)` or another algorithm.
 
-    `algorithm` is vqe, adapt, vqd, levels, sqd, scan, qaoa or rqaoa; `problem` and settings are as for that function.
+    `algorithm` is vqe, adapt, levels, sqd, scan, qaoa or rqaoa; `problem` and settings are as for that function.
     The algorithm runs on an ideal simulator in this process, for a few seeds; no session is opened, and nothing is
     submitted. The workspace is asked for its targets and their queues. `compare` names further targets to plan for
     ("all": those whose counts an algorithm can use). For the energy of a molecule, the plan's `accuracy` has what a

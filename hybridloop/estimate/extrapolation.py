@@ -16,10 +16,9 @@ from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
 from hybridloop.preparation.adapt import PreparedAdapt
-from hybridloop.preparation.levels import PreparedLevels
+from hybridloop.preparation.levels import PreparedBasisLevels, PreparedLevels
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.scan import PreparedScan
-from hybridloop.preparation.vqd import PreparedVqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import (
     AdaptSettings,
@@ -29,7 +28,6 @@ from hybridloop.settings import (
     RqaoaSettings,
     RunSettings,
     SqdSettings,
-    VqdSettings,
 )
 
 MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit, or the energy variance
@@ -51,9 +49,9 @@ def round_limits(prepared: PreparedAlgorithm, settings: RunSettings, *, samples:
     match settings:
         case AdaptSettings():
             return RoundLimits(settings.max_operators * settings.max_rounds, final, settings.max_operators + 1)
-        case VqdSettings():
-            return RoundLimits(settings.levels * settings.max_rounds, settings.levels * final)
         case LevelsSettings():
+            if isinstance(prepared, PreparedBasisLevels):
+                return RoundLimits(0, MAX_LEVEL_ROUNDS)
             return RoundLimits(settings.max_rounds, final + MAX_LEVEL_ROUNDS)
         case EnergySettings():  # of a VQE, or of each point of a scan
             points = len(prepared.points) if isinstance(prepared, PreparedScan) else 1
@@ -118,17 +116,16 @@ def _level_rounds(prepared: PreparedLevels, final: DryRound) -> list[DryRound]:
 
 
 def _final_shots(prepared: PreparedAlgorithm, settings: EnergySettings) -> int:
-    """(Σ_g σ_g / precision)² over all groups, for each point of a scan, for each level."""
+    """(Σ_g σ_g / precision)² over all groups, for each point of a scan."""
     points = prepared.points if isinstance(prepared, PreparedScan) else (prepared,)
-    levels = settings.levels if isinstance(settings, VqdSettings) else 1
-    return levels * sum(math.ceil((_deviations(point) / settings.precision) ** 2) for point in points)
+    return sum(math.ceil((_deviations(point) / settings.precision) ** 2) for point in points)
 
 
 def _deviations(prepared: PreparedAlgorithm) -> float:
     if isinstance(prepared, PreparedLevels):
         prepared = prepared.vqe
-    assert isinstance(prepared, PreparedVqe | PreparedAdapt | PreparedVqd)
-    if isinstance(prepared, PreparedVqe):
+    assert isinstance(prepared, PreparedVqe | PreparedAdapt | PreparedBasisLevels)
+    if not isinstance(prepared, PreparedAdapt):
         return float(prepared.energy.deviations.sum())
     problem, reference = prepared.problem, None
     if isinstance(problem, ElectronicProblem):

@@ -31,7 +31,7 @@ from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
-from hybridloop.preparation.levels import PreparedLevels
+from hybridloop.preparation.levels import PreparedBasisLevels, PreparedLevels
 from hybridloop.preparation.measurement_costs import choice_facts
 from hybridloop.preparation.prepared import PreparedAlgorithm, groupings_of
 from hybridloop.preparation.sqd import PreparedSqd
@@ -257,7 +257,7 @@ def _without_limits(target: Target, settings: RunSettings) -> tuple[Target, RunS
 def _chosen_groups(prepared: PreparedAlgorithm) -> str:
     """Return the grouping and why it was chosen; empty if it was not, or is one of several points."""
     prepared = prepared.vqe if isinstance(prepared, PreparedLevels) else prepared
-    if not isinstance(prepared, PreparedVqe | PreparedAdapt) or not prepared.groupings:
+    if not isinstance(prepared, PreparedVqe | PreparedAdapt | PreparedBasisLevels) or not prepared.groupings:
         return ""
     return f"{prepared.energy.grouping}, as {prepared.energy.why}"
 

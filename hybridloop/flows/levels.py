@@ -1,4 +1,4 @@
-"""Levels flow: a molecule's energy levels from a VQE's state, by q-sc-EOM."""
+"""Levels flow: energy levels of a molecule or a Pauli sum, by q-sc-EOM."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULTS = LevelsSettings()
 def levels(
     problem: ProblemText, settings: LevelsSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
 ) -> RunResult:
-    """Find a molecule's lowest energy levels from a VQE's state, in one session at a time, closed however the run ends.
+    """Find a problem's lowest energy levels, in one session at a time, closed however the run ends.
 
     Args:
-        problem: a molecule, as a built-in name or a text.
+        problem: a molecule or a Pauli sum, as a built-in name or a text.
         settings: the algorithm's settings, caps and failure policy.
         run_key: the run's key; a run that has it is resumed. By default a new key is generated.
         workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.

@@ -39,7 +39,7 @@ from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
 POINTS_PER_WORKER = 4  # at once, in a process each
-_ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels", "sqd"})
+_ENERGIES = frozenset({"vqe", "adapt", "levels", "sqd"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 _log = logging.getLogger(__name__)

@@ -42,13 +42,11 @@ def prepare(
     from hybridloop.preparation.qaoa import prepare_qaoa, prepare_rqaoa
     from hybridloop.preparation.scan import prepare_scan
     from hybridloop.preparation.sqd import prepare_sqd
-    from hybridloop.preparation.vqd import prepare_vqd
     from hybridloop.preparation.vqe import prepare_vqe
 
     build: Any = {
         "vqe": partial(prepare_vqe, groupings=groupings),
         "adapt": partial(prepare_adapt, groupings=groupings),
-        "vqd": prepare_vqd,
         "levels": partial(prepare_levels, groupings=groupings),
         "sqd": prepare_sqd,
         "scan": partial(prepare_scan, groupings=groupings),

@@ -148,7 +148,7 @@ def prepare_adapt(
     electronic = resolve_subject(problem, settings, target)
     if isinstance(electronic, PauliProblem):
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
-        raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
+        raise InputError("problem", what, "Give a molecule, or run vqe.")
     pool = OperatorPool.tied(electronic, PoolKind(settings.pool))
     if not pool.groups:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"

@@ -29,7 +29,6 @@ from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
 from hybridloop.preparation.problem import Subject, num_qubits_of
 from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, StartName, VqeSettings
-from hybridloop.settings.algorithms import HardwareEfficientSettings
 
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
@@ -135,7 +134,11 @@ def _hamiltonian_variational(subject: Subject, layers: int | None, start: _Start
 def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start) -> Ansatz:
     qubits, is_sum = num_qubits_of(subject), isinstance(subject, PauliProblem)
     layers = (qubits - 1 if is_sum else 1) if settings.layers is None else settings.layers
-    rotations, entanglement = shape_of(subject, settings)
+    is_complex = not is_real(subject.hamiltonian)
+    if settings.rotations is not None:
+        is_complex = settings.rotations is RotationsName.COMPLEX
+    rotations = Rotations.COMPLEX if is_complex else Rotations.REAL
+    entanglement = settings.entanglement or EntanglementName.LINEAR
     if start.given is not StartName.HF:
         return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)
     if isinstance(subject, PauliProblem):
@@ -143,14 +146,6 @@ def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start) 
     point = hardware_efficient_reference(qubits, subject.reference_state, reps=layers, rotations=rotations)
     ansatz = hardware_efficient(qubits, point, reps=layers, rotations=rotations, entanglement=entanglement)
     return replace(ansatz, is_near=True)
-
-
-def shape_of(subject: Subject, settings: HardwareEfficientSettings) -> tuple[Rotations, str]:
-    """Return rotations and entanglement of a hardware-efficient circuit."""
-    is_complex = not is_real(subject.hamiltonian)
-    if settings.rotations is not None:
-        is_complex = settings.rotations is RotationsName.COMPLEX
-    return Rotations.COMPLEX if is_complex else Rotations.REAL, settings.entanglement or EntanglementName.LINEAR
 
 
 def own_circuit(text: str, subject: Subject, given: InitialPoint, seed: int) -> Ansatz:

@@ -1,4 +1,4 @@
-"""Prepare energy levels: a VQE, and the determinants whose matrix is measured after it."""
+"""Prepare energy levels: of a molecule a VQE and the determinants after it, of a Pauli sum all basis states."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.model_space import ModelSpace, model_space
+from hybridloop.algorithms.circuits.model_space import ModelSpace, basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import FinalMeasurement
-from hybridloop.algorithms.levels import SubspaceLevel, measure_levels
+from hybridloop.algorithms.estimation.grouping import GroupingChoice
+from hybridloop.algorithms.levels import LevelsResult, SubspaceLevel, measure_levels
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.exact import exact_levels
+from hybridloop.algorithms.problems.exact import exact_levels, lowest_eigenvalues
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
+from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.preparation.problem import resolve_subject
+from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, LevelsSettings, ProblemText
+from hybridloop.settings.algorithms import GroupingName
+
+SETTINGS_OF_SEARCH = (
+    *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
+    *("optimizer", "tolerance", "patience", "gradient_norm"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedLevels:
-    """A run for energy levels that lacks only a session.
+    """A run for a molecule's energy levels that lacks only a session.
 
     `unitary` is the VQE's circuit without shortening, so that it is the same on all determinants of the `space`. `seed`
     draws the bootstrap. `exact_levels` returns the lowest energies with the molecule's electrons; None where there are
@@ -71,8 +80,6 @@ class PreparedLevels:
             seed=self.seed,
             log=log,
         )
-        exact = self.exact_levels() or (None,) * len(found.levels)
-        rows = zip(range(len(exact)), found.levels, exact, strict=True)
         if self.space.is_complete:
             reason = f"all determinants: the levels do not depend on the angles of the VQE ({ground.reason})"
             ground = replace(ground, converged=True, is_requested=False, warnings=(), facts=(), reason=reason)
@@ -81,7 +88,7 @@ class PreparedLevels:
             **measured_value(FinalMeasurement(found.ground, found.is_precise), ground.residue),
             rounds=ground.rounds + found.rounds,
             history=tuple(log.history),
-            table=tuple(_row(*row, self.problem.molecule.electrons) for row in rows),
+            table=_table(found, self.exact_levels(), list(self.problem.molecule.electrons)),
             choices=(*ground.choices, f"determinants: {self._determinants()}", f"vqe: {_energy(ground)}"),
         )
 
@@ -93,40 +100,112 @@ class PreparedLevels:
         return f"the {self.space.size} of at most two excitations, of {total:,} with {electrons}"
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedBasisLevels:
+    """A run for a Pauli sum's energy levels that lacks only a session; it has no search.
+
+    `unitary` has no angles, and is applied to the basis states of the `space`. `seed` draws the bootstrap.
+    """
+
+    facts: ProblemFacts
+    problem: PauliProblem
+    unitary: Ansatz
+    space: ModelSpace
+    energy: GroupingChoice
+    settings: LevelsSettings
+    seed: int
+    exact_levels: Callable[[], tuple[float, ...] | None]
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The grouping that was chosen, if the settings leave it open."""
+        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
+
+    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+        """Measure the levels, which are those of the whole operator."""
+        log = RoundLog(on_progress)
+        found = measure_levels(
+            self.problem,
+            self.space,
+            self.energy.observable,
+            self.unitary,
+            self.unitary.initial_point,
+            run_round,
+            levels=self.settings.levels,
+            precision=self.settings.precision,
+            seed=self.seed,
+            log=log,
+        )
+        return Outcome(
+            **measured_value(FinalMeasurement(found.ground, found.is_precise), 0.0),
+            parameters=(),
+            converged=True,
+            reason=f"all {self.space.size} basis states: the levels do not depend on a search",
+            rounds=found.rounds,
+            history=tuple(log.history),
+            table=_table(found, self.exact_levels(), None),
+            choices=(f"groups: {self.energy.grouping}, as {self.energy.why}",) if self.groupings else (),
+        )
+
+
 def prepare_levels(
     problem: ProblemText,
     settings: LevelsSettings,
     seed: int,
     target: Target,
     groupings: Sequence[str] = (),
-) -> PreparedLevels:
+) -> PreparedLevels | PreparedBasisLevels:
     """Build a run for energy levels from its problem text. Raises InputError."""
     if settings.mitigation:
         raise InputError("mitigation", "levels are measured without error mitigation", "Leave it out.")
     subject = resolve_subject(problem, settings, target)
-    if not isinstance(subject, ElectronicProblem):
-        what = f"levels are measured from a molecule's determinants, and {subject.source} is a Pauli sum"
-        raise InputError("problem", what, "Give a molecule, or run vqd.")
+    if isinstance(subject, PauliProblem):
+        return _prepare_basis_levels(subject, settings, seed, target, groupings)
     space = model_space(subject)
-    if settings.levels > space.size:
-        what = f"{subject.molecule.source} has {space.size} determinants, and so many levels"
-        raise InputError("levels", what, f"Give 1 to {space.size}.")
+    _check_number(settings.levels, space, f"{subject.molecule.source} has {space.size} determinants")
     vqe = prepare_vqe(problem, settings, seed, target, groupings)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"
         raise InputError("ansatz", what, "Leave it out: only uccsd does.")
     levels = cache(lambda: exact_levels(subject.molecule, settings.levels))
-
-    def exact() -> float | None:
-        known = levels()
-        return None if known is None else known[0]
-
-    facts = replace(vqe.facts, exact=exact, note=lambda: None)
+    facts = replace(vqe.facts, exact=lambda: _lowest(levels()), note=lambda: None)
     unitary = uccsd(subject, is_tied=shares_angles(subject, vqe.ansatz), max_tracked_states=0)
     return PreparedLevels(facts, vqe, subject, unitary, space, settings, seed, levels)
 
 
-def _row(number: int, level: SubspaceLevel, exact: float | None, electrons: tuple[int, int]) -> dict[str, Any]:
+def _prepare_basis_levels(
+    problem: PauliProblem, settings: LevelsSettings, seed: int, target: Target, groupings: Sequence[str]
+) -> PreparedBasisLevels:
+    """Build a run for a Pauli sum's levels. Raises InputError, also for settings of a search."""
+    defaults = LevelsSettings()
+    for field in SETTINGS_OF_SEARCH:
+        if getattr(settings, field) != getattr(defaults, field):
+            raise InputError(field, "levels of a Pauli sum take no search", f"Leave {field} out.")
+    space, unitary = basis_space(problem.hamiltonian)
+    _check_number(settings.levels, space, f"{problem.source} has {space.size} basis states")
+    energy = measurement_groups(problem, unitary, settings, target, groupings)
+    levels = cache(lambda: lowest_eigenvalues(problem.hamiltonian, settings.levels))
+    facts = replace(facts_of(problem), exact=lambda: _lowest(levels()))
+    return PreparedBasisLevels(facts, problem, unitary, space, energy, settings, seed, levels)
+
+
+def _check_number(levels: int, space: ModelSpace, has: str) -> None:
+    if levels > space.size:
+        raise InputError("levels", f"{has}, and so many levels", f"Give 1 to {space.size}.")
+
+
+def _lowest(levels: tuple[float, ...] | None) -> float | None:
+    return None if levels is None else levels[0]
+
+
+def _table(
+    found: LevelsResult, exact: tuple[float, ...] | None, electrons: list[int] | None
+) -> tuple[dict[str, Any], ...]:
+    rows = zip(found.levels, exact or (None,) * len(found.levels), strict=True)
+    return tuple(_row(number, *row, electrons) for number, row in enumerate(rows))
+
+
+def _row(number: int, level: SubspaceLevel, exact: float | None, electrons: list[int] | None) -> dict[str, Any]:
     return {
         "level": number,
         "energy": level.energy,
@@ -138,7 +217,7 @@ def _row(number: int, level: SubspaceLevel, exact: float | None, electrons: tupl
         "excitation_error": level.excitation_error,
         "multiplicity": level.multiplicity,
         "spin_squared": level.spin_squared,
-        "electrons": list(electrons),
+        "electrons": electrons,
         "symmetry": level.symmetry,
     }
 

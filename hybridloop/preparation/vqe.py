@@ -9,7 +9,7 @@ import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
-from hybridloop.algorithms.circuits.perturbation import missing_energies
+from hybridloop.algorithms.circuits.perturbation import missing_energy_at
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
@@ -158,8 +158,7 @@ class PreparedVqe:
             return examine_by_variance(stop, variance), int(isinstance(variance, EnergyVariance))
         if self.settings.is_uccsd:
             return examine_large_circuit(self.problem.molecule, point, stop), 0
-        missing = missing_energies(self.problem.hamiltonian, self.ansatz, point[None, :])
-        return examine_by_simulation(stop, None if missing is None else missing[0]), 0
+        return examine_by_simulation(stop, missing_energy_at(self.problem.hamiltonian, self.ansatz, point)), 0
 
     def _variance(self, result: VqeResult, run_round: RunRound) -> EnergyVariance | str:
         """Measure the energy variance where the search converged; the reason where it is not known.

@@ -31,8 +31,7 @@ MAX_ASSIGNMENTS = 10
 NAMES = {
     "vqe": "VQE",
     "adapt": "ADAPT-VQE",
-    "vqd": "Variational quantum deflation",
-    "levels": "Energy levels from a VQE",
+    "levels": "Energy levels",
     "sqd": "Sample-based quantum diagonalization",
     "scan": "Scan",
     "qaoa": "QAOA",

@@ -185,7 +185,7 @@ class RunResult:
         """The level or point that `value` belongs to; empty where there is only one."""
         if self.algorithm == "scan" and len(self.table) > 1:
             return f"{self.table[0]['point']}, the first of {len(self.table)} points"
-        if self.algorithm in ("vqd", "levels") and len(self.table) > 1:
+        if self.algorithm == "levels" and len(self.table) > 1:
             return f"the ground state, the lowest of {len(self.table)} levels"
         return ""
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 COLUMNS: Mapping[str, Sequence[str]] = {
     "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
     "scan": ("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged"),
-    "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
     "sqd": ("space", "energy", "standard_error", "determinants", "share", "variance", "spin_squared"),
     "levels": (
         *("level", "energy", "standard_error", "exact", "noise_bias"),
@@ -38,7 +37,6 @@ FACT_LABELS = {
 SHOWN = {True: "shown", False: "not shown", None: "not examined"}
 MOST_NAMES = 12  # on a line
 TABLES = {
-    "vqd": "Levels",
     "levels": "Levels",
     "sqd": "Subspaces",
     "scan": "Points",

@@ -20,7 +20,6 @@ from hybridloop.settings.algorithms import (
     ScanSettings,
     SqdSettings,
     StartName,
-    VqdSettings,
     VqeSettings,
 )
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Duration, parse_duration
@@ -45,7 +44,7 @@ __all__ = [
     "ScanSettings",
     "SqdSettings",
 ]
-__all__ += ["SETTINGS", "VqdSettings", "VqeSettings"]
+__all__ += ["SETTINGS", "VqeSettings"]
 __all__ += ["EntanglementName", "RotationsName"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
@@ -54,7 +53,6 @@ __all__ += ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES"]
 SETTINGS: Mapping[str, type[RunSettings]] = {
     "vqe": VqeSettings,
     "adapt": AdaptSettings,
-    "vqd": VqdSettings,
     "levels": LevelsSettings,
     "sqd": SqdSettings,
     "scan": ScanSettings,

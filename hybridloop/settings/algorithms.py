@@ -1,4 +1,4 @@
-"""Settings of the eight algorithms: names to choose from, and one model for each algorithm."""
+"""Settings of the seven algorithms: names to choose from, and one model for each algorithm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from hybridloop.settings.parsing import (
     ActiveSpace,
     Angles,
     CircuitText,
-    Penalty,
     Precision,
     Tolerance,
     split_at_commas,
@@ -78,7 +77,6 @@ class OptimizerName(enum.StrEnum):
     GRADIENT = "gradient"
     QUASI_NEWTON = "quasi-newton"
     SPSA = "spsa"
-    QN_SPSA = "qn-spsa"
     COBYLA = "cobyla"
 
 
@@ -194,8 +192,8 @@ class EnergySettings(MoleculeSettings):
     max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
 
 
-class HardwareEfficientSettings(EnergySettings):
-    """Settings of runs that can take a hardware-efficient circuit."""
+class VqeSettings(EnergySettings):
+    """Settings of a VQE run."""
 
     rotations: RotationsName | None = Field(
         None,
@@ -209,10 +207,6 @@ class HardwareEfficientSettings(EnergySettings):
         "linear",
         examples=["circular"],
     )
-
-
-class VqeSettings(HardwareEfficientSettings):
-    """Settings of a VQE run."""
 
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.AUTO,
@@ -282,7 +276,7 @@ class ScanSettings(VqeSettings):
 
 
 class LevelsSettings(VqeSettings):
-    """Settings of a run for energy levels: those of the VQE, and of the levels measured after it."""
+    """Settings of a run for energy levels: those of the VQE, for a molecule, and of the levels measured after it."""
 
     levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
     precision: Precision = Field(
@@ -302,27 +296,6 @@ class AdaptSettings(EnergySettings):
     )
     max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
     grouping: GroupingSetting = GroupingName.AUTO
-
-
-class VqdSettings(HardwareEfficientSettings):
-    """Settings of a run of variational quantum deflation (VQD)."""
-
-    levels: int = Field(2, ge=1, le=64, description="energy levels, from the ground state up")
-    layers: int | None = Field(
-        None, ge=0, le=20, description="entangling layers of the circuit; left out: the number of qubits minus one"
-    )
-    random_starts: int = Field(
-        2,
-        ge=1,
-        le=64,
-        description="random initial points per level: searched in parallel, or in the simulation of a small circuit",
-    )
-    deflation: Penalty | None = Field(
-        None,
-        description="penalty in hartree, or with a unit, for an overlap of 1 with a lower level; left out: a bound on "
-        "the spectrum",
-        examples=["20eV"],
-    )
 
 
 class SqdSettings(MoleculeSettings):

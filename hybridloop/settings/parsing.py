@@ -65,11 +65,6 @@ Tolerance = Annotated[
     Field(gt=0, le=1),
     BeforeValidator(_read_energy, json_schema_input_type=Annotated[float, Field(gt=0, le=1)] | _EnergyText),
 ]
-Penalty = Annotated[
-    float,
-    Field(ge=0, allow_inf_nan=False),
-    BeforeValidator(_read_energy, json_schema_input_type=Annotated[float, Field(ge=0)] | _EnergyText),
-]
 
 
 def split_at_commas(value: object) -> object:

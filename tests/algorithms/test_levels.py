@@ -7,18 +7,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.circuits.model_space import model_space
+from hybridloop.algorithms.circuits.model_space import basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, _multiplicity, measure_levels
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
-from hybridloop.algorithms.problems.exact import exact_levels
+from hybridloop.algorithms.problems.exact import exact_levels, lowest_eigenvalues
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
+from hybridloop.data import load_table
 from hybridloop.errors import JobFailed
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.spin_models import HEISENBERG, MORIYA, chain, ring, spin_model
 
 Problems = Callable[..., ElectronicProblem]
 
@@ -110,3 +114,42 @@ def test_a_circuit_that_always_fails_ends_the_run(problem_of: Problems) -> None:
 )
 def test_the_multiplicity_is_that_of_the_nearest_spin(squared: float, electrons: int, multiplicity: int | None) -> None:
     assert _multiplicity(squared, electrons) == multiplicity
+
+
+SPINS = {
+    "ising": (spin_model(4, ring(4), {"ZZ": -1.0}, "X"), 1e-2),
+    "ordered": (spin_model(4, ring(4), {"ZZ": -1.0}), 1e-2),  # without a field: two ground states
+    "heisenberg": (spin_model(4, ring(4), HEISENBERG), 1e-2),
+    "moriya": (spin_model(3, chain(3), MORIYA), 1e-2),
+    "majumdar-ghosh-6": (load_table("problems")["majumdar-ghosh-6"]["terms"], 3e-2),
+    "ising-6": (load_table("problems")["ising-6"]["terms"], 3e-2),
+}
+
+
+@pytest.mark.parametrize("name", SPINS)
+def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> None:
+    terms, precision = SPINS[name]
+    problem = PauliProblem(SparsePauliOp.from_list(list(terms.items())), name)
+    space, ansatz = basis_space(problem.hamiltonian)
+    result = measure_levels(
+        problem,
+        space,
+        observable(problem.hamiltonian),
+        ansatz,
+        ansatz.initial_point,
+        shot_rounds(7),
+        levels=4,
+        precision=precision,
+        seed=3,
+        log=RoundLog(lambda _: None),
+    )
+    exact = lowest_eigenvalues(problem.hamiltonian, 4)
+    assert exact is not None
+    assert result.is_precise
+    for level, energy in zip(result.levels, exact, strict=True):
+        assert level.standard_error <= 1.1 * precision  # the bootstrap's own error, and the correction of the bias
+        assert abs(level.energy - energy) <= 4 * level.standard_error + 1e-9
+        assert (level.spin_squared, level.multiplicity) == (None, None)
+    if name in ("ordered", "majumdar-ghosh-6"):
+        assert exact[1] - exact[0] < 1e-9
+        assert abs(result.levels[1].excitation) <= 4 * result.levels[1].excitation_error + 1e-9

@@ -25,22 +25,22 @@ ATTACK = "<script>alert('h2')</script>"
 
 
 def test_all_foreign_text_in_a_result_is_escaped() -> None:
-    row = dict.fromkeys(COLUMNS["vqd"], ATTACK)
+    row = dict.fromkeys(COLUMNS["levels"], ATTACK)
     texts: dict[str, Any] = {"problem": ATTACK, "target": ATTACK, "reason": ATTACK, "run_key": ATTACK}
     notes: dict[str, Any] = {"warnings": (ATTACK,), "choices": (f"{ATTACK}: {ATTACK}",)}
-    shown = as_html(replace(answered(a_result(), table=(row,), **notes), algorithm="vqd", **texts))
+    shown = as_html(replace(answered(a_result(), table=(row,), **notes), algorithm="levels", **texts))
     assert "<script" not in shown
     assert html.unescape(shown).count(ATTACK) == len(texts) + 3 + len(row)
 
 
 def test_a_result_is_printed_as_text_with_its_table() -> None:
-    rows = [{**dict.fromkeys(COLUMNS["vqd"]), "level": n, "energy": -1.5 + n, "converged": n == 0} for n in range(2)]
-    lines = str(replace(answered(a_result(), table=tuple(rows)), algorithm="vqd")).splitlines()
+    rows = [{**dict.fromkeys(COLUMNS["levels"]), "level": n, "energy": -1.5 + n, "symmetry": n} for n in range(2)]
+    lines = str(replace(answered(a_result(), table=tuple(rows)), algorithm="levels")).splitlines()
     assert lines[0] == heading(a_result())
     assert "  of         the ground state, the lowest of 2 levels" in lines
     head, ground, excited = (line.split() for line in lines[-3:])
-    assert (head, len(ground), len(excited)) == (list(COLUMNS["vqd"]), len(head), len(head))
-    assert (ground[:2], ground[-1], excited[:2], excited[-1]) == (["0", "-1.500000"], "yes", ["1", "-0.500000"], "no")
+    assert (head, len(ground), len(excited)) == (list(COLUMNS["levels"]), len(head), len(head))
+    assert (ground[:2], ground[-1], excited[:2], excited[-1]) == (["0", "-1.500000"], "0", ["1", "-0.500000"], "1")
     plain = str(a_result()).splitlines()
     assert len(plain) == 1 + len([*answer(a_result()), *effort(a_result())])
 

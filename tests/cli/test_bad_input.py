@@ -95,7 +95,7 @@ def test_a_file_of_another_format_is_named_with_the_command_that_takes_it(
             "failure.retrys=3",
             "failure.retrys: there is no such setting. Nothing was submitted. Did you mean 're",
         ),
-        ("levels=3", "It is a setting of vqd, levels."),
+        ("levels=3", "It is a setting of levels."),
         ("zzz=3", "There are: seed, target"),
         ("shots=many", "shots: 'many': must be an integer, for example 4000."),
         ("mapping=bravyi", "mapping: 'bravyi': must be 'parity' or 'jordan-wigner'."),

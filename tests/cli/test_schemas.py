@@ -88,7 +88,6 @@ EXACT = ("--target", "ionq.simulator", "--precision", "0.01")  # few jobs
 RUNS = {
     "run vqe": ("h2", "--seed", "7", "--run-key", "docs-vqe"),
     "run adapt": ("heh+", "--seed", "7", *EXACT),
-    "run vqd": ("h2", "--seed", "7", "--levels", "2", "--starts", "1", *EXACT),
     "run levels": ("h2", "--seed", "7", "--levels", "2", *EXACT),
     "run sqd": ("h4", "--seed", "7", "--max-subspace", "36", "--initial-point", "random"),
     "run scan": ("h2", "h2-1.6", "--seed", "7", "--precision", "0.01"),
@@ -98,7 +97,6 @@ RUNS = {
 PLANS = {
     "plan vqe": ("h2", "--target", "ionq.qpu.forte-1", "--max-cost", "50USD", "--targets", "rigetti.sim.qvm"),
     "plan adapt": ("heh+", "--seed", "7", *EXACT),
-    "plan vqd": ("h2", "--seed", "7", "--starts", "1", *EXACT),
     "plan levels": ("h2", "--seed", "7", *EXACT),
     "plan sqd": ("h4", "--seed", "7", "--max-subspace", "16"),
     "plan scan": ("h2", "h2-1.6", "--seed", "7", *EXACT),
@@ -219,15 +217,15 @@ def offers(inside: Callable[..., CommandResult]) -> Offers:
 def test_a_shell_completes_known_names_and_files(offers: Offers, home: Path, tmp_path: Path) -> None:
     (tmp_path / "h2-mine.fcidump").touch()
     environ = own_environ(str(home), os.environ)
-    assert set(offers(environ, "run", "vq")) == {"vqe", "vqd"}
+    assert set(offers(environ, "run", "vq")) == {"vqe"}
     assert offers(environ, "run", "vqe", "h2-1.") == [
         each for each in load_table("problems") if each.startswith("h2-1.")
     ]
     assert offers(environ, "run", "vqe", f"{tmp_path}/h2-m") == [f"{tmp_path}/h2-mine.fcidump"]
     assert offers(environ, "run", "qaoa", "peter") == ["petersen"]
-    assert offers(environ, "run", "vqd", "ising") == ["ising-6"]
+    assert offers(environ, "run", "levels", "ising") == ["ising-6"]
     assert offers(environ, "run", "adapt", "hub") == ["hubbard-2", "hubbard-4"]
-    for algorithm in ("adapt", "levels", "sqd"):  # these need electrons
+    for algorithm in ("adapt", "sqd"):  # these need electrons
         assert offers(environ, "run", algorithm, "ising") == []
     assert offers(environ, "problems", "k") == ["knapsack-8"]
     assert offers(environ, "run", "vqe", "h2", "--target", "ionq.sim") == ["ionq.simulator"]

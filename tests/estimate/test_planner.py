@@ -74,7 +74,6 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("rqaoa", "ring-8", {"target": "ionq.simulator", "seed": 3, "brute_force_below": 7}),
     ("sqd", "h4", {"target": "ionq.simulator", "seed": 7, "max_subspace": 16}),
     ("adapt", "heh+", {"target": "ionq.simulator", "seed": 2}),
-    ("vqd", "h2", {"target": "ionq.simulator", "seed": 5, "random_starts": 1}),
     ("scan", "h2-0.3 h2", {"target": "ionq.simulator", "seed": 7}),
     ("levels", "h2", {"target": "ionq.simulator", "seed": 7, "precision": 0.01}),
     ("vqe", "h2-2.0", {"ansatz": "hardware-efficient", "target": "ionq.simulator", "seed": 4}),
@@ -290,7 +289,6 @@ def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, s
     [
         ("vqe", "lih-3.0-cas22", {"max_rounds": 50}, 30),
         ("adapt", "heh+", {"max_rounds": 50}, 30),
-        ("vqd", "h2", {"max_rounds": 50}, 30),
         ("levels", "h2", {"max_rounds": 50}, 30),
         ("rqaoa", "ring-8", {}, 5),
         ("scan", "h2 h2-1.6", {"max_rounds": 50}, 30),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
-from hybridloop.preparation.levels import PreparedLevels
+from hybridloop.preparation.levels import PreparedBasisLevels, PreparedLevels
 from hybridloop.settings import LevelsSettings, ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA
@@ -40,3 +40,17 @@ def test_levels_of_some_determinants_are_as_certain_as_the_search() -> None:
     outcome = replace(run, space=replace(run.space, is_complete=False)).measure(shot_rounds(0), lambda _: None)
     assert (outcome.converged, outcome.is_requested) == (False, True)
     assert "determinants: the 9 of at most two excitations, of 9 with 1 alpha and 1 beta electrons" in outcome.choices
+
+
+def test_levels_of_a_pauli_sum_take_no_search_and_keep_their_groups() -> None:
+    chain = ProblemText(name="ising-6")
+    run = prepared("levels", chain, LevelsSettings(levels=2, precision=3e-2), 0)
+    assert isinstance(run, PreparedBasisLevels)
+    assert run.groupings == (run.energy.grouping.value,)
+    outcome = run.measure(shot_rounds(0), lambda _: None)
+    assert outcome.converged
+    assert outcome.rounds == len(outcome.history) <= MAX_LEVEL_ROUNDS
+    assert outcome.reason.startswith("all 64 basis states")
+    assert outcome.parameters == ()
+    assert run.facts.exact() == outcome.table[0]["exact"]
+    assert (run.facts.unit, outcome.table[1]["electrons"]) == ("", None)

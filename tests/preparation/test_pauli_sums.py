@@ -12,10 +12,10 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.errors import InputError
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import ProblemText, VqdSettings
+from hybridloop.settings import ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import long_form, short_or_long
-from tests.preparation_helpers import prepare_vqd, prepare_vqe, settings_for
+from tests.preparation_helpers import prepare_vqe, settings_for
 from tests.spin_models import HEISENBERG, MORIYA, chain, dense, pauli_text, ring, spin_model
 
 H2 = ProblemText(name="h2")
@@ -147,7 +147,6 @@ def test_a_spin_model_refuses_what_its_circuit_has_not(values: dict[str, Any], f
     assert refused.value.field == field
 
 
-def test_levels_of_a_complex_operator_get_complex_rotations() -> None:
+def test_a_complex_operator_gets_complex_rotations() -> None:
     complex_sum = pauli_text({"XY": 1.0, "YX": -1.0, "ZI": 1.0})
-    assert prepare_vqd(complex_sum, VqdSettings(), 0).ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"
-    assert prepare_vqd(H2, VqdSettings(), 0).ansatz.name == "hardware-efficient (ry, 1 layer(s))"
+    assert prepare_vqe(complex_sum, VqeSettings(), 0).ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"

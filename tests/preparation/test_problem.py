@@ -16,12 +16,13 @@ from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import AnsatzName, ProblemText, StartName, VqdSettings, VqeSettings
+from hybridloop.settings import AnsatzName, LevelsSettings, ProblemText, StartName, VqeSettings
 from hybridloop.settings.inputs import read_problem
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.paths import DATA
-from tests.preparation_helpers import prepare_vqd, prepare_vqe, read_subject, settings_for
+from tests.preparation_helpers import prepare_vqe, read_subject, settings_for
 from tests.preparation_helpers import prepared as prepare
+from tests.preparation_helpers import prepared as prepared_algorithm
 
 ISING = json.dumps({"terms": {"ZZI": -1.0, "IZZ": -1.0, "XII": 0.5, "IXI": 0.5, "IIX": 0.5, "III": 0.25}})
 FIELD = ProblemText(name="ising", text=ISING)
@@ -73,7 +74,7 @@ def test_a_pauli_sum_is_minimized_in_its_own_unit() -> None:
     assert run.facts.exact() == pytest.approx(lowest, abs=1e-12)
     outcome = run.measure(noiseless_rounds(), lambda _: None)
     assert lowest - 1e-3 <= outcome.value <= lowest + 0.1  # one layer does not hold the whole state
-    levels = prepare_vqd(FIELD, VqdSettings(levels=2), seed=1)
+    levels = prepared_algorithm("levels", FIELD, LevelsSettings(levels=2), 1)
     assert levels.facts.unit == ""
     assert levels.facts.exact() == pytest.approx(lowest, abs=1e-12)
 

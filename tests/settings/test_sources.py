@@ -164,7 +164,7 @@ def test_the_overview_has_every_setting_of_every_algorithm_once(environ: dict[st
     }
     by_shots = {tuple(row["algorithms"]): (row["value"], row["source"]) for row in rows if row["setting"] == "shots"}
     assert by_shots == {
-        ("vqe", "adapt", "vqd", "levels", "sqd", "scan", "rqaoa"): (7, "HYBRIDLOOP_SHOTS"),
+        ("vqe", "adapt", "levels", "sqd", "scan", "rqaoa"): (7, "HYBRIDLOOP_SHOTS"),
         ("qaoa",): (8, "HYBRIDLOOP_QAOA__SHOTS"),
     }
 

@@ -59,16 +59,11 @@ def simulated_start(simulation: SimulatedCircuit) -> SimulatedStart:
     return _lowest(simulation, origin, minima)
 
 
-def simulated_start_near(
-    model: StatevectorModel, start: NDArray[np.float64], *others: NDArray[np.float64]
-) -> SimulatedStart:
-    """Minimize a simulated energy from a start (n,), from others, and from some random points, always the same.
-
-    The gain is that below the first start.
-    """
+def simulated_start_near(model: StatevectorModel, start: NDArray[np.float64]) -> SimulatedStart:
+    """Minimize a simulated energy from a start (n,), and from some random points, always the same."""
     generator = np.random.default_rng(len(start))
     random = int(np.clip(GATE_WORK // model.work, *RANDOM_POINTS))
-    starts = [start, *others, *generator.uniform(-np.pi, np.pi, (random, len(start)))]
+    starts = [start, *generator.uniform(-np.pi, np.pi, (random, len(start)))]
     return _lowest(model, start, [_minimum(model, each, FEW_ITERATIONS) for each in starts])
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -70,14 +69,6 @@ class StatevectorModel(EnergyModel):
         indices = {parameter: index for index, parameter in enumerate(circuit.parameters)}
         gates = tuple(_gate(circuit, instruction, indices) for instruction in circuit.data)
         return cls(gates, csr_array(operator.to_matrix(sparse=True)), circuit.num_parameters)
-
-    def deflated(self, below: Sequence[NDArray[np.float64]], penalty: float) -> StatevectorModel:
-        """Return the model of the energy plus a penalty for the overlaps with the states at points (n,)."""
-        matrix = self.matrix
-        for point in below:
-            state = self.state(point)
-            matrix = csr_array(matrix + penalty * np.outer(state, state.conj()))
-        return replace(self, matrix=matrix)
 
     @property
     def work(self) -> int:

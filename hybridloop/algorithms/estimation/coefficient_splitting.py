@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
 from hybridloop.algorithms.estimation.observable import Observable
-from hybridloop.algorithms.estimation.reference_state import Reference
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 
 SMOOTHING = 1e-12  # squared hartree: keeps the gradient finite when a group vanishes
 STEPS = 15  # of reweighted least squares
@@ -25,7 +25,7 @@ COEFFICIENT_DECIMALS = 10  # in hartree: digits that another machine's rounding 
 MAX_IMAGES = 1_000_000  # amplitudes of all shares: a step then takes milliseconds
 
 
-def split_coefficients(observable: Observable, reference: Reference) -> Observable:
+def split_coefficients(observable: Observable, reference: ReferenceState) -> Observable:
     """Split each coefficient among the groups that can measure its term: the same operator in the same circuits.
 
     The shares minimize Σ_g σ_g, the root of the shots by Neyman allocation, with the covariances of the reference
@@ -57,7 +57,7 @@ def split_coefficients(observable: Observable, reference: Reference) -> Observab
     return Observable(observable.operator, observable.constant, tuple(group for group in groups if group.masks))
 
 
-def expected_deviations(observable: Observable, reference: Reference | None) -> NDArray[np.float64]:
+def expected_deviations(observable: Observable, reference: ReferenceState | None) -> NDArray[np.float64]:
     """Return σ_g in hartree of each group, for a state near the reference; None: for a random state.
 
     A standard error ε takes at least (Σ_g σ_g / ε)² shots. For a random state σ_g² = Σ c², without correlations.
@@ -124,7 +124,7 @@ class _CoefficientSplit:
     home: NDArray[np.int64]  # for each term, the row of the group that it comes from
 
     @classmethod
-    def of(cls, observable: Observable, reference: Reference) -> _CoefficientSplit:
+    def of(cls, observable: Observable, reference: ReferenceState) -> _CoefficientSplit:
         """Create with a row for each group that can measure a term."""
         pairs = _Pairs.of(observable)
         # the pairs of each term, by their groups in order
@@ -137,7 +137,7 @@ class _CoefficientSplit:
         return cls._of_rows(observable, reference, pairs, np.repeat(np.arange(len(indices)), counts), rows)
 
     @classmethod
-    def as_measured(cls, observable: Observable, reference: Reference) -> _CoefficientSplit:
+    def as_measured(cls, observable: Observable, reference: ReferenceState) -> _CoefficientSplit:
         """Create with a row only for each group that has a term, which is enough for the cost of `start`."""
         pairs = _Pairs.of(observable)
         return cls._of_rows(observable, reference, pairs, np.arange(len(pairs.home)), pairs.home)
@@ -146,7 +146,7 @@ class _CoefficientSplit:
     def _of_rows(
         cls,
         observable: Observable,
-        reference: Reference,
+        reference: ReferenceState,
         pairs: _Pairs,
         term: NDArray[np.int64],
         rows: NDArray[np.int64],

@@ -160,12 +160,6 @@ def _to_words(packed: NDArray[np.uint8]) -> NDArray[np.unsignedinteger[Any]]:
     return np.ascontiguousarray(padded).view(f">u{size}").astype(f"u{size}")
 
 
-# the points as measured, the objective and the energy at each, the other PUBs' results
-MeasuredObjective = tuple[
-    NDArray[np.float64], list[Estimate | FailedPoint], list[Estimate | FailedPoint], list[MeasuredPub]
-]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """An observable, the measured circuit of each of its groups, and the `RunRound` that runs them.
@@ -184,18 +178,11 @@ class Evaluation:
         self, points: NDArray[np.float64], shots: int
     ) -> tuple[NDArray[np.float64], list[Estimate | FailedPoint]]:
         """Measure points (k, n) in one round, each group with these shots; return the points and their estimates."""
-        measured, _, estimates, _ = self.energies_with_pubs(points, shots, [])
-        return measured, estimates
-
-    def energies_with_pubs(
-        self, points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]
-    ) -> MeasuredObjective:
-        """Measure points as `energies` does, with other PUBs in the same round; the objective is the energy."""
         pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.circuits]
-        results = self.run_round([*pubs, *others]) if pubs or others else []
-        rows = [self._reduce(index, result) for index, result in enumerate(results[: len(pubs)])]
+        results = self.run_round(pubs) if pubs else []
+        rows = [self._reduce(index, result) for index, result in enumerate(results)]
         estimates = [self._estimate([row[point] for row in rows]) for point in range(len(points))]
-        return results[0].points if pubs else points, estimates, estimates, results[len(pubs) :]
+        return results[0].points if pubs else points, estimates
 
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()

@@ -1,10 +1,9 @@
-"""States near the one sought, known classically, whose covariances tell how to share the shots among groups."""
+"""A state near the one sought, known classically, whose covariances tell how to share the shots among groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +18,6 @@ AMPLITUDE_DECIMALS = 6  # digits that another machine's rounding may change are 
 WORD_BITS = 64
 _PHASES = np.array([1.0, 1.0j, -1.0, -1.0j])
 Words = NDArray[np.uint64]  # bit strings (k, words) of any length, the most significant word first
-
-
-class Reference(Protocol):
-    """States whose covariances tell how to share the shots.
-
-    `extra_variance` is what each term's variance is expected to have beyond that of these states, as a part of c².
-    """
-
-    @property
-    def extra_variance(self) -> float: ...
-
-    def truncate(self, most: int) -> Self:
-        """Keep at most so many basis states; what is lost is extra variance."""
-
-    def centered_images(self, paulis: PauliList) -> csr_array:
-        """Return an image of each term, (terms, columns); the inner product of two rows is their covariance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +19,41 @@ MAX_BIAS = 0.25  # of the precision: shift of a level by noise in its couplings 
 DESIGN_STEPS = 5  # shots and least-squares weights depend on each other; more steps save under a percent
 BOOTSTRAP_DRAWS = 1000  # the standard error is known to 2 %
 
-State = tuple[int, int, int]  # i, j, sign: (|i⟩ + sign |j⟩) / √2 for i < j, or |i⟩ for i = j
+State = tuple[int, int, complex]  # i, j, phase: (|i⟩ + phase |j⟩) / √2 for i < j; |i⟩ for i = j, with phase 0
 
 
-def measured_states(size: int) -> list[State]:
+def measured_states(size: int, pairs: Sequence[tuple[int, int]], *, is_real: bool) -> list[State]:
     """Return the states whose energies determine a matrix (size, size): each |i⟩, and (|i⟩ ± |j⟩) / √2 for each pair.
+
+    Elements of other pairs are zero.
+
 
     Energy (M_ii + M_jj) / 2 ± M_ij is that of (|i⟩ ± |j⟩) / √2, so M_ij is half the difference: the diagonal's noise is
     not in it, nor a shift that both share. One sign and the diagonal would determine the matrix too, by half the
     circuits. But a level that is near one of two such states then takes up to nine times the shots of that state alone.
     For H2 in 6-31G, at 0.74, 1.4 and 2.2 Å, both signs take 0.84, 0.61 and 0.54 of the shots of one.
+
+    A Hermitian matrix that is not real takes (|i⟩ + |j⟩) / √2 and (|i⟩ + i|j⟩) / √2 of each pair: as many circuits.
     """
-    pairs = [(i, j, sign) for i in range(size) for j in range(i + 1, size) for sign in (1, -1)]
-    return [*((i, i, 0) for i in range(size)), *pairs]
+    phases: tuple[complex, ...] = (1, -1) if is_real else (1, 1j)
+    return [*((i, i, 0) for i in range(size)), *((i, j, phase) for i, j in pairs for phase in phases)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubspaceMatrix:
-    """Real symmetric matrix (n, n) fitted to energies (m,) by weighted least squares.
+    """Hermitian matrix (n, n) fitted to energies (m,) by weighted least squares.
 
     `response` (n, n, m) is linear: matrix = response @ energies. `variances` (m,) are those of the energies. All
     energies in hartree. `values` (n,) and `vectors` (n, n, columns) are eigenvalues and eigenvectors.
+    The matrix is real where all phases of the states are.
     """
 
     energies: NDArray[np.float64]
     variances: NDArray[np.float64]
-    response: NDArray[np.float64]
-    matrix: NDArray[np.float64]
+    response: NDArray[Any]
+    matrix: NDArray[Any]
     values: NDArray[np.float64]
-    vectors: NDArray[np.float64]
+    vectors: NDArray[Any]
 
     @classmethod
     def fit(
@@ -54,30 +61,38 @@ class SubspaceMatrix:
     ) -> SubspaceMatrix:
         """Fit the matrix; energies without variance, from a target that does not sample, have equal weights."""
         size = 1 + max(j for _, j, _ in states)
-        index = np.zeros((size, size), int)
-        index[np.triu_indices(size)] = np.arange(size * (size + 1) // 2)
-        index = np.maximum(index, index.T)
-        design = np.zeros((len(states), size * (size + 1) // 2))
-        for row, (i, j, sign) in enumerate(states):
-            design[row, [index[i, i], index[j, j]]] += 0.5
-            if sign:
-                design[row, index[i, j]] = sign
-            else:
-                design[row, index[i, i]] = 1.0
+        # real and imaginary parts of elements are the unknowns; an energy has Re(phase M_ij)
+        parts = dict.fromkeys((i, j, bool(np.imag(phase))) for i, j, phase in states)
+        unknowns = {part: number for number, part in enumerate(parts)}
+        design = np.zeros((len(states), len(unknowns)))
+        for row, (i, j, phase) in enumerate(states):
+            if phase:
+                design[row, [unknowns[i, i, False], unknowns[j, j, False]]] = 0.5
+            design[row, unknowns[i, j, bool(np.imag(phase))]] = np.real(phase) - np.imag(phase) if phase else 1.0
         weighted = design.T / (variances if variances.all() else np.ones(len(states)))
-        response = np.linalg.solve(weighted @ design, weighted).astype(np.float64)[index]
-        matrix: NDArray[np.float64] = response @ energies
+        solved: NDArray[np.float64] = np.linalg.solve(weighted @ design, weighted).astype(np.float64)
+        is_real = not any(is_imaginary for *_, is_imaginary in unknowns)
+        response: NDArray[Any] = np.zeros((size, size, len(states)), float if is_real else complex)
+        for (i, j, is_imaginary), number in unknowns.items():
+            response[i, j] += (1j if is_imaginary else 1.0) * solved[number]
+            response[j, i] = response[i, j].conj()
+        matrix = response @ energies
         return cls(energies, variances, response, matrix, *np.linalg.eigh(matrix))
 
-    def weights(self, level: int) -> NDArray[np.float64]:
+    def weights(self, level: int) -> NDArray[Any]:
         """Return the derivatives (n, m) of ⟨k|M|level⟩ by the energies, for all eigenvectors k."""
         own = self.vectors[:, level]
-        weights: NDArray[np.float64] = np.einsum("ik,ijm,j->km", self.vectors, self.response, own, optimize=True)
+        weights: NDArray[Any] = np.einsum("ik,ijm,j->km", self.vectors.conj(), self.response, own, optimize=True)
         return weights
 
     def variance(self, level: int) -> float:
         """Return the variance of a level to first order."""
-        return float(self.weights(level)[level] ** 2 @ self.variances)
+        return float(self.shares(level) @ self.variances)
+
+    def shares(self, level: int) -> NDArray[np.float64]:
+        """Return weights (m,) of the variances in that of a level."""
+        own: NDArray[np.float64] = self.weights(level)[level].real ** 2
+        return own
 
     def shift_weights(self, level: int, least_gap: float) -> NDArray[np.float64]:
         """Return weights (m,) of the variances in a bound on the level's shift by noise, Σ_k Var(M_k,level) / gap_k.
@@ -85,7 +100,9 @@ class SubspaceMatrix:
         That is the second order in the noise. Gaps below `least_gap` (hartree), within noise, count as that.
         """
         gaps = np.maximum(np.abs(self.values - self.values[level]), least_gap)
-        shares: NDArray[np.float64] = np.delete(self.weights(level) ** 2 / gaps[:, None], level, axis=0).sum(axis=0)
+        shares: NDArray[np.float64] = np.delete(np.abs(self.weights(level)) ** 2 / gaps[:, None], level, axis=0).sum(
+            axis=0
+        )
         return shares
 
     def rounding_bound(self, bounds: NDArray[np.float64]) -> float:
@@ -119,7 +136,7 @@ def allocate_shots(
         fitted = SubspaceMatrix.fit(states, energies, (shot_variances / totals).sum(axis=1))
         totals = measured
         for level in levels:
-            own = fitted.weights(level)[level] ** 2
+            own = fitted.shares(level)
             shift = fitted.shift_weights(level, precision)
             for shares, target in (
                 (own, (PRECISION_MARGIN * precision) ** 2),

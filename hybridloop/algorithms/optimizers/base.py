@@ -84,20 +84,6 @@ class Optimizer(Protocol):
 
 
 @runtime_checkable
-class OverlapOptimizer(Protocol):
-    """Additional methods of an optimizer that also needs state overlaps (fidelities), |⟨ψ(a)|ψ(b)⟩|².
-
-    A round measures them together with the points of `ask`; `tell_overlaps` is called before that round's `tell`.
-    """
-
-    def ask_overlaps(self) -> NDArray[np.float64]:
-        """Return the pairs of points (a, b) whose overlaps the next round measures, shape (m, 2, n); m = 0 for none."""
-
-    def tell_overlaps(self, pairs: NDArray[np.float64], overlaps: Sequence[Estimate | FailedPoint]) -> None:
-        """Process a round's overlaps: the pairs as recorded when they were measured, and an estimate for each."""
-
-
-@runtime_checkable
 class ForecastingOptimizer(Protocol):
     """Additional member of an optimizer that forecasts what its search leaves."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
+from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
 
@@ -43,16 +43,10 @@ FAIL = Fail()
 
 
 def check_missing_point_policy(on_lost: MissingPointPolicy, optimizer: Optimizer) -> None:
-    """Raise InputError if the optimizer needs results that the policy would leave out.
-
-    `Skip` leaves out all failed points; `Penalize` leaves out overlaps, because a penalty is an energy.
-    """
+    """Raise InputError if the optimizer needs the points that the policy would leave out."""
     if isinstance(on_lost, Skip) and not optimizer.can_skip:
         problem = "this optimizer needs every point, so none can be skipped"
         raise InputError("on_lost_job", problem, "Choose penalize or fail, or another optimizer.")
-    if isinstance(on_lost, Penalize) and isinstance(optimizer, OverlapOptimizer) and not optimizer.can_skip:
-        problem = "this optimizer needs every overlap, and a penalty is an energy"
-        raise InputError("on_lost_job", problem, "Choose fail, or another optimizer.")
 
 
 def apply_missing_point_policy(

@@ -15,7 +15,7 @@ from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
 from hybridloop.algorithms.optimizers.slope_fit import SlopeFit
-from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
+from hybridloop.algorithms.optimizers.spsa import Spsa
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
@@ -158,7 +158,6 @@ OPTIMIZERS: Mapping[str, OptimizerSpec] = {
     "gradient": OptimizerSpec(_gradient, _ALL, "Newton steps by parameter shifts of all angles; near the minimum"),
     "quasi-newton": OptimizerSpec(_slope_fit, _ALL, "Newton steps in a trust region, from the slopes of all rounds"),
     "spsa": OptimizerSpec(_spsa(Spsa), _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
-    "qn-spsa": OptimizerSpec(_spsa(QnSpsa), _ALL, "SPSA along the quantum natural gradient, by state overlaps"),
     "cobyla": OptimizerSpec(_scipy(ScipyMethod.COBYLA), does="linear models in a shrinking trust region"),
     **{
         f"{SCIPY}{method}": OptimizerSpec(

@@ -81,19 +81,11 @@ COMMANDS = (
         complete=molecules,
     ),
     AlgorithmCommand(
-        "vqd",
-        "Find a molecule's lowest energy levels with VQD.",
-        _MOLECULE,
-        "h2 --levels 3 --seed 7",
-        "levels layers precision",
-    ),
-    AlgorithmCommand(
         "levels",
-        "Find a molecule's lowest energy levels from a VQE's state, in one to three rounds after the VQE.",
-        "Built-in name (`hybridloop problems`) or file: FCIDUMP.",
+        "Find the lowest energy levels of a molecule, by a VQE and one to three rounds after it, or of a spin model.",
+        _MOLECULE,
         "h2 --levels 4 --seed 7",
         "levels ansatz precision",
-        complete=molecules,
     ),
     AlgorithmCommand(
         "sqd",

@@ -22,12 +22,10 @@ _DEFAULTS = {
     "qaoa": ("cut", "histogram"),
     "rqaoa": ("cut",),
     "scan": ("curve",),
-    "vqd": ("levels",),
     "levels": ("levels",),
 }
 # kinds that are drawn from the table of a result, by algorithm
 _FROM_TABLE: Mapping[str, tuple[str, Callable[[RunResult], Picture]]] = {
-    "vqd": ("levels", energies.levels),
     "levels": ("levels", energies.levels),
     "scan": ("curve", energies.curve),
     "adapt": ("growth", energies.growth),

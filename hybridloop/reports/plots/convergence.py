@@ -19,7 +19,6 @@ from hybridloop.runs.result import RunResult
 if TYPE_CHECKING:
     from hybridloop.algorithms.outcome import RoundProgress
 
-SEVERAL_ENERGIES = ("scan", "vqd")  # algorithms with plots of their own
 _STYLES = {"search": (BLUE, "o"), "final": (ORANGE, "s")}
 MAX_MARKERS = 200  # above, a line with a band: thousands of markers make a file of megabytes and overlap
 
@@ -29,7 +28,7 @@ def convergence(result: RunResult) -> Picture:
     summary, counted = result.status, name_of_progress(result.algorithm)
     if result.is_upper_bound:
         summary = f"{result.value:.6f} {result.unit}, an upper bound"
-    elif result.interval95 is not None and result.algorithm not in SEVERAL_ENERGIES:
+    elif result.interval95 is not None and result.algorithm != "scan":
         error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
         summary = f"{result.value:.6f} {error} {result.unit}".rstrip()
     figure, axes = axes_of(f"{result.problem} on {target_text(result.target, result.provider_options)}: {summary}")
@@ -38,7 +37,7 @@ def convergence(result: RunResult) -> Picture:
         if phase in _STYLES:  # each point of a scan, and each level, has its own search
             label = "lowest energy so far" if counted == ITERATION else f"{phase} (± 1 standard error)"
             draw_stretch(axes, list(stretch), label, *_STYLES[phase], counted)
-    if result.algorithm not in SEVERAL_ENERGIES:
+    if result.algorithm != "scan":
         _references(axes, result)
     axes.set_xlabel(counted)
     if result.algorithm in ("qaoa", "rqaoa"):
@@ -102,7 +101,7 @@ def _describe(result: RunResult) -> str:
         f"the {which} found {row.value:.6f} {error_text(row.standard_error, counted)}" for which, row in ends
     )
     words = f"{len(result.history)} {counted}{'' if len(result.history) == 1 else 's'}: {values}."
-    if result.exact is not None and result.algorithm not in SEVERAL_ENERGIES:
+    if result.exact is not None and result.algorithm != "scan":
         name = result.exact_name if result.unit else "optimum"
         words += f" The {name} is {result.exact:.6f}."
     return words

@@ -26,7 +26,6 @@ from hybridloop.algorithms.estimation.grouping import (
     group_hamiltonian,
 )
 from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
-from hybridloop.algorithms.estimation.reference_mixture import ReferenceMixture
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts
@@ -136,28 +135,6 @@ def test_splitting_saves_over_40_percent_of_the_shots_at_the_ground_state(
     )
     assert before == pytest.approx(1.31, abs=0.01)  # computed apart, for these groups
     assert (after / before) ** 2 < 0.6
-
-
-@pytest.mark.parametrize(("name", "most"), [("LiH_3_cas(2,2)", 0.70), ("H4_1", 0.62)])
-def test_mean_covariances_of_low_states_save_shots_at_the_lowest_levels(
-    problem_of: Callable[..., ElectronicProblem], name: str, most: float
-) -> None:
-    problem = problem_of(name)
-    _, vectors = np.linalg.eigh(problem.hamiltonian.to_matrix())
-    whole = observable(problem.hamiltonian)
-    mixture = ReferenceMixture.of_levels(problem.hamiltonian, 4, problem.reference_state)
-    split = split_coefficients(whole, mixture)
-    before, after = (sum(neyman_cost(each, vectors[:, k]) ** 2 for k in range(4)) for each in (whole, split))
-    assert after / before < most
-
-
-def test_a_mixture_starts_from_the_lowest_basis_states_of_any_number_of_electrons() -> None:
-    operator = SparsePauliOp.from_list([("IIZ", 1.0), ("ZII", 0.4), ("IXX", 0.1), ("III", -2.0)])
-    mixture = ReferenceMixture.of_levels(operator, 1, 0)
-    # ⟨IIZ⟩ = −1 where qubit 0 is 1; qubit 1 has no energy of its own, and equal energies come in order
-    assert [state.basis_states[0] for state in mixture.states] == [0b101, 0b111]
-    wide = operator.apply_layout([0, 1, 2], num_qubits=100)
-    assert [state.basis_states[0] for state in ReferenceMixture.of_levels(wide, 1, 1 << 99).states] == [1 << 99]
 
 
 @pytest.mark.parametrize(("name", "most"), [("H4_1", (0.70, 0.82)), ("LiH_1.595_fc", (0.76, 0.76))])

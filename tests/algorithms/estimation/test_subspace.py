@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,25 +18,44 @@ from hybridloop.algorithms.estimation.subspace import (
     measured_states,
 )
 
-STATES = measured_states(4)
+PAIRS = list(combinations(range(4), 2))
+STATES = measured_states(4, PAIRS, is_real=True)
 MATRIX = np.array([[-1.1, 0.0, 0.1, 0.05], [0.0, -0.4, 0.15, 0.0], [0.1, 0.15, -0.3, 0.0], [0.05, 0.0, 0.0, 0.5]])
 
 
-def energies_of(matrix: NDArray[np.float64], states: list[State]) -> NDArray[np.float64]:
+def energies_of(matrix: NDArray[Any], states: list[State]) -> NDArray[np.float64]:
     """Return the energy of each state."""
-    vectors = np.zeros((len(states), len(matrix)))
-    for row, (i, j, sign) in enumerate(states):
+    vectors = np.zeros((len(states), len(matrix)), complex)
+    for row, (i, j, phase) in enumerate(states):
         vectors[row, i] = 1.0
-        if sign:
-            vectors[row, [i, j]] = np.sqrt(0.5), sign * np.sqrt(0.5)
-    energies: NDArray[np.float64] = np.einsum("si,ij,sj->s", vectors, matrix, vectors)
+        if phase:
+            vectors[row, [i, j]] = np.sqrt(0.5), phase * np.sqrt(0.5)
+    energies: NDArray[np.float64] = np.einsum("si,ij,sj->s", vectors.conj(), matrix, vectors).real
     return energies
 
 
 def test_each_basis_state_is_measured_and_each_pair_with_both_signs() -> None:
-    assert measured_states(1) == [(0, 0, 0)]
-    assert measured_states(2) == [(0, 0, 0), (1, 1, 0), (0, 1, 1), (0, 1, -1)]
+    assert measured_states(1, [], is_real=True) == [(0, 0, 0)]
+    assert measured_states(2, [(0, 1)], is_real=True) == [(0, 0, 0), (1, 1, 0), (0, 1, 1), (0, 1, -1)]
+    assert measured_states(2, [(0, 1)], is_real=False) == [(0, 0, 0), (1, 1, 0), (0, 1, 1), (0, 1, 1j)]
     assert len(set(STATES)) == len(STATES) == 16
+
+
+def test_a_complex_matrix_with_uncoupled_pairs_is_fitted_with_its_errors() -> None:
+    matrix = np.diag([-1.0, -0.2, 0.4, 0.4]).astype(complex)
+    matrix[0, 2], matrix[2, 0], matrix[1, 3], matrix[3, 1] = 0.1 - 0.3j, 0.1 + 0.3j, 0.2j, -0.2j
+    states = measured_states(4, [(0, 2), (1, 3)], is_real=False)
+    assert len(states) == 8
+    true, deviation = energies_of(matrix, states), 1e-3
+    variances = np.full(len(states), deviation**2)
+    fitted = SubspaceMatrix.fit(states, true, variances)
+    np.testing.assert_allclose(fitted.matrix, matrix, atol=1e-12)
+    np.testing.assert_allclose(fitted.values, np.linalg.eigvalsh(matrix), atol=1e-12)
+    generator = np.random.default_rng(3)
+    drawn = [SubspaceMatrix.fit(states, generator.normal(true, deviation), variances).values for _ in range(400)]
+    # a standard deviation of 400 samples is known to 3.5 %; four times that
+    for level in range(4):
+        assert np.std(np.array(drawn)[:, level]) == pytest.approx(np.sqrt(fitted.variance(level)), rel=0.14)
 
 
 @pytest.mark.parametrize("variance", [0.0, 1e-4])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
+from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
 from hybridloop.algorithms.optimizers.slope_fit import SlopeFit
-from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
+from hybridloop.algorithms.optimizers.spsa import Spsa
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
 
@@ -36,7 +36,6 @@ OPTIMIZERS: dict[str, Make] = {
     "gradient": lambda start: ParallelGradient(start, ((1,),) * len(start)),
     "quasi-newton": lambda start: SlopeFit(start, ((1,),) * len(start)),
     "spsa": partial(Spsa, seed=5),
-    "qn-spsa": partial(QnSpsa, seed=5),
     **{method: partial(_scipy, method) for method in ScipyMethod},
 }
 MAX_ROUNDS = 12  # checked, of searches with many rounds
@@ -54,19 +53,6 @@ def energy(point: NDArray[np.float64]) -> float:
 
 def noisy_estimates(points: NDArray[np.float64], rng: np.random.Generator, noise: float = 0.02) -> list[Estimate]:
     return [Estimate(energy(point) + noise * rng.normal(), noise**2, 1000) for point in points]
-
-
-def overlap(pair: NDArray[np.float64]) -> float:
-    """Overlap of two product states of qubits, each rotated by its angle."""
-    return float((np.cos((pair[0] - pair[1]) / 2.0) ** 2).prod())
-
-
-def tell(optimizer: Any, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
-    """Tell a round's estimates, and its overlaps if the optimizer asks for any."""
-    if isinstance(optimizer, OverlapOptimizer):
-        pairs = optimizer.ask_overlaps()
-        optimizer.tell_overlaps(pairs, [Estimate(overlap(pair), 0.0, 1000) for pair in pairs])
-    optimizer.tell(points, estimates)
 
 
 def restore(optimizer: Optimizer) -> Optimizer:
@@ -88,7 +74,7 @@ def test_points_have_the_angles_of_the_start_and_asking_twice_gives_the_same_poi
         if not len(points):
             break
         before = points.copy()
-        tell(optimizer, points, noisy_estimates(points, rng))
+        optimizer.tell(points, noisy_estimates(points, rng))
         assert np.array_equal(points, before)
         assert optimizer.best is not None
         assert optimizer.best.point.shape == (3,)
@@ -105,11 +91,9 @@ def test_restored_at_any_round_it_asks_for_the_same_points_bit_for_bit(make: Mak
         if not len(points):
             break
         estimates = noisy_estimates(points, rng)
-        tell(optimizer, points, estimates)
-        tell(twin, points, estimates)
+        optimizer.tell(points, estimates)
+        twin.tell(points, estimates)
         assert np.array_equal(optimizer.ask(), twin.ask())
-        if isinstance(optimizer, OverlapOptimizer) and isinstance(twin, OverlapOptimizer):
-            assert np.array_equal(optimizer.ask_overlaps(), twin.ask_overlaps())
     assert json.dumps(optimizer.state()) == json.dumps(restore(optimizer).state())
     twin = restore(optimizer)
     assert len(twin.ask()) == len(optimizer.ask())
@@ -122,7 +106,7 @@ def test_without_noise_it_finds_a_minimum_and_converges(make: Make) -> None:
         points = optimizer.ask()
         if not len(points):
             break
-        tell(optimizer, points, [Estimate(energy(point), 0.0, 1000) for point in points])
+        optimizer.tell(points, [Estimate(energy(point), 0.0, 1000) for point in points])
     assert optimizer.stop is not None
     assert optimizer.stop.converged
     assert optimizer.best is not None
@@ -141,10 +125,10 @@ def test_a_failed_point_ends_the_search_unless_the_optimizer_can_skip(make: Make
             with pytest.raises(JobFailed, match="gone"):
                 optimizer.tell(points, estimates)
             return
-        tell(optimizer, points, estimates)
+        optimizer.tell(points, estimates)
         assert np.array_equal(optimizer.ask(), restore(optimizer).ask())
         if len(again := optimizer.ask()):
-            tell(optimizer, again, noisy_estimates(again, rng))
+            optimizer.tell(again, noisy_estimates(again, rng))
     assert optimizer.best is not None
     assert energy(optimizer.best.point) < -2.9
 
@@ -182,6 +166,6 @@ def test_a_constant_energy_gives_finite_points(make: Make) -> None:
         points = optimizer.ask()
         if not len(points):
             break
-        tell(optimizer, points, [Estimate(-1.0, 0.0, 1000) for _ in points])
+        optimizer.tell(points, [Estimate(-1.0, 0.0, 1000) for _ in points])
     assert optimizer.best is not None
     assert np.isfinite(optimizer.best.point).all()

@@ -11,7 +11,7 @@ import pytest
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
+from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, TERMINATION_SETTINGS, OptimizerSpec, SearchSettings
 from hybridloop.errors import InputError
 from hybridloop.settings import OptimizerName
@@ -35,10 +35,6 @@ def rounds_of(optimizer: Optimizer, limit: int = 300, variance: float = 1e-8) ->
         points = optimizer.ask()
         if not len(points) or number == limit:
             return number
-        if isinstance(optimizer, OverlapOptimizer):
-            pairs = optimizer.ask_overlaps()
-            overlaps = (np.cos((pairs[:, 0] - pairs[:, 1]) / 2) ** 2).prod(axis=1)
-            optimizer.tell_overlaps(pairs, [Estimate(float(overlap), 0.0, 100) for overlap in overlaps])
         optimizer.tell(points, [Estimate(float(-np.cos(point - 0.3).sum()), variance, 100) for point in points])
     raise AssertionError
 
@@ -66,9 +62,7 @@ def test_a_termination_setting_is_followed_or_refused_by_its_name(name: str, set
         assert with_it <= without
 
 
-@pytest.mark.parametrize(
-    "name", ["pairs", "gradient", "quasi-newton", "spsa", "qn-spsa", "rotosolve", "scipy:l-bfgs-b"]
-)
+@pytest.mark.parametrize("name", ["pairs", "gradient", "quasi-newton", "spsa", "rotosolve", "scipy:l-bfgs-b"])
 def test_a_larger_tolerance_ends_the_search_sooner(name: str, ansatz: Ansatz) -> None:
     setting = "gradient_norm" if name == "scipy:l-bfgs-b" else "tolerance"
     optimizers = (OPTIMIZERS[name].create(name, settings_of(ansatz, **{setting: each})) for each in (0.5, 1e-6))

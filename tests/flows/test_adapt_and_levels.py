@@ -1,4 +1,4 @@
-"""ADAPT-VQE, VQD and energy levels as flows on a real Prefect server and service: results, resume, verification."""
+"""ADAPT-VQE and energy levels as flows on a real Prefect server and service: results, resume, verification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from hybridloop.flows.adapt import adapt
 from hybridloop.flows.levels import levels
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.scan import scan
-from hybridloop.flows.vqd import vqd
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.problem import resolve_subject
@@ -34,7 +33,6 @@ from hybridloop.settings import (
     MappingName,
     ProblemText,
     ScanSettings,
-    VqdSettings,
 )
 from hybridloop.settings.inputs import read_scan
 from tests.conftest import Emulator
@@ -46,14 +44,15 @@ from tests.result_helpers import texts
 WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih-3.0-cas22")
 SPECTRUM = np.linalg.eigvalsh(
-    resolve_subject(H2, VqdSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
+    resolve_subject(H2, LevelsSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
 )
 
 
 OFF = Batching.OFF  # a job for each point, so that a cap on jobs ends a run in the middle
 ADAPT = AdaptSettings(seed=7, batching=OFF)
-VQD = VqdSettings(seed=7, random_starts=1, shots=1000, precision=2e-3, batching=OFF)
 LEVELS = LevelsSettings(seed=7, precision=3e-3, batching=OFF)
+CHAIN = ProblemText(name="chain", text='{"terms": {"ZZ": -1.0, "XI": -0.5, "IX": -0.5}}')
+SPINS = LevelsSettings(seed=7, levels=2, precision=1e-2, batching=OFF)
 CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3, batching=OFF)
 Unbroken = tuple[RunResult, list[RoundUpdate]]
 
@@ -70,13 +69,13 @@ def adapted(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
 
 
 @pytest.fixture(scope="module")
-def deflated(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
-    return _unbroken(vqd, H2, VQD, emulator)
+def levelled(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(levels, H2, LEVELS, emulator)
 
 
 @pytest.fixture(scope="module")
-def levelled(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
-    return _unbroken(levels, H2, LEVELS, emulator)
+def spins(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(levels, CHAIN, SPINS, emulator)
 
 
 @pytest.fixture(scope="module")
@@ -105,26 +104,6 @@ def test_adapt_reports_its_operators_and_states_why_it_ended(adapted: Unbroken) 
 
 
 @pytest.mark.slow
-def test_levels_agree_with_the_spectrum_and_have_their_electrons(deflated: Unbroken) -> None:
-    result, updates = deflated
-    assert (result.status, result.reason) == (
-        "converged",
-        "all 2 searches met their own criterion, and the levels are distinct",
-    )
-    assert [row["level"] for row in result.table] == [0, 1]
-    for row, exact in zip(result.table, SPECTRUM, strict=False):
-        assert row["exact"] == pytest.approx(exact, abs=1e-9)
-        assert row["standard_error"] <= 2e-3
-        # the search ends within chemical accuracy; 0.02 of overlap moves a level by that share of the gap at most
-        assert abs(row["energy"] - exact) <= 3 * row["standard_error"] + 1.6e-3 + 0.02 * (exact - SPECTRUM[0])
-        assert row["electrons"] == pytest.approx(2.0, abs=1e-9)  # two qubits of parity hold two electrons alone
-    assert result.value == result.table[0]["energy"]
-    assert texts(answer(result))["of"] == "the ground state, the lowest of 2 levels"
-    assert {update.progress.phase for update in updates} == {"search", "final"}
-    assert RunResult.from_dict(json.loads(result.to_json())) == result
-
-
-@pytest.mark.slow
 def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelled: Unbroken) -> None:
     result, updates = levelled
     assert result.status == "converged"
@@ -148,15 +127,27 @@ def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelle
 
 
 @pytest.mark.slow
+def test_levels_of_a_pauli_sum_are_measured_without_a_search(spins: Unbroken) -> None:
+    result, updates = spins
+    assert (result.status, result.unit) == ("converged", "")
+    assert {update.progress.phase for update in updates} == {"final"}
+    for row in result.table:
+        assert abs(row["energy"] - row["exact"]) <= 3 * row["standard_error"]
+        assert (row["electrons"], row["multiplicity"]) == (None, None)
+    assert "Level 1: " in plot_result(result, "levels").description
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unbroken", "flow", "problem", "whole", "jobs"),
     [
         ("adapted", adapt, LIH, ADAPT, 20),
-        ("deflated", vqd, H2, VQD, 25),
+        ("spins", levels, CHAIN, SPINS, 10),
         ("levelled", levels, H2, LEVELS, 26),
         ("scanned", scan, CURVE, SCAN, 14),
     ],
-    ids=["adapt", "vqd", "levels", "scan"],
+    ids=["adapt", "spins", "levels", "scan"],
 )
 def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     unbroken: str,
@@ -216,14 +207,16 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
         ("adapt", H2, {"max_operators": 0}, "max_operators"),
         ("adapt", H2, {"failure": {"on_lost_job": "skip"}}, "on_lost_job"),
         ("adapt", ProblemText(name="h5"), {}, "problem"),
-        ("vqd", H2, {"levels": 5}, "levels"),
-        ("vqd", H2, {"deflation": -1.0}, "deflation"),
-        ("vqd", H2, {"target": "rigetti.sim"}, "target"),
+        ("levels", H2, {"target": "rigetti.sim"}, "target"),
         ("levels", H2, {"levels": 5}, "levels"),
         ("levels", H2, {"levels": 0}, "levels"),
         ("levels", H2, {"ansatz": "hardware-efficient"}, "ansatz"),
         ("levels", H2, {"mitigation": "readout"}, "mitigation"),
-        ("levels", ProblemText(name="field", text='{"terms": {"ZZ": 1.0}}'), {}, "problem"),
+        ("levels", CHAIN, {"levels": 5}, "levels"),
+        ("levels", CHAIN, {"ansatz": "hardware-efficient"}, "ansatz"),
+        ("levels", CHAIN, {"optimizer": "spsa"}, "optimizer"),
+        ("levels", CHAIN, {"mitigation": "readout"}, "mitigation"),
+        ("levels", ProblemText(name="wide", text='{"terms": {"ZZZZZZZZZZZZZ": 1.0}}'), {}, "problem"),
         ("levels", ProblemText(name="water", text=WATER), {}, "problem"),
     ],
 )
