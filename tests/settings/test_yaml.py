@@ -56,13 +56,13 @@ def test_a_device_without_end_is_read_up_to_the_limit() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ("algorithm: vqe\nproblems: [[h2]]", "problems.0: .*neither edges nor the rows of a matrix"),
+        ("algorithm: vqe\nproblems: [[h2]]", "problems.0: .*the list has no edges"),
         ("algorithm: vqe\nproblems: [{name: h2, txt: x}]", "problems.0.txt: .*Did you mean 'text'"),
         ("algorithm: vqe\nproblem: h2", "problem: there is no such setting.*Did you mean 'problems'"),
         ("algorithm: vqe\nproblems: h2\npoints: [{shots: 1}, {shotz: 2}]", "point 3: shotz: .*Did you mean 'shots'"),
         (
             "algorithm: vqe\nproblems: h2\npoints: [{problem: [h2]}]",
-            "points.0.problem: .*neither edges nor the rows of a matrix",
+            "points.0.problem: .*the list has no edges",
         ),
         (f"algorithm: vqe\nproblems: {'x' * 300}", "can't be read"),
         ("algorithm: vqe\nproblems: '/**'", "whole trees"),

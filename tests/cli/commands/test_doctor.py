@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sqlite3
@@ -14,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,12 +24,12 @@ import pytest
 
 from hybridloop import local_stack as stack
 from hybridloop.blocks import AzureQuantumWorkspace
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.storage.schema import VERSION_TABLE
 from tests.cli.shell_helpers import CommandResult, connection_string
 from tests.conftest import SUBSCRIPTION, Emulator, unavailable
-from tests.paths import DATA
 from tests.prefect_server import as_own_server, own_environ
 
-OLD_JOURNAL = DATA / "journal-0001.db"
 SECRET = "do-not-tell-anyone"
 
 Finding = Mapping[str, str]
@@ -160,22 +159,23 @@ def test_a_journal_whose_driver_is_missing(doctor: Doctor, monkeypatch: pytest.M
     assert (found["state"], found["remedy"]) == ("wrong", "pip install 'hybridloop[postgres]'")
 
 
+def journal_of_version(path: Path, version: str) -> str:
+    """Create a journal, and return its URL once its schema has this version."""
+    Journal(journal_url(path)).close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE {VERSION_TABLE} SET version_num = '{version}'")
+    return journal_url(path)
+
+
 def test_a_journal_of_an_older_version_is_reported_and_not_upgraded(doctor: Doctor, tmp_path: Path) -> None:
-    shutil.copy(OLD_JOURNAL, tmp_path / "old.db")
-    found = doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/old.db")["journal"]
-    assert (found["state"], "has version 0001" in found["found"]) == ("warning", True)
-    assert (tmp_path / "old.db").read_bytes() == OLD_JOURNAL.read_bytes()
+    url = journal_of_version(tmp_path / "old.db", "0000")
+    found = doctor(HYBRIDLOOP_JOURNAL=url)["journal"]
+    assert (found["state"], "has version 0000" in found["found"]) == ("warning", True)
+    assert doctor(HYBRIDLOOP_JOURNAL=url)["journal"] == found
 
 
 def test_a_journal_of_a_newer_version(doctor: Doctor, tmp_path: Path) -> None:
-    shutil.copy(OLD_JOURNAL, tmp_path / "new.db")
-    with sqlite3.connect(tmp_path / "new.db") as journal:
-        (table,) = journal.execute(
-            "SELECT name FROM sqlite_master WHERE name LIKE '%version%' AND type = 'table'"
-        ).fetchone()
-        journal.execute(f"UPDATE {table} SET version_num = '9999'")
-    journal.close()
-    found = doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/new.db")["journal"]
+    found = doctor(HYBRIDLOOP_JOURNAL=journal_of_version(tmp_path / "new.db", "9999"))["journal"]
     assert (found["state"], "of version 9999" in found["found"]) == ("wrong", True)
 
 
