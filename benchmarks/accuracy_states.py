@@ -10,9 +10,9 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.adapt import adapt
+from hybridloop.algorithms.adapt.growth import adapt
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy

@@ -23,7 +23,7 @@ from benchmarks.bounds import machine
 from hybridloop.algorithms.circuits.qaoa import qaoa_circuit
 from hybridloop.algorithms.problems.binary import max_cut
 from hybridloop.algorithms.problems.graphs import graph_from_edges
-from hybridloop.algorithms.qaoa import qaoa
+from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.data import load_table

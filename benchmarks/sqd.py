@@ -21,8 +21,8 @@ from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.full_space import solve_in_turn
 from hybridloop.algorithms.problems.product_spaces import StringLimits
 from hybridloop.algorithms.rounds import run_round_from_sampler
-from hybridloop.algorithms.sqd import Batch, diagonalize_samples
-from hybridloop.algorithms.sqd_comparison import compare_with_classical
+from hybridloop.algorithms.sqd.comparison import compare_with_classical
+from hybridloop.algorithms.sqd.diagonalization import Batch, diagonalize_samples
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.preparation import prepare
 from hybridloop.preparation.sqd import PreparedSqd

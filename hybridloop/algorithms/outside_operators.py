@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolDerivatives
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
-from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives
 from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound

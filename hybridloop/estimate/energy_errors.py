@@ -11,7 +11,7 @@ from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import energy_name
 from hybridloop.algorithms.problems.full_space import solve_in_turn
-from hybridloop.algorithms.sqd import diagonalize_samples
+from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target
 from hybridloop.estimate.dry_run import FINAL, sampled_ideally
 from hybridloop.estimate.ideal_sampler import SimulationTooLarge, Step, gate_steps, shared_steps

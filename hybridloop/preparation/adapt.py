@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, adapt
-from hybridloop.algorithms.adapt_selection import MIN_CURVATURE
+from hybridloop.algorithms.adapt.growth import AdaptResult, AdaptStep, adapt
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolKind
+from hybridloop.algorithms.adapt.selection import MIN_CURVATURE
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
@@ -18,7 +19,6 @@ from hybridloop.algorithms.diagnostics import strong_correlation_warning
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
-from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient

@@ -15,10 +15,10 @@ from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.qaoa import QaoaSearch, qaoa
-from hybridloop.algorithms.qaoa_comparison import beside_classical
+from hybridloop.algorithms.qaoa.comparison import beside_classical
+from hybridloop.algorithms.qaoa.recursive import rqaoa
+from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.preparation.prepared import ProblemFacts

@@ -23,9 +23,9 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.full_space import FullSpace, SolveSpaces, solve_in_turn
 from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
-from hybridloop.algorithms.sqd import SqdBounds, diagonalize_samples
-from hybridloop.algorithms.sqd_comparison import compare_with_classical
-from hybridloop.algorithms.sqd_outcome import outcome_of
+from hybridloop.algorithms.sqd.comparison import compare_with_classical
+from hybridloop.algorithms.sqd.diagonalization import SqdBounds, diagonalize_samples
+from hybridloop.algorithms.sqd.outcome import outcome_of
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.languages.qsharp_ansatz import is_qsharp_ansatz

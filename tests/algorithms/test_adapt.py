@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.adapt import AdaptResult, adapt
+from hybridloop.algorithms.adapt.growth import AdaptResult, adapt
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points

@@ -17,9 +17,9 @@ from hybridloop.algorithms.optimizers.missing_points import FAIL
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.problems import binary as qubo
 from hybridloop.algorithms.problems.ising import ising_from_qubo
-from hybridloop.algorithms.qaoa import QaoaSearch, qaoa
+from hybridloop.algorithms.qaoa.recursive import rqaoa
+from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
-from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.qaoa_helpers import (
     REFERENCE,

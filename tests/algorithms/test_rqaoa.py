@@ -13,8 +13,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.problems import binary as qubo
 from hybridloop.algorithms.problems.graphs import graph_from_edges
 from hybridloop.algorithms.problems.ising import ising_from_qubo
+from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound
-from hybridloop.algorithms.rqaoa import rqaoa
 from tests.algorithms.qaoa_helpers import REFERENCE, TABLE, Rounds, max_cut_problem
 
 

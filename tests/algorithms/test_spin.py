@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import Statevector
 
+from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitations, mirrored_angles, uccsd
 from hybridloop.algorithms.diagnostics import StateChecks
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.operator_pool import ExcitationGroup, OperatorPool
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric
 from hybridloop.algorithms.problems.determinants import determinants_of, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem

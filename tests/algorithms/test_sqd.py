@@ -26,11 +26,11 @@ from hybridloop.algorithms.problems.product_spaces import (
     hartree_fock_strings,
     lowest_in_product,
 )
-from hybridloop.algorithms.sqd import Batch, SqdBounds, diagonalize_samples
-from hybridloop.algorithms.sqd_comparison import ClassicalSpace, compare_with_classical
-from hybridloop.algorithms.sqd_determinants import Carried, determinant_record
-from hybridloop.algorithms.sqd_extrapolation import Extrapolation, extrapolate_variance
-from hybridloop.algorithms.sqd_remainder import remainder_below
+from hybridloop.algorithms.sqd.comparison import ClassicalSpace, compare_with_classical
+from hybridloop.algorithms.sqd.determinants import Carried, determinant_record
+from hybridloop.algorithms.sqd.diagonalization import Batch, SqdBounds, diagonalize_samples
+from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd.remainder import remainder_below
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import read_subject

@@ -16,6 +16,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator, SparsePauliOp
 
 from benchmarks.accuracy_energies import on_qubits
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.uccsd import uccsd
@@ -28,7 +29,6 @@ from hybridloop.algorithms.mitigation.zne import (
     extrapolate_to_zero_noise,
     fold_gates,
 )
-from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.targets import known_targets

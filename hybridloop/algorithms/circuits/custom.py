@@ -27,7 +27,7 @@ _GATE = re.compile(r"\bgate\s+(\w+)[^{]*\{([^}]*)\}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _WHOLE_NAME = re.compile(r"[A-Za-z_]\w*\b(?!\s*\[)")  # without an index
 _REGISTER = re.compile(  # `qubit[n] name`, `qreg name[n]`, and the same of bits
-    r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*)\]\s*(?P<name>\w*)|\b[qc]reg\s+(?P<former_name>\w+)\s*\[(?P<former_size>[^\]]*)\]"
+    r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*)\]\s*(?P<name>\w*)|\b[qc]reg\s+(?P<old_name>\w+)\s*\[(?P<old_size>[^\]]*)\]"
 )
 _ALIAS = re.compile(r"\blet\s+(\w+)")
 _SIZE = re.compile(r"0[xX][0-9a-fA-F]{1,99}|0[oO][0-7]{1,99}|0[bB][01]{1,99}|[0-9][0-9_]{0,99}", re.ASCII)
@@ -98,14 +98,14 @@ def _check_registers(text: str, source: str) -> dict[str, int]:
     registers: dict[str, int] = {}
     remedy = "Give the problem's number of qubits."
     for match in _REGISTER.finditer(text):
-        size = (match["size"] or match["former_size"] or "").strip()
+        size = (match["size"] or match["old_size"] or "").strip()
         line, register = text.count("\n", 0, match.start()) + 1, f"the register's size {size[:20]}"
         if _SIZE.fullmatch(size) is None:
             raise ProblemError(source, line, f"{register} is not a plain number", remedy)
         number = int(size.replace("_", ""), 0 if size[1:2].isalpha() else 10)
         if number > MAX_QUBITS:
             raise ProblemError(source, line, f"{register} is above {MAX_QUBITS}", remedy)
-        registers[match["name"] or match["former_name"] or ""] = number
+        registers[match["name"] or match["old_name"] or ""] = number
     for match in _PHYSICAL_QUBIT.finditer(text):
         if len(match[1]) > len(str(MAX_QUBITS)) or int(match[1]) > MAX_QUBITS:
             line, problem = text.count("\n", 0, match.start()) + 1, f"the qubit {match[0][:20]} is above {MAX_QUBITS}"

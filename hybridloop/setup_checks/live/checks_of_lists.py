@@ -111,16 +111,16 @@ def check_changes(service: LiveService) -> Found:
     session_id, data = service.main_session, programs.rotated("Base")
     job_id = service.submit(data, IONQ, session_id)
     service.ended(job_id)
-    yield "job-change-name", lambda: renamed(service, job_id)
+    yield "job-change-name", lambda: change_name(service, job_id)
     yield "job-delete", lambda: deleted(service, session_id, job_id)
     container = service.container(job_id)
     again = lambda: service.put_job(job_id, service.document(container, IONQ, session_id))  # noqa: E731
     yield "job-deleted-id", lambda: "accepted" if service.outcome(again) == "accepted" else "refused"
 
 
-def renamed(service: LiveService, job_id: str) -> str:
+def change_name(service: LiveService, job_id: str) -> str:
     """Change a job's name and read it."""
-    name = f"{service.prefix}-renamed"
+    name = f"{service.prefix}-changed"
     patched = service.outcome(lambda: service.call("PATCH", f"/jobs/{job_id}", {"name": name}))
     if patched != "accepted":
         return patched

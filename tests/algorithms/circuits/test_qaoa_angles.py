@@ -10,8 +10,8 @@ from benchmarks.accuracy_kinds import KINDS
 from hybridloop.algorithms.circuits.qaoa import Mixer, qaoa_circuit
 from hybridloop.algorithms.circuits.qaoa_angles import QaoaSimulation, with_simulated_angles
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.qaoa import qaoa
-from hybridloop.algorithms.qaoa_comparison import beside_classical, descend, random_mean
+from hybridloop.algorithms.qaoa.comparison import beside_classical, descend, random_mean
+from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import RunRound
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.algorithms.qaoa_helpers import TABLE

@@ -18,7 +18,7 @@ from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.missing_points import Penalize, Skip
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement, quadratic_step
 from hybridloop.algorithms.problems.ising import Ising
-from hybridloop.algorithms.qaoa import QaoaSearch, cvar_estimate, qaoa
+from hybridloop.algorithms.qaoa.search import QaoaSearch, cvar_estimate, qaoa
 from hybridloop.algorithms.rounds import Counts, RunRound
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.qaoa_helpers import (

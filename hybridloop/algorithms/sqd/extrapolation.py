@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.sqd import Batch
+from hybridloop.algorithms.sqd.diagonalization import Batch
 
 MIN_POINTS = 4  # of a fit of two parameters with an error bar
 MIN_SPREAD = 1.05  # least ratio of the largest to the smallest variance of a fit

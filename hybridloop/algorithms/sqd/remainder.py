@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.sqd import Batch
-from hybridloop.algorithms.sqd_comparison import ClassicalSpace
-from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation
+from hybridloop.algorithms.sqd.comparison import ClassicalSpace
+from hybridloop.algorithms.sqd.diagonalization import Batch
+from hybridloop.algorithms.sqd.extrapolation import SIGMAS, Extrapolation
 
 SAME_ENERGY = 1e-6  # hartree: two energies that differ by less are called equal
 BY_EXTRAPOLATION = "distance to the extrapolation at variance 0, and twice its error"

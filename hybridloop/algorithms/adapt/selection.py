@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolDerivatives
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.rounds import RunRound
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.adapt_selection import DEFAULT_MAX_OPERATORS, Selected, Selector
+from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorPool
+from hybridloop.algorithms.adapt.selection import DEFAULT_MAX_OPERATORS, Selected, Selector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
@@ -17,7 +18,6 @@ from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_fin
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
-from hybridloop.algorithms.operator_pool import ExcitationGroup, OperatorPool
 from hybridloop.algorithms.optimizers.base import (
     Optimizer,
     PointEstimate,

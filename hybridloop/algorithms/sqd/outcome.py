@@ -12,10 +12,10 @@ from hybridloop.algorithms.diagnostics import TOLERATED_SPIN
 from hybridloop.algorithms.error_budget import subspace_error
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
-from hybridloop.algorithms.sqd import UNCHANGED, Batch, SqdResult
-from hybridloop.algorithms.sqd_comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
-from hybridloop.algorithms.sqd_extrapolation import SIGMAS, Extrapolation, extrapolate_variance
-from hybridloop.algorithms.sqd_remainder import SAME_ENERGY, remainder_below
+from hybridloop.algorithms.sqd.comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
+from hybridloop.algorithms.sqd.diagonalization import UNCHANGED, Batch, SqdResult
+from hybridloop.algorithms.sqd.extrapolation import SIGMAS, Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd.remainder import SAME_ENERGY, remainder_below
 
 ROUNDING = 1e-8  # hartree, of the diagonalization
 
@@ -60,7 +60,7 @@ def outcome_of(
     lines = [
         f"subspace: {best.determinants:,} of {total:,} determinants, {best.determinants / total:.1%} of the full space",
         f"samples: {valid:,} of {shots:,} shots have the right electrons{beside}, {found.corrected:,} were "
-        f"corrected; the former have {alpha:,} alpha and {beta:,} beta strings",
+        f"corrected; the right ones have {alpha:,} alpha and {beta:,} beta strings",
         f"variance: {_extrapolation_text(extrapolated)}",
         *_comparison_lines(best, compared),
     ]

@@ -20,7 +20,7 @@ from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
-from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, Assignment, best_assignment, is_better
+from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, is_better
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InputError, JobFailed
 

@@ -8,7 +8,7 @@ from typing import Any
 from hybridloop.algorithms.problems.full_space import FullSpace
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.product_spaces import StringLimits, grow_product, lowest_in_product
-from hybridloop.algorithms.sqd import Batch
+from hybridloop.algorithms.sqd.diagonalization import Batch
 from hybridloop.algorithms.steps import Steps
 
 BY_DETERMINANTS, BY_STRINGS = "selected CI", "selected CI of strings"

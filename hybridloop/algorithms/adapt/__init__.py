@@ -1,0 +1,1 @@
+"""ADAPT-VQE: growth of the circuit, selection of operators, and their pool."""

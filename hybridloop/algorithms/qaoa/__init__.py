@@ -1,0 +1,1 @@
+"""QAOA and recursive QAOA, beside a classical descent."""

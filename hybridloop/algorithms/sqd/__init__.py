@@ -1,0 +1,1 @@
+"""Sample-based quantum diagonalization (SQD): subspaces of determinants, their outcome, and comparisons."""
