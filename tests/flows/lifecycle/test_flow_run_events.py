@@ -73,7 +73,8 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
 
     def is_whole(found: FlowRunRecord) -> bool:
         ended = [each for each in found.task_runs if each["state_type"] == "COMPLETED"]
-        return found.kinds["ping.sent"] >= PINGS and len(ended) >= 3 + PINGS + 1
+        lines = found.lines_with("keep-alive ping")
+        return min(found.kinds["ping.sent"], len(lines)) >= PINGS and len(ended) >= 3 + PINGS + 1
 
     return record_of(prefect_server, identifier, is_whole), throttled
 
