@@ -1,4 +1,4 @@
-"""Targets that the table lacks and the workspace offers, from what their provider and their status state."""
+"""Targets missing from the built-in table: facts from their provider and their status in the workspace."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Job:
 
     @property
     def parts(self) -> tuple[Slice, ...]:
-        """Its slices; those of a job of one point are one."""
+        """Its slices; a job of a single point has one."""
         return self.slices or (Slice(self.pub, self.point, self.part, self.shots),)
 
 

@@ -93,10 +93,12 @@ def _check_name(name: str, *, is_energy: bool) -> None:
     if name.lower() in built_in:
         return
     if name.lower() in others:
-        command = "a binary one: hybridloop run qaoa" if is_energy else "one of energies: hybridloop run vqe"
+        command = "a binary one: hybridloop run qaoa" if is_energy else "a molecule or Pauli sum: hybridloop run vqe"
         raise InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {command} {name}.")
-    similar = difflib.get_close_matches(name.lower(), list(built_in), n=1)
-    hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop problems` lists the built-in problems."
+    longer = [each for each in built_in if each.startswith(f"{name.lower()}-")]
+    similar = longer[:2] or difflib.get_close_matches(name.lower(), list(built_in), n=1)
+    meant = " or ".join(map(repr, similar))
+    hint = f"Did you mean {meant}?" if similar else "`hybridloop problems` lists the built-in problems."
     raise InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
 
 

@@ -204,8 +204,8 @@ def prepare_vqe(
     )
     if settings.optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):
         name = settings.optimizer.removeprefix(OBJECT)
-        reason = f"the optimizer {name} is an object, which no worker has"
-        raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as a plug-in.")
+        reason = f"the optimizer {name} is an object: workers cannot import it"
+        raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
     optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)

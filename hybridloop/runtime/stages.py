@@ -1,4 +1,4 @@
-"""Stages of a run before its first round, such as the start of a server: each is announced to who waits for the run."""
+"""Stages of a run before its first round, such as the start of a server: each is shown as start-up progress."""
 
 from __future__ import annotations
 

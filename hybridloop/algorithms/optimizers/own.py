@@ -96,7 +96,7 @@ os.register_at_fork(after_in_child=_release_after_fork)
 class SeededGenerators:
     """The global random generators of Python, NumPy and qiskit-algorithms, with states of one search in the block.
 
-    Outside of the block they have the states of before, so the search does not depend on other draws. Searches of other
+    Outside of the block their states are restored, so the search does not depend on other draws. Searches of other
     threads wait.
     """
 

@@ -1,4 +1,4 @@
-"""Eigenvectors of a real symmetric matrix that all machines find alike."""
+"""Eigenvectors of a real symmetric matrix with reproducible signs and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy that is left below an SQD bound: what shows at most chemical accuracy of it, or shows more."""
+"""Estimate of the energy left below an SQD bound, and whether it is within chemical accuracy."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class JobSpec:
 
     @property
     def parts(self) -> tuple[Slice, ...]:
-        """Its slices; those of a job of one point are one."""
+        """Its slices; a job of a single point has one."""
         return self.slices or (Slice(self.key.pub, self.key.point, self.key.part, self.shots),)
 
     @property
