@@ -9,7 +9,9 @@ from typing import Any
 
 from benchmarks.accuracy_energies import DATA, CountedRounds
 from benchmarks.bounds import Bound, Side
-from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_qaoa, prepare_rqaoa
 

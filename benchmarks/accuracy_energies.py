@@ -25,7 +25,8 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepare_vqe
 

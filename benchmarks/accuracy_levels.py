@@ -13,8 +13,9 @@ from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.preparation.levels import PreparedLevels
-from hybridloop.settings import LevelsSettings, ProblemText
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepared
 

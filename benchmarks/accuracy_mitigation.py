@@ -9,8 +9,9 @@ import numpy as np
 from benchmarks.accuracy_energies import RunErrors, percent, run_errors
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.estimation.estimates import Z95
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.simulation.noise import noise_models
-from hybridloop.settings import MitigationName, VqeSettings
+from hybridloop.settings import MitigationName
 from tests.algorithms.noisy_state_helpers import NoisySimulator
 
 TWO_QUBIT_ERROR = 0.01

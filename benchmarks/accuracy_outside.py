@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from benchmarks.accuracy_energies import CHEMICAL_ACCURACY_MHA, MHA, CountedRounds, percent, run_errors
 from benchmarks.bounds import Bound, Side
-from hybridloop.settings import ProblemText, QaoaSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepare_qaoa
 

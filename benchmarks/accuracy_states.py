@@ -16,8 +16,10 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.settings import AdaptSettings, AnsatzName, MappingName, ProblemText, VqeSettings
-from hybridloop.settings.algorithms import GroupingName
+from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.settings import AnsatzName, MappingName, ProblemText
+from hybridloop.settings.energies import GroupingName
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_adapt, prepare_vqe
 

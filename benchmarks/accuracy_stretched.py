@@ -39,9 +39,10 @@ from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepare_vqe, settings_for
 

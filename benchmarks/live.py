@@ -83,8 +83,8 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
 def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> float:
     """Return the seconds of a whole run."""
     from hybridloop.api import runs as calls
+    from hybridloop.inputs.sources import ResolvedSettings
     from hybridloop.settings import ProblemText
-    from hybridloop.settings.sources import ResolvedSettings
 
     started = time.perf_counter()
     with redirect_stderr(terminal), show_progress(quiet=is_quiet) as seen:

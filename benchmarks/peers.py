@@ -27,8 +27,9 @@ from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.data import load_table
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import AnsatzName, ProblemText, VqeSettings
+from hybridloop.settings import AnsatzName, ProblemText
 from tests.preparation_helpers import prepare_vqe
 
 OTHERS = Path(__file__).with_name("peers_libraries.py")
@@ -87,7 +88,7 @@ def energy_work(name: str, ansatz: AnsatzName, seeds: Sequence[int]) -> tuple[di
 def searched(prepared: PreparedVqe, seed: int) -> Row:
     """Run hybridloop: the search, and the final measurement that other libraries do not make."""
     counting = Counting(seed)
-    found = vqe(prepared.problem.hamiltonian, prepared.ansatz, prepared.optimizer, counting, shots=SHOTS)
+    found = vqe(prepared.problem.hamiltonian, prepared.ansatz, prepared.make_optimizer(), counting, shots=SHOTS)
     return counting.counted | {"point": list(found.parameters), "value": found.value}
 
 

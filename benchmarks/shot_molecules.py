@@ -11,7 +11,7 @@ from hybridloop.algorithms.problems.determinants import determinants_of, hamilto
 from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.algorithms.problems.exact import lowest_state
 from hybridloop.algorithms.problems.molecule import Molecule, frozen_core
-from hybridloop.settings.problem_objects.molecules import geometry_fcidump
+from hybridloop.inputs.problem_objects.molecules import geometry_fcidump
 
 Array = NDArray[np.float64]
 

@@ -24,10 +24,10 @@ from hybridloop.algorithms.rounds import run_round_from_sampler
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.diagonalization import Batch, diagonalize_samples
 from hybridloop.algorithms.steps import compute_each
+from hybridloop.descriptions.sqd import SqdSettings
+from hybridloop.inputs.problems import GeometryOptions, read_problem
 from hybridloop.preparation import prepare
 from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.settings import SqdSettings
-from hybridloop.settings.inputs import GeometryOptions, read_problem
 
 OTHER = Path(__file__).with_name("peers_sqd.py")
 OURS = "hybridloop"
@@ -49,7 +49,7 @@ def sampled(name: str) -> tuple[PreparedSqd, Samples]:
     geometry, space = PROBLEMS[name]
     run = prepare("sqd", read_problem(geometry, GeometryOptions()), SqdSettings(active_space=space, seed=7), 7)
     assert isinstance(run.algorithm, PreparedSqd)
-    return run.algorithm, run.algorithm.sample(run_round_from_sampler(SamplerV2(seed=7)))
+    return run.algorithm, run.algorithm.measure(run_round_from_sampler(SamplerV2(seed=7)), lambda _: None)
 
 
 def noisy(samples: Samples, rate: float) -> Samples:

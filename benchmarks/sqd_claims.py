@@ -20,10 +20,10 @@ from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
 from hybridloop.algorithms.sqd.extrapolation import extrapolate_variance
 from hybridloop.algorithms.sqd.remainder import remainder_below
 from hybridloop.algorithms.steps import compute_each
+from hybridloop.descriptions.sqd import SqdSettings
+from hybridloop.inputs.problems import GeometryOptions, read_problem
 from hybridloop.preparation import prepare
 from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.settings import SqdSettings
-from hybridloop.settings.inputs import GeometryOptions, read_problem
 
 SHARES = (0.02, 0.05, 0.1, 0.3)
 SEEDS = 2
@@ -73,7 +73,10 @@ def claims(name: str) -> Iterator[dict[str, Any]]:
     assert run.full is not None
     molecule, exact = run.problem.molecule, run.facts.exact()
     assert exact is not None
-    samples, total = run.sample(run_round_from_sampler(SamplerV2(seed=7))), count_determinants(molecule)
+    samples, total = (
+        run.measure(run_round_from_sampler(SamplerV2(seed=7)), lambda _: None),
+        count_determinants(molecule),
+    )
     for share in SHARES:
         for seed in range(SEEDS):
             bounds = replace(run.bounds, max_subspace=max(1, int(share * total)), seed=seed)

@@ -22,7 +22,8 @@ PREPARE = f"""
 import resource, sys
 from hybridloop.azure.targets import find_target
 from hybridloop.preparation.vqe import prepare_vqe
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.settings import ProblemText
 settings = VqeSettings()
 problem = ProblemText(name="large", text=open({str(LARGE)!r}).read())
 prepare_vqe(problem, settings, 7, find_target(settings.target))

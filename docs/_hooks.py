@@ -13,7 +13,8 @@ from mkdocs.structure.files import File, Files
 
 import hybridloop
 from hybridloop.cli.app import build_app
-from hybridloop.settings import SETTINGS, RunSettings
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 _FILE = re.compile(r"^(```[a-z]+) ([a-z]+\.[a-z]+)$", re.MULTILINE)
@@ -78,8 +79,8 @@ def settings() -> str:
         "`--on-lost-job` as an option, `failure.on_lost_job` elsewhere.",
         _table(FailurePolicy.model_json_schema(), frozenset()),
     ]
-    for algorithm, model in SETTINGS.items():
-        parts += [f"## {algorithm}", _table(model.model_json_schema(), of_every_run)]
+    for name, algorithm in ALGORITHMS.items():
+        parts += [f"## {name}", _table(algorithm.settings.model_json_schema(), of_every_run)]
     return "\n\n".join(parts) + "\n"
 
 

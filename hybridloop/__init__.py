@@ -6,77 +6,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sqd, sweep, vqe
-    from hybridloop.api.ansatz import ansatz
-    from hybridloop.api.geometry import molecule, problem
-    from hybridloop.api.plan import plan
-    from hybridloop.api.programs import qsharp
-    from hybridloop.api.runs import result
-    from hybridloop.api.session import open_session, session, session_flow, sessions
-    from hybridloop.budget.tracker import track
-    from hybridloop.flows.sweep_execution.spec import SweepSpec
-    from hybridloop.runs.live import RoundUpdate
-    from hybridloop.runs.result import RunResult
-    from hybridloop.settings import (
-        AdaptSettings,
-        LevelsSettings,
-        ProblemText,
-        QaoaSettings,
-        RqaoaSettings,
-        RunSettings,
-        ScanSettings,
-        SqdSettings,
-        VqeSettings,
-    )
-    from hybridloop.setup_checks import doctor
-    from hybridloop.tasks.failure_policy import FailurePolicy
+    from hybridloop.api.ansatz import ansatz as ansatz
+    from hybridloop.api.geometry import molecule as molecule
+    from hybridloop.api.geometry import problem as problem
+    from hybridloop.api.plan import plan as plan
+    from hybridloop.api.programs import qsharp as qsharp
+    from hybridloop.api.runs import result as result
+    from hybridloop.api.session import open_session as open_session
+    from hybridloop.api.session import session as session
+    from hybridloop.api.session import session_flow as session_flow
+    from hybridloop.api.session import sessions as sessions
+    from hybridloop.api.sweeps import run_housekeeping as run_housekeeping
+    from hybridloop.api.sweeps import sweep as sweep
+    from hybridloop.budget.tracker import track as track
+    from hybridloop.descriptions.table import *  # noqa: F403  # the algorithms and their settings
+    from hybridloop.flows.sweep_execution.spec import SweepSpec as SweepSpec
+    from hybridloop.runs.live import RoundUpdate as RoundUpdate
+    from hybridloop.runs.result import RunResult as RunResult
+    from hybridloop.settings import ProblemText as ProblemText
+    from hybridloop.settings import RunSettings as RunSettings
+    from hybridloop.setup_checks import doctor as doctor
+    from hybridloop.tasks.failure_policy import FailurePolicy as FailurePolicy
 
-__all__ = [
-    "AdaptSettings",
-    "FailurePolicy",
-    "LevelsSettings",
-    "ProblemText",
-    "QaoaSettings",
-    "RoundUpdate",
-    "RqaoaSettings",
-    "RunResult",
-    "RunSettings",
-    "ScanSettings",
-    "SqdSettings",
-    "SweepSpec",
-    "VqeSettings",
-    "__version__",
-    "adapt",
-    "ansatz",
-    "doctor",
-    "levels",
-    "molecule",
-    "open_session",
-    "plan",
-    "problem",
-    "qaoa",
-    "qsharp",
-    "result",
-    "rqaoa",
-    "run_housekeeping",
-    "scan",
-    "session",
-    "session_flow",
-    "sessions",
-    "sqd",
-    "sweep",
-    "track",
-    "vqe",
-]
 __version__ = "0.1.0"
 
 _MODULES = {
-    **dict.fromkeys(
-        ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sqd", "sweep", "vqe"),
-        "api.algorithms",
-    ),
     **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
+    **dict.fromkeys(("run_housekeeping", "sweep"), "api.sweeps"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
+    **dict.fromkeys(("ProblemText", "RunSettings"), "settings"),
     "ansatz": "api.ansatz",
     "plan": "api.plan",
     "qsharp": "api.programs",
@@ -92,11 +50,17 @@ _MODULES = {
 
 def __dir__() -> list[str]:
     """Return the public names, for tab completion."""
-    return sorted(__all__)
+    return __getattr__("__all__")  # type: ignore[no-any-return]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used: importing the package alone costs nothing."""
-    if name in __all__:
-        return getattr(import_module(f"hybridloop.{_MODULES.get(name, 'settings')}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"hybridloop.{_MODULES[name]}"), name)
+    if name == "__all__" or not name.startswith("_"):
+        algorithms = import_module("hybridloop.descriptions.table")
+        if name == "__all__":
+            return sorted([*_MODULES, *algorithms.__all__, "__version__"])
+        if name in algorithms.__all__:
+            return getattr(algorithms, name)
     raise AttributeError(f"module 'hybridloop' has no attribute {name!r}")

@@ -7,6 +7,12 @@ from typing import Any
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import find_target
+from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.descriptions.scan import ScanSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.preparation import prepare
 from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.adapt import prepare_adapt as build_adapt
@@ -20,16 +26,7 @@ from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.scan import prepare_scan as build_scan
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.preparation.vqe import prepare_vqe as build_vqe
-from hybridloop.settings import (
-    AdaptSettings,
-    ProblemText,
-    QaoaSettings,
-    RqaoaSettings,
-    RunSettings,
-    ScanSettings,
-    VqeSettings,
-)
-from hybridloop.settings.sources import CALL, Layer, resolve_settings
+from hybridloop.settings import ProblemText, RunSettings
 
 
 def settings_for(algorithm: str, values: dict[str, Any]) -> RunSettings:

@@ -13,12 +13,12 @@ from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.reports.bundle.archive import write_bundle
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
-from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions

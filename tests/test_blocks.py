@@ -20,6 +20,7 @@ from pydantic import SecretStr, ValidationError
 
 from hybridloop.azure.workspace import identity_of
 from hybridloop.blocks import AzureQuantumWorkspace, load_workspace
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP
 from hybridloop.errors import AccessDenied, InputError
 from hybridloop.flows.housekeeping import housekeeping
@@ -27,7 +28,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.cli.shell_helpers import Shell, connection_string, run_in_process
 from tests.conftest import SUBSCRIPTION, Emulator
 from tests.prefect_server import prefect_client

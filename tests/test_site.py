@@ -21,7 +21,7 @@ import typer.main
 
 import hybridloop
 from hybridloop.cli.app import build_app
-from hybridloop.settings import SETTINGS
+from hybridloop.descriptions import ALGORITHMS
 from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.paths import ROOT
 
@@ -140,7 +140,7 @@ def test_the_reference_has_every_command_and_every_setting(site: Path) -> None:
     assert "<code>--max-sessions &lt;int range&gt;</code>" in told
     assert "&amp;lt;" not in told
     settings = page_of(site, "reference/settings").read_text("utf-8")
-    named = {name for model in SETTINGS.values() for name in model.model_fields} - {"failure"}
+    named = {name for each in ALGORITHMS.values() for name in each.settings.model_fields} - {"failure"}
     assert [name for name in named if f"<code>{name}</code>" not in settings] == []
 
 

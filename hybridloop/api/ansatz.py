@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.settings.circuits import ProgramOptions, read_circuit
+from hybridloop.inputs.circuits import ProgramOptions, read_circuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.problems import GeometryOptions, read_problem
+from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
-from hybridloop.settings.inputs import GeometryOptions, read_problem
-from hybridloop.settings.validation import validate
 
 
 def molecule(geometry: str | Path, *, basis: str = "sto-3g", charge: int = 0, spin: int = 0) -> ProblemText:
@@ -21,7 +21,7 @@ def molecule(geometry: str | Path, *, basis: str = "sto-3g", charge: int = 0, sp
     """
     from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
     from hybridloop.algorithms.formats.geometry import formula, read_geometry
-    from hybridloop.settings.problem_objects.molecules import geometry_fcidump
+    from hybridloop.inputs.problem_objects.molecules import geometry_fcidump
 
     text, path = str(geometry), Path(geometry)
     name = path.stem
@@ -62,7 +62,7 @@ def problem(
     of qdk-chemistry, the other three for a geometry. Raises InputError for a value that is no problem.
     """
     if electrons is not None:
-        from hybridloop.settings.problem_objects import problem_from_object
+        from hybridloop.inputs.problem_objects import problem_from_object
 
         text = problem_from_object(value, electrons)
     else:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.api.options import Callback
+from hybridloop.descriptions.options import Callback
 from hybridloop.runs.live import LiveFeed, LiveState
 from hybridloop.runs.live_text import rows, title
 from hybridloop.runs.statuses import status_after

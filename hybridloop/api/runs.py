@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.environment import flow_environment, target_of_run
-from hybridloop.api.progress import show_progress
+from hybridloop.api.optimizers import optimizer_by_name
+from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.provider_options import target_text
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, RunCancelled
+from hybridloop.inputs.problems import pop_geometry, read_for
+from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
+from hybridloop.inputs.validation import validate
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
-from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.sources import ResolvedSettings
-from hybridloop.settings.validation import validate
+from hybridloop.settings import ProblemText, RunSettings
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
@@ -25,6 +28,18 @@ if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
 
 _log = logging.getLogger(__name__)
+
+
+def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
+    """Run an algorithm with the keyword arguments of its public function."""
+    settings = dict(options)
+    geometry = pop_geometry(algorithm, settings)
+    run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
+    on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
+    with optimizer_by_name(settings) as named:
+        resolved = resolve_settings(algorithm, Layer(CALL, named))
+        text = read_for(algorithm, problem, resolved.settings, geometry)
+        return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
 def run(
@@ -51,14 +66,14 @@ def run(
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
         announce("reading the problem, choosing its circuit")
         target = target_of_run(workspace, settings.target, run_key)
-        prepared = prepare(algorithm, problem, settings, seed, target=target)
+        prepare(algorithm, problem, settings, seed, target=target)  # it is kept for the flow
         with flow_environment(workspace) as caller:
             from hybridloop.flows import load_flow
             from hybridloop.flows.lifecycle.takeover import takeover_as_error
 
             announce("beginning the run in Prefect")
             caller.on_progress, caller.feed = on_progress, feed
-            caller.prepared, caller.sources = prepared, resolved.sources
+            caller.seed, caller.sources = seed, resolved.sources
             try:
                 with takeover_as_error():
                     result: RunResult = load_flow(algorithm)(problem, settings, run_key, block)
@@ -87,7 +102,7 @@ def resume(
 
     with open_journal() as journal:
         record = journal.run(key)
-        if record.algorithm not in SETTINGS:
+        if record.algorithm not in ALGORITHMS:
             raise InputError(
                 "run",
                 f"run {record.key!r} belongs to a script, and only the script knows its circuits",
@@ -95,7 +110,7 @@ def resume(
             )
         recorded = settings_of(journal, record).model_dump(mode="json")
     # on top of the run's own settings: the user's defaults may have changed by now
-    settings = validate(SETTINGS[record.algorithm], {**recorded, **(limits or {})})
+    settings = validate(ALGORITHMS[record.algorithm].settings, {**recorded, **(limits or {})})
     return run(
         record.algorithm,
         problem_of(record),

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from hybridloop.algorithms.formats.detect import is_atom_list
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
-from hybridloop.settings import SETTINGS
-from hybridloop.settings.circuits import circuit_text
-from hybridloop.settings.inputs import GeometryOptions, is_file, read_problem_at, read_problems
+from hybridloop.inputs.circuits import circuit_text
+from hybridloop.inputs.problems import GeometryOptions, is_file, read_problem_at, read_problems
+from hybridloop.inputs.sources import user_defaults
+from hybridloop.inputs.validation import validate
+from hybridloop.inputs.yaml import read_yaml
 from hybridloop.settings.optimizer_plugins import GIVE_IT_HERE, NOT_STORED, is_object
-from hybridloop.settings.sources import user_defaults
-from hybridloop.settings.validation import validate
-from hybridloop.settings.yaml import read_yaml
 
 MAX_BYTES = 512 * 1024  # PyYAML takes seconds for more
 _PATTERN = frozenset("*?[")
@@ -42,7 +42,7 @@ def read_sweep(spec: str | Path | Mapping[str, Any] | SweepSpec, **changes: Any)
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values with the user's defaults for the algorithm (variables, settings file) below their settings."""
     algorithm, settings = values.get("algorithm"), values.get("settings") or {}
-    if not (isinstance(algorithm, str) and algorithm in SETTINGS and isinstance(settings, Mapping)):
+    if not (isinstance(algorithm, str) and algorithm in ALGORITHMS and isinstance(settings, Mapping)):
         return values
     own = user_defaults(algorithm)
     inner = settings["failure"] if isinstance(settings.get("failure"), Mapping) else {}

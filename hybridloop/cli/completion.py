@@ -15,9 +15,9 @@ _MAX_KEYS = 200
 
 def algorithms(incomplete: str) -> list[str]:
     """Complete an algorithm's name."""
-    from hybridloop.settings import SETTINGS
+    from hybridloop.descriptions import ALGORITHMS
 
-    return _matching(incomplete, SETTINGS)
+    return _matching(incomplete, ALGORITHMS)
 
 
 def targets(incomplete: str) -> list[str]:
@@ -78,10 +78,12 @@ def run_keys(incomplete: str) -> list[str]:
 
 def setting_names(incomplete: str) -> list[str]:
     """Complete a setting's name for `--set NAME=`."""
-    from hybridloop.settings import SETTINGS
+    from hybridloop.descriptions import ALGORITHMS
     from hybridloop.tasks.failure_policy import FailurePolicy
 
-    names = dict.fromkeys(name for model in SETTINGS.values() for name in model.model_fields if name != "failure")
+    names = dict.fromkeys(
+        name for each in ALGORITHMS.values() for name in each.settings.model_fields if name != "failure"
+    )
     inner = [f"failure.{name}" for name in FailurePolicy.model_fields]
     return [f"{name}=" for name in _matching(incomplete, [*names, *inner])]
 

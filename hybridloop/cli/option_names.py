@@ -6,8 +6,8 @@ import re
 import sys
 from functools import cache
 
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.settings import SETTINGS
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 # a setting in a message, alone or with a value: `active_space`, `mitigation=readout`, `failure.on_target_down=wait`
@@ -38,7 +38,7 @@ def as_typed(error: HybridloopError, *, is_short: bool = False) -> str:
 
 @cache
 def _settings() -> frozenset[str]:
-    names = {name for model in SETTINGS.values() for name in model.model_fields}
+    names = {name for each in ALGORITHMS.values() for name in each.settings.model_fields}
     return frozenset(names | FailurePolicy.model_fields.keys()) - {"failure"}
 
 

@@ -20,10 +20,10 @@ from pydantic.fields import FieldInfo
 from hybridloop.azure.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
+from hybridloop.inputs.problems import DEFAULT_BASIS, pop_geometry, read_for
+from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
+from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.settings import LIMITS, MoleculeSettings, ProblemText, RunSettings
-from hybridloop.settings.inputs import DEFAULT_BASIS, pop_geometry, read_for
-from hybridloop.settings.sources import CALL, Layer, ResolvedSettings, resolve_settings
-from hybridloop.settings.yaml import parse_yaml, read_yaml
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading

@@ -13,10 +13,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import DataclassSchema
 
 from hybridloop.cli.completion import did_you_mean
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.estimate.plan import Plan
 from hybridloop.local_stack.lifecycle import ComponentStatus
-from hybridloop.settings import SETTINGS
 from hybridloop.setup_checks import CheckResult
 
 Moment = Annotated[str, Field(description="UTC, ISO 8601")]
@@ -185,8 +185,8 @@ def _of_stored_runs() -> dict[str, Any]:
 
 
 DOCUMENTS: Mapping[str, Callable[[], Any]] = {
-    **{f"run {algorithm}": _run_result for algorithm in SETTINGS},
-    **{f"plan {algorithm}": lambda: Plan for algorithm in SETTINGS},
+    **{f"run {algorithm}": _run_result for algorithm in ALGORITHMS},
+    **{f"plan {algorithm}": lambda: Plan for algorithm in ALGORITHMS},
     "sweep": _sweep_result,
     "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
     "runs show": _run_details,

@@ -16,6 +16,9 @@ from hybridloop.azure.error_rates import error_rates
 from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target, batches_points, check_circuit_fits
 from hybridloop.budget.prices import billing_unit
+from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.descriptions.sqd import SqdSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.accuracy_table import DEBIAS, AccuracyRow, AccurateEnergy, ChemicalAccuracy, Effort
 from hybridloop.estimate.dry_run import DryRound
@@ -24,15 +27,7 @@ from hybridloop.estimate.mitigated_rounds import mitigated_rounds
 from hybridloop.estimate.noise_bias import EXTRAPOLATIONS
 from hybridloop.estimate.pricing import Tariff
 from hybridloop.estimate.simulation import Simulation
-from hybridloop.settings import (
-    AdaptSettings,
-    EnergySettings,
-    MitigationName,
-    MoleculeSettings,
-    RunSettings,
-    SqdSettings,
-    VqeSettings,
-)
+from hybridloop.settings import EnergySettings, MitigationName, MoleculeSettings, RunSettings
 
 STANDARD_ERROR: float = VqeSettings.model_fields["precision"].default  # hartree
 CONFIDENCE = 0.95  # share of the energies that must be accurate

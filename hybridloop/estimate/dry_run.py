@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.estimation.configurations import Samples
-from hybridloop.algorithms.outcome import RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription, describe_pub
@@ -17,7 +17,6 @@ from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.preparation.vqe import PreparedVqe, with_start
 from hybridloop.settings import ProblemText, RunSettings
 
 TRIALS = 3  # seeds: a search's length goes with its noise
@@ -98,12 +97,8 @@ def dry_run(
     first = prepared or prepare_trial(algorithm, problem, settings, target)
     left = max_work
     for number in range(trials if is_random else 1):
-        if number == 0:
-            current = first
-        elif isinstance(first, PreparedVqe) and settings.seed is not None:
-            current = with_start(first, first.ansatz, first.start_reason)
-        else:
-            current = prepare_trial(algorithm, problem, settings, target, number)
+        is_first = number == 0 or settings.seed is not None
+        current = first if is_first else prepare_trial(algorithm, problem, settings, target, number)
         recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
         trial = recorder.run(current)
         left -= recorder.sampler.work
@@ -125,7 +120,7 @@ def prepare_trial(
 def sampled_ideally(prepared: PreparedSqd, target: Target, *, seed: int) -> Samples:
     """Return the samples of a run's one round without noise. Raises SimulationTooLarge."""
     recorder = _Recorder(IdealSampler(target, seed=seed, max_work=MAX_WORK), {})
-    samples = prepared.sample(recorder)
+    samples = prepared.measure(recorder, lambda _: None)
     if recorder.cut is not None:
         raise SimulationTooLarge(recorder.cut)
     return samples
@@ -146,11 +141,8 @@ class _Recorder:
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
-            if isinstance(prepared, PreparedSqd):  # what follows its one round is classical, and may take minutes
-                prepared.sample(self)
+            if not isinstance(prepared.measure(self, self._set_phase), Outcome):  # its classical part may take minutes
                 self.rounds[-1] = replace(self.rounds[-1], phase=FINAL)
-            else:
-                prepared.measure(self, self._set_phase)
         except SimulationTooLarge:
             return Trial(tuple(self.rounds), self.cut, ended=False, final=self.final)
         except HybridloopError as error:  # such as a final measurement without usable counts

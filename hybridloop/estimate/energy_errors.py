@@ -12,6 +12,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import energy_name
 from hybridloop.algorithms.problems.full_space import solve_in_turn
 from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
+from hybridloop.algorithms.steps import compute_each
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target
 from hybridloop.estimate.dry_run import FINAL, sampled_ideally
 from hybridloop.estimate.ideal_sampler import SimulationTooLarge, Step, gate_steps, shared_steps
@@ -99,7 +100,7 @@ def subspace_error(simulation: Simulation) -> tuple[float | None, str]:
         return None, f"{unknown}: a plan does not simulate it ({reason})"
     point, log = prepared.ansatz.initial_point, RoundLog(lambda _: None)
     solve = solve_in_turn(molecule, prepared.full)
-    found = diagonalize_samples(samples, molecule, solve, prepared.bounds, prepared.steps, log, point)
+    found = diagonalize_samples(samples, molecule, solve, prepared.bounds, compute_each, log, point)
     exact = prepared.facts.exact()
     if exact is None:
         return None, f"{unknown}, as the exact energy is"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.azure.offered_targets import offered_target
 from hybridloop.azure.provider_options import check_provider_options, options_text, stated_qubits, target_with_options
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
@@ -16,7 +15,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.chemical_accuracy import chemical_accuracy
 from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
-from hybridloop.estimate.extrapolation import extrapolate, round_limits
+from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
 from hybridloop.estimate.pricing import (
     JobTotals,
@@ -29,13 +28,9 @@ from hybridloop.estimate.pricing import (
 )
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.warnings import plan_warnings
-from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
-from hybridloop.preparation.levels import PreparedBasisLevels, PreparedLevels
 from hybridloop.preparation.measurement_costs import choice_facts
-from hybridloop.preparation.prepared import PreparedAlgorithm, groupings_of
-from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
 _NO_CAPS = {
@@ -142,8 +137,8 @@ class Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
-            groups=_chosen_groups(self._prepare(target, settings)),
-            classical=_classical(simulation.prepared),
+            groups=self._prepare(target, settings).groups_text,
+            classical=simulation.prepared.classical_text,
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
@@ -202,13 +197,11 @@ class Planner:
         target, settings = _without_limits(target, settings)
         sampling = (target.samples, target.max_shots)
         prepared = self._prepare(target, settings)
-        simulated = (*sampling, *groupings_of(prepared))
+        simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
             run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
-            limits = round_limits(run.prepared, settings, samples=target.samples)
-            complete = [
-                extrapolate(trial, limits, run.prepared, settings, samples=target.samples) for trial in run.trials
-            ]
+            limits = run.prepared.round_limits(samples=target.samples)
+            complete = [extrapolate(trial, limits, run.prepared, samples=target.samples) for trial in run.trials]
             others = [simulation.sizes for simulation in self._simulations.values()]
             sizes = ProgramSizes({**run.circuits})
             if others:  # circuits that two simulations share are counted once
@@ -252,24 +245,6 @@ def _without_limits(target: Target, settings: RunSettings) -> tuple[Target, RunS
     """Return a target that measures, and settings without caps; `debias` stays where the target has it."""
     kept = {"debias": settings.debias or not target.debiases}
     return replace(target, checks_only=False), settings.model_copy(update=_NO_CAPS | kept)
-
-
-def _chosen_groups(prepared: PreparedAlgorithm) -> str:
-    """Return the grouping and why it was chosen; empty if it was not, or is one of several points."""
-    prepared = prepared.vqe if isinstance(prepared, PreparedLevels) else prepared
-    if not isinstance(prepared, PreparedVqe | PreparedAdapt | PreparedBasisLevels) or not prepared.groupings:
-        return ""
-    return f"{prepared.energy.grouping}, as {prepared.energy.why}"
-
-
-def _classical(prepared: PreparedAlgorithm) -> str:
-    """Return what a run computes on this machine after its rounds, where that may take long."""
-    if not isinstance(prepared, PreparedSqd):
-        return ""
-    bounds, total = prepared.bounds, count_determinants(prepared.problem.molecule)
-    number = bounds.batches * bounds.iterations
-    size = f"at most {bounds.max_subspace:,} of {total:,} determinants"
-    return f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
 
 
 def _figure(expected: int, trials: Sequence[int], worst: int) -> Figure:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
-from hybridloop.estimate.extrapolation import RoundLimits
 from hybridloop.estimate.pricing import ProgramSizes
-from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, RoundLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,8 @@
-"""ADAPT-VQE flow: a molecule's ground-state energy, with a circuit that grows operator by operator."""
+"""Prefect flow of ADAPT-VQE."""
 
 from __future__ import annotations
 
-from prefect import flow
+from hybridloop.descriptions.adapt import ADAPT
+from hybridloop.flows.lifecycle.run import algorithm_flow
 
-from hybridloop.flows.lifecycle.hooks import run_flow_options
-from hybridloop.flows.lifecycle.run import run_in_flow
-from hybridloop.runs.result import RunResult
-from hybridloop.settings import AdaptSettings, ProblemText, RunKey, WorkspaceName
-
-DEFAULTS = AdaptSettings()
-
-
-@flow(name="adapt", flow_run_name="adapt-{problem.name}", **run_flow_options())
-def adapt(
-    problem: ProblemText, settings: AdaptSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
-) -> RunResult:
-    """Find a molecule's ground-state energy by ADAPT-VQE, in one session at a time, closed however the run ends.
-
-    Args:
-        problem: a molecule, as a built-in name or a text.
-        settings: the algorithm's settings, caps and failure policy.
-        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
-        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
-    """
-    return run_in_flow("adapt", problem, settings, run_key, workspace)
+adapt = algorithm_flow(ADAPT)

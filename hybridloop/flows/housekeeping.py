@@ -16,6 +16,7 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import find_workspace, tasks_untagged
@@ -27,7 +28,7 @@ from hybridloop.journal.provenance import has_same_choices
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
+from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import TAG
 from hybridloop.tasks.pruning import PruningResult, prune_runs
@@ -225,7 +226,7 @@ def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str
 def _delegate(journal: Journal, record: RunRecord, settle_s: float) -> str | None:
     """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here."""
     *_, last = flow_runs_of(journal, record)
-    is_algorithm = record.algorithm in SETTINGS
+    is_algorithm = record.algorithm in ALGORITHMS
     with get_client(sync_client=True) as client:
         # all settings as they were: the deployment's own may have changed
         settings = {"settings": settings_of(journal, record).model_dump(mode="json")} if is_algorithm else {}

@@ -20,6 +20,7 @@ from prefect.states import Completed
 
 from hybridloop.azure.identity import is_opened_by_identity
 from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
+from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
@@ -39,7 +40,6 @@ from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
 POINTS_PER_WORKER = 4  # at once, in a process each
-_ENERGIES = frozenset({"vqe", "adapt", "levels", "sqd"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,8 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
 def _unit(algorithm: str, points: Sequence[Point]) -> str:
     """Return the unit of the points' values: hartree if all are energies of molecules, else an empty text."""
     problems = {(point.problem.name, point.problem.text): point.problem for point in points}
-    return "hartree" if algorithm in _ENERGIES and all(map(is_in_hartree, problems.values())) else ""
+    is_energy = ALGORITHMS[algorithm].value is Value.ENERGY
+    return "hartree" if is_energy and all(map(is_in_hartree, problems.values())) else ""
 
 
 def session_limit_name(workspace: Any, target: str) -> str:

@@ -1,27 +1,8 @@
-"""VQE flow: a molecule's ground-state energy."""
+"""Prefect flow of VQE."""
 
 from __future__ import annotations
 
-from prefect import flow
+from hybridloop.descriptions.vqe import VQE
+from hybridloop.flows.lifecycle.run import algorithm_flow
 
-from hybridloop.flows.lifecycle.hooks import run_flow_options
-from hybridloop.flows.lifecycle.run import run_in_flow
-from hybridloop.runs.result import RunResult
-from hybridloop.settings import ProblemText, RunKey, VqeSettings, WorkspaceName
-
-DEFAULTS = VqeSettings()
-
-
-@flow(name="vqe", flow_run_name="vqe-{problem.name}", **run_flow_options())
-def vqe(
-    problem: ProblemText, settings: VqeSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
-) -> RunResult:
-    """Find a molecule's ground-state energy by VQE, in one session at a time, closed however the run ends.
-
-    Args:
-        problem: a molecule or a Pauli sum, as a built-in name or a text.
-        settings: the algorithm's settings, caps and failure policy.
-        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
-        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
-    """
-    return run_in_flow("vqe", problem, settings, run_key, workspace)
+vqe = algorithm_flow(VQE)

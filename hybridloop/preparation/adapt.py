@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,28 +17,32 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
+from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations
+from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
-from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.estimation.observable import Grouping, observable
+from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, measured_value
+from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
+from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import missing_point_policy
-from hybridloop.settings import AdaptSettings, ProblemText
-from hybridloop.settings.algorithms import GroupingName
+from hybridloop.settings import ProblemText
+from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
 
 GAIN_DECIMALS = 9  # in hartree: gains that are equal up to rounding keep the pool's order
@@ -45,7 +50,7 @@ MAX_ANGLES_IN_PAIRS = 4  # with more, grids of pairs take more circuits than the
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedAdapt:
+class PreparedAdapt(PreparedAlgorithm):
     """An ADAPT-VQE that lacks only a session."""
 
     facts: ProblemFacts
@@ -60,7 +65,24 @@ class PreparedAdapt:
         """The grouping of the energy's terms, if the settings leave it open."""
         return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+    @property
+    def groups_text(self) -> str:
+        """The grouping that was chosen, and why."""
+        return self.energy.text if self.groupings else ""
+
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the limits of the searches, of the final measurement, and of the choice of operators."""
+        most = self.settings.max_operators
+        return RoundLimits(most * self.settings.max_rounds, MAX_ROUNDS if samples else 1, most + 1)
+
+    def final_shots(self) -> int:
+        """Return (Σ_g σ_g / precision)² over all groups at a perturbed reference state."""
+        hamiltonian = self.problem.hamiltonian
+        reference = ReferenceState.perturbed(hamiltonian, self.problem.reference_state)
+        deviation = float(expected_deviations(observable(hamiltonian), reference).sum())
+        return math.ceil((deviation / self.settings.precision) ** 2)
+
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
         result = adapt(
             self.pool,
@@ -89,7 +111,7 @@ class PreparedAdapt:
             table=tuple(_row(step) for step in result.operators),
             warnings=warnings,
             facts=_facts(result, warnings),
-            choices=tuple(f"groups: {each}, as {self.energy.why}" for each in self.groupings),
+            choices=(f"groups: {self.groups_text}",) if self.groupings else (),
             **result.state.columns,
         )
 

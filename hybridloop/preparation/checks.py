@@ -12,9 +12,10 @@ from hybridloop.azure.provider_options import (
 )
 from hybridloop.azure.targets import Target, check_folding
 from hybridloop.data import load_table
+from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, MoleculeSettings, ProblemText, RunSettings
-from hybridloop.settings.validation import validate
+from hybridloop.inputs.validation import validate
+from hybridloop.settings import EnergySettings, MitigationName, ProblemText, RunSettings
 
 _REMEDIES = {
     InputFormat.GEOMETRY: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), "
@@ -39,8 +40,9 @@ def check_limits(target: Target, settings: RunSettings) -> None:
 
 def check_problem(algorithm: str, problem: ProblemText) -> None:
     """Raise InputError for an unknown name, and for text that is clearly of another kind."""
-    is_energy = issubclass(SETTINGS[algorithm], MoleculeSettings)
-    for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
+    subject = ALGORITHMS[algorithm].subject
+    is_energy = subject is not Subject.BINARY
+    for point in points_of_scan(problem) if subject is Subject.SERIES else (problem,):
         if point.text is not None:
             # a Pauli sum may be diagonal, which its reader decides
             accepted = ENERGY_FORMATS if is_energy else BINARY_FORMATS | {InputFormat.PAULI_SUM}

@@ -25,10 +25,11 @@ from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.compiler.languages.ansatz import point_circuit
 from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz, is_qsharp_ansatz
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
 from hybridloop.preparation.problem import Subject, num_qubits_of
-from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, StartName, VqeSettings
+from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, StartName
 
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,23 +13,24 @@ import numpy as np
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.model_space import ModelSpace, basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
-from hybridloop.algorithms.estimation.final import FinalMeasurement
+from hybridloop.algorithms.estimation.final import MAX_ROUNDS, MIN_PILOT_SHOTS, FinalMeasurement
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
-from hybridloop.algorithms.levels import LevelsResult, SubspaceLevel, measure_levels
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
+from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, SubspaceLevel, measure_levels
+from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_levels, lowest_eigenvalues
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
+from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
-from hybridloop.settings import AnsatzName, LevelsSettings, ProblemText
-from hybridloop.settings.algorithms import GroupingName
+from hybridloop.settings import AnsatzName, ProblemText
+from hybridloop.settings.energies import GroupingName
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
@@ -37,7 +39,7 @@ SETTINGS_OF_SEARCH = (
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedLevels:
+class PreparedLevels(PreparedAlgorithm):
     """A run for a molecule's energy levels that lacks only a session.
 
     `unitary` is the VQE's circuit without shortening, so that it is the same on all determinants of the `space`. `seed`
@@ -59,7 +61,25 @@ class PreparedLevels:
         """The grouping that was chosen, if the settings leave it open."""
         return self.vqe.groupings
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+    @property
+    def groups_text(self) -> str:
+        """The grouping that was chosen, and why."""
+        return self.vqe.groups_text
+
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the limits of the search, and of the final measurement with the levels."""
+        return RoundLimits(self.settings.max_rounds, (MAX_ROUNDS if samples else 1) + MAX_LEVEL_ROUNDS)
+
+    def final_shots(self) -> int:
+        """Return those of the VQE."""
+        return self.vqe.final_shots()
+
+    def rounds_after(self, shots: int, /) -> tuple[int, tuple[int, ...]]:
+        """Return a pilot and a second round over all states, with a final measurement for each level."""
+        states = self.space.states
+        return states, (MIN_PILOT_SHOTS, math.ceil(self.settings.levels * shots / states))
+
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
         """Run the VQE, then measure the levels at its angles.
 
         Levels of all determinants are exact at any angles, so doubts about the VQE's search are none about them. Else
@@ -101,7 +121,7 @@ class PreparedLevels:
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedBasisLevels:
+class PreparedBasisLevels(PreparedAlgorithm):
     """A run for a Pauli sum's energy levels that lacks only a session; it has no search.
 
     `unitary` has no angles, and is applied to the basis states of the `space`. `seed` draws the bootstrap.
@@ -121,7 +141,20 @@ class PreparedBasisLevels:
         """The grouping that was chosen, if the settings leave it open."""
         return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+    @property
+    def groups_text(self) -> str:
+        """The grouping that was chosen, and why."""
+        return self.energy.text if self.groupings else ""
+
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the limit of the levels; there is no search."""
+        return RoundLimits(0, MAX_LEVEL_ROUNDS)
+
+    def final_shots(self) -> int:
+        """Return (Σ_g σ_g / precision)² over all groups."""
+        return math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2)
+
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
         """Measure the levels, which are those of the whole operator."""
         log = RoundLog(on_progress)
         found = measure_levels(
@@ -144,7 +177,7 @@ class PreparedBasisLevels:
             rounds=found.rounds,
             history=tuple(log.history),
             table=_table(found, self.exact_levels(), None),
-            choices=(f"groups: {self.energy.grouping}, as {self.energy.why}",) if self.groupings else (),
+            choices=(f"groups: {self.groups_text}",) if self.groupings else (),
         )
 
 

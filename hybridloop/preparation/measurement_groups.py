@@ -15,10 +15,11 @@ from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.azure.targets import Target
+from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.measurement_costs import measurement_costs
 from hybridloop.preparation.problem import Subject
-from hybridloop.settings import AdaptSettings, VqeSettings
-from hybridloop.settings.algorithms import GroupingName
+from hybridloop.settings.energies import GroupingName
 
 
 def measurement_groups(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
 from hybridloop.settings import ProblemText
@@ -24,6 +26,7 @@ class ProblemFacts:
     where the problem is too large. `note` gives a sentence about the problem to tell with a result. `title` says
     in a few words what is computed: "molecule of 4 electrons in 4 orbitals". `orbitals` says why these, if they were
     chosen automatically. With `is_active_space` a molecule has others too, and the exact energy is that of the space.
+    `is_solved` says whether `exact` takes no more work, for a run that is ended early.
     """
 
     unit: str
@@ -35,14 +38,15 @@ class ProblemFacts:
     title: str = ""
     orbitals: str = ""
     is_active_space: bool = False
+    is_solved: Callable[[], bool] = lambda: True
 
 
-def title_of(algorithm: str, problem: ProblemText, facts: ProblemFacts) -> str:
+def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
     """Return what a run computes, beside its problem's name: a built-in problem's title, or that it is the user's own.
 
-    It is empty for a scan, whose table has the points.
+    It is empty for a series of problems, of which the result's table has each.
     """
-    if algorithm == "scan" or not facts.title:
+    if not facts.title:
         return ""
     if problem.text is not None:
         return f"file or object: {facts.title}"
@@ -54,17 +58,80 @@ def title_of(algorithm: str, problem: ProblemText, facts: ProblemFacts) -> str:
     return f"{title}; taken: {size}" if is_reduced else title
 
 
-class PreparedAlgorithm(Protocol):
-    """An algorithm with its problem, circuits and optimizer in place."""
+OnProgress = Callable[[RoundProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicalPart:
+    """Means of an algorithm for its work after the session is closed.
+
+    `steps` computes its steps, recorded in the journal in a run. `check` raises if the run is to stop, and is to be
+    called between pieces of work. `in_processes` allows processes of its own.
+    """
+
+    on_progress: OnProgress
+    steps: Steps = compute_each
+    check: Callable[[], None] = lambda: None
+    in_processes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLimits:
+    """The most rounds of each phase, without retries of failed jobs; None: as many as any run has."""
+
+    search: int
+    final: int
+    other: int | None = None
+
+
+class PreparedAlgorithm(ABC):
+    """An algorithm with its problem and circuits in place; nothing in it changes, so it serves several runs."""
+
+    __slots__ = ()
+    facts: ProblemFacts
 
     @property
-    def facts(self) -> ProblemFacts:
-        """Facts of the problem."""
-        ...
+    def groupings(self) -> tuple[str, ...]:
+        """The measurement groups that were chosen where the settings leave them open, for the record of the run."""
+        return ()
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
-        """Run the algorithm on these rounds; an optimizer serves one run."""
-        ...
+    @property
+    def groups_text(self) -> str:
+        """The chosen grouping and the reason, for a plan; empty if none was chosen, or several were."""
+        return ""
+
+    @property
+    def classical_text(self) -> str:
+        """Work on this machine after the rounds, for a plan; empty where it takes no time."""
+        return ""
+
+    @abstractmethod
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the most rounds that the settings allow; a target that does not sample measures the answer once."""
+
+    def final_shots(self) -> int:
+        """Return the shots that the final measurement takes by its precision, for a plan; 0: as many as in a trial."""
+        return 0
+
+    def rounds_after(self, _shots: int, /) -> tuple[int, tuple[int, ...]]:
+        """Return rounds after the final measurement of at most so many shots, for a plan whose trials were cut.
+
+        They are how often each circuit is measured in a round, and its shots in each round.
+        """
+        return 0, ()
+
+    @abstractmethod
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Any:
+        """Run the algorithm on these rounds; return what `finish` takes, for most the outcome."""
+
+    def finish(self, measured: Any, _part: ClassicalPart, /) -> Outcome:
+        """Return the outcome, after the session was closed; most have it already."""
+        outcome: Outcome = measured
+        return outcome
+
+    def run(self, run_round: RunRound, on_progress: OnProgress = lambda _: None, /) -> Outcome:
+        """Measure and finish in this process, without a journal."""
+        return self.finish(self.measure(run_round, on_progress), ClassicalPart(on_progress))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +144,5 @@ class PreparedRun:
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The choice of measurement groups, for the record of the run; empty for algorithms that have none."""
-        return groupings_of(self.algorithm)
-
-
-def groupings_of(algorithm: PreparedAlgorithm) -> tuple[str, ...]:
-    """Return the measurement groups that were chosen for an algorithm, where its settings leave them open."""
-    groupings: tuple[str, ...] = getattr(algorithm, "groupings", ())
-    return groupings
+        """The measurement groups that were chosen, for the record of the run."""
+        return self.algorithm.groupings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,21 +21,27 @@ from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
+from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
 from hybridloop.preparation.vqe import missing_point_policy
-from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
-from hybridloop.settings.algorithms import MixerName, ObjectiveName
+from hybridloop.settings import ProblemText
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedQaoa:
+class PreparedQaoa(PreparedAlgorithm):
     """A QAOA or recursive QAOA run that lacks only a session."""
 
     facts: ProblemFacts
     problem: BinaryProblem
+    limits: RoundLimits
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the limits of the search, and the final measurement."""
+        return self.limits
+
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
         """Search for a good assignment; an optimizer serves one run."""
         outcome = self.search(run_round, on_progress)
         best, value = outcome.best_bitstring, outcome.best_value
@@ -49,7 +55,9 @@ def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
     return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best, title=title)
 
 
-def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target: Target) -> PreparedQaoa:
+def prepare_qaoa(
+    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, _groupings: Sequence[str] = ()
+) -> PreparedQaoa:
     """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
@@ -67,7 +75,15 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target
         outcome = replace(outcome, choices=(*outcome.choices, f"angles: {angles}"))
         return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
 
-    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, run)
+    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, RoundLimits(_search_rounds(settings), 1), run)
+
+
+def _search_rounds(settings: QaoaSettings) -> int:
+    """Return two rounds per step for each number of layers that is tried; without steps one round tries all numbers."""
+    steps = 2 * settings.refine
+    if settings.extend_to is None:
+        return steps
+    return (settings.extend_to - settings.layers) * (1 + steps) + steps if steps else 1
 
 
 def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> QaoaCircuit:
@@ -75,7 +91,9 @@ def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> Qao
     return qaoa_circuit(problem, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, problem), seed=seed)
 
 
-def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target) -> PreparedQaoa:
+def prepare_rqaoa(
+    problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target, _groupings: Sequence[str] = ()
+) -> PreparedQaoa:
     """Build a recursive QAOA run; it needs no seed. Raises InputError."""
     binary, angles = read_binary(problem, settings.objective), _angles()
     check_circuit_fits(target, binary.num_variables)
@@ -92,7 +110,8 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, _seed: int, tar
             on_progress=on_progress,
         )
 
-    return PreparedQaoa(_facts(binary, 0), binary, run)  # each round's problem is smaller than the last one's
+    limits = RoundLimits(max(0, binary.num_variables - settings.brute_force_below), 0)
+    return PreparedQaoa(_facts(binary, 0), binary, limits, run)  # each round's problem is smaller than the last one's
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:

@@ -18,19 +18,20 @@ from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.natural_orbitals import common_size
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.azure.targets import Target
+from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import read_subject, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
-from hybridloop.settings import ProblemText, ScanSettings, StartName
+from hybridloop.settings import ProblemText, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
 
 SIGMAS = 2.0  # standard errors by which the energy at carried angles must be below Hartree-Fock
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedScan:
+class PreparedScan(PreparedAlgorithm):
     """A scan that lacks only a session. Its value and its facts are those of the first point."""
 
     facts: ProblemFacts
@@ -43,7 +44,17 @@ class PreparedScan:
         """The grouping that was chosen for each point, if the settings leave it open."""
         return tuple(grouping for point in self.points for grouping in point.groupings)
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the limits of all points."""
+        limits = [point.round_limits(samples=samples) for point in self.points]
+        others = sum(each.other or 0 for each in limits)
+        return RoundLimits(sum(each.search for each in limits), sum(each.final for each in limits), others)
+
+    def final_shots(self) -> int:
+        """Return the sum over the points."""
+        return sum(point.final_shots() for point in self.points)
+
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
         """Find the energies in order; the optimizers serve one run."""
         log = _ScanLog(on_progress)
         outcomes: list[Outcome] = []
@@ -129,7 +140,7 @@ def prepare_scan(
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")
     num_qubits = max(point.facts.num_qubits for point in points)
-    facts = replace(points[0].facts, sense=0, num_qubits=num_qubits)  # rounds are of different points
+    facts = replace(points[0].facts, sense=0, num_qubits=num_qubits, title="")  # rounds are of different points
     return PreparedScan(facts, tuple(part.name for part in parts), points, settings)
 
 

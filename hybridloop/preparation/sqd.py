@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -17,25 +18,26 @@ from hybridloop.algorithms.circuits.initial_point import MAX_ANGLE_RAD, gradient
 from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations, uccsd
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.outcome import Outcome, RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.full_space import FullSpace, SolveSpaces, solve_in_turn
+from hybridloop.algorithms.problems.full_space import FullSpace, solve_in_turn
 from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.diagonalization import SqdBounds, diagonalize_samples
 from hybridloop.algorithms.sqd.outcome import outcome_of
-from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.languages.qsharp_ansatz import is_qsharp_ansatz
+from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.prepared import ClassicalPart, OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.sampled_electrons import check_electrons
-from hybridloop.settings import AnsatzName, ProblemText, SqdSettings, StartName
+from hybridloop.settings import AnsatzName, ProblemText, StartName
+from hybridloop.tasks.subspaces.solver import subspace_solver
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
@@ -44,11 +46,11 @@ _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VAR
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedSqd:
+class PreparedSqd(PreparedAlgorithm):
     """A run of sample-based quantum diagonalization that lacks only a session.
 
-    `steps` records the iterations, and `solve` diagonalizes their subspaces (None: in turn). `start_reason` says how
-    the angles were chosen, None for given ones. `full` is the full configuration space, None where it is too large.
+    `start_reason` says how the angles were chosen, None for given ones. `full` is the full configuration space, None
+    where it is too large.
     """
 
     facts: ProblemFacts
@@ -58,14 +60,19 @@ class PreparedSqd:
     settings: SqdSettings
     bounds: SqdBounds
     full: FullSpace | None
-    steps: Steps = compute_each
-    solve: SolveSpaces | None = None
 
-    def with_steps(self, steps: Steps, solve: SolveSpaces | None = None) -> PreparedSqd:
-        """Return the run with its iterations recorded by `steps`, and their subspaces diagonalized by `solve`."""
-        return replace(self, steps=steps, solve=solve)
+    @property
+    def classical_text(self) -> str:
+        """The number and size of the diagonalizations."""
+        number, total = self.bounds.batches * self.bounds.iterations, count_determinants(self.problem.molecule)
+        size = f"at most {self.bounds.max_subspace:,} of {total:,} determinants"
+        return f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
 
-    def sample(self, run_round: RunRound) -> Samples:
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the one round."""
+        return RoundLimits(0, 1)
+
+    def measure(self, run_round: RunRound, _on_progress: OnProgress, /) -> Samples:
         """Measure the one round. Raises JobFailed where it has no counts."""
         every = MeasurementGroup("Z" * self.problem.encoding.num_qubits, (), np.zeros(0))
         circuit = every.measurement_circuit(self.ansatz.circuit)
@@ -75,16 +82,15 @@ class PreparedSqd:
             raise JobFailed(failure, "There are no samples to choose a subspace by.", "Run again.")
         return Samples.of(counts, self.problem.encoding)
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
-        """Sample the circuit, and compute the outcome."""
-        return self.diagonalize(self.sample(run_round), on_progress)
-
-    def diagonalize(self, samples: Samples, on_progress: Callable[[RoundProgress], None]) -> Outcome:
-        """Diagonalize in subspaces, and compare with classical ones of the same size; no rounds are measured."""
-        log, molecule = RoundLog(on_progress), self.problem.molecule
-        solve = self.solve or solve_in_turn(molecule, self.full)
-        found = diagonalize_samples(samples, molecule, solve, self.bounds, self.steps, log, self._point)
-        compared = compare_with_classical(molecule, self.full, found.best, self.steps)
+    def finish(self, samples: Samples, part: ClassicalPart, /) -> Outcome:
+        """Diagonalize in subspaces, and compare with classical ones of the same size."""
+        log, molecule = RoundLog(part.on_progress), self.problem.molecule
+        with ExitStack() as solving:
+            solve = solve_in_turn(molecule, self.full)
+            if part.in_processes:
+                solve = solving.enter_context(subspace_solver(molecule, self.full, part.check))
+            found = diagonalize_samples(samples, molecule, solve, self.bounds, part.steps, log, self._point)
+            compared = compare_with_classical(molecule, self.full, found.best, part.steps)
         choices = () if self.start_reason is None else (f"start: {self.start_reason}",)
         return outcome_of(
             found,
@@ -104,7 +110,9 @@ class PreparedSqd:
         return self.ansatz.initial_point
 
 
-def prepare_sqd(problem: ProblemText, settings: SqdSettings, seed: int, target: Target) -> PreparedSqd:
+def prepare_sqd(
+    problem: ProblemText, settings: SqdSettings, seed: int, target: Target, _groupings: Sequence[str] = ()
+) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()
     subject = resolve_subject(problem, settings, target)
@@ -122,7 +130,7 @@ def prepare_sqd(problem: ProblemText, settings: SqdSettings, seed: int, target: 
     facts = facts_of(subject)
     if full is not None and full.is_solvable:
         solved = full
-        facts = replace(facts, exact=cache(lambda: solved.ground_state[0]))
+        facts = replace(facts, exact=cache(lambda: solved.ground_state[0]), is_solved=lambda: solved.is_solved)
     else:
         facts = replace(facts, exact=lambda: None)
     return PreparedSqd(facts, subject, ansatz, reason, settings, bounds, full)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from hybridloop.algorithms.circuits.perturbation import missing_energy_at
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
-from hybridloop.algorithms.estimation.final import Allocation
+from hybridloop.algorithms.estimation.final import MAX_ROUNDS, Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
@@ -41,7 +42,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer, make_corrected_model
-from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
+from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import VqeResult, vqe
@@ -49,20 +50,23 @@ from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
-from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
-from hybridloop.settings.algorithms import GroupingName
+from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
+from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
+MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit, or the energy variance
+
 
 @dataclass(frozen=True, slots=True)
-class PreparedVqe:
+class PreparedVqe(PreparedAlgorithm):
     """A VQE that lacks only a session."""
 
     facts: ProblemFacts
@@ -73,7 +77,6 @@ class PreparedVqe:
     start_doubt: str | None
     simulation: SimulatedCircuit | None
     search: SearchSettings
-    optimizer: Optimizer
     on_lost: MissingPointPolicy
     settings: VqeSettings
     mitigation: Mitigation
@@ -84,14 +87,32 @@ class PreparedVqe:
         """The grouping that was chosen, if the settings leave it open."""
         return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
 
-    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
-        """Search for the lowest energy and measure it; the optimizer serves one run."""
+    @property
+    def groups_text(self) -> str:
+        """The grouping that was chosen, and why."""
+        return self.energy.text if self.groupings else ""
+
+    def round_limits(self, *, samples: bool) -> RoundLimits:
+        """Return the limits of the search, of the final measurement, and of what examines it."""
+        return RoundLimits(self.settings.max_rounds, MAX_ROUNDS if samples else 1, MAX_ROUNDS_OF_FACTS)
+
+    def final_shots(self) -> int:
+        """Return (Σ_g σ_g / precision)² over all groups."""
+        return math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2)
+
+    def make_optimizer(self) -> Optimizer:
+        """Return a new optimizer, which serves one run."""
+        return _optimizer(self.settings.optimizer, self.search)
+
+    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+        """Search for the lowest energy and measure it, by an optimizer of this run."""
+        optimizer = self.make_optimizer()
         electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
         checks = None if electronic is None else StateChecks.of(electronic, self.ansatz)
         result = vqe(
             self.energy.observable,
             self.ansatz,
-            self.optimizer,
+            optimizer,
             run_round,
             shots=self.settings.shots,
             precision=self.settings.precision,
@@ -106,7 +127,7 @@ class PreparedVqe:
         point = np.array(result.parameters)
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        facts, rounds = self._facts(result, run_round)
+        facts, rounds = self._facts(result, optimizer, run_round)
         if facts:
             warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:
@@ -136,9 +157,9 @@ class PreparedVqe:
             choice = choose_optimizer(self.ansatz)
             yield f"search: {choice.name}, as {choice.reason}"
         if self.settings.grouping is GroupingName.AUTO:
-            yield f"groups: {self.energy.grouping}, as {self.energy.why}"
+            yield f"groups: {self.energy.text}"
 
-    def _facts(self, result: VqeResult, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
+    def _facts(self, result: VqeResult, optimizer: Optimizer, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
         """Return what is shown of the point found, and the rounds measured for it."""
         point, stop = np.array(result.parameters), Stop(result.converged, result.reason)
         if self.simulation is not None:
@@ -149,7 +170,7 @@ class PreparedVqe:
                 point,
                 self.simulation,
                 stop,
-                self.optimizer,
+                optimizer,
                 run_round,
                 shots=self.settings.shots,
             )
@@ -206,8 +227,8 @@ def prepare_vqe(
         name = settings.optimizer.removeprefix(OBJECT)
         reason = f"the optimizer {name} is an object: workers cannot import it"
         raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
-    optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
-    check_missing_point_policy(on_lost, optimizer)
+    on_lost = missing_point_policy(settings.failure)
+    check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search))
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)
     energy = measurement_groups(subject, ansatz, settings, target, groupings)
     if mitigation.zne is not None:
@@ -222,7 +243,6 @@ def prepare_vqe(
         start.doubt,
         _simulation(subject, ansatz) if settings.is_uccsd else None,
         search,
-        optimizer,
         on_lost,
         settings,
         mitigation,
@@ -261,10 +281,9 @@ def shares_angles(problem: ElectronicProblem, ansatz: Ansatz) -> bool:
 
 
 def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str | None) -> PreparedVqe:
-    """Return the same VQE at another initial point, with a new optimizer."""
+    """Return the same VQE at another initial point."""
     search = replace(prepared.search, ansatz=ansatz, is_near=ansatz.starts_near)
-    optimizer = _optimizer(prepared.settings.optimizer, search)
-    return replace(prepared, ansatz=ansatz, start_reason=reason, search=search, optimizer=optimizer)
+    return replace(prepared, ansatz=ansatz, start_reason=reason, search=search)
 
 
 def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject) -> Mitigation:

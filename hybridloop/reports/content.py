@@ -11,33 +11,21 @@ from typing import Any
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.azure.provider_options import target_text
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import RunRecord
 from hybridloop.journal.provenance import PRICES, REVISION
 from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
-from hybridloop.reports.plots import binary_problem_of
 from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.lookup import recorded_settings
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import COLUMNS, TABLES
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
-from hybridloop.settings import SETTINGS
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 
 MAX_ROWS = 200  # of a table; a longer one shows its first and last rows
 MAX_ASSIGNMENTS = 10
-NAMES = {
-    "vqe": "VQE",
-    "adapt": "ADAPT-VQE",
-    "levels": "Energy levels",
-    "sqd": "Sample-based quantum diagonalization",
-    "scan": "Scan",
-    "qaoa": "QAOA",
-    "rqaoa": "Recursive QAOA",
-    "session": "Script",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +85,7 @@ def report_content(run: StoredRun) -> ReportContent:
     return ReportContent(
         title=record.problem or record.key,
         key=record.key,
-        algorithm=NAMES.get(record.algorithm, record.algorithm),
+        algorithm=ALGORITHMS[record.algorithm].title if record.algorithm in ALGORITHMS else "Script",
         target=target_text(record.target, _options(record)),
         status=record.status,
         is_done=record.status in WITH_RESULT and STATUSES[record.status].exit_code == 0,
@@ -140,21 +128,21 @@ def _answer(run: StoredRun) -> Answer:
 
 
 def _results(result: RunResult) -> Table | None:
-    if not result.table or result.algorithm not in COLUMNS:
+    algorithm = ALGORITHMS[result.algorithm]
+    columns = algorithm.columns
+    if not result.table or not columns:
         return None
-    columns = tuple(COLUMNS[result.algorithm])
-    caption = TABLES[result.algorithm]
     rows = [tuple(_cell(row.get(name)) for name in columns) for row in result.table]
-    return _bounded(caption, tuple(name.replace("_", " ") for name in columns), rows)
+    return _bounded(algorithm.table_title, tuple(name.replace("_", " ") for name in columns), rows)
 
 
 def _assignments(run: StoredRun, result: RunResult | None) -> Table | None:
     """Return the best assignments of the final measurement, with their share of the shots."""
-    if result is None or result.algorithm != "qaoa" or result.value is None:
+    if result is None or result.value is None or "histogram" not in ALGORITHMS[result.algorithm].plots:
         return None
-    from hybridloop.reports.plots.binary import final_assignments
+    from hybridloop.reports.plots.binary import final_assignments, problem_of
 
-    measured = final_assignments(run, binary_problem_of(run))
+    measured = final_assignments(run, problem_of(run))
     total = sum(row.shots for row in measured)
     rows = tuple(
         (row.bitstring, f"{row.value:g}", f"{row.shots:,}", f"{row.shots / total:.1%}", format_value(row.is_feasible))
@@ -242,7 +230,7 @@ def _events(run: StoredRun) -> Table | None:
 
 
 def _settings(run: StoredRun) -> Table:
-    defaults = SETTINGS[run.record.algorithm]().model_dump(mode="json")
+    defaults = ALGORITHMS[run.record.algorithm].settings().model_dump(mode="json")
     rows = []
     for name, value in run.settings.model_dump(mode="json").items():
         if isinstance(value, dict) and isinstance(defaults.get(name), dict):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hybridloop.descriptions import ALGORITHMS
+
 if TYPE_CHECKING:  # these take a second to import, and a caller needs a feed before that
     from hybridloop.algorithms.outcome import RoundProgress
     from hybridloop.tasks.session import OpenSession
@@ -16,12 +18,11 @@ if TYPE_CHECKING:  # these take a second to import, and a caller needs a feed be
 MOST_VALUES = 200  # of the last rounds; a line of text shows fewer
 ROUND, ITERATION = "round", "iteration"  # what an algorithm's progress counts
 STEP_LOST = "what was being diagonalized is computed again by a resume, and nothing is paid again"
-_CLASSICAL = frozenset({"sqd"})  # algorithms whose iterations follow their last round; each has an upper bound
 
 
 def name_of_progress(algorithm: str) -> str:
     """Return what an algorithm's progress counts."""
-    return ITERATION if algorithm in _CLASSICAL else ROUND
+    return ITERATION if algorithm in ALGORITHMS and ALGORITHMS[algorithm].sampling_rounds else ROUND
 
 
 @dataclass(frozen=True, slots=True)

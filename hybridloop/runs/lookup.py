@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
+from hybridloop.inputs.validation import validate
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.provenance import has_same_choices
-from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
-from hybridloop.settings.validation import validate
+from hybridloop.settings import LIMITS, ProblemText, RunSettings, first_difference
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
 GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
@@ -167,7 +168,7 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     """
     recorded = {**recorded_settings(record), **limits_given(events)}
     try:
-        return validate(SETTINGS[record.algorithm], recorded)
+        return validate(ALGORITHMS[record.algorithm].settings, recorded)
     except InputError as invalid:
         problem = f"run {record.key!r} was started with {invalid.field} {invalid.problem}"
         raise InputError("run", problem, "Install what it was started with, then resume it.") from invalid

@@ -15,6 +15,7 @@ from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, energy_name
 from hybridloop.data.statuses import STATUSES
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.runs.result_text import as_html, lines
 from hybridloop.runs.statuses import status_of
@@ -183,11 +184,14 @@ class RunResult:
     @property
     def of_what(self) -> str:
         """The level or point that `value` belongs to; empty where there is only one."""
-        if self.algorithm == "scan" and len(self.table) > 1:
-            return f"{self.table[0]['point']}, the first of {len(self.table)} points"
-        if self.algorithm == "levels" and len(self.table) > 1:
-            return f"the ground state, the lowest of {len(self.table)} levels"
-        return ""
+        if len(self.table) < 2:
+            return ""
+        return ALGORITHMS[self.algorithm].value_of.format(rows=len(self.table), **self.table[0])
+
+    @property
+    def value_name(self) -> str:
+        """Name of the value: energy, or objective."""
+        return ALGORITHMS[self.algorithm].value
 
     @property
     def exact_name(self) -> str:
@@ -254,7 +258,7 @@ class RunResult:
         the energy varies most. Raises InputError for a plot that the run has no data for.
         """
         plots = import_module("hybridloop.reports.plots")  # a room above, loaded when something is drawn
-        if kind is None and path in plots.ALL_KINDS:
+        if kind is None and path in plots.all_kinds():
             path, kind = None, path
         picture = plots.plot_result(self, kind, axis, angles)
         if path is not None:

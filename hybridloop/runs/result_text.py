@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, energy_name
 from hybridloop.azure.provider_options import target_text
+from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
@@ -18,16 +19,6 @@ from hybridloop.runtime.text_table import format_cell, format_table, join_list
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
 
-# columns of a result's table in text; the others are for programs
-COLUMNS: Mapping[str, Sequence[str]] = {
-    "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
-    "scan": ("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged"),
-    "sqd": ("space", "energy", "standard_error", "determinants", "share", "variance", "spin_squared"),
-    "levels": (
-        *("level", "energy", "standard_error", "exact", "noise_bias"),
-        *("excitation", "multiplicity", "electrons", "symmetry"),
-    ),
-}
 FACT_LABELS = {
     "locally_optimal": "optimal",
     "no_operator_outside": "complete",
@@ -36,12 +27,6 @@ FACT_LABELS = {
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "not examined"}
 MOST_NAMES = 12  # on a line
-TABLES = {
-    "levels": "Levels",
-    "sqd": "Subspaces",
-    "scan": "Points",
-    "adapt": "Operators",
-}  # titles of the tables
 _CELL = "text-align:left;padding:0 1em 0 0"
 
 
@@ -64,7 +49,7 @@ def headline(result: RunResult) -> str:
     """Return the value alone: the energy, or the objective of the best assignment."""
     if result.value is None:
         return "No result yet"
-    if _ANSWERS.get(result.algorithm) is not _assignment:
+    if result.value_name != Value.OBJECTIVE:
         return f"{result.value:.6f} {result.unit}".rstrip()
     return "no measured assignment meets the constraint" if result.best_value is None else f"{result.best_value:g}"
 
@@ -76,7 +61,7 @@ def answer(result: RunResult, unit: str | None = None) -> Iterator[Row]:
     if result.value is None:
         yield from _so_far(result)
     else:
-        yield from _ANSWERS.get(result.algorithm, _energy)(result, unit)
+        yield from _energy(result, unit) if result.value_name == Value.ENERGY else _assignment(result)
 
 
 def notes(result: RunResult) -> Iterator[Row]:
@@ -100,7 +85,7 @@ def effort(result: RunResult) -> Iterator[Row]:
 
 def table(result: RunResult) -> list[dict[str, object]]:
     """Return the rows of the result's table with the columns that are shown; empty for most algorithms."""
-    columns = COLUMNS.get(result.algorithm, ())
+    columns = ALGORITHMS[result.algorithm].columns
     return [{name: join_list(row[name]) for name in columns} for row in result.table] if columns else []
 
 
@@ -232,7 +217,7 @@ def _conserved(value: float | None, error: float | None) -> str:
     return f"{value:g} (conserved by the circuit)" if not error else f"{value:.3f} ± {error:.3f}"
 
 
-def _assignment(result: RunResult, _unit: str | None) -> Iterator[Row]:
+def _assignment(result: RunResult) -> Iterator[Row]:
     """Yield the best assignment in the problem's terms, and the mean of the objective."""
     best = "no sampled assignment meets the constraint"
     bits = f"{result.best_bitstring} (rightmost: variable 0)"
@@ -253,8 +238,8 @@ def _assignment(result: RunResult, _unit: str | None) -> Iterator[Row]:
 
 def _mean(result: RunResult) -> Row:
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
-    if result.algorithm == "rqaoa":  # no estimate
-        return Row("recursion", result.value, "", f"came to {result.value:g}{ratio}")
+    if result.is_exact and not result.rounding_bound:  # computed, not measured
+        return Row("objective", result.value, "", f"{result.value:g}{ratio}")
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
     return Row("average", result.value, "", f"{result.value:.6f} {error}{ratio}")
 
@@ -287,7 +272,3 @@ def _cost(result: RunResult) -> str:
     unstated = "not stated by the service" if result.jobs or result.pings else "nothing was submitted"
     billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or unstated
     return billed + "".join(f"; {amount:,.2f} {unit} reserved" for unit, amount in result.reserved.items())
-
-
-# rows of the answer by algorithm; those of others are of an energy
-_ANSWERS: Mapping[str, Callable[[RunResult, str | None], Iterator[Row]]] = {"qaoa": _assignment, "rqaoa": _assignment}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import PRUNED, Event, Journal, Ping, RoundRecord, RunRecord, SessionRow, Span
 from hybridloop.runs.lookup import problem_of, settings_after
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.settings import ProblemText, RunSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class StoredRun:
     @property
     def is_of_algorithm(self) -> bool:
         """True for a run of one of the algorithms; False for a script's own loop."""
-        return self.record.algorithm in SETTINGS
+        return self.record.algorithm in ALGORITHMS
 
     @property
     def is_pruned(self) -> bool:

@@ -90,11 +90,11 @@ def check_disk(environ: Mapping[str, str]) -> CheckResult:
 
 def check_settings(environ: Mapping[str, str]) -> CheckResult:
     """Check that the user's settings file and environment variables are valid."""
-    from hybridloop.settings import SETTINGS
-    from hybridloop.settings.sources import DEFAULT, overview, unknown_variables
+    from hybridloop.descriptions import ALGORITHMS
+    from hybridloop.inputs.sources import DEFAULT, overview, unknown_variables
 
     try:
-        rows = overview(SETTINGS, environ)
+        rows = overview(ALGORITHMS, environ)
     except InputError as error:
         return wrong("settings", f"{error.field}: {error.problem}", error.remedy)
     if unknown := unknown_variables(environ):

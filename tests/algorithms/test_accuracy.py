@@ -10,7 +10,7 @@ from qiskit.quantum_info import Statevector
 from benchmarks.accuracy import ROWS
 from benchmarks.accuracy_stretched import prepared_system
 from benchmarks.exact_search import ExactEnergy, search_exactly
-from hybridloop.settings import VqeSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from tests.long_form import IS_LONG, long_form
 
 SLOW = ("cubic-graphs", "dihydrogen", "ground-states", "mitigation", "other-electrons", "shots", "stretched")

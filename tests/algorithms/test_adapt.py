@@ -19,8 +19,9 @@ from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
+from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError, JobFailed
-from hybridloop.settings import AdaptSettings, ProblemText
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.long_form import long_form, long_only, short_or_long
 from tests.paths import DATA

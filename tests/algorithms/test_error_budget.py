@@ -44,7 +44,7 @@ def test_a_target_that_does_not_sample_has_its_rounding_in_the_interval() -> Non
 
 def outcome_of(algorithm: str, problem: str, **settings: object) -> Outcome:
     chosen = settings_for(algorithm, settings)
-    return prepared(algorithm, ProblemText(name=problem), chosen, 7).measure(shot_rounds(7), lambda _: None)
+    return prepared(algorithm, ProblemText(name=problem), chosen, 7).run(shot_rounds(7))
 
 
 @pytest.mark.parametrize(

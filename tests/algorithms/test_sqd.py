@@ -32,10 +32,12 @@ from hybridloop.algorithms.sqd.diagonalization import Batch, SqdBounds, diagonal
 from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.sqd.remainder import remainder_below
 from hybridloop.algorithms.steps import compute_each
+from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError
+from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.problem import read_subject
 from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.settings import ProblemText, SqdSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepared
@@ -118,7 +120,7 @@ def noisy(samples: Samples, rate: float) -> Samples:
 
 def test_recovery_makes_up_for_noise() -> None:
     run = sqd_of(SqdSettings(max_subspace=16, seed=7), ProblemText(name="h4"))
-    samples = run.sample(shot_rounds(0))
+    samples = run.measure(shot_rounds(0), lambda _: None)
     molecule = run.problem.molecule
     solve = solve_in_turn(molecule, run.full)
     spoilt = noisy(samples, 0.1)
@@ -143,7 +145,7 @@ def sqd_of(settings: SqdSettings, problem: ProblemText = H4) -> PreparedSqd:
 
 def outcome_for(**values: Any) -> tuple[PreparedSqd, Outcome]:
     run = sqd_of(SqdSettings(seed=7, **values))
-    return run, run.measure(shot_rounds(0), lambda _: None)
+    return run, run.run(shot_rounds(0))
 
 
 def test_a_result_is_a_bound_with_its_share_and_says_which_space_is_better() -> None:
@@ -292,7 +294,7 @@ def test_few_samples_are_completed_by_excitations_of_the_heaviest_strings() -> N
 def test_determinants_give_way_to_those_of_a_larger_second_order_energy() -> None:
     run = sqd_of(SqdSettings(max_subspace=8, seed=1))
     assert run.full is not None
-    assert run.measure(shot_rounds(0), lambda _: None).value <= run.full.selected_ci(8) + SAME
+    assert run.run(shot_rounds(0)).value <= run.full.selected_ci(8) + SAME
 
 
 def test_strings_that_were_not_sampled_are_added_by_their_second_order_energies() -> None:
@@ -313,7 +315,7 @@ def test_samples_like_random_outcomes_are_a_warning() -> None:
     none = np.repeat(np.arange(4)[None, :] < 4, 2, axis=0).reshape(1, -1)  # all eight orbitals
     for occupied in (every, none):
         samples = Samples(occupied.astype(np.uint8), np.full(len(occupied), 100), run.problem.molecule.electrons)
-        outcome = run.diagonalize(samples, lambda _: None)
+        outcome = run.finish(samples, ClassicalPart(lambda _: None))
         assert not outcome.converged
         assert outcome.reason.startswith("samples; ")
         assert "no more than of random outcomes" in outcome.warnings[0]
@@ -380,12 +382,12 @@ def test_what_cannot_be_sampled_is_refused(values: dict[str, Any], field: str) -
 def test_an_own_circuit_is_sampled_at_its_angles() -> None:
     text = 'OPENQASM 3.0; include "stdgates.inc"; input float[64] a; qubit[6] q; x q; rx(a) q[0]; ry(a) q[3];'
     run = sqd_of(SqdSettings(max_subspace=16, ansatz=text, initial_point=(0.9,)))
-    assert run.measure(shot_rounds(0), lambda _: None).parameters == (0.9,)
+    assert run.run(shot_rounds(0)).parameters == (0.9,)
 
 
 def test_an_own_circuit_without_angles_needs_none() -> None:
     run = sqd_of(SqdSettings(max_subspace=16, ansatz=f"{QASM} qubit[6] q; x q[0]; ry(0.9) q[3];"))
-    outcome = run.measure(shot_rounds(0), lambda _: None)
+    outcome = run.run(shot_rounds(0))
     assert outcome.parameters == ()
     samples = next(line for line in outcome.choices if line.startswith("samples: "))
     assert "(of random outcomes 56.2% would)" in samples  # 36 of the 64 outcomes of six qubits
@@ -403,7 +405,7 @@ def test_a_seed_gives_the_same_digits_and_another_one_other_draws() -> None:
     assert one.table == same.table
     rules = SqdBounds(9, 5, 10, 1e-5, 8)
     run = sqd_of(SqdSettings(max_subspace=9, seed=7))
-    samples = run.sample(shot_rounds(0))
+    samples = run.measure(shot_rounds(0), lambda _: None)
     solve, log = solve_in_turn(run.problem.molecule, run.full), RoundLog(lambda _: None)
     found = diagonalize_samples(samples, run.problem.molecule, solve, rules, compute_each, log, np.zeros(0))
     assert found.best.determinants <= 9

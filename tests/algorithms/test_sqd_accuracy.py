@@ -15,9 +15,9 @@ from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
 from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.steps import compute_each
+from hybridloop.descriptions.sqd import SqdSettings
+from hybridloop.inputs.problems import GeometryOptions, read_problem
 from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.settings import SqdSettings
-from hybridloop.settings.inputs import GeometryOptions, read_problem
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import long_form, long_only
 from tests.preparation_helpers import prepared
@@ -40,7 +40,7 @@ def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings
     geometry, space = MOLECULES[name]
     run = prepared("sqd", read_problem(geometry, GeometryOptions()), SqdSettings(active_space=space, seed=7), 7)
     assert isinstance(run, PreparedSqd)
-    molecule, samples = run.problem.molecule, run.sample(shot_rounds(0))
+    molecule, samples = run.problem.molecule, run.measure(shot_rounds(0), lambda _: None)
     exact = run.facts.exact()
     assert exact is not None
     for rate in (0.0, 0.01):

@@ -21,8 +21,8 @@ from hybridloop.algorithms.problems.graphs import graph_from_edges
 from hybridloop.algorithms.problems.ising import Ising, ising_from_qubo
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import HybridloopError, InputError
+from hybridloop.inputs.problems import read_problem
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
-from hybridloop.settings.inputs import read_problem
 from tests.paths import DATA
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for

@@ -9,24 +9,24 @@ from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args, get_overloads, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from azure.quantum import Workspace
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
-from hybridloop.api import options
 from hybridloop.api.joining import _last_activity
+from hybridloop.api.sweeps import SweepOptions
 from hybridloop.azure.listing import open_client, session_row
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.budget.caps import Caps
+from hybridloop.descriptions import ALGORITHMS, options
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
-from hybridloop.estimate.plan import Plan
 from hybridloop.journal import open_journal
-from hybridloop.settings import SETTINGS
+from hybridloop.runs.result import RunResult
 from hybridloop.tasks.session_renewal import SessionRenewal
 from tests.conftest import Died, Emulator
 
@@ -200,18 +200,14 @@ def test_an_ended_session_is_not_joined_and_its_jobs_are_named(workspace: Worksp
         pass
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_editor_knows_all_keywords_of_an_algorithm(algorithm: str) -> None:
-    typed = {"scan": options.VqeOptions}.get(algorithm) or getattr(options, f"{algorithm.capitalize()}Options")
-    names = {"Plan": Plan}  # which is imported for type checkers only
+    function = getattr(hl, algorithm)
+    (typed,) = get_args(get_type_hints(function, None, {"RunResult": RunResult})["options"])  # for type checkers only
     also = {"run_key", "workspace", "on_progress", "callback"}
-    if not algorithm.endswith("qaoa"):  # of a geometry, which becomes a molecule's text
+    if ALGORITHMS[algorithm].is_on_molecules:  # of a geometry, which becomes a molecule's text
         also |= {"basis", "charge"}
-    assert typed.__optional_keys__ == set(SETTINGS[algorithm].model_fields) | also
-    of_plans = {get_args(get_type_hints(each, None, names)["algorithm"]): each for each in get_overloads(hl.plan)}
-    (plan,) = (each for algorithms, each in of_plans.items() if algorithm in algorithms)
-    (settings,) = get_args(get_type_hints(plan, None, names)["settings"])
-    assert settings.__optional_keys__ == typed.__optional_keys__ - {"run_key", "workspace", "on_progress", "callback"}
+    assert typed.__optional_keys__ == set(ALGORITHMS[algorithm].settings.model_fields) | also
 
 
 def test_an_editor_knows_all_options_of_a_session() -> None:
@@ -254,4 +250,4 @@ def test_all_settings_of_a_session_are_in_its_options() -> None:
 
 
 def test_an_editor_knows_all_fields_of_a_sweep() -> None:
-    assert options.SweepOptions.__optional_keys__ == set(hl.SweepSpec.model_fields)
+    assert SweepOptions.__optional_keys__ == set(hl.SweepSpec.model_fields)

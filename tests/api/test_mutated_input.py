@@ -18,13 +18,14 @@ from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import HybridloopError
+from hybridloop.inputs.problems import read_problem
+from hybridloop.inputs.sources import Layer, resolve_settings
+from hybridloop.inputs.yaml import read_yaml
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.problem import read_subject
-from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
-from hybridloop.settings.inputs import read_problem
-from hybridloop.settings.sources import Layer, resolve_settings
-from hybridloop.settings.yaml import read_yaml
+from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 from tests.reports.test_hostile_bundles import mutated
@@ -58,9 +59,9 @@ ENERGY = {
     "pauli": json.dumps({"terms": {"ZZ": -1.0, "XI": 0.5}}),
     "pauli list": json.dumps({"terms": [["ZZ", -1.0], ["XI", 0.5]]}),
 }
-SETTINGS = {"shots": 100, "failure": {"retries": 2}, "max_cost": "5USD", "ansatz": "uccsd", "deadline": "8h"}
+ALGORITHMS = {"shots": 100, "failure": {"retries": 2}, "max_cost": "5USD", "ansatz": "uccsd", "deadline": "8h"}
 SWEEP = {
-    **{"algorithm": "vqe", "problems": ["h2", {"name": "mine", "text": "x"}], "settings": SETTINGS, "attempts": 2},
+    **{"algorithm": "vqe", "problems": ["h2", {"name": "mine", "text": "x"}], "settings": ALGORITHMS, "attempts": 2},
     **{
         "grid": {"shots": [10, 20]},
         "points": [{"problem": "h2", "seed": 5}, {"failure.retries": 1, "problem": "lih-3.0-cas22"}],
@@ -151,8 +152,8 @@ SEEDS = {
     **BINARY,
     **ENERGY,
     "circuit": CIRCUIT,
-    "settings": yaml.safe_dump(SETTINGS),
-    "settings in JSON": json.dumps(SETTINGS),
+    "settings": yaml.safe_dump(ALGORITHMS),
+    "settings in JSON": json.dumps(ALGORITHMS),
     "sweep": yaml.safe_dump(SWEEP),
 }
 

@@ -18,10 +18,11 @@ from hybridloop.azure.provider_options import (
 )
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.data import load_table
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
+from hybridloop.inputs.validation import validate
 from hybridloop.runtime.dotted_names import flatten, nest
-from hybridloop.settings import QaoaSettings, VqeSettings
-from hybridloop.settings.validation import validate
 from tests.paths import DOCS
 
 IONQ, H2, QVM = "ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"

@@ -15,13 +15,14 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Scheduled
 
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, RunRecord, SessionRow, journal_url
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from hybridloop.tasks.orphans import unfinished_jobs
 from tests.cli.shell_helpers import Shell
 from tests.conftest import running_emulator

@@ -131,11 +131,12 @@ def test_an_invalid_plugin_is_refused_before_anything_is_started(
 
 
 def test_a_plugin_receives_the_settings_that_it_declares(installed: None) -> None:
-    from hybridloop.settings import ProblemText, VqeSettings
+    from hybridloop.descriptions.vqe import VqeSettings
+    from hybridloop.settings import ProblemText
     from tests.preparation_helpers import prepare_vqe
 
     settings = VqeSettings(optimizer="compass", tolerance=0.125)
-    optimizer: Any = prepare_vqe(ProblemText(name="h2"), settings, seed=0).optimizer
+    optimizer: Any = prepare_vqe(ProblemText(name="h2"), settings, seed=0).make_optimizer()
     assert (type(optimizer).__name__, optimizer.tolerance) == ("Compass", 0.125)
 
 

@@ -16,6 +16,8 @@ from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
@@ -23,7 +25,7 @@ from hybridloop.flows.lifecycle.deployments import merge_settings, unset_setting
 from hybridloop.flows.sweep import sweep
 from hybridloop.journal import check_key
 from hybridloop.local_stack import PrefectServer
-from hybridloop.settings import SETTINGS, RunKey, VqeSettings
+from hybridloop.settings import RunKey
 from tests.deployments.checkout_helpers import WRITTEN, flow_of, full_name
 from tests.deployments.worker_helpers import POOL
 from tests.prefect_server import prefect_client
@@ -49,7 +51,7 @@ def test_a_deployment_has_valid_parameters_and_a_description(written: Mapping[st
 
 
 def test_every_flow_is_deployed() -> None:
-    flows = [*map(load_flow, SETTINGS), sweep, housekeeping]
+    flows = [*map(load_flow, ALGORITHMS), sweep, housekeeping]
     assert {flow_of(each).name for each in WRITTEN} >= {flow.name for flow in flows}
 
 
@@ -138,7 +140,7 @@ def test_settings_that_conflict_with_the_deployments_are_refused() -> None:
         merge_settings(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
 
 
-@pytest.mark.parametrize("flow", [*map(load_flow, SETTINGS), sweep, housekeeping], ids=lambda flow: str(flow.name))
+@pytest.mark.parametrize("flow", [*map(load_flow, ALGORITHMS), sweep, housekeeping], ids=lambda flow: str(flow.name))
 def test_a_flows_form_has_description_type_and_default_of_every_field(
     flow: Flow[..., Any],
 ) -> None:
@@ -153,11 +155,11 @@ def test_a_flows_form_has_description_type_and_default_of_every_field(
             for example in field.get("examples", []):
                 jsonschema.validate(example, {**field, "definitions": definitions})
     assert all(value.get("enum") or value.get("properties") for value in definitions.values())
-    if flow.name in SETTINGS:
-        assert set(definitions) >= {SETTINGS[flow.name].__name__, "ProblemText", "FailurePolicy"}
+    if flow.name in ALGORITHMS:
+        assert set(definitions) >= {ALGORITHMS[flow.name].settings.__name__, "ProblemText", "FailurePolicy"}
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_form_has_every_bound_of_the_settings(algorithm: str) -> None:
     """A bound that pydantic cannot express in JSON Schema appears under its own name, which nothing checks."""
 
@@ -167,7 +169,7 @@ def test_a_form_has_every_bound_of_the_settings(algorithm: str) -> None:
         for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
             yield from keywords(each)
 
-    words = set(keywords(SETTINGS[algorithm].model_json_schema()))
+    words = set(keywords(ALGORITHMS[algorithm].settings.model_json_schema()))
     assert words.isdisjoint({"gt", "ge", "lt", "le", "min_length", "max_length", "multiple_of"})
     for bound in ("minimum", "maximum", "enum", "pattern"):
         assert bound in words

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import prefect_client

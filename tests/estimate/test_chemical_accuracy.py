@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.estimate.accuracy_table import AccuracyRow, ChemicalAccuracy
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
-from hybridloop.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -28,7 +29,7 @@ TARGETS = [EMULATED, MACHINE, "quantinuum.qpu.helios-1", "rigetti.sim.qvm", "rig
 
 
 def settings_of(algorithm: str, **settings: Any) -> RunSettings:
-    return SETTINGS[algorithm](seed=7, **settings)
+    return ALGORITHMS[algorithm].settings(seed=7, **settings)
 
 
 def accuracy_of(plan: Plan) -> ChemicalAccuracy:

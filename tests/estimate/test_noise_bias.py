@@ -18,12 +18,13 @@ from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.data import load_table
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.noise import noise_models
 from hybridloop.estimate.ideal_sampler import shared_steps
 from hybridloop.estimate.noise_bias import NoiseShifts, noise_shifts
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import MitigationName, ProblemText, VqeSettings
+from hybridloop.settings import MitigationName, ProblemText
 from tests.preparation_helpers import prepared
 
 READOUT, EXTRAPOLATED = (MitigationName.READOUT,), (MitigationName.READOUT, MitigationName.ZNE_LINEAR)

@@ -13,13 +13,14 @@ import pytest
 
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, InputError
 from hybridloop.estimate.dry_run import Trial, dry_run
-from hybridloop.estimate.extrapolation import extrapolate, round_limits
+from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import TargetStatuses, plan_run
-from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.inputs import read_scan
+from hybridloop.inputs.problems import read_scan
+from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator, unavailable
@@ -34,7 +35,7 @@ def problem_of(names: str) -> ProblemText:
 
 
 def settings_of(algorithm: str, **settings: Any) -> RunSettings:
-    return SETTINGS[algorithm](**settings)
+    return ALGORITHMS[algorithm].settings(**settings)
 
 
 class Run:
@@ -278,8 +279,8 @@ def test_fixed_angles_are_planned_for_large_graphs() -> None:
 def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, str]:
     """Return the extrapolation of a run of which nothing is simulated, and its assumption."""
     seen = dry_run(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), max_work=0.0)
-    limits = round_limits(seen.prepared, settings, samples=True)
-    trial, why = extrapolate(seen.trials[0], limits, seen.prepared, settings, samples=True)
+    limits = seen.prepared.round_limits(samples=True)
+    trial, why = extrapolate(seen.trials[0], limits, seen.prepared, samples=True)
     assert why is not None
     return trial, why
 

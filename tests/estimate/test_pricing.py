@@ -15,11 +15,13 @@ from hybridloop.azure.targets import find_target
 from hybridloop.compiler.gate_counts import gate_counts, qir_depth
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.qir_template import placeholder_qir
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.estimate.dry_run import dry_run
 from hybridloop.estimate.plan import Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.estimate.pricing import ProgramSizes, counted_size
-from hybridloop.settings import ProblemText, QaoaSettings, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.price_helpers import known
 
 

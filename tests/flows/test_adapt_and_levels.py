@@ -12,11 +12,15 @@ import pytest
 from hybridloop import preparation
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.azure.targets import Batching, find_target
+from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.descriptions.levels import LevelsSettings
+from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.levels import levels
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.scan import scan
+from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.problem import resolve_subject
@@ -27,14 +31,7 @@ from hybridloop.runs.lookup import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import (
-    AdaptSettings,
-    LevelsSettings,
-    MappingName,
-    ProblemText,
-    ScanSettings,
-)
-from hybridloop.settings.inputs import read_scan
+from hybridloop.settings import MappingName, ProblemText
 from tests.conftest import Emulator
 from tests.paths import DATA
 from tests.preparation_helpers import prepared as prepare

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from hybridloop.inputs.circuits import circuit_text
 from hybridloop.local_stack import PrefectServer
-from hybridloop.settings.circuits import circuit_text
 from tests.cli.shell_helpers import Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
 from tests.waiting import PATIENCE_S

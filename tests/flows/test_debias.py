@@ -12,10 +12,12 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 import hybridloop as hl
 from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal
 from hybridloop.runs.lookup import RunRequest, find_run
-from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings
+from hybridloop.settings import ProblemText
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
@@ -55,7 +57,7 @@ def test_debias_is_accepted_for_machines_with_debiasing_only(emulator: Emulator)
     with pytest.raises(InputError, match=r"debias: rigetti\.sim\.qvm has no error mitigation"):
         prepare("qaoa", RING, QaoaSettings(debias=False), 0)
     with pytest.raises(InputError, match="debias"):
-        prepare("vqe", ProblemText(name="h2"), SETTINGS["vqe"](debias=False, target="ionq.simulator"), 0)
+        prepare("vqe", ProblemText(name="h2"), ALGORITHMS["vqe"].settings(debias=False, target="ionq.simulator"), 0)
     workspace = emulator.workspace()
     with (
         pytest.raises(InputError, match="debias"),

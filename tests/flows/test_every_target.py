@@ -14,6 +14,7 @@ import hybridloop as hl
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.azure.offered_targets import find_offered_target
 from hybridloop.azure.targets import known_targets
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.sweep import sweep
@@ -25,7 +26,7 @@ from hybridloop.preparation import prepare
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator, running_emulator
 from tests.long_form import long_form, short_or_long

@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Pending, Running
 
 from hybridloop.azure.workspace import identity_of
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
@@ -36,7 +37,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, RunRequest
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from hybridloop.tasks.recorded_steps import STEP
 from tests.conftest import Emulator
 from tests.paths import DOCS

@@ -10,6 +10,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.qaoa import qaoa
@@ -18,7 +19,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.content import report_content
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText, QaoaSettings
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 
 pytestmark = pytest.mark.slow

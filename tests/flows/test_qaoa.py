@@ -13,9 +13,13 @@ from qiskit_aer.primitives import SamplerV2
 
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, run_round_from_sampler
 from hybridloop.data import load_table
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
+from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.qaoa import qaoa, rqaoa
+from hybridloop.flows.qaoa import qaoa
+from hybridloop.flows.rqaoa import rqaoa
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.qaoa import read_binary
@@ -23,8 +27,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings, RqaoaSettings
-from hybridloop.settings.algorithms import MixerName, ObjectiveName
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepare_qaoa, settings_for
 from tests.preparation_helpers import prepared as prepare
@@ -105,9 +108,9 @@ def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
     assert prepared.measure(loses_the_first, lambda _: None).history[0].value == -3.0
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_setting_has_a_description(algorithm: str) -> None:
-    assert all(field.description for field in SETTINGS[algorithm].model_fields.values())
+    assert all(field.description for field in ALGORITHMS[algorithm].settings.model_fields.values())
 
 
 def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: PrefectServer, emulator: Emulator) -> None:

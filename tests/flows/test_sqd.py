@@ -18,6 +18,7 @@ from hybridloop.algorithms.steps import compute_each
 from hybridloop.azure.listing import show_session
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.cli.progress import format_round
+from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
@@ -26,13 +27,14 @@ from hybridloop.flows.sqd import sqd
 from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.local_stack import PrefectServer
+from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.reports.answer import summarize
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import AutoResume, ProblemText, SqdSettings
+from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
@@ -189,10 +191,10 @@ def test_recorded_steps_are_not_computed_again() -> None:
         counts.append(None)
         return shot_rounds(0)(pubs)
 
-    whole = run.with_steps(keep).measure(measure, lambda _: None)
+    whole = run.finish(run.measure(measure, print), ClassicalPart(print, keep))
     lowered = {"energy": -2.5, "batches": [{**recorded["sqd iteration 1"]["batches"][0], "energy": -2.5}]}
     recorded["sqd iteration 1"] |= lowered
-    again = run.with_steps(keep).measure(measure, lambda _: None)
+    again = run.finish(run.measure(measure, print), ClassicalPart(print, keep))
     assert (whole.value > -2.5, again.value, len(counts)) == (True, -2.5, 2)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from hybridloop.api import algorithms as api
+from hybridloop.api import sweeps as api
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell, WorkspaceShell, environment

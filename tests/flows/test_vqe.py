@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import ParameterTypeError
 
 import hybridloop as hl
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ServiceError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
@@ -25,7 +26,7 @@ from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.clock import RealClock
-from hybridloop.settings import MitigationName, ProblemText, VqeSettings
+from hybridloop.settings import MitigationName, ProblemText
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
 from tests.waiting import eventually

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from hybridloop.algorithms.circuits import simulation
-from hybridloop.settings import AdaptSettings, ProblemText
+from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import ROOT
 from tests.preparation_helpers import prepare_adapt

@@ -14,8 +14,9 @@ from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings import OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation.test_spin_and_stability import molecule_of, problem
 from tests.preparation_helpers import prepare_vqe
@@ -32,7 +33,7 @@ def facts_of(outcome: Outcome) -> dict[str, Fact]:
 
 def test_two_electrons_need_no_operator_outside() -> None:
     prepared, outcome = measured(problem("NaH_4.5"))
-    assert isinstance(prepared.optimizer, CorrectedModel)
+    assert isinstance(prepared.make_optimizer(), CorrectedModel)
     facts = facts_of(outcome)
     assert outcome.converged
     assert [facts[name].shown for name in ("locally_optimal", "no_operator_outside")] == [True, True]

@@ -8,7 +8,8 @@ import tracemalloc
 
 import pytest
 
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.settings import ProblemText
 from tests.long_form import long_only
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_vqe

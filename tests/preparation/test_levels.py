@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
+from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.preparation.levels import PreparedBasisLevels, PreparedLevels
-from hybridloop.settings import LevelsSettings, ProblemText
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepared

@@ -15,9 +15,10 @@ from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_costs import choice_facts, measurement_costs, two_qubit_error
-from hybridloop.settings import AnsatzName, ProblemText, VqeSettings
+from hybridloop.settings import AnsatzName, ProblemText
 from tests.preparation_helpers import prepare_vqe
 
 H4 = ProblemText(name="h4")

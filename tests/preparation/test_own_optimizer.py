@@ -13,18 +13,18 @@ from scipy.optimize import minimize
 
 import hybridloop as hl
 from hybridloop.api.optimizers import optimizer_by_name
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
+from hybridloop.inputs.problems import read_problem
+from hybridloop.inputs.validation import validate
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.preparation import prepare
-from hybridloop.settings import VqeSettings
-from hybridloop.settings.inputs import read_problem
-from hybridloop.settings.validation import validate
 from hybridloop.tasks.session import OpenSession, open_session
 from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
-SETTINGS = {"ansatz": "hardware-efficient", "layers": 1, "initial_point": "random", "shots": 100, "precision": 0.1}
+ALGORITHMS = {"ansatz": "hardware-efficient", "layers": 1, "initial_point": "random", "shots": 100, "precision": 0.1}
 
 
 @pytest.mark.parametrize("own", [lambda: SPSA(maxiter=4), lambda: partial(minimize, method="COBYLA", tol=0.3)])
@@ -41,9 +41,9 @@ def test_a_run_that_died_continues_with_the_recorded_rounds(own: Any, emulator: 
             rounds += 1
             return session.run_round(pubs)
 
-        with optimizer_by_name({**SETTINGS, "optimizer": own()}) as named:
+        with optimizer_by_name({**ALGORITHMS, "optimizer": own()}) as named:
             prepared = prepare("vqe", problem, validate(VqeSettings, named), 7).algorithm
-        return prepared.measure(run_round, lambda _: None)
+            return prepared.measure(run_round, lambda _: None)
 
     with open_session(workspace, TARGET, seed=7) as session:
         unbroken = measured(session)

@@ -10,9 +10,10 @@ import pytest
 from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.outcome import Outcome
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepare_vqe, settings_for

@@ -14,10 +14,12 @@ from qiskit.quantum_info import Operator, Statevector
 
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.data import load_table
+from hybridloop.descriptions.levels import LevelsSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import AnsatzName, LevelsSettings, ProblemText, StartName, VqeSettings
-from hybridloop.settings.inputs import read_problem
+from hybridloop.settings import AnsatzName, ProblemText, StartName
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_vqe, read_subject, settings_for

@@ -11,11 +11,12 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.data import load_table
+from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
+from hybridloop.inputs.problems import GeometryOptions, read_problem, read_scan
 from hybridloop.preparation.problem import exact_energy, read_subject
 from hybridloop.preparation.scan import PreparedScan
-from hybridloop.settings import ProblemText, ScanSettings
-from hybridloop.settings.inputs import GeometryOptions, read_problem, read_scan
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_scan, settings_for

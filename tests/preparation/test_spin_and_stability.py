@@ -10,9 +10,10 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.azure.targets import find_target
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import facts_of, lower_spin, resolve_subject
-from hybridloop.settings import AnsatzName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings import AnsatzName, OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.preparation_helpers import prepare_vqe, read_subject
 

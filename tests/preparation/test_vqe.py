@@ -15,12 +15,12 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.problems.electronic import Encoding, FermionMapping
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context, current_caller
 from hybridloop.flows.lifecycle.run import with_doubts
 from hybridloop.preparation import prepare
 from hybridloop.preparation.problem import exact_energy
-from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.preparation_helpers import prepare_vqe, read_subject
 
@@ -53,7 +53,7 @@ def test_a_built_in_name_is_found_in_any_case() -> None:
 def test_every_combination_of_choices_works(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
     settings = VqeSettings(mapping=mapping, ansatz=ansatz, optimizer=optimizer)
     prepared = prepare_vqe(ProblemText(name="h2"), settings, seed=0)
-    points = prepared.optimizer.ask()
+    points = prepared.make_optimizer().ask()
     assert points.shape[1] == prepared.ansatz.num_parameters > 0
     assert prepared.ansatz.circuit.num_qubits == {MappingName.PARITY: 2, MappingName.JORDAN_WIGNER: 4}[mapping]
 
@@ -61,7 +61,7 @@ def test_every_combination_of_choices_works(mapping: MappingName, ansatz: Ansatz
 @pytest.mark.parametrize("max_rounds", [1, 1000])
 def test_only_max_rounds_limits_cobyla(max_rounds: int) -> None:
     settings = VqeSettings(optimizer=OptimizerName.COBYLA, max_rounds=max_rounds)
-    optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).optimizer
+    optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).make_optimizer()
     assert isinstance(optimizer, ScipyOptimizer)
     assert optimizer.max_evaluations > max_rounds
 
@@ -116,16 +116,13 @@ def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
     assert exact_energy(molecule) == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)
 
 
-def test_a_prepared_algorithm_serves_one_run() -> None:
+def test_a_request_that_was_prepared_is_not_prepared_again() -> None:
     run = prepare("vqe", ProblemText(name="h2"), VqeSettings(), 0)
-    caller = CallerContext(prepared=run)
-    assert caller.take_prepared(0) is run
-    assert caller.take_prepared(0) is None
-    assert CallerContext(prepared=run).take_prepared(1) is None  # another run would have another random start
-    assert CallerContext().take_prepared(0) is None
-    with caller_context(CallerContext(prepared=run)):
-        assert current_caller().prepared is run
-    assert current_caller().prepared is None
+    assert prepare("vqe", ProblemText(name="h2"), VqeSettings(), 0, groupings=run.groupings) is run
+    others = [
+        prepare("vqe", ProblemText(name="h2"), VqeSettings(shots=shots), seed) for shots, seed in ((4000, 1), (5, 0))
+    ]
+    assert run not in others
 
 
 @pytest.mark.parametrize(
@@ -141,5 +138,5 @@ def test_a_search_is_chosen_by_the_number_of_angles_and_where_they_start(
     problem: str, ansatz: AnsatzName, chosen: type[Optimizer]
 ) -> None:
     prepared = prepare_vqe(ProblemText(name=problem), VqeSettings(ansatz=ansatz), seed=0)
-    assert type(prepared.optimizer) is chosen
+    assert type(prepared.make_optimizer()) is chosen
     assert choose_optimizer(prepared.ansatz).reason

@@ -15,10 +15,10 @@ from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.preparation import prepare
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.reports.bundle.archive import read_bundle
-from hybridloop.reports.plots import binary_problem_of, draw
-from hybridloop.reports.plots.binary import final_assignments, histogram
+from hybridloop.reports.plots import draw
 from hybridloop.reports.plots.curves import curve, find_axis, smooth
-from hybridloop.reports.plots.landscape import landscape
+from hybridloop.reports.plots.landscape import of_qaoa, of_vqe
+from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 
@@ -105,9 +105,9 @@ def test_without_a_kind_the_answer_is_drawn(
 
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
 def test_the_histogram_compares_with_as_many_random_assignments(kept: StoredRun) -> None:
-    problem, result = binary_problem_of(kept), kept.result
-    assert result is not None
-    (axes,) = histogram(result, final_assignments(kept, problem), problem).figure.axes
+    drawn = draw(kept, "histogram")
+    assert drawn is not None
+    (axes,) = drawn.figure.axes
     (random,) = [line for line in axes.lines if line.get_label() == "random assignments"]
     edges, heights = (np.asarray(data, float)[1:-1:2] for data in random.get_data())
     cuts = [sum((bits >> i & 1) != (bits >> j & 1) for i, j in PETERSEN) for bits in range(1024)]
@@ -119,6 +119,11 @@ PETERSEN = [(i, (i + 1) % 5) for i in range(5)] + [(i, i + 5) for i in range(5)]
 PETERSEN += [(5 + i, 5 + (i + 2) % 5) for i in range(5)]
 
 
+def request(run: StoredRun, angles: list[int] | None) -> PlotRequest:
+    assert run.result is not None
+    return PlotRequest(run.result, lambda: run, angles=angles)
+
+
 def stored(bundles: Path, name: str) -> tuple[StoredRun, RunResult]:
     run = read_bundle(bundles / f"{name}.zip")[0]
     assert run.result is not None
@@ -127,7 +132,7 @@ def stored(bundles: Path, name: str) -> tuple[StoredRun, RunResult]:
 
 def test_the_landscape_of_a_vqe_is_the_energy_of_its_circuit_within_the_models_error(bundles: Path) -> None:
     run, _ = stored(bundles, "vqe")
-    drawn = landscape(run, [0])
+    drawn = of_vqe(request(run, [0]))
     assert drawn is not None
     (axes,) = drawn.figure.axes
     (line,) = [line for line in axes.lines if line.get_label() == "model"]
@@ -146,7 +151,7 @@ def energy_of(circuit: Any, operator: SparsePauliOp) -> float:
 
 def test_the_landscape_of_qaoa_is_that_of_its_circuit(bundles: Path) -> None:
     run, result = stored(bundles, "qaoa")
-    drawn = landscape(run, None)
+    drawn = of_qaoa(request(run, None))
     assert drawn is not None
     axes = drawn.figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("β₁ (rad)", "γ₁ (rad)")
@@ -155,7 +160,7 @@ def test_the_landscape_of_qaoa_is_that_of_its_circuit(bundles: Path) -> None:
     assert result.standard_error is not None
     assert abs(highest - result.value) < 4 * result.standard_error  # the angles were optimized on a simulation
     with pytest.raises(InputError, match="are not one or two of the"):
-        landscape(run, [0, 0])
+        of_qaoa(request(run, [0, 0]))
 
 
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)

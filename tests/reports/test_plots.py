@@ -12,8 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from hybridloop.errors import InputError
-from hybridloop.reports.plots import available_kinds, binary_problem_of, draw, draw_all
+from hybridloop.reports.plots import available_kinds, draw, draw_all
 from hybridloop.reports.plots.binary import final_assignments
+from hybridloop.reports.plots.binary import problem_of as binary_problem_of
 from hybridloop.reports.plots.style import VARIABLES
 from hybridloop.reports.plots.timeline import Lane, describe, session_lanes, timeline
 from hybridloop.runs.stored_run import StoredRun

@@ -18,6 +18,7 @@ from prefect.states import Crashed
 
 from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import identity_of
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
@@ -31,8 +32,8 @@ from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText, RunSettings, VqeSettings
-from hybridloop.settings.algorithms import GroupingName
+from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.session import open_session
 from tests.conftest import Died, Emulator
 from tests.prefect_server import prefect_client
@@ -41,10 +42,10 @@ from tests.waiting import eventually
 
 H2 = ProblemText(name="h2")
 HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}
-SETTINGS = VqeSettings(seed=7, max_jobs=10)
+ALGORITHMS = VqeSettings(seed=7, max_jobs=10)
 
 
-def wanted(settings: RunSettings = SETTINGS, **changed: Any) -> RunRequest:
+def wanted(settings: RunSettings = ALGORITHMS, **changed: Any) -> RunRequest:
     return dataclasses.replace(RunRequest("vqe", H2, settings, HERE, run_key="k"), **changed)
 
 
@@ -67,9 +68,9 @@ def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
-        ({"settings": SETTINGS.model_copy(update={"shots": 17})}, "shots"),
-        ({"settings": SETTINGS.model_copy(update={"seed": 8})}, "seed"),
-        ({"settings": SETTINGS.model_copy(update={"grouping": GroupingName.FULLY_COMMUTING})}, "grouping"),
+        ({"settings": ALGORITHMS.model_copy(update={"shots": 17})}, "shots"),
+        ({"settings": ALGORITHMS.model_copy(update={"seed": 8})}, "seed"),
+        ({"settings": ALGORITHMS.model_copy(update={"grouping": GroupingName.FULLY_COMMUTING})}, "grouping"),
         ({"settings": VqeSettings.model_validate({"failure": {"retries": 5}})}, "failure.retries"),
         ({"problem": ProblemText(name="lih-3.0-cas22")}, "problem"),
         ({"workspace": {**HERE, "name": "there"}}, "workspace"),
@@ -193,7 +194,7 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
 ) -> None:
     workspace, unlucky = emulator.workspace(), Unlucky()
     with caller_context(CallerContext(workspace, unlucky)):
-        state: State[RunResult] = vqe.with_options(retries=1)(H2, VqeSettings(seed=7), return_state=True)
+        state: Any = vqe.with_options(retries=1)(H2, VqeSettings(seed=7), return_state=True)
     result = state.result()
     assert unlucky.rounds == [1, 2, 3]
     assert result.resumed
@@ -252,7 +253,7 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
             with (
                 pytest.raises(Died),
                 hold_found(journal, found) as run,
-                open_session(workspace, SETTINGS.target, run=run) as session,
+                open_session(workspace, ALGORITHMS.target, run=run) as session,
             ):
                 session.open()
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]

@@ -14,9 +14,9 @@ import hybridloop as hl
 from hybridloop.algorithms.circuits.custom import read_qasm3
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.settings import VqeSettings
-from hybridloop.settings.circuits import circuit_text
+from hybridloop.inputs.circuits import circuit_text
 
 SOURCE = "operation Mine(a : Qubit, b : Qubit, t : Double) : Unit {\n X(a); Ry(t / 3.0, b); CNOT(b, a);\n}\n"
 

@@ -27,10 +27,11 @@ from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
-from hybridloop.settings import QaoaSettings, VqeSettings
-from hybridloop.settings.inputs import GeometryOptions, read_for, read_problem, read_scan
+from hybridloop.inputs.problems import GeometryOptions, read_for, read_problem, read_scan
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_qaoa
 

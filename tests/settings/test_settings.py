@@ -13,24 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import hybridloop as hl
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
 from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
-from hybridloop.api import algorithms as api
 from hybridloop.cli.app import build_app
 from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.settings import (
-    LIMITS,
-    MAX_PROBLEM_BYTES,
-    SETTINGS,
-    MitigationName,
-    ProblemText,
-    VqeSettings,
-    first_difference,
-)
-from hybridloop.settings.sources import Layer, resolve_settings
+from hybridloop.inputs.sources import Layer, resolve_settings
+from hybridloop.settings import LIMITS, MAX_PROBLEM_BYTES, MitigationName, ProblemText, first_difference
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveMode
 from tests.paths import DOCS
@@ -56,7 +50,7 @@ from tests.preparation_helpers import prepare_vqe
 )
 def test_an_invalid_value_is_refused_with_its_field(values: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as refusal:
-        api.vqe("h2", **values)
+        hl.vqe("h2", **values)
     assert refusal.value.field == field
     assert str(refusal.value).startswith(f"{field}: ")
 
@@ -86,16 +80,16 @@ def test_settings_travel_through_json_unchanged(settings: VqeSettings) -> None:
 
 def test_a_misspelt_keyword_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match=r"shot: there is no such setting\. .* Did you mean 'shots'\?"):
-        api.vqe("h2", shot=100)  # type: ignore[call-arg]  # that is the point
+        hl.vqe("h2", shot=100)  # type: ignore[call-arg]  # that is the point
     with pytest.raises(InputError, match="There are: seed, target, "):
-        api.rqaoa("petersen", zzz=1)  # type: ignore[call-arg]
+        hl.rqaoa("petersen", zzz=1)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: str) -> None:
     command = typer.main.get_command(build_app()).commands["run"].commands[algorithm]  # type: ignore[attr-defined]
     options = {each.name: each for each in command.params}
-    model = SETTINGS[algorithm]
+    model = ALGORITHMS[algorithm].settings
     fields = {**model.model_fields, **FailurePolicy.model_fields}
     del fields["failure"]
     del fields["provider_options"]  # its option is of one of them

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.api.sweep_input import read_sweep
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
+from hybridloop.inputs.sources import CALL, DEFAULT, Layer, overview, resolve_settings, unknown_variables
 from hybridloop.runtime.paths import config_file
-from hybridloop.settings import SETTINGS, QaoaSettings, VqeSettings
-from hybridloop.settings.sources import CALL, DEFAULT, Layer, overview, resolve_settings, unknown_variables
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
 
 
@@ -147,7 +149,7 @@ def test_other_variables_of_that_prefix_are_ignored(environ: dict[str, str]) -> 
 
 
 def test_no_setting_and_no_algorithm_takes_the_name_of_another_variable() -> None:
-    names = {name.upper() for model in SETTINGS.values() for name in (*model.model_fields, *SETTINGS)}
+    names = {name.upper() for each in ALGORITHMS.values() for name in (*each.settings.model_fields, *ALGORITHMS)}
     assert not names & {"HOME", "JOURNAL", "CRASH_AT", "STACK_PART"}
     assert not any(name.startswith("EMULATOR_") for name in names)
     assert not any("__" in name for name in names)
@@ -155,10 +157,10 @@ def test_no_setting_and_no_algorithm_takes_the_name_of_another_variable() -> Non
 
 def test_the_overview_has_every_setting_of_every_algorithm_once(environ: dict[str, str]) -> None:
     environ |= {"HYBRIDLOOP_SHOTS": "7", "HYBRIDLOOP_QAOA__SHOTS": "8"}
-    rows = overview(SETTINGS, environ)
+    rows = overview(ALGORITHMS, environ)
     pairs = [pair for row in rows for pair in itertools.product([row["setting"]], row["algorithms"])]
     assert len(pairs) == len(set(pairs))
-    wanted: dict[str, Any] = {name: model.model_fields for name, model in SETTINGS.items()}
+    wanted: dict[str, Any] = {name: each.settings.model_fields for name, each in ALGORITHMS.items()}
     assert {(name.split(".")[0], of) for name, of in pairs} == {
         (name, of) for of, each in wanted.items() for name in each
     }

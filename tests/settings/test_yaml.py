@@ -8,8 +8,8 @@ import pytest
 
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.errors import InputError
-from hybridloop.settings.circuits import circuit_text
-from hybridloop.settings.yaml import parse_yaml, read_text
+from hybridloop.inputs.circuits import circuit_text
+from hybridloop.inputs.yaml import parse_yaml, read_text
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 import hybridloop as hl
 from hybridloop.algorithms.circuits.basis import keep_gates
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator

@@ -41,6 +41,11 @@ class GroupingChoice:
     why: str
     deviations: NDArray[np.float64]
 
+    @property
+    def text(self) -> str:
+        """The grouping and the reason for it."""
+        return f"{self.grouping}, as {self.why}"
+
 
 @dataclass(frozen=True, slots=True)
 class MeasurementCosts:

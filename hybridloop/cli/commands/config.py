@@ -10,10 +10,10 @@ import typer
 
 from hybridloop.cli.completion import algorithms, did_you_mean
 from hybridloop.cli.output import AsJson, format_value, print_json, print_line, print_message, print_table, print_text
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.runtime.paths import config_file, home
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, NAME_VARIABLE, workspace_variable
-from hybridloop.settings import SETTINGS
 
 
 def config(
@@ -30,9 +30,9 @@ def config(
 
     Example: hybridloop config vqe
     """
-    from hybridloop.settings.sources import overview, unknown_variables
+    from hybridloop.inputs.sources import overview, unknown_variables
 
-    shown = list(SETTINGS) if algorithm is None else [_known(algorithm)]
+    shown = list(ALGORITHMS) if algorithm is None else [_known(algorithm)]
     rows, places, unknown = overview(shown), _places(), unknown_variables()
     if json:
         print_json({"places": places, "settings": rows, "unknown_variables": unknown})
@@ -62,7 +62,7 @@ def init(
 
     Example: hybridloop init settings.yaml --algorithm qaoa
     """
-    from hybridloop.settings.template import settings_template
+    from hybridloop.inputs.template import settings_template
 
     text = settings_template(_known(algorithm))
     if file is None:
@@ -79,8 +79,8 @@ def init(
 
 
 def _known(algorithm: str) -> str:
-    if algorithm not in SETTINGS:
-        raise InputError("algorithm", f"there is none called {algorithm!r}", did_you_mean(algorithm, SETTINGS))
+    if algorithm not in ALGORITHMS:
+        raise InputError("algorithm", f"there is none called {algorithm!r}", did_you_mean(algorithm, ALGORITHMS))
     return algorithm
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set
+from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
 from hybridloop.cli.help import HELP_ALL
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
-from hybridloop.settings import SETTINGS
+from hybridloop.descriptions import ALGORITHMS, Description
 
 app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
@@ -24,7 +24,7 @@ Targets = Annotated[
 ]
 
 
-def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
+def _plan_command(algorithm: Description) -> Callable[..., None]:
     """Return the `plan` command of an algorithm: the options of `run`, and targets to compare."""
 
     def plan(
@@ -41,23 +41,23 @@ def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
     ) -> None:
         from hybridloop.api.plan import ALL, plan_in_workspace
 
-        text, resolved = read_input(ctx, command.algorithm, problem, config, set_, options)
+        text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
         names = [name.strip() for name in (targets or "").split(",") if name.strip()]
         compared = names or (ALL if compare else ())
-        result = plan_in_workspace(workspace, command.algorithm, text, resolved.settings, compare=compared)
+        result = plan_in_workspace(workspace, algorithm.name, text, resolved.settings, compare=compared)
         if json:
             print_json(result.as_dict())
         else:
             print_text(str(result))
 
-    plan.__annotations__["problem"] = command.argument
+    plan.__annotations__["problem"] = problem_argument(algorithm)
     plan.__doc__ = (
-        f"Estimate the rounds, jobs, shots, price and time of `hybridloop run {command.algorithm}`.\n\n"
+        f"Estimate the rounds, jobs, shots, price and time of `hybridloop run {algorithm.name}`.\n\n"
         "The algorithm runs on an ideal simulator in this process; nothing is submitted.\n\n"
-        f"Example: hybridloop plan {command.algorithm} {command.example} --compare"
+        f"Example: hybridloop plan {algorithm.name} {algorithm.example} --compare"
     )
-    return with_options(plan, [*input_options(SETTINGS[command.algorithm]), HELP_ALL])
+    return with_options(plan, [*input_options(algorithm.settings), HELP_ALL])
 
 
-for _command in COMMANDS:
-    app.command(_command.algorithm, cls=_command.brief_class("compare"))(_plan_command(_command))
+for _algorithm in ALGORITHMS.values():
+    app.command(_algorithm.name, cls=command_class(_algorithm, "compare"))(_plan_command(_algorithm))

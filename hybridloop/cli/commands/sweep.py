@@ -51,7 +51,7 @@ def sweep(
 
     Example: hybridloop sweep curve.yaml --max-sessions 3
     """
-    from hybridloop.api import algorithms as api
+    from hybridloop.api import sweeps as api
 
     options = {"max_sessions": max_sessions, "in_flight": in_flight, "deployment": deployment}
     changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}

@@ -17,10 +17,11 @@ from html import escape
 from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.reports.answer import format_cost, summarize
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import TABLES, table
+from hybridloop.runs.result_text import table
 from hybridloop.runtime.text_table import format_cell
 
 MAX_POINTS = 300  # of a longer history every n-th round is drawn, and the last
@@ -184,7 +185,7 @@ def report_markdown(result: RunResult) -> str:
     if records := table(result):
         columns = tuple(name.replace("_", " ") for name in records[0])
         shown = [tuple(format_cell(value) for value in row.values()) for row in records[:MAX_ROWS]]
-        lines += ["", f"## {TABLES[result.algorithm]}", "", *_table(columns, shown)]
+        lines += ["", f"## {ALGORITHMS[result.algorithm].table_title}", "", *_table(columns, shown)]
         if len(records) > MAX_ROWS:
             lines += ["", f"The first {MAX_ROWS} of {len(records):,}; the report has more."]
     for heading, texts in (("Warnings", answer.warnings), ("Automatic choices", answer.choices)):

@@ -15,7 +15,6 @@ from prefect.context import TagsContext
 from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE, connect_from_environment, local_workspace
 from hybridloop.blocks import load_workspace
 from hybridloop.errors import CapReached, InputError, RunStopped
-from hybridloop.preparation.prepared import PreparedRun
 from hybridloop.runs.live import LiveFeed, RoundUpdate
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.tasks.prefect_tasks import TAG
@@ -32,23 +31,18 @@ OnProgress = Callable[[RoundUpdate], None]
 class CallerContext:
     """Values of the caller beside the flow's parameters, and the end of the run or sweep.
 
-    `workspace` is the SDK's. `prepared` was built when the caller's input was checked, and serves one run. `sources`
-    says where the settings were set. `on_point` is called after each point of a sweep. `end` is the result, or the
-    error that ended the run: Prefect may fail to store the first, and has no place for the second.
+    `workspace` is the SDK's. `seed` is that of a new run (None: the settings', or drawn). `sources` says where the
+    settings were set. `on_point` is called after each point of a sweep. `end` is the result, or the error that ended
+    the run: Prefect may fail to store the first, and has no place for the second.
     """
 
     workspace: Any | None = None
     on_progress: OnProgress | None = None
-    prepared: PreparedRun | None = None
+    seed: int | None = None
     feed: LiveFeed | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     on_point: OnPoint | None = None
     end: RunResult | SweepResult | CapReached | RunStopped | None = None
-
-    def take_prepared(self, seed: int) -> PreparedRun | None:
-        """Return what was prepared for a run of this seed, once: an optimizer serves one run."""
-        prepared, self.prepared = self.prepared, None
-        return prepared if prepared is not None and prepared.seed == seed else None
 
 
 _current: ContextVar[CallerContext | None] = ContextVar("caller", default=None)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from prefect.runtime import flow_run
 
 from hybridloop.algorithms.problems.interruption import interrupted_by
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, RunCancelled, StopRequested
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.journal import Journal, RunRecord
@@ -21,10 +22,10 @@ LOST = f"{STEP_LOST.capitalize()}."
 
 def is_classical_alone(journal: Journal, record: RunRecord | None) -> bool:
     """Return True if the journal has all rounds of a run, so that its process needs no session and no target."""
-    if record is None or record.algorithm != "sqd":
+    if record is None or not (count := ALGORITHMS[record.algorithm].sampling_rounds):
         return False
-    round_ = journal.round(record.uid, MAIN_STREAM, 0)  # its only one
-    return round_ is not None and round_.complete
+    rounds = [journal.round(record.uid, MAIN_STREAM, number) for number in range(count)]
+    return all(round_ is not None and round_.complete for round_ in rounds)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
 from hybridloop.errors import InputError
+from hybridloop.inputs.validation import validate
 from hybridloop.settings import RunSettings
-from hybridloop.settings.validation import validate
 
 _PAGE = 200
 _FILLED_IN = "__prefect_kind"  # in parameters that Prefect fills in when a run is created: the run has them already

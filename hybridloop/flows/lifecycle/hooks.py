@@ -8,13 +8,13 @@ from typing import Any
 from prefect.logging.loggers import flow_run_logger
 
 from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.lifecycle.caller_context import find_workspace
 from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.lookup import run_of_key
-from hybridloop.settings import SETTINGS
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
 # A process worker sets Crashed before and after these hooks, and overwrites Scheduled (Prefect 3.8).
@@ -37,7 +37,7 @@ def close_open_session(flow: Any, flow_run: Any, state: Any) -> None:
             record = journal.run_by_flow_run(str(flow_run.id)) if key is None else run_of_key(journal, key)
             if record is not None and record.status not in WITH_RESULT:
                 # in a user's own flow a parameter of that name may be something else
-                name = flow_run.parameters.get("workspace") if record.algorithm in SETTINGS else None
+                name = flow_run.parameters.get("workspace") if record.algorithm in ALGORITHMS else None
                 _close(journal, record, name, log)
                 if flow_run.deployment_id is not None and state.is_crashed():
                     log.warning(SECOND_REPORT)

@@ -13,13 +13,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from prefect import get_run_logger
+from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.offered_targets import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
+from hybridloop.descriptions import Description
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
@@ -28,27 +29,52 @@ from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
+from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.process_reuse import reuse_process
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.journal import RunRecord, open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import noise_warning
-from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, title_of
-from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.preparation.prepared import ClassicalPart, PreparedAlgorithm, ProblemFacts, title_of
 from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import ROUND, RoundUpdate, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of, recorded_groupings
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import EnergySettings, ProblemText, RunSettings
+from hybridloop.settings import EnergySettings, ProblemText, RunKey, RunSettings, WorkspaceName
 from hybridloop.tasks.prefect_tasks import RoundTasks
 from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
-from hybridloop.tasks.subspaces.solver import subspace_solver
 
 # acquires the run's session for a block; its argument is set when the flow run is cancelled
 Acquire = Callable[[threading.Event], AbstractContextManager[OpenSession]]
+
+
+def algorithm_flow(algorithm: Description) -> Any:
+    """Return the flow of an algorithm; its parameters and their texts are what Prefect shows of a deployment."""
+    default = algorithm.settings()
+
+    def run(
+        problem: ProblemText, settings: Any = default, run_key: RunKey = None, workspace: WorkspaceName = None
+    ) -> Any:
+        return run_in_flow(algorithm.name, problem, settings, run_key, workspace)
+
+    run.__name__ = run.__qualname__ = algorithm.name
+    run.__module__ = algorithm.flow.partition(":")[0]
+    run.__annotations__ |= {"settings": algorithm.settings, "return": RunResult}
+    run.__doc__ = f"""{algorithm.summary}
+
+    The run has one session at a time, which is closed however the run ends.
+
+    Args:
+        problem: {algorithm.subject}, as a built-in name or a text.
+        settings: the algorithm's settings, caps and failure policy.
+        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
+        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
+    """
+    named = f"{algorithm.name}-{{problem.name}}"
+    return flow(name=algorithm.name, flow_run_name=named, **run_flow_options())(run)
 
 
 def run_in_flow(
@@ -67,23 +93,25 @@ def run_in_flow(
         settings = inherit_settings(settings, defaults)
     workspace = find_workspace(workspace_name)
     get_run_logger().info("%s", describe(workspace))
-    seed = None if caller.prepared is None else caller.prepared.seed
     with tasks_untagged(), open_journal() as journal:
         identity = identity_of(workspace)
-        request = RunRequest(algorithm, problem, settings, identity, run_key, flow_run.id, seed, caller.sources)
+        request = RunRequest(algorithm, problem, settings, identity, run_key, flow_run.id, caller.seed, caller.sources)
         lookup = find_run(journal, request)
         if lookup.result is not None:
             caller.end = stored = RunResult.from_dict(lookup.result)
             return completed(stored)  # type: ignore[no-any-return]  # Prefect returns the state's data
-        groupings = recorded_groupings(lookup.run)
-        prepared = caller.take_prepared(lookup.seed)
-        if prepared is None or groupings not in ((), prepared.groupings):
-            find = find_offered_target if lookup.record is None else resumed_target
-            target = find(lookup.settings.target, workspace)
-            prepared = prepare(algorithm, problem, lookup.settings, lookup.seed, groupings=groupings, target=target)
+        find = find_offered_target if lookup.record is None else resumed_target
+        prepared = prepare(
+            algorithm,
+            problem,
+            lookup.settings,
+            lookup.seed,
+            groupings=recorded_groupings(lookup.run),
+            target=find(lookup.settings.target, workspace),
+        )
         lookup = lookup.with_groupings(prepared.groupings)
-        num_qubits = prepared.algorithm.facts.num_qubits
         is_replay = is_classical_alone(journal, lookup.record)
+        num_qubits = prepared.algorithm.facts.num_qubits
         is_available = is_replay or check_available(workspace, prepared.target, num_qubits, settings.failure)
         name_flow_run(lookup.run)
         limits = limits_of(lookup.settings)
@@ -117,7 +145,6 @@ def _measure(
 ) -> Any:
     """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
     began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
-    title = title_of(run.record.algorithm, problem_of(run.record), facts)
     history: list[RoundProgress] = []
     outcome: Outcome | None = None
     ended_by: CapReached | RunStopped | None = None
@@ -128,11 +155,11 @@ def _measure(
             run_key=run.record.key,
             algorithm=run.record.algorithm,
             problem=run.record.problem,
-            problem_title=title,
+            problem_title=title_of(problem_of(run.record), facts),
             target=run.record.target,
             provider_options=options,
             seed=run.record.seed,
-            exact=_known_exact(algorithm, facts, is_ended=ended_by is not None),
+            exact=None if ended_by is not None and not facts.is_solved() else facts.exact(),
             reference=facts.reference,
             unit=facts.unit,
             is_active_space=facts.is_active_space,
@@ -145,32 +172,17 @@ def _measure(
     try:
         with session_of(cancelled) as session:
             rounds = RoundTasks(session)
-            update_artifact = partial(artifact.update, result_so_far)
-            report = RoundReporter(session, rounds, history, facts, run.record, update_artifact)
-            if isinstance(algorithm, PreparedSqd):
-                samples = algorithm.sample(rounds)
-            else:
-                outcome = algorithm.measure(rounds, report)
-        if isinstance(algorithm, PreparedSqd):
-            with (
-                stops_in_classical_part(run, cancelled, session.check_deadline) as check,
-                subspace_solver(algorithm.problem.molecule, algorithm.full, check) as solve,
-            ):
-                algorithm = algorithm.with_steps(RecordedSteps(run, check, rounds.count_step), solve)
-                outcome = algorithm.diagonalize(samples, report)
+            report = RoundReporter(session, rounds, history, facts, run.record, partial(artifact.update, result_so_far))
+            measured = algorithm.measure(rounds, report)
+        with stops_in_classical_part(run, cancelled, session.check_deadline) as check:
+            steps = RecordedSteps(run, check, rounds.count_step)
+            outcome = algorithm.finish(measured, ClassicalPart(report, steps, check, in_processes=True))
     except (CapReached, RunStopped) as error:
         ended_by = error
     result = result_so_far()
     if outcome is not None:
-        outcome = with_doubts(outcome, facts, noise)
-        result = result.with_outcome(outcome)
+        result = result.with_outcome(with_doubts(outcome, facts, noise))
     return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
-
-
-def _known_exact(algorithm: PreparedAlgorithm, facts: ProblemFacts, *, is_ended: bool) -> float | None:
-    """Return the exact energy; of a run that was ended early, only if it takes no further diagonalization."""
-    full = algorithm.full if isinstance(algorithm, PreparedSqd) else None
-    return None if is_ended and full is not None and not full.is_solved else facts.exact()
 
 
 def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:

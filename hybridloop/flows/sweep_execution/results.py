@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
 from hybridloop.runtime.durations import format_duration
@@ -118,7 +119,7 @@ class SweepResult:
         rows = [row for row in self.rows if row["value"] is not None]
         missing = len(self.rows) - len(rows)
         title = f"{self.name}: {len(rows)} points" + (f", {missing} without a result" if missing else "")
-        quantity = "objective" if self.algorithm in ("qaoa", "rqaoa") else "energy"
+        quantity = ALGORITHMS[self.algorithm].value
         return curve(title, rows, self.varied, self.unit, label=self.axis, quantity=quantity)
 
     def plot(self, path: str | None = None) -> Any:

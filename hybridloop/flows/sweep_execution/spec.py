@@ -14,10 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pydantic_core import PydanticCustomError
 
 from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
+from hybridloop.inputs.validation import validate
 from hybridloop.runtime.dotted_names import nest
-from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.validation import validate
+from hybridloop.settings import LIMITS, ProblemText, RunSettings
 
 MAX_POINTS = 10_000
 MAX_BYTES = 500_000  # of the JSON: a Prefect server accepts parameters up to 512 KiB
@@ -97,8 +98,8 @@ class SweepSpec(BaseModel):
     @field_validator("algorithm")
     @classmethod
     def _check_algorithm(cls, value: str) -> str:
-        if value not in SETTINGS:
-            raise ValueError(f"give one of {', '.join(SETTINGS)}")
+        if value not in ALGORITHMS:
+            raise ValueError(f"give one of {', '.join(ALGORITHMS)}")
         return value
 
     @model_validator(mode="after")
@@ -165,7 +166,7 @@ def _point_of(
                 merged |= {f"failure.{field}": inner for field, inner in value.items()}
             else:
                 merged[name] = value
-        return problem, validate(SETTINGS[spec.algorithm], nest(merged))
+        return problem, validate(ALGORITHMS[spec.algorithm].settings, nest(merged))
     except InputError as error:
         facts = {"message": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
         raise PydanticCustomError("point", "{message}", facts) from error

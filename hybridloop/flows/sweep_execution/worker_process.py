@@ -23,6 +23,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from hybridloop.azure.workspace import connect_from_environment
 from hybridloop.blocks import load_workspace
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import (
     AccessDenied,
     CapReached,
@@ -37,7 +38,7 @@ from hybridloop.errors import (
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.takeover import takeover_as_error
-from hybridloop.settings import SETTINGS, ProblemText
+from hybridloop.settings import ProblemText
 
 # errors that another attempt would meet again
 PERMANENT = (InputError, ReplayDiverged, ProgramError, AccessDenied, ServiceRefused, CapReached, JournalGone)
@@ -91,7 +92,7 @@ def _run(point: Mapping[str, Any], block: str | None, caller: CallerContext) -> 
         with takeover_as_error():
             load_flow(algorithm)(
                 ProblemText.model_validate(point["problem"]),
-                SETTINGS[algorithm].model_validate(point["settings"]),
+                ALGORITHMS[algorithm].settings.model_validate(point["settings"]),
                 point["run_key"],
                 block,
             )

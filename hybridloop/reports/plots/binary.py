@@ -14,8 +14,9 @@ from hybridloop.algorithms.problems.binary import FEASIBLE_BELOW, BinaryProblem
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import RoundRecord
+from hybridloop.preparation.qaoa import read_binary
+from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, Picture, axes_of, legend
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.results import stored_points
 
@@ -59,8 +60,21 @@ def final_assignments(run: StoredRun, problem: BinaryProblem) -> list[MeasuredAs
     return sorted(measured, key=lambda row: (not row.is_feasible, problem.sign * row.value, -row.shots, row.bitstring))
 
 
-def histogram(result: RunResult, measured: Sequence[MeasuredAssignment], problem: BinaryProblem) -> Picture:
+def problem_of(run: StoredRun) -> BinaryProblem:
+    """Read the binary problem of a QAOA run."""
+    settings: Any = run.settings
+    return read_binary(run.problem, settings.objective)
+
+
+def histogram(request: PlotRequest) -> Picture | None:
     """Draw shots by objective beside those of random assignments, with the optimum and the means."""
+    result, run = request.result, request.load()
+    if result.value is None:
+        return None
+    problem = problem_of(run)
+    measured = final_assignments(run, problem)
+    if not measured:
+        return None
     figure, axes = axes_of(f"{result.problem} on {result.target}: objective of the final shots")
     values = np.array([row.value for row in measured])
     random, shares = _random_values(problem)
@@ -127,8 +141,14 @@ def has_drawable_graph(problem: BinaryProblem) -> bool:
     return problem.kind in _GRAPHS and is_small
 
 
-def cut(result: RunResult, problem: BinaryProblem) -> Picture:
+def cut(request: PlotRequest) -> Picture | None:
     """Draw the graph with the best measured assignment: sides by colour and shape, cut edges as solid lines."""
+    result = request.result
+    if not result.table:
+        return None
+    problem = problem_of(request.load())
+    if not has_drawable_graph(problem):
+        return None
     side = {place: int(row["value"]) for place, row in enumerate(result.table)}
     pairs, positions = _pairs(problem), _layout(problem)
     is_cut = problem.kind == "max-cut"

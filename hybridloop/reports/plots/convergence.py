@@ -11,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.azure.provider_options import target_text
+from hybridloop.descriptions import ALGORITHMS, Subject, Value
+from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
 from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
@@ -23,12 +25,17 @@ _STYLES = {"search": (BLUE, "o"), "final": (ORANGE, "s")}
 MAX_MARKERS = 200  # above, a line with a band: thousands of markers make a file of megabytes and overlap
 
 
+def of_rounds(request: PlotRequest) -> Picture | None:
+    """Draw the value by round, where there is a round."""
+    return convergence(request.result) if request.result.history else None
+
+
 def convergence(result: RunResult) -> Picture:
     """Draw the value by round with its standard error, the final 95 % interval, and reference values."""
-    summary, counted = result.status, name_of_progress(result.algorithm)
+    summary, counted, is_series = result.status, name_of_progress(result.algorithm), _is_series(result)
     if result.is_upper_bound:
         summary = f"{result.value:.6f} {result.unit}, an upper bound"
-    elif result.interval95 is not None and result.algorithm != "scan":
+    elif result.interval95 is not None and not is_series:
         error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
         summary = f"{result.value:.6f} {error} {result.unit}".rstrip()
     figure, axes = axes_of(f"{result.problem} on {target_text(result.target, result.provider_options)}: {summary}")
@@ -37,21 +44,23 @@ def convergence(result: RunResult) -> Picture:
         if phase in _STYLES:  # each point of a scan, and each level, has its own search
             label = "lowest energy so far" if counted == ITERATION else f"{phase} (± 1 standard error)"
             draw_stretch(axes, list(stretch), label, *_STYLES[phase], counted)
-    if result.algorithm != "scan":
+    if not is_series:
         _references(axes, result)
     axes.set_xlabel(counted)
-    if result.algorithm in ("qaoa", "rqaoa"):
-        axes.set_ylabel("objective")
-    else:
-        axes.set_ylabel("energy (hartree)" if result.unit == "hartree" else "energy")
+    axes.set_ylabel(f"{result.value_name} ({result.unit})" if result.unit else result.value_name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.ticklabel_format(axis="y", useOffset=False)
     legend(axes)
     return Picture("convergence", f"Value by {counted}", _describe(result), figure)
 
 
+def _is_series(result: RunResult) -> bool:
+    """Return whether each stretch of rounds is of another problem."""
+    return ALGORITHMS[result.algorithm].subject is Subject.SERIES
+
+
 def _references(axes: Axes, result: RunResult) -> None:
-    of_molecule, of_energy = result.unit == "hartree", result.algorithm not in ("qaoa", "rqaoa")
+    of_molecule, of_energy = result.unit == "hartree", result.value_name == Value.ENERGY
     reference = "Hartree-Fock" if of_molecule else "mean of all"
     axes.axhline(result.reference, color=MUTED, linestyle=":", label=reference)
     if result.exact is not None:
@@ -101,7 +110,7 @@ def _describe(result: RunResult) -> str:
         f"the {which} found {row.value:.6f} {error_text(row.standard_error, counted)}" for which, row in ends
     )
     words = f"{len(result.history)} {counted}{'' if len(result.history) == 1 else 's'}: {values}."
-    if result.exact is not None and result.algorithm != "scan":
+    if result.exact is not None and not _is_series(result):
         name = result.exact_name if result.unit else "optimum"
         words += f" The {name} is {result.exact:.6f}."
     return words

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.reports.plots import curves
+from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult
 
@@ -16,9 +17,11 @@ _MILLI = 1e3
 _MARGIN = 1.3  # of the largest value shown
 
 
-def energy(result: RunResult) -> Picture:
+def energy(request: PlotRequest) -> Picture | None:
     """Draw the energy with its 95 % interval beside the exact one, on an axis scaled to show both."""
-    assert result.value is not None
+    result = request.result
+    if result.value is None:
+        return None
     of_molecule = result.unit == "hartree"
     scale, unit = (_MILLI, "mHa") if of_molecule else (1.0, "")
     origin = result.value if result.exact is None else result.exact
@@ -64,8 +67,11 @@ def energy(result: RunResult) -> Picture:
     return Picture("energy", "Energy and its interval", words, figure)
 
 
-def levels(result: RunResult) -> Picture:
+def levels(request: PlotRequest) -> Picture | None:
     """Draw levels from the ground state up, each with its standard error and exact energy."""
+    result = request.result
+    if not result.table:
+        return None
     figure, axes = axes_of(f"{result.problem}: energy levels")
     rows = result.table
     numbers = [float(row["level"]) for row in rows]
@@ -81,14 +87,20 @@ def levels(result: RunResult) -> Picture:
     return Picture("levels", "Energy levels", f"{values}.", figure)
 
 
-def curve(result: RunResult, label: str = "") -> Picture:
-    """Draw the energies of a scan's points over what varies, against the exact ones and Hartree-Fock."""
+def curve(request: PlotRequest) -> Picture | None:
+    """Draw the energies of several points over what varies, against the exact ones and Hartree-Fock."""
+    result = request.result
+    if not result.table:
+        return None
     rows = [{**row, "problem": row["point"], "value": row["energy"]} for row in result.table]
-    return curves.curve(f"{result.problem}: energy by point", rows, ("problem",), result.unit, label=label)
+    return curves.curve(f"{result.problem}: energy by point", rows, ("problem",), result.unit, label=request.axis)
 
 
-def growth(result: RunResult) -> Picture:
+def growth(request: PlotRequest) -> Picture | None:
     """Draw ADAPT-VQE's energy after each operator."""
+    result = request.result
+    if not result.table:
+        return None
     figure, axes = axes_of(f"{result.problem}: energy by number of operators")
     rows = [row for row in result.table if row["energy"] is not None]
     energies = [result.reference, *(row["energy"] for row in rows)]

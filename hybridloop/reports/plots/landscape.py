@@ -7,7 +7,7 @@ frequencies, on top of the classical simulation where the circuit has one. QAOA'
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,15 +24,16 @@ from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricPr
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.preparation.qaoa import circuit_of, read_binary
 from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, RC, Picture, axes_of, legend
 from hybridloop.runs.lookup import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.settings import QaoaSettings
 from hybridloop.tasks.submission.results import stored_points
 
 MAX_POINTS = 400  # measured points in a fit; of more, the last ones
@@ -60,17 +61,25 @@ class Landscape:
     is_maximized: bool = False
 
 
-def landscape(run: StoredRun, angles: Sequence[int] | None) -> Picture | None:
-    """Draw the energy along these angles, by default the two along which it varies most; None without a model.
+def of_vqe(request: PlotRequest) -> Picture | None:
+    """Draw the energy of a VQE's circuit along two angles or one."""
+    return _landscape(request, _vqe)
+
+
+def of_qaoa(request: PlotRequest) -> Picture | None:
+    """Draw the objective of a QAOA circuit along two angles or one."""
+    return _landscape(request, _qaoa)
+
+
+def _landscape(request: PlotRequest, make: Callable[[StoredRun, RunResult], Landscape | None]) -> Picture | None:
+    """Draw along the angles asked for, by default the two along which the value varies most; None without a model.
 
     Raises InputError for angles that the circuit does not have.
     """
-    result = run.result
-    if result is None or result.value is None or not result.parameters:
+    result, angles = request.result, request.angles
+    if result.value is None or not result.parameters:
         return None
-    makers: Mapping[str, Callable[[StoredRun, RunResult], Landscape | None]] = {"vqe": _vqe, "qaoa": _qaoa}
-    make = makers.get(result.algorithm)
-    model = None if make is None else make(run, result)
+    model = make(request.load(), result)
     if model is None:
         return None
     count = len(result.parameters)
@@ -295,5 +304,4 @@ def _around(angle: float, centre: float, reach: float) -> float:
 
 
 def _quantity(result: RunResult) -> str:
-    name = "objective" if result.algorithm == "qaoa" else "energy"
-    return f"{name} ({result.unit})" if result.unit else name
+    return f"{result.value_name} ({result.unit})" if result.unit else result.value_name

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hybridloop.journal import ping_span_key, round_span_key
+from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GRID, INK, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
@@ -65,6 +66,17 @@ def session_lanes(run: StoredRun) -> list[Lane]:
             Lane(row.id, row.reason, row.status, whole, _union(busy[row.ordinal], whole), tuple(pings[row.ordinal]))
         )
     return lanes
+
+
+def of_sessions(request: PlotRequest) -> Picture | None:
+    """Draw the sessions of a result's run; None if it had none."""
+    return of_run(request.load())
+
+
+def of_run(run: StoredRun) -> Picture | None:
+    """Draw the sessions of a run; None if it had none."""
+    lanes = session_lanes(run)
+    return timeline(lanes, run.record.problem or run.record.key) if lanes else None
 
 
 def timeline(lanes: Sequence[Lane], problem: str) -> Picture:

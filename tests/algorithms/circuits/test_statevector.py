@@ -14,7 +14,8 @@ from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_v
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import MAX_WORK, StatevectorModel
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_vqe
 

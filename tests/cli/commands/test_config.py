@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 
 from hybridloop.cli.options import read_layers
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.inputs.sources import resolve_settings
+from hybridloop.inputs.template import settings_template
+from hybridloop.inputs.yaml import parse_yaml
 from hybridloop.local_stack import PrefectServer
-from hybridloop.settings import SETTINGS
-from hybridloop.settings.sources import resolve_settings
-from hybridloop.settings.template import settings_template
-from hybridloop.settings.yaml import parse_yaml
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 from tests.prefect_server import as_own_server
 
 Hybridloop = Callable[..., CommandResult]
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_file_that_is_written_loads_back_to_the_defaults(algorithm: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(settings_template(algorithm), "utf-8")
     found = resolve_settings(algorithm, *read_layers(path, [], {}), environ={"HYBRIDLOOP_HOME": str(tmp_path)})
-    assert found.settings == SETTINGS[algorithm]()
+    assert found.settings == ALGORITHMS[algorithm].settings()
 
 
 @pytest.mark.parametrize(
@@ -47,23 +47,23 @@ def test_a_later_value_replaces_an_earlier_one_or_adds_to_its_group(
     assert found.settings.max_cost == cost
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_file_has_every_setting_with_its_description(algorithm: str) -> None:
     text = settings_template(algorithm)
     words = " ".join(line.strip().removeprefix("# ") for line in text.split("\n"))
-    for name, field in SETTINGS[algorithm].model_fields.items():
+    for name, field in ALGORITHMS[algorithm].settings.model_fields.items():
         assert f"\n{name}:" in text or f"\n# {name}:" in text
         assert field.description is not None
         assert field.description in words
     assert max(map(len, text.split("\n"))) <= 120
 
 
-@pytest.mark.parametrize("algorithm", SETTINGS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_each_example_in_the_file_is_an_accepted_value(algorithm: str) -> None:
     for line in settings_template(algorithm).split("\n"):
         name, colon, example = line.removeprefix("# ").partition(": ")
-        if line.startswith("# ") and colon and name in SETTINGS[algorithm].model_fields:
-            SETTINGS[algorithm].model_validate({name: parse_yaml(example, name)})
+        if line.startswith("# ") and colon and name in ALGORITHMS[algorithm].settings.model_fields:
+            ALGORITHMS[algorithm].settings.model_validate({name: parse_yaml(example, name)})
 
 
 def test_an_existing_file_is_replaced_only_on_request(run_command: Hybridloop, tmp_path: Path) -> None:

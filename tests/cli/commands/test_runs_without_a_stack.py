@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from hybridloop.cli.options import read_layers
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
+from hybridloop.inputs.sources import resolve_settings
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.records import SessionRow
 from hybridloop.runs.lookup import LIMITS_GIVEN
-from hybridloop.settings import LIMITS, VqeSettings, parse_duration
-from hybridloop.settings.sources import resolve_settings
+from hybridloop.settings import LIMITS, parse_duration
 from hybridloop.tasks.recorded_steps import STEP
 from tests.cli.shell_helpers import CommandResult
 

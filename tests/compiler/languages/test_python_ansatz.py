@@ -17,7 +17,7 @@ import hybridloop as hl
 from hybridloop.compiler.point_gate import PointGate
 from hybridloop.compiler.programs import CompiledPerPoint
 from hybridloop.errors import InputError
-from hybridloop.settings.circuits import circuit_text
+from hybridloop.inputs.circuits import circuit_text
 
 A, B = sympy.symbols("a b")
 Q = cirq.LineQubit.range(3)

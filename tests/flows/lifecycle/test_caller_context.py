@@ -10,13 +10,14 @@ import pytest
 
 import hybridloop as hl
 from hybridloop.api.runs import resume, run
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CallbackFailed
 from hybridloop.flows.lifecycle.flow_run_log import show_warnings
+from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.live import LiveFeed, RoundUpdate
-from hybridloop.settings import ProblemText, VqeSettings
-from hybridloop.settings.sources import ResolvedSettings
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.prefect_server import as_own_server
 

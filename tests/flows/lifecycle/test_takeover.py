@@ -22,6 +22,7 @@ from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run as running
 from prefect.states import Crashed
 
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import LeaseLost
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs
@@ -31,7 +32,7 @@ from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.journal.leases import LEASE_S
 from hybridloop.local_stack import PrefectServer
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.chaos.process_helpers import is_locked
 from tests.deployments.worker_helpers import Place, place_for
 from tests.prefect_server import prefect_client

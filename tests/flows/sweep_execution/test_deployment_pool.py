@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Cancelling, Completed, Pending, Running
 
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.lifecycle.deployments import Deployment
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.sweep_execution import deployment_pool
@@ -24,7 +25,7 @@ from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, NewRun, Owner
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import ProblemText
 from tests.prefect_server import prefect_client
 
 HERE = {"workspace": "here"}

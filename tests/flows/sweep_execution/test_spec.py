@@ -16,6 +16,7 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep import pool_size
 from hybridloop.flows.sweep_execution.results import SweepResult, row_of
@@ -23,7 +24,6 @@ from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, p
 from hybridloop.journal import RunRecord
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import SETTINGS
 from hybridloop.tasks.failure_policy import FailurePolicy
 from tests.hydrogen_helpers import h2_fcidump
 from tests.paths import DATA
@@ -241,7 +241,7 @@ def test_a_varied_setting_has_a_column_of_its_own() -> None:
     varied = points(grid={"shots": [200, 1000]})
     assert [row_of(each, None)["shots"] for each in varied] == [200, 1000]
     (plain,) = points()
-    names = {name for model in SETTINGS.values() for name in model.model_fields}
+    names = {name for each in ALGORITHMS.values() for name in each.settings.model_fields}
     assert names.isdisjoint(row_of(plain, None))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hybridloop.errors import InputError
-from hybridloop.settings.problem_objects import not_a_problem
+from hybridloop.inputs.problem_objects import not_a_problem
 
 _NAME = "graph"
 _WEIGHT = "weight"

@@ -9,8 +9,8 @@ from typing import Any
 
 from hybridloop.algorithms.problems.graphs import Graph, GraphBuilder
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings.problem_objects import not_a_problem
-from hybridloop.settings.problem_objects.graphs import graph_text
+from hybridloop.inputs.problem_objects import not_a_problem
+from hybridloop.inputs.problem_objects.graphs import graph_text
 
 Terms = Mapping[tuple[object, object], float]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.compiler.languages.from_qsharp import QsharpProgram, is_qsharp_callable
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings.inputs import is_file
+from hybridloop.inputs.problems import is_file
+from hybridloop.inputs.yaml import read_text
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES
-from hybridloop.settings.yaml import read_text
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

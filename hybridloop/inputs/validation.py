@@ -8,8 +8,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.settings import SETTINGS
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -75,7 +75,7 @@ def _suggestion(name: str, model: type[BaseModel]) -> str:
     """Suggest a similar setting for an unknown name, or the algorithms that have it."""
     if similar := difflib.get_close_matches(name, model.model_fields, n=1):
         return f"Did you mean {similar[0]!r}?"
-    others = [algorithm for algorithm, other in SETTINGS.items() if name in other.model_fields]
+    others = [other.name for other in ALGORITHMS.values() if name in other.settings.model_fields]
     return f"It is a setting of {', '.join(others)}." if others else f"There are: {', '.join(model.model_fields)}."
 
 

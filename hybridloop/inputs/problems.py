@@ -14,15 +14,10 @@ from typing import Any
 from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
 from hybridloop.algorithms.formats.geometry import check_atoms
 from hybridloop.data import load_table
+from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import (
-    MAX_PROBLEM_BYTES,
-    SETTINGS,
-    MoleculeSettings,
-    ProblemText,
-    RunSettings,
-)
-from hybridloop.settings.validation import validate
+from hybridloop.inputs.validation import validate
+from hybridloop.settings import MAX_PROBLEM_BYTES, MoleculeSettings, ProblemText, RunSettings
 
 _LONGEST_SHOWN = 200
 _NO_TEXT = (
@@ -106,7 +101,7 @@ def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None =
 
 def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:
     """Take the options of a geometry, `basis` and `charge`, out of the options of a run; binary problems have none."""
-    if not issubclass(SETTINGS.get(algorithm, RunSettings), MoleculeSettings):
+    if algorithm not in ALGORITHMS or not ALGORITHMS[algorithm].is_on_molecules:
         return GeometryOptions()
     basis, charge = options.pop("basis", None), options.pop("charge", None)
     if not isinstance(basis, str | None) or isinstance(charge, bool) or not isinstance(charge, int | None):
@@ -122,9 +117,9 @@ def read_for(algorithm: str, problem: Any, settings: RunSettings, geometry: Geom
     options = None
     if isinstance(settings, MoleculeSettings):
         options = replace(geometry, multiplicity=settings.multiplicity)
-    if algorithm != "scan":
+    if ALGORITHMS[algorithm].subject is not Subject.SERIES:
         return read_problem(problem, options)
-    if isinstance(problem, ProblemText):  # the points of a scan already
+    if isinstance(problem, ProblemText):  # the series already
         return problem
     return read_scan(problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem], options)
 
@@ -135,7 +130,7 @@ def _read(problem: Any) -> ProblemText:
     if isinstance(problem, Mapping) and "name" in problem:  # as flows take it
         return validate(ProblemText, problem, of="problem")
     if not isinstance(problem, str | os.PathLike):
-        from hybridloop.settings.problem_objects import problem_from_object
+        from hybridloop.inputs.problem_objects import problem_from_object
 
         return problem_from_object(problem)
     if isinstance(problem, str):
@@ -193,7 +188,7 @@ def _geometry_options(values: Mapping[str, Any]) -> GeometryOptions:
 def _integrals(text: str, name: str, options: GeometryOptions) -> ProblemText:
     """Return the integrals of a geometry over its Hartree-Fock orbitals."""
     from hybridloop.algorithms.formats.geometry import formula, read_geometry
-    from hybridloop.settings.problem_objects.molecules import as_kept, geometry_fcidump
+    from hybridloop.inputs.problem_objects.molecules import as_kept, geometry_fcidump
 
     atoms = read_geometry(text, name or "geometry")
     basis, charge = options.basis or DEFAULT_BASIS, options.charge or 0

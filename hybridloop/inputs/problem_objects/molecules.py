@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.formats.geometry import Atom, formula
 from hybridloop.errors import InputError
+from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.runtime.paths import home
-from hybridloop.settings.problem_objects import not_a_problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

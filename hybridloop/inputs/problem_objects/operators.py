@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hybridloop.errors import InputError
-from hybridloop.settings.problem_objects import not_a_problem
+from hybridloop.inputs.problem_objects import not_a_problem
 
 _NAME = "operator"
 _REAL = 1e-10  # of the largest coefficient: a smaller imaginary part is rounding

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from hybridloop.settings import SETTINGS
+from hybridloop.descriptions import ALGORITHMS
 
 _WIDTH = 100
 
@@ -20,7 +20,8 @@ def settings_template(algorithm: str) -> str:
         f"# Settings for `hybridloop run {algorithm} PROBLEM --config FILE`, with their defaults.\n"
         "# A setting without a default is a comment, with an example if there is one.\n"
     )
-    return head + "".join(_lines(SETTINGS[algorithm], SETTINGS[algorithm]().model_dump(mode="json"), ""))
+    model = ALGORITHMS[algorithm].settings
+    return head + "".join(_lines(model, model().model_dump(mode="json"), ""))
 
 
 def _lines(model: type[BaseModel], values: dict[str, Any], indent: str) -> Iterator[str]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from hybridloop.algorithms.formats.json_text import check_names
 from hybridloop.errors import InputError
-from hybridloop.settings.problem_objects import not_a_problem
-from hybridloop.settings.problem_objects.graphs import graph_text
-from hybridloop.settings.problem_objects.matrices import ising_text, qubo_text
-from hybridloop.settings.problem_objects.operators import pauli_text
+from hybridloop.inputs.problem_objects import not_a_problem
+from hybridloop.inputs.problem_objects.graphs import graph_text
+from hybridloop.inputs.problem_objects.matrices import ising_text, qubo_text
+from hybridloop.inputs.problem_objects.operators import pauli_text
 
 _FORMATS = {  # names of the JSON formats, by the key that tells the kind
     "qubo": "QUBO",

@@ -16,13 +16,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
+from hybridloop.inputs.circuits import circuit_text
+from hybridloop.inputs.validation import validate
+from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.runtime.dotted_names import nest
 from hybridloop.runtime.paths import config_file
-from hybridloop.settings import SETTINGS, RunSettings
-from hybridloop.settings.circuits import circuit_text
-from hybridloop.settings.validation import validate
-from hybridloop.settings.yaml import parse_yaml, read_yaml
+from hybridloop.settings import RunSettings
 
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
@@ -56,7 +57,7 @@ def resolve_settings(algorithm: str, *layers: Layer, environ: Mapping[str, str] 
     An `ansatz` may be a Qiskit circuit, or the path of a file in OpenQASM 3. Raises InputError with the name of an
     invalid setting, and with its source if that was not the call.
     """
-    model = SETTINGS[algorithm]
+    model = ALGORITHMS[algorithm].settings
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in (*_user_layers(algorithm, environ), *layers):
@@ -150,11 +151,11 @@ def _variables(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 def _names() -> frozenset[str]:
     """Return all names that may come first in a path: settings of any algorithm, and algorithms."""
-    return frozenset({*SETTINGS, *(name for model in SETTINGS.values() for name in model.model_fields)})
+    return frozenset({*ALGORITHMS, *(name for each in ALGORITHMS.values() for name in each.settings.model_fields)})
 
 
 def _is_setting(algorithm: str, name: str) -> bool:
-    return name in SETTINGS[algorithm].model_fields
+    return name in ALGORITHMS[algorithm].settings.model_fields
 
 
 def _check_names(values: Mapping[str, Any], path: str) -> None:
@@ -163,7 +164,7 @@ def _check_names(values: Mapping[str, Any], path: str) -> None:
             similar = difflib.get_close_matches(str(name), sorted(_names()), n=1)
             hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists all settings."
             raise InputError(f"{path}, {name}", "there is no setting of that name", hint)
-        if name in SETTINGS and not isinstance(value, Mapping | None):
+        if name in ALGORITHMS and not isinstance(value, Mapping | None):
             raise InputError(f"{path}, {name}", f"{value!r} holds no settings by name", "Indent them below it.")
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from hybridloop.errors import InputError
+from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
-from hybridloop.settings.validation import validate
 
 # converters by the top-level module of an object's type: each returns a name and the text
 _CONVERTERS = {

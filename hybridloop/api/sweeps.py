@@ -1,0 +1,81 @@
+"""Public functions that run sweeps and housekeeping: flows called as functions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from hybridloop.api.environment import flow_environment
+
+if TYPE_CHECKING:
+    from hybridloop.flows.sweep_execution.results import SweepResult
+    from hybridloop.flows.sweep_execution.scheduler import OnPoint
+    from hybridloop.flows.sweep_execution.spec import SweepSpec
+
+_log = logging.getLogger(__name__)
+
+
+class SweepOptions(TypedDict, total=False):
+    """Fields of a sweep that replace those of its file; see `hybridloop.SweepSpec`."""
+
+    name: str
+    algorithm: str
+    problems: Any  # one or a list, each as for the algorithm
+    settings: Mapping[str, Any]
+    grid: Mapping[str, Sequence[Any]]
+    points: Sequence[Mapping[str, Any]]
+    max_sessions: int | None
+    in_flight: int | None
+    attempts: int
+    deployment: str | None
+    axis: str
+
+
+def sweep(
+    spec: str | Path | Mapping[str, Any] | SweepSpec,
+    *,
+    workspace: str | Any | None = None,
+    on_point: OnPoint | None = None,
+    **changes: Unpack[SweepOptions],
+) -> SweepResult:
+    """Run many points, a grid or list of settings and problems, each as a flow run with its own session.
+
+    `spec` is a YAML file, or a mapping with the fields of `hybridloop.SweepSpec`; `changes` replace fields, for example
+    `max_sessions=3`. Problems may be files, folders and patterns. Points run on the workers of the algorithm's
+    deployment if some are online, else in processes on this machine. Finished points are not run again. `on_point` is
+    called with each point's row. A failed point is a row of the result, and does not stop the others. Raises InputError
+    before anything is started.
+    """
+    from hybridloop.api.sweep_costs import points_tracked
+    from hybridloop.api.sweep_input import read_sweep
+
+    valid = read_sweep(spec, **changes)
+    with flow_environment(workspace) as caller, points_tracked(valid):
+        from hybridloop.flows.sweep import sweep as flow
+
+        caller.on_point = on_point
+        try:
+            result: SweepResult = flow(valid, workspace if isinstance(workspace, str) else None)
+        except KeyboardInterrupt as error:
+            error.add_note("All sessions of points that ran here are closed. The same call resumes the sweep.")
+            raise
+        except Exception as error:
+            if caller.end is None:
+                raise
+            _log.warning("Prefect could not store the end of the sweep, which is finished: %s", error)
+            result = caller.end  # type: ignore[assignment]  # a sweep leaves nothing else there
+        return result
+
+
+def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
+    """Run the housekeeping flow once; return the outcome for each changed session and run, by the run's key.
+
+    It closes sessions that dead runs left open, and resumes parked runs whose jobs are done and runs that were left to
+    it.
+    """
+    with flow_environment(workspace):
+        from hybridloop.flows.housekeeping import housekeeping
+
+        return housekeeping(workspace=workspace if isinstance(workspace, str) else None)

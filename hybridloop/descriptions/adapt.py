@@ -1,0 +1,74 @@
+"""ADAPT-VQE: a molecule's ground-state energy, by a circuit that grows operator by operator."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pydantic import Field
+
+from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.options import EnergyOptions
+from hybridloop.settings.energies import EnergySettings, GroupingName, GroupingSetting
+from hybridloop.settings.parsing import Tolerance
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+
+class PoolName(enum.StrEnum):
+    """Operator pool of ADAPT-VQE."""
+
+    FERMIONIC = "fermionic"  # exponentials of excitations
+    QUBIT = "qubit"  # the same without their strings of Z: shorter circuits, at times a few more operators
+
+
+class AdaptSettings(EnergySettings):
+    """Settings of an ADAPT-VQE run."""
+
+    pool: PoolName = Field(PoolName.FERMIONIC, description="operator pool")
+    tolerance: Tolerance = Field(
+        0.8e-3,
+        description="expected remaining gain in hartree, or with a unit, of all further operators together, at which "
+        "the run ends",
+        examples=["1mHa"],
+    )
+    max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
+    grouping: GroupingSetting = GroupingName.AUTO
+
+
+class AdaptOptions(EnergyOptions, total=False):
+    """Keyword arguments of `adapt`: the settings, and the four more of `vqe`."""
+
+    pool: str
+    tolerance: str | float
+    max_operators: int
+    grouping: str
+
+
+def adapt(problem: Any, **options: Unpack[AdaptOptions]) -> RunResult:
+    """Find a molecule's ground-state energy (hartree) by ADAPT-VQE, with a circuit that grows operator by operator.
+
+    The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and the
+    other four of `vqe`.
+    """
+    return call(ADAPT.name, problem, options)
+
+
+ADAPT = Description(
+    name="adapt",
+    title="ADAPT-VQE",
+    summary="Find a molecule's ground-state energy with ADAPT-VQE, whose circuit grows by one operator at a time.",
+    subject=Subject.MOLECULE,
+    settings=AdaptSettings,
+    prepare="hybridloop.preparation.adapt:prepare_adapt",
+    flow="hybridloop.flows.adapt:adapt",
+    example="heh+ --seed 7",
+    main_options="pool tolerance precision",
+    columns=("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
+    table_title="Operators",
+    plots={
+        "energy": "hybridloop.reports.plots.energies:energy",
+        "growth": "hybridloop.reports.plots.energies:growth",
+    },
+)

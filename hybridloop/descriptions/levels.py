@@ -1,0 +1,61 @@
+"""Levels: the lowest energies of a molecule or a Pauli sum, by q-sc-EOM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pydantic import Field
+
+from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
+from hybridloop.settings.parsing import Precision
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+
+class LevelsSettings(VqeSettings):
+    """Settings of a run for energy levels: those of the VQE, for a molecule, and of the levels measured after it."""
+
+    levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
+    precision: Precision = Field(
+        1e-3, description="standard error of each level in hartree, or with a unit", examples=["1kcal/mol"]
+    )
+
+
+class LevelsOptions(VqeOptions, total=False):
+    """Keyword arguments of `levels`: the settings, and the four more of `vqe`."""
+
+    levels: int
+
+
+def levels(problem: Any, **options: Unpack[LevelsOptions]) -> RunResult:
+    """Find the lowest energy levels of a molecule (hartree) or a Pauli sum, in one to three rounds.
+
+    The result's `table` has the levels, and its value is the lowest. A molecule's are measured after a VQE, and have
+    its alpha and beta electrons and any spin. The options are the fields of `hybridloop.LevelsSettings`, and the other
+    four of `vqe`.
+    """
+    return call(LEVELS.name, problem, options)
+
+
+LEVELS = Description(
+    name="levels",
+    title="Energy levels",
+    summary="Find the lowest energy levels of a molecule, by a VQE and one to three rounds after it, or of a spin "
+    "model.",
+    subject=Subject.ENERGY,
+    settings=LevelsSettings,
+    prepare="hybridloop.preparation.levels:prepare_levels",
+    flow="hybridloop.flows.levels:levels",
+    example="h2 --levels 4 --seed 7",
+    main_options="levels ansatz precision",
+    value_of="the ground state, the lowest of {rows} levels",
+    columns=(
+        *("level", "energy", "standard_error", "exact", "noise_bias"),
+        *("excitation", "multiplicity", "electrons", "symmetry"),
+    ),
+    table_title="Levels",
+    plots={"levels": "hybridloop.reports.plots.energies:levels"},
+    answer_plots=("levels",),
+)

@@ -1,0 +1,71 @@
+"""Keyword arguments that several public functions share, for editors and type checkers; models check the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from hybridloop.runs.live import RoundUpdate
+
+# Called after each round with its number from 1, the point in radians, its value and standard error.
+Callback = Callable[[int, tuple[float, ...], float, float], None]
+
+
+class SessionKeywords(TypedDict, total=False):
+    """Options of a session; see `hybridloop.RunSettings`."""
+
+    failure: Any
+    keep_alive: str
+    idle_rule: str
+    exclusive_access_budget: str | Mapping[str, float] | None
+    cancel_in_flight: bool
+    debias: bool
+    noise_model: str | None
+    provider_options: Mapping[str, Any] | None
+    batching: str
+    requests_in_flight: int | None
+    requests_per_second: float | None
+    max_jobs: int | None
+    max_shots: int | None
+    max_cost: str | Mapping[str, float] | None
+    max_cost_per_job: str | Mapping[str, float] | None
+    deadline: str | float | None
+    detach_after: str | float | None
+
+
+class SettingOptions(SessionKeywords, total=False):
+    """Settings of every run; see `hybridloop.RunSettings`."""
+
+    seed: int | None
+    target: str
+    resume_automatically: str | None
+    session_slots: str | None
+
+
+class RunOptions(SettingOptions, total=False):
+    """Keyword arguments of every run: its settings, and four more; see `hybridloop.vqe`."""
+
+    run_key: str | None
+    workspace: Any
+    on_progress: Callable[[RoundUpdate], None] | None
+    callback: Callback | None
+
+
+class MoleculeOptions(RunOptions, total=False):
+    """Keyword arguments of every run on a molecule."""
+
+    basis: str
+    charge: int
+    mapping: str
+    active_space: str | tuple[int, int] | None
+    frozen_core: int
+    multiplicity: int | None
+
+
+class EnergyOptions(MoleculeOptions, total=False):
+    """Keyword arguments of every search for energies."""
+
+    shots: int
+    precision: str | float
+    max_rounds: int

@@ -1,0 +1,105 @@
+"""QAOA: a good assignment of a binary problem."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from pydantic import Field, model_validator
+
+from hybridloop.descriptions.description import Description, Subject, Value, call
+from hybridloop.descriptions.options import RunOptions
+from hybridloop.settings import RunSettings
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+
+class MixerName(enum.StrEnum):
+    """Mixer of a QAOA circuit."""
+
+    AUTO = "auto"  # xy where the problem says how many variables are 1, else standard
+    STANDARD = "standard"
+    XY = "xy"
+    WARM_START = "warm-start"
+
+
+class ObjectiveName(enum.StrEnum):
+    """Objective of a graph problem; a binary problem of another kind states its own."""
+
+    MAX_CUT = "max-cut"
+    INDEPENDENT_SET = "independent-set"
+
+
+class QaoaSettings(RunSettings):
+    """Settings of a QAOA run."""
+
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    layers: int = Field(3, ge=1, le=7, description="layers of the circuit, with two angles each")
+    mixer: MixerName = Field(
+        MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
+    )
+    shots: int = Field(1000, ge=1, le=10_000_000, description="shots per circuit")
+    refine: int = Field(0, ge=0, le=20, description="maximum number of optimizer steps from the fixed angles")
+    extend_to: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="maximum number of layers; layers are added one at a time while each improves the objective",
+        examples=[6],
+    )
+    cvar: float = Field(
+        1.0, gt=0, le=1, description="fraction of the best shots whose mean is optimized (CVaR); 1: all shots"
+    )
+
+    @model_validator(mode="after")
+    def _check_cvar_and_layers(self) -> Self:
+        if self.cvar < 1 and not self.refine and self.extend_to is None:
+            raise ValueError("cvar has an effect only with refine or extend_to: give one of them, or leave cvar out")
+        if self.extend_to is not None and self.extend_to <= self.layers:
+            raise ValueError(f"extend_to is {self.extend_to}, which is not above layers ({self.layers})")
+        return self
+
+
+class QaoaOptions(RunOptions, total=False):
+    """Keyword arguments of `qaoa`: the settings, and the four more of `vqe`."""
+
+    objective: str
+    layers: int
+    mixer: str
+    shots: int
+    refine: int
+    extend_to: int | None
+    cvar: float
+
+
+def qaoa(problem: Any, **options: Unpack[QaoaOptions]) -> RunResult:
+    """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
+
+    `problem` is a built-in name (`hybridloop problems`), a file (edge list, CSV, GraphML, or
+    JSON with a graph, a QUBO, an Ising model, numbers to partition or a portfolio), or an object: a networkx or
+    rustworkx graph, weighted edges as a list of tuples or a dict by pair, a square matrix of NumPy, SciPy or pandas,
+    a dimod BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without
+    a graph. The options are the fields of `hybridloop.QaoaSettings`, and the other four of `vqe`.
+    """
+    return call(QAOA.name, problem, options)
+
+
+QAOA = Description(
+    name="qaoa",
+    title="QAOA",
+    summary="Find a good assignment of a binary problem with QAOA, by default in one job at fixed angles.",
+    subject=Subject.BINARY,
+    settings=QaoaSettings,
+    prepare="hybridloop.preparation.qaoa:prepare_qaoa",
+    flow="hybridloop.flows.qaoa:qaoa",
+    example="petersen --seed 7",
+    main_options="objective layers refine",
+    value=Value.OBJECTIVE,
+    plots={
+        "histogram": "hybridloop.reports.plots.binary:histogram",
+        "cut": "hybridloop.reports.plots.binary:cut",
+        "landscape": "hybridloop.reports.plots.landscape:of_qaoa",
+    },
+    answer_plots=("cut", "histogram"),
+)

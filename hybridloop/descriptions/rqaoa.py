@@ -1,0 +1,59 @@
+"""Recursive QAOA: a good assignment of a binary problem, of which each round fixes one variable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pydantic import Field
+
+from hybridloop.descriptions.description import Description, Subject, Value, call
+from hybridloop.descriptions.options import RunOptions
+from hybridloop.descriptions.qaoa import ObjectiveName
+from hybridloop.settings import RunSettings
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+
+class RqaoaSettings(RunSettings):
+    """Settings of a recursive QAOA run."""
+
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    layers: int = Field(1, ge=1, le=7, description="layers of the circuit of each round")
+    shots: int = Field(1000, ge=1, le=10_000_000, description="shots per round")
+    brute_force_below: int = Field(
+        3, ge=1, le=20, description="number of remaining variables at which all assignments are compared"
+    )
+
+
+class RqaoaOptions(RunOptions, total=False):
+    """Keyword arguments of `rqaoa`: the settings, and the four more of `vqe`."""
+
+    objective: str
+    layers: int
+    shots: int
+    brute_force_below: int
+
+
+def rqaoa(problem: Any, **options: Unpack[RqaoaOptions]) -> RunResult:
+    """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
+
+    The options are the fields of `hybridloop.RqaoaSettings`, and the other four of `vqe`.
+    """
+    return call(RQAOA.name, problem, options)
+
+
+RQAOA = Description(
+    name="rqaoa",
+    title="Recursive QAOA",
+    summary="Find a good assignment of a binary problem with recursive QAOA, which fixes one variable in each round.",
+    subject=Subject.BINARY,
+    settings=RqaoaSettings,
+    prepare="hybridloop.preparation.qaoa:prepare_rqaoa",
+    flow="hybridloop.flows.rqaoa:rqaoa",
+    example="petersen --seed 7",
+    main_options="objective layers brute_force_below",
+    value=Value.OBJECTIVE,
+    plots={"cut": "hybridloop.reports.plots.binary:cut"},
+    answer_plots=("cut",),
+)

@@ -1,0 +1,167 @@
+"""VQE: the ground-state energy of a molecule or a Pauli sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pydantic import Field, field_validator
+
+from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.options import EnergyOptions
+from hybridloop.settings.energies import (
+    AllocationName,
+    AnsatzName,
+    EnergySettings,
+    EntanglementName,
+    GroupingName,
+    GroupingSetting,
+    MitigationName,
+    Mitigations,
+    OptimizerChoice,
+    OptimizerName,
+    RotationsName,
+    StartName,
+)
+from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+
+class VqeSettings(EnergySettings):
+    """Settings of a VQE run."""
+
+    rotations: RotationsName | None = Field(
+        None,
+        description="amplitudes that a hardware-efficient circuit makes, real or complex; left out: those of the "
+        "Hamiltonian",
+        examples=["complex"],
+    )
+    entanglement: EntanglementName | None = Field(
+        None,
+        description="CX gates of each layer of a hardware-efficient circuit: linear, circular or full; left out: "
+        "linear",
+        examples=["circular"],
+    )
+
+    ansatz: AnsatzName | CircuitText = Field(
+        AnsatzName.AUTO,
+        description="circuit whose angles are optimized: uccsd, hardware-efficient, hamiltonian-variational, or a file "
+        "in OpenQASM 3 or Q#; auto: uccsd for a molecule, one of the other two for a Pauli sum",
+    )
+    layers: int | None = Field(
+        None,
+        ge=0,
+        le=50,
+        description="layers of a hardware-efficient or hamiltonian-variational circuit; left out: by the problem",
+        examples=[2],
+    )
+    initial_point: StartName | Angles = Field(
+        StartName.AUTO,
+        description="initial point of the search: auto, hf, newton, random, or angles in radians, separated by commas",
+    )
+    optimizer: OptimizerChoice = Field(
+        OptimizerName.AUTO,
+        description="optimizer of the angles (`hybridloop optimizers`), built in or a plug-in; auto chooses by the "
+        "ansatz and its initial point",
+        examples=["gradient"],
+    )
+    tolerance: Tolerance | None = Field(
+        None,
+        description="expected remaining gain in hartree, or with a unit, at which the search ends; left out: the "
+        "optimizer's default",
+        examples=["1mHa"],
+    )
+    patience: int | None = Field(
+        None, ge=1, le=1000, description="consecutive rounds whose expected gain must be below the tolerance"
+    )
+    gradient_norm: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="gradient norm in hartree per radian at which the search ends",
+        examples=[0.01],
+    )
+    grouping: GroupingSetting = GroupingName.AUTO
+    allocation: AllocationName = Field(
+        AllocationName.NEYMAN,
+        description="shots of the final measurement: neyman, by the variance of each circuit, or uniform",
+    )
+    mitigation: Mitigations | None = Field(
+        None,
+        description="error mitigation: readout, symmetry, zne-linear or zne-exponential, separated by commas",
+        examples=["readout,zne-linear"],
+    )
+
+    @property
+    def is_uccsd(self) -> bool:
+        """True if a molecule's circuit is UCCSD."""
+        return self.ansatz in (AnsatzName.AUTO, AnsatzName.UCCSD)
+
+    @field_validator("mitigation")
+    @classmethod
+    def _check_mitigation(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
+        names = value or ()
+        if len(set(names)) < len(names) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(names):
+            raise ValueError("give each method once, and at most one extrapolation")
+        return value
+
+
+class VqeOptions(EnergyOptions, total=False):
+    """Keyword arguments of `vqe` and `scan`: the settings, and the four more of `vqe`."""
+
+    ansatz: Any  # a name, a file, a circuit of Qiskit or Cirq, or hybridloop.ansatz(…)
+    layers: int | None
+    rotations: str | None
+    entanglement: str | None
+    initial_point: str | Sequence[float]
+    optimizer: str | object  # a name, minimize(fun, x0), or an object with ask and tell or minimize
+    tolerance: str | float | None
+    patience: int | None
+    gradient_norm: float | None
+    grouping: str
+    allocation: str
+    mitigation: str | Sequence[str] | None
+
+
+def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
+    """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
+
+    `problem` is a built-in name (`hybridloop problems`), a file (FCIDUMP, a Pauli sum, XYZ), atoms such
+    as `H 0 0 0; H 0 0 0.74` in Å, or an object: a Qiskit SparsePauliOp, an OpenFermion or PennyLane operator, a PySCF
+    Mole, SCF, CASCI or CASSCF. `basis` (default sto-3g) and `charge` are those of a geometry, whose integrals PySCF
+    computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these four:
+
+    - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
+      result is returned.
+    - `workspace`: the SDK's Workspace, a resource id, or the name of a saved block (`hybridloop.blocks`). Without it,
+      the environment names the workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME); else a local
+      service is used, and started if needed.
+    - `callback(round, point, value, standard_error)`: called after each measured round.
+    - `on_progress(update)`: called after each measured round with a `hybridloop.RoundUpdate`.
+
+    `ansatz` may be a Qiskit circuit, `optimizer` an object of yours: a function `minimize(fun, x0)` in SciPy's
+    signature, an object with `ask` and `tell`, or an optimizer of qiskit-algorithms. An exception of it or of a
+    callback ends the run with CallbackFailed; it can be resumed. In a notebook the run is displayed while it is under
+    way. A stopped or parked run returns a result without a value. Raises InputError before anything is started, RunBusy
+    if another process holds the run, ServiceError for errors of the service.
+    """
+    return call(VQE.name, problem, options)
+
+
+VQE = Description(
+    name="vqe",
+    title="VQE",
+    summary="Find a molecule's ground-state energy with VQE.",
+    subject=Subject.ENERGY,
+    settings=VqeSettings,
+    prepare="hybridloop.preparation.vqe:prepare_vqe",
+    flow="hybridloop.flows.vqe:vqe",
+    example="h2 --seed 7",
+    main_options="ansatz optimizer precision",
+    plots={
+        "energy": "hybridloop.reports.plots.energies:energy",
+        "landscape": "hybridloop.reports.plots.landscape:of_vqe",
+    },
+)

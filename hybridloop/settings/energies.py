@@ -1,0 +1,166 @@
+"""Settings that several algorithms share: names to choose from, and those of molecules and of energies."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hybridloop.settings.optimizer_plugins import (
+    GIVE_IT_HERE,
+    NOT_STORED,
+    OBJECT,
+    SCIPY_METHODS,
+    is_object,
+    optimizer_plugins,
+    suggest_optimizer,
+)
+from hybridloop.settings.parsing import (
+    ActiveSpace,
+    Precision,
+    split_at_commas,
+)
+from hybridloop.settings.run import RunSettings
+
+
+class AnsatzName(enum.StrEnum):
+    """A built-in ansatz."""
+
+    AUTO = "auto"  # uccsd for a molecule; for a Pauli sum one of the other two
+    UCCSD = "uccsd"
+    HARDWARE_EFFICIENT = "hardware-efficient"
+    HAMILTONIAN_VARIATIONAL = "hamiltonian-variational"
+
+
+class RotationsName(enum.StrEnum):
+    """Amplitudes that the rotations of a hardware-efficient circuit make."""
+
+    REAL = "real"
+    COMPLEX = "complex"
+
+
+class EntanglementName(enum.StrEnum):
+    """CX gates between the rotations of a hardware-efficient circuit."""
+
+    LINEAR = "linear"  # qubit i to i + 1
+    CIRCULAR = "circular"  # the last qubit to the first too
+    FULL = "full"  # every pair
+
+
+class StartName(enum.StrEnum):
+    """Initial point of a search."""
+
+    AUTO = "auto"  # newton where its models agree, else hf, else random
+    HF = "hf"  # the Hartree-Fock state
+    NEWTON = "newton"  # the minimum of a model from Hartree-Fock's derivatives; takes no job
+    RANDOM = "random"
+
+
+class MappingName(enum.StrEnum):
+    """Mapping of spin orbitals to qubits."""
+
+    PARITY = "parity"
+    JORDAN_WIGNER = "jordan-wigner"
+
+
+class OptimizerName(enum.StrEnum):
+    """A built-in optimizer."""
+
+    AUTO = "auto"
+    ROTOSOLVE = "rotosolve"
+    PAIRS = "pairs"
+    GRADIENT = "gradient"
+    QUASI_NEWTON = "quasi-newton"
+    SPSA = "spsa"
+    COBYLA = "cobyla"
+
+
+def _check_optimizer(value: object) -> object:
+    built_in = [*(name.value for name in OptimizerName), *SCIPY_METHODS]
+    if is_object(value):
+        raise PydanticCustomError("own_optimizer", NOT_STORED, {"remedy": GIVE_IT_HERE})
+    if not isinstance(value, str) or value in built_in or value.startswith(OBJECT) or value in optimizer_plugins():
+        return value
+    remedy = suggest_optimizer(value, built_in)
+    raise PydanticCustomError("unknown_optimizer", "there is no optimizer of that name", {"remedy": remedy})
+
+
+# a built-in optimizer as its enum member; a plain string is a plug-in's name
+OptimizerChoice = Annotated[OptimizerName | str, Field(union_mode="left_to_right"), BeforeValidator(_check_optimizer)]
+
+
+class GroupingName(enum.StrEnum):
+    """Grouping of the energy's terms into measured circuits."""
+
+    AUTO = "auto"
+    QUBIT_WISE = "qubit-wise"
+    FULLY_COMMUTING = "fully-commuting"
+    DOUBLE_FACTORIZATION = "double-factorization"
+
+
+class AllocationName(enum.StrEnum):
+    """Allocation of the final measurement's shots to its circuits."""
+
+    NEYMAN = "neyman"
+    UNIFORM = "uniform"
+
+
+class MitigationName(enum.StrEnum):
+    """An error mitigation method; at most one of the two extrapolations (ZNE)."""
+
+    READOUT = "readout"
+    SYMMETRY = "symmetry"
+    ZNE_LINEAR = "zne-linear"
+    ZNE_EXPONENTIAL = "zne-exponential"
+
+
+Mitigations = Annotated[
+    tuple[MitigationName, ...],
+    BeforeValidator(split_at_commas, json_schema_input_type=tuple[MitigationName, ...] | str),
+]
+
+
+class MoleculeSettings(RunSettings):
+    """Settings that all runs on a molecule have: its electrons and orbitals on qubits."""
+
+    mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
+    active_space: ActiveSpace | None = Field(
+        None,
+        description="active electrons and orbitals, the others are frozen or empty; or auto, by the occupations of "
+        "MP2, or auto:4,4, this many of MP2's natural orbitals",
+        examples=["4,4"],
+    )
+    frozen_core: int = Field(0, ge=0, le=100, description="number of lowest orbitals that stay doubly occupied")
+    multiplicity: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="spin multiplicity 2S + 1 of the molecule, in the same orbitals; left out: MS2 + 1 of its file",
+        examples=[3],
+    )
+
+    @model_validator(mode="after")
+    def _check_active_space(self) -> Self:
+        if self.active_space is not None and self.frozen_core:
+            raise ValueError("active_space and frozen_core both choose the occupied orbitals: give one of them")
+        return self
+
+
+GroupingSetting = Annotated[
+    GroupingName,
+    Field(description="grouping of terms into circuits; auto chooses by their cost and noise on the target"),
+]
+
+
+class EnergySettings(MoleculeSettings):
+    """Settings that all runs have which measure energies of a molecule."""
+
+    shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
+    precision: Precision = Field(
+        0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
+        description="standard error of the final measurement in hartree, or with a unit",
+        examples=["1kcal/mol"],
+    )
+    max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
