@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from hybridloop.descriptions.adapt import ADAPT, AdaptSettings, adapt
@@ -30,19 +31,20 @@ class Algorithms(Mapping[str, Description]):
         """Return an algorithm. Raises KeyError if there is none, InputError if its package can't be used."""
         found = self._ours.get(name) or self._others.get(name)
         if found is None:
-            found = self._others[name] = _load(self._entry_points()[name])
+            found = self._others[name] = _load(self._entry_points[name])
         return found
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names, without those of packages that can't be used."""
         yield from self._ours
-        for name in self._entry_points():
+        for name in self._entry_points:
             with suppress(InputError):
                 yield self[name].name
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in self._ours}
 

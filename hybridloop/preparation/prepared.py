@@ -65,8 +65,8 @@ OnProgress = Callable[[RoundProgress], None]
 class ClassicalPart:
     """Means of an algorithm for its work after the session is closed.
 
-    `steps` computes its steps, recorded in the journal in a run. `check` raises if the run is to stop, and is to be
-    called between pieces of work. `in_processes` allows processes of its own.
+    `steps` computes its steps, recorded in the journal in a run. An algorithm calls `check`
+    between pieces of work: it raises where the run stops. `in_processes` allows processes of its own.
     """
 
     on_progress: OnProgress
