@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.api.environment import flow_environment, target_of_run
 from hybridloop.api.progress import show_progress
 from hybridloop.azure.provider_options import target_text
-from hybridloop.errors import InputError, RunCancelled
+from hybridloop.errors import NOTHING_SUBMITTED, InputError, RunCancelled
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
@@ -92,6 +92,7 @@ def resume(
                 "run",
                 f"run {record.key!r} belongs to a script, and only the script knows its circuits",
                 f"Start the script again with run_key={record.key!r}: measured rounds come from the journal.",
+                NOTHING_SUBMITTED,
             )
         recorded = settings_of(journal, record).model_dump(mode="json")
     # on top of the run's own settings: the user's defaults may have changed by now

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
-from hybridloop.errors import CapReached, InputError
+from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import Fact, report
 
@@ -110,7 +110,7 @@ def check_caps(caps: Caps, target: Target) -> None:
             problem = (
                 f"{_format_amounts(cap)} does not bound a {subject} on {target.name}, whose jobs are billed in {unit}"
             )
-            raise InputError(name, problem, f"Give a cap in {unit}.")
+            raise InputError(name, problem, f"Give a cap in {unit}.", NOTHING_SUBMITTED)
     if price.upper is None and unit in caps.max_cost and unit not in caps.max_cost_per_job:
         raise InputError(
             "max_cost",
@@ -118,6 +118,7 @@ def check_caps(caps: Caps, target: Target) -> None:
             "could be exceeded",
             f"Give the most that one job may cost as max_cost_per_job (--max-cost-per-job 5{unit}), or leave out "
             "max_cost.",
+            NOTHING_SUBMITTED,
         )
 
 

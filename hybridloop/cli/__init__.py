@@ -46,7 +46,7 @@ def main() -> None:
         with exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")
     except HybridloopError as error:
-        print_message(f"hybridloop: {as_typed(error, is_short=True)}")
+        print_message(f"hybridloop: {as_typed(error)}")
         sys.exit(error.exit_code)
     except OSError as error:
         file = f"{error.filename}: " if error.filename and error.strerror else ""

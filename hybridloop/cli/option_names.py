@@ -16,15 +16,14 @@ _PASSED_TOO = frozenset({"run_key", "workspace"})  # not settings, but keywords 
 _SYNONYMS = {"workspace": ("--workspace", "--resource-id")}
 
 
-def as_typed(error: HybridloopError, *, is_short: bool = False) -> str:
+def as_typed(error: HybridloopError) -> str:
     """Return the message with a setting named as its option, and as in Python where that differs.
 
-    A setting of a file or a variable keeps its name, for that is what was typed. `is_short` leaves out that nothing
-    was submitted.
+    A setting of a file or a variable keeps its name, for that is what was typed.
     """
     if not isinstance(error, InputError):
         return str(error)
-    text = error.short_message if is_short else str(error)
+    text = str(error)
     head, rest = error.field, text.removeprefix(error.field)
     name = head.removeprefix("failure.").partition(".")[0]
     if name in _settings() | _PASSED_TOO:

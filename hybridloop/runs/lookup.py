@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hybridloop.data.statuses import WITH_RESULT
-from hybridloop.errors import InputError
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.provenance import has_same_choices
@@ -133,6 +133,7 @@ def check_choices(record: RunRecord) -> None:
             problem,
             f"Install that version to resume it, or start a new run from its last point: its angles are in "
             f"`hybridloop runs show {record.key}`, and --initial-point takes them.",
+            NOTHING_SUBMITTED,
         )
 
 
@@ -218,4 +219,5 @@ def started_otherwise(record: RunRecord, field: str) -> InputError:
         field,
         f"run {record.key!r} was started with another value",
         f"Give that value (hybridloop runs show {record.key}), or another run key.",
+        NOTHING_SUBMITTED,
     )

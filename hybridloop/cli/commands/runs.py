@@ -15,7 +15,6 @@ from hybridloop.cli.output import (
     AsJson,
     Quiet,
     Workspace,
-    full_input_errors,
     print_facts,
     print_json,
     print_line,
@@ -122,7 +121,7 @@ def _resume(
         return
     from hybridloop.api import runs as api
 
-    with full_input_errors(), show_progress(quiet=quiet) as display:
+    with show_progress(quiet=quiet) as display:
         given = given_options(ctx, limits)
         result = api.resume(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
     print_result(result, as_json=json, unit=unit)
