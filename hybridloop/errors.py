@@ -2,6 +2,7 @@
 
     HybridloopError
     ├── InputError                an input is invalid
+    │   ├── InvalidValue          … a value is of another type, or out of range
     │   ├── ProblemError          … a problem's file or text, with its line if known
     │   └── RunKeyTaken           … a run with this key exists
     ├── ServiceError              a request to the service failed
@@ -37,6 +38,9 @@ are positional arguments, so that an error can be pickled and sent to another pr
 
 from __future__ import annotations
 
+import copy
+from typing import Self
+
 NOTHING_SUBMITTED = "Nothing was submitted."
 
 
@@ -53,8 +57,9 @@ class InputError(HybridloopError):
     """
 
     exit_code = 2
+    _joint = ": "
 
-    def __init__(self, field: str, problem: str, remedy: str, meaning: str = "") -> None:
+    def __init__(self, field: str, problem: str, remedy: str = "", meaning: str = "") -> None:
         super().__init__(field, problem, remedy, meaning)
         self.field = field
         self.problem = problem
@@ -62,7 +67,24 @@ class InputError(HybridloopError):
         self.meaning = meaning
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (f"{self.field}: {self.problem}.", self.meaning, self.remedy)))
+        return " ".join(filter(None, (f"{self.happened}.", self.meaning, self.remedy)))
+
+    @property
+    def happened(self) -> str:
+        """The first sentence of the message, without its period."""
+        return f"{self.field}{self._joint}{self.problem}"
+
+    def at(self, field: str) -> Self:
+        """Return the error with another name of its field, such as the file or the option that it comes from."""
+        error = copy.copy(self)
+        error.field = field
+        return error
+
+
+class InvalidValue(InputError):
+    """A value is of another type, or out of range: `problem` continues the field's name, "must be positive, got 0"."""
+
+    _joint = " "
 
 
 class ProblemError(InputError):

@@ -27,6 +27,8 @@ _UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
 NEAR = 0.8  # of a cap, from which it is reported
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
 
+_FORM = "must be amounts with their units, for example 50USD or 50USD,200HQC"
+
 
 def parse_cost(text: object) -> object:
     """Parse amounts by unit from text like `50USD` or `50 USD, 200 HQC`; other types are returned unchanged.
@@ -35,17 +37,17 @@ def parse_cost(text: object) -> object:
     {'USD': 50.0, 'HQC': 200.0}
     """
     if isinstance(text, int | float):
-        raise ValueError(f"{text!r} has no unit; give for example 50USD, or 50USD,200HQC")
+        raise ValueError(_FORM)
     if not isinstance(text, str):
         return text
     amounts: dict[Unit, float] = {}
     for part in text.split(","):
         if (match := AMOUNT.fullmatch(part.strip())) is None:
-            raise ValueError(f"{part.strip()!r} is not an amount with a unit; give for example 50USD, or 50USD,200HQC")
+            raise ValueError(_FORM)
         if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
-            raise ValueError(f"no target bills in {match[2]}; give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
+            raise ValueError(f"must be in {', '.join(UNITS[:-1])} or {UNITS[-1]}")
         if unit in amounts:
-            raise ValueError(f"{unit} occurs twice; give each unit once")
+            raise ValueError("must have each unit once")
         amounts[unit] = float(match[1])
     return amounts
 

@@ -170,7 +170,7 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     try:
         return validate(SETTINGS[record.algorithm], recorded)
     except InputError as invalid:
-        problem = f"run {record.key!r} was started with {invalid.field} {invalid.problem}"
+        problem = f"run {record.key!r} was started with settings that can't be read: {invalid.happened}"
         raise InputError("run", problem, "Install what it was started with, then resume it.") from invalid
 
 

@@ -100,8 +100,7 @@ def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None =
         raise
     except InputError as error:
         inner = error.field.removeprefix("problem").strip(" .")
-        field = f"{place}.{inner}" if inner else place
-        raise InputError(field, error.problem, error.remedy, error.meaning) from error
+        raise error.at(f"{place}.{inner}" if inner else place) from error
 
 
 def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:

@@ -15,7 +15,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.compiler.languages.convert import TAKEN, to_circuit
 from hybridloop.compiler.languages.from_qir import output_of
 from hybridloop.compiler.languages.qir_output import OutputLayout, Value
-from hybridloop.errors import HybridloopError, InputError
+from hybridloop.errors import HybridloopError, InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import incomplete
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
 from hybridloop.tasks.submission.jobs import NOT_SENT, JobInFlight
@@ -215,11 +215,11 @@ def _checked_seed(seed: object) -> int | None:
     if seed is None:
         return None
     if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise InputError("seed", f"{seed!r} is no seed", "Give an integer from 0 on, such as seed=7, or leave it out.")
+        raise InvalidValue("seed", f"must be an integer of at least 0, got {seed!r}")
     return int(seed)
 
 
 def _as_pub(circuit: QuantumCircuit, shots: int) -> SamplerPub:
     if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
-        raise InputError("shots", f"{shots!r} is no number of shots", "Give an integer from 1 on, such as shots=1000.")
+        raise InvalidValue("shots", f"must be an integer of at least 1, got {shots!r}")
     return SamplerPub.coerce((circuit, None, int(shots)))

@@ -57,21 +57,21 @@ def test_the_help_of_an_algorithm_has_ten_options_and_the_long_help_all(
 
 
 def test_an_option_that_the_short_help_leaves_out_works(run_command: Hybridloop) -> None:
-    assert "patience: 0: " in run_command("run", "vqe", "h2", "--patience", "0").err
+    assert "patience must be at least 1, got 0." in run_command("run", "vqe", "h2", "--patience", "0").err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--max-rounds", "0"), "--max-rounds, in Python max_rounds: 0: must be 1 or more."),
-        (("--set", "max_rounds=0"), "--max-rounds, in Python max_rounds: 0: must be 1 or more."),
-        (("--shots", "0"), "--shots: 0: must be 1 or more."),
-        (("--set", "failure.retries=-1"), "--retries, in Python failure.retries: -1: must be 0 or more."),
+        (("--max-rounds", "0"), "--max-rounds, in Python max_rounds must be at least 1, got 0."),
+        (("--set", "max_rounds=0"), "--max-rounds, in Python max_rounds must be at least 1, got 0."),
+        (("--shots", "0"), "--shots must be at least 1, got 0."),
+        (("--set", "failure.retries=-1"), "--retries, in Python failure.retries must be at least 0, got -1."),
         (
             ("--active-space", "2,2", "--frozen-core", "1"),
-            "--active-space and --frozen-core both choose the occupied orbitals",
+            "the active space and the frozen core both choose the occupied orbitals",
         ),
-        (("--precision", "1 mha"), "--precision: '1 mha' is not an energy; give hartree, or a number with a unit"),
+        (("--precision", "1 mha"), "--precision must be an energy in hartree, or a number with a unit of Ha,"),
         (("--layers", "2"), "or give --ansatz hardware-efficient."),
         (("--set", "max_rnds=1"), "hybridloop: max_rnds: there is no such setting."),
         (("--set", "max_rnds=1"), "Did you mean 'max_rounds'?"),

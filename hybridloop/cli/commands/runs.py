@@ -22,7 +22,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import Unit, print_result
-from hybridloop.errors import InputError
+from hybridloop.errors import InvalidValue
 from hybridloop.settings import LIMITS, RunSettings, parse_duration
 
 if TYPE_CHECKING:
@@ -175,10 +175,10 @@ def prune(
     try:
         age = parse_duration(older_than)
     except ValueError as error:
-        raise InputError("--older-than", str(error), "For example: 90d or 12h.") from error
+        raise InvalidValue("--older-than", f"{error}, got {older_than!r}") from error
     assert isinstance(age, float)
     if older_than.strip()[-1:].isdigit():  # seconds elsewhere, but most likely meant as days here
-        raise InputError("--older-than", f"{older_than!r} has no unit", f"For example: {older_than.strip()}d.")
+        raise InvalidValue("--older-than", f"must have a unit, for example {older_than.strip()}d, got {older_than!r}")
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.api.environment import resolve_workspace
     from hybridloop.tasks.pruning import prune_runs
