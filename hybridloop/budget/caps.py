@@ -115,11 +115,10 @@ def check_caps(caps: Caps, target: Target) -> None:
             raise InputError(name, problem, f"Give a cap in {unit}.", NOTHING_SUBMITTED)
     if price.upper is None and unit in caps.max_cost and unit not in caps.max_cost_per_job:
         raise InputError(
-            "max_cost",
+            "max_cost_per_job",
             f"the maximum price of a job on {target.name} is unknown, so {_format_amount(caps.max_cost[unit], unit)} "
             "could be exceeded",
-            f"Give the most that one job may cost as max_cost_per_job (--max-cost-per-job 5{unit}), or leave out "
-            "max_cost.",
+            f"Give the most that one job may cost, for example 5{unit}, or leave out the cap on the run.",
             NOTHING_SUBMITTED,
         )
 

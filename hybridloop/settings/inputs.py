@@ -44,7 +44,7 @@ class GeometryOptions:
         """Raise InputError for options of a geometry with a problem that has its integrals already."""
         for field in ("basis", "charge"):
             if getattr(self, field) is not None:
-                raise InputError(field, f"{name} is no geometry, and has its integrals already", f"Leave {field} out.")
+                raise InputError(field, f"{name} is no geometry, and has its integrals already", "Leave it out.")
 
 
 def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:

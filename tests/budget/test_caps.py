@@ -277,14 +277,14 @@ def test_a_cap_on_cost_is_refused_if_the_maximum_price_of_a_job_is_unknown() -> 
     rigetti = find_target("rigetti.qpu.cepheus-1-108q")
     with pytest.raises(InputError, match="max_cost_per_job") as caught:
         check_caps(Caps(max_cost="50USD"), rigetti)
-    assert caught.value.field == "max_cost"
+    assert caught.value.field == "max_cost_per_job"
     check_caps(Caps(max_cost="50USD", max_cost_per_job="5USD"), rigetti)
     check_caps(Caps(max_jobs=5), rigetti)
 
 
 def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -> None:
     helios = find_target("quantinuum.qpu.helios-1")
-    with pytest.raises(InputError, match=r"maximum price .* unknown.*--max-cost-per-job 5HQC"):
+    with pytest.raises(InputError, match=r"maximum price .* unknown.*one job may cost, for example 5HQC"):
         check_caps(Caps(max_cost="50HQC"), helios)
     with pytest.raises(InputError, match="billed in HQC"):
         check_caps(Caps(max_cost="50USD"), helios)

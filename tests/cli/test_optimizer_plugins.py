@@ -116,7 +116,7 @@ def test_a_plugin_is_listed_with_its_package(installed: None, run_command: Calla
         (["--optimizer", "compas"], "optimizer must be the name of an optimizer, got 'compas'"),
         (["--optimizer", "compas"], "Did you mean 'compass'?"),
         (["--optimizer", "compass", "--patience", "2"], "patience: the optimizer compass does not support it"),
-        (["--optimizer", "compass", "--on-lost-job", "skip"], "on_lost_job: this optimizer needs every point"),
+        (["--optimizer", "compass", "--on-lost-job", "skip"], "--on-lost-job: this optimizer needs every point"),
         (["--optimizer", "broken"], "optimizer: 'broken' of their-package 2.1 can't be loaded (ModuleNotFoundError"),
         (["--optimizer", "nothing"], "optimizer: their_package.compass:Compass of their-package 2.1 is a type"),
     ],
