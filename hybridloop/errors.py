@@ -1,7 +1,8 @@
 """Errors that hybridloop raises: what happened, what it means for the run, what to do next.
 
     HybridloopError
-    ├── InputError                an input is invalid; nothing was submitted
+    ├── InputError                an input is invalid
+    │   ├── InvalidValue          … a value is of another type, or out of range
     │   ├── ProblemError          … a problem's file or text, with its line if known
     │   └── RunKeyTaken           … a run with this key exists
     ├── ServiceError              a request to the service failed
@@ -31,11 +32,16 @@
     ├── ProgramError              a circuit can't be compiled for the target
     └── StackError                the local stack can't be started or found
 
-Every message has three parts: what happened, with numbers; what it means (is anything lost or billed?); what to do
-next. All facts are positional arguments, so that an error can be pickled and sent to another process.
+A message says what happened, with numbers; what it means, where work or money was at stake; what to do next. All facts
+are positional arguments, so that an error can be pickled and sent to another process.
 """
 
 from __future__ import annotations
+
+import copy
+from typing import Self
+
+NOTHING_SUBMITTED = "Nothing was submitted."
 
 
 class HybridloopError(Exception):
@@ -47,12 +53,13 @@ class HybridloopError(Exception):
 class InputError(HybridloopError):
     """An input is invalid: `field` names it, `problem` is the reason, `remedy` says what to give instead.
 
-    `meaning` is for inputs that are refused after jobs of the run were submitted.
+    `meaning` is for inputs that are refused where jobs were submitted, or were about to be.
     """
 
     exit_code = 2
+    _joint = ": "
 
-    def __init__(self, field: str, problem: str, remedy: str, meaning: str = "Nothing was submitted.") -> None:
+    def __init__(self, field: str, problem: str, remedy: str = "", meaning: str = "") -> None:
         super().__init__(field, problem, remedy, meaning)
         self.field = field
         self.problem = problem
@@ -60,12 +67,24 @@ class InputError(HybridloopError):
         self.meaning = meaning
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.problem}. {self.meaning} {self.remedy}"
+        return " ".join(filter(None, (f"{self.happened}.", self.meaning, self.remedy)))
 
     @property
-    def short_message(self) -> str:
-        """The message without its meaning for the run, for commands that submit nothing."""
-        return f"{self.field}: {self.problem}. {self.remedy}"
+    def happened(self) -> str:
+        """The first sentence of the message, without its period."""
+        return f"{self.field}{self._joint}{self.problem}"
+
+    def at(self, field: str) -> Self:
+        """Return the error with another name of its field, such as the file or the option that it comes from."""
+        error = copy.copy(self)
+        error.field = field
+        return error
+
+
+class InvalidValue(InputError):
+    """A value is of another type, or out of range: `problem` continues the field's name, "must be positive, got 0"."""
+
+    _joint = " "
 
 
 class ProblemError(InputError):
@@ -84,7 +103,7 @@ class RunKeyTaken(InputError):
 
     def __init__(self, key: str) -> None:
         remedy = f"Choose another key, or resume that run: hybridloop runs resume {key}"
-        super().__init__("run_key", f"a run with the key {key!r} exists", remedy)
+        super().__init__("run_key", f"a run with the key {key!r} exists", remedy, NOTHING_SUBMITTED)
         self.args = (key,)
         self.key = key
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from hybridloop.azure.targets import known_targets
 from hybridloop.emulator.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.is_dir() or "_helpers" in path.stem)
 )
+
+# the time of an example depends on the machine's load
+settings.register_profile("no deadline")
+settings.load_profile("no deadline")
 
 # a shell's `&` and nohup start tests with Ctrl-C ignored, which all processes that they start would inherit
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -8,7 +8,8 @@ from hybridloop import errors
 from hybridloop.errors import HybridloopError
 
 EXAMPLES: list[HybridloopError] = [
-    errors.InputError("shots", "0 is below 1", "Give 1 or more."),
+    errors.InputError("target", "there is no target 'ionc'", "Did you mean 'ionq'?"),
+    errors.InvalidValue("shots", "must be at least 1, got 0"),
     errors.ProblemError("h2.fcidump", 7, "the line is cut", "Write it again."),
     errors.ProblemError("h2.fcidump", None, "it is empty", "Write it again."),
     *(

@@ -27,7 +27,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 
 DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8e-3 leaves no margin for 1.6 mHa at the 95th percentile
@@ -76,12 +76,11 @@ def vqe(
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
-    if shots < 1:
-        raise InputError("shots", f"{shots} is below 1", "Give 1 or more per circuit.")
+    check_at_least_one("shots", shots)
     check_at_least_one("max_rounds", max_rounds)
     if not MIN_PRECISION <= precision < math.inf:
-        problem = f"{precision} is not a finite number of at least {MIN_PRECISION:g}"
-        raise InputError("precision", problem, "Give the standard error to reach, in hartree.")
+        problem = f"must be a finite number of hartree of at least {MIN_PRECISION:g}, got {precision}"
+        raise InvalidValue("precision", problem)
     check_missing_point_policy(on_lost, optimizer)
     if isinstance(hamiltonian, Observable):
         energy = hamiltonian

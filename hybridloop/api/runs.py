@@ -14,7 +14,7 @@ from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import InputError, RunCancelled
+from hybridloop.errors import NOTHING_SUBMITTED, InputError, RunCancelled
 from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.validation import validate
@@ -107,6 +107,7 @@ def resume(
                 "run",
                 f"run {record.key!r} belongs to a script, and only the script knows its circuits",
                 f"Start the script again with run_key={record.key!r}: measured rounds come from the journal.",
+                NOTHING_SUBMITTED,
             )
         recorded = settings_of(journal, record).model_dump(mode="json")
     # on top of the run's own settings: the user's defaults may have changed by now

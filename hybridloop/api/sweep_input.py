@@ -9,7 +9,7 @@ from typing import Any
 
 from hybridloop.algorithms.formats.detect import is_atom_list
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.inputs.circuits import circuit_text
 from hybridloop.inputs.problems import GeometryOptions, is_file, read_problem_at, read_problems
@@ -66,7 +66,7 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         ]
     for settings in (texts.get("settings"), texts.get("grid"), *_listed(texts.get("points"))):
         if isinstance(settings, Mapping) and any(map(is_object, _listed(settings.get("optimizer")))):
-            raise InputError("optimizer", NOT_STORED, GIVE_IT_HERE)
+            raise InvalidValue("optimizer", NOT_STORED, GIVE_IT_HERE)
     for name in ("settings", "grid"):
         if isinstance(settings := texts.get(name), Mapping) and "ansatz" in settings:
             given = settings["ansatz"]

@@ -100,13 +100,14 @@ def recorded_target(name: str) -> Target:
     return Target(name.lower(), name.lower().partition(".")[0], None, "Base", 10_000, samples=True, assumed=assumed)
 
 
-def check_circuit_fits(target: Target, num_qubits: int) -> None:
-    """Raise InputError if a circuit of num_qubits can't run on the target."""
+def check_circuit_fits(target: Target, num_qubits: int, meaning: str = "") -> None:
+    """Raise InputError, with its meaning, if a circuit of num_qubits can't run on the target."""
     if target.qubits is not None and num_qubits > target.qubits:
         raise InputError(
             "target",
             f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}",
             "Choose a larger target (`hybridloop targets`), or a smaller problem, of a molecule by an active space.",
+            meaning,
         )
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
-from hybridloop.errors import CapReached, InputError
+from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import Fact, report
 
@@ -26,6 +26,8 @@ AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
 _UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
 NEAR = 0.8  # of a cap, from which it is reported
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
+
+_FORM = "must be amounts with their units, for example 50USD or 50USD,200HQC"
 
 
 def parse_cost(text: object) -> object:
@@ -35,17 +37,17 @@ def parse_cost(text: object) -> object:
     {'USD': 50.0, 'HQC': 200.0}
     """
     if isinstance(text, int | float):
-        raise ValueError(f"{text!r} has no unit; give for example 50USD, or 50USD,200HQC")
+        raise ValueError(_FORM)
     if not isinstance(text, str):
         return text
     amounts: dict[Unit, float] = {}
     for part in text.split(","):
         if (match := AMOUNT.fullmatch(part.strip())) is None:
-            raise ValueError(f"{part.strip()!r} is not an amount with a unit; give for example 50USD, or 50USD,200HQC")
+            raise ValueError(_FORM)
         if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
-            raise ValueError(f"no target bills in {match[2]}; give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
+            raise ValueError(f"must be in {', '.join(UNITS[:-1])} or {UNITS[-1]}")
         if unit in amounts:
-            raise ValueError(f"{unit} occurs twice; give each unit once")
+            raise ValueError("must have each unit once")
         amounts[unit] = float(match[1])
     return amounts
 
@@ -110,14 +112,14 @@ def check_caps(caps: Caps, target: Target) -> None:
             problem = (
                 f"{_format_amounts(cap)} does not bound a {subject} on {target.name}, whose jobs are billed in {unit}"
             )
-            raise InputError(name, problem, f"Give a cap in {unit}.")
+            raise InputError(name, problem, f"Give a cap in {unit}.", NOTHING_SUBMITTED)
     if price.upper is None and unit in caps.max_cost and unit not in caps.max_cost_per_job:
         raise InputError(
-            "max_cost",
+            "max_cost_per_job",
             f"the maximum price of a job on {target.name} is unknown, so {_format_amount(caps.max_cost[unit], unit)} "
             "could be exceeded",
-            f"Give the most that one job may cost as max_cost_per_job (--max-cost-per-job 5{unit}), or leave out "
-            "max_cost.",
+            f"Give the most that one job may cost, for example 5{unit}, or leave out the cap on the run.",
+            NOTHING_SUBMITTED,
         )
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybridloop.cli.app import build_app
-from hybridloop.cli.option_names import as_typed
+from hybridloop.cli.option_names import with_option
 from hybridloop.cli.output import print_message
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
@@ -46,7 +46,7 @@ def main() -> None:
         with exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")
     except HybridloopError as error:
-        print_message(f"hybridloop: {as_typed(error, is_short=True)}")
+        print_message(f"hybridloop: {with_option(error)}")
         sys.exit(error.exit_code)
     except OSError as error:
         file = f"{error.filename}: " if error.filename and error.strerror else ""

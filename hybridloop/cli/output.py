@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.option_names import as_typed
 from hybridloop.errors import InputError
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_table
@@ -51,16 +49,6 @@ def print_message(text: str) -> None:
 
 def _as_line(text: str) -> str:
     return escape_control(text).replace("\n", "\\n")
-
-
-@contextmanager
-def full_input_errors() -> Iterator[None]:
-    """Print an InputError of the block with its full message, which says that nothing was submitted."""
-    try:
-        yield
-    except InputError as error:
-        print_message(f"hybridloop: {as_typed(error)}")
-        raise typer.Exit(error.exit_code) from error
 
 
 def print_json(document: object) -> None:

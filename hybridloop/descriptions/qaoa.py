@@ -55,9 +55,9 @@ class QaoaSettings(RunSettings):
     @model_validator(mode="after")
     def _check_cvar_and_layers(self) -> Self:
         if self.cvar < 1 and not self.refine and self.extend_to is None:
-            raise ValueError("cvar has an effect only with refine or extend_to: give one of them, or leave cvar out")
+            raise ValueError("CVaR has no effect on fixed angles: refine them, extend the layers, or leave cvar out")
         if self.extend_to is not None and self.extend_to <= self.layers:
-            raise ValueError(f"extend_to is {self.extend_to}, which is not above layers ({self.layers})")
+            raise ValueError(f"{self.layers} layers can't be extended to {self.extend_to}: give a larger number")
         return self
 
 

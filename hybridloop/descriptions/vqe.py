@@ -104,7 +104,7 @@ class VqeSettings(EnergySettings):
     def _check_mitigation(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
         names = value or ()
         if len(set(names)) < len(names) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(names):
-            raise ValueError("give each method once, and at most one extrapolation")
+            raise ValueError("must have each method once, and at most one extrapolation")
         return value
 
 

@@ -231,7 +231,7 @@ class Planner:
             try:
                 check()
             except InputError as error:
-                reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
+                reasons.append(f"{error.happened}. {error.remedy}")
         status = self.statuses.by_name.get(target.name)
         if self.statuses.by_name and status is None:
             reasons.append(f"this workspace does not offer {target.name}")

@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from hybridloop.azure.offered_targets import find_offered_target, resumed_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
-from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
+from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
@@ -226,4 +226,5 @@ def _check_same(record: RunRecord, name: str, request: Mapping[str, Any]) -> Non
 
 def _other(record: RunRecord, field: str) -> InputError:
     problem = f"run {record.key!r} was started with another one"
-    return InputError(field, problem, "Call it with what the run was started with, or give another run key.")
+    remedy = "Call it with what the run was started with, or give another run key."
+    return InputError(field, problem, remedy, NOTHING_SUBMITTED)

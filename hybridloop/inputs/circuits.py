@@ -38,7 +38,7 @@ class ProgramOptions:
         """Raise InputError for an option that this kind of program does not have."""
         for name in ("operation", "num_qubits", "num_angles", "symbols"):
             if name not in used and getattr(self, name) is not None:
-                raise InputError(name, f"{what} has no such option", f"Leave {name} out.")
+                raise InputError(name, f"{what} has no such option", "Leave it out.")
 
 
 def circuit_text(ansatz: object) -> object:

@@ -39,7 +39,7 @@ class GeometryOptions:
         """Raise InputError for options of a geometry with a problem that has its integrals already."""
         for field in ("basis", "charge"):
             if getattr(self, field) is not None:
-                raise InputError(field, f"{name} is no geometry, and has its integrals already", f"Leave {field} out.")
+                raise InputError(field, f"{name} is no geometry, and has its integrals already", "Leave it out.")
 
 
 def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:
@@ -95,8 +95,7 @@ def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None =
         raise
     except InputError as error:
         inner = error.field.removeprefix("problem").strip(" .")
-        field = f"{place}.{inner}" if inner else place
-        raise InputError(field, error.problem, error.remedy, error.meaning) from error
+        raise error.at(f"{place}.{inner}" if inner else place) from error
 
 
 def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:

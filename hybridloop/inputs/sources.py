@@ -192,11 +192,10 @@ def _with_source(error: InputError, sources: Mapping[str, str]) -> InputError:
     source = next((source for name, source in sources.items() if _overlap(name, error.field)), None)
     elsewhere = sorted({source for source in sources.values() if not _is_call(source)})
     if source is None and elsewhere:  # the error is about several settings
-        return InputError(error.field, error.problem, f"{error.remedy} Set elsewhere: {', '.join(elsewhere)}.")
+        return InputError(error.field, error.problem, f"{error.remedy} Set elsewhere: {', '.join(elsewhere)}.".strip())
     if source is None or _is_call(source):
         return error
-    field = source if source.startswith(PREFIX) else f"{source}, {error.field}"
-    return InputError(field, error.problem, error.remedy)
+    return error.at(source if source.startswith(PREFIX) else f"{source}, {error.field}")
 
 
 def _is_call(source: str) -> bool:

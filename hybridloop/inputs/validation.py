@@ -9,30 +9,30 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 
 M = TypeVar("M", bound=BaseModel)
 
-_RANGE, _TYPE = "Give a value in this range.", "Give a value of this type."
-# by pydantic's error type; other types have a message of their own
+# by pydantic's error type, a clause after the setting's name; other types have a message of their own
 _MESSAGES = {
-    "missing": ("it is missing", "Give a value."),
-    "greater_than": ("must be above {gt}", _RANGE),
-    "greater_than_equal": ("must be {ge} or more", _RANGE),
-    "less_than": ("must be below {lt}", _RANGE),
-    "less_than_equal": ("must be {le} or less", _RANGE),
-    "finite_number": ("must be a finite number{example}", _TYPE),
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), ("must be an integer{example}", _TYPE)),
-    **dict.fromkeys(("float_type", "float_parsing"), ("must be a number{example}", _TYPE)),
-    **dict.fromkeys(("bool_type", "bool_parsing"), ("must be true or false", _TYPE)),
-    **dict.fromkeys(("list_type", "tuple_type"), ("must be a list{example}", _TYPE)),
-    **dict.fromkeys(("enum", "literal_error"), ("must be {expected}", "Give one of them.")),
-    "dict_type": ("must be a mapping of names to values{example}", _TYPE),
-    "model_type": ("must be a mapping of settings", "Indent them below it, or name one as NAME.SETTING."),
-    "string_type": ("must be a string{example}", _TYPE),
-    "string_too_short": ("must have {min_length} characters or more", "Give a longer value."),
-    "string_too_long": ("must have {max_length} characters or fewer", "Give a shorter value."),
-    "string_pattern_mismatch": ("does not match {pattern}", "Change it."),
+    "missing": "must be given",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number{example}",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be an integer{example}"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number{example}"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("list_type", "tuple_type"), "must be a list{example}"),
+    **dict.fromkeys(("enum", "literal_error"), "must be {expected}"),
+    **dict.fromkeys(("dict_type", "model_type"), "must be a mapping of names to values{example}"),
+    "too_short": "must have at least {min_length} value(s)",
+    "too_long": "must have at most {max_length} value(s)",
+    "string_type": "must be a string{example}",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
 }
 
 
@@ -53,22 +53,21 @@ def _input_error(error: ValidationError, model: type[BaseModel], of: str) -> Inp
     inner = _model_at(model, group)
     if first["type"] == "extra_forbidden":
         return InputError(field, "there is no such setting", _suggestion(str(name), inner))
-    facts, value = first.get("ctx", {}), first.get("input")
-    message, remedy = first["msg"].removeprefix("Value error, "), "Change it."
-    if first["type"] in _MESSAGES:
-        template, remedy = _MESSAGES[first["type"]]
-        message = template.format(**facts, example=_example(inner, str(name)))
-    # a mapping is invalid for several of its values; some messages begin with the value
-    text = _short_repr(value)
-    has_value = isinstance(value, Mapping) or message.startswith(text)
-    return InputError(field, message if has_value else f"{text:.80}: {message}", str(facts.get("remedy", remedy)))
+    facts, value, kind = first.get("ctx", {}), first.get("input"), first["type"]
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    remedy = str(facts.get("remedy", ""))
+    if kind in _MESSAGES:
+        message = _MESSAGES[kind].format(**facts, example=_example(inner, str(name)))
+    elif isinstance(value, Mapping):  # about several settings of a group
+        return InputError(field, message, remedy)
+    return InvalidValue(field, message if kind == "missing" else f"{message}, got {_short_repr(value):.80}", remedy)
 
 
 def _short_repr(value: object) -> str:
     try:
         return repr(value)
     except (ValueError, RecursionError):  # an integer with more digits than Python writes, or a deep list
-        return f"this {type(value).__name__}"
+        return f"a value of type {type(value).__name__}"
 
 
 def _suggestion(name: str, model: type[BaseModel]) -> str:

@@ -85,22 +85,21 @@ def _ansatz_of(subject: Subject) -> tuple[AnsatzName, str]:
     return AnsatzName.HAMILTONIAN_VARIATIONAL, "every term acts on one or two qubits"
 
 
+_REMEDY = "Leave it out, or choose the hardware-efficient ansatz."
+
+
 def _check_shape(name: AnsatzName | str, settings: VqeSettings) -> None:
     """Raise InputError for settings of layers that the ansatz does not have."""
     if name != AnsatzName.HARDWARE_EFFICIENT:
         for field in ("rotations", "entanglement"):
             if getattr(settings, field) is not None:
-                raise InputError(field, "only hardware-efficient circuits have it", _remedy(field))
+                raise InputError(field, "only hardware-efficient circuits have it", _REMEDY)
     if settings.layers is not None and name not in (
         AnsatzName.HARDWARE_EFFICIENT,
         AnsatzName.HAMILTONIAN_VARIATIONAL,
     ):
         problem = "only hardware-efficient and hamiltonian-variational circuits have it"
-        raise InputError("layers", problem, _remedy("layers"))
-
-
-def _remedy(field: str) -> str:
-    return f"Leave {field} out, or give ansatz=hardware-efficient."
+        raise InputError("layers", problem, _REMEDY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ def _prepare_basis_levels(
     defaults = LevelsSettings()
     for field in SETTINGS_OF_SEARCH:
         if getattr(settings, field) != getattr(defaults, field):
-            raise InputError(field, "levels of a Pauli sum take no search", f"Leave {field} out.")
+            raise InputError(field, "levels of a Pauli sum take no search", "Leave it out.")
     space, unitary = basis_space(problem.hamiltonian)
     _check_number(settings.levels, space, f"{problem.source} has {space.size} basis states")
     energy = measurement_groups(problem, unitary, settings, target, groupings)

@@ -33,7 +33,7 @@ def resolve_subject(problem: ProblemText, settings: MoleculeSettings, target: Ta
     molecule = _active_part(with_asked_spin(parsed, settings), settings)
     if molecule.norb > MOST_ORBITALS:
         what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
-        raise InputError("problem", what, "Choose an active space (active_space).")
+        raise InputError("problem", what, "Choose an active space.")
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     return electronic_problem(molecule, mapping)
@@ -110,4 +110,4 @@ def _check_no_orbitals(problem: PauliProblem, settings: MoleculeSettings) -> Non
     defaults = MoleculeSettings()
     for field in ("active_space", "frozen_core", "mapping", "multiplicity"):
         if getattr(settings, field) != getattr(defaults, field):
-            raise InputError(field, f"{problem.source} is a Pauli sum, which has no electrons", f"Leave {field} out.")
+            raise InputError(field, f"{problem.source} is a Pauli sum, which has no electrons", "Leave it out.")

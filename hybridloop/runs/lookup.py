@@ -11,7 +11,7 @@ from typing import Any
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import InputError
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
@@ -134,6 +134,7 @@ def check_choices(record: RunRecord) -> None:
             problem,
             f"Install that version to resume it, or start a new run from its last point: its angles are in "
             f"`hybridloop runs show {record.key}`, and --initial-point takes them.",
+            NOTHING_SUBMITTED,
         )
 
 
@@ -170,7 +171,7 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     try:
         return validate(ALGORITHMS[record.algorithm].settings, recorded)
     except InputError as invalid:
-        problem = f"run {record.key!r} was started with {invalid.field} {invalid.problem}"
+        problem = f"run {record.key!r} was started with settings that can't be read: {invalid.happened}"
         raise InputError("run", problem, "Install what it was started with, then resume it.") from invalid
 
 
@@ -219,4 +220,5 @@ def started_otherwise(record: RunRecord, field: str) -> InputError:
         field,
         f"run {record.key!r} was started with another value",
         f"Give that value (hybridloop runs show {record.key}), or another run key.",
+        NOTHING_SUBMITTED,
     )

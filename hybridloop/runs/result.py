@@ -176,9 +176,9 @@ class RunResult:
         Raises InputError for another unit, for a value that is no energy in hartree, and for a run without a value.
         """
         if unit not in PER_HARTREE:
-            raise InputError("unit", f"{unit!r} is no unit of energy", f"Give one of {', '.join(PER_HARTREE)}.", "")
+            raise InputError("unit", f"{unit!r} is no unit of energy", f"Give one of {', '.join(PER_HARTREE)}.")
         if self.unit != "hartree" or self.value is None:
-            raise InputError("unit", "the run has no energy in hartree", "Use its value.", "")
+            raise InputError("unit", "the run has no energy in hartree", "Use its value.")
         return self.value * PER_HARTREE[unit]
 
     @property

@@ -84,7 +84,7 @@ def _check_optimizer(value: object) -> object:
     if not isinstance(value, str) or value in built_in or value.startswith(OBJECT) or value in optimizer_plugins():
         return value
     remedy = suggest_optimizer(value, built_in)
-    raise PydanticCustomError("unknown_optimizer", "there is no optimizer of that name", {"remedy": remedy})
+    raise PydanticCustomError("unknown_optimizer", "must be the name of an optimizer", {"remedy": remedy})
 
 
 # a built-in optimizer as its enum member; a plain string is a plug-in's name
@@ -144,7 +144,7 @@ class MoleculeSettings(RunSettings):
     @model_validator(mode="after")
     def _check_active_space(self) -> Self:
         if self.active_space is not None and self.frozen_core:
-            raise ValueError("active_space and frozen_core both choose the occupied orbitals: give one of them")
+            raise ValueError("the active space and the frozen core both choose the occupied orbitals: give one of them")
         return self
 
 

@@ -26,7 +26,7 @@ SCIPY_METHODS = tuple(
     )
 )
 
-NOT_STORED = "an object can't travel to deployments, sweeps or stored settings"
+NOT_STORED = "must be a name in deployments, sweeps and stored settings"
 GIVE_IT_HERE = "Give the object to hybridloop.vqe(optimizer=…), or register it as a plug-in and give its name."
 
 _given: ContextVar[tuple[str, OptimizerSpec] | None] = ContextVar("optimizer", default=None)

@@ -29,7 +29,7 @@ def parse_duration(text: object) -> object:
     if not isinstance(text, str):
         return text
     if (match := _DURATION.fullmatch(text.strip())) is None:
-        raise ValueError(f"{text!r} is not a duration; give seconds, or for example 90s, 30m, 8h, 1d")
+        raise ValueError("must be a duration in seconds, or one such as 90s, 30m, 8h, 1d")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -82,7 +82,7 @@ def _parse_space(value: object) -> object:
     if text == AUTO_SPACE or _SIZED_SPACE.fullmatch(text):
         return text
     if text.startswith(AUTO_SPACE) or text.count(",") != 1:
-        raise ValueError("give electrons and orbitals, for example 4,4, or auto, or both: auto:4,4")
+        raise ValueError("must be electrons and orbitals, for example 4,4, or auto, or both: auto:4,4")
     return split_at_commas(text)
 
 
@@ -102,7 +102,7 @@ def _parse_angles(value: object) -> object:
     try:
         return [parse_decimal(word.strip()) for word in value.split(",")] if isinstance(value, str) else value
     except ValueError:
-        raise ValueError("it is neither auto, hf, newton or random nor angles separated by commas") from None
+        raise ValueError("must be auto, hf, newton, random, or angles separated by commas") from None
 
 
 Angles = Annotated[
@@ -121,13 +121,12 @@ _OF_QSHARP = "Q# source is given as a file ansatz.qs, or in Python as hybridloop
 
 def _check_circuit(value: object) -> object:
     if callable(value):
-        raise PydanticCustomError("unknown_circuit", "a function is no circuit yet", {"remedy": _OF_FUNCTION})
+        raise PydanticCustomError("unknown_circuit", "must be a circuit, not a function", {"remedy": _OF_FUNCTION})
     if isinstance(value, str) and not _CIRCUIT.search(value):
         similar = difflib.get_close_matches(value.lower(), _BUILT_IN_CIRCUITS, n=1)
         remedy = f"Did you mean {similar[0]!r}?" if similar else "Give a name, or check the path."
         remedy = _OF_QSHARP if _OPERATION.search(value) else remedy
-        *names, last = _BUILT_IN_CIRCUITS
-        problem = f"it is neither {', '.join(names)} or {last} nor a file of a circuit in OpenQASM 3 or Q#"
+        problem = f"must be {', '.join(_BUILT_IN_CIRCUITS)}, or a file of a circuit in OpenQASM 3 or Q#"
         raise PydanticCustomError("unknown_circuit", problem, {"remedy": remedy})
     return value
 

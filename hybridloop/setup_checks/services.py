@@ -171,7 +171,7 @@ def check_workspace(environ: Mapping[str, str], block: str | None = None) -> Ite
     try:
         workspace = resolve_workspace(block) if block else _configured_workspace(environ)
     except InputError as error:
-        yield wrong("workspace", f"{error.field}: {error.problem}", error.remedy)
+        yield wrong("workspace", error.happened, error.remedy)
         return
     except HybridloopError as error:
         yield wrong("workspace", *_problem_and_remedy(error))
@@ -243,7 +243,7 @@ def _check_target(targets: Mapping[str, Mapping[str, Any]], environ: Mapping[str
         if name not in targets:
             find_target(name)
     except InputError as error:
-        return wrong("target", f"{error.field}: {error.problem}", error.remedy)
+        return wrong("target", error.happened, error.remedy)
     if name not in targets:
         remedy = "Add its provider to the workspace, or set HYBRIDLOOP_TARGET to one of `hybridloop targets`."
         return wrong("target", f"this workspace does not offer {name}", remedy)

@@ -15,10 +15,10 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.compiler.languages.convert import TAKEN, to_circuit
 from hybridloop.compiler.languages.from_qir import output_of
 from hybridloop.compiler.languages.qir_output import OutputLayout, Value
-from hybridloop.errors import HybridloopError, InputError
+from hybridloop.errors import HybridloopError, InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import incomplete
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
-from hybridloop.tasks.submission.jobs import JobInFlight
+from hybridloop.tasks.submission.jobs import NOT_SENT, JobInFlight
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -34,11 +34,15 @@ class CircuitRounds:
 
     def start(self, programs: Sequence[Any], shots: int, name: str | None, seed: int | None) -> list[SessionJob]:
         """Start a round of programs without free parameters; return a job for each. See `OpenSession.run`."""
-        if not programs:
-            raise InputError("program", "there is none", TAKEN)
-        seed = _checked_seed(seed)
-        stream = MAIN_STREAM if name is None else check_stream(name, "name")
-        pubs = [_as_pub(_bound(to_circuit(program, self._rounds.target.profile)), shots) for program in programs]
+        try:
+            if not programs:
+                raise InputError("program", "there is none", TAKEN)
+            seed = _checked_seed(seed)
+            stream = MAIN_STREAM if name is None else check_stream(name, "name")
+            pubs = [_as_pub(_bound(to_circuit(program, self._rounds.target.profile)), shots) for program in programs]
+        except InputError as error:  # of the first invalid program, after others that are valid
+            error.meaning = NOT_SENT
+            raise
         started = self._rounds.start(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed)
         round_ = CircuitRound(self._rounds, started, self.unawaited)
         self.unawaited[round_] = None
@@ -211,11 +215,11 @@ def _checked_seed(seed: object) -> int | None:
     if seed is None:
         return None
     if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise InputError("seed", f"{seed!r} is no seed", "Give an integer from 0 on, such as seed=7, or leave it out.")
+        raise InvalidValue("seed", f"must be an integer of at least 0, got {seed!r}")
     return int(seed)
 
 
 def _as_pub(circuit: QuantumCircuit, shots: int) -> SamplerPub:
     if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
-        raise InputError("shots", f"{shots!r} is no number of shots", "Give an integer from 1 on, such as shots=1000.")
+        raise InvalidValue("shots", f"must be an integer of at least 1, got {shots!r}")
     return SamplerPub.coerce((circuit, None, int(shots)))

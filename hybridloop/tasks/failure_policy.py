@@ -46,7 +46,7 @@ class OnTargetDown(enum.StrEnum):
 
 def _number(value: object) -> object:
     if isinstance(value, bool):  # YAML's `yes` would be the number 1
-        raise ValueError("give a number, not yes or no")
+        raise ValueError("must be a number, not yes or no")
     return value
 
 
@@ -95,9 +95,9 @@ class FailurePolicy(BaseModel):
     def _penalty_where_it_is_used(self) -> Self:
         penalizes = self.on_lost_job is OnLostJob.PENALIZE
         if penalizes and self.penalty is None:
-            raise ValueError("on_lost_job: penalize needs a penalty, the value that a lost point gets")
+            raise ValueError("penalize needs a penalty, the value that a lost point gets")
         if not penalizes and self.penalty is not None:
-            raise ValueError(f"a penalty is for on_lost_job: penalize, not for {self.on_lost_job.value}")
+            raise ValueError(f"a penalty is for penalize, not for {self.on_lost_job.value}")
         return self
 
 

@@ -19,7 +19,7 @@ from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.paths import DATA
 
 # a slow machine is no failure
-settings.register_profile("numerics", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("numerics", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("numerics")
 
 

@@ -243,7 +243,12 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "'t' is declared twice, or .* a gate",
     ),
     "OpenQASM 2": (ZZ, {"ansatz": OPENQASM_2}, "ansatz", "OpenQASM 2 has no angles to vary: write it as OpenQASM 3"),
-    "a function": (ZZ, {"ansatz": len}, "ansatz", r"no circuit yet.*hybridloop\.ansatz\(function, num_angles"),
+    "a function": (
+        ZZ,
+        {"ansatz": len},
+        "ansatz",
+        r"must be a circuit, not a function.*hybridloop\.ansatz\(function, num_angles",
+    ),
     "Q# source": (ZZ, {"ansatz": "operation A(q : Qubit) : Unit {}"}, "ansatz", r"hybridloop\.ansatz\(source\)"),
     "parentheses without end": (
         ZZ,

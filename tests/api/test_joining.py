@@ -132,10 +132,10 @@ def test_idle_time_counts_from_the_last_job_of_the_session() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_cost": "30"}, "max_cost: "),
+        ({"max_cost": "30"}, "max_cost must be amounts"),
         ({"max_costs": "30USD"}, "max_costs: there is no such setting.*max_cost"),
         ({"session_slots": "slots"}, "session_slots: open_session has no such option"),
-        ({"seed": -1}, "seed: "),
+        ({"seed": -1}, "seed must be at least 0"),
     ],
 )
 def test_wrong_options_are_refused_before_a_session_is_opened(

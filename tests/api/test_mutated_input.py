@@ -174,18 +174,14 @@ def test_unchanged_text_is_taken(kind: str, tmp_path: Path) -> None:
 
 @long_form
 @pytest.mark.parametrize("kind", SEEDS)
-@settings(
-    max_examples=short_or_long(25, 1200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=short_or_long(25, 1200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_mutated_text_is_taken_or_refused(kind: str, seed: int, tmp_path: Path) -> None:
     taken_or_refused(kind, mutated_text(SEEDS[kind], random.Random(seed)), tmp_path)
 
 
 @long_form
-@settings(
-    max_examples=short_or_long(40, 2000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=short_or_long(40, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_a_mutated_sweep_is_taken_or_refused(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)

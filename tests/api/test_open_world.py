@@ -101,7 +101,7 @@ def test_a_plan_of_an_unknown_target_says_what_is_not_known(workspace: Workspace
     assert capped.cost.upper == 3.0
     assert "refused" not in " ".join(capped.warnings)
     refused = hl.plan("qaoa", "ring-8", target=SILENT, workspace=workspace, max_cost="9USD")
-    assert "--max-cost-per-job 5USD" in " ".join(refused.warnings)
+    assert "max_cost_per_job: the maximum price" in " ".join(refused.warnings)
 
 
 def bell() -> QuantumCircuit:

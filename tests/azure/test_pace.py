@@ -101,7 +101,7 @@ class SimulatedClient:
 
 
 @long_form
-@settings(max_examples=short_or_long(10, 100), deadline=None)
+@settings(max_examples=short_or_long(10, 100))
 @given(per_s=st.floats(5.0, 400.0), latency_s=st.floats(0.001, 1.0), seed=st.integers(0, 9))
 def test_a_limit_is_used_up_and_no_request_is_refused_often(per_s: float, latency_s: float, seed: int) -> None:
     client, requests = SimulatedClient(per_s, latency_s, seed), 1000

@@ -181,7 +181,7 @@ def test_instructions_are_counted_with_any_pointer_syntax_and_a_three_qubit_gate
     assert gate_counts(text) == GateCounts(qubits=3, one_qubit=1, two_qubit=6, measurements=1, resets=2)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_counts_do_not_depend_on_the_angles(seed: int) -> None:
     angles = np.random.default_rng(seed).uniform(-7.0, 7.0, (1, ANSATZ.num_parameters))

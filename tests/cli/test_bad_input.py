@@ -90,19 +90,16 @@ def test_a_file_of_another_format_is_named_with_the_command_that_takes_it(
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ("shotz=100", "shotz: there is no such setting. Nothing was submitted. Did you mean 'shots'?"),
-        (
-            "failure.retrys=3",
-            "failure.retrys: there is no such setting. Nothing was submitted. Did you mean 're",
-        ),
+        ("shotz=100", "shotz: there is no such setting. Did you mean 'shots'?"),
+        ("failure.retrys=3", "failure.retrys: there is no such setting. Did you mean 'retries'?"),
         ("levels=3", "It is a setting of levels."),
         ("zzz=3", "There are: seed, target"),
-        ("shots=many", "shots: 'many': must be an integer, for example 4000."),
-        ("mapping=bravyi", "mapping: 'bravyi': must be 'parity' or 'jordan-wigner'."),
-        ("failure=3", "failure: 3: must be a mapping of settings."),
-        ("max_cost=50", "max_cost: 50 has no unit; give for example 50USD"),
-        ("max_cost=50EUR", "no target bills in EUR; give USD, HQC or eHQC"),
-        ("session_slots=a/b", "session_slots: 'a/b': does not match"),
+        ("shots=many", "shots must be an integer, for example 4000, got 'many'."),
+        ("mapping=bravyi", "mapping must be 'parity' or 'jordan-wigner', got 'bravyi'."),
+        ("failure=3", "failure must be a mapping of names to values, got 3."),
+        ("max_cost=50", "must be amounts with their units, for example 50USD or 50USD,200HQC, got 50."),
+        ("max_cost=50EUR", "must be in USD, HQC or eHQC, got '50EUR'."),
+        ("session_slots=a/b", "--session-slots must match"),
     ],
 )
 def test_an_invalid_setting_is_refused_in_plain_words(
@@ -118,34 +115,6 @@ def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(
     message = refused(run_command("run", "vqe", "h2", "--config", str(tmp_path / "mine.yaml")), home)
     assert "mine.yaml: line 3: while parsing a flow node expected the node content" in message
     assert "unicode string" not in message
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (("run", "vqe", "nosuch"), "Nothing was submitted. "),
-        (("runs", "resume", "nosuch"), "Nothing was submitted. "),
-        (("runs", "reproduce", "nosuch"), "Nothing was submitted. "),
-        (("sweep", "nosuch.yaml"), "Nothing was submitted. "),
-        (("plan", "vqe", "nosuch"), ""),
-        (("runs", "show", "nosuch"), ""),
-        (("runs", "report", "nosuch"), ""),
-        (("runs", "export", "nosuch"), ""),
-        (("runs", "verify", "nosuch"), ""),
-        (("runs", "stop", "nosuch"), ""),
-        (("runs", "prune", "--older-than", "soon"), ""),
-        (("config", "nosuch"), ""),
-        (("molecule", "nosuch.xyz"), ""),
-    ],
-)
-def test_only_commands_that_submit_say_that_nothing_was_submitted(
-    command: tuple[str, ...], words: str, run_command: Hybridloop
-) -> None:
-    result = run_command(*command)
-    assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("hybridloop: ")
-    assert words in result.err
-    assert ("submitted" in result.err) == bool(words)
 
 
 @pytest.mark.slow
@@ -187,7 +156,7 @@ def test_invalid_input_is_refused_without_loading_a_compiler_or_starting_a_serve
         ("lih-frozen", "Did you mean 'lih-frozen-core'"),
         ("/", "problem: /: it is a folder"),
         ("x" * 5000, "File name too long"),
-        ("", "problem name: ''"),
+        ("", "problem name must have at least 1 character(s), got ''."),
     ],
 )
 def test_an_unknown_problem_is_refused(problem: str, complaint: str, run_command: Hybridloop, home: Path) -> None:
@@ -207,28 +176,28 @@ def test_more_qubits_than_the_target_has_are_refused(
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
-        ("--shots", "0", "shots: 0: "),
-        ("--shots", "-1", "shots: -1: "),
+        ("--shots", "0", "got 0."),
+        ("--shots", "-1", "got -1."),
         ("--shots", "many", "--shots"),
-        ("--precision", "0", "precision: 0.0: "),
-        ("--precision", "nan", "precision: nan: "),
-        ("--precision", "inf", "precision: inf: "),
-        ("--seed", "-1", "seed: -1: "),
-        ("--seed", "9223372036854775808", "seed: 9223372036854775808: "),
-        ("--max-rounds", "0", "max_rounds: 0: "),
+        ("--precision", "0", "got 0.0."),
+        ("--precision", "nan", "got nan."),
+        ("--precision", "inf", "got inf."),
+        ("--seed", "-1", "got -1."),
+        ("--seed", "9223372036854775808", "got 9223372036854775808."),
+        ("--max-rounds", "0", "got 0."),
         ("--target", "ionq.simulater", "target: 'ionq.simulater' is not a known target"),
         ("--target", "ionq.simulater", "Did you mean 'ionq.simulator'?"),
-        ("--ansatz", "uccs", "ansatz: 'uccs': "),
-        ("--ansatz", "missing.qasm", "nor a file of a circuit in OpenQASM 3"),
-        ("--active-space", "2", "active_space: '2': "),
-        ("--initial-point", "0.1,x", "initial_point: '0.1,x': "),
-        ("--frozen-core", "2", "frozen_core: 2 of 2 orbitals"),
+        ("--ansatz", "uccs", "got 'uccs'."),
+        ("--ansatz", "missing.qasm", "or a file of a circuit in OpenQASM 3"),
+        ("--active-space", "2", "got '2'."),
+        ("--initial-point", "0.1,x", "got '0.1,x'."),
+        ("--frozen-core", "2", "frozen-core: 2 of 2 orbitals"),
         ("--mapping", "bravyi", "--mapping"),
-        ("--optimizer", "adam", "optimizer: 'adam': there is no optimizer of that name"),
+        ("--optimizer", "adam", "optimizer must be the name of an optimizer, got 'adam'"),
         ("--optimizer", "gradiant", "Did you mean 'gradient'?"),
-        ("--tolerance", "0", "tolerance: 0.0: "),
-        ("--patience", "0", "patience: 0: "),
-        ("--gradient-norm", "nan", "gradient_norm: nan: "),
+        ("--tolerance", "0", "got 0.0."),
+        ("--patience", "0", "got 0."),
+        ("--gradient-norm", "nan", "got nan."),
         ("--rounds", "3", "--rounds"),
     ],
 )
@@ -249,15 +218,15 @@ def test_an_option_out_of_bounds_is_refused(
         (("sessions", "jobs", "my-session"), "valid UUID"),
         (("sessions", "close", "my-session"), "valid UUID"),
         (("sessions", "list", "--limit", "0"), "--limit"),
-        (("runs", "prune", "--older-than", "3"), "--older-than: '3' has no unit. For example: 3d."),
+        (("runs", "prune", "--older-than", "3"), "--older-than must have a unit, for example 3d, got '3'."),
         (("init", "/no/such/folder/mine.yaml"), "FILE: /no/such/folder/mine.yaml can't be written (No such file"),
         (
             ("run", "vqe", "h2", "--exclusive-access-budget", "400HQC"),
-            "exclusive_access_budget: rigetti.sim.qvm has no exclusive",
+            "--exclusive-access-budget: rigetti.sim.qvm has no exclusive",
         ),
         (
             ("run", "vqe", "h2", "--target", "quantinuum.qpu.h2-1", "--exclusive-access-budget", "5USD"),
-            "exclusive_access_budget: the cap is in USD, jobs on quantinuum.qpu.h2-1 cost HQC",
+            "--exclusive-access-budget: the cap is in USD, jobs on quantinuum.qpu.h2-1 cost HQC",
         ),
         (("run", "vqe", "h2", "--set", "shots=[1"), "--set shots: while parsing a flow sequence expected"),
         (("emulator", "start", "--in-memory", "--state", "here"), "--in-memory: it was given together with --state"),

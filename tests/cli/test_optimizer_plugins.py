@@ -83,7 +83,7 @@ def test_a_killed_run_with_a_plugin_resumes_to_the_same_answer_where_it_is_insta
             process.kill()
     missing = inside(at.environ, "runs", "resume", "theirs")
     assert missing.code == 2
-    assert "run 'theirs' was started with optimizer 'compass': there is no optimizer of that name" in missing.err
+    assert "run 'theirs' was started with settings that can't be read: optimizer must be the name of" in missing.err
     monkeypatch.syspath_prepend(str(site))
     resumed = at.json_inside("runs", "resume", "theirs", "--quiet")
     reference = at.json_inside(*RUN, "--run-key", "uninterrupted")
@@ -113,10 +113,10 @@ def test_a_plugin_is_listed_with_its_package(installed: None, run_command: Calla
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--optimizer", "compas"], "optimizer: 'compas': there is no optimizer of that name"),
+        (["--optimizer", "compas"], "optimizer must be the name of an optimizer, got 'compas'"),
         (["--optimizer", "compas"], "Did you mean 'compass'?"),
         (["--optimizer", "compass", "--patience", "2"], "patience: the optimizer compass does not support it"),
-        (["--optimizer", "compass", "--on-lost-job", "skip"], "on_lost_job: this optimizer needs every point"),
+        (["--optimizer", "compass", "--on-lost-job", "skip"], "--on-lost-job: this optimizer needs every point"),
         (["--optimizer", "broken"], "optimizer: 'broken' of their-package 2.1 can't be loaded (ModuleNotFoundError"),
         (["--optimizer", "nothing"], "optimizer: their_package.compass:Compass of their-package 2.1 is a type"),
     ],

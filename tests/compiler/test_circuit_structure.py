@@ -29,7 +29,7 @@ def ansatz() -> QuantumCircuit:
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_circuit_rebuilt_from_structure_and_angles_is_the_same_unitary(qubits: int, depth: int, seed: int) -> None:
     circuit = random_circuit(qubits, depth, max_operands=min(qubits, 3), seed=seed)
     structure, angles = extract_structure(circuit)

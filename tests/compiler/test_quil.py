@@ -95,7 +95,7 @@ def circuits(draw: st.DrawFn) -> QuantumCircuit:
 
 
 @long_form
-@settings(max_examples=short_or_long(3, 300), deadline=None)
+@settings(max_examples=short_or_long(3, 300))
 @given(circuits(), st.lists(st.floats(-7, 7), min_size=4, max_size=4))
 def test_random_circuits_give_the_same_counts_as_qir_from_the_same_seed(
     circuit: QuantumCircuit, values: list[float]

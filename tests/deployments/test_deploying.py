@@ -135,7 +135,8 @@ def test_settings_not_given_to_a_run_come_from_its_deployment() -> None:
 def test_settings_that_conflict_with_the_deployments_are_refused() -> None:
     own = {"failure": {"on_lost_job": "penalize", "penalty": 0.0}}
     with pytest.raises(
-        InputError, match=r"settings\.failure.*a penalty is for.*Give null for settings of the deployment"
+        InputError,
+        match=r"settings: with the deployment's .*failure: a penalty is for.*Give null for settings of the deployment",
     ):
         merge_settings(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
 

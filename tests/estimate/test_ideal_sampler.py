@@ -48,7 +48,7 @@ def exact_counts(circuit: QuantumCircuit, values: object, shots: int) -> list[Co
     return [each for each in answer if isinstance(each, Counts)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STEPS)
 def test_an_exact_answer_is_qiskits_distribution(
     steps: list[tuple[str, Sequence[int], Sequence[float]]],

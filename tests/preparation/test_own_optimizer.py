@@ -69,7 +69,9 @@ def test_a_run_that_died_continues_with_the_recorded_rounds(own: Any, emulator: 
     ],
 )
 def test_deployments_and_sweeps_refuse_an_object_in_one_sentence(refused: Any) -> None:
-    with pytest.raises(InputError, match=r"an object can't travel to deployments, sweeps.*hybridloop.vqe\(optimizer"):
+    with pytest.raises(
+        InputError, match=r"must be a name in deployments, sweeps and stored settings.*hybridloop.vqe\(optimizer"
+    ):
         refused()
 
 

@@ -224,7 +224,7 @@ def test_malicious_arrays_are_refused_and_not_executed(
         read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_zip_in_which_a_bit_flips_is_read_as_it_was_or_refused(
     at: float, bit: int, bundles: Path, tmp_path: Path

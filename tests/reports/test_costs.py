@@ -96,7 +96,7 @@ def test_the_command_prints_rows_a_total_and_json_and_draws(url: str, tmp_path: 
     assert document["rows"][0]["name"] == EMULATED
     assert document["total"]["billed"] == {"eHQC": 7.0}
     assert "no run began" in run_in_process(environ, "cost", "--since", "1h").out
-    for age, message in (("5", "--since: '5' has no unit"), ("soon", "--since")):
+    for age, message in (("5", "--since must have a unit, for example 5d, got '5'"), ("soon", "--since")):
         refused = run_in_process(environ, "cost", "--since", age)
         assert refused.code == 2
         assert message in refused.err

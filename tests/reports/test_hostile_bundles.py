@@ -211,9 +211,7 @@ def mutated_bytes(data: bytes, chance: random.Random) -> bytes:
 
 
 @long_form
-@settings(
-    max_examples=short_or_long(40, 2000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=short_or_long(40, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_a_mutated_bundle_is_used_or_refused(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)

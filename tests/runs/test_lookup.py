@@ -80,7 +80,7 @@ def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None
 def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
     changed: dict[str, Any], field: str, begun: Journal
 ) -> None:
-    with pytest.raises(InputError, match="was started with another value") as refusal:
+    with pytest.raises(InputError, match=r"was started with another value\. Nothing was submitted\.") as refusal:
         find_run(begun, wanted(**changed))
     assert refusal.value.field == field
 

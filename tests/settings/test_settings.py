@@ -52,7 +52,7 @@ def test_an_invalid_value_is_refused_with_its_field(values: dict[str, Any], fiel
     with pytest.raises(InputError) as refusal:
         hl.vqe("h2", **values)
     assert refusal.value.field == field
-    assert str(refusal.value).startswith(f"{field}: ")
+    assert str(refusal.value).startswith(f"{field} must ")
 
 
 def test_a_misspelt_setting_is_refused_by_its_name() -> None:
@@ -79,7 +79,7 @@ def test_settings_travel_through_json_unchanged(settings: VqeSettings) -> None:
 
 
 def test_a_misspelt_keyword_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match=r"shot: there is no such setting\. .* Did you mean 'shots'\?"):
+    with pytest.raises(InputError, match=r"shot: there is no such setting\. Did you mean 'shots'\?"):
         hl.vqe("h2", shot=100)  # type: ignore[call-arg]  # that is the point
     with pytest.raises(InputError, match="There are: seed, target, "):
         hl.rqaoa("petersen", zzz=1)  # type: ignore[call-arg]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2, real_amplitudes
 
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 
 # of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ; () for unknown ones
 Frequencies = tuple[int, ...]
@@ -125,7 +125,7 @@ def hardware_efficient(
     if num_qubits < 1:
         raise InputError("ansatz", "the problem has no qubit", "Choose another mapping or problem.")
     if reps < 0:
-        raise InputError("reps", f"{reps} is below 0", "Give the number of CX layers, 0 or more.")
+        raise InvalidValue("reps", f"must be at least 0, got {reps}")
     library = real_amplitudes if rotations is Rotations.REAL else efficient_su2
     circuit = library(num_qubits, reps=reps, entanglement=entanglement)
     count = circuit.num_parameters

@@ -19,7 +19,7 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization, bit_masks, diagonalize
 from hybridloop.algorithms.problems.electronic import set_bits
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 
 MAX_ENUMERATED_QUBITS = 16  # qubits that terms connect in a part: its 65,536 basis states are compared in milliseconds
 SAME_COEFFICIENT = 1e-9  # relative difference of coefficients that share an angle
@@ -174,7 +174,7 @@ def hamiltonian_variational(hamiltonian: SparsePauliOp, layers: int) -> Ansatz:
     Raises InputError for fewer than one layer, and for a Hamiltonian without terms.
     """
     if layers < 1:
-        raise InputError("layers", f"{layers} is below 1", "Give 1 or more.")
+        raise InvalidValue("layers", f"must be at least 1, got {layers}")
     parts = commuting_parts(hamiltonian)
     if not parts:
         raise InputError("ansatz", "the operator is a constant, which no circuit changes", "Give another operator.")

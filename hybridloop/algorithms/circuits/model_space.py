@@ -75,7 +75,7 @@ def model_space(problem: ElectronicProblem) -> ModelSpace:
     space = ModelSpace(_blocks(problem, [reference, *excited]), is_complete=len(excited) + 1 == count)
     if space.states > MAX_STATES:
         what = f"the levels of {problem.molecule.source} take more than {MAX_STATES:,} states to measure"
-        raise InputError("problem", what, "Choose a smaller active space (active_space).")
+        raise InputError("problem", what, "Choose a smaller active space.")
     return space
 
 

@@ -14,7 +14,7 @@ from hybridloop.algorithms.mitigation.readout import (
     mitigate_readout,
 )
 from hybridloop.algorithms.mitigation.zne import TWIRLS, ZeroNoiseExtrapolation, extrapolate_to_zero_noise
-from hybridloop.errors import InputError
+from hybridloop.errors import InvalidValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,7 @@ class Mitigation:
 
     def __post_init__(self) -> None:
         if self.readout_shots < 0:
-            problem = f"{self.readout_shots} shots are below 0"
-            remedy = "Give 1 or more for each circuit, or 0 for no readout mitigation."
-            raise InputError("readout_shots", problem, remedy)
+            raise InvalidValue("readout_shots", f"must be at least 0, got {self.readout_shots}")
 
     @property
     def calibration_circuits(self) -> int:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.rounds import FailedPoint
-from hybridloop.errors import InputError, JobFailed
+from hybridloop.errors import InputError, InvalidValue, JobFailed
 
 MAX_REPEATS = 3  # rounds in a row that repeat failed points
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
@@ -142,13 +142,13 @@ def count_repeat(repeats: int, optimizer: str, estimates: Sequence[Estimate | Fa
 def check_positive(setting: str, value: float, kind: str) -> None:
     """Raise InputError unless a setting is positive and finite; `kind` names its kind and unit."""
     if not (value > 0 and math.isfinite(value)):
-        raise InputError(setting, f"{value} is not above 0", f"Give a positive {kind}.")
+        raise InvalidValue(setting, f"must be a positive {kind}, got {value}")
 
 
-def check_at_least_one(setting: str, value: int, remedy: str = "Give 1 or more.") -> None:
+def check_at_least_one(setting: str, value: int) -> None:
     """Raise InputError if a setting is below 1."""
     if value < 1:
-        raise InputError(setting, f"{value} is below 1", remedy)
+        raise InvalidValue(setting, f"must be at least 1, got {value}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from statistics import fmean
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.rounds import FailedPoint
-from hybridloop.errors import InputError, JobFailed
+from hybridloop.errors import InputError, InvalidValue, JobFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ class Penalize:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
-            problem = f"{self.value} is not finite"
-            raise InputError("penalty", problem, "Give a value above all values that the search can reach.")
+            raise InvalidValue("penalty", f"must be a finite number, got {self.value}")
 
 
 @dataclass(frozen=True, slots=True)

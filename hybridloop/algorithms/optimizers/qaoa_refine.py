@@ -49,7 +49,7 @@ class QuadraticRefinement(DataclassState):
     stop: Stop | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        check_at_least_one("refine", self.steps, "Give the number of steps to try.")
+        check_at_least_one("refine", self.steps)
         self.centre = validate_initial_point(self.centre)
         self.scales = validate_initial_point(self.scales)
         if self.scales.shape != self.centre.shape or not (self.scales > 0).all():

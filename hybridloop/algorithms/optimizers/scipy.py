@@ -34,7 +34,7 @@ from hybridloop.algorithms.optimizers.base import (
 )
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.rounds import FailedPoint
-from hybridloop.errors import InputError, ReplayDiverged
+from hybridloop.errors import InvalidValue, ReplayDiverged
 
 SAME_POINT_RAD = 1e-9  # a requested point further away from its record is another search's
 # with the gradient (n,) where the method uses one; of several points an array
@@ -185,12 +185,11 @@ class ScipyOptimizer(DataclassState):
         if self.tolerance is not None:
             check_positive("tolerance", self.tolerance, "energy in hartree")
         if self.tolerance_rad > self.step_rad:
-            problem = f"{self.tolerance_rad} is above {self.step_rad}, the first step"
-            raise InputError("tolerance_rad", problem, "Give an angle of at most the first step.")
+            problem = f"must be at most the first step, {self.step_rad}, got {self.tolerance_rad}"
+            raise InvalidValue("tolerance_rad", problem)
         minimum = min_evaluations(self.method, len(self.initial_point))
         if self.max_evaluations < minimum:
-            problem = f"{self.max_evaluations} is below {minimum}"
-            raise InputError("max_evaluations", problem, f"Give {minimum} or more.")
+            raise InvalidValue("max_evaluations", f"must be at least {minimum}, got {self.max_evaluations}")
         if self.method.uses_gradient:
             self.frequencies = validate_frequencies(self.frequencies or (), len(self.initial_point))
         self.stop = stop_without_angles(self.initial_point)

@@ -24,7 +24,7 @@ from hybridloop.algorithms.optimizers.base import (
     stop_without_angles,
 )
 from hybridloop.algorithms.rounds import FailedPoint
-from hybridloop.errors import InputError
+from hybridloop.errors import InvalidValue
 
 GAIN_DECAY = 0.602  # α, exponent of the step gain
 SHIFT_DECAY = 0.101  # γ, exponent of the shift; α and γ are the smallest for which Spall's theorem holds, as he advises
@@ -161,9 +161,9 @@ class Spsa(DataclassState):
     def __post_init__(self) -> None:
         self.point = validate_initial_point(self.point)
         if not 0 <= self.seed < 2**63:
-            raise InputError("seed", f"{self.seed} is out of range", "Give an integer from 0 to 2^63 - 1.")
+            raise InvalidValue("seed", f"must be an integer from 0 to 2^63 - 1, got {self.seed}")
         check_positive("step_rad", self.step_rad, "angle in radians")
-        check_at_least_one("resamplings", self.resamplings, "Give 1 direction per round or more.")
+        check_at_least_one("resamplings", self.resamplings)
         self.stop = stop_without_angles(self.point)
 
     @property

@@ -41,8 +41,7 @@ def parse_energy(text: str) -> float:
     (0.001, 0.001594)
     """
     if (match := _ENERGY.fullmatch(text)) is None:
-        units = ", ".join(EnergyUnit)
-        raise ValueError(f"{text[:40]!r} is not an energy; give hartree, or a number with a unit of {units}")
+        raise ValueError(f"must be an energy in hartree, or a number with a unit of {', '.join(EnergyUnit)}")
     return float(match[1] + (match[2] or "")) / PER_HARTREE[match[3] or "hartree"]
 
 

@@ -22,7 +22,7 @@ from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
 from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, is_better
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
-from hybridloop.errors import InputError, JobFailed
+from hybridloop.errors import InvalidValue, JobFailed
 
 DEFAULT_STOP_AT = 3
 ATTEMPTS = 8  # at a round whose job fails
@@ -56,7 +56,7 @@ def rqaoa(
     in a round of its own. Raises JobFailed after `ATTEMPTS` failures, InputError for an invalid `stop_at`.
     """
     if not 1 <= stop_at <= MAX_ENUMERATED_VARIABLES:
-        raise InputError("stop_at", f"{stop_at} spins", f"Give 1 to {MAX_ENUMERATED_VARIABLES}.")
+        raise InvalidValue("stop_at", f"must be 1 to {MAX_ENUMERATED_VARIABLES} spins, got {stop_at}")
     # Eliminate one spin per round.
     reduced, spins, substitutions = problem.cost, list(range(problem.num_variables)), list[_Substitution]()
     log = RoundLog(on_progress, problem.sign)

@@ -31,7 +31,7 @@ from hybridloop.algorithms.optimizers.qaoa_refine import insignificant_gain
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 
 FIXED_ANGLES = Stop(converged=False, reason="fixed angles; no search was requested", is_requested=True)
 
@@ -98,8 +98,7 @@ class QaoaSearch:
 
     def __post_init__(self) -> None:
         if not 0 < self.cvar <= 1:
-            problem = f"{self.cvar} is not a fraction of the shots"
-            raise InputError("cvar", problem, "Give a number above 0 and at most 1.")
+            raise InvalidValue("cvar", f"must be a number above 0 and at most 1, got {self.cvar}")
 
     def check(self, ansatz: QaoaCircuit, on_lost: MissingPointPolicy) -> None:
         """Raise InputError for settings that do not fit this circuit."""
@@ -247,7 +246,7 @@ def qaoa(
     256). The reported value is the mean over the final measurement alone, so it has no selection bias. Raises
     InputError for invalid settings, JobFailed where a failed job ends the run.
     """
-    check_at_least_one("shots", shots, "Give 1 or more per circuit.")
+    check_at_least_one("shots", shots)
     search.check(ansatz, on_lost)
     # Search, and keep the best assignment of all samples.
     problem, measured = ansatz.problem, observable(ansatz.cost.operator())

@@ -12,7 +12,6 @@ from hybridloop.cli.output import (
     AsJson,
     Quiet,
     Workspace,
-    full_input_errors,
     print_json,
     print_line,
     print_message,
@@ -143,7 +142,7 @@ def reproduce(
     """
     from hybridloop.api.runs import reproduce as reproduce_run
 
-    with full_input_errors(), show_progress(quiet=quiet) as display:
+    with show_progress(quiet=quiet) as display:
         result = reproduce_run(
             run, run_key=run_key, workspace=workspace, on_progress=display.on_progress, feed=display.feed
         )

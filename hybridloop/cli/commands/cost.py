@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.output import AsJson, format_value, print_json, print_line, print_message, print_table
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 from hybridloop.reports.cost_groups import CostGroup
 from hybridloop.settings.parsing import parse_duration
 
@@ -35,9 +35,9 @@ def cost(
     try:
         age = parse_duration(since)
     except ValueError as error:
-        raise InputError("--since", str(error), "For example: 30d or 12h.") from error
+        raise InvalidValue("--since", f"{error}, got {since!r}") from error
     if not isinstance(age, float) or since.strip()[-1:].isdigit():  # seconds elsewhere, but most likely meant as days
-        raise InputError("--since", f"{since!r} has no unit", f"For example: {since.strip()}d.")
+        raise InvalidValue("--since", f"must have a unit, for example {since.strip()}d, got {since!r}")
     from hybridloop.journal import open_journal
     from hybridloop.reports.costs import cost_rows, total_row
 

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from hybridloop.cli.completion import binary_problems, energy_problems, molecules, run_keys, setting_names
 from hybridloop.cli.help import HELP_ALL, brief_command
 from hybridloop.cli.options import input_options, read_input, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
+from hybridloop.cli.output import AsJson, Quiet, Workspace
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import UNIT, print_result
 from hybridloop.descriptions import ALGORITHMS, Description, Subject
@@ -84,7 +84,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
         from hybridloop.api import runs as api
 
         unit = options.pop("unit", None)
-        with full_input_errors(), show_progress(quiet=quiet) as display:
+        with show_progress(quiet=quiet) as display:
             text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
             result = api.run(
                 algorithm.name,

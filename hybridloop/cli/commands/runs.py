@@ -15,7 +15,6 @@ from hybridloop.cli.output import (
     AsJson,
     Quiet,
     Workspace,
-    full_input_errors,
     print_facts,
     print_json,
     print_line,
@@ -23,7 +22,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import Unit, print_result
-from hybridloop.errors import InputError
+from hybridloop.errors import InvalidValue
 from hybridloop.settings import LIMITS, RunSettings, parse_duration
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def _resume(
         return
     from hybridloop.api import runs as api
 
-    with full_input_errors(), show_progress(quiet=quiet) as display:
+    with show_progress(quiet=quiet) as display:
         given = given_options(ctx, limits)
         result = api.resume(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
     print_result(result, as_json=json, unit=unit)
@@ -176,10 +175,10 @@ def prune(
     try:
         age = parse_duration(older_than)
     except ValueError as error:
-        raise InputError("--older-than", str(error), "For example: 90d or 12h.") from error
+        raise InvalidValue("--older-than", f"{error}, got {older_than!r}") from error
     assert isinstance(age, float)
     if older_than.strip()[-1:].isdigit():  # seconds elsewhere, but most likely meant as days here
-        raise InputError("--older-than", f"{older_than!r} has no unit", f"For example: {older_than.strip()}d.")
+        raise InvalidValue("--older-than", f"must have a unit, for example {older_than.strip()}d, got {older_than!r}")
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.api.environment import resolve_workspace
     from hybridloop.tasks.pruning import prune_runs

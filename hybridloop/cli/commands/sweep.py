@@ -14,7 +14,6 @@ from hybridloop.cli.output import (
     AsJson,
     Quiet,
     Workspace,
-    full_input_errors,
     print_json,
     print_message,
     print_text,
@@ -60,7 +59,7 @@ def sweep(
     if output is not None and not output.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
     try:
-        with full_input_errors(), _show_points(quiet=quiet) as on_point:
+        with _show_points(quiet=quiet) as on_point:
             result = api.sweep(file, workspace=workspace, on_point=on_point, **changes)
     except (KeyboardInterrupt, SystemExit):
         print_message("hybridloop: all sessions of points that ran here are closed; repeat the command to resume")

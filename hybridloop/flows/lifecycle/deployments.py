@@ -108,9 +108,9 @@ def merge_settings(settings: S, defaults: Mapping[str, Any]) -> S:
     try:
         return validate(type(settings), given)
     except InputError as error:
-        problem = f"with the deployment's settings ({', '.join(_names(defaults))}): {error.problem}"
+        problem = f"with the deployment's ({', '.join(_names(defaults))}), {error.happened}"
         remedy = "Give null for settings of the deployment that this run must not have."
-        raise InputError(f"settings.{error.field}", problem, remedy) from error
+        raise InputError("settings", problem, remedy) from error
 
 
 def unset_settings(settings: RunSettings, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _as_problem(value: object) -> object:
         return {"name": value}
     if not isinstance(value, Mapping | ProblemText):
         remedy = "Give a name, a file, or a mapping of name and text."
-        raise PydanticCustomError("no_problem", "a problem is neither a list nor a number", {"remedy": remedy})
+        raise PydanticCustomError("no_problem", "must be a problem", {"remedy": remedy})
     return value
 
 
@@ -99,7 +99,7 @@ class SweepSpec(BaseModel):
     @classmethod
     def _check_algorithm(cls, value: str) -> str:
         if value not in ALGORITHMS:
-            raise ValueError(f"give one of {', '.join(ALGORITHMS)}")
+            raise ValueError(f"must be one of {', '.join(ALGORITHMS)}")
         return value
 
     @model_validator(mode="after")
@@ -168,7 +168,7 @@ def _point_of(
                 merged[name] = value
         return problem, validate(ALGORITHMS[spec.algorithm].settings, nest(merged))
     except InputError as error:
-        facts = {"message": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
+        facts = {"message": f"point {number}: {error.happened}", "remedy": error.remedy}
         raise PydanticCustomError("point", "{message}", facts) from error
     except ValueError as error:
         raise ValueError(f"point {number}: {error}") from error

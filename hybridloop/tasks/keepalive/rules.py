@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybridloop.azure.targets import Target
-from hybridloop.errors import InputError
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 
 IDLE_LIMIT_S = 600.0
 MARGIN_S = 75.0  # for a ping over a slow network, its repeats, and a thread that wakes late
@@ -119,19 +119,23 @@ class ExclusiveAccess:
     def pings(self, target: Target, ping_price: Mapping[str, float] | None) -> int:
         """Return the number of jobs that the cap pays for. Raises InputError if the target or the cap is unsuitable."""
         if target.provider != "quantinuum":
-            problem = f"{target.name} has no exclusive access"
-            raise InputError("exclusive_access_budget", problem, "Leave it out, or choose a Quantinuum target.")
+            raise _unsuitable(f"{target.name} has no exclusive access", "Leave it out, or choose a Quantinuum target.")
         if not self.max_amount > 0.0:
             problem = f"a cap of {self.max_amount} {self.unit} allows no job"
-            raise InputError("exclusive_access_budget", problem, "State what exclusive access may cost in all.")
+            raise _unsuitable(problem, "State what exclusive access may cost in all.")
         if ping_price is None:
-            problem = f"the cost of a job on {target.name} is not known, so no cap can be kept"
-            raise InputError("exclusive_access_budget", problem, "Leave it out.")
+            raise _unsuitable(
+                f"the cost of a job on {target.name} is not known, so no cap can be kept", "Leave it out."
+            )
         charges = {unit: amount for unit, amount in ping_price.items() if amount}
         if not charges.keys() <= {self.unit}:
             problem = f"the cap is in {self.unit}, jobs on {target.name} cost {' and '.join(sorted(charges))}"
-            raise InputError("exclusive_access_budget", problem, "State the cap in that unit.")
+            raise _unsuitable(problem, "State the cap in that unit.")
         return int((self.max_amount / charges[self.unit]) if charges else _WEEK_S / HOLD_AFTER_S)
+
+
+def _unsuitable(problem: str, remedy: str) -> InputError:
+    return InputError("exclusive_access_budget", problem, remedy, NOTHING_SUBMITTED)
 
 
 @dataclass(frozen=True, slots=True)

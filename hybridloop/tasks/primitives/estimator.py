@@ -22,7 +22,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import RoundJob, incomplete
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.rounds import Rounds
@@ -166,8 +166,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
 
 def _check_precision(precision: float) -> float:
     if not 0 < precision < math.inf:
-        problem = f"{precision} is not a standard error"
-        raise InputError("precision", problem, "Give a positive number, in the observable's unit.")
+        raise InvalidValue("precision", f"must be a positive number in the observable's unit, got {precision}")
     return precision
 
 

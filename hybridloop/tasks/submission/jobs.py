@@ -23,7 +23,7 @@ from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 FIRST_ATTEMPT = 0
 SENT_AS_QIR = "sent_as_qir"  # key of the metadata of a job whose program is its user's QIR
-_NOT_SENT = "No job of this round was submitted."
+NOT_SENT = "No job of this round was submitted."
 SUCCEEDED = frozenset({"Succeeded", "Completed"})
 TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 
@@ -122,11 +122,11 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
     for pub in pubs:
         if pub.shots is None or pub.shots < 1:
             remedy = "State at least 1 for every circuit."
-            raise InputError("shots", f"{pub.shots} shots were asked for", remedy, _NOT_SENT)
+            raise InputError("shots", f"{pub.shots} shots were asked for", remedy, NOT_SENT)
         if pub.size == 0:
             problem = "a circuit was given with no point to measure it at"
-            raise InputError("points", problem, "Leave the circuit out.", _NOT_SENT)
-        check_circuit_fits(target, pub.circuit.num_qubits)
+            raise InputError("points", problem, "Leave the circuit out.", NOT_SENT)
+        check_circuit_fits(target, pub.circuit.num_qubits, NOT_SENT)
 
 
 def split_shots(shots: int, target: Target) -> list[int]:

@@ -136,7 +136,7 @@ def test_the_letters_of_the_terms_say_whether_an_operator_is_real_or_a_spin_mode
 
 
 def test_no_layer_and_no_term_are_refused() -> None:
-    with pytest.raises(InputError, match="layers: 0"):
+    with pytest.raises(InputError, match="layers must be at least 1, got 0"):
         hamiltonian_variational(operator({"ZZ": 1.0, "XI": 1.0}), 0)
     with pytest.raises(InputError, match="constant"):
         hamiltonian_variational(operator({"II": 1.0}), 1)

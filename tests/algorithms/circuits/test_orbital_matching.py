@@ -41,7 +41,7 @@ def energy(molecule: Molecule, point: ArrayLike) -> float:
 
 
 @long_form
-@settings(max_examples=short_or_long(4, 32), deadline=None)
+@settings(max_examples=short_or_long(4, 32))
 @given(signs=st.tuples(*[st.sampled_from([1.0, -1.0])] * 4), seed=st.integers(0, 1000))
 def test_flipped_signs_are_found_and_the_angles_with_these_signs_give_the_same_energy(
     signs: tuple[float, ...], seed: int

@@ -37,7 +37,7 @@ def test_greedy_coloring_has_the_groups_of_qiskit_in_their_order(
 
 @long_form
 @given(st.integers(1, 7), st.integers(1, 60), st.integers(0, 10_000), GROUPINGS)
-@settings(max_examples=short_or_long(25, 200), deadline=None)
+@settings(max_examples=short_or_long(25, 200))
 def test_sorted_insertion_takes_the_first_group_that_commutes(
     qubits: int, terms: int, seed: int, grouping: Grouping
 ) -> None:

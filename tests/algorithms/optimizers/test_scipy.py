@@ -52,7 +52,7 @@ def through_pickle(optimizer: ScipyOptimizer) -> ScipyOptimizer:
 
 
 @long_form
-@settings(max_examples=short_or_long(4, 50), deadline=None)
+@settings(max_examples=short_or_long(4, 50))
 @given(
     start=st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=3),
     seed=st.integers(0, 2**32),

@@ -60,11 +60,8 @@ def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceS
     assert "free" in row
     assert "on ionq.simulator: a plan from 1 dry run;" in planned(at_workspace, *asked)
     for given, message in (
-        (
-            "noise.modl=aria-1",
-            "--provider-option noise.modl, in Python provider_options.noise.modl: ionq.simul",
-        ),
-        ("noise.model=aria-9", "--noise-model, in Python noise_model: 'aria-9' is no value of it on ionq.simulator"),
+        ("noise.modl=aria-1", "--provider-option noise.modl: ionq.simulator has no such option"),
+        ("noise.model=aria-9", "--noise-model: 'aria-9' is no value of it on ionq.simulator"),
         ("noise.model", "--provider-option: 'noise.model' is not NAME=VALUE"),
     ):
         refused = run_in_process(at_workspace.shell.environ, "plan", *asked, "--provider-option", given)

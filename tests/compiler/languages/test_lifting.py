@@ -50,7 +50,7 @@ def programs(draw: st.DrawFn) -> tuple[Callable[[NDArray[np.float64]], list[Quan
     return compile_points, n
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(programs(), st.integers(0, 1000))
 def test_a_lifted_circuit_agrees_with_compilations_at_points_that_it_has_not_seen(
     program: tuple[Callable[[NDArray[np.float64]], list[QuantumCircuit]], int], seed: int

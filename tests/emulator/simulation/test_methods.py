@@ -35,7 +35,7 @@ def ghz(width: int) -> Program:
     return Program(tuple(instructions), OutputList(()), width, width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(clifford_gates, max_size=30), st.permutations(range(5)), st.integers(1, 5))
 def test_outcomes_of_a_clifford_circuit_agree_with_its_state_vector(
     gates: list[Any], order: list[int], width: int

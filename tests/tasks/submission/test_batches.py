@@ -85,7 +85,7 @@ pubs_with_shots = st.lists(
 
 
 @long_form
-@settings(deadline=None, max_examples=short_or_long(10, 300))
+@settings(max_examples=short_or_long(10, 300))
 @given(pubs_with_shots, st.sampled_from([1, 8, 40]), st.sampled_from([7, 1000, 10_000]))
 def test_each_point_is_measured_once_with_all_its_shots_within_the_bounds_of_a_job(
     drawn: list[tuple[str, int, int, int]], bits: int, max_shots: int
