@@ -96,7 +96,7 @@ def check_settings(environ: Mapping[str, str]) -> CheckResult:
     try:
         rows = overview(ALGORITHMS, environ)
     except InputError as error:
-        return wrong("settings", error.happened, error.remedy)
+        return wrong("settings", error.happened, error.remedy or "`hybridloop config` lists all settings.")
     if unknown := unknown_variables(environ):
         verb = "is no setting and has" if len(unknown) == 1 else "are no settings and have"
         return warning("settings", f"{', '.join(unknown)} {verb} no effect", "`hybridloop config` lists the settings.")
