@@ -58,9 +58,11 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(f"hybridloop.{_MODULES[name]}"), name)
     if name == "__all__" or not name.startswith("_"):
-        algorithms = import_module("hybridloop.descriptions.table")
+        table = import_module("hybridloop.descriptions.table")
         if name == "__all__":
-            return sorted([*_MODULES, *algorithms.__all__, "__version__"])
-        if name in algorithms.__all__:
-            return getattr(algorithms, name)
+            return sorted([*_MODULES, *table.__all__, "__version__"])
+        if name in table.__all__:
+            return getattr(table, name)
+        if name in table.ALGORITHMS:  # of another package
+            return table.ALGORITHMS[name].run
     raise AttributeError(f"module 'hybridloop' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import Field
 
-from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import EnergySettings, GroupingName, GroupingSetting
 from hybridloop.settings.parsing import Tolerance
@@ -52,7 +52,7 @@ def adapt(problem: Any, **options: Unpack[AdaptOptions]) -> RunResult:
     The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and the
     other four of `vqe`.
     """
-    return call(ADAPT.name, problem, options)
+    return ADAPT.run(problem, **options)
 
 
 ADAPT = Description(

@@ -72,14 +72,13 @@ class Description:
         """True if the settings are those of a molecule, so that a geometry has a basis and a charge."""
         return issubclass(self.settings, MoleculeSettings)
 
+    def run(self, problem: Any, **options: Any) -> RunResult:
+        """Run the algorithm as its public function does; see `hybridloop.vqe`."""
+        result: RunResult = load("hybridloop.api.runs:run_algorithm")(self.name, problem, options)
+        return result
+
 
 def load(path: str) -> Any:
     """Return the object that "package.module:name" names."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
-
-
-def call(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
-    """Run an algorithm as its public function does; see `hybridloop.vqe`."""
-    result: RunResult = load("hybridloop.api.runs:run_algorithm")(algorithm, problem, options)
-    return result

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import Field
 
-from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 from hybridloop.settings.parsing import Precision
 
@@ -36,7 +36,7 @@ def levels(problem: Any, **options: Unpack[LevelsOptions]) -> RunResult:
     its alpha and beta electrons and any spin. The options are the fields of `hybridloop.LevelsSettings`, and the other
     four of `vqe`.
     """
-    return call(LEVELS.name, problem, options)
+    return LEVELS.run(problem, **options)
 
 
 LEVELS = Description(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pydantic import Field, model_validator
 
-from hybridloop.descriptions.description import Description, Subject, Value, call
+from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
 from hybridloop.settings import RunSettings
 
@@ -82,7 +82,7 @@ def qaoa(problem: Any, **options: Unpack[QaoaOptions]) -> RunResult:
     a dimod BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without
     a graph. The options are the fields of `hybridloop.QaoaSettings`, and the other four of `vqe`.
     """
-    return call(QAOA.name, problem, options)
+    return QAOA.run(problem, **options)
 
 
 QAOA = Description(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import Field
 
-from hybridloop.descriptions.description import Description, Subject, Value, call
+from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
 from hybridloop.descriptions.qaoa import ObjectiveName
 from hybridloop.settings import RunSettings
@@ -40,7 +40,7 @@ def rqaoa(problem: Any, **options: Unpack[RqaoaOptions]) -> RunResult:
 
     The options are the fields of `hybridloop.RqaoaSettings`, and the other four of `vqe`.
     """
-    return call(RQAOA.name, problem, options)
+    return RQAOA.run(problem, **options)
 
 
 RQAOA = Description(

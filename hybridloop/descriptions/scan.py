@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def scan(problems: Sequence[Any], **options: Unpack[VqeOptions]) -> RunResult:
     where the orbitals can be matched and the energy there, which is measured, lies below Hartree-Fock's. The result's
     `table` has the points; its value is the first point's. The options are those of `vqe`.
     """
-    return call(SCAN.name, problems, options)
+    return SCAN.run(problems, **options)
 
 
 SCAN = Description(

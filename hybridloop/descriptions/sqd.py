@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import Field
 
-from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import MoleculeOptions
 from hybridloop.settings.energies import AnsatzName, MoleculeSettings, StartName
 from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
@@ -66,7 +66,7 @@ def sqd(problem: Any, **options: Unpack[SqdOptions]) -> RunResult:
     result's `table` has the best state of each iteration, the extrapolation in the energy's variance, and classical
     subspaces of the same size. The options are the fields of `hybridloop.SqdSettings`, and the other four of `vqe`.
     """
-    return call(SQD.name, problem, options)
+    return SQD.run(problem, **options)
 
 
 SQD = Description(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import Field, field_validator
 
-from hybridloop.descriptions.description import Description, Subject, call
+from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import (
     AllocationName,
@@ -147,7 +147,7 @@ def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
     way. A stopped or parked run returns a result without a value. Raises InputError before anything is started, RunBusy
     if another process holds the run, ServiceError for errors of the service.
     """
-    return call(VQE.name, problem, options)
+    return VQE.run(problem, **options)
 
 
 VQE = Description(

@@ -246,7 +246,7 @@ def _mean(result: RunResult) -> Row:
 
 def _ones(result: RunResult) -> str:
     """Return the named variables that are 1 in the best assignment; empty if the variables have no names."""
-    if all(row["variable"] == str(i) for i, row in enumerate(result.table)):
+    if all(row.get("variable", str(i)) == str(i) for i, row in enumerate(result.table)):
         return ""
     names = [row["variable"] for row in result.table if row["value"]]
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

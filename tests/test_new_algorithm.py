@@ -1,0 +1,199 @@
+"""An algorithm of another package, by two files and an entry point: it has all that ours have."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.journal import Journal, journal_url
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import Shell
+from tests.conftest import Emulator
+from tests.prefect_server import prefect_client
+
+DESCRIPTION = '''
+from pydantic import Field
+
+from hybridloop.descriptions import Description, Subject, Value
+from hybridloop.descriptions.qaoa import ObjectiveName
+from hybridloop.settings import RunSettings
+
+
+class UniformSettings(RunSettings):
+    """Settings of random sampling."""
+
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    shots: int = Field(100, ge=1, description="shots of each round")
+    rounds: int = Field(3, ge=1, description="number of rounds")
+
+
+UNIFORM = Description(
+    name="uniform",
+    title="Random sampling",
+    summary="Sample random assignments of a binary problem.",
+    subject=Subject.BINARY,
+    settings=UniformSettings,
+    prepare="their_algorithm.uniform:prepare",
+    flow="their_algorithm.uniform:uniform",
+    example="petersen --seed 7",
+    main_options="shots rounds",
+    value=Value.OBJECTIVE,
+    columns=("round", "best"),
+    table_title="Best assignments",
+    plots={"histogram": "hybridloop.reports.plots.binary:histogram"},
+)
+'''
+ALGORITHM = """
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.final import FinalMeasurement
+from hybridloop.algorithms.optimizers.base import PointEstimate
+from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa.search import best_assignment
+from hybridloop.flows.lifecycle.run import algorithm_flow
+from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.qaoa import read_binary
+from their_algorithm.description import UNIFORM
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedUniform(PreparedAlgorithm):
+    facts: ProblemFacts
+    problem: BinaryProblem
+    settings: Any
+
+    def round_limits(self, *, samples):
+        return RoundLimits(self.settings.rounds - 1, 1)
+
+    def measure(self, run_round, on_progress, /):
+        number, shots = self.problem.num_variables, self.settings.shots
+        circuit = QuantumCircuit(number, number)
+        circuit.h(range(number))
+        circuit.measure(range(number), range(number))
+        log, values, best, table = RoundLog(on_progress), [], None, []
+        for round_ in range(1, self.settings.rounds + 1):
+            ((counts,),) = run_round([SamplerPub.coerce((circuit, None, shots))])
+            best = best_assignment(self.problem, counts.bits, best)
+            values += np.repeat(self.problem.objective.energies(counts.bits), counts.counts).tolist()
+            estimate = Estimate(float(np.mean(values)), float(np.var(values)) / len(values), len(values))
+            phase = "final" if round_ == self.settings.rounds else "search"
+            log.add(phase, PointEstimate.of(estimate, np.zeros(0)), 1, 1, shots)
+            table.append({"round": round_, "best": best.value})
+        return Outcome(
+            **measured_value(FinalMeasurement(estimate, is_precise=True), None),
+            parameters=(),
+            converged=False,
+            is_requested=True,
+            reason="no search was asked for",
+            rounds=round_,
+            history=tuple(log.history),
+            table=tuple(table),
+            best_bitstring=best.bitstring,
+            best_value=best.value,
+        )
+
+
+def prepare(problem, settings, seed, target, groupings):
+    binary = read_binary(problem, settings.objective)
+    mean = binary.objective.offset
+    return PreparedUniform(ProblemFacts("", binary.num_variables, 1, mean, lambda: None), binary, settings)
+
+
+uniform = algorithm_flow(UNIFORM)
+"""
+RUN = ("run", "uniform", "petersen", "--rounds", "4", "--seed", "7")
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, stack_environ: dict[str, str], prefect_server: PrefectServer, emulator: Emulator) -> Shell:
+    """Return a shell of a machine with the package, whose processes are new interpreters."""
+    files = {
+        "their_algorithm/__init__.py": "",
+        "their_algorithm/description.py": DESCRIPTION,
+        "their_algorithm/uniform.py": ALGORITHM,
+        "their_algorithm-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: their-algorithm\nVersion: 1.0\n",
+        "their_algorithm-1.0.dist-info/entry_points.txt": "[hybridloop.algorithms]\n"
+        "uniform = their_algorithm.description:UNIFORM\n"
+        "broken = their_algorithm.nothing:HERE\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "site" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    search = os.pathsep.join(filter(None, [str(tmp_path / "site"), stack_environ.get("PYTHONPATH")]))
+    variables = {"PYTHONPATH": search, "HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")}
+    return Shell(stack_environ).with_variables(**variables).at(emulator, "theirs").shell.as_new()
+
+
+def test_it_is_a_command_with_options_and_a_plan_and_a_broken_one_is_named(theirs: Shell) -> None:
+    plan = theirs.json("plan", "uniform", "petersen", "--shots", "50", "--seed", "7")
+    assert (plan["rounds"]["expected"], plan["shots"]["expected"]) == (3, 150)
+    code = """
+import hybridloop as hl
+from hybridloop.descriptions import ALGORITHMS
+assert [*ALGORITHMS][-1] == "uniform" and hl.uniform.__self__ is ALGORITHMS["uniform"]
+try:
+    hl.uniform("petersen", shots=0)
+except hl.errors.InputError as error:
+    print(error)
+try:
+    hl.plan("broken", "petersen")
+except hl.errors.InputError as error:
+    print(error)
+"""
+    done = theirs.run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+    short, broken = done.stdout.splitlines()
+    assert short == "shots must be at least 1, got 0."
+    assert broken.startswith("algorithm: 'broken' of their-algorithm can't be loaded (ModuleNotFoundError")
+
+
+@pytest.mark.slow
+def test_it_runs_resumes_after_a_kill_reports_and_is_deployed(
+    theirs: Shell, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    killed = theirs.with_variables(HYBRIDLOOP_CRASH_AT="put.after:3").run(*RUN, "--run-key", "killed")
+    assert killed.returncode == -signal.SIGKILL
+    resumed = theirs.json("runs", "resume", "killed")
+    unbroken = theirs.json(*RUN, "--run-key", "unbroken")
+    assert (resumed["resumed"], resumed["table"], resumed["value"]) == (True, unbroken["table"], unbroken["value"])
+    assert (unbroken["status"], unbroken["jobs"]["total"], resumed["jobs"]["total"]) == ("measured", 4, 4)
+    report = theirs.run("runs", "report", "killed", "--output", str(tmp_path / "report.html"))
+    assert report.returncode == 0, report.stderr
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "Random sampling" in page
+    assert "Best assignments" in page
+    assert theirs.run("runs", "verify", "killed").returncode == 0
+    # a deployment names the flow, and Prefect's own command runs it as a worker does
+    with prefect_client(prefect_server) as client, pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path / "site"))
+        from their_algorithm.uniform import uniform  # type: ignore[import-not-found]
+
+        flow = client.create_flow(uniform)
+        deployed = client.create_deployment(flow, "nightly", entrypoint="their_algorithm.uniform.uniform")
+        parameters: dict[str, Any] = {"problem": {"name": "petersen"}, "settings": {"seed": 7, "rounds": 4}}
+        run = client.create_flow_run_from_deployment(deployed, parameters=parameters)
+        done = theirs.with_variables(PREFECT_LOGGING_LEVEL="ERROR").run_python(
+            "-m", "prefect", "flow-run", "execute", str(run.id)
+        )
+        assert done.returncode == 0, done.stderr
+    with Journal(theirs.environ["HYBRIDLOOP_JOURNAL"]) as journal:
+        record = journal.run_by_flow_run(str(run.id))
+        assert record is not None
+        assert record.result is not None
+        assert json.loads(json.dumps(record.result))["value"] == unbroken["value"]
+        assert all(row.ended_at is not None for each in journal.runs() for row in journal.sessions(each.uid))
+    sys.modules.pop("their_algorithm.uniform", None)
