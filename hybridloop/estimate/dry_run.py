@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import HybridloopError
+from hybridloop.estimate.compared_algorithms import bound_from_samples
 from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
-from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.preparation.vqe import PreparedVqe, with_start
 from hybridloop.settings import ProblemText, RunSettings
 
@@ -122,10 +122,10 @@ def prepare_trial(
     return prepare(algorithm, problem, settings, seed, target=target).algorithm
 
 
-def sampled_ideally(prepared: PreparedSqd, target: Target, *, seed: int) -> Samples:
-    """Return the samples of a run's one round without noise. Raises SimulationTooLarge."""
+def sample_ideally(sample: Callable[[RunRound], Samples], target: Target, *, seed: int) -> Samples:
+    """Return the samples of one round without noise. Raises SimulationTooLarge."""
     recorder = _Recorder(IdealSampler(target, seed=seed, max_work=MAX_WORK), {})
-    samples = prepared.sample(recorder)
+    samples = sample(recorder)
     if recorder.cut is not None:
         raise SimulationTooLarge(recorder.cut)
     return samples
@@ -146,8 +146,9 @@ class _Recorder:
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
-            if isinstance(prepared, PreparedSqd):  # what follows its one round is classical, and may take minutes
-                prepared.sample(self)
+            bound = bound_from_samples(prepared)
+            if bound is not None:  # what follows its one round is classical, and may take minutes
+                bound.sample(self)
                 self.rounds[-1] = replace(self.rounds[-1], phase=FINAL)
             else:
                 prepared.measure(self, self._set_phase)

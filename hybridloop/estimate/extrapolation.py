@@ -24,10 +24,10 @@ from hybridloop.settings import (
     AdaptSettings,
     EnergySettings,
     LevelsSettings,
+    MoleculeSettings,
     QaoaSettings,
     RqaoaSettings,
     RunSettings,
-    SqdSettings,
 )
 
 MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit, or the energy variance
@@ -56,7 +56,7 @@ def round_limits(prepared: PreparedAlgorithm, settings: RunSettings, *, samples:
         case EnergySettings():  # of a VQE, or of each point of a scan
             points = len(prepared.points) if isinstance(prepared, PreparedScan) else 1
             return RoundLimits(points * settings.max_rounds, points * final, points * MAX_ROUNDS_OF_FACTS)
-        case SqdSettings():
+        case MoleculeSettings():  # an upper bound from the samples of one round
             return RoundLimits(0, 1)
         case QaoaSettings():
             return RoundLimits(_qaoa_search_rounds(settings), 1)

@@ -14,7 +14,7 @@ from hybridloop.azure.targets import Batching, Target, batches_points, check_cir
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.chemical_accuracy import chemical_accuracy
+from hybridloop.estimate.accuracy import chemical_accuracy
 from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate, round_limits
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation

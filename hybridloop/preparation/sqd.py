@@ -24,7 +24,7 @@ from hybridloop.algorithms.problems.full_space import FullSpace, SolveSpaces, so
 from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
-from hybridloop.algorithms.sqd.diagonalization import SqdBounds, diagonalize_samples
+from hybridloop.algorithms.sqd.diagonalization import SqdBounds, SqdResult, diagonalize_samples
 from hybridloop.algorithms.sqd.outcome import outcome_of
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
@@ -82,8 +82,7 @@ class PreparedSqd:
     def diagonalize(self, samples: Samples, on_progress: Callable[[RoundProgress], None]) -> Outcome:
         """Diagonalize in subspaces, and compare with classical ones of the same size; no rounds are measured."""
         log, molecule = RoundLog(on_progress), self.problem.molecule
-        solve = self.solve or solve_in_turn(molecule, self.full)
-        found = diagonalize_samples(samples, molecule, solve, self.bounds, self.steps, log, self._point)
+        found = self.solve_subspaces(samples, log)
         compared = compare_with_classical(molecule, self.full, found.best, self.steps)
         choices = () if self.start_reason is None else (f"start: {self.start_reason}",)
         return outcome_of(
@@ -98,6 +97,12 @@ class PreparedSqd:
             history=tuple(log.history),
             choices=choices,
         )
+
+    def solve_subspaces(self, samples: Samples, log: RoundLog) -> SqdResult:
+        """Diagonalize in the subspaces of the samples, without the classical ones."""
+        molecule = self.problem.molecule
+        solve = self.solve or solve_in_turn(molecule, self.full)
+        return diagonalize_samples(samples, molecule, solve, self.bounds, self.steps, log, self._point)
 
     @property
     def _point(self) -> NDArray[np.float64]:
