@@ -168,7 +168,7 @@ class _Run:
 
     def energy(self, shifts: NoiseShifts, left: float | None, methods: Sequence[MitigationName] = ()) -> ExpectedEnergy:
         """Return effort and expected error with these methods; `left` is what the search leaves, None if unknown."""
-        rates = None if STATED_ERRORS in self.settings.options else error_rates(self.target, self.settings.noise_model)
+        rates = None if STATED_ERRORS in self.settings.options else error_rates(self.target, self.settings.options)
         bias = None if rates is None else shifts.bias(rates, methods)
         return _judge(self.effort(methods, debias=False), tuple(map(str, methods)), bias, left)
 

@@ -194,7 +194,7 @@ class Planner:
     def settings_on(self, target: Target) -> RunSettings:
         """Return the settings for a target; the options of a provider are for the run's own target only."""
         is_own = self.settings.target.lower() == target.name
-        foreign = {} if is_own else {"noise_model": None, "provider_options": None}
+        foreign = {} if is_own else {"provider_options": None}
         return self.settings.model_copy(update={"target": target.name, **foreign})
 
     def simulate(self, target: Target, settings: RunSettings) -> Simulation:

@@ -272,15 +272,16 @@ def test_published_error_rates_are_those_of_the_local_service(name: str) -> None
 def test_a_simulated_noise_model_has_its_machine_s_error_rates() -> None:
     simulator = find_target("ionq.simulator")
     assert error_rates(simulator) == NO_ERRORS
-    noisy = target_with_options(simulator, {"noise": {"model": "forte-1"}})
-    assert error_rates(noisy, "forte-1") == error_rates(find_target("ionq.qpu.forte-1"))
-    assert error_rates(noisy, "harmony") is None  # it has no published model
+    forte, harmony = ({"noise": {"model": name}} for name in ("forte-1", "harmony"))
+    assert error_rates(target_with_options(simulator, forte), forte) == error_rates(find_target("ionq.qpu.forte-1"))
+    assert error_rates(target_with_options(simulator, harmony), harmony) is None  # it has no published model
     assert load_table("error_rates")["models"].keys() <= noise_models().keys()
 
 
 @pytest.mark.slow
 def test_a_noisy_run_has_about_the_error_that_its_plan_expects(emulator: Emulator) -> None:
-    asked = settings_of("vqe", target="ionq.simulator", noise_model="aria-1", precision=3e-3, shots=500)
+    noise = {"noise.model": "aria-1"}
+    asked = settings_of("vqe", target="ionq.simulator", provider_options=noise, precision=3e-3, shots=500)
     expected = known(rows_of(plan_run("vqe", H2, asked, compare=["ionq.simulator"]))["ionq.simulator"].bare)
     assert not expected.reached
     run = prepared("vqe", H2, asked, 7)

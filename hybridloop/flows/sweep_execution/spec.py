@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS
+from hybridloop.azure.provider_options import DEBIAS, FIELD
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import nest
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
@@ -207,9 +207,7 @@ class _NamedProblem(BaseModel):
 def _value_of(settings: Mapping[str, Any], name: str) -> Any:
     """Return the setting of a name, an inner one as `failure.retries`; None where its group is not set."""
     value: Any = settings
-    option = name.removeprefix(f"{FIELD}.")
-    name = NAMED_OPTIONS.get(option, name) if option != name else name
-    for part in name.split("."):
+    for part in ("debias" if name == f"{FIELD}.{DEBIAS}" else name).split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
