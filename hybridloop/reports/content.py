@@ -20,6 +20,7 @@ from hybridloop.runs.lookup import recorded_settings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import COLUMNS, TABLES
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runtime.dotted_names import flatten
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -232,14 +233,9 @@ def _events(run: StoredRun) -> Table | None:
 
 
 def _settings(run: StoredRun) -> Table:
-    defaults = SETTINGS[run.record.algorithm]().model_dump(mode="json")
-    rows = []
-    for name, value in run.settings.model_dump(mode="json").items():
-        if isinstance(value, dict) and isinstance(defaults.get(name), dict):
-            nested = defaults[name]
-            rows += [(f"{name}.{key}", format_value(of), format_value(nested.get(key))) for key, of in value.items()]
-        else:
-            rows.append((name, format_value(value), format_value(defaults.get(name))))
+    defaults = flatten(SETTINGS[run.record.algorithm]().model_dump(mode="json"))
+    values = flatten(run.settings.model_dump(mode="json"))
+    rows = ((name, format_value(value), format_value(defaults.get(name))) for name, value in values.items())
     return Table("All settings", ("Setting", "Value", "Default"), tuple(rows))
 
 

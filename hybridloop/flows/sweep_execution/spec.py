@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from hybridloop.azure.provider_options import DEBIAS, FIELD
 from hybridloop.errors import InputError
-from hybridloop.runtime.dotted_names import nest
+from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.validation import validate
 
@@ -161,10 +161,8 @@ def _point_of(
     try:
         problem = _problem_of(varied.pop(PROBLEM, None), problems)
         for name, value in (*spec.settings.items(), *varied.items()):
-            if name == "failure" and isinstance(value, Mapping):  # field by field, so that a grid may vary some
-                merged |= {f"failure.{field}": inner for field, inner in value.items()}
-            else:
-                merged[name] = value
+            # of `failure` field by field, so that a grid may vary some
+            merged |= flatten({name: value}) if name == "failure" else {name: value}
         return problem, validate(SETTINGS[spec.algorithm], nest(merged))
     except InputError as error:
         facts = {"message": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
