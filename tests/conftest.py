@@ -33,7 +33,7 @@ pytest.register_assert_rewrite(
 )
 
 # the time of an example depends on the machine's load
-settings.register_profile("no deadline")
+settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 # a shell's `&` and nohup start tests with Ctrl-C ignored, which all processes that they start would inherit

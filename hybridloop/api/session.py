@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_STORED = ("debias", "batching", "noise_model", "provider_options")  # settings that a resumed script must repeat
+_STORED = ("debias", "batching", "provider_options")  # settings that a resumed script must repeat
 
 
 @session_block

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hybridloop.azure.provider_options import NO_OPTIONS, NOISE_MODEL, Options
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
+from hybridloop.runtime.dotted_names import flatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,10 @@ class ErrorRates:
 NO_ERRORS = ErrorRates(0.0, 0.0, 0.0)
 
 
-def error_rates(target: Target, noise_model: str | None = None) -> ErrorRates | None:
-    """Return a target's published error rates, or those of the noise model that it simulates; None: none published."""
+def error_rates(target: Target, options: Options = NO_OPTIONS) -> ErrorRates | None:
+    """Return a target's published error rates, or those of the option `noise.model`; None: none published."""
     if not target.is_noisy:
         return NO_ERRORS
     table = load_table("error_rates")
-    rates = table["models"].get(noise_model or table["targets"].get(target.name))
+    rates = table["models"].get(flatten(options).get(NOISE_MODEL, table["targets"].get(target.name)))
     return None if rates is None else ErrorRates(**rates)

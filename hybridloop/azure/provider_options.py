@@ -24,13 +24,12 @@ FIELD = "provider_options"  # the setting of a run
 DEBIAS, NOISE_MODEL, NOISE_SEED = "error-mitigation.debias", "noise.model", "noise.seed"
 _LEVEL, _NO_OPT, _ERROR_MODEL, _ERROR_PARAMS = "tket-opt-level", "no-opt", "error-model", "error-params."
 _SIMULATOR, _STABILIZER = "simulator", "stabilizer"
-NAMED_OPTIONS = {DEBIAS: "debias", NOISE_MODEL: "noise_model"}  # those that are settings of their own
 IDEAL = "ideal"
 _SHORT_GROUP = 4
 _MAX_SEED = 2**31  # of a job's own seed
 
 Options = Mapping[str, Any]  # nested, as in inputParams
-_NO_OPTIONS: Options = {}
+NO_OPTIONS: Options = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def provider_params(
     *,
     debias: bool,
     keeps_gates: bool = False,
-    options: Options = _NO_OPTIONS,
+    options: Options = NO_OPTIONS,
     sampling_value: str = "",
 ) -> dict[str, Any]:
     """Return the inputParams of a program: the options, whether the provider mitigates errors and may optimize gates.
@@ -180,7 +179,7 @@ def _listed(name: str, known: Mapping[str, Option]) -> list[str]:
 
 def _field(name: str) -> str:
     """Return an option's name as that of a setting."""
-    return NAMED_OPTIONS.get(name, f"{FIELD}.{name}")
+    return "debias" if name == DEBIAS else f"{FIELD}.{name}"
 
 
 def _elsewhere(name: str) -> str:

@@ -38,7 +38,7 @@ _PROVIDER_OPTION = inspect.Parameter(
         list[str],
         typer.Option(
             metavar="NAME=VALUE",
-            help="Option of the target's provider, such as tket-opt-level=1 or error-params.p2=0.01; may be repeated.",
+            help="Option of the target's provider, such as noise.model=aria-1 or tket-opt-level=1; may be repeated.",
             rich_help_panel=_SESSION,
         ),
     ],

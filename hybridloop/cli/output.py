@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hybridloop.errors import InputError
+from hybridloop.runtime.dotted_names import flatten
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_table
 
@@ -87,7 +88,8 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     """Print a line for each fact, for each value of a mapping, and for each mapping of a list."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            lines = [f"{key}: {format_value(inner, key.rpartition('.')[2])}" for key, inner in _flatten(value)]
+            inner = flatten(value, whole=_AMOUNTS)
+            lines = [f"{key}: {format_value(each, key.rpartition('.')[2])}" for key, each in inner.items()]
         else:
             lines = list(map(_format_row, value)) if isinstance(value, list) else [format_value(value)]
         for number, line in enumerate(lines or ["-"]):
@@ -108,15 +110,6 @@ def format_value(value: object, name: str = "") -> str:
         case list() | tuple():
             return ", ".join(map(format_value, value)) or "-"
     return str(value)
-
-
-def _flatten(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield inner settings by their full names, as `--set` takes them."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value and name not in _AMOUNTS:
-            yield from _flatten(value, f"{group}{name}.")
-        else:
-            yield group + name, value
 
 
 def _format_row(row: Mapping[str, Any]) -> str:

@@ -21,7 +21,6 @@ class SessionKeywords(TypedDict, total=False):
     exclusive_access_budget: str | Mapping[str, float] | None
     cancel_in_flight: bool
     debias: bool
-    noise_model: str | None
     provider_options: Mapping[str, Any] | None
     batching: str
     requests_in_flight: int | None

@@ -13,85 +13,77 @@ DEBIAS = "debias"  # IonQ's error mitigation
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """Expected jobs, shots, price (in the row's unit; None: unknown) and hours of a run on a target."""
+class ExpectedEnergy:
+    """Expected jobs, shots, price (in the row's unit; None: unknown) and hours of an energy, and its expected error.
+
+    The error in hartree is what the search and the target's published noise are expected to add; None: unknown.
+    `reached` says whether 95 % of the energies are then expected within chemical accuracy. `mitigation` names the
+    methods of error mitigation, "debias" is the provider's.
+    """
 
     jobs: int
     shots: int
     price: float | None
     hours: float
-
-
-@dataclass(frozen=True, slots=True)
-class AccurateEnergy:
-    """The effort of a VQE whose standard error allows chemical accuracy, and the error expected beside it.
-
-    `error` in hartree is what the search and the target's published noise are expected to add; None: unknown. `reached`
-    says whether 95 % of the energies are then expected within chemical accuracy. `mitigation` names the methods of
-    error mitigation, "debias" is the provider's.
-    """
-
-    effort: Effort
-    mitigation: tuple[str, ...]
-    error: float | None
-    reached: bool | None
+    mitigation: tuple[str, ...] = ()
+    error: float | None = None
+    reached: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyRow:
-    """One target: a VQE without and with error mitigation, and SQD; None for what it does not run."""
+    """One target: a search without and with error mitigation, and the bound; None for what it does not run."""
 
     target: str
     unit: str
-    bare: AccurateEnergy | None
-    mitigated: AccurateEnergy | None
-    sqd: Effort | None
+    bare: ExpectedEnergy | None
+    mitigated: ExpectedEnergy | None
+    bound: ExpectedEnergy | None
 
 
 @dataclass(frozen=True, slots=True)
 class ChemicalAccuracy:
-    """The cost of an energy within `bar` hartree on each target, by a VQE of the `algorithm` and by SQD.
+    """The cost of an energy within `bar` hartree on each target, by a search and by an upper bound from samples.
 
-    `standard_error` in hartree is that of the VQE's final measurement. `search_error` is the energy that its dry run's
-    state has above the exact one, and `subspace_error` that of SQD from ideal samples, both without noise and in
-    hartree; None: unknown. The notes say what these are, or why they are unknown. With `is_active_space` the energy is
-    that of a part of the molecule.
+    `algorithm` and `bound` name the two algorithms. `standard_error` in hartree is that of the search's final
+    measurement. `search_error` is the energy that its dry run's state has above the exact one, and `bound_error` that
+    of the bound from ideal samples, both without noise and in hartree; None: unknown. The notes say what these are, or
+    why they are unknown. With `is_active_space` the energy is that of a part of the molecule.
     """
 
     algorithm: str
+    bound: str
     bar: float
     standard_error: float
     search_error: float | None
     search_note: str
-    subspace_error: float | None
-    subspace_note: str
+    bound_error: float | None
+    bound_note: str
     rows: tuple[AccuracyRow, ...]
     is_active_space: bool = False
 
 
 def accuracy_lines(accuracy: ChemicalAccuracy) -> Iterator[str]:
     """Yield the text: a heading, a line for each target, and what the figures rest on."""
-    name, accurate = accuracy.algorithm, "accurate in space" if accuracy.is_active_space else "accurate"
-    bare, reached, mitigated, then_reached = name, accurate, f"{name} mitigated", "accurate then"
+    name, accurate = accuracy.algorithm, "accurate"
     bar = f"{1e3 * accuracy.bar:g} mHa"
     if accuracy.is_active_space:
-        bar = f"{bar} from the {energy_name('exact', is_active_space=True)}"
+        accurate, bar = "accurate in space", f"{bar} from the {energy_name('exact', is_active_space=True)}"
     yield (
         f"Chemical accuracy, {bar}: cost and time by a standard error of "
         f"{1e3 * accuracy.standard_error:g} mHa, and expected error"
     )
-    rows = [
-        {
-            "target": row.target,
-            bare: _effort(row.bare, row.unit),
-            reached: _verdict(row.bare),
-            mitigated: _effort(row.mitigated, row.unit),
-            then_reached: _verdict(row.mitigated),
-            "sqd": None if row.sqd is None else _cost(row.sqd, row.unit),
-        }
+    columns = ("target", name, accurate, f"{name} mitigated", "accurate then", accuracy.bound)
+    cells = (
+        (
+            row.target,
+            *(_cost(row.bare, row.unit), _verdict(row.bare)),
+            *(_cost(row.mitigated, row.unit), _verdict(row.mitigated)),
+            _cost(row.bound, row.unit),
+        )
         for row in accuracy.rows
-    ]
-    yield from format_table(("target", bare, reached, mitigated, then_reached, "sqd"), rows)
+    )
+    yield from format_table(columns, [dict(zip(columns, each, strict=True)) for each in cells])
     if any(row.bare is not None and row.bare.error for row in accuracy.rows):
         left_out = "idling and drift are left out"
         yield f"{accurate}: 95 % of such energies are within it, by published error rates; {left_out}"
@@ -100,15 +92,11 @@ def accuracy_lines(accuracy: ChemicalAccuracy) -> Iterator[str]:
         unknown = "; what debias leaves is not published" if (DEBIAS,) in mitigations else ""
         yield f"mitigated: by {' or by '.join(named)}{unknown}"
     yield f"{name}: {accuracy.search_note}"
-    yield f"sqd: {accuracy.subspace_note}"
+    yield f"{accuracy.bound}: {accuracy.bound_note}"
 
 
-def _effort(energy: AccurateEnergy | None, unit: str) -> str | None:
-    return None if energy is None else _cost(energy.effort, unit)
-
-
-def _cost(effort: Effort, unit: str) -> str:
-    return f"{_price(effort.price, unit)}, {format_duration(3600.0 * effort.hours)}"
+def _cost(energy: ExpectedEnergy | None, unit: str) -> str | None:
+    return None if energy is None else f"{_price(energy.price, unit)}, {format_duration(3600.0 * energy.hours)}"
 
 
 def _price(price: float | None, unit: str) -> str:
@@ -128,7 +116,7 @@ def _price(price: float | None, unit: str) -> str:
     return f"{price / 1e3:.0f}k {unit}" if price < 1e6 else f"{price / 1e6:,.2f}M {unit}"
 
 
-def _verdict(energy: AccurateEnergy | None) -> str | None:
+def _verdict(energy: ExpectedEnergy | None) -> str | None:
     if energy is None:
         return None
     if energy.reached is None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
@@ -16,7 +15,6 @@ from hybridloop.errors import HybridloopError
 from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
-from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.settings import ProblemText, RunSettings
 
 TRIALS = 3  # seeds: a search's length goes with its noise
@@ -117,13 +115,11 @@ def prepare_trial(
     return prepare(algorithm, problem, settings, seed, target=target).algorithm
 
 
-def sampled_ideally(prepared: PreparedSqd, target: Target, *, seed: int) -> Samples:
-    """Return the samples of a run's one round without noise. Raises SimulationTooLarge."""
+def ideal_bound(prepared: PreparedAlgorithm, target: Target, *, seed: int) -> tuple[float | None, str]:
+    """Return the upper bound of an algorithm from samples without noise, None where there is none, and a clause."""
     recorder = _Recorder(IdealSampler(target, seed=seed, max_work=MAX_WORK), {})
-    samples = prepared.measure(recorder, lambda _: None)
-    if recorder.cut is not None:
-        raise SimulationTooLarge(recorder.cut)
-    return samples
+    bound, clause = prepared.ideal_bound(recorder)
+    return (bound, clause) if recorder.cut is None else (None, f"a plan does not simulate it ({recorder.cut})")
 
 
 @dataclass(slots=True)

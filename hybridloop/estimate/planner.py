@@ -13,7 +13,7 @@ from hybridloop.azure.targets import Batching, Target, batches_points, check_cir
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.chemical_accuracy import chemical_accuracy
+from hybridloop.estimate.accuracy import chemical_accuracy
 from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
@@ -189,7 +189,7 @@ class Planner:
     def settings_on(self, target: Target) -> RunSettings:
         """Return the settings for a target; the options of a provider are for the run's own target only."""
         is_own = self.settings.target.lower() == target.name
-        foreign = {} if is_own else {"noise_model": None, "provider_options": None}
+        foreign = {} if is_own else {"provider_options": None}
         return self.settings.model_copy(update={"target": target.name, **foreign})
 
     def simulate(self, target: Target, settings: RunSettings) -> Simulation:

@@ -7,6 +7,7 @@ from qiskit import QuantumCircuit
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.azure.error_rates import error_rates
+from hybridloop.azure.provider_options import NO_OPTIONS, Options
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
@@ -25,7 +26,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     debias = settings.debias and target.debiases
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if not smallest.expected:
-        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, two_qubit_error(target, settings.noise_model))
+        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, two_qubit_error(target, settings.options))
     two_qubit = int(circuit.num_nonlocal_gates())
     one_qubit, qubits = int(circuit.size()) - two_qubit, circuit.num_qubits
 
@@ -36,7 +37,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
         prices = [(jobs, price_of_job(target, counts, each, debias=debias)) for jobs, each in parts if jobs and each]
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
-    return MeasurementCosts(price, smallest.unit, two_qubit_error(target, settings.noise_model))
+    return MeasurementCosts(price, smallest.unit, two_qubit_error(target, settings.options))
 
 
 def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
@@ -46,14 +47,14 @@ def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
     prices = [price_of_job(target, counts, target.max_shots, debias=debias) for counts in examples]
     return (
         target.max_shots,
-        two_qubit_error(target, settings.noise_model),
+        two_qubit_error(target, settings.options),
         *((price.unit, price.expected) for price in prices),
     )
 
 
-def two_qubit_error(target: Target, noise_model: str | None = None) -> float:
+def two_qubit_error(target: Target, options: Options = NO_OPTIONS) -> float:
     """Return the depolarizing strength of a gate on two qubits; of a machine without a published one, the largest."""
-    rates = error_rates(target, noise_model)
+    rates = error_rates(target, options)
     if rates is None:
         return max(float(model["two_qubit"]) for model in load_table("error_rates")["models"].values())
     return rates.two_qubit

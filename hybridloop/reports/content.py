@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.azure.provider_options import target_text
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.journal import RunRecord
 from hybridloop.journal.provenance import PRICES, REVISION
 from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
@@ -86,7 +84,7 @@ def report_content(run: StoredRun) -> ReportContent:
         title=record.problem or record.key,
         key=record.key,
         algorithm=ALGORITHMS[record.algorithm].title if record.algorithm in ALGORITHMS else "Script",
-        target=target_text(record.target, _options(record)),
+        target=target_text(record.target, record.settings.get("settings", {}).get("provider_options") or {}),
         status=record.status,
         is_done=record.status in WITH_RESULT and STATUSES[record.status].exit_code == 0,
         is_of_algorithm=run.is_of_algorithm,
@@ -102,14 +100,6 @@ def report_content(run: StoredRun) -> ReportContent:
         settings=settings,
         provenance=_provenance(run, totals),
     )
-
-
-def _options(record: RunRecord) -> Mapping[str, Any]:
-    """Return the provider options of a run or a script; the settings of either may be older than they are."""
-    settings = record.settings.get("settings", {})
-    named = settings.get("noise_model")
-    options: Mapping[str, Any] = settings.get("provider_options") or {}
-    return {**options, "noise": {"model": named, **options.get("noise", {})}} if named else options
 
 
 def format_time(epoch_s: float | None) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 
-def flatten(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    """Return nested values by dotted names.
+def flatten(values: Mapping[str, Any], group: str = "", *, whole: Container[str] = ()) -> dict[str, Any]:
+    """Return nested values by dotted names; empty mappings, and those of the names in `whole`, stay as they are.
 
     >>> flatten({"noise": {"model": "aria-1"}, "no-opt": True})
     {'noise.model': 'aria-1', 'no-opt': True}
     """
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= flatten(value, f"{group}{name}.") if isinstance(value, Mapping) else {f"{group}{name}": value}
+        is_group = isinstance(value, Mapping) and value and name not in whole
+        flat |= flatten(value, f"{group}{name}.", whole=whole) if is_group else {f"{group}{name}": value}
     return flat
 
 

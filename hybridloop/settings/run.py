@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
-from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS, NOISE_MODEL
+from hybridloop.azure.provider_options import DEBIAS, FIELD
 from hybridloop.azure.targets import Batching
 from hybridloop.budget.caps import Caps, Cost
 from hybridloop.errors import InputError
@@ -67,24 +67,21 @@ def _parse_exponent(value: object) -> object:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
-def take_named_options(values: Any) -> Any:
-    """Return settings in which a provider option that is a setting, such as `debias`, is under its setting's name.
+def _take_debias(values: Any) -> Any:
+    """Return settings in which the provider option `error-mitigation.debias` is the setting `debias`.
 
-    Raises InputError where it is given under both names with different values.
+    Raises InputError where both are given with different values.
     """
     options = values.get(FIELD) if isinstance(values, Mapping) else None
-    if not isinstance(options, Mapping):
+    left = flatten(options) if isinstance(options, Mapping) else {}
+    if DEBIAS not in left:
         return values
-    taken, left = dict(values), flatten(options)
-    for option, setting in NAMED_OPTIONS.items():
-        if option in left:
-            value = left[option]
-            if taken.get(setting, value) not in (value, None):
-                problem = f"it is {taken[setting]}, and the provider option {option} is {value}"
-                raise InputError(setting, problem, "Give one of them.")
-            if value is not True:  # `debias` is on by default, which would hide that the target lacks the option
-                taken[setting] = left.pop(option)
-    return {**taken, FIELD: left}
+    value = left.pop(DEBIAS)
+    if values.get("debias", value) not in (value, None):
+        problem = f"it is {values['debias']}, and the provider option {DEBIAS} is {value}"
+        raise InputError("debias", problem, "Give one of them.")
+    # `debias` is on by default, which would hide that the target lacks the option
+    return values if value is True else {**values, "debias": value, FIELD: left}
 
 
 class ProblemText(BaseModel):
@@ -140,15 +137,10 @@ class RunSettings(BaseModel):
     debias: bool = Field(
         default=True, description="IonQ's error mitigation on its QPUs; raises the minimum price of a job"
     )
-    noise_model: str | None = Field(
-        None,
-        max_length=100,
-        description="noise of a machine on ionq.simulator, which then draws shots: harmony, aria-1, aria-2, forte-1",
-        examples=["aria-1"],
-    )
     provider_options: Annotated[dict[str, Any] | None, BeforeValidator(_nest_options)] = Field(
         None,
         description="options of the target's provider by name, such as tket-opt-level: 1; a dot opens a group",
+        examples=[{"noise.model": "aria-1"}],
     )
     batching: Annotated[Batching, BeforeValidator(_parse_switch)] = Field(
         Batching.AUTO,
@@ -192,13 +184,12 @@ class RunSettings(BaseModel):
         examples=["sessions"],
     )
 
-    _take_named_options = model_validator(mode="before")(take_named_options)
+    _take_debias = model_validator(mode="before")(_take_debias)
 
     @property
     def options(self) -> dict[str, Any]:
         """Options of the target's provider, as in inputParams, without `debias`."""
-        named = {} if self.noise_model is None else {NOISE_MODEL: self.noise_model}
-        return nest(named | flatten(self.provider_options or {}))
+        return self.provider_options or {}
 
     @property
     def exclusive_access(self) -> ExclusiveAccess | None:
@@ -235,13 +226,7 @@ class RunSettings(BaseModel):
         )
 
 
-def first_difference(recorded: Mapping[str, Any], requested: Mapping[str, Any], of: str = "") -> str | None:
+def first_difference(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> str | None:
     """Return the full name (`failure.retries`) of the first setting that differs; None if all agree."""
-    for name in dict.fromkeys((*recorded, *requested)):
-        before, now = recorded.get(name), requested.get(name)
-        if isinstance(before, dict) and isinstance(now, dict):
-            if inner := first_difference(before, now, f"{of}{name}."):
-                return inner
-        elif before != now:
-            return f"{of}{name}"
-    return None
+    before, now = flatten(recorded), flatten(requested)
+    return next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)

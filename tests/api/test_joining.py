@@ -223,7 +223,6 @@ def test_all_settings_of_a_session_are_in_its_options() -> None:
         "exclusive_access_budget": "400HQC",
         "cancel_in_flight": True,
         "debias": False,
-        "noise_model": "aria-1",
         "provider_options": {"simulator": "stabilizer"},
         "batching": "on",
         "requests_in_flight": 3,

@@ -46,10 +46,10 @@ def test_a_run_keeps_its_options_and_its_record_has_them(workspace: Any, journal
         with caller_context(CallerContext(workspace)):
             return qaoa(RING, QaoaSettings(target=TARGET, seed=1, shots=500, **options), "noisy")
 
-    noise = {"noise_model": "harmony", "provider_options": {"noise": {"seed": 2}}}
-    result = run(**noise)
+    noise = {"noise": {"model": "harmony", "seed": 2}}
+    result = run(provider_options=noise)
     assert (result.is_exact, result.standard_error > 0) == (False, True)
-    assert result.provider_options == {"noise": {"model": "harmony", "seed": 2}}
+    assert result.provider_options == noise
     shown = "ionq.simulator with noise.model=harmony, noise.seed=2"
     assert f"ring-8 on {shown}: " in str(result)
     stored = load_run(journal, "noisy")
@@ -57,10 +57,11 @@ def test_a_run_keeps_its_options_and_its_record_has_them(workspace: Any, journal
     assert verify_run(stored).agrees
     (job,) = workspace.list_jobs()
     assert job.details.input_params["noise"]["model"] == "harmony"
-    with pytest.raises(InputError, match="noise_model: run 'noisy' was started with another value"):
-        run(noise_model="aria-1", provider_options={"noise": {"seed": 2}})
-    with pytest.raises(InputError, match=r"provider_options: run 'noisy' was started"):
-        run(noise_model="harmony")
+    for options, field in (({"noise": {"model": "aria-1", "seed": 2}}, "model"), ({"noise.model": "harmony"}, "seed")):
+        with pytest.raises(
+            InputError, match=rf"provider_options\.noise\.{field}: run 'noisy' was started with another"
+        ):
+            run(provider_options=options)
     again = run(provider_options={"noise.model": "harmony", "noise.seed": 2})
     assert again.value == result.value
 
@@ -81,8 +82,8 @@ def test_a_users_flow_has_options_of_its_own(workspace: Any, journal: Journal) -
     counts = noisy(run_key="mine")
     assert set(counts) == {"00", "01", "10", "11"}
     assert noisy(run_key="mine") == counts
-    with pytest.raises(InputError, match="noise_model: run 'mine' was started with another one"):
-        flow(noise_model="aria-2")(run_key="mine")
+    with pytest.raises(InputError, match=r"noise\.model: run 'mine' was started with another one"):
+        flow(provider_options={"noise.model": "aria-2"})(run_key="mine")
     assert set(flow()(run_key="exact")) == {"00", "11"}
     with pytest.raises(InputError, match=r"skipQuilc: ionq\.simulator has no such option"):
         flow(provider_options={"skipQuilc": True})()

@@ -30,8 +30,9 @@ def test_a_machine_without_published_errors_is_taken_to_have_the_largest_and_a_s
     assert errors["rigetti.qpu.cepheus-1-108q"] >= max(errors.values())
     assert 0.0 < errors["quantinuum.qpu.h2-1"] < errors["ionq.qpu.aria-1"]
     assert {error for name, error in errors.items() if not find_target(name).is_noisy} == {0.0}
-    noisy = target_with_options(find_target("ionq.simulator"), {"noise": {"model": "forte-1"}})
-    assert two_qubit_error(noisy, "forte-1") == errors["ionq.qpu.forte-1"]
+    noise = {"noise": {"model": "forte-1"}}
+    noisy = target_with_options(find_target("ionq.simulator"), noise)
+    assert two_qubit_error(noisy, noise) == errors["ionq.qpu.forte-1"]
 
 
 def groups() -> tuple[MeasurementGroup, MeasurementGroup]:

@@ -73,7 +73,8 @@ def test_a_noise_model_makes_ionqs_simulator_sample(emulator: Emulator) -> None:
 
 def test_a_listed_job_with_noise_is_read_as_sampled(emulator: Emulator) -> None:
     workspace = emulator.workspace()
-    with hl.open_session(IONQ, workspace=workspace, seed=2, noise_model="harmony") as session:
+    harmony = {"noise.model": "harmony"}
+    with hl.open_session(IONQ, workspace=workspace, seed=2, provider_options=harmony) as session:
         job = session.run(ladder(), shots=501)
         counts = job.counts
     (listed,) = hl.session(session.id, workspace=workspace).jobs()
@@ -81,7 +82,7 @@ def test_a_listed_job_with_noise_is_read_as_sampled(emulator: Emulator) -> None:
     assert len(counts) == 4
     with (
         pytest.raises(InputError, match=r"has 12 qubits, ionq\.simulator has 11"),
-        hl.open_session(IONQ, workspace=workspace, noise_model="harmony") as session,
+        hl.open_session(IONQ, workspace=workspace, provider_options=harmony) as session,
     ):
         session.run(ladder(qubits=12))
 
@@ -152,17 +153,15 @@ def test_pings_are_sent_without_the_options(emulator: Emulator, target: str, opt
 
 def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator) -> None:
     workspace = emulator.workspace()
-    for options in ({"noise_model": "aria-9"}, {"provider_options": {"nose.model": "aria-1"}}):
+    for name, value, message in (
+        ("noise.model", "aria-9", r"provider_options\.noise\.model: 'aria-9' .* Give ideal, harmony, aria-1"),
+        ("nose.model", "aria-1", r"Did you mean noise\.model\?"),
+        ("error-mitigation.debias", True, "debias"),
+        ("error-mitigation.debias", False, "debias"),
+    ):
         with (
-            pytest.raises(InputError, match=r"noise\.model|aria-1"),
-            hl.open_session(IONQ, workspace=workspace, **options),
-        ):
-            pass
-    for debias in (True, False):
-        given = {"error-mitigation.debias": debias}
-        with (
-            pytest.raises(InputError, match="debias"),
-            hl.open_session(IONQ, workspace=workspace, provider_options=given),
+            pytest.raises(InputError, match=message),
+            hl.open_session(IONQ, workspace=workspace, provider_options={name: value}),
         ):
             pass
     with (
@@ -183,28 +182,27 @@ def test_a_resumed_script_must_repeat_its_options(
         with hl.open_session(IONQ, run_key="k", seed=1, workspace=workspace, **options) as session:
             return measured(session, ladder()).bitstrings()
 
-    first = run(noise_model="aria-1", provider_options={"noise.seed": 4})
+    first = run(provider_options={"noise.model": "aria-1", "noise.seed": 4})
     for other, field in (
-        ({}, "noise_model"),
-        ({"noise_model": "aria-1"}, "provider_options"),
-        ({"noise_model": "aria-1", "provider_options": {"noise": {"seed": 5}}}, r"provider_options\.noise\.seed"),
-        ({"provider_options": {"noise.model": "aria-2", "noise.seed": 4}}, "noise_model"),
+        ({}, "model"),
+        ({"noise.model": "aria-1"}, "seed"),
+        ({"noise": {"model": "aria-1", "seed": 5}}, "seed"),
+        ({"noise.model": "aria-2", "noise.seed": 4}, "model"),
     ):
-        with pytest.raises(InputError, match=f"{field}: run 'k' was started with another value"):
-            run(**other)
+        with pytest.raises(InputError, match=rf"provider_options\.noise\.{field}: run 'k' was started with another"):
+            run(provider_options=other)
     assert run(provider_options={"noise": {"model": "aria-1", "seed": 4}}) == first
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"target": H2, "mitigation": "zne-linear", "provider_options": {"tket-opt-level": 1}},
-            "tket-opt-level 1 lets",
-        ),
+        ({"target": H2, "mitigation": "zne-linear", "provider_options": {"tket-opt-level": 1}}, "level 1 lets"),
         ({"target": H2, "mitigation": "zne-linear", "provider_options": {"error-model": False}}, "has no noise"),
-        ({"target": IONQ, "mitigation": "zne-linear", "noise_model": "aria-1"}, "compiler removes them"),
-        ({"target": IONQ, "noise_model": "aria-9"}, "noise_model: 'aria-9'"),
+        (
+            {"target": IONQ, "mitigation": "zne-linear", "provider_options": {"noise.model": "aria-1"}},
+            "compiler removes",
+        ),
     ],
 )
 def test_an_algorithm_refuses_options_that_do_not_fit(settings: dict[str, Any], message: str) -> None:

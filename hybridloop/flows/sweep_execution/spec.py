@@ -13,11 +13,11 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS
+from hybridloop.azure.provider_options import DEBIAS, FIELD
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
-from hybridloop.runtime.dotted_names import nest
+from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings import LIMITS, ProblemText, RunSettings
 
 MAX_POINTS = 10_000
@@ -162,10 +162,8 @@ def _point_of(
     try:
         problem = _problem_of(varied.pop(PROBLEM, None), problems)
         for name, value in (*spec.settings.items(), *varied.items()):
-            if name == "failure" and isinstance(value, Mapping):  # field by field, so that a grid may vary some
-                merged |= {f"failure.{field}": inner for field, inner in value.items()}
-            else:
-                merged[name] = value
+            # of `failure` field by field, so that a grid may vary some
+            merged |= flatten({name: value}) if name == "failure" else {name: value}
         return problem, validate(ALGORITHMS[spec.algorithm].settings, nest(merged))
     except InputError as error:
         facts = {"message": f"point {number}: {error.happened}", "remedy": error.remedy}
@@ -208,9 +206,7 @@ class _NamedProblem(BaseModel):
 def _value_of(settings: Mapping[str, Any], name: str) -> Any:
     """Return the setting of a name, an inner one as `failure.retries`; None where its group is not set."""
     value: Any = settings
-    option = name.removeprefix(f"{FIELD}.")
-    name = NAMED_OPTIONS.get(option, name) if option != name else name
-    for part in name.split("."):
+    for part in ("debias" if name == f"{FIELD}.{DEBIAS}" else name).split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 

@@ -52,8 +52,8 @@ def test_a_plan_includes_debias_off_and_a_comparison_has_a_line_for_each_target(
 
 def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceShell) -> None:
     asked = ("vqe", "h2", "--seed", "7", "--target", "ionq.simulator", "--precision", "0.01")
-    noisy = ("--provider-option", "noise.seed=3", "--noise-model", "aria-1", "--targets", "rigetti.sim.qvm")
-    text = planned(at_workspace, *asked, *noisy)
+    noisy = ("--provider-option", "noise.model=aria-1", "--provider-option", "noise.seed=3", "--targets")
+    text = planned(at_workspace, *asked, *noisy, "rigetti.sim.qvm")
     assert "h2 by vqe on ionq.simulator with noise.model=aria-1, noise.seed=3: a plan from 3 dry runs" in text
     assert "noise: gate and readout errors are left in the value" in text
     (row, _) = [line for line in text.splitlines() if line.startswith("rigetti.sim.qvm ")]  # and of chemical accuracy
@@ -61,7 +61,7 @@ def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceS
     assert "on ionq.simulator: a plan from 1 dry run;" in planned(at_workspace, *asked)
     for given, message in (
         ("noise.modl=aria-1", "--provider-option noise.modl: ionq.simulator has no such option"),
-        ("noise.model=aria-9", "--noise-model: 'aria-9' is no value of it on ionq.simulator"),
+        ("noise.model=aria-9", "--provider-option noise.model: 'aria-9' is no value of it on ionq.simulator"),
         ("noise.model", "--provider-option: 'noise.model' is not NAME=VALUE"),
     ):
         refused = run_in_process(at_workspace.shell.environ, "plan", *asked, "--provider-option", given)

@@ -80,7 +80,7 @@ def test_a_provider_option_of_a_point_is_not_that_of_the_next() -> None:
     assert [point.settings.options["noise"]["model"] for point in found] == ["forte-1", "aria-1"]
 
 
-def test_provider_options_may_be_varied_under_their_own_and_their_settings_names() -> None:
+def test_provider_options_may_be_varied() -> None:
     names = {"provider_options.noise.model": ["aria-1", "aria-2"], "provider_options.noise.seed": [1, 2]}
     found = points(settings={"target": "ionq.simulator"}, grid=names)
     assert [point.settings.options["noise"] for point in found] == [
@@ -89,12 +89,11 @@ def test_provider_options_may_be_varied_under_their_own_and_their_settings_names
     assert [tuple(point.varied.values())[1:] for point in found] == [
         ("aria-1", 1), ("aria-1", 2), ("aria-2", 1), ("aria-2", 2)
     ]  # fmt: skip
-    (same,) = points(
-        settings={"target": "ionq.simulator", "noise_model": "aria-1", "provider_options": {"noise": {"seed": 1}}}
-    )
+    noise = {"noise": {"model": "aria-1", "seed": 1}}
+    (same,) = points(settings={"target": "ionq.simulator", "provider_options": noise})
     assert same.key == found[0].key
     (plain,) = points()
-    assert plain.key == points(settings={"provider_options": {}, "noise_model": None})[0].key
+    assert plain.key == points(settings={"provider_options": {}})[0].key
 
 
 def test_every_point_states_all_varied_settings() -> None:
