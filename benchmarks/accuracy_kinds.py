@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.circuits.qaoa_angles import QaoaSimulation, ScaledEnergy, minimum_from, with_simulated_angles
 from hybridloop.algorithms.problems.binary import BinaryProblem, max_cut, number_partitioning, portfolio, qubo
 from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.qaoa.angles import QaoaSimulation, ScaledEnergy, minimum_from, with_simulated_angles
+from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import random_mean
 from hybridloop.data import load_table
 

@@ -69,7 +69,7 @@ def child(rounds: int) -> int:
     from prefect import flow
 
     from hybridloop.azure.workspace import connect_from_environment
-    from hybridloop.flows.lifecycle.flow_run_events import shown_in_flow_run
+    from hybridloop.flows.in_prefect.flow_run_events import shown_in_flow_run
     from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.tasks.prefect_tasks import RoundTasks, session_of_flow
     from hybridloop.tasks.session import open_session

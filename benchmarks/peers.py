@@ -20,9 +20,9 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
 from benchmarks.bounds import machine
-from hybridloop.algorithms.circuits.qaoa import qaoa_circuit
 from hybridloop.algorithms.problems.binary import max_cut
 from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.vqe import vqe

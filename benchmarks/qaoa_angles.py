@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.circuits.qaoa import interpolate_angles
+from hybridloop.algorithms.qaoa.circuit import interpolate_angles
 
 MOST_LAYERS = 7
 BRANCHES = 2  # of each node of the tree below its parent

@@ -18,11 +18,11 @@ import numpy as np
 from benchmarks.bounds import machine
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.algorithms.problems.full_space import solve_in_turn
-from hybridloop.algorithms.problems.product_spaces import StringLimits
 from hybridloop.algorithms.rounds import run_round_from_sampler
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.diagonalization import Batch, diagonalize_samples
+from hybridloop.algorithms.sqd.full_space import solve_in_turn
+from hybridloop.algorithms.sqd.product_spaces import StringLimits
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.inputs.problems import GeometryOptions, read_problem

@@ -14,10 +14,10 @@ from benchmarks.bounds import machine
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.full_space import solve_in_turn
 from hybridloop.algorithms.rounds import run_round_from_sampler
 from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
 from hybridloop.algorithms.sqd.extrapolation import extrapolate_variance
+from hybridloop.algorithms.sqd.full_space import solve_in_turn
 from hybridloop.algorithms.sqd.remainder import remainder_below
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings

@@ -177,7 +177,7 @@ def test_it_runs_resumes_after_a_kill_reports_and_is_deployed(
     assert "Random sampling" in page
     assert "Best assignments" in page
     assert theirs.run("runs", "verify", "killed").returncode == 0
-    # a deployment names the flow, and Prefect's own command runs it as a worker does
+    # a deployment names the flow
     with prefect_client(prefect_server) as client, pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path / "site"))
         from their_algorithm.uniform import uniform  # type: ignore[import-not-found]
@@ -186,9 +186,8 @@ def test_it_runs_resumes_after_a_kill_reports_and_is_deployed(
         deployed = client.create_deployment(flow, "nightly", entrypoint="their_algorithm.uniform.uniform")
         parameters: dict[str, Any] = {"problem": {"name": "petersen"}, "settings": {"seed": 7, "rounds": 4}}
         run = client.create_flow_run_from_deployment(deployed, parameters=parameters)
-        done = theirs.with_variables(PREFECT_LOGGING_LEVEL="ERROR").run_python(
-            "-m", "prefect", "flow-run", "execute", str(run.id)
-        )
+        variables = {**prefect_server.environment, "PREFECT__FLOW_RUN_ID": str(run.id)}
+        done = theirs.with_variables(**variables).run_python("-m", "prefect.engine")  # as a worker does
         assert done.returncode == 0, done.stderr
     with Journal(theirs.environ["HYBRIDLOOP_JOURNAL"]) as journal:
         record = journal.run_by_flow_run(str(run.id))

@@ -47,7 +47,7 @@ def find_target_in(workspace: str | Any | None, name: str) -> Target:
         return find_target(name)
     if workspace is None and workspace_variable(os.environ) is None and stack.find_emulator() is None:
         raise unknown_target(name)
-    from hybridloop.azure.offered_targets import find_offered_target
+    from hybridloop.azure.targets.offered import find_offered_target
 
     return find_offered_target(name, resolve_workspace(workspace))
 
@@ -110,8 +110,8 @@ def flow_environment(workspace: str | Any | None) -> Iterator[CallerContext]:
     """Provide the flow calls of the block with a workspace and Prefect; the context is for the caller's values."""
     sdk_workspace = resolve_workspace(workspace)
     with running_prefect():
+        from hybridloop.flows.in_prefect.flow_run_log import show_warnings
         from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-        from hybridloop.flows.lifecycle.flow_run_log import show_warnings
 
         if not stack.is_in_flow_run():  # there it is Prefect's to show them
             show_warnings()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.api.environment import flow_environment, target_of_run
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
-from hybridloop.azure.provider_options import target_text
+from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import NOTHING_SUBMITTED, InputError, RunCancelled
 from hybridloop.inputs.problems import pop_geometry, read_for

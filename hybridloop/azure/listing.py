@@ -11,8 +11,8 @@ from typing import Any
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import checked_amount
-from hybridloop.azure.provider_options import stated_qubits
 from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.errors import InputError, ServiceRefused
 from hybridloop.runtime.clock import RealClock

@@ -50,7 +50,7 @@ def list_targets(workspace: Any) -> list[Row]:
     `unknown` names what is not known of a target.
     """
     from hybridloop.azure.listing import target_statuses
-    from hybridloop.azure.offered_targets import offered_target
+    from hybridloop.azure.targets.offered import offered_target
 
     return [
         {

@@ -17,7 +17,7 @@ import typer
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from hybridloop.azure.provider_options import FIELD as PROVIDER_OPTIONS
+from hybridloop.azure.targets.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
 from hybridloop.inputs.problems import DEFAULT_BASIS, pop_geometry, read_for

@@ -22,9 +22,9 @@ from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.mitigation.zne import TWIRLS, ZeroNoiseExtrapolation
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, energy_name
-from hybridloop.azure.error_rates import ErrorRates, error_rates
-from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import DEFAULT_TARGET, Target, batches_points, check_circuit_fits, find_target
+from hybridloop.azure.targets.error_rates import ErrorRates, error_rates
+from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.budget.prices import billing_unit
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.descriptions import ALGORITHMS

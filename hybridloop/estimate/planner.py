@@ -7,9 +7,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from hybridloop.azure.offered_targets import offered_target
-from hybridloop.azure.provider_options import check_provider_options, options_text, stated_qubits, target_with_options
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
+from hybridloop.azure.targets.offered import offered_target
+from hybridloop.azure.targets.provider_options import (
+    check_provider_options,
+    options_text,
+    stated_qubits,
+    target_with_options,
+)
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError

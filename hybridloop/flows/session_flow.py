@@ -16,13 +16,13 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from hybridloop.azure.offered_targets import find_offered_target, resumed_target
+from hybridloop.azure.targets.offered import find_offered_target, resumed_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError, RunCancelled, RunStopped
+from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
-from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover, takeover_as_error
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal

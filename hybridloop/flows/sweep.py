@@ -21,12 +21,12 @@ from prefect.states import Completed
 from hybridloop.azure.identity import is_opened_by_identity
 from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
 from hybridloop.descriptions import ALGORITHMS, Value
+from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
+from hybridloop.flows.in_prefect.stored_result import SERIALIZER, stored
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
-from hybridloop.flows.lifecycle.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
-from hybridloop.flows.lifecycle.stored_result import SERIALIZER, stored
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 from hybridloop.flows.sweep_execution.results import SweepResult

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target, find_target
+from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.descriptions import ALGORITHMS, load
 from hybridloop.preparation.checks import check_limits, check_measures, check_problem
 from hybridloop.settings import ProblemText

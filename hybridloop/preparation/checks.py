@@ -6,11 +6,11 @@ import difflib
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_text import check_names, read_json_object
-from hybridloop.azure.provider_options import (
+from hybridloop.azure.targets import Target, check_folding
+from hybridloop.azure.targets.provider_options import (
     check_levels,
     check_simulator,
 )
-from hybridloop.azure.targets import Target, check_folding
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, ProblemError

@@ -6,9 +6,9 @@ from qiskit import QuantumCircuit
 
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
-from hybridloop.azure.error_rates import error_rates
-from hybridloop.azure.provider_options import NO_OPTIONS, Options
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.error_rates import error_rates
+from hybridloop.azure.targets.provider_options import NO_OPTIONS, Options
 from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.data import load_table

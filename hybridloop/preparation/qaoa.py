@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.circuits.qaoa_angles import with_simulated_angles
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import Penalize
@@ -15,6 +13,8 @@ from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa.angles import with_simulated_angles
+from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import beside_classical
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa

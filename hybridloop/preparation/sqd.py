@@ -21,12 +21,12 @@ from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.outcome import Outcome, RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.full_space import FullSpace, SolveSpaces, solve_in_turn
-from hybridloop.algorithms.problems.product_spaces import check_pyscf
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.diagonalization import SqdBounds, SqdResult, diagonalize_samples
+from hybridloop.algorithms.sqd.full_space import FullSpace, SolveSpaces, solve_in_turn
 from hybridloop.algorithms.sqd.outcome import outcome_of
+from hybridloop.algorithms.sqd.product_spaces import check_pyscf
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.languages.qsharp_ansatz import is_qsharp_ansatz

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.azure.provider_options import target_text
+from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal.provenance import PRICES, REVISION

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, energy_name
-from hybridloop.azure.provider_options import target_text
+from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
-from hybridloop.azure.provider_options import DEBIAS, FIELD
 from hybridloop.azure.targets import Batching
+from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
 from hybridloop.budget.caps import Caps, Cost
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest

@@ -14,8 +14,8 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import QUIL_RESULTS, RESULTS_V2, checked_amount
 from hybridloop.azure.listing import close_session, open_client, session_expected, session_row, show_session
-from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import recorded_target
+from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.compiler.languages.qir_output import OutputLayout
 from hybridloop.compiler.languages.qir_program import read_stored
 from hybridloop.errors import InputError, JobFailed

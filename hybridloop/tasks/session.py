@@ -14,9 +14,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
-from hybridloop.azure.offered_targets import find_offered_target
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import DEFAULT_TARGET, Target
+from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
-from hybridloop.azure.provider_options import Options, check_debias, check_provider_options, target_with_options
 from hybridloop.azure.targets import Batching, Target, check_batching
+from hybridloop.azure.targets.provider_options import Options, check_debias, check_provider_options, target_with_options
 from hybridloop.budget.caps import Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.prices import ping_price
 from hybridloop.budget.unknown_facts import unbounded_cost_warning, unknown_facts_warning

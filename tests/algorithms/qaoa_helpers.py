@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.problems import binary
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
 from hybridloop.data import load_table
 from tests.paths import DATA

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, local_search, qaoa_circuit
 from hybridloop.algorithms.optimizers.missing_points import FAIL
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.problems import binary as qubo
 from hybridloop.algorithms.problems.ising import ising_from_qubo
+from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, local_search, qaoa_circuit
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points

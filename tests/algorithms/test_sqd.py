@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import Outcome, RoundLog
-from hybridloop.algorithms.problems.determinant_spaces import ProductHamiltonian
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
-from hybridloop.algorithms.problems.full_space import FullSpace, solve_in_turn
 from hybridloop.algorithms.problems.interruption import interrupted_by
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
-from hybridloop.algorithms.problems.product_spaces import (
+from hybridloop.algorithms.sqd.comparison import ClassicalSpace, compare_with_classical
+from hybridloop.algorithms.sqd.determinant_spaces import ProductHamiltonian
+from hybridloop.algorithms.sqd.determinants import Carried, determinant_record
+from hybridloop.algorithms.sqd.diagonalization import Batch, SqdBounds, diagonalize_samples
+from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd.full_space import FullSpace, solve_in_turn
+from hybridloop.algorithms.sqd.product_spaces import (
     StringLimits,
     Strings,
     SubspaceState,
@@ -26,10 +30,6 @@ from hybridloop.algorithms.problems.product_spaces import (
     hartree_fock_strings,
     lowest_in_product,
 )
-from hybridloop.algorithms.sqd.comparison import ClassicalSpace, compare_with_classical
-from hybridloop.algorithms.sqd.determinants import Carried, determinant_record
-from hybridloop.algorithms.sqd.diagonalization import Batch, SqdBounds, diagonalize_samples
-from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.sqd.remainder import remainder_below
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings

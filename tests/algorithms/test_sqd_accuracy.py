@@ -10,10 +10,10 @@ import pytest
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
-from hybridloop.algorithms.problems.full_space import solve_in_turn
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
 from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.sqd.full_space import solve_in_turn
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.inputs.problems import GeometryOptions, read_problem

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hybridloop.azure.provider_options import (
+from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.azure.targets.provider_options import (
     check_provider_options,
     options_of,
     options_text,
@@ -16,7 +17,6 @@ from hybridloop.azure.provider_options import (
     target_text,
     target_with_options,
 )
-from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings

@@ -16,8 +16,8 @@ from qiskit.circuit.library import real_amplitudes
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.basis import to_basis
-from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.budget.cost_summary import expected_cost
 from hybridloop.budget.prices import UNITS, Price, Unit, billing_unit, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth

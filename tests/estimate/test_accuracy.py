@@ -17,9 +17,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator, Pauli, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.basis import to_basis
-from hybridloop.azure.error_rates import NO_ERRORS, ErrorRates, error_rates
-from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.azure.targets.error_rates import NO_ERRORS, ErrorRates, error_rates
+from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS

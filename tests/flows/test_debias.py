@@ -10,8 +10,8 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
-from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError

@@ -12,8 +12,8 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.azure.offered_targets import find_offered_target
 from hybridloop.azure.targets import known_targets
+from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridloop.algorithms.problems.full_space import FullSpace
+from hybridloop.algorithms.sqd.full_space import FullSpace
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.azure.listing import show_session
 from hybridloop.budget.caps import Budget, Caps

@@ -11,8 +11,8 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.descriptions.vqe import VqeSettings

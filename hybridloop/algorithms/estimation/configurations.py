@@ -1,4 +1,4 @@
-"""Configuration recovery (SQD): electron configurations from samples, with the electrons that noise has changed.
+"""Configuration recovery: electron configurations from samples, with the electrons that noise has changed.
 
 J. Robledo-Moreno et al., arXiv:2405.05068. A configuration is a pair of bit masks (alpha, beta); bit p is orbital p.
 """

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.ising import Ising
+from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 
 SIGMAS = 2.0  # standard errors above which a mean counts as better than the random one
 MAX_ASSIGNMENTS = 10_000  # random ones: more than that many shots are of targets that do not sample

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.qaoa import qaoa_circuit
 from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.final import FinalMeasurement
@@ -20,6 +19,7 @@ from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
+from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, is_better
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InvalidValue, JobFailed

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
 from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, combine, group_statistics, shot_energies
 from hybridloop.algorithms.estimation.final import measure_final_estimate
@@ -30,6 +29,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 from hybridloop.algorithms.optimizers.qaoa_refine import insignificant_gain
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
 from hybridloop.errors import InputError, InvalidValue
 

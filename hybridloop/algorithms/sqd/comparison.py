@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.problems.full_space import FullSpace
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import StringLimits, grow_product, lowest_in_product
 from hybridloop.algorithms.sqd.diagonalization import Batch
+from hybridloop.algorithms.sqd.full_space import FullSpace
+from hybridloop.algorithms.sqd.product_spaces import StringLimits, grow_product, lowest_in_product
 from hybridloop.algorithms.steps import Steps
 
 BY_DETERMINANTS, BY_STRINGS = "selected CI", "selected CI of strings"

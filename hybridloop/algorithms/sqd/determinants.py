@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.configurations import Configurations
-from hybridloop.algorithms.problems.determinant_spaces import MIN_GAP, ProductHamiltonian, second_order_energies
-from hybridloop.algorithms.problems.full_space import Subspace
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import StringLimits, Strings, SubspaceState, hartree_fock_strings
+from hybridloop.algorithms.sqd.determinant_spaces import MIN_GAP, ProductHamiltonian, second_order_energies
+from hybridloop.algorithms.sqd.full_space import Subspace
+from hybridloop.algorithms.sqd.product_spaces import StringLimits, Strings, SubspaceState, hartree_fock_strings
 
 CANDIDATES = 8  # determinants of the products for each one of a subspace: bounds the time of a diagonalization
 CARRIED_STRINGS = 0.75  # of the strings at most, so that there is room for new ones

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.algorithms.problems.full_space import SolvedSpace, SolveSpaces
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.sqd.determinants import determinant_record, determinant_subspaces
+from hybridloop.algorithms.sqd.full_space import SolvedSpace, SolveSpaces
 from hybridloop.algorithms.steps import Steps
 
 UNCHANGED = 3  # iterations in a row that change the energy by less than the tolerance end the run

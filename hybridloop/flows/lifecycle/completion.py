@@ -13,9 +13,9 @@ from prefect.states import Cancelled, Completed
 from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.errors import CapReached, RunCancelled, RunStopped
-from hybridloop.flows.lifecycle.artifact import RunArtifact
+from hybridloop.flows.in_prefect.artifact import RunArtifact
+from hybridloop.flows.in_prefect.stored_result import stored
 from hybridloop.flows.lifecycle.caller_context import current_caller
-from hybridloop.flows.lifecycle.stored_result import stored
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runs.holding import log_resume_command, write_status
 from hybridloop.runs.result import RunResult, SessionSummary

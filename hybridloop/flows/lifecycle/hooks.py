@@ -10,8 +10,8 @@ from prefect.logging.loggers import flow_run_logger
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError
+from hybridloop.flows.in_prefect.stored_result import SERIALIZER
 from hybridloop.flows.lifecycle.caller_context import find_workspace
-from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.lookup import run_of_key

@@ -18,17 +18,17 @@ from prefect.runtime import flow_run
 
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
-from hybridloop.azure.offered_targets import find_offered_target, resumed_target
+from hybridloop.azure.targets.offered import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
 from hybridloop.descriptions import Description
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
+from hybridloop.flows.in_prefect.artifact import RunArtifact
+from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
-from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_in_classical_part
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
-from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.process_reuse import reuse_process
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover

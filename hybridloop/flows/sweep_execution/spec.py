@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hybridloop.azure.provider_options import DEBIAS, FIELD
+from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate

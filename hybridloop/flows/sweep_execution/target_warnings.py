@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from hybridloop.azure.offered_targets import find_offered_target
-from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.offered import find_offered_target
+from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.tasks.session_options import start_warnings

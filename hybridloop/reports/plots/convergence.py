@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.azure.provider_options import target_text
+from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend

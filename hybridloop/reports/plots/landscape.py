@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.qaoa_angles import WHOLE_VARIABLES, QaoaSimulation
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricProcess
+from hybridloop.algorithms.qaoa.angles import WHOLE_VARIABLES, QaoaSimulation
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub

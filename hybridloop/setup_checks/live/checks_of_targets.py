@@ -6,9 +6,9 @@ import re
 from contextlib import closing
 from typing import Any
 
-from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.retry import RETRY_AFTER_CAP_S
 from hybridloop.azure.targets import known_targets
+from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.azure.transport import TRANSIENT, RequestFailed, Transport
 from hybridloop.azure.workspace import connect, connection_string_of
 from hybridloop.errors import InputError

@@ -13,9 +13,9 @@ from qiskit import QuantumCircuit
 
 from hybridloop.azure.client import ServiceClient, upload_input
 from hybridloop.azure.job_document import job_document
-from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.budget.prices import ping_price
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError

@@ -10,8 +10,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
-from hybridloop.azure.provider_options import provider_params
 from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, read_stored
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub

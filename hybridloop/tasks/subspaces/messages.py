@@ -9,9 +9,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.full_space import SolvedSpace, Subspace
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import SubspaceState
+from hybridloop.algorithms.sqd.full_space import SolvedSpace, Subspace
+from hybridloop.algorithms.sqd.product_spaces import SubspaceState
 
 _SIZE_BYTES = 8
 

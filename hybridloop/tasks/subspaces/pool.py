@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from hybridloop.algorithms.problems.full_space import SolvedSpace, Subspace
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.sqd.full_space import SolvedSpace, Subspace
 from hybridloop.tasks.subspaces.messages import molecule_arrays, read_arrays, solved_of, space_arrays, write_arrays
 
 CHECK_EVERY_S = 0.5

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from hybridloop.algorithms.problems.full_space import FullSpace, SolvedSpace, Subspace, solve_space
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.sqd.full_space import FullSpace, SolvedSpace, Subspace, solve_space
 from hybridloop.tasks.subspaces.pool import SubspacePool
 
 # seconds of one subspace: a worker takes one to start. Measured on H10 with two processors, three iterations of five

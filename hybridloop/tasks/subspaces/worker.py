@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.full_space import FullSpace, solve_space
+from hybridloop.algorithms.sqd.full_space import FullSpace, solve_space
 from hybridloop.tasks.subspaces.messages import molecule_of, read_arrays, solved_arrays, space_of, write_arrays
 
 

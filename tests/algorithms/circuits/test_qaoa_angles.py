@@ -7,9 +7,9 @@ import pytest
 from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_kinds import KINDS
-from hybridloop.algorithms.circuits.qaoa import Mixer, qaoa_circuit
-from hybridloop.algorithms.circuits.qaoa_angles import QaoaSimulation, with_simulated_angles
 from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa.angles import QaoaSimulation, with_simulated_angles
+from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import beside_classical, descend, random_mean
 from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import RunRound

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.qaoa import Mixer, interpolate_angles, qaoa_circuit
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.missing_points import Penalize, Skip
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement, quadratic_step
 from hybridloop.algorithms.problems.ising import Ising
+from hybridloop.algorithms.qaoa.circuit import Mixer, interpolate_angles, qaoa_circuit
 from hybridloop.algorithms.qaoa.search import QaoaSearch, cvar_estimate, qaoa
 from hybridloop.algorithms.rounds import Counts, RunRound
 from hybridloop.errors import InputError, JobFailed

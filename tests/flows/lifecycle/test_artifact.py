@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from hybridloop.flows.lifecycle.artifact import (
+from hybridloop.flows.in_prefect.artifact import (
     MAX_ROWS,
     MAX_TIME_SHARE,
     MIN_INTERVAL_S,

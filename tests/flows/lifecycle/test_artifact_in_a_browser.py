@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.actions import ArtifactCreate
 
-from hybridloop.flows.lifecycle.artifact import report_markdown
+from hybridloop.flows.in_prefect.artifact import report_markdown
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import needs_browser, running_browser

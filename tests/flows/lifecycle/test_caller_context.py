@@ -12,7 +12,7 @@ import hybridloop as hl
 from hybridloop.api.runs import resume, run
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CallbackFailed
-from hybridloop.flows.lifecycle.flow_run_log import show_warnings
+from hybridloop.flows.in_prefect.flow_run_log import show_warnings
 from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer

@@ -8,9 +8,9 @@ import signal
 import numpy as np
 import pytest
 
-from hybridloop.algorithms.problems.full_space import FullSpace, SolvedSpace, Subspace, solve_in_turn
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import hartree_fock_strings
+from hybridloop.algorithms.sqd.full_space import FullSpace, SolvedSpace, Subspace, solve_in_turn
+from hybridloop.algorithms.sqd.product_spaces import hartree_fock_strings
 from hybridloop.errors import StopRequested
 from hybridloop.preparation.problem import read_subject
 from hybridloop.settings import ProblemText

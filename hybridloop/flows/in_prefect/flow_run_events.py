@@ -24,7 +24,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.utilities.engine import emit_task_run_state_change_event
 
-from hybridloop.flows.lifecycle.flow_run_log import log_sent_to_prefect
+from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.journal import NewRun, RunRecord
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags

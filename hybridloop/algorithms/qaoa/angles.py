@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, gamma_scale, ring_pairs
 from hybridloop.algorithms.circuits.statevector import State
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
+from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, gamma_scale, ring_pairs
 
 WHOLE_VARIABLES = 14  # an energy takes 1 ms
 PART_VARIABLES = 12  # of a larger problem

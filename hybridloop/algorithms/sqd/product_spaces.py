@@ -32,7 +32,7 @@ def check_pyscf() -> None:
         import pyscf.fci  # noqa: F401  # heavy: only these runs take it
     except ImportError as error:
         problem = "the subspace is diagonalized by PySCF, which is not installed"
-        raise InputError("sqd", problem, "Install it: pip install 'hybridloop[pyscf]'.") from error
+        raise InputError("pyscf", problem, "Install it: pip install 'hybridloop[pyscf]'.") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

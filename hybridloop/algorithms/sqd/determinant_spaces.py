@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.interruption import check_interruption
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import (
+from hybridloop.algorithms.sqd.product_spaces import (
     DECIMALS,
     ENERGY_TOLERANCE,
     MAX_CYCLES,

@@ -15,16 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.determinant_spaces import (
+from hybridloop.algorithms.problems.determinants import count_determinants
+from hybridloop.algorithms.problems.interruption import check_interruption
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.sqd.determinant_spaces import (
     MIN_GAP,
     ProductHamiltonian,
     lowest_among,
     second_order_energies,
 )
-from hybridloop.algorithms.problems.determinants import count_determinants
-from hybridloop.algorithms.problems.interruption import check_interruption
-from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.product_spaces import (
+from hybridloop.algorithms.sqd.product_spaces import (
     DECIMALS,
     ENERGY_TOLERANCE,
     MAX_CYCLES,
