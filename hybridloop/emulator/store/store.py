@@ -28,7 +28,7 @@ from hybridloop.emulator.store.records import (
     session_from_row,
     tags_to_json,
 )
-from hybridloop.emulator.store.schema import migrate
+from hybridloop.emulator.store.schema import create_tables
 
 LARGEST_KEY = 2**63 - 1
 LAST_CHARACTER = "\U0010ffff"  # after a prefix: an upper bound for all texts that begin with it
@@ -42,7 +42,7 @@ class Store:
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        migrate(self._db)
+        create_tables(self._db)
 
     def close(self) -> None:
         """Close the database; everything committed is written."""
