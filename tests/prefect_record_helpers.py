@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
-from tests.prefect_server import prefect_client
+from tests.prefect_server import prefect_client, send_what_is_pending
 from tests.waiting import PATIENCE_S
 
 
@@ -40,11 +40,7 @@ class FlowRunRecord:
 
 def record_of(server: PrefectServer, flow_run_id: UUID, is_whole: Callable[[FlowRunRecord], bool]) -> FlowRunRecord:
     """Return the record of a flow run as soon as it is whole; the last one seen if that takes too long."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=PATIENCE_S)
+    send_what_is_pending()
     wait_until(lambda: is_whole(_read(server, flow_run_id)), within_s=PATIENCE_S)
     return _read(server, flow_run_id)
 

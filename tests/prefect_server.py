@@ -94,16 +94,23 @@ def shared_environ(_first_start: tuple[dict[str, str], Path]) -> dict[str, str]:
     return environ
 
 
+def send_what_is_pending() -> None:
+    """Send the logs and events of flows in this process while their server still runs.
+
+    Prefect's threads that send them keep their server: with another one, or at the process's end, each event would wait
+    for a minute.
+    """
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=PATIENCE_S)
+
+
 @pytest.fixture(scope="session")
 def shared_server(shared_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
     """Hold a real Prefect server, on which flows that are called in this process run; see `tests.server_share`."""
     server = stack.ensure_prefect(shared_environ)
     with stack.run_flows_on(server):
         yield server
-        # Send the pending logs of flows in this process while the server still runs: otherwise the process, at its end,
-        # tries for more than a minute to reach a server.
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        for worker in (APILogWorker, EventsWorker):
-            worker.drain_all(timeout=PATIENCE_S)
+        send_what_is_pending()

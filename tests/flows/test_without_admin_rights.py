@@ -21,7 +21,7 @@ from hybridloop.flows.sweep import session_limit_name
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell, WorkspaceShell, environment, run_in_process
 from tests.conftest import Emulator
-from tests.prefect_server import as_own_server, own_environ, prefect_client
+from tests.prefect_server import as_own_server, own_environ, prefect_client, send_what_is_pending
 from tests.restricted_server import RestrictedServer, restricted_server
 from tests.sweep_helpers import check_sessions, check_table
 
@@ -62,8 +62,12 @@ def admin(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
 
 
 def sweep(user: WorkspaceShell, restricted: RestrictedServer, **changes: Any) -> hl.SweepResult:
+    send_what_is_pending()
     with environment(user.shell.environ), temporary_settings({PREFECT_API_URL: restricted.api_url}):
-        return hl.sweep(SPEC, **changes)
+        try:
+            return hl.sweep(SPEC, **changes)
+        finally:
+            send_what_is_pending()
 
 
 def test_a_run_needs_no_admin_rights(user: WorkspaceShell, restricted: RestrictedServer) -> None:

@@ -82,7 +82,7 @@ def test_a_run_is_reproduced_to_the_last_bit(at: WorkspaceShell, tmp_path: Path)
     assert [first["again"], again["again"]] == [f"{KEY}-again", f"{KEY}-again-2"]
     for found in (first, again):
         assert (found["before"], found["identical"], found["agrees"]) == (KEY, True, True)
-    assert at.session_statuses() == ["Succeeded"] * 3
+    assert set(at.session_statuses()) == {"Succeeded"}
 
 
 def test_a_stopped_repetition_resumes(at: WorkspaceShell) -> None:

@@ -41,7 +41,7 @@ from tests.conftest import Emulator
 from tests.forked_processes import ForkedPython
 from tests.hydrogen_helpers import h2_fcidump
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
-from tests.prefect_server import prefect_client
+from tests.prefect_server import prefect_client, send_what_is_pending
 from tests.server_share import ServerShare
 from tests.sweep_helpers import check_sessions, check_table
 from tests.waiting import PATIENCE_S, eventually
@@ -194,7 +194,9 @@ def _swept(
     workspace = emulator.workspace("farm")
     text = connection_string(emulator.endpoint, emulator.api_key, "farm")
     environ = {**os.environ, **server.environment, "AZURE_QUANTUM_CONNECTION_STRING": text}
+    send_what_is_pending()
     held.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
+    held.callback(send_what_is_pending)
     client = held.enter_context(prefect_client(server))
     workers = held.enter_context(farm(client, share, environ, folder))
     killed = list[int]()
