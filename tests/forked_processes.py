@@ -2,19 +2,30 @@
 
 A new interpreter takes more than 3 s of CPU time to import Qiskit and Prefect. `ForkedPython` behaves as one, but for
 what was imported before: arguments, environment, folder, standard streams, signals and exit status are its own.
+
+All workers of pytest-xdist share one server, which takes 260 MB. It ends with the last process that uses it.
 """
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
+import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.reduction import DupFd
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
+
+from tests.process_guard import MARK
 
 # the first makes the server, the others have main functions of processes
 PRELOADED = [
@@ -26,11 +37,55 @@ PRELOADED = [
 ]
 
 
+SERVER = "from tests.forked_processes import serve; serve({!r}, {!r})"
+
+
 def context() -> ForkServerContext:
     """Return a context that forks processes from a server without threads; the tests' process has some."""
-    forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload(PRELOADED)
-    return forking
+    vars(forkserver)["connect_to_new_process"] = _shared.connect_to_new_process
+    return multiprocessing.get_context("forkserver")
+
+
+class _SharedServer(forkserver.ForkServer):
+    """Connection to the fork server of this test run; the first process that forks one starts the server.
+
+    The server reads a named pipe, `users`, which each of its users holds open to write: it ends when none does.
+    """
+
+    _forkserver_address: str
+    _forkserver_alive_fd: int | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    def ensure_running(self) -> None:
+        resource_tracker.ensure_running()
+        if self._forkserver_alive_fd is not None:
+            return
+        folder = Path(os.environ[MARK])
+        users, address = folder / "users", folder / "fork_server"
+        with FileLock(folder / "fork_server.lock"):
+            try:
+                self._forkserver_alive_fd = os.open(users, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENXIO):  # no server yet, or it has ended
+                    raise
+                for path in (users, address):
+                    path.unlink(missing_ok=True)
+                os.mkfifo(users)
+                command = [sys.executable, "-P", "-c", SERVER.format(str(address), str(users))]
+                self._process = subprocess.Popen(command)
+                self._forkserver_alive_fd = os.open(users, os.O_WRONLY)  # waits until the server reads
+        self._forkserver_address = str(address)
+
+
+_shared = _SharedServer()
+
+
+def serve(address: str, users: str) -> None:
+    """Serve forks at the address until nobody has the named pipe open: the server's main function."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        forkserver.main(listener.detach(), os.open(users, os.O_RDONLY), PRELOADED)
 
 
 class ForkedPython(subprocess.Popen[str]):

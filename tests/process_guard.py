@@ -1,22 +1,24 @@
 """End of a test run: no process that it started outlives it, however it ends.
 
-All processes of a run inherit a mark in their environment. A guard, a process of its own session, waits for the end of
-pytest by a pipe that closes, also after kill -9, and ends what still has the mark.
+All processes of a run inherit a mark in their environment, the path of a folder for what its workers share. A guard, a
+process of its own session, waits for the end of pytest by a pipe that closes, also after kill -9, and ends what still
+has the mark.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
-import uuid
+import tempfile
 from collections.abc import Iterator, Mapping
 
 import psutil
 import pytest
 
-MARK = "TEST_RUN_ID"
+MARK = "TEST_RUN_FOLDER"
 GRACE_S = float(os.environ.get("TEST_RUN_GRACE_S", "20"))  # for processes that are about to end, on a loaded machine
 GUARD = "import sys; from tests.process_guard import guard; guard(sys.argv[1])"
 _guard = pytest.StashKey[subprocess.Popen[bytes]]()
@@ -40,13 +42,14 @@ def guard(run: str) -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(left, timeout=GRACE_S)
+    shutil.rmtree(run)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the guard, in the process that the user started."""
     if hasattr(config, "workerinput"):
         return
-    os.environ[MARK] = uuid.uuid4().hex
+    os.environ[MARK] = tempfile.mkdtemp(prefix="test-run-")
     config.stash[_guard] = subprocess.Popen(
         [sys.executable, "-P", "-c", GUARD, os.environ[MARK]],
         stdin=subprocess.PIPE,
@@ -62,7 +65,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     yield
     if _guard not in session.config.stash:
         return
-    left = [each for each in processes_of(os.environ[MARK], but=frozenset({os.getpid()})) if not _is_pythons(each)]
+    left = [each for each in processes_of(os.environ[MARK], but=frozenset({os.getpid()})) if not _ends_by_itself(each)]
     _, left = psutil.wait_procs(left, timeout=GRACE_S)
     for process in left:
         with contextlib.suppress(psutil.Error):
@@ -76,10 +79,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         process.communicate()
 
 
-def _is_pythons(process: psutil.Process) -> bool:
-    """Return True for Python's own fork server or resource tracker, which end with the process that uses them."""
+def _ends_by_itself(process: psutil.Process) -> bool:
+    """Return True for a fork server or Python's resource tracker, which end with the process that uses them."""
     try:
-        return "from multiprocessing." in " ".join(process.cmdline())
+        command = " ".join(process.cmdline())
+        return "from multiprocessing." in command or "from tests.forked_processes" in command
     except psutil.Error:
         return False
 

@@ -15,7 +15,7 @@ from hybridloop.emulator.store.records import StoredJob
 
 # a further worker takes a second of a core to start: no gain for jobs that wait less than that
 ADD_WORKER_AFTER_S = 1.0
-ADD_WORKER_WHEN_COLD_AFTER_S = 5.0  # while the first worker has answered nothing: it may still be loading Aer
+ADD_WORKER_WHEN_COLD_AFTER_S = 5.0  # while no worker is ready: it may still be loading Aer
 WORKER_DIED_TWICE = JobError("InternalError", "The process that ran the job ended unexpectedly, twice.")
 
 
@@ -57,7 +57,6 @@ class WorkQueue:
         self._running: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth_timer: asyncio.TimerHandle | None = None
-        self._is_cold = True
         self._stopped = False
 
     @property
@@ -97,7 +96,8 @@ class WorkQueue:
 
     def _growth_due(self) -> float:
         """Loop time at which the oldest waiting job has waited long enough for a further worker."""
-        return self._waiting[0][1] + (ADD_WORKER_WHEN_COLD_AFTER_S if self._is_cold else ADD_WORKER_AFTER_S)
+        is_cold = not any(worker.is_ready for worker in self._workers)
+        return self._waiting[0][1] + (ADD_WORKER_WHEN_COLD_AFTER_S if is_cold else ADD_WORKER_AFTER_S)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -143,7 +143,6 @@ class WorkQueue:
         self._jobs.fail(key, WORKER_DIED_TWICE)
 
     def _finish(self, key: int, answer: Mapping[str, Any], result: bytes) -> None:
-        self._is_cold = False
         if answer["verdict"] == DONE:
             self._jobs.succeed(key, result, Usage(**answer["usage"]))
         else:

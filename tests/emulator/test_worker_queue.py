@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 
 import psutil
 import pytest
 
+from hybridloop.emulator.model.targets import load_catalogue
+from hybridloop.emulator.simulation import worker_process
+from hybridloop.emulator.simulation.protocol import DONE, SimulationTask
+from hybridloop.emulator.simulation.worker_process import MemoryPool, WorkerProcess
 from tests.conftest import Emulator
-from tests.emulator.http_helpers import ENDLESS_QIR, Caller
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, ENDLESS_QIR, Caller
 from tests.waiting import PATIENCE_S
 
 
@@ -34,6 +39,26 @@ def test_a_killed_worker_is_replaced(
     worker.kill()
     worker.wait(10)
     assert caller.result(caller.submit())
+
+
+@pytest.mark.slow
+def test_an_idle_worker_ends_and_the_next_task_starts_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "IDLE_LIMIT_S", 0.0)
+    target = load_catalogue().find("rigetti.sim.qvm")
+    assert target is not None
+    task = SimulationTask(target, "qir.v1", "microsoft.quantum-results.v2", {"shots": 1}, 0, "a").to_json()
+
+    async def scenario() -> None:
+        memory = MemoryPool(1 << 30)
+        worker = WorkerProcess(PATIENCE_S, memory.limit)
+        process = await worker.start()
+        assert (await worker.run_task(task, ASYMMETRIC_QIR, memory))[0]["verdict"] == DONE
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
+        assert not worker.is_ready
+        assert (await worker.run_task(task, ASYMMETRIC_QIR, memory))[0]["verdict"] == DONE
+        await worker.stop()
+
+    asyncio.run(scenario())
 
 
 def test_a_job_that_kills_its_worker_twice_fails(start_emulator: Callable[..., Emulator]) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cirq
 import numpy as np
 import pytest
-import sympy
 from qiskit.quantum_info import Operator
 
 import hybridloop as hl
@@ -22,6 +20,9 @@ SOURCE = "operation Mine(a : Qubit, b : Qubit, t : Double) : Unit {\n X(a); Ry(t
 
 
 def test_the_text_of_a_cirq_circuit_is_the_same_circuit_to_all_digits() -> None:
+    import cirq  # each worker of a test run collects all tests, and this takes 60 MB
+    import sympy
+
     a, b = sympy.symbols("a b")
     first, second = cirq.LineQubit.range(2)
     circuit = cirq.Circuit(cirq.rx(b / 3 - 0.1)(first), cirq.CNOT(first, second), cirq.rz(-2 * a + b)(second))

@@ -14,6 +14,7 @@ from typing import Any
 
 from hybridloop.emulator.simulation.protocol import GRANTED, NEEDS, PREFIX_BYTES, REFUSED, pack_frame, unpack_lengths
 
+IDLE_LIMIT_S = 30.0  # an idle process keeps 55 MB, and another takes a second to start
 # Qiskit's allocator (mimalloc) would reserve 1 GiB in advance, which the limit of address space would not count
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MIMALLOC_ARENA_RESERVE": "0"}
 
@@ -73,13 +74,22 @@ class TimeLimitReached(Exception):
 
 
 class WorkerProcess:
-    """One worker process; it takes one task at a time, of at most `time_limit_s` seconds and `memory_limit` bytes."""
+    """One worker process; it takes one task at a time, of at most `time_limit_s` seconds and `memory_limit` bytes.
+
+    It starts with a task, and ends after IDLE_LIMIT_S without one.
+    """
 
     def __init__(self, time_limit_s: float, memory_limit: int) -> None:
         self._time_limit_s = time_limit_s
         self._memory_limit = memory_limit
         self._process: Process | None = None
         self._is_ready = False
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """True once the process has imported Aer, until it ends."""
+        return self._is_ready and self._process is not None and self._process.returncode is None
 
     async def start(self) -> Process:
         """Start the process; it imports Aer, then takes its task."""
@@ -98,6 +108,8 @@ class WorkerProcess:
         Raises WorkerDied if the process ends before it replies, and TimeLimitReached, for which the wait for memory
         does not count. All memory is released at the end.
         """
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         process = self._process
         if process is None or process.returncode is not None:
             process = await self.start()
@@ -129,6 +141,7 @@ class WorkerProcess:
             raise WorkerDied from error
         finally:
             memory.release(acquired)
+            self._idle_timer = loop.call_later(IDLE_LIMIT_S, self._end_idle)
 
     def kill(self) -> None:
         """Kill the process at once; the next task starts another."""
@@ -136,7 +149,13 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
+    def _end_idle(self) -> None:
+        self.kill()
+        self._process = None  # the next task does not wait for its end
+
     async def stop(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         self.kill()
         if self._process is not None:
             await self._process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -31,16 +32,27 @@ def qiskit_circuit() -> QuantumCircuit:
     return circuit
 
 
-def cirq_circuit() -> Any:
-    import cirq
+class Lazy:
+    """A library that is imported when a test uses it: all workers of a test run collect all tests."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # pytest, which looks for fixtures
+            raise AttributeError(name)
+        return getattr(import_module(self._name), name)
+
+
+cirq, qml, sympy = Lazy("cirq"), Lazy("pennylane"), Lazy("sympy")
+
+
+def cirq_circuit() -> Any:
     qubits = cirq.LineQubit.range(3)
     return cirq.Circuit(cirq.X(qubits[0]), cirq.measure(*qubits, key="c"))
 
 
 def pennylane_node() -> Any:
-    import pennylane as qml
-
     @qml.qnode(qml.device("default.qubit", wires=3))  # type: ignore[untyped-decorator]  # PennyLane has no types
     def flipped() -> Any:
         qml.X(0)

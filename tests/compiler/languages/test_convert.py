@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cirq
 import numpy as np
-import pennylane as qml
 import pytest
-import sympy
 from qiskit import QuantumCircuit, transpile
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import Operator
@@ -22,13 +20,13 @@ from tests.compiler.languages.program_helpers import (
     OPENQASM_2,
     OPENQASM_3,
     QSHARP,
+    cirq,
     cirq_circuit,
     pennylane_node,
     qiskit_circuit,
+    qml,
+    sympy,
 )
-
-LINE = cirq.LineQubit.range(3)
-DEVICE = qml.device("default.qubit", wires=3)
 
 
 def outcome(circuit: QuantumCircuit) -> str:
@@ -50,43 +48,44 @@ def is_same(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "program",
+    "make",
     [
-        qiskit_circuit(),
-        cirq_circuit(),
-        cirq_circuit().freeze(),
-        pennylane_node(),
-        qml.tape.QuantumScript([qml.X(0)], [qml.counts(wires=[0, 1, 2])]),
-        OPENQASM_2,
-        OPENQASM_3,
-        OPENQASM_3.encode(),
-        f"// X on the first qubit\n/* of three */ {OPENQASM_3}",
+        qiskit_circuit,
+        cirq_circuit,
+        lambda: cirq_circuit().freeze(),
+        pennylane_node,
+        lambda: qml.tape.QuantumScript([qml.X(0)], [qml.counts(wires=[0, 1, 2])]),
+        lambda: OPENQASM_2,
+        lambda: OPENQASM_3,
+        lambda: OPENQASM_3.encode(),
+        lambda: f"// X on the first qubit\n/* of three */ {OPENQASM_3}",
     ],
     ids=["Qiskit", "Cirq", "frozen", "QNode", "tape", "OpenQASM 2", "OpenQASM 3", "bytes", "comments"],
 )
-def test_the_first_qubits_bit_is_the_rightmost_in_every_language(program: Any) -> None:
-    assert outcome(to_circuit(program, "Base")) == "001"
+def test_the_first_qubits_bit_is_the_rightmost_in_every_language(make: Callable[[], Any]) -> None:
+    assert outcome(to_circuit(make(), "Base")) == "001"
 
 
 def test_each_key_of_cirq_is_a_register_in_the_order_of_its_first_qubit() -> None:
-    low, middle, high = LINE
+    low, middle, high = qubits = cirq.LineQubit.range(3)
     measured = cirq.measure(low, middle, key="z pair"), cirq.measure(high, key="a", invert_mask=(True,))
     circuit = to_circuit(cirq.Circuit(cirq.X(low), *measured), "Base")
     assert [register.name for register in circuit.cregs] == ["z pair", "a"]
     assert outcome(circuit) == "1 01"
     assert circuit.data[-1].name == "measure"  # no gate follows the measurement whose bits are inverted
-    each = to_circuit(cirq.Circuit(cirq.X(middle), cirq.measure_each(*LINE)), "Base")
+    each = to_circuit(cirq.Circuit(cirq.X(middle), cirq.measure_each(*qubits)), "Base")
     assert outcome(each) == "0 1 0"
 
 
 def test_cirq_gates_keep_all_digits_of_their_angles() -> None:
+    qubits = cirq.LineQubit.range(3)
     gates = cirq.Circuit(
-        cirq.ry(2.498091544796509).on(LINE[0]),
-        cirq.PhasedXPowGate(phase_exponent=0.3, exponent=0.7).on(LINE[1]),
-        cirq.ISWAP(LINE[1], LINE[2]) ** 0.3,
-        cirq.CircuitOperation(cirq.FrozenCircuit(cirq.CCX(*LINE), cirq.X(LINE[2]) ** 0.1)),
+        cirq.ry(2.498091544796509).on(qubits[0]),
+        cirq.PhasedXPowGate(phase_exponent=0.3, exponent=0.7).on(qubits[1]),
+        cirq.ISWAP(qubits[1], qubits[2]) ** 0.3,
+        cirq.CircuitOperation(cirq.FrozenCircuit(cirq.CCX(*qubits), cirq.X(qubits[2]) ** 0.1)),
     )
-    assert is_same(unitary(to_circuit(gates + cirq.measure(*LINE), "Base")), cirq.unitary(gates))
+    assert is_same(unitary(to_circuit(gates + cirq.measure(*qubits), "Base")), cirq.unitary(gates))
 
 
 def test_pennylane_wires_have_the_order_of_the_device_and_bits_the_order_of_the_measurement() -> None:
@@ -115,41 +114,59 @@ def test_a_file_is_read_by_its_path_or_its_name(tmp_path: Path) -> None:
         assert to_circuit(path, "Base").name == path.name
 
 
-@qml.qnode(DEVICE)  # type: ignore[untyped-decorator]  # PennyLane has no types
 def needs_an_angle(angle: float) -> Any:
     qml.RX(angle, wires=0)
     return qml.counts()
 
 
-@qml.qnode(DEVICE)  # type: ignore[untyped-decorator]  # PennyLane has no types
 def measures_early() -> Any:
     qml.cond(qml.measure(0), qml.X)(1)
     return qml.counts()
 
 
-@qml.qnode(DEVICE)  # type: ignore[untyped-decorator]  # PennyLane has no types
 def expects() -> Any:
     return qml.expval(qml.Z(0))
 
 
-@qml.qnode(DEVICE)  # type: ignore[untyped-decorator]  # PennyLane has no types
 def counts_an_observable() -> Any:
     return qml.counts(qml.X(0))
+
+
+def node(measures: Callable[..., Any]) -> Callable[[], Any]:
+    return lambda: qml.QNode(measures, qml.device("default.qubit", wires=3))
+
+
+def of_cirq(*operations: Callable[[Any], Any]) -> Callable[[], Any]:
+    """Return a maker of a circuit of Cirq; each operation is a function of its qubit."""
+    return lambda: cirq.Circuit(operation(cirq.LineQubit(0)) for operation in operations)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            of_cirq(lambda q: cirq.X(q) ** sympy.Symbol("t"), lambda q: cirq.measure(q)),
+            r"\(t\).*resolve_parameters",
+        ),
+        (of_cirq(lambda q: cirq.depolarize(0.1).on(q), lambda q: cirq.measure(q)), "no OpenQASM: Cannot output.*depol"),
+        (of_cirq(*[lambda q: cirq.measure(q, key="k")] * 2), "measures the key 'k' more than once.*of its own"),
+        (of_cirq(lambda _: cirq.measure(cirq.LineQid(0, 3))), "acts on a qudit"),
+        (of_cirq(lambda q: cirq.X(q)), r"no measurement.*cirq\.measure"),
+        (node(needs_an_angle), r"missing 1 required.*functools\.partial\(qnode"),
+        (node(measures_early), "measures_early measures a wire before its end"),
+        (node(expects), r"returns expectation.*qml\.counts\(wires.*estimator"),
+        (node(counts_an_observable), "counts of an observable"),
+        (lambda: qml.tape.QuantumScript([qml.X(0)]), "no measurement.*qml.counts"),
+    ],
+)
+def test_a_circuit_of_another_library_is_refused_with_the_way_out(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        to_circuit(make(), "Base")
 
 
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        (cirq.Circuit(cirq.X(LINE[0]) ** sympy.Symbol("t"), cirq.measure(LINE[0])), r"\(t\).*resolve_parameters"),
-        (cirq.Circuit(cirq.depolarize(0.1).on(LINE[0]), cirq.measure(LINE[0])), "no OpenQASM: Cannot output.*depol"),
-        (cirq.Circuit([cirq.measure(LINE[0], key="k")] * 2), "measures the key 'k' more than once.*of its own"),
-        (cirq.Circuit(cirq.measure(cirq.LineQid(0, 3))), "acts on a qudit"),
-        (cirq.Circuit(cirq.X(LINE[0])), r"no measurement.*cirq\.measure"),
-        (needs_an_angle, r"missing 1 required.*functools\.partial\(qnode"),
-        (measures_early, "measures_early measures a wire before its end"),
-        (expects, r"returns expectation.*qml\.counts\(wires.*estimator"),
-        (counts_an_observable, "counts of an observable"),
-        (qml.tape.QuantumScript([qml.X(0)]), "no measurement.*qml.counts"),
         ("OPENQASM 2.0;\nqreg q[1];\nfoo q[0];", "line 3 is no OpenQASM 2: 'foo' is not defined"),
         ("OPENQASM 3.0;\nqubit q;\nfoo q;", "line 3 is no OpenQASM 3: gate 'foo' is not defined"),
         ("OPENQASM 3.0;\nqubit q;", "no measurement.*c = measure q"),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import cirq
 import numpy as np
-import pennylane as qml
 import pytest
-import sympy
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
@@ -18,9 +16,7 @@ from hybridloop.compiler.point_gate import PointGate
 from hybridloop.compiler.programs import CompiledPerPoint
 from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import circuit_text
-
-A, B = sympy.symbols("a b")
-Q = cirq.LineQubit.range(3)
+from tests.compiler.languages.program_helpers import cirq, qml, sympy
 
 
 def overlap(circuit: QuantumCircuit, unitary: NDArray[np.complex128]) -> float:
@@ -32,29 +28,29 @@ def overlap(circuit: QuantumCircuit, unitary: NDArray[np.complex128]) -> float:
 @pytest.mark.parametrize(
     "operation",
     [
-        cirq.CZ(Q[0], Q[1]) ** A,
-        cirq.CX(Q[1], Q[0]) ** (2 * A),
-        cirq.XX(Q[0], Q[1]) ** A,
-        cirq.YY(Q[0], Q[1]) ** A,
-        cirq.ZZ(Q[1], Q[0]) ** A,
-        cirq.ms(A)(Q[0], Q[1]),
-        cirq.ISWAP(Q[0], Q[1]) ** A,
-        cirq.SWAP(Q[0], Q[1]) ** A,
-        cirq.CCX(*Q) ** A,
-        cirq.H(Q[0]) ** A,
-        cirq.PhasedXPowGate(phase_exponent=A, exponent=0.3)(Q[1]),
-        cirq.FSimGate(A, 0.2)(Q[0], Q[1]),
-        cirq.givens(A)(Q[0], Q[1]),
-        cirq.rx(A)(Q[0]).controlled_by(Q[1]),
-        cirq.ry(A)(Q[0]).controlled_by(Q[1]),
-        cirq.rz(A)(Q[0]).controlled_by(Q[1]),
-        (cirq.X**A).controlled()(Q[1], Q[0]),
-        cirq.PauliStringPhasor(cirq.X(Q[0]) * cirq.Y(Q[1]) * cirq.Z(Q[2]), exponent_neg=A),
+        lambda q, a: cirq.CZ(q[0], q[1]) ** a,
+        lambda q, a: cirq.CX(q[1], q[0]) ** (2 * a),
+        lambda q, a: cirq.XX(q[0], q[1]) ** a,
+        lambda q, a: cirq.YY(q[0], q[1]) ** a,
+        lambda q, a: cirq.ZZ(q[1], q[0]) ** a,
+        lambda q, a: cirq.ms(a)(q[0], q[1]),
+        lambda q, a: cirq.ISWAP(q[0], q[1]) ** a,
+        lambda q, a: cirq.SWAP(q[0], q[1]) ** a,
+        lambda q, a: cirq.CCX(*q) ** a,
+        lambda q, a: cirq.H(q[0]) ** a,
+        lambda q, a: cirq.PhasedXPowGate(phase_exponent=a, exponent=0.3)(q[1]),
+        lambda q, a: cirq.FSimGate(a, 0.2)(q[0], q[1]),
+        lambda q, a: cirq.givens(a)(q[0], q[1]),
+        lambda q, a: cirq.rx(a)(q[0]).controlled_by(q[1]),
+        lambda q, a: cirq.ry(a)(q[0]).controlled_by(q[1]),
+        lambda q, a: cirq.rz(a)(q[0]).controlled_by(q[1]),
+        lambda q, a: (cirq.X**a).controlled()(q[1], q[0]),
+        lambda q, a: cirq.PauliStringPhasor(cirq.X(q[0]) * cirq.Y(q[1]) * cirq.Z(q[2]), exponent_neg=a),
     ],
-    ids=str,
 )
-def test_a_cirq_operation_is_lifted_to_its_own_unitary(operation: cirq.Operation) -> None:
-    circuit = cirq.Circuit(cirq.Y(Q[2]) ** 0.25, operation, cirq.rx(B - A / 2)(Q[0]), cirq.CX(Q[0], Q[2]))
+def test_a_cirq_operation_is_lifted_to_its_own_unitary(operation: Callable[[Any, Any], Any]) -> None:
+    q, (a, b) = cirq.LineQubit.range(3), sympy.symbols("a b")
+    circuit = cirq.Circuit(cirq.Y(q[2]) ** 0.25, operation(q, a), cirq.rx(b - a / 2)(q[0]), cirq.CX(q[0], q[2]))
     lifted = hl.ansatz(circuit)
     for point in ([0.37, 0.74], [-2.9, 5.1]):
         resolved = cirq.resolve_parameters(circuit, {"a": point[0], "b": point[1]})
@@ -63,9 +59,9 @@ def test_a_cirq_operation_is_lifted_to_its_own_unitary(operation: cirq.Operation
 
 def test_cirqs_symbols_are_sorted_with_numbers_by_value_or_as_they_are_named() -> None:
     names = ["t10", "t2", "alpha"]
-    circuit = cirq.Circuit(
-        [cirq.rx(sympy.Symbol(name))(Q[place]) for place, name in enumerate(names)], cirq.measure(*Q)
-    )
+    qubits = cirq.LineQubit.range(3)
+    turns = [cirq.rx(sympy.Symbol(name))(qubit) for name, qubit in zip(names, qubits, strict=True)]
+    circuit = cirq.Circuit(turns, cirq.measure(*qubits))
 
     def qubit_of_angles(lifted: QuantumCircuit) -> list[int]:
         places = {item.params[0]: lifted.find_bit(item.qubits[0]).index for item in lifted.data}
@@ -128,7 +124,6 @@ def test_a_function_that_decides_on_an_angle_runs_in_loops_and_is_refused_in_sto
         (layer, {"num_angles": 3}, r"angle\[2\] of 3 angle"),
         (layer, {"num_angles": 2, "operation": "Layer"}, "operation: .* no such option"),
         (layer, {"num_angles": -1}, "num_angles: layer can't have -1 angles"),
-        (cirq.Circuit(cirq.rx(A)(Q[0]), cirq.measure(Q[0]), cirq.X(Q[0])), {}, "measures"),
         (3, {}, "int is no circuit"),
     ],
 )
@@ -137,7 +132,14 @@ def test_what_is_no_ansatz_is_refused_in_words(program: object, options: dict[st
         hl.ansatz(program, **options)
 
 
+def test_a_cirq_circuit_that_measures_before_its_end_is_no_ansatz() -> None:
+    qubit = cirq.LineQubit(0)
+    with pytest.raises(InputError, match="measures"):
+        hl.ansatz(cirq.Circuit(cirq.rx(sympy.Symbol("a"))(qubit), cirq.measure(qubit), cirq.X(qubit)))
+
+
 def test_a_program_without_angles_is_a_circuit_to_sample() -> None:
-    circuit = cirq.Circuit(cirq.X(Q[0]), cirq.I(Q[1]))
+    qubits = cirq.LineQubit.range(2)
+    circuit = cirq.Circuit(cirq.X(qubits[0]), cirq.I(qubits[1]))
     assert dict(hl.ansatz(circuit).count_ops()) == {"x": 1}
     assert "U(pi, 0, pi) q[0]" in str(circuit_text(circuit))
