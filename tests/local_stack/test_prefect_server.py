@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from docket import Docket
-from prefect.server.api import background_workers
 
 from hybridloop.local_stack.prefect_server import DOCKET_WITHOUT_LISTENER, poll_background_tasks_slowly
 
@@ -62,6 +60,10 @@ def test_garbage_does_not_make_a_connection_wait_for_its_own_commit(collector: s
 
 def test_a_background_task_runs_on_a_worker_that_polls_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     assert version("pydocket").startswith(DOCKET_WITHOUT_LISTENER)
+    # each worker of a test run imports all test modules, and Prefect's server takes 40 MB
+    from docket import Docket
+    from prefect.server.api import background_workers
+
     names = vars(background_workers)
     monkeypatch.setitem(names, "Worker", names["Worker"])  # restored at the end
     poll_background_tasks_slowly()
