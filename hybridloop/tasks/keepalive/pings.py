@@ -145,6 +145,7 @@ class PingSender:
         self._sign = sign
         self._timing = timing
         self._program: bytes | None = None
+        self._unused: dict[PingKey, None] | None = None  # at the close
         self._begun: PingKey | None = None  # recorded, and not uploaded yet
         self._spare: _Prepared | None = None  # prepared, and not held by the standby yet
         self._ready: list[_Prepared] = []  # held by the standby, oldest first
@@ -191,9 +192,11 @@ class PingSender:
         self._standby_process.hold(ping.key.id, request)
         ping.signed_at = now
         if stale is None:
-            self._spare = None
             with self._lock:
                 self._ready.append(ping)
+                self._spare = None
+            if self._unused is not None and ping.key not in self._unused:  # closed while this one was prepared
+                self._records.ended(ping.key, "lost", {})
         return True
 
     def postpone(self, first_at: float | None) -> None:
@@ -223,13 +226,14 @@ class PingSender:
         if self._ready and self._standby_process.was_killed:  # perhaps while it sent this one
             self._unsure.add(self._ready[0].key.id)
             self._move_to_open(self._ready[0])
-        unused = [ping.key for ping in (*self._ready, self._spare) if ping is not None]
+        with self._lock:
+            keys = [*(ping.key for ping in (*self._ready, self._spare) if ping is not None), self._begun]
+            self._unused = unused = dict.fromkeys(key for key in keys if key is not None)
         try:
             if settles:
                 self.settle()
-            for key in (*unused, self._begun):
-                if key is not None:
-                    self._records.ended(key, "lost", {})
+            for key in unused:
+                self._records.ended(key, "lost", {})
         except HybridloopError as error:  # the session is being closed; a resume settles the rest
             _log.warning("the ends of the last keep-alive pings are not recorded: %s", error)
 

@@ -303,3 +303,17 @@ def test_a_prepared_ping_that_a_killed_standby_never_sent_is_lost(session: Pinge
         pings.postpone(session.clock.now() + MINUTE)
     pings.close()
     assert [session.written.ends[key] for key in session.written.intended] == [("lost", {})] * 2
+
+
+def test_a_ping_that_is_prepared_while_the_session_closes_has_an_end(
+    session: PingedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings, intend = session.pings(sign=session.sign), RecordedPingLog.intend
+
+    def close_first(log: RecordedPingLog, key: PingKey) -> None:
+        pings.close()
+        intend(log, key)
+
+    monkeypatch.setattr(RecordedPingLog, "intend", close_first)
+    pings.prepare()
+    assert session.written.ends.keys() == set(session.written.intended)
