@@ -185,7 +185,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
 
 def _let_parked_end() -> int:
     """Run housekeeping until all runs have ended, for two minutes at most; return how many have not."""
-    from hybridloop.api import algorithms as api
+    from hybridloop.api import sweeps as api
     from hybridloop.journal import open_journal
 
     until = time.monotonic() + 120.0
@@ -201,7 +201,7 @@ def _let_parked_end() -> int:
 def _actions() -> Iterator[Any]:
     """Yield the runs of the soak in turn, without end."""
     import hybridloop as hl
-    from hybridloop.api import algorithms as api
+    from hybridloop.api import sweeps as api
 
     @hl.session_flow(target="rigetti.sim.qvm")
     def own_loop(session: Any, rounds: int = 3) -> int:

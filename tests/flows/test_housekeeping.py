@@ -318,7 +318,7 @@ def test_a_run_that_can_not_be_resumed_does_not_block_others(
         became = housekeeping()
     assert became.keys() == {"well", "other"}
     assert became["well"] == "converged"
-    assert "was started with optimizer 'of-a-plug-in'" in became["other"]
+    assert "optimizer must be the name of an optimizer, got 'of-a-plug-in'" in became["other"]
 
 
 @pytest.mark.slow
