@@ -9,14 +9,13 @@ All workers of pytest-xdist share one server, which takes 260 MB. It ends with t
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver, process, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.reduction import DupFd
@@ -41,10 +40,26 @@ PRELOADED = [
 SERVER = "from tests.forked_processes import serve; serve({!r}, {!r})"
 
 
+class _Process(ForkServerProcess):
+    """A process whose end only its own thread reads.
+
+    Each start of another polls all children. Where a thread waits for one that ends at that moment, one of both finds
+    its status read, and takes 255 for it.
+    """
+
+    def start(self) -> None:
+        super().start()
+        vars(process)["_children"].discard(self)
+
+
+class _Context(ForkServerContext):
+    Process = _Process
+
+
 def context() -> ForkServerContext:
     """Return a context that forks processes from a server without threads; the tests' process has some."""
     vars(forkserver)["connect_to_new_process"] = _shared.connect_to_new_process
-    return multiprocessing.get_context("forkserver")
+    return _Context()
 
 
 class _SharedServer(forkserver.ForkServer):
