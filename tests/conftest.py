@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -73,6 +74,14 @@ def _no_fault_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if shared is not None:
         shared.admin("faults", {"rules": []})
+
+
+@pytest.fixture(autouse=True)
+def _no_qsharp_left() -> Iterator[None]:
+    """Drop the process's one Q# interpreter: its target profile and operations would be another test's, too."""
+    yield
+    if module := sys.modules.get("qdk._interpreter"):
+        vars(module)["_default_context"] = None
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from hybridloop.journal.records import (
     DamagedRun,
     Event,
     Job,
-    JobOutcome,
     Lease,
     NewRun,
     Ping,
@@ -241,14 +240,14 @@ class Journal:
         lease: Lease,
         stream: str,
         sequence: int,
-        outcomes: Sequence[JobOutcome],
+        ended: Sequence[Job],
         *,
         complete: bool,
         at: float | None = None,
     ) -> None:
-        """Write outcomes of a round's jobs, and that the round is complete if it is. Stored counts are not replaced."""
+        """Write how jobs of a round ended, and that the round is complete if it is. Stored counts are not replaced."""
         with self._held(lease) as (connection, _):
-            rounds.record_outcomes(connection, lease.run_uid, stream, sequence, outcomes, complete=complete)
+            rounds.record_outcomes(connection, lease.run_uid, stream, sequence, ended, complete=complete)
             if complete:
                 spans.end(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
 

@@ -101,7 +101,7 @@ class Job:
 
     `program` is the key of its payload; None if it fills in its PUB's program. A job of many points has its `slices`,
     is numbered by the first of them, and `program` is the key of its parameter sets, beside its PUBs' program.
-    `state` is intended, submitted, done (with the counts of each slice), failed or lost.
+    `state` is intended, submitted, done (with the counts of each slice), or failed or lost (with the reason).
     """
 
     id: str
@@ -123,17 +123,6 @@ class Job:
     def parts(self) -> tuple[Slice, ...]:
         """Its slices; a job of a single point has one."""
         return self.slices or (Slice(self.pub, self.point, self.part, self.shots),)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JobOutcome:
-    """The outcome of a job; its `state` is done (with counts of each slice), or failed or lost (with the reason)."""
-
-    id: str
-    state: str
-    counts: tuple[Counts, ...] | None = None
-    reason: str = ""
-    billed: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import programs
-from hybridloop.journal.records import Job, JobOutcome, RoundRecord
+from hybridloop.journal.records import Job, RoundRecord
 from hybridloop.journal.runs import add_to_counts
 from hybridloop.journal.storage.encoding import (
     decode_counts,
@@ -101,19 +101,19 @@ def record_outcomes(
     run_uid: str,
     stream: str,
     sequence: int,
-    outcomes: Sequence[JobOutcome],
+    ended: Sequence[Job],
     *,
     complete: bool,
 ) -> None:
-    """Write outcomes of jobs, and that the round is complete if it is. Stored counts are never replaced."""
-    rows = _jobs_by_id(connection, run_uid, [outcome.id for outcome in outcomes])
-    for outcome in outcomes:
-        job = rows[outcome.id]
-        if outcome.billed is not None:
-            job["billed"] = encode_json(outcome.billed)
-        if job["state"] != DONE:
-            counts = None if outcome.counts is None else encode_counts(outcome.counts)
-            job |= {"state": outcome.state, "counts": counts, "reason": outcome.reason}
+    """Write how jobs ended, and that the round is complete if it is. Stored counts are never replaced."""
+    rows = _jobs_by_id(connection, run_uid, [job.id for job in ended])
+    for job in ended:
+        row = rows[job.id]
+        if job.billed is not None:
+            row["billed"] = encode_json(job.billed)
+        if row["state"] != DONE:
+            counts = None if job.counts is None else encode_counts(job.counts)
+            row |= {"state": job.state, "counts": counts, "reason": job.reason}
     update_rows(connection, jobs, rows.values())
     if complete:
         row = _round_row(connection, run_uid, stream, sequence)

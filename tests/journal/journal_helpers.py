@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import sqlalchemy
@@ -11,7 +12,6 @@ import sqlalchemy
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import (
     Job,
-    JobOutcome,
     Journal,
     Lease,
     NewRun,
@@ -74,9 +74,9 @@ def counts(seed: int = 0, *, outcomes: int = 20) -> Counts:
     return Counts.from_bitstrings({f"{value:012b}": int(generator.integers(1, 99)) for value in values})
 
 
-def outcomes(jobs: Sequence[Job]) -> list[JobOutcome]:
-    """Return outcomes in which all jobs are done."""
-    return [JobOutcome(job.id, "done", (counts(seed),), "", {"USD": 0.25}) for seed, job in enumerate(jobs)]
+def outcomes(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs, all done."""
+    return [replace(job, state="done", counts=(counts(seed),), billed={"USD": 0.25}) for seed, job in enumerate(jobs)]
 
 
 def measure(journal: Journal, lease: Lease, sequence: int, *, points: int = 8, stream: str = "main") -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.errors import JournalDamaged
-from hybridloop.journal import DamagedRun, JobOutcome, Journal, PubRecord, RunTotals, Slice
+from hybridloop.journal import DamagedRun, Journal, PubRecord, RunTotals, Slice
 from hybridloop.journal.storage.encoding import decode_counts, decode_request, encode_counts, encode_request
 from tests.journal.journal_helpers import (
     BODY,
@@ -94,8 +96,10 @@ def test_stored_counts_are_never_replaced(journal: Journal) -> None:
     before = journal.round(lease.run_uid, "main", 0)
     assert before is not None
     journal.mark_submitted(lease, ids)
-    journal.record_outcomes(lease, "main", 0, [JobOutcome(id_, "done", (counts(99),)) for id_ in ids], complete=True)
-    journal.record_outcomes(lease, "main", 0, [JobOutcome(id_, "lost", reason="late") for id_ in ids], complete=False)
+    again = [replace(job, counts=(counts(99),)) for job in before.jobs]
+    journal.record_outcomes(lease, "main", 0, again, complete=True)
+    lost = [replace(job, state="lost", counts=None, reason="late") for job in before.jobs]
+    journal.record_outcomes(lease, "main", 0, lost, complete=False)
     after = journal.round(lease.run_uid, "main", 0)
     assert after is not None
     assert round_values(after) == round_values(before)
@@ -103,8 +107,9 @@ def test_stored_counts_are_never_replaced(journal: Journal) -> None:
 
 def test_a_late_bill_is_added(journal: Journal) -> None:
     lease = add_claimed_run(journal)
-    ids = measure(journal, lease, 0, points=2)
-    journal.record_outcomes(lease, "main", 0, [JobOutcome(ids[0], "done", None, "", {"USD": 9.0})], complete=True)
+    measure(journal, lease, 0, points=2)
+    (stored,) = journal.rounds(lease.run_uid)
+    journal.record_outcomes(lease, "main", 0, [replace(stored.jobs[0], billed={"USD": 9.0})], complete=True)
     found = journal.round(lease.run_uid, "main", 0)
     assert found is not None
     assert [job.billed for job in found.jobs] == [{"USD": 9.0}, {"USD": 0.25}]
@@ -115,7 +120,7 @@ def test_further_attempts_are_stored_beside_the_first(journal: Journal) -> None:
     lease = add_claimed_run(journal)
     first, second = intents(points=2), intents(points=2, attempt=1)[:1]
     journal.begin_round(lease, "main", 0, TARGET, [pub(points=2)], first, {PROGRAM: BODY})
-    lost = JobOutcome(first[0].id, "failed", None, "target unavailable \0", {})
+    lost = replace(first[0], state="failed", reason="target unavailable \0", billed={})
     journal.record_outcomes(lease, "main", 0, [lost], complete=False)
     journal.add_attempts(lease, "main", 0, second, {"payload:1": b"other"})
     found = journal.round(lease.run_uid, "main", 0)

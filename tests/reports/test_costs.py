@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.journal import Job, JobOutcome, Journal, journal_url
+from hybridloop.journal import Job, Journal, journal_url
 from hybridloop.reports.cost_groups import CostGroup
 from hybridloop.reports.costs import cost_rows, total_row
 from hybridloop.reports.plots.costs import cost_bars, unit_to_draw
@@ -42,7 +42,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
             ]
             journal.begin_round(lease, "main", 0, target, [pub(points=len(bills))], jobs, {PROGRAM: BODY})
             ends = [
-                JobOutcome(job.id, "lost", None, "no counts here", bill) for job, bill in zip(jobs, bills, strict=True)
+                replace(job, state="lost", reason="no counts here", billed=bill)
+                for job, bill in zip(jobs, bills, strict=True)
             ]
             journal.record_outcomes(lease, "main", 0, ends, complete=True)
             journal.set_status(lease, "stopped", "")

@@ -110,6 +110,12 @@ class JobInFlight:
         """True once its counts are known, or it was given up."""
         return self.counts is not None or self.lost is not None
 
+    def ended(
+        self, state: str, billed: Mapping[str, float] | None, reason: str = "", counts: tuple[Counts, ...] | None = None
+    ) -> Job:
+        """Return the journal's record of how this attempt ended."""
+        return replace(self.spec.intent(self.session), state=state, counts=counts, reason=reason, billed=billed)
+
     def load(self, record: Job) -> None:
         """Take over what the journal has of this attempt."""
         self.session, self.counts = record.session, record.counts

@@ -23,7 +23,7 @@ from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
-from hybridloop.journal import Job, JobOutcome, PubRecord
+from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.connection import Connection
@@ -56,7 +56,7 @@ class RoundInFlight:
         self._pubs = pubs
         self._jobs = {spec.id: JobInFlight(spec) for spec in specs}
         self._lock = threading.Lock()
-        self._unwritten: list[JobOutcome] = []
+        self._unwritten: list[Job] = []
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
@@ -178,10 +178,10 @@ class RoundInFlight:
     def record_ends(self) -> None:
         """Record the known ends of jobs that are not recorded yet. Raises JournalError, LeaseLost."""
         with self._lock:
-            outcomes, self._unwritten = self._unwritten, []
-        if outcomes:
+            ended, self._unwritten = self._unwritten, []
+        if ended:
             run, key = self._connection.run, self.key
-            run.journal.record_outcomes(run.lease, key.stream, key.sequence, outcomes, complete=False)
+            run.journal.record_outcomes(run.lease, key.stream, key.sequence, ended, complete=False)
 
     def result(self) -> list[MeasuredPub]:
         """Wait for all jobs and return the counts by PUB and point. Raises the error that ended the round."""
@@ -277,7 +277,7 @@ class RoundInFlight:
             raise result_unavailable(spec.id, "the service does not say where its result is")
         counts = self._download(job, url)
         crash_point("result.after")
-        self._finish(job, JobOutcome(spec.id, "done", counts, "", billed))
+        self._finish(job, job.ended("done", billed, counts=counts))
 
     def _download(self, job: JobInFlight, url: str) -> tuple[Counts, ...]:
         """Return a job's counts. An unreadable result is paid: it ends the round and is no lost job of the policy."""
@@ -315,17 +315,17 @@ class RoundInFlight:
         if wait is None:
             self._lose(job, reason, billed)
         else:
-            self._retry(job, JobOutcome(job.spec.id, "failed", None, reason, billed), wait)
+            self._retry(job, job.ended("failed", billed, reason), wait)
 
     def _lose(self, job: JobInFlight, why: str, billed: Amounts) -> None:
         """Apply the policy to a job that failed for good."""
         policy, reason = self._connection.options.failure.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
             self._report_lost(job, why, f"{reason}; the policy is to {policy.value} its point")
-            self._finish(job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
+            self._finish(job, job.ended("lost", billed, why), lost=reason)
         else:
             with self._lock:
-                self._unwritten.append(JobOutcome(job.spec.id, "failed", None, why, billed))
+                self._unwritten.append(job.ended("failed", billed, why))
             self.record_ends()
             self._report_lost(job, why, f"{reason}; the policy is to end the run")
             self.fail(
@@ -337,7 +337,7 @@ class RoundInFlight:
                 )
             )
 
-    def _retry(self, job: JobInFlight, failed: JobOutcome, wait_s: float) -> None:
+    def _retry(self, job: JobInFlight, failed: Job, wait_s: float) -> None:
         """Record the failed attempt and the intent of the next one, and submit that after the wait."""
         with self._lock:
             self._unwritten.append(failed)
@@ -363,10 +363,10 @@ class RoundInFlight:
             self._jobs[spec.id] = job
         connection.poller.call_later(wait_s, partial(self._work, partial(self._submit, job)))
 
-    def _finish(self, job: JobInFlight, outcome: JobOutcome, lost: str | None = None) -> None:
-        with self._lock:  # else another thread could complete the round without this outcome
-            job.counts, job.lost = outcome.counts, lost
-            self._unwritten.append(outcome)
+    def _finish(self, job: JobInFlight, ended: Job, lost: str | None = None) -> None:
+        with self._lock:  # else another thread could complete the round without this job's end
+            job.counts, job.lost = ended.counts, lost
+            self._unwritten.append(ended)
             is_last = all(job.settled for job in self._jobs.values())
         if is_last:
             self._complete()
@@ -374,11 +374,11 @@ class RoundInFlight:
     def _complete(self) -> None:
         """Record that all jobs have ended, and release the counts."""
         with self._lock:
-            outcomes, self._unwritten = self._unwritten, []
+            ended, self._unwritten = self._unwritten, []
         run, key = self._connection.run, self.key
         crash_point("commit.before")
         now = self._connection.clock.now()
-        run.journal.record_outcomes(run.lease, key.stream, key.sequence, outcomes, complete=True, at=now)
+        run.journal.record_outcomes(run.lease, key.stream, key.sequence, ended, complete=True, at=now)
         crash_point("commit.after")
         self._report_completed(now)
         self.ended.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hybridloop.flows.lifecycle.completion import effort_of
-from hybridloop.journal import JobOutcome, Journal
+from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runs.result import SessionSummary
 from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, add_claimed_run, intents, outcomes, ping, pub, session
@@ -17,7 +17,7 @@ def test_retries_and_pings_count_in_cost_and_sessions_and_not_in_jobs_and_shots(
     for ordinal in (0, 1):
         journal.add_session(lease, session(ordinal))
     journal.begin_round(lease, "main", 0, TARGET, [pub(points=3)], jobs, {PROGRAM: BODY})
-    failed = JobOutcome(jobs[0].id, "failed", None, "it ended Failed", {"USD": 0.1})
+    failed = replace(jobs[0], state="failed", reason="it ended Failed", billed={"USD": 0.1})
     journal.record_outcomes(lease, "main", 0, [failed], complete=False)
     journal.add_attempts(lease, "main", 0, retries)
     journal.record_outcomes(lease, "main", 0, outcomes([*jobs[1:], *retries]), complete=True)

@@ -64,7 +64,7 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
             service.admin("faults", {"rules": RULES})
             for _ in range(3):
                 session.run_round([bell()] * 3)
-            clock.wait(threading.Event(), 1600.0)  # long enough for three pings
+            clock.wait(threading.Event(), 1700.0)  # three pings take 1575 s and the time of their answers
         return UUID(flow_run.id)
 
     identifier = own_loop()

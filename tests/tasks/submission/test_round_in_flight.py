@@ -5,6 +5,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import PAGE_SIZE, ServiceClient
 from hybridloop.azure.targets import Target
 from hybridloop.errors import JobFailed
-from hybridloop.journal import Job, JobOutcome, Journal, Lease, PubRecord
+from hybridloop.journal import Job, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.session import open_session
@@ -29,6 +30,7 @@ from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import read_counts
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
+from tests.waiting import PATIENCE_S, eventually
 
 KEY = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
 
@@ -105,9 +107,8 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
     run, billed = connection.run, []
     intents = [spec.intent(0) for spec in specs]
     run.journal.begin_round(run.lease, "main", 0, "ionq.simulator", [pub], intents, {})
-    run.journal.record_outcomes(
-        run.lease, "main", 0, [JobOutcome(specs[0].id, "done", (Counts.from_bitstrings({"1": 10}),))], complete=False
-    )
+    done = replace(intents[0], state="done", counts=(Counts.from_bitstrings({"1": 10}),))
+    run.journal.record_outcomes(run.lease, "main", 0, [done], complete=False)
     connection.ledger.settle = lambda job_id, amounts: billed.append(job_id)
     recorded = {job.id: job for job in run.journal.round(run.uid, "main", 0).jobs}
     round_ = accepted(RoundInFlight(connection, KEY.round, [pub], specs, recorded))
@@ -126,12 +127,11 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
     read, retried, puts = threading.Event(), threading.Event(), itertools.count(1)
 
     def submit_last_one_late(client: ServiceClient, job_id: str, container: str, body: Mapping[str, Any]) -> None:
-        if (n := next(puts)) == PAGE_SIZE:  # the first page is listed after this one
-            while not any(job.details.status == "Failed" for job in workspace.list_jobs()):
-                pass
-        elif n == jobs:
-            assert read.wait(60)
-            assert retried.wait(60)
+        if (n := next(puts)) >= PAGE_SIZE:  # the first page is listed after one of these
+            eventually(lambda: {"Failed", "Succeeded"} <= {job.details.status for job in workspace.list_jobs()})
+        if n == jobs:
+            assert read.wait(PATIENCE_S)
+            assert retried.wait(PATIENCE_S)
         submit(client, job_id, container, body)
 
     def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[Job]) -> None:
