@@ -9,9 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from hybridloop.local_stack import PrefectServer
-from hybridloop.local_stack.processes import wait_until
 from tests.prefect_server import prefect_client, send_what_is_pending
-from tests.waiting import PATIENCE_S
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,16 @@ class FlowRunRecord:
 
 
 def record_of(server: PrefectServer, flow_run_id: UUID, is_whole: Callable[[FlowRunRecord], bool]) -> FlowRunRecord:
-    """Return the record of a flow run as soon as it is whole; the last one seen if that takes too long."""
+    """Return the record of a flow run as soon as it is whole; fail with the one seen last if that takes too long."""
     send_what_is_pending()
-    wait_until(lambda: is_whole(_read(server, flow_run_id)), within_s=PATIENCE_S)
-    return _read(server, flow_run_id)
+    seen: list[FlowRunRecord] = []
+
+    def is_read_whole() -> bool:
+        seen[:] = [_read(server, flow_run_id)]
+        return is_whole(seen[0])
+
+    eventually(is_read_whole, lambda: "\n".join([str(seen[0].kinds), *(line for _, line in seen[0].lines)]))
+    return seen[0]
 
 
 def _read(server: PrefectServer, flow_run_id: UUID) -> FlowRunRecord:
