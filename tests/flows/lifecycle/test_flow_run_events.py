@@ -26,8 +26,8 @@ from tests.paths import ROOT
 from tests.prefect_record_helpers import FlowRunRecord, record_of
 
 TARGET = "ionq.simulator"
-PINGS = 3
-NEARED_BY_LAST_PING = "1900s"  # 80 % of it is before the third ping, 1575 s after the last round
+PINGS = 3  # at least: one each 525 s after the last round
+DEADLINE_S = 2800.0  # 80 % of it is before the fifth ping
 RULES: list[dict[str, Any]] = [
     {"fault": "job-fails", "code": "ProviderTimeout", "nth": [1, 4], "operation": "submit"},
     {"fault": "throttled", "operation": "sas", "nth": [2, 5, 7, 9]},
@@ -58,13 +58,13 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
         with (
             ServiceClock(service.endpoint, service.admin_key) as clock,
             hl.open_session(
-                TARGET, workspace=workspace, clock=clock, keep_alive="ping", seed=1, deadline=NEARED_BY_LAST_PING
+                TARGET, workspace=workspace, clock=clock, keep_alive="ping", seed=1, deadline=DEADLINE_S
             ) as session,
         ):
             service.admin("faults", {"rules": RULES})
             for _ in range(3):
                 session.run_round([bell()] * 3)
-            clock.wait(threading.Event(), 1700.0)  # three pings take 1575 s and the time of their answers
+            clock.wait(threading.Event(), 2700.0)
         return UUID(flow_run.id)
 
     identifier = own_loop()
@@ -72,9 +72,8 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
     service.admin("faults", {"rules": []})
 
     def is_whole(found: FlowRunRecord) -> bool:
-        ended = [each for each in found.task_runs if each["state_type"] == "COMPLETED"]
-        lines = found.lines_with("keep-alive ping")
-        return min(found.kinds["ping.sent"], len(lines)) >= PINGS and len(ended) >= 3 + PINGS + 1
+        ended, pings = [each["state_type"] for each in found.task_runs].count("COMPLETED"), found.kinds["ping.sent"]
+        return pings >= PINGS and ended >= 3 + pings + 1 and found.kinds["cap.near"] > 0
 
     return record_of(prefect_server, identifier, is_whole), throttled
 
@@ -106,7 +105,7 @@ def test_a_session_that_timed_out_and_its_renewal_are_in_log_graph_and_events(
 def test_each_ping_is_in_log_graph_and_events_with_its_session(under_faults: tuple[FlowRunRecord, int]) -> None:
     record, _ = under_faults
     pings = record.tasks_with("keep-alive ping")
-    assert record.kinds["ping.sent"] == len(pings) == PINGS
+    assert record.kinds["ping.sent"] == len(pings) >= PINGS
     assert record.lines_with("keep-alive ping")  # Prefect drops a batch of lines that a busy server did not take
     sessions = {event["payload"]["session"] for event in record.events if event["event"] == "hybridloop.ping.sent"}
     assert {tag for ping in pings for tag in ping["tags"]} == {
@@ -121,8 +120,8 @@ def test_a_cap_of_which_80_percent_are_taken_is_one_line_and_one_event(
 ) -> None:
     record, _ = under_faults
     (event,) = (each for each in record.events if each["event"] == "hybridloop.cap.near")
-    assert {event["payload"][name] for name in ("cap", "unit", "limit")} == {"deadline", "s", 1900.0}
-    assert 0.8 * 1900.0 <= event["payload"]["taken"] < 1900.0
+    assert {event["payload"][name] for name in ("cap", "unit", "limit")} == {"deadline", "s", DEADLINE_S}
+    assert 0.8 * DEADLINE_S <= event["payload"]["taken"] < DEADLINE_S
     assert len(record.lines_with("are spent or reserved", logging.WARNING)) == 1
 
 
