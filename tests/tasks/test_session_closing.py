@@ -32,19 +32,6 @@ POINTS = 3
 DOWN = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation": "submit"}
 
 
-@pytest.fixture(scope="module")
-def service(azure_quantum_emulator: Emulator) -> Emulator:
-    return azure_quantum_emulator
-
-
-@pytest.fixture
-def clock(service: Emulator) -> Iterator[ServiceClock]:
-    with ServiceClock(service.endpoint, service.admin_key) as joined:
-        yield joined
-    service.admin("faults", {"rules": []})
-    service.admin("targets", {TARGET: None})
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[ClaimedRun]:
     with Journal(journal_url(tmp_path / "journal.db")) as journal:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
@@ -16,27 +13,9 @@ from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode, KeepAl
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
-
-
-@pytest.fixture(scope="module")
-def service(azure_quantum_emulator: Emulator) -> Emulator:
-    """Hold a service in virtual time."""
-    return azure_quantum_emulator
-
-
-@pytest.fixture
-def clock(service: Emulator) -> Iterator[ServiceClock]:
-    with ServiceClock(service.endpoint, service.admin_key, name="test") as joined:
-        yield joined
-
-
-def flip(shots: int = 10) -> SamplerPub:
-    circuit = QuantumCircuit(1, 1)
-    circuit.x(0)
-    circuit.measure(0, 0)
-    return SamplerPub.coerce(circuit, shots)
 
 
 def wait(clock: ServiceClock, seconds: float) -> None:
@@ -63,7 +42,7 @@ def test_jobs_and_their_spending_are_counted_as_they_end(service: Emulator, cloc
         before = session.snapshot
         assert (before.in_flight, before.done, before.sessions, before.session_status) == (0, 0, 1, "Waiting")
         assert before.left_s == pytest.approx(3600.0, abs=1.0)
-        round_ = session.rounds.start([flip(), flip(20)])
+        round_ = session.rounds.start([ones(), ones(20)])
         during = session.snapshot
         assert during.in_flight + during.done == 2
         assert during.meter.jobs == 2
@@ -87,7 +66,7 @@ def test_an_abandoned_job_counts_as_lost(service: Emulator, clock: ServiceClock)
     service.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:
         with open_session(service.workspace(), options=SessionOptions(failure=policy), clock=clock) as session:
-            session.run_round([flip(), flip()])
+            session.run_round([ones(), ones()])
             at = session.snapshot
     finally:
         service.admin("faults", {"rules": []})

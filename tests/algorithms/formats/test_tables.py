@@ -106,5 +106,5 @@ def test_a_qubo_with_named_variables_keeps_them() -> None:
 
 @pytest.mark.parametrize("parse", [parse_decimal, parse_energy])
 def test_a_long_text_that_is_no_number_is_refused_in_one_pass(parse: Callable[[str], float]) -> None:
-    with pytest.raises(ValueError, match="number"):  # an expression with two ways to match would take hours
+    with pytest.raises(ValueError, match=r"is not a number|must be an energy"):  # two ways to match take hours
         parse("1" * 500_000 + "x")

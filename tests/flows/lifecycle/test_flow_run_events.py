@@ -26,8 +26,8 @@ from tests.paths import ROOT
 from tests.prefect_record_helpers import FlowRunRecord, record_of
 
 TARGET = "ionq.simulator"
-PINGS = 3  # at least: one each 525 s after the last round
-DEADLINE_S = 2800.0  # 80 % of it is before the fifth ping
+PINGS = 10  # one each 525 s after the last round
+DEADLINE_S = 6400.0  # 80 % of it is before the last ping
 RULES: list[dict[str, Any]] = [
     {"fault": "job-fails", "code": "ProviderTimeout", "nth": [1, 4], "operation": "submit"},
     {"fault": "throttled", "operation": "sas", "nth": [2, 5, 7, 9]},
@@ -64,18 +64,16 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
             service.admin("faults", {"rules": RULES})
             for _ in range(3):
                 session.run_round([bell()] * 3)
-            clock.wait(threading.Event(), 2700.0)
+            clock.wait(threading.Event(), 5300.0)
         return UUID(flow_run.id)
 
     identifier = own_loop()
     throttled = sum(entry["fault"] == "throttled" for entry in service.admin("faults/log")["log"])
     service.admin("faults", {"rules": []})
-    pings = sum((job.details.metadata or {}).get("purpose") == "keep-alive" for job in workspace.list_jobs())
-    assert pings >= PINGS
 
     def is_whole(found: FlowRunRecord) -> bool:
         ended = [each["state_type"] for each in found.task_runs].count("COMPLETED")
-        return bool(found.kinds["ping.sent"] == pings and ended >= 3 + pings + 1)
+        return bool(found.kinds["ping.sent"] >= PINGS and ended >= 3 + PINGS + 1)
 
     return record_of(prefect_server, identifier, is_whole), throttled
 
@@ -107,7 +105,7 @@ def test_a_session_that_timed_out_and_its_renewal_are_in_log_graph_and_events(
 def test_each_ping_is_in_log_graph_and_events_with_its_session(under_faults: tuple[FlowRunRecord, int]) -> None:
     record, _ = under_faults
     pings = record.tasks_with("keep-alive ping")
-    assert record.kinds["ping.sent"] == len(pings) >= PINGS
+    assert record.kinds["ping.sent"] == len(pings) == PINGS
     assert record.lines_with("keep-alive ping")  # Prefect drops a batch of lines that a busy server did not take
     sessions = {event["payload"]["session"] for event in record.events if event["event"] == "hybridloop.ping.sent"}
     assert {tag for ping in pings for tag in ping["tags"]} == {

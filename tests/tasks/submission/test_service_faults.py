@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator, running_emulator
+from tests.tasks.test_session_closing import ones
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -40,26 +40,6 @@ PASSING: list[dict[str, Any]] = [
     {"fault": "not-json"},
     {"fault": "slow-answer", "seconds": 40},
 ]
-
-
-@pytest.fixture(scope="module")
-def service(azure_quantum_emulator: Emulator) -> Emulator:
-    return azure_quantum_emulator
-
-
-@pytest.fixture
-def clock(service: Emulator) -> Iterator[ServiceClock]:
-    with ServiceClock(service.endpoint, service.admin_key) as joined:
-        yield joined
-    service.admin("faults", {"rules": []})
-
-
-def ones() -> SamplerPub:
-    """Return one circuit at several points, each of which gives 1 in all shots."""
-    circuit = QuantumCircuit(1, 1)
-    circuit.x(0)
-    circuit.measure(0, 0)
-    return SamplerPub.coerce(circuit, 10)
 
 
 def angled() -> QuantumCircuit:
