@@ -8,7 +8,7 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
 	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt $(1) || \
 	$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
-# On more workers than cores, as tests often wait; each has one thread for linear algebra.
+# Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
@@ -30,14 +30,14 @@ demo: .venv/running ## run a VQE of H2 in a session of the local service
 	$(BIN)/hybridloop run vqe h2 --seed 7
 
 test: .venv/ready ## test every claim in its cheapest form
-	$(PYTEST) -n 3 -m "not slow"
+	$(PYTEST) -n 2 -m "not slow"
 
 test-all: test ## run also the expensive forms: processes, Prefect, kills, browsers, databases
 	$(PYTEST) -n 4 -m slow
 
 coverage: .venv/ready ## run both, and show the branches that no test takes, in build/coverage
 	@$(BIN)/coverage erase
-	$(subst pytest,coverage run -m pytest,$(PYTEST)) -n 3 -m "not slow"
+	$(subst pytest,coverage run -m pytest,$(PYTEST)) -n 2 -m "not slow"
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --format=total --fail-under=88
 	$(subst pytest,coverage run -m pytest,$(PYTEST)) -n 4 -m slow
