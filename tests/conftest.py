@@ -78,10 +78,15 @@ def _no_fault_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_qsharp_left() -> Iterator[None]:
-    """Drop the process's one Q# interpreter: its target profile and operations would be another test's, too."""
+    """Drop the process's one Q# interpreter: its target profile and operations would be another test's, too.
+
+    It has 40 MB, and is in circles of references.
+    """
     yield
-    if module := sys.modules.get("qdk._interpreter"):
+    module = sys.modules.get("qdk._interpreter")
+    if module and vars(module)["_default_context"] is not None:
         vars(module)["_default_context"] = None
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -239,9 +244,3 @@ def pytest_collection_finish() -> None:
     """Leave what is imported and collected so far out of later collections of garbage, which take long with it."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Free the garbage of a file at its end: interpreters of Q#, with 40 MB each, are in circles of references."""
-    if nextitem is None or nextitem.path != item.path:
-        gc.collect()
