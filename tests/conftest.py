@@ -68,12 +68,16 @@ def _user_state_untouched(state_of_the_user: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_fault_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Withdraw the faults that a test has injected into the service that all tests share."""
-    shared = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
+def _shared_services_as_before(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Withdraw the faults and the states of targets that a test has set at services that all tests share."""
+    names = {"emulator", "azure_quantum_emulator"} & set(request.fixturenames)
+    services = [(service, service.admin("targets")) for service in map(request.getfixturevalue, names)]
     yield
-    if shared is not None:
-        shared.admin("faults", {"rules": []})
+    for service, targets in services:
+        service.admin("faults", {"rules": []})
+        changed = [name for name, state in service.admin("targets").items() if state != targets[name]]
+        if changed:
+            service.admin("targets", dict.fromkeys(changed))
 
 
 @pytest.fixture(autouse=True)

@@ -47,14 +47,13 @@ def test_a_clock_goes_on_when_the_machines_clock_is_set(
 
 @pytest.mark.parametrize("step_s", STEPS_S)
 def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_is_set(
-    emulator: Emulator, step_s: float, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    emulator: Emulator, step_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     pub = SamplerPub.coerce(circuit, 10)
     workspace = emulator.workspace()
     emulator.admin("targets", {DEFAULT_TARGET: {"queue_s": 0.4}})  # the round is polled while the clock is set
-    request.addfinalizer(lambda: emulator.admin("targets", {DEFAULT_TARGET: None}))
     with open_session(workspace, options=SessionOptions(caps=Caps(deadline_s=DEADLINE_S))) as session:
         round_ = session.rounds.start([pub])
         eventually(lambda: bool(list_jobs(workspace, session.id)))

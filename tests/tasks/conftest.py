@@ -18,8 +18,6 @@ def service(azure_quantum_emulator: Emulator) -> Emulator:
 
 @pytest.fixture
 def clock(service: Emulator) -> Iterator[ServiceClock]:
-    """Take part in the service's time, and withdraw the faults of the test."""
+    """Take part in the service's time."""
     with ServiceClock(service.endpoint, service.admin_key) as joined:
         yield joined
-    service.admin("faults", {"rules": []})
-    service.admin("targets", {"rigetti.sim.qvm": None})

@@ -118,32 +118,26 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
 def test_jobs_have_the_statuses_of_qiskit(emulator: Emulator, workspace: Workspace) -> None:
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.SKIP)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    try:
-        with open_session(workspace, TARGET, SessionOptions(failure=policy)) as session:
-            lost = session.run(bell())
-            with pytest.raises(JobFailed):
-                lost.result()
-            assert (lost.status(), lost.done()) == (JobStatus.ERROR, False)
-            (listed,) = session.jobs()
-            assert listed.status() is JobStatus.ERROR
-            with pytest.raises(JobFailed, match="Failed"):
-                listed.result()
-    finally:
-        emulator.admin("faults", {"rules": []})
+    with open_session(workspace, TARGET, SessionOptions(failure=policy)) as session:
+        lost = session.run(bell())
+        with pytest.raises(JobFailed):
+            lost.result()
+        assert (lost.status(), lost.done()) == (JobStatus.ERROR, False)
+        (listed,) = session.jobs()
+        assert listed.status() is JobStatus.ERROR
+        with pytest.raises(JobFailed, match="Failed"):
+            listed.result()
 
 
 def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_result(
     emulator: Emulator, workspace: Workspace
 ) -> None:
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    try:
-        with (
-            pytest.raises(JobFailed),
-            open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
-        ):
-            session.run(bell())
-    finally:
-        emulator.admin("faults", {"rules": []})
+    with (
+        pytest.raises(JobFailed),
+        open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
+    ):
+        session.run(bell())
 
 
 def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
@@ -164,14 +158,11 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
 
     monkeypatch.setattr(Rounds, "collect", collected)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    try:
-        with (
-            pytest.raises(JobFailed),
-            open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
-        ):
-            jobs = [started(name, session) for name in ("fails", "paid")]
-    finally:
-        emulator.admin("faults", {"rules": []})
+    with (
+        pytest.raises(JobFailed),
+        open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
+    ):
+        jobs = [started(name, session) for name in ("fails", "paid")]
     assert ended == ["fails", "paid"]
     assert jobs[1].counts == {"0 10": 1024}
 

@@ -64,10 +64,7 @@ def service_total(service: Emulator, run: str) -> float:
 def test_an_abandoned_job_counts_as_lost(service: Emulator, clock: ServiceClock) -> None:
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.PENALIZE, penalty=1.0)
     service.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    try:
-        with open_session(service.workspace(), options=SessionOptions(failure=policy), clock=clock) as session:
-            session.run_round([ones(), ones()])
-            at = session.snapshot
-    finally:
-        service.admin("faults", {"rules": []})
+    with open_session(service.workspace(), options=SessionOptions(failure=policy), clock=clock) as session:
+        session.run_round([ones(), ones()])
+        at = session.snapshot
     assert (at.in_flight, at.done, at.lost) == (0, 1, 1)

@@ -155,10 +155,7 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
         open_session(workspace, "ionq.simulator", run=run) as session,
     ):
         emulator.admin("faults", {"rules": [rule]})
-        try:
-            (points,) = session.run_round([SamplerPub.coerce((circuit, [[0.0]] * jobs), 10)])
-        finally:
-            emulator.admin("faults", {"rules": []})
+        (points,) = session.run_round([SamplerPub.coerce((circuit, [[0.0]] * jobs), 10)])
         details = run.journal.round(run.uid, "main", 0)
     assert [point.bitstrings() for point in points if isinstance(point, Counts)] == [{"0": 10}] * jobs
     assert details is not None
