@@ -73,13 +73,14 @@ def do_step_with_keep_alive(session: PingedSession, step: Callable[[], object]) 
             step()
             end = time.time()
         written = session.written
-        eventually(lambda: len(written.accepted) > 0)
+        eventually(lambda: written.accepted and set(written.accepted) <= set(written.ends), lambda: written)
     finally:
         keeper.stop()
         pings.close()
     made = sorted(datetime.fromisoformat(job["creationTime"]).timestamp() for job in session.jobs())
     assert len(made) == len(written.accepted)  # each ping is recorded, from either sender, and none arrived twice
-    eventually(lambda: set(written.ends) == set(written.intended))  # one may be prepared as the session closes
+    # one may be prepared or sent as the session closes
+    eventually(lambda: {*written.ends, *written.accepted} == set(written.intended), lambda: written)
     during = tuple(moment - start for moment in made if moment <= end)
     return Step(end - start, longest[0], during)
 
