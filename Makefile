@@ -8,8 +8,9 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
 	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt $(1) || \
 	$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
-# Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+# Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra. The order
+# of files is random, so that none relies on another; --random-order-seed repeats one.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder --random-order-bucket=module
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 

@@ -205,39 +205,8 @@ def pytest_runtest_makereport(
     return report
 
 
-# Files that take longest: they start first, so that the workers end at the same time.
-LONGEST = (
-    "test_docs",
-    "test_worker_ends",
-    "test_sweep_on_workers",
-    "test_guide",
-    "test_working",
-    "test_soak",
-    "test_first_tries",
-    "test_local_try",
-    "test_schemas",
-    "test_housekeeping",
-    "test_notebooks",
-    "test_site",
-    "test_foreign_folder",
-    "test_session_flow",
-    "test_wheel",
-    "test_adapt_and_levels",
-    "test_artifact",
-    "test_report_in_a_browser",
-    "test_signals",
-    "test_boundaries",
-    "test_runs",
-    "test_service_faults",
-    "test_takeover",
-    "test_prefect_pins",
-)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order tests by the time that their files take; leave out those that have a long form only, unless asked for."""
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+    """Leave out tests that have a long form only, unless asked for."""
     left_out = [] if IS_LONG else [item for item in items if item.get_closest_marker("long_only")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -10,7 +10,6 @@ from importlib.metadata import packages_distributions, requires, version
 import pytest
 from packaging.requirements import Requirement
 
-from tests.conftest import LONGEST
 from tests.paths import ROOT
 
 CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
@@ -71,10 +70,6 @@ def _imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module)
     return {name for name in names if name.split(".")[0] not in sys.stdlib_module_names | {"hybridloop"}}
-
-
-def test_the_files_that_start_first_exist() -> None:
-    assert set(LONGEST) <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
 
 
 def test_what_has_a_long_form_is_marked_so_that_it_runs() -> None:
