@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
-from hybridloop.settings.energies import EnergySettings, GroupingName, GroupingSetting
+from hybridloop.settings.energies import EnergySettings
 from hybridloop.settings.parsing import Tolerance
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ class AdaptSettings(EnergySettings):
         examples=["1mHa"],
     )
     max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
-    grouping: GroupingSetting = GroupingName.AUTO
 
 
 class AdaptOptions(EnergyOptions, total=False):
@@ -43,7 +42,6 @@ class AdaptOptions(EnergyOptions, total=False):
     pool: str
     tolerance: str | float
     max_operators: int
-    grouping: str
 
 
 def adapt(problem: Any, **options: Unpack[AdaptOptions]) -> RunResult:

@@ -68,3 +68,4 @@ class EnergyOptions(MoleculeOptions, total=False):
     shots: int
     precision: str | float
     max_rounds: int
+    grouping: str

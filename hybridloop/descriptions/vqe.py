@@ -14,8 +14,6 @@ from hybridloop.settings.energies import (
     AnsatzName,
     EnergySettings,
     EntanglementName,
-    GroupingName,
-    GroupingSetting,
     MitigationName,
     Mitigations,
     OptimizerChoice,
@@ -83,7 +81,6 @@ class VqeSettings(EnergySettings):
         description="gradient norm in hartree per radian at which the search ends",
         examples=[0.01],
     )
-    grouping: GroupingSetting = GroupingName.AUTO
     allocation: AllocationName = Field(
         AllocationName.NEYMAN,
         description="shots of the final measurement: neyman, by the variance of each circuit, or uniform",
@@ -120,7 +117,6 @@ class VqeOptions(EnergyOptions, total=False):
     tolerance: str | float | None
     patience: int | None
     gradient_norm: float | None
-    grouping: str
     allocation: str
     mitigation: str | Sequence[str] | None
 

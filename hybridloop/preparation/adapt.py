@@ -38,7 +38,7 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnProgress, PreparedEnergy, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText
@@ -50,7 +50,7 @@ MAX_ANGLES_IN_PAIRS = 4  # with more, grids of pairs take more circuits than the
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedAdapt(PreparedAlgorithm):
+class PreparedAdapt(PreparedEnergy):
     """An ADAPT-VQE that lacks only a session."""
 
     facts: ProblemFacts
@@ -59,16 +59,6 @@ class PreparedAdapt(PreparedAlgorithm):
     settings: AdaptSettings
     energy: GroupingChoice
     derivatives: Grouping
-
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The grouping of the energy's terms, if the settings leave it open."""
-        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
-
-    @property
-    def groups_text(self) -> str:
-        """The grouping that was chosen, and why."""
-        return self.energy.text if self.groupings else ""
 
     def round_limits(self, *, samples: bool) -> RoundLimits:
         """Return the limits of the searches, of the final measurement, and of the choice of operators."""

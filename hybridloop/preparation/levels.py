@@ -26,11 +26,10 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, PreparedEnergy, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, ProblemText
-from hybridloop.settings.energies import GroupingName
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
@@ -121,7 +120,7 @@ class PreparedLevels(PreparedAlgorithm):
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedBasisLevels(PreparedAlgorithm):
+class PreparedBasisLevels(PreparedEnergy):
     """A run for a Pauli sum's energy levels that lacks only a session; it has no search.
 
     `unitary` has no angles, and is applied to the basis states of the `space`. `seed` draws the bootstrap.
@@ -136,23 +135,9 @@ class PreparedBasisLevels(PreparedAlgorithm):
     seed: int
     exact_levels: Callable[[], tuple[float, ...] | None]
 
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The grouping that was chosen, if the settings leave it open."""
-        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
-
-    @property
-    def groups_text(self) -> str:
-        """The grouping that was chosen, and why."""
-        return self.energy.text if self.groupings else ""
-
     def round_limits(self, *, samples: bool) -> RoundLimits:
         """Return the limit of the levels; there is no search."""
         return RoundLimits(0, MAX_LEVEL_ROUNDS)
-
-    def final_shots(self) -> int:
-        """Return (Σ_g σ_g / precision)² over all groups."""
-        return math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2)
 
     def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
         """Measure the levels, which are those of the whole operator."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
-from hybridloop.settings import ProblemText
+from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.settings.energies import GroupingName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +142,28 @@ class PreparedAlgorithm(ABC):
     def run(self, run_round: RunRound, on_progress: OnProgress = lambda _: None, /) -> Outcome:
         """Measure and finish in this process, without a journal."""
         return self.finish(self.measure(run_round, on_progress), ClassicalPart(on_progress))
+
+
+class PreparedEnergy(PreparedAlgorithm):
+    """A run for the energy of an observable in measurement groups, that lacks only a session."""
+
+    __slots__ = ()
+    energy: GroupingChoice
+    settings: EnergySettings
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The grouping that was chosen, if the settings leave it open."""
+        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
+
+    @property
+    def groups_text(self) -> str:
+        """The grouping that was chosen, and why."""
+        return self.energy.text if self.groupings else ""
+
+    def final_shots(self) -> int:
+        """Return (Σ_g σ_g / precision)² over all groups."""
+        return math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

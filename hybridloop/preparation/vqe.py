@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,7 +54,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnProgress, PreparedEnergy, ProblemFacts, RoundLimits
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
 from hybridloop.settings.energies import GroupingName
@@ -66,7 +65,7 @@ MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the ci
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedVqe(PreparedAlgorithm):
+class PreparedVqe(PreparedEnergy):
     """A VQE that lacks only a session."""
 
     facts: ProblemFacts
@@ -82,23 +81,9 @@ class PreparedVqe(PreparedAlgorithm):
     mitigation: Mitigation
     energy: GroupingChoice
 
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The grouping that was chosen, if the settings leave it open."""
-        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
-
-    @property
-    def groups_text(self) -> str:
-        """The grouping that was chosen, and why."""
-        return self.energy.text if self.groupings else ""
-
     def round_limits(self, *, samples: bool) -> RoundLimits:
         """Return the limits of the search, of the final measurement, and of what examines it."""
         return RoundLimits(self.settings.max_rounds, MAX_ROUNDS if samples else 1, MAX_ROUNDS_OF_FACTS)
-
-    def final_shots(self) -> int:
-        """Return (Σ_g σ_g / precision)² over all groups."""
-        return math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2)
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer, which serves one run."""

@@ -148,12 +148,6 @@ class MoleculeSettings(RunSettings):
         return self
 
 
-GroupingSetting = Annotated[
-    GroupingName,
-    Field(description="grouping of terms into circuits; auto chooses by their cost and noise on the target"),
-]
-
-
 class EnergySettings(MoleculeSettings):
     """Settings that all runs have which measure energies of a molecule."""
 
@@ -164,3 +158,7 @@ class EnergySettings(MoleculeSettings):
         examples=["1kcal/mol"],
     )
     max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
+    grouping: GroupingName = Field(
+        GroupingName.AUTO,
+        description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
+    )
