@@ -112,7 +112,7 @@ def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator
             yield run
 
 
-def how_to_resume(run: RunRecord | NewRun) -> str:
+def how_to_resume(run: NewRun) -> str:
     """Return the command that resumes a run; what its user does instead if only their program knows its circuits."""
     if run.algorithm != "session":
         return f"hybridloop runs resume {run.key}"

@@ -32,22 +32,13 @@ class NewRun:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord(NewRun):
     """A run and its state: created, running, converged, finished, stopped, parked, interrupted or failed.
 
     `owner` is the process that claimed it last and has not released it, alive or not; `epoch` counts the claims.
     """
 
-    uid: str
-    key: str
-    algorithm: str
-    problem: str
-    target: str
-    seed: int
-    settings: Mapping[str, Any]
-    flow_run_id: str | None
-    versions: Mapping[str, str]
     status: str
     reason: str
     result: Mapping[str, Any] | None

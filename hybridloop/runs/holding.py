@@ -49,7 +49,7 @@ def start_or_resume(
     journal: Journal, run: NewRun | RunRecord, limits: Mapping[str, Any], flow_run_id: str | None
 ) -> Iterator[ClaimedRun]:
     """Hold a new or a resumed run under these limits for the block. Raises RunBusy where another process holds it."""
-    record = journal.add_run(run) if isinstance(run, NewRun) else run
+    record = run if isinstance(run, RunRecord) else journal.add_run(run)
     if record.status == "stopped" and record.stop_requested:  # the request was met
         journal.request_resume(record.uid)
     with hold_run(journal, record) as held:

@@ -51,7 +51,7 @@ class RunLookup:
     `result` is the stored result of a finished run, else None.
     """
 
-    run: RunRecord | NewRun
+    run: NewRun
     settings: RunSettings
     seed: int
     result: Mapping[str, Any] | None = None
@@ -138,7 +138,7 @@ def check_choices(record: RunRecord) -> None:
         )
 
 
-def recorded_groupings(record: RunRecord | NewRun) -> tuple[str, ...]:
+def recorded_groupings(record: NewRun) -> tuple[str, ...]:
     """Return the groupings that were chosen for a run, one for each point of a scan; none if they were not recorded.
 
     The choice depends on tables of prices and error rates, which may have changed since.

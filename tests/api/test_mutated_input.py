@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import resource
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -163,7 +164,8 @@ def taken_or_refused(kind: str, text: str, folder: Path) -> None:
     started, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with suppress(HybridloopError):
         give(kind.partition(" in ")[0], text, folder)
-    assert time.process_time() - started < CPU_S  # CPU time, which other processes do not change
+    if sys.gettrace() is None:  # coverage's takes as much time again
+        assert time.process_time() - started < CPU_S  # CPU time, which other processes do not change
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < MEMORY_KB
 
 

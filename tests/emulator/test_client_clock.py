@@ -323,3 +323,12 @@ def test_a_wait_on_a_closed_clock_fails_and_does_not_hang(service: Emulator) -> 
     with pytest.raises(ClockUnreachable):
         clock.wait(never(), 1.0)
     assert ClockClient(service.endpoint, service.admin_key).now() >= clock.now()
+
+
+@pytest.mark.parametrize("_turn", ["first", "second"])
+def test_faults_and_states_of_targets_end_with_the_test_that_set_them(_turn: str, service: Emulator) -> None:
+    changed = {"availability": "Degraded", "queue_s": 120}
+    assert service.admin("targets")["ionq.simulator"] != changed
+    assert service.admin("faults")["rules"] == []
+    service.admin("targets", {"ionq.simulator": changed})
+    service.admin("faults", {"rules": [{"fault": "throttled", "operation": "sas"}]})
