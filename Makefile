@@ -52,18 +52,16 @@ test-browser: .venv/ready ## run the tests of the portal and of reports in a rea
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form --ignore tests/chaos
 
-test-prefect: $(PREFECTS)/$(PREFECT)/ready ## run the tests that need Prefect on another version of it: make test-prefect PREFECT=3.9.1
+test-prefect: $(PREFECTS)/$(PREFECT)/ready ## run the tests that need Prefect on another version of it: make test-prefect PREFECT=3.9.0
 	$(PREFECTS)/$(PREFECT)/bin/pytest tests/flows tests/deployments tests/local_stack tests/tasks/test_prefect_tasks.py \
 		tests/test_blocks.py tests/test_prefect_pins.py
 
 $(PREFECTS)/%/ready: pyproject.toml constraints.txt
-	@test -n "$(PREFECT)" || { echo "name the version: make test-prefect PREFECT=3.9.1"; exit 1; }
+	@test -n "$(PREFECT)" || { echo "name the version: make test-prefect PREFECT=3.9.0"; exit 1; }
 	@echo "setting up $(@D)"
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@# without its requirements, as some are not published everywhere; the check lists what it misses
-	@$(@D)/bin/pip install -qq --disable-pip-version-check --no-deps prefect==$*
-	@$(@D)/bin/pip check | sed -n "s/.* requires \(.*\), which is not installed.*/\1/p" | xargs -r $(@D)/bin/pip install -qq
+	@$(@D)/bin/pip install -qq --disable-pip-version-check prefect==$*
 	-@$(@D)/bin/pip check
 	@touch $@
 

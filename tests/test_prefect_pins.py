@@ -1,4 +1,4 @@
-"""Guards the caps on prefect, fastapi and sqlalchemy: beyond them one of these three things breaks silently."""
+"""Guards the ranges of prefect and sqlalchemy: beyond them one of these three things broke silently before."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
         assert completed.state.is_completed()
 
         run("-m", "prefect", "work-pool", "create", "--type", "process", "guard")
-        # fastapi 0.151 and later: 422 here; the deployment exists by then, so only the exit code tells
+        # a fastapi that Prefect does not know: 422 here; the deployment exists by then, so only the exit code tells
         run("-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "prefect.yaml", "--all")
         nightly = client.read_deployment_by_name("doubled/nightly").id
 
-        # sqlalchemy 2.1: the scheduler raises on its bulk insert, so no run ever appears
+        # a sqlalchemy that Prefect does not know: the scheduler raises on its bulk insert, so no run ever appears
         def is_scheduled() -> bool:
             runs = client.read_flow_runs(flow_filter=ours)
             return any(run.deployment_id == nightly and run.state_name == "Scheduled" for run in runs)

@@ -21,7 +21,7 @@ def user_server(environ: Mapping[str, str], ours: Path) -> str | None:
     """Return the API URL that the user set by PREFECT_API_URL or by the active profile; None if there is none.
 
     If PREFECT_HOME is `ours` and the URL is on this machine, the stack itself set both. The profile is found
-    as Prefect 3.8 finds it (`prefect.settings.sources`): in PREFECT_PROFILES_PATH, else in `profiles.toml` of
+    as Prefect 3.9 finds it (`prefect.settings.sources`): in PREFECT_PROFILES_PATH, else in `profiles.toml` of
     PREFECT_HOME, else of ~/.prefect; there it is PREFECT_PROFILE, else the one marked active.
     """
     url = environ.get("PREFECT_API_URL")

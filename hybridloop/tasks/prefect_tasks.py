@@ -40,7 +40,7 @@ class SessionTask(Task[..., Any]):
         """Run the task; with `return_state` return its state."""
         try:
             returned = super().__call__(*args, **kwargs)
-        except ValueError as error:  # raised by Prefect 3.8 in place of a signal's, before the task run exists
+        except ValueError as error:  # raised by Prefect 3.9 in place of a signal's, before the task run exists
             if error.__context__ is not None and not isinstance(error.__context__, Exception):
                 raise error.__context__ from None
             raise

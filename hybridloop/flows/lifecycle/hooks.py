@@ -17,7 +17,7 @@ from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
-# A process worker sets Crashed before and after these hooks, and overwrites Scheduled (Prefect 3.8).
+# A process worker sets Crashed before and after these hooks, and overwrites Scheduled (Prefect 3.9).
 SECOND_REPORT = (
     "to retry this flow run instead, wait some seconds: its worker reports the crash again after this line, and then a "
     "retry that still waits for a worker becomes Crashed and must be repeated"

@@ -105,14 +105,15 @@ def test_a_python_that_is_too_old(doctor: Doctor, tmp_path: Path, monkeypatch: p
 def test_packages_that_are_missing_or_outside_their_bounds(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed(tmp_path, "hybridloop", "9.0", "Requires-Dist: prefect>=3.8.8,<3.9", "Requires-Dist: nowhere-to-be-found")
+    listed = ("Requires-Dist: prefect>=3.9.1,<3.10", "Requires-Dist: nowhere-to-be-found")
+    installed(tmp_path, "hybridloop", "9.0", *listed)
     installed(tmp_path, "prefect", "2.20.1")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = doctor()["packages"]
     assert found["state"] == "wrong"
-    assert "prefect 2.20.1 is not <3.9,>=3.8.8" in found["found"]
+    assert "prefect 2.20.1 is not <3.10,>=3.9.1" in found["found"]
     assert "nowhere-to-be-found is missing" in found["found"]
-    assert found["remedy"] == "pip install 'prefect<3.9,>=3.8.8' 'nowhere-to-be-found'"
+    assert found["remedy"] == "pip install 'prefect<3.10,>=3.9.1' 'nowhere-to-be-found'"
 
 
 @pytest.mark.parametrize("place", ["file/home", "/proc/hybridloop"])
@@ -225,7 +226,7 @@ def test_a_prefect_server_that_requires_a_key(doctor: Doctor) -> None:
         is_known = request.headers["Authorization"] == f"Bearer {SECRET}"
         request.send_response(200 if is_known else 401)
         request.end_headers()
-        request.wfile.write(b'"3.8.8"')
+        request.wfile.write(b'"3.9.1"')
 
     with replying(reply) as url:
         assert doctor(PREFECT_API_URL=f"{url}api")["prefect"]["state"] == "skipped"
