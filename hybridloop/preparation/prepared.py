@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
-from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
 
 
@@ -168,13 +168,20 @@ class PreparedEnergy(PreparedAlgorithm):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRun:
-    """A checked request: the target and seed of the run, and its algorithm."""
+    """A checked request: the target and seed of the run, its algorithm, and the settings and the table's target."""
 
     target: Target
     seed: int
     algorithm: PreparedAlgorithm
+    settings: RunSettings
+    requested_target: Target
 
     @property
     def groupings(self) -> tuple[str, ...]:
         """The measurement groups that were chosen, for the record of the run."""
         return self.algorithm.groupings
+
+    def fits(self, settings: RunSettings, seed: int, target: Target, groupings: Sequence[str]) -> bool:
+        """Return whether `prepare` would give the same for these arguments and the same problem."""
+        is_same_request = (self.settings, self.seed, self.requested_target) == (settings, seed, target)
+        return is_same_request and tuple(groupings) in ((), self.groupings)

@@ -18,7 +18,8 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import how_to_resume
-from hybridloop.runs.lookup import flow_runs_of, run_of_key
+from hybridloop.runs.claim import run_of_key
+from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.tasks.orphans import is_held, is_orphaned
 
 QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
