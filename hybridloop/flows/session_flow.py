@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from hybridloop.flows.in_prefect.beside import Ended, run_beside
 from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.hooks import run_flow_options
+from hybridloop.flows.lifecycle.prefect_watch import watch_flow_run
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, open_journal
@@ -169,7 +169,6 @@ def _measure(
     journal: Journal,
 ) -> Ended[Any]:
     """Hold the run, call the function with its session, and return what it returned."""
-    cancelled = threading.Event()
     find = find_offered_target if found.record is None else resumed_target
     target = settings.session_options.fit(find(settings.target, workspace))
     # a finished run replays from the journal and does not need the target
@@ -179,12 +178,13 @@ def _measure(
         shown_in_flow_run(found.run),
         claim(journal, found, flow_run_id=flow_run.id) as run,
         leave_state_after_takeover(run),
+        watch_flow_run(flow_run.id) as watch,
     ):
         try:
-            with acquire_session(workspace, target, settings, run, cancelled, is_available=is_available) as session:
+            with acquire_session(workspace, target, settings, run, watch, is_available=is_available) as session:
                 returned = call(session)
         except RunStopped as error:
-            if cancelled.is_set():
+            if watch.cancelled.is_set():
                 raise RunCancelled(error.in_flight) from error
             raise
         write_status(run, "measured", "the function returned")

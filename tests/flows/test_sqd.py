@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.flows.sqd import sqd
 from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.claimed_run import temporary_run
@@ -144,10 +144,10 @@ def full_space_of_h4() -> FullSpace:
 
 
 def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
-    budget, now, cancelled = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], threading.Event()
+    budget, now, watch = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], PrefectWatch()
     with (
         temporary_run("rigetti.sim.qvm", seed=0) as run,
-        stops_in_classical_part(run, cancelled, lambda: budget.check_deadline(now[0])) as check,
+        stops_in_classical_part(run, watch, lambda: budget.check_deadline(now[0])) as check,
     ):
         steps = RecordedSteps(run, check, lambda: None)
         assert steps("one", lambda: {"energy": 1.0}) == {"energy": 1.0}
@@ -164,7 +164,7 @@ def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
             steps("two", dict)
         with pytest.raises(StopRequested):
             full.apply(np.zeros(36))
-        cancelled.set()
+        watch.cancelled.set()
         with pytest.raises(RunCancelled):
             steps("two", dict)
         again = RecordedSteps(run, check, lambda: None)

@@ -21,7 +21,7 @@ from prefect.exceptions import Abort
 
 from hybridloop.errors import LeaseLost
 from hybridloop.flows.in_prefect.exit import bound_exit
-from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.runtime.signals import AFTER_THE_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
 END_S = 10.0  # that a caller waits for Prefect once the work has ended
@@ -30,7 +30,6 @@ UNANSWERED = (
     f"Prefect's server has not answered for {END_S:.0f} s, and does not show the end of the flow run. Nothing is lost: "
     "housekeeping ends the flow run as the journal has it."
 )
-STATUS_KEPT = "The run had ended: its status and its result are stored, and only Prefect was still being told."
 
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
                 _log.warning("%s", UNANSWERED)
         except BaseException as signal:
             if ended is not None:
-                signal.add_note(STATUS_KEPT)
+                signal.add_note(AFTER_THE_END)
             raise
         finally:  # an attempt that begins later ends at once, and the journal decides about its flow run
             ends.put(Ended(partial(_raise, Abort("its caller has left"))))

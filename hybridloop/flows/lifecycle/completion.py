@@ -26,6 +26,7 @@ from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 
+ENDED_EARLY = frozenset({"stopped", "parked"})  # statuses of runs whose flow runs are completed all the same
 _SENT = frozenset({"submitted", "done", "failed"})
 
 
@@ -117,10 +118,15 @@ def _show(artifact: RunArtifact, result: RunResult, state: Callable[[], Any]) ->
 
 
 def completed(result: RunResult) -> Any:
-    """Return the state of a flow run with this result: Completed, with a name of its own if it is not converged."""
-    name = None if result.status in ("converged", "measured") else result.status.capitalize()
-    reason = result.reason if result.status in ("stopped", "parked") else f"{result.status}: {result.reason}"
-    return Completed(name=name, message=reason, data=stored(result))
+    """Return the state of a flow run with this result."""
+    return completed_state(result.status, result.reason, stored(result))
+
+
+def completed_state(status: str, reason: str, data: Any = None) -> Any:
+    """Return the state of a flow run whose run ended with this status: Completed, named after it if not converged."""
+    name = None if status in ("converged", "measured") else status.capitalize()
+    message = reason if status in ENDED_EARLY else f"{status}: {reason}"
+    return Completed(name=name, message=message, data=data)
 
 
 def _add(bills: defaultdict[str, list[float]], billed: Mapping[str, float] | None) -> None:

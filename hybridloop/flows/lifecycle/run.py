@@ -5,7 +5,6 @@ A caller's process does that beside Prefect (`run_order`), a worker's process in
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -30,6 +29,7 @@ from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run, with_doubts
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.flows.lifecycle.hooks import run_flow_options
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.process_reuse import reuse_process
 from hybridloop.flows.lifecycle.round_reporter import RoundReporter
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
@@ -47,9 +47,6 @@ from hybridloop.settings import EnergySettings, ProblemText, RunKey, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks, tasks_untagged
 from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
-
-# acquires the run's session for a block; its argument is set when the flow run is cancelled
-Acquire = Callable[[threading.Event], AbstractContextManager[OpenSession]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +156,12 @@ def execute(order: RunOrder) -> Ended[RunResult]:
             shown_in_flow_run(found.run),
             claim(journal, found, limits=limits_of(settings), flow_run_id=flow_run_id) as run,
             leave_state_after_takeover(run),
+            watch_flow_run(flow_run_id) as watch,
         ):
-            session_of = partial(
-                acquire_session,
-                *(workspace, prepared.target, settings, run),
-                is_available=is_available,
-                is_replay=is_replay,
+            session = acquire_session(
+                *(workspace, prepared.target, settings, run, watch), is_available=is_available, is_replay=is_replay
             )
-            return _measure(order, prepared, settings, run, session_of, resumed=found.record is not None)
+            return _measure(order, prepared, settings, run, session, watch)
 
 
 def _measure(
@@ -174,13 +169,12 @@ def _measure(
     prepared: PreparedRun,
     settings: RunSettings,
     run: ClaimedRun,
-    session_of: Acquire,
-    *,
-    resumed: bool,
+    session_block: AbstractContextManager[OpenSession],
+    watch: PrefectWatch,
 ) -> Ended[RunResult]:
     """Measure in a session of the run; return the run's end."""
     algorithm = prepared.algorithm
-    began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
+    began, facts = time.monotonic(), algorithm.facts
     history: list[RoundProgress] = []
     outcome: Outcome | None = None
     ended_by: CapReached | RunStopped | None = None
@@ -201,19 +195,19 @@ def _measure(
             is_active_space=facts.is_active_space,
             history=tuple(history),
             wall_seconds=time.monotonic() - began,
-            resumed=resumed,
+            resumed=run.record.status != "created",
             **effort_of(run),
         )
 
     try:
-        with session_of(cancelled) as session:
+        with session_block as session:
             rounds = RoundTasks(session)
             after_each = partial(artifact.update, result_so_far)
             report = RoundReporter(
                 session, rounds, history, facts, run.record, after_each, order.on_progress, order.feed
             )
             measured = algorithm.measure(rounds, report)
-        with stops_in_classical_part(run, cancelled, session.check_deadline) as check:
+        with stops_in_classical_part(run, watch, session.check_deadline) as check:
             steps = RecordedSteps(run, check, rounds.count_step)
             outcome = algorithm.finish(measured, ClassicalPart(report, steps, check, in_processes=True))
     except (CapReached, RunStopped) as error:
@@ -222,4 +216,4 @@ def _measure(
     if outcome is not None:
         noise = noise_warning(prepared.target, settings) if isinstance(settings, EnergySettings) else None
         result = result.with_outcome(with_doubts(outcome, facts, noise))
-    return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
+    return end_run(run, result, ended_by, artifact, cancelled=watch.cancelled.is_set())

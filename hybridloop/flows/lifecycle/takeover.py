@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 from httpx import HTTPError
 from prefect import get_run_logger
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, PrefectException
 
 from hybridloop.errors import HybridloopError, LeaseLost
+from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.journal.claimed_run import ClaimedRun
 
 _AS_LEFT = frozenset({StateType.RUNNING, StateType.CANCELLING})
@@ -66,7 +66,7 @@ def _is_flow_run_changed() -> bool:
     assert context.flow_run is not None
     ours, now = context.flow_run, None
     try:
-        with get_client(sync_client=True) as client:
+        with client_without_retries() as client:
             now = client.read_flow_run(ours.id)
     except (HTTPError, PrefectException, RuntimeError) as error:
         _log.debug("the state of the flow run could not be read: %s", error)
