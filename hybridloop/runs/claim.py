@@ -131,7 +131,7 @@ class FoundRun:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has ended with a result, so that the journal has all its rounds."""
+        """True if the run has ended with a result, so that the journal has all its rounds."""
         return self.record is not None and self.record.status in WITH_RESULT
 
     def settings_of(self, journal: Journal, requested: S) -> S:

@@ -82,7 +82,8 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
         finally:
             attempts.put(None)
 
-    threading.Thread(target=copy_context().run, args=(call_prefect,), name="hybridloop-prefect", daemon=True).start()
+    engine = threading.Thread(target=copy_context().run, args=(call_prefect,), name="hybridloop-prefect", daemon=True)
+    engine.start()
     ended: Ended[R] | None = None
     with exit_on_sigterm():
         try:
@@ -99,7 +100,10 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
             if ended is None or isinstance(ended.error, Exception | None):  # no signal
                 _log.warning("%s", UNANSWERED)
         except BaseException as signal:
-            if ended is not None:
+            if ended is None:  # Prefect shows it as a crash, if it begins the flow run soon
+                ends.put(Ended(partial(_raise, signal)))
+                engine.join(SIGNAL_END_S)
+            else:
                 signal.add_note(AFTER_THE_END)
             raise
         finally:  # an attempt that begins later ends at once, and the journal decides about its flow run
