@@ -25,14 +25,9 @@ class Simulation:
         return self.prepared.facts
 
     @property
-    def median(self) -> Trial:
-        """Return the median trial by shots."""
-        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2]
-
-    @property
     def expected(self) -> tuple[DryRound, ...]:
         """Return the rounds of the median trial by shots."""
-        return self.median.rounds
+        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2].rounds
 
     @property
     def worst(self) -> tuple[DryRound, ...]:

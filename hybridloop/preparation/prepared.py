@@ -123,13 +123,6 @@ class PreparedAlgorithm(ABC):
         """
         return 0, ()
 
-    def ideal_bound(self, _run_round: RunRound, /) -> tuple[float | None, str]:
-        """Return an upper bound on the energy from ideal samples, and a clause on it, for a plan that compares.
-
-        None, with the reason, where there is none. It is asked of algorithms with `sampling_rounds`.
-        """
-        return None, "a plan does not compute it"
-
     @abstractmethod
     def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Any:
         """Run the algorithm on these rounds; return what `finish` takes, for most the outcome."""
