@@ -139,8 +139,8 @@ class Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
-            groups=self._prepare(target, settings).groups_text,
-            classical=simulation.prepared.classical_text,
+            groups=self._prepare(target, settings).plan_facts(samples=target.samples).groups,
+            classical=simulation.plan_facts.classical,
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
@@ -198,15 +198,15 @@ class Planner:
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
             run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared)
-            limits = run.prepared.round_limits(samples=target.samples)
-            complete = [extrapolate(trial, limits, run.prepared, samples=target.samples) for trial in run.trials]
+            facts = run.prepared.plan_facts(samples=target.samples)
+            complete = [extrapolate(trial, facts) for trial in run.trials]
             others = [simulation.sizes for simulation in self._simulations.values()]
             sizes = ProgramSizes({**run.circuits})
             if others:  # circuits that two simulations share are counted once
                 sizes = replace(others[0], circuits=sizes.circuits)
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
-            self._simulations[simulated] = Simulation(run.prepared, trials, limits, assumed, sizes)
+            self._simulations[simulated] = Simulation(run.prepared.facts, facts, trials, assumed, sizes)
         return self._simulations[simulated]
 
     def _prepare(self, target: Target, settings: RunSettings) -> PreparedAlgorithm:

@@ -33,7 +33,7 @@ from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
-from hybridloop.preparation.prepared import ClassicalPart, OnProgress, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import ClassicalPart, OnProgress, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.sampled_electrons import check_electrons
 from hybridloop.settings import AnsatzName, ProblemText, StartName
@@ -61,16 +61,12 @@ class PreparedSqd(PreparedAlgorithm):
     bounds: SqdBounds
     full: FullSpace | None
 
-    @property
-    def classical_text(self) -> str:
-        """The number and size of the diagonalizations."""
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
+        """Return the one round, and the number and size of the diagonalizations."""
         number, total = self.bounds.batches * self.bounds.iterations, count_determinants(self.problem.molecule)
         size = f"at most {self.bounds.max_subspace:,} of {total:,} determinants"
-        return f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
-
-    def round_limits(self, *, samples: bool) -> RoundLimits:
-        """Return the one round."""
-        return RoundLimits(0, 1)
+        classical = f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
+        return PlanFacts(0, 1, classical=classical)
 
     def measure(self, run_round: RunRound, _on_progress: OnProgress, /) -> Samples:
         """Measure the one round. Raises JobFailed where it has no counts."""
