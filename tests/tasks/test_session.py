@@ -282,7 +282,7 @@ def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(work
 def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_session(workspace, options=SessionOptions(caps=Caps(max_cost="50HQC"))) as session:
+    with open_session(workspace, options=SessionOptions(caps=Caps(max_cost={"HQC": 50.0}))) as session:
         assert session.num_jobs == 0
         assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 
