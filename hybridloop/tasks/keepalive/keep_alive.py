@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.targets import Target
@@ -66,50 +69,44 @@ class SessionKeepAlive:
         self._run = run
         self._observation = current_observation()
         self._lock = threading.Lock()
-        self._activity: ActivityTracker | None = None  # of the open session
-        self._pings: PingTimer | None = None
+        self._kept: KeptSession | None = None  # the open session, or the last one
         self._stopped = False
 
     def opened(self, session: SessionRow) -> None:
         """Keep this session alive instead of the one before. Raises JournalError, LeaseLost."""
-        activity = ActivityTracker(SessionActivity(known_opening(session.opened_at, self._clock.now())))
-        pings = self._timer(session, activity) if self.mode is KeepAliveMode.PING or self._hold_pings else None
+        kept = self._keep(session)
         with self._lock:
             if self._stopped:
                 return
-            before, self._pings, self._activity = self._pings, pings, activity
-        if pings is not None:
-            pings.look()
+            before, self._kept = self._kept, kept
+        kept.look()
         if before is not None:
             before.stop()
 
     def submitted(self, at: float) -> None:
         """Note a job that was accepted."""
-        with self._lock:
-            pings, activity = self._pings, self._activity
-        if activity is not None:
-            activity.update(submitted=at, jobs=1)
-        if pings is not None:
-            pings.has_ceased = False
+        if (kept := self._kept) is not None:
+            kept.update(submitted=at, jobs=1)
+            kept.has_ceased = False
 
     def ended(self, at: float) -> None:
         """Note a job that has ended."""
-        if (activity := self._activity) is not None:
-            activity.update(ended=at, jobs=-1)
+        if (kept := self._kept) is not None:
+            kept.update(ended=at, jobs=-1)
 
     def ping(self) -> None:
         """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""
-        pings = self._pings
-        if pings is None or self.mode is not KeepAliveMode.PING:
+        kept = self._kept
+        if kept is None or self.mode is not KeepAliveMode.PING:
             problem = f"the session is not pinged ({self.mode.value}): {self.why}"
             raise InputError("keep_alive", problem, "Open it with keep_alive='ping', or leave the ping out.")
         with continued(self._observation):  # the caller may be another thread or task of the flow
-            pings.ping()
+            kept.ping()
 
     def idle_s(self, now: float) -> float | None:
         """Return the seconds that the open session has been idle; None while its idle minutes do not count."""
-        activity = self._activity
-        since = None if activity is None else idle_since(self._rule, activity.now)
+        kept = self._kept
+        since = None if kept is None else idle_since(self._rule, kept.activity)
         return None if since is None else now - since
 
     def idle_left(self, now: float) -> float | None:
@@ -119,78 +116,55 @@ class SessionKeepAlive:
 
     def needs_renewal(self, now: float) -> bool:
         """Return True if the open session may idle out before the next job, and is not pinged but renewed."""
-        activity = self._activity
-        if self.mode is not KeepAliveMode.RENEW or activity is None:
-            return False
-        due = due_at(self._rule, activity.now)
-        return due is not None and now >= due
+        idle_s = self.idle_s(now)
+        return self.mode is KeepAliveMode.RENEW and idle_s is not None and idle_s >= PING_AFTER_S
 
     def stop(self, *, settles: bool = True) -> None:
         """Stop the pings; without `settles` the service is not asked for the cost of the last ones."""
         with self._lock:
             self._stopped = True
-            pings, self._pings, self._activity = self._pings, None, None
-        if pings is not None:
-            pings.stop(settles=settles)
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.stop(settles=settles)
 
-    def _timer(self, session: SessionRow, activity: ActivityTracker) -> PingTimer:
+    def _keep(self, session: SessionRow) -> KeptSession:
+        activity = SessionActivity(known_opening(session.opened_at, self._clock.now()))
+        ways = (self._clock, self._timers, self._run)
+        is_pinged = self.mode is KeepAliveMode.PING
+        if not is_pinged and not self._hold_pings:
+            return KeptSession(activity, *ways)
         first, unsettled = self._log.load(session.ordinal)
-        activity.update(pings=len(unsettled))
         pings = PingSender(self._service, self._log, self._clock, self._target, session.id, first, unsettled)
-        rule = self._rule if self.mode is KeepAliveMode.PING else None
-        return PingTimer(self._clock, self._timers, self._run, rule, activity, pings, self._hold_pings)
+        activity = replace(activity, pings_in_flight=len(unsettled))
+        return KeptSession(activity, *ways, pings, self._rule if is_pinged else None, self._hold_pings)
 
 
-class ActivityTracker:
-    """The activity of one session; thread-safe."""
+class KeptSession:
+    """A session with its last activity, which is pinged when that is due, from `look` until `stop`; thread-safe.
 
-    def __init__(self, activity: SessionActivity) -> None:
-        self.now = activity
-        self._lock = threading.Lock()
-
-    def update(
-        self, *, submitted: float | None = None, ended: float | None = None, jobs: int = 0, pings: int = 0
-    ) -> None:
-        """Note a submission or an end, and add to the numbers of jobs and pings in flight."""
-        with self._lock:
-            now = self.now
-            self.now = SessionActivity(
-                now.opened_at,
-                _later(now.last_submission, submitted),
-                _later(now.last_job_end, ended),
-                max(0, now.jobs_in_flight + jobs),
-                now.pings_in_flight + pings,
-            )
-
-
-class PingTimer:
-    """Pings one session when it is due, from the first `look` until `stop`.
-
-    Jobs only defer pings, so the timer is not set again for them.
+    Without `pings` it is left alone. `rule`: start of the idle time; None: pings are for exclusive access alone.
+    `hold_pings`: number of jobs that exclusive access may take, see `ExclusiveAccess.pings`.
     """
 
     def __init__(
         self,
+        activity: SessionActivity,
         clock: Clock,
         timers: Poller,
         run: Callable[[Callable[[], None]], None],
-        rule: IdleRule | None,
-        activity: ActivityTracker,
-        pings: PingSender,
-        hold_pings: int,
+        pings: PingSender | None = None,
+        rule: IdleRule | None = None,
+        hold_pings: int = 0,
     ) -> None:
-        """`rule`: start of the idle time; None: idle time does not matter, pings are for exclusive access alone.
-
-        `hold_pings`: number of jobs that exclusive access may take, see `ExclusiveAccess.pings`.
-        """
+        self.activity = activity
         self.has_ceased = False  # after an error no more pings are sent until the next job
         self._clock = clock
         self._timers = timers
         self._run = run
-        self._rule = rule
-        self._activity = activity
         self._pings = pings
+        self._rule = rule
         self._hold_left = hold_pings
+        self._changing = threading.Lock()
         self._sending = ClockLock(clock)  # held during requests
         self._stopped = False
         self._settles = True
@@ -199,50 +173,47 @@ class PingTimer:
         self._pinged_at = 0.0
         self._not_before = 0.0
 
+    def update(
+        self, *, submitted: float | None = None, ended: float | None = None, jobs: int = 0, pings: int = 0
+    ) -> None:
+        """Note a submission or an end, and add to the numbers of jobs and pings in flight."""
+        with self._changing:
+            self.activity = self.activity.after(submitted, ended, jobs, pings)
+
     def look(self) -> None:
-        """Hand what is due to a worker, or set the timer for the next moment."""
-        if self._stopped:
+        """Hand what is due to a worker, or set the timer for the next moment. Jobs only defer it, so they set none."""
+        if self._stopped or self._pings is None:
             return
         now = self._clock.now()
         pause = self._next_moment(now) - now
         if pause > 0.0:
             self._timers.call_later(pause, self.look)
         else:
-            self._run(self._work)
+            self._run(partial(self._do_due, self._pings))
 
     def ping(self) -> None:
         """Send a ping now. Raises HybridloopError."""
+        assert self._pings is not None
         with self._sending:
-            self._send(self._clock.now())
+            self._send(self._pings, self._clock.now())
         self.look()
 
     def stop(self, *, settles: bool = True) -> None:
         """Send no more pings, and settle the last ones; a worker whose request takes long does it afterwards."""
         self._settles = settles
         self._stopped = True
-        if settles and self._sending.acquire(_CLOSE_S):
+        if settles and self._pings is not None and self._sending.acquire(_CLOSE_S):
             try:
                 self._pings.close()
             finally:
                 self._sending.release()
-
-    def _work(self) -> None:
-        try:
-            with self._sending:
-                if not self._stopped:
-                    self._do_due(self._clock.now())
-                    if self._stopped and self._settles:
-                        self._pings.close()
-        except BaseException as error:  # as of a clock that has ended: a call of the pool handles its errors
-            self._cease(error)
-        self.look()
 
     def _next_moment(self, now: float) -> float:
         due = self._next_ping()
         moments = [now + PING_AFTER_S if due is None else due]
         if self._hold_left:
             moments.append(now + HOLD_AFTER_S)
-        if self._activity.now.pings_in_flight:
+        if self.activity.pings_in_flight:
             moments.append(self._look_at)
         return min(moments)
 
@@ -250,46 +221,56 @@ class PingTimer:
         """Return the moment of the next ping, by the idle rule or for exclusive access."""
         if self.has_ceased:
             return None
-        activity = self._activity.now
-        moments = [self._idle_due(activity)]
-        if self._hold_left and activity.last_submission is not None:
-            moments.append(activity.last_submission + HOLD_AFTER_S)
+        moments = [self._idle_due(), self._hold_due()]
         due = min((moment for moment in moments if moment is not None), default=None)
         return None if due is None else max(due, self._not_before)
 
-    def _idle_due(self, activity: SessionActivity) -> float | None:
-        return None if self._rule is None else due_at(self._rule, activity)
+    def _idle_due(self) -> float | None:
+        return None if self._rule is None else due_at(self._rule, self.activity)
 
-    def _do_due(self, now: float) -> None:
-        if self._activity.now.pings_in_flight and now >= self._look_at:
-            self._settle(now)
-        due = self._next_ping()
-        if due is not None and now >= due:
-            self._ping(now)
+    def _hold_due(self) -> float | None:
+        last = self.activity.last_submission
+        return last + HOLD_AFTER_S if self._hold_left and last is not None else None
 
-    def _ping(self, now: float) -> None:
-        activity = self._activity.now
-        idle_due = self._idle_due(activity)
-        is_for_hold = idle_due is None or now < idle_due
+    def _do_due(self, pings: PingSender) -> None:
+        """Settle pings and send the next one, as far as that is due, in a worker."""
         try:
-            self._send(now)
+            with self._sending:
+                if self._stopped:
+                    return
+                now = self._clock.now()
+                if self.activity.pings_in_flight and now >= self._look_at:
+                    self._settle(pings, now)
+                due = self._next_ping()
+                if due is not None and now >= due:
+                    self._send_due(pings, now)
+                if self._stopped and self._settles:
+                    pings.close()
+        except BaseException as error:  # as of a clock that has ended: a call of the pool handles its errors
+            self._cease(error)
+        self.look()
+
+    def _send_due(self, pings: PingSender, now: float) -> None:
+        idle_due, is_hold = self._idle_due(), self._hold_due() is not None
+        ends_at = math.inf if idle_due is None or now < idle_due else idle_due + MARGIN_S
+        try:
+            self._send(pings, now)
         except (ServiceBusy, ServiceUnreachable) as error:
             self._not_before = self._clock.now() + REPEAT_S
-            if is_for_hold or self._not_before < (idle_due or now) + MARGIN_S:
+            if self._not_before < ends_at:
                 _log.warning("a keep-alive ping failed and is sent again: %s", error)
             else:
                 self._cease(error)
         except HybridloopError as error:
             self._cease(error)
         else:
-            if self._hold_left and activity.last_submission is not None:
-                self._hold_left -= 1
-                if not self._hold_left:
-                    _log.warning("the cap on exclusive access is reached: others may use the machine from now on")
+            self._hold_left -= is_hold
+            if is_hold and not self._hold_left:
+                _log.warning("the cap on exclusive access is reached: others may use the machine from now on")
 
-    def _send(self, now: float) -> None:
-        self._pings.send()
-        self._activity.update(submitted=now, pings=1)
+    def _send(self, pings: PingSender, now: float) -> None:
+        pings.send()
+        self.update(submitted=now, pings=1)
         self.has_ceased = False
         self._pinged_at = self._alive_at = now
         self._look_at = self._clock.now()
@@ -300,20 +281,16 @@ class PingTimer:
         if not isinstance(error, SessionEnded):  # the next round reports that one
             _log.warning("the session is not kept alive any more: %s", error)
 
-    def _settle(self, now: float) -> None:
+    def _settle(self, pings: PingSender, now: float) -> None:
         """Note pings that have ended; they count as ended when they were last seen in flight, which is earlier."""
         self._look_at = now + REPEAT_S
         try:
-            left = self._pings.settle()
+            left = pings.settle()
         except HybridloopError as error:
             _log.warning("the state of the keep-alive pings is unknown: %s", error)
             return
-        if ended := self._activity.now.pings_in_flight - left:
-            self._activity.update(ended=self._alive_at if ended > 0 else None, pings=-ended)
+        if ended := self.activity.pings_in_flight - left:
+            self.update(ended=self._alive_at if ended > 0 else None, pings=-ended)
         if left:
             self._alive_at = now
             self._look_at = now + poll_interval(now - self._pinged_at)
-
-
-def _later(one: float | None, other: float | None) -> float | None:
-    return max((at for at in (one, other) if at is not None), default=None)
