@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybridloop.azure.targets import Target
@@ -136,29 +136,13 @@ class Budget:
             state = f"{format_duration(deadline_s)} is the deadline, and {format_duration(elapsed_s)} have passed"
             raise CapReached("deadline", state, self._remedy_of_deadline())
 
-    def reserve(
-        self,
-        shots: Sequence[int],
-        prices: Sequence[Price],
-        *,
-        now: float,
-        make_room: Callable[[], None] | None = None,
-    ) -> list[Reservation]:
-        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none.
-
-        `make_room` releases reservations that these jobs need more; it is called once, when a cap is reached.
-        """
+    def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> list[Reservation]:
+        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none."""
         upper_bounds = [self._upper_bound(price) for price in prices]
         reservations = [Reservation(*job) for job in zip(shots, upper_bounds, strict=True)]
-        try:
-            with self._lock:
-                self._check(_total(reservations), now)
-                self._reservations |= {id(reservation): reservation for reservation in reservations}
-        except CapReached:
-            if make_room is None:
-                raise
-            make_room()
-            return self.reserve(shots, prices, now=now)
+        with self._lock:
+            self._check(_total(reservations), now)
+            self._reservations |= {id(reservation): reservation for reservation in reservations}
         self._report_near(now)
         return reservations
 
