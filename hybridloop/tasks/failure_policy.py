@@ -116,6 +116,12 @@ def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: floa
     return wait if since_first_s + wait <= policy.retry_within_s else None
 
 
+def wait_for_target(policy: FailurePolicy, *, down_s: float) -> float | None:
+    """Return the seconds that a target may stay down, after `down_s` already; None if it is not waited for any more."""
+    left = policy.target_down_wait_s - down_s
+    return None if policy.on_target_down is OnTargetDown.FAIL or left <= 0 else left
+
+
 def target_down_text(policy: FailurePolicy, left_s: float) -> str:
     """Describe the policy for a target that is down: the wait of `left_s` seconds, what follows, and the options."""
     if policy.on_target_down is OnTargetDown.FAIL:

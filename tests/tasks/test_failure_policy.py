@@ -23,6 +23,7 @@ from hybridloop.tasks.failure_policy import (
     policy_warnings,
     target_down_text,
     wait_before_retry,
+    wait_for_target,
 )
 from hybridloop.tasks.submission.job_errors import (
     CALL_ERRORS,
@@ -33,6 +34,7 @@ from hybridloop.tasks.submission.job_errors import (
     RESULT_MISSING,
     RESULT_UNREADABLE,
     is_transient,
+    judge_failure,
     meaning_of,
 )
 from tests.paths import DOCS
@@ -171,6 +173,53 @@ def test_waits_grow_to_their_bound() -> None:
     policy = FailurePolicy(retries=8)
     waits = [wait_before_retry(policy, failed=n, since_first_s=0.0, draw=0.5) for n in range(1, 10)]
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, None]
+
+
+FAIL, SKIP = FailurePolicy(), FailurePolicy(on_lost_job=OnLostJob.SKIP)
+TRANSIENT_CODE, PERMANENT_CODE = "ProviderTimeout", "InvalidInputData"
+
+
+# A retry's wait is half of 2 s, doubled for each failure; found: the attempt was an earlier process's, and had ended.
+@pytest.mark.parametrize(
+    ("policy", "code", "failures", "since_s", "found", "expected"),
+    [
+        (FAIL, TRANSIENT_CODE, 1, 0.0, False, 1.0),
+        (SKIP, TRANSIENT_CODE, 3, 10.0, True, 4.0),
+        (FAIL, TRANSIENT_CODE, 4, 10.0, False, OnLostJob.FAIL),
+        (SKIP, TRANSIENT_CODE, 1, 600.0, False, OnLostJob.SKIP),
+        (FAIL, PERMANENT_CODE, 1, 0.0, False, OnLostJob.FAIL),
+        (SKIP, PERMANENT_CODE, 1, 0.0, False, OnLostJob.SKIP),
+        (FAIL, None, 1, 0.0, False, OnLostJob.FAIL),
+        (FAIL, CANCELLED, 1, 0.0, False, OnLostJob.FAIL),
+        (FAIL, PERMANENT_CODE, 1, 0.0, True, 0.0),
+        (FAIL, TRANSIENT_CODE, 4, 10.0, True, 0.0),
+        (SKIP, PERMANENT_CODE, 1, 0.0, True, OnLostJob.SKIP),
+        (FAIL, CANCELLED_WITH_SESSION, 0, 0.0, False, 0.0),
+        (SKIP, CANCELLED_WITH_SESSION, 99, 9999.0, False, 0.0),
+    ],
+)
+def test_a_failed_attempt_is_retried_after_a_wait_or_treated_as_the_policy_says(
+    policy: FailurePolicy, code: str | None, failures: int, since_s: float, *, found: bool, expected: float | OnLostJob
+) -> None:
+    decision = judge_failure(policy, code, failures=failures, since_first_s=since_s, draw=0.5, found_ended=found)
+    assert decision == expected
+
+
+@pytest.mark.parametrize(
+    ("on_target_down", "down_s", "left_s"),
+    [
+        (OnTargetDown.WAIT, 0.0, 90.0),
+        (OnTargetDown.PARK, 30.0, 60.0),
+        (OnTargetDown.WAIT, 90.0, None),
+        (OnTargetDown.PARK, 90.0, None),
+        (OnTargetDown.FAIL, 0.0, None),
+    ],
+)
+def test_a_target_that_is_down_is_waited_for_as_long_as_the_policy_says(
+    on_target_down: OnTargetDown, down_s: float, left_s: float | None
+) -> None:
+    policy = FailurePolicy(on_target_down=on_target_down, target_down_wait_s=90)
+    assert wait_for_target(policy, down_s=down_s) == left_s
 
 
 def test_a_policy_that_lets_the_service_abort_warns_of_what_it_means() -> None:

@@ -1,12 +1,17 @@
-"""Retry table: error codes of jobs, with their meaning and whether a retry may help; and errors of calls."""
+"""Retry table: error codes of jobs, with their meaning and whether a retry may help; and errors of calls.
+
+`judge_failure` decides by it whether a failed attempt is followed by another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from hybridloop.azure.transport import FailureKind
+from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob, wait_before_retry
 
 CANCELLED = "cancelled"
 CANCELLED_WITH_SESSION = "cancelled with its session"
@@ -76,6 +81,36 @@ CALL_ERRORS: Mapping[FailureKind, str] = MappingProxyType(
         FailureKind.REFUSED: "any other HTTP 4xx: understood, and refused",
     }
 )
+
+
+def code_of(listed: Mapping[str, Any]) -> str | None:
+    """Return the error code of a job as the service lists it, or CANCELLED if it was cancelled without a code."""
+    code: str | None = (listed.get("errorData") or {}).get("code")
+    return CANCELLED if listed.get("status") == "Cancelled" and not code else code
+
+
+def describe_failure(listed: Mapping[str, Any], code: str | None) -> str:
+    """Return why a listed job ended without counts; the code's meaning stands in for the service's message."""
+    error = listed.get("errorData") or {}
+    message = " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or meaning_of(code)
+    return f"it ended {listed.get('status')}: {message}"
+
+
+def judge_failure(
+    policy: FailurePolicy, code: str | None, *, failures: int, since_first_s: float, draw: float, found_ended: bool
+) -> float | OnLostJob:
+    """Return the seconds until the next attempt of a job that failed with this code; a policy if the job is lost.
+
+    `failures`, `since_first_s` and `draw` are those of `wait_before_retry`. `found_ended` is True for an attempt of an
+    earlier process that ended before this one asked for it.
+    """
+    if code == CANCELLED_WITH_SESSION:  # not the job's failure: the renewals are counted instead
+        return 0.0
+    wait = wait_before_retry(policy, failed=failures, since_first_s=since_first_s, draw=draw)
+    if wait is not None and is_transient(code):
+        return wait
+    # a resume retries it, as it does where the earlier process had recorded the failure
+    return 0.0 if found_ended and policy.on_lost_job is OnLostJob.FAIL else policy.on_lost_job
 
 
 def is_transient(code: str | None) -> bool:
