@@ -34,7 +34,7 @@ from hybridloop.estimate.planner import plan_run
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import MitigationName, ProblemText, RunSettings
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared
@@ -288,7 +288,7 @@ def test_a_noisy_run_has_about_the_error_that_its_plan_expects(emulator: Emulato
     assert not expected.reached
     run = prepared("vqe", H2, asked, 7)
     options = SessionOptions(provider_options=asked.options, keep_alive=KeepAliveSettings(KeepAliveMode.OFF))
-    with open_session(emulator.workspace(), asked.target, options, seed=7) as session:
+    with open_run_session(emulator.workspace(), asked.target, options, seed=7) as session:
         outcome = run.measure(session.run_round, lambda _: None)
     error = outcome.value - known(run.facts.exact())
     assert error == pytest.approx(known(expected.error), abs=math.hypot(2.5 * 3e-3, 0.1 * error))

@@ -22,7 +22,7 @@ from hybridloop.emulator.model.list_query import (
     NameStartsWith,
 )
 from hybridloop.emulator.model.session import SessionStatus
-from hybridloop.emulator.store.ledger import JobTotals, session_totals
+from hybridloop.emulator.store.ledger import LedgerTotals, session_totals
 from hybridloop.emulator.store.records import StoredJob, StoredSession, job_from_row, session_from_row
 from hybridloop.emulator.store.store import LARGEST_KEY, LAST_CHARACTER, Store
 
@@ -187,7 +187,7 @@ class SessionSummary:
 
     workspace: str
     session: StoredSession
-    totals: JobTotals
+    totals: LedgerTotals
 
 
 @dataclass(frozen=True, slots=True)

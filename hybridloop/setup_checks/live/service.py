@@ -136,7 +136,7 @@ class LiveService:
         self.require(target)
         session_id = str(uuid.uuid4())
         self.opened.append(session_id)
-        self._closing.hold(session_id, self.transport.sign("POST", f"/sessions/{session_id}:close", None))
+        self._closing.add(session_id, self.transport.sign("POST", f"/sessions/{session_id}:close", None))
         try:
             return self.put_session(session_id, target, policy)
         except RequestFailed as failure:
@@ -210,7 +210,7 @@ class LiveService:
         if self.jobs_sent >= MAX_JOBS:
             raise NotShown(f"more than {MAX_JOBS} jobs would be needed")
         self.jobs_sent += 1
-        self._closing.hold(job_id, self.transport.sign("POST", f"/jobs/{job_id}:cancel", None))
+        self._closing.add(job_id, self.transport.sign("POST", f"/jobs/{job_id}:cancel", None))
         try:
             return checked_item(self.call("PUT", f"/jobs/{job_id}", document))
         except RequestFailed as failure:

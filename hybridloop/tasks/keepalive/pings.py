@@ -20,7 +20,7 @@ from hybridloop.budget.prices import ping_price
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock, steady_s
-from hybridloop.runtime.run_events import Fact, report
+from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
 from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
@@ -275,7 +275,7 @@ class PingSender:
         """Record that the service has the ping; if that fails it counts all the same, and its end is recorded later."""
         level = logging.INFO if ping_price(self._target).is_free else logging.WARNING
         message = f"keep-alive ping {key.n + 1} of session {self._session_id} was sent by the {by}"
-        facts: dict[str, Fact] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": by}
+        facts: dict[str, EventValue] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": by}
         report("ping.sent", message, facts, level=level, began_at=began_at, ended_at=ended_at)
         try:
             self._records.submitted(key)

@@ -25,7 +25,7 @@ from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point
-from hybridloop.runtime.run_events import Fact, report
+from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob
 from hybridloop.tasks.submission.job_errors import (
@@ -349,7 +349,7 @@ class RoundInFlight:
         run.journal.add_attempts(run.lease, key.stream, key.sequence, [spec.intent(ordinal)])
         run.journal.add_event(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
         message = f"job {failed.id}: {failed.reason}; retried in {wait_s:.1f} s as {spec.id}"
-        facts: dict[str, Fact] = {
+        facts: dict[str, EventValue] = {
             "job": failed.id,
             "next_job": spec.id,
             "reason": failed.reason,
@@ -385,14 +385,14 @@ class RoundInFlight:
         self.ended.set()
 
     def _report_completed(self, now: float) -> None:
-        counts: dict[str, Fact] = {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
-        held = self._connection.sessions.held
-        facts = self._place() | counts | {"session": None if held is None else held.id}
+        facts = self._place() | {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
+        row = self._connection.sessions.open_row
+        facts["session"] = None if row is None else row.id
         report("round.completed", str(self), facts, began_at=self.started_at, ended_at=now)
 
-    def _place(self) -> dict[str, Fact]:
+    def _place(self) -> dict[str, EventValue]:
         return {"stream": self.key.stream, "round": self.key.sequence + 1}
 
     def _report_lost(self, job: JobInFlight, why: str, message: str) -> None:
-        facts: dict[str, Fact] = {"job": job.spec.id, "attempts": job.failures, "reason": why}
+        facts: dict[str, EventValue] = {"job": job.spec.id, "attempts": job.failures, "reason": why}
         report("job.lost", message, self._place() | facts, level=logging.WARNING)

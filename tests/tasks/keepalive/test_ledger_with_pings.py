@@ -16,7 +16,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.keepalive.pings import PREPARED
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
@@ -40,7 +40,7 @@ def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(em
     circuit = QuantumCircuit(2, 2)
     circuit.x(0)
     circuit.measure([0, 1], [0, 1])
-    with open_session(emulator.workspace(), "quantinuum.sim.h2-1e", seed=7) as session:
+    with open_run_session(emulator.workspace(), "quantinuum.sim.h2-1e", seed=7) as session:
         for shots in (50, 100):
             session.run_round([SamplerPub.coerce((circuit, None, shots))])
     run = session.run_uid
@@ -67,7 +67,7 @@ def test_a_run_takes_exactly_the_jobs_of_its_cap_although_pings_are_prepared(
         journal.add_run(new_run(uid, key=uid, algorithm="x", problem="", target=TARGET, seed=1))
         with (
             claim_run(journal, uid) as run,
-            open_session(
+            open_run_session(
                 emulator.workspace(),
                 options=SessionOptions(caps=Caps(max_jobs=PREPARED + 2)),
                 run=run,

@@ -22,7 +22,7 @@ from hybridloop.errors import JobFailed
 from hybridloop.journal import Job, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
@@ -155,7 +155,7 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
     rule = {"fault": "job-fails", "code": "TransientFailure", "nth": 7}
     with (
         temporary_run("ionq.simulator", seed=0) as run,
-        open_session(workspace, "ionq.simulator", run=run) as session,
+        open_run_session(workspace, "ionq.simulator", run=run) as session,
     ):
         emulator.admin("faults", {"rules": [rule]})
         (points,) = session.run_round([SamplerPub.coerce((circuit, [[0.0]] * jobs), 10)])
@@ -179,6 +179,6 @@ def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     workspace = emulator.workspace()
-    with pytest.raises(SystemExit), open_session(workspace) as session:
+    with pytest.raises(SystemExit), open_run_session(workspace) as session:
         session.run_round([SamplerPub.coerce((circuit,), 10)])
     assert [row.details.status for row in workspace.list_sessions()] == ["Succeeded"]
