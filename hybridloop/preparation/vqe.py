@@ -26,8 +26,8 @@ from hybridloop.algorithms.facts import (
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import (
-    Extrapolation,
     ZeroNoiseExtrapolation,
+    ZneModel,
     draw_paulis,
     fold_gates,
     unseen_noise,
@@ -281,9 +281,9 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
             raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
     zne = None
     if MitigationName.ZNE_LINEAR in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
+        zne = ZeroNoiseExtrapolation(ZneModel.LINEAR)
     if MitigationName.ZNE_EXPONENTIAL in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
+        zne = ZeroNoiseExtrapolation(ZneModel.EXPONENTIAL)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
     return Mitigation(shots, symmetries, zne)
 

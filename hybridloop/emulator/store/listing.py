@@ -182,7 +182,7 @@ Line = TypeVar("Line")
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSummary:
+class SessionLine:
     """A session with its workspace and the totals of its jobs."""
 
     workspace: str
@@ -198,12 +198,12 @@ class OverviewPage(Generic[Line]):
     older: int | None
 
 
-def newest_sessions(store: Store, before: int, top: int) -> OverviewPage[SessionSummary]:
+def newest_sessions(store: Store, before: int, top: int) -> OverviewPage[SessionLine]:
     """Return the `top` newest sessions with keys below `before`."""
     rows = store.each_row("SELECT * FROM sessions WHERE key < ? ORDER BY key DESC LIMIT ?", (before, top + 1))
     page_rows, more = _page_rows(rows, top)
     totals = session_totals(store, [row["key"] for row in page_rows])
-    lines = tuple(SessionSummary(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
+    lines = tuple(SessionLine(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
     return OverviewPage(lines, page_rows[-1]["key"] if more else None)
 
 

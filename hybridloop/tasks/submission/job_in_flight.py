@@ -5,15 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import Job
 from hybridloop.tasks.submission.jobs import JobSpec
 
 
-class Phase(enum.IntEnum):
-    """Phase of a job's latest attempt, in order of progress."""
+class JobPhase(enum.IntEnum):
+    """JobPhase of a job's latest attempt, in order of progress."""
 
     INTENDED = enum.auto()  # recorded, and not sent
     UNCLEAR = enum.auto()  # recorded by an earlier process, which may have sent it
@@ -24,18 +23,16 @@ class Phase(enum.IntEnum):
     LOST = enum.auto()  # given up: its point has no counts
 
 
-TRANSITIONS: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
-    {
-        Phase.INTENDED: frozenset({Phase.ACCEPTED}),
-        Phase.UNCLEAR: frozenset({Phase.ACCEPTED, Phase.FOUND_ENDED}),
-        Phase.ACCEPTED: frozenset({Phase.ENDING}),
-        Phase.FOUND_ENDED: frozenset({Phase.ENDING}),
-        Phase.ENDING: frozenset({Phase.INTENDED, Phase.DONE, Phase.LOST}),  # INTENDED: the next attempt
-        Phase.DONE: frozenset(),
-        Phase.LOST: frozenset(),
-    }
-)
-_RECORDED = {"intended": Phase.UNCLEAR, "submitted": Phase.UNCLEAR, "done": Phase.DONE, "lost": Phase.LOST}
+TRANSITIONS: Mapping[JobPhase, frozenset[JobPhase]] = {
+    JobPhase.INTENDED: frozenset({JobPhase.ACCEPTED}),
+    JobPhase.UNCLEAR: frozenset({JobPhase.ACCEPTED, JobPhase.FOUND_ENDED}),
+    JobPhase.ACCEPTED: frozenset({JobPhase.ENDING}),
+    JobPhase.FOUND_ENDED: frozenset({JobPhase.ENDING}),
+    JobPhase.ENDING: frozenset({JobPhase.INTENDED, JobPhase.DONE, JobPhase.LOST}),  # INTENDED: the next attempt
+    JobPhase.DONE: frozenset(),
+    JobPhase.LOST: frozenset(),
+}
+_RECORDED = {"intended": JobPhase.UNCLEAR, "submitted": JobPhase.UNCLEAR, "done": JobPhase.DONE, "lost": JobPhase.LOST}
 
 
 @dataclass(slots=True)
@@ -44,7 +41,7 @@ class JobInFlight:
 
     spec: JobSpec
     session: int = -1
-    phase: Phase = Phase.INTENDED
+    phase: JobPhase = JobPhase.INTENDED
     container: str = ""
     counts: tuple[Counts, ...] | None = None  # of each slice
     lost: str = ""
@@ -56,10 +53,10 @@ class JobInFlight:
     def from_record(cls, spec: JobSpec, record: Job) -> JobInFlight:
         """Return the job as an earlier process recorded it."""
         phase = _RECORDED[record.state]
-        lost = record.reason if phase is Phase.LOST else ""
+        lost = record.reason if phase is JobPhase.LOST else ""
         return cls(spec, record.session, phase, counts=record.counts, lost=lost)
 
-    def move(self, phase: Phase) -> None:
+    def move(self, phase: JobPhase) -> None:
         """Enter the next phase. Raises RuntimeError if the table does not permit this transition."""
         if phase not in TRANSITIONS[self.phase]:
             raise RuntimeError(f"job {self.spec.id} can't go from phase {self.phase.name} to {phase.name}")
@@ -67,7 +64,7 @@ class JobInFlight:
 
     def begin_attempt(self, spec: JobSpec, session: int) -> None:
         """Replace the failed attempt with the next one, which the journal has as intended."""
-        self.move(Phase.INTENDED)
+        self.move(JobPhase.INTENDED)
         self.spec, self.session, self.container, self.listed = spec, session, "", ""
 
     def ended(

@@ -28,15 +28,9 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob
-from hybridloop.tasks.submission.job_errors import (
-    CANCELLED,
-    CANCELLED_WITH_SESSION,
-    code_of,
-    describe_failure,
-    judge_failure,
-)
+from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, judge_failure, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey
-from hybridloop.tasks.submission.job_in_flight import JobInFlight, Phase
+from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import merge_points, read_counts
 from hybridloop.tasks.submission.target_outage import TargetOutage
@@ -87,24 +81,24 @@ class RoundInFlight:
     @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
-        return sum(job.phase < Phase.DONE for job in self.jobs)
+        return sum(job.phase < JobPhase.DONE for job in self.jobs)
 
     @property
     def lost(self) -> int:
         """Number of jobs that were given up."""
-        return sum(job.phase is Phase.LOST for job in self.jobs)
+        return sum(job.phase is JobPhase.LOST for job in self.jobs)
 
     @property
     def sessions(self) -> set[int]:
         """Ordinals of the sessions with jobs of the round whose end is not known yet."""
         with self._lock:
-            return {job.session for job in self._jobs.values() if job.phase < Phase.ENDING}
+            return {job.session for job in self._jobs.values() if job.phase < JobPhase.ENDING}
 
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
         self.started_at = now = self._connection.clock.now()
         report("round.started", str(self), self._place(), level=logging.DEBUG, ended_at=now)
-        waiting = [job for job in self._jobs.values() if job.phase < Phase.DONE]
+        waiting = [job for job in self._jobs.values() if job.phase < JobPhase.DONE]
         self._to_accept = {job.spec.id for job in waiting}
         self._to_send = len(waiting)
         for job in waiting:
@@ -150,10 +144,10 @@ class RoundInFlight:
             return
         with self._lock:
             # an attempt's own thread marks it as accepted, before it may be retried under another id
-            if not Phase.ACCEPTED <= job.phase < Phase.ENDING or self.ended.is_set():
+            if not JobPhase.ACCEPTED <= job.phase < JobPhase.ENDING or self.ended.is_set():
                 return
-            found_ended = job.phase is Phase.FOUND_ENDED
-            job.move(Phase.ENDING)
+            found_ended = job.phase is JobPhase.FOUND_ENDED
+            job.move(JobPhase.ENDING)
         self._connection.keep_alive.ended(self._connection.clock.now())
         billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
         handle_failure = partial(self._handle_failure, found_ended=found_ended)
@@ -173,7 +167,7 @@ class RoundInFlight:
     def cancel(self) -> None:
         """Cancel the round's accepted jobs at the service. Raises ServiceError."""
         for job in self.jobs:
-            if Phase.ACCEPTED <= job.phase < Phase.DONE:
+            if JobPhase.ACCEPTED <= job.phase < JobPhase.DONE:
                 self._connection.service.cancel_job(job.spec.id)
 
     def record_ends(self) -> None:
@@ -216,11 +210,11 @@ class RoundInFlight:
             return
         connection, spec = self._connection, job.spec
         # a resumed job may exist at the service: its id is looked up before anything is sent
-        listed = connection.service.find_job(spec.id) if job.phase is Phase.UNCLEAR else None
+        listed = connection.service.find_job(spec.id) if job.phase is JobPhase.UNCLEAR else None
         if listed is not None:
             job.session = connection.sessions.ordinal_of(listed.get("sessionId"), job.session)
         else:
-            if job.phase is Phase.UNCLEAR:  # the run may be resumed under smaller caps
+            if job.phase is JobPhase.UNCLEAR:  # the run may be resumed under smaller caps
                 connection.ledger.check_unsent(spec)
             job.container = connection.service.create_container(spec.id)
             crash_point("upload.before")
@@ -233,12 +227,12 @@ class RoundInFlight:
         self._outage.end()
         with self._lock:
             found_ended = listed is not None and listed.get("status") in TERMINAL
-            job.move(Phase.FOUND_ENDED if found_ended else Phase.ACCEPTED)
+            job.move(JobPhase.FOUND_ENDED if found_ended else JobPhase.ACCEPTED)
             is_early = spec.id in self._to_accept
             self._to_accept.discard(spec.id)
             left = len(self._to_accept)
             is_last = is_early and not left
-            accepted = [id_ for id_, other in self._jobs.items() if is_last and other.phase >= Phase.ACCEPTED]
+            accepted = [id_ for id_, other in self._jobs.items() if is_last and other.phase >= JobPhase.ACCEPTED]
             ids = accepted if is_early else [spec.id]
         if ids:
             crash_point("answer.before")
@@ -264,7 +258,7 @@ class RoundInFlight:
             except SessionEnded:
                 connection.sessions.mark_ended(session.ordinal)
             except TargetDown as error:
-                in_flight = sum(Phase.ACCEPTED <= job.phase < Phase.DONE for job in self.jobs)
+                in_flight = sum(JobPhase.ACCEPTED <= job.phase < JobPhase.DONE for job in self.jobs)
                 self._outage.wait(error, self.ended, in_flight)
             else:
                 crash_point("put.after")
@@ -295,23 +289,21 @@ class RoundInFlight:
         self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts, *, found_ended: bool
     ) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
-        connection = self._connection
-        code, now = code_of(listed), connection.clock.now()
-        if code == CANCELLED and connection.sessions.has_ended(job.session):
-            code = CANCELLED_WITH_SESSION
-        reason = describe_failure(listed, code)
+        connection, now = self._connection, self._connection.clock.now()
+        error = listed.get("errorData") or {}
+        code = error.get("code")
+        if listed.get("status") == "Cancelled" and not code:
+            code = CANCELLED_WITH_SESSION if connection.sessions.has_ended(job.session) else CANCELLED
+        message = " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or meaning_of(code)
+        reason = f"it ended {listed.get('status')}: {message}"
         if code == CANCELLED_WITH_SESSION:
             connection.sessions.mark_ended(job.session)
         else:
             job.failures += 1
             job.first_failure_at = job.first_failure_at or now
+        policy, since, draw = connection.options.failure, now - job.first_failure_at, random.random()
         decision = judge_failure(
-            connection.options.failure,
-            code,
-            failures=job.failures,
-            since_first_s=now - job.first_failure_at,
-            draw=random.random(),
-            found_ended=found_ended,
+            policy, code, failures=job.failures, since_first_s=since, draw=draw, found_ended=found_ended
         )
         if isinstance(decision, OnLostJob):
             self._lose(job, reason, billed, decision)
@@ -366,9 +358,9 @@ class RoundInFlight:
     def _finish(self, job: JobInFlight, ended: Job, lost: str = "") -> None:
         with self._lock:  # else another thread could complete the round without this job's end
             job.counts, job.lost = ended.counts, lost
-            job.move(Phase.LOST if lost else Phase.DONE)
+            job.move(JobPhase.LOST if lost else JobPhase.DONE)
             self._unwritten.append(ended)
-            is_last = all(job.phase >= Phase.DONE for job in self._jobs.values())
+            is_last = all(job.phase >= JobPhase.DONE for job in self._jobs.values())
         if is_last:
             self._complete()
 

@@ -26,7 +26,7 @@ from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
-from hybridloop.tasks.submission.job_in_flight import JobInFlight, Phase
+from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import read_counts
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -61,8 +61,8 @@ def in_flight(connection: Any) -> RoundInFlight:
 def accepted(round_: RoundInFlight) -> RoundInFlight:
     """Return the round as it is once the service has accepted its jobs."""
     for job in round_._jobs.values():
-        if job.phase < Phase.ACCEPTED:
-            job.move(Phase.ACCEPTED)
+        if job.phase < JobPhase.ACCEPTED:
+            job.move(JobPhase.ACCEPTED)
     return round_
 
 
