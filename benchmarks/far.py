@@ -23,7 +23,7 @@ from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, Measure, ansatz, naive_loop, our_rounds
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 
 TARGET, BATCHED_TARGET = "ionq.simulator", "rigetti.sim.qvm"
 SLOWER_S = 0.3
@@ -66,7 +66,7 @@ def main() -> int:
 def unlimited(service: Emulator, sizes: Sequence[int], turns: int, held: ExitStack) -> list[Bound]:
     """Compare rounds with one another and with the SDK's loop."""
     circuit = RemoveBarriers()(ansatz())  # the SDK sends them along, and IonQ's targets refuse them
-    session = held.enter_context(open_session(service.workspace(WORKSPACE), TARGET, name="far", seed=0))
+    session = held.enter_context(open_run_session(service.workspace(WORKSPACE), TARGET, name="far", seed=0))
     backend = AzureQuantumProvider(service.workspace(WORKSPACE)).get_backend(TARGET)
     held.enter_context(backend.open_session(name="naive"))
     ours, sdk = our_rounds(session, circuit), naive_loop(backend, circuit)
@@ -91,7 +91,7 @@ def unlimited(service: Emulator, sizes: Sequence[int], turns: int, held: ExitSta
 
 def batched(service: Emulator, turns: int) -> Bound:
     """Compare a round of many points with one of one point, where many points are one job."""
-    with open_session(service.workspace(WORKSPACE), BATCHED_TARGET, name="batched", seed=0) as session:
+    with open_run_session(service.workspace(WORKSPACE), BATCHED_TARGET, name="batched", seed=0) as session:
         ours = our_rounds(session, ansatz())
         set_faults(service)
         seconds(ours, 2, 1)
@@ -105,7 +105,7 @@ def limited(service: Emulator, turns: int) -> list[Bound]:
     bounds = []
     for per_s in LIMITS:
         set_faults(service)
-        with open_session(service.workspace(WORKSPACE), TARGET, name="limited", seed=0) as session:
+        with open_run_session(service.workspace(WORKSPACE), TARGET, name="limited", seed=0) as session:
             ours = our_rounds(session, ansatz())
             seconds(ours, 1, 1)
             refused = []

@@ -72,11 +72,11 @@ def child(rounds: int) -> int:
     from hybridloop.flows.in_prefect.flow_run_events import shown_in_flow_run
     from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.tasks.prefect_tasks import RoundTasks, session_of_flow
-    from hybridloop.tasks.session import open_session
+    from hybridloop.tasks.session import open_run_session
     from hybridloop.tasks.session_options import SessionOptions
 
     workspace = connect_from_environment()
-    with open_session(workspace, TARGET, SessionOptions(batching=Batching.OFF), seed=1) as session:
+    with open_run_session(workspace, TARGET, SessionOptions(batching=Batching.OFF), seed=1) as session:
         plain = timed(session.run_round, rounds)
     ended = 0.0
 
@@ -86,7 +86,9 @@ def child(rounds: int) -> int:
         with (
             temporary_run(TARGET, seed=2) as run,
             shown_in_flow_run(run.record),
-            session_of_flow(open_session(workspace, TARGET, SessionOptions(batching=Batching.OFF), run=run)) as opened,
+            session_of_flow(
+                open_run_session(workspace, TARGET, SessionOptions(batching=Batching.OFF), run=run)
+            ) as opened,
         ):
             found = timed(RoundTasks(opened), rounds)
         ended = time.perf_counter()

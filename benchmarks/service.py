@@ -25,7 +25,7 @@ from hybridloop.azure.targets import Batching, find_target
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
@@ -127,12 +127,12 @@ def long_session(service: Emulator, jobs: int) -> tuple[Cost, Cost]:
     circuit = ansatz()
     process = psutil.Process(service.process.pid)
     costs: list[Cost] = []
-    with open_session(
+    with open_run_session(
         service.workspace(WORKSPACE), TARGET, SessionOptions(batching=Batching.OFF), name="warm", seed=0
     ) as warm:
         for _ in range(3):
             warm.run_round([SamplerPub.coerce((circuit, rng.uniform(-np.pi, np.pi, (ROUND, ANGLES))), SHOTS)])
-    with open_session(
+    with open_run_session(
         service.workspace(WORKSPACE), TARGET, SessionOptions(batching=Batching.OFF), name="long", seed=0
     ) as session:
         for _ in range(jobs // ROUND):

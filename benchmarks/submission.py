@@ -32,7 +32,7 @@ from hybridloop.azure.targets import Batching, find_target
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import build_jobs
@@ -116,7 +116,9 @@ def ways(service: Emulator, circuit: QuantumCircuit, held: ExitStack) -> list[Wa
     backend = AzureQuantumProvider(service.workspace(WORKSPACE)).get_backend(TARGET)
     held.enter_context(backend.open_session(name="naive"))
     session = held.enter_context(
-        open_session(service.workspace(WORKSPACE), TARGET, SessionOptions(batching=Batching.OFF), name="rounds", seed=0)
+        open_run_session(
+            service.workspace(WORKSPACE), TARGET, SessionOptions(batching=Batching.OFF), name="rounds", seed=0
+        )
     )
     client = BareClient(service, find_target(TARGET))
     held.callback(client.close)

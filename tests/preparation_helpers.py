@@ -18,7 +18,7 @@ from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.adapt import prepare_adapt as build_adapt
 from hybridloop.preparation.checks import check_problem
 from hybridloop.preparation.prepared import PreparedAlgorithm
-from hybridloop.preparation.problem import read_subject as parse_subject
+from hybridloop.preparation.problem import parse_problem as parse_unchecked
 from hybridloop.preparation.qaoa import PreparedQaoa
 from hybridloop.preparation.qaoa import prepare_qaoa as build_qaoa
 from hybridloop.preparation.qaoa import prepare_rqaoa as build_rqaoa
@@ -65,7 +65,7 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> P
     return build_rqaoa(problem, settings, seed, find_target(settings.target))
 
 
-def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
+def parse_problem(problem: ProblemText) -> Molecule | PauliProblem:
     """Return the molecule or operator of a problem, after the checks of its name and kind."""
     check_problem("vqe", problem)
-    return parse_subject(problem)
+    return parse_unchecked(problem)

@@ -19,7 +19,7 @@ from hybridloop.reports.bundle.archive import write_bundle
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import call_flow
@@ -61,7 +61,7 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
         target = "rigetti.sim.qvm"
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
         with claim_run(journal, journal.add_run(begun).uid) as run:
-            with open_session(
+            with open_run_session(
                 service.workspace(),
                 options=SessionOptions(keep_alive=KeepAliveSettings(mode), batching=Batching.OFF),
                 run=run,

@@ -69,10 +69,10 @@ def _sector_of(problem: ElectronicProblem, counts: Counts) -> SectorCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class StateFacts:
-    """⟨N⟩ and ⟨S²⟩ of a state, with variance 0 where the circuit conserves them, None where their job failed.
+class QuantumNumbers:
+    """Estimates of ⟨N⟩ and ⟨S²⟩ of a state: their variance is 0 where the circuit conserves them; None if a job failed.
 
-    `warnings` are reasons not to take it for the state that was asked for.
+    `warnings` are reasons to doubt that the state is the one that was asked for.
     """
 
     electrons: Estimate | None
@@ -81,7 +81,7 @@ class StateFacts:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The facts as fields of an outcome."""
+        """The quantum numbers as fields of an outcome."""
         return {
             "electrons": self.electrons and self.electrons.value,
             "electrons_error": self.electrons and _error(self.electrons),
@@ -123,13 +123,13 @@ class StateChecks:
         circuits = [group.measurement_circuit(self.ansatz.circuit) for group in groups]
         return [SamplerPub.coerce((circuit, point[None, :], SECTOR_SHOTS)) for circuit in circuits]
 
-    def read(self, results: Sequence[MeasuredPub]) -> StateFacts:
-        """Return the facts from the results of `pubs`."""
+    def read(self, results: Sequence[MeasuredPub]) -> QuantumNumbers:
+        """Return the quantum numbers from the results of `pubs`."""
         counts = [result[0] for result in results]
         failed = [each for each in counts if isinstance(each, FailedPoint)]
         if failed:
             unknown = f"unknown spin or particle number: a job that measures them failed ({failed[0].reason})"
-            return StateFacts(None, None, (unknown,))
+            return QuantumNumbers(None, None, (unknown,))
         known = [each for each in counts if isinstance(each, Counts)]
         alpha, beta = self.problem.molecule.electrons
         electrons = Estimate(float(alpha + beta), 0.0, 0)
@@ -142,7 +142,7 @@ class StateChecks:
         if self.spin is not None:
             squared = estimate_observable(self.spin, known)
             warning = warning or spin_warning(spin, squared)
-        return StateFacts(electrons, squared, () if warning is None else (warning,))
+        return QuantumNumbers(electrons, squared, () if warning is None else (warning,))
 
 
 def spin_warning(spin: float, squared: Estimate) -> str | None:

@@ -63,7 +63,7 @@ def open_session(
     from hybridloop.api.joining import find_joined, join_session
     from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.runtime.clock import RealClock
-    from hybridloop.tasks.session import open_session as open_in_workspace
+    from hybridloop.tasks.session import open_run_session as open_in_workspace
 
     now = (clock or RealClock()).now()
     joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed, now=now)

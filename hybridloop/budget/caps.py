@@ -16,7 +16,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
 from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.run_events import Fact, report
+from hybridloop.runtime.run_events import EventValue, report
 
 NEAR = 0.8  # of a cap, from which it is reported
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
@@ -200,7 +200,7 @@ class Budget:
                 continue
             self._reported.add((name, unit))
             message = f"{name}: {_format_amount(amount, unit)} of {_format_amount(cap, unit)} are spent or reserved"
-            facts: dict[str, Fact] = {"cap": name, "unit": unit, "taken": amount, "limit": cap}
+            facts: dict[str, EventValue] = {"cap": name, "unit": unit, "taken": amount, "limit": cap}
             report("cap.near", message, facts, level=logging.WARNING)
 
     def _remove(self, reservation: Reservation) -> None:

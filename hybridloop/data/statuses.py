@@ -9,8 +9,8 @@ NEVER_OPENED = "never opened"  # status of a session of which the journal has on
 
 
 @dataclass(frozen=True, slots=True)
-class StatusFacts:
-    """Facts of a run's final status; `exit_code` is the command's, `has_result` is true if there is nothing to resume.
+class FinalStatus:
+    """Final status of a run; `exit_code` is the command's, `has_result` is true if there is nothing to resume.
 
     A failed command exits with its error's code, which is 2 if nothing was started; SIGTERM interrupts with 143.
     """
@@ -20,16 +20,16 @@ class StatusFacts:
     has_result: bool = False
 
 
-STATUSES: Mapping[str, StatusFacts] = {
-    "converged": StatusFacts("convergence was sought and shown by a stated rule", 0, has_result=True),
-    "measured": StatusFacts("nothing was sought beyond the measurement that was asked for", 0, has_result=True),
-    "finished": StatusFacts("convergence was sought and not shown; the reason says why", 4, has_result=True),
-    "stopped": StatusFacts("a cap, a deadline or a request ended it; it can be resumed", 3),
-    "parked": StatusFacts("it waits for its jobs; it can be resumed", 3),
-    "interrupted": StatusFacts("a signal or a cancellation ended it; it can be resumed", 130),
-    "failed": StatusFacts("an error ended it", 1),
+STATUSES: Mapping[str, FinalStatus] = {
+    "converged": FinalStatus("convergence was sought and shown by a stated rule", 0, has_result=True),
+    "measured": FinalStatus("nothing was sought beyond the measurement that was asked for", 0, has_result=True),
+    "finished": FinalStatus("convergence was sought and not shown; the reason says why", 4, has_result=True),
+    "stopped": FinalStatus("a cap, a deadline or a request ended it; it can be resumed", 3),
+    "parked": FinalStatus("it waits for its jobs; it can be resumed", 3),
+    "interrupted": FinalStatus("a signal or a cancellation ended it; it can be resumed", 130),
+    "failed": FinalStatus("an error ended it", 1),
 }
-WITH_RESULT = frozenset(name for name, facts in STATUSES.items() if facts.has_result)
+WITH_RESULT = frozenset(name for name, status in STATUSES.items() if status.has_result)
 
 
 def sweep_exit_code(statuses: Iterable[str]) -> int:

@@ -1,4 +1,4 @@
-"""Settings of the service; imports nothing heavy, because the command line imports it for every command."""
+"""Settings of the service. The command line imports this module for every command, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _MIN_MEMORY = 2**20  # bytes
 
 
 class ClockKind(enum.StrEnum):
-    """The service's clock: the system clock, or virtual time."""
+    """Kind of the service's clock: the system clock, or virtual time."""
 
     REAL = "real"
     VIRTUAL = "virtual"
 
 
 class LatencyKind(enum.StrEnum):
-    """Simulated latency of jobs beside their computation: none, or as in recorded traffic."""
+    """Kind of latency that is added to a job's computation: none, or as in recorded traffic."""
 
     NONE = "none"
     RECORDED = "recorded"
 
 
 class IdleRule(enum.StrEnum):
-    """Start of a session's ten idle minutes.
+    """Rule for the start of a session's ten idle minutes.
 
-    `recorded`: the later of its opening and its last job's end, and never while a job is pending, as in recorded
-    traffic. `documented`: the last submission, as in the provider's documentation.
+    `recorded` starts them when the session opens and when a job of it ends, but not while one is pending, as in
+    recorded traffic. `documented` starts them with each submission, as in the provider's documentation.
     """
 
     RECORDED = "recorded"
@@ -40,7 +40,7 @@ class IdleRule(enum.StrEnum):
 
 
 class GateCompiler(enum.StrEnum):
-    """Optimization of programs before they run: none, unless the job turns it off, or always."""
+    """Gate optimization of programs before they run: never, unless the job turns it off, or always."""
 
     NONE = "none"
     AS_ASKED = "as-asked"
@@ -51,12 +51,12 @@ class GateCompiler(enum.StrEnum):
 class Settings:
     """Settings of one service process.
 
-    `port` 0 takes a free port. `state` None stores everything in memory. A key that is None is read from the state
-    folder, or generated and stored there. `seed` None takes the state folder's, else 0. `faults` is a YAML file of
-    faults to inject. `max_memory` bounds the bytes of all running simulations; None is a third of the machine's
-    memory. A job that runs for longer than `job_time_limit` seconds, without its waits, fails. `gate_compiler` says
-    which programs are optimized before they run. `extra_targets` is a JSON file of further targets. Raises
-    ValueError for values out of range.
+    `port` 0 takes a free port. Without `state` everything is stored in memory. A key that is None is read from the
+    state folder, or generated and stored there. Without `seed` the state folder's is used, else 0. `faults` is a YAML
+    file of faults to inject. `max_memory` bounds the bytes of all running simulations; None is a third of the
+    machine's memory. A job that runs for longer than `job_time_limit` seconds, without its waits, fails.
+    `gate_compiler` says which programs are optimized before they run. `extra_targets` is a JSON file of further
+    targets. Raises ValueError for values out of range.
     """
 
     port: int = DEFAULT_PORT

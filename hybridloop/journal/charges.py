@@ -15,7 +15,7 @@ from hybridloop.journal.storage.encoding import decode_json
 from hybridloop.journal.storage.rows import read_query, translate_decode_errors, verify
 from hybridloop.journal.storage.schema import jobs, pings, rounds, states
 
-_NOT_SENT = ("intended", "lost")  # pings that are not known to have arrived, and those that never did
+_NOT_SENT = ("intended", "lost")  # states of pings that are not known to have arrived, and of those that never did
 _RUNS_PER_QUERY = 500  # databases limit the number of parameters of a query
 
 
@@ -62,7 +62,7 @@ def with_totals(
 
 
 def _read_totals(connection: Connection, run_uids: Sequence[str]) -> dict[str, RunTotals | JournalDamaged]:
-    """Return totals by uid, or the damage, from states, incomplete rounds and unsent pings."""
+    """Return each run's totals, or the error of its damaged row, by uid."""
     totals: dict[str, RunTotals | JournalDamaged] = {}
     for first in range(0, len(run_uids), _RUNS_PER_QUERY):
         batch = run_uids[first : first + _RUNS_PER_QUERY]

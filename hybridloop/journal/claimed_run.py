@@ -1,4 +1,4 @@
-"""A claimed run: a journal and a run's lease, renewed in a thread while this process executes the run."""
+"""Claimed run: this process executes it, and renews its lease in a thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run wit
 class ClaimedRun:
     """A run whose lease this process holds; write to `journal` under `lease`.
 
-    `stop_requested` is set once a user asked for a stop; `lease_error` is the error of a lease that was lost.
+    `stop_requested` is set once a user asked for a stop. `lease_error` is LeaseLost once the lease was lost.
     """
 
     def __init__(self, journal: Journal, record: RunRecord, lease: Lease) -> None:
@@ -41,7 +41,7 @@ class ClaimedRun:
 
     @property
     def seed(self) -> int:
-        """The random seed of the run, also used by the local service for sampling."""
+        """The run's random seed; the local service samples with it too."""
         return self.record.seed
 
     def on_stop(self, call: Callable[[], None]) -> None:
@@ -113,10 +113,10 @@ def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator
 
 
 def how_to_resume(run: NewRun) -> str:
-    """Return the command that resumes a run; what its user does instead if only their program knows its circuits."""
+    """Return the command that resumes a run, or the user's next step if only their program knows its circuits."""
     if run.algorithm != "session":
         return f"hybridloop runs resume {run.key}"
-    if run.key == run.uid:  # of a temporary journal
+    if run.key == run.uid:  # the run is in a temporary journal
         return "open a session again"
     return f"{'call the flow' if run.problem else 'start the script'} again with run_key={run.key!r}"
 

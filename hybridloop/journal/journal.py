@@ -1,4 +1,4 @@
-"""The journal: every intent of a run is written before it is submitted, and every result before it is used."""
+"""Journal: the open database of runs, with one method for each thing that is written or read."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ class Journal:
     # Runs
 
     def add_run(self, new: NewRun) -> RunRecord:
-        """Add a run without owner; RunKeyTaken if its key is in use, InputError if its key is invalid."""
+        """Add a run without owner. Raises RunKeyTaken if its key is in use, InputError if its key is invalid."""
         with self._database.write_transaction() as connection:
             return runs.add(connection, new, now=self._now())
 
     def run(self, key_or_uid_prefix: str) -> RunRecord:
-        """Return the run with this key, else the only one whose uid begins so (4 digits or more); else InputError."""
+        """Return the run with this key, else the one whose uid begins so (4 digits or more). Raises InputError."""
         return self._read(runs.find, key_or_uid_prefix)
 
     def run_by_key(self, key: str) -> RunRecord | None:
@@ -160,7 +160,7 @@ class Journal:
     def compact(self) -> int:
         """Shrink an SQLite file after deletions if it is worth it (VACUUM); return the number of bytes freed.
 
-        Does nothing while a process holds a run, as it locks all writers out. PostgreSQL frees its space itself.
+        It does nothing while a process owns a run, because it locks all writers out. PostgreSQL frees its space itself.
         """
         return 0 if self._read(pruning.is_any_held, now=self._now()) else self._database.compact()
 
@@ -179,7 +179,7 @@ class Journal:
     # The lease
 
     def claim(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
-        """Claim the run for 60 s; RunBusy if a process that may live holds it, JournalDamaged if rounds are missing."""
+        """Claim the run for 60 s. Raises RunBusy if its owner may be alive, JournalDamaged if rounds are missing."""
         with self._database.write_transaction() as connection:
             return leases.claim(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
 
@@ -211,7 +211,7 @@ class Journal:
     ) -> None:
         """Write a round before any of its jobs is submitted; stored programs are not replaced.
 
-        `shared_seed` is the one of `RoundRecord`. `at` is the time of the run's clock, by default the journal's.
+        `shared_seed` is that of `RoundRecord`. `at` is a time of the run's clock; the default is the journal's time.
         """
         round_ = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False, shared_seed=shared_seed)
         with self._held(lease) as (connection, state):
@@ -275,7 +275,7 @@ class Journal:
             sessions.add_session(connection, state, row)
 
     def end_session(self, lease: Lease | None, run_uid: str, ordinal: int, status: str, now: float) -> None:
-        """Write the status of an ended session. Without a lease, LeaseLost if the run's owner may be alive."""
+        """Write the status of an ended session. Raises LeaseLost without a lease if the run's owner may be alive."""
         with self._database.write_transaction() as connection:
             leases.require_lease_or_free_run(connection, run_uid, lease, now=now)
             sessions.end_session(connection, run_uid, ordinal, status, now)
@@ -364,7 +364,7 @@ class Journal:
 
     @contextmanager
     def _held(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any]]]:
-        """A write transaction in which the lease holds, with the run's locked state."""
+        """Begin a write transaction under a valid lease; yield it with the run's locked state."""
         with self._database.write_transaction() as connection:
             yield connection, leases.require_lease(connection, lease)
 

@@ -20,9 +20,9 @@ LEASE_S = 60.0
 
 
 def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
-    """Claim the run for `owner`; the previous owner can't write from then on. Raises RunBusy if that may live.
+    """Claim the run for `owner`; the previous owner can't write from then on. Raises RunBusy if that may be alive.
 
-    No round may be missing (JournalDamaged). A claim fulfils a request to resume; a request to stop stays.
+    Raises JournalDamaged if a round is missing. A claim fulfils a request to resume; a request to stop stays.
     """
     state = lock_state(connection, run_uid)
     if (holder := read_owner(state)) is not None and not is_free(state, now=now):
@@ -41,7 +41,7 @@ def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> 
 
 
 def require_lease(connection: Connection, lease: Lease) -> dict[str, Any]:
-    """Return the run's state, locked until the transaction ends; LeaseLost if another process has claimed the run."""
+    """Return the run's state, locked until the transaction ends. Raises LeaseLost if another process has the run."""
     state = lock_state(connection, lease.run_uid)
     holder = read_owner(state)
     if holder is None or holder.token != lease.token or state["epoch"] != lease.epoch:
@@ -50,7 +50,7 @@ def require_lease(connection: Connection, lease: Lease) -> dict[str, Any]:
 
 
 def renew(connection: Connection, lease: Lease, *, now: float) -> dict[str, Any]:
-    """Extend the lease to 60 s from now and return the run's state; an expired lease too, unless it was taken over."""
+    """Extend the lease, also an expired one, to 60 s from now; return the run's state. Raises LeaseLost."""
     state = require_lease(connection, lease) | {"lease_expires_at": now + LEASE_S}
     update_rows(connection, states, [state])
     return state
@@ -65,7 +65,7 @@ def release(connection: Connection, lease: Lease) -> None:
 
 
 def require_lease_or_free_run(connection: Connection, run_uid: str, lease: Lease | None, *, now: float) -> None:
-    """Raise LeaseLost unless the lease holds or, without a lease, the run's owner is gone: for clean-up tasks."""
+    """Raise LeaseLost unless the lease is valid or, for a clean-up task without a lease, no owner is alive."""
     if lease is not None:
         require_lease(connection, lease)
         return
@@ -75,6 +75,6 @@ def require_lease_or_free_run(connection: Connection, run_uid: str, lease: Lease
 
 
 def is_free(state: dict[str, Any], *, now: float) -> bool:
-    """Return True if no process holds the run: its owner released it, is dead on this host, or let the lease expire."""
+    """Return True if no process owns the run: its owner released it, is dead on this host, or let the lease expire."""
     holder = read_owner(state)
     return holder is None or holder.is_known_dead() or now >= state["lease_expires_at"]

@@ -1,4 +1,4 @@
-"""The process that owns a run, identified by host, boot, process id and start time, to see if it is still alive."""
+"""Owner of a run: a process, identified by host, boot, process id and start time so that its death is noticed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SAME_START_S = 0.5  # psutil computes a start time from two clocks; no process 
 class Owner:
     """A process that claimed a run.
 
-    `token` is random for each claim. `started_at` tells the process from a later one with the same id: in seconds since
-    the boot on Linux, where setting the clock does not change it, else since the epoch.
+    `token` is random for each claim. `started_at` tells the process from a later one with the same id. On Linux it is
+    counted in seconds since the boot, which setting the clock does not change; elsewhere since the epoch.
     """
 
     host: str
@@ -58,7 +58,8 @@ class Owner:
 def boot_id() -> str:
     """Return an id of this boot of the machine and, on Linux, of this process's namespace of process ids.
 
-    A container may have the machine's name, but it numbers its processes itself: their ids can't be looked up outside.
+    A container may have the machine's name, but it numbers its processes itself, so that no process outside can look up
+    their ids.
     """
     if sys.platform == "linux":
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -67,7 +68,7 @@ def boot_id() -> str:
 
 
 def _started_at(pid: int) -> float | None:
-    """Return the start time of a process as in `Owner`; None if there is none, or only a zombie."""
+    """Return the start time of a process as in `Owner`; None for a zombie, or if no process has this id."""
     try:
         process = psutil.Process(pid)
         if process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:

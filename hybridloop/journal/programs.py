@@ -13,7 +13,7 @@ from hybridloop.journal.storage.schema import program_uses, programs
 
 
 def store(connection: Connection, run_uid: str, bodies: Mapping[str, bytes], used: Iterable[str | None]) -> None:
-    """Store the new ones of these programs, and note that the run uses them and those of the keys `used`."""
+    """Store the programs that are new, and record that the run uses these and the programs with the keys `used`."""
     # sorted, so that two runs that store the same programs lock the rows in the same order: no deadlock
     _insert_missing(
         connection, programs, [with_checksum(programs, {"key": key, "body": bodies[key]}) for key in sorted(bodies)]
@@ -23,7 +23,7 @@ def store(connection: Connection, run_uid: str, bodies: Mapping[str, bytes], use
 
 
 def read_body(connection: Connection, key: str) -> bytes | None:
-    """Return the program of a key; None if no run uses it. JournalDamaged if a run uses it and it is missing."""
+    """Return the program of a key; None if no run uses it. Raises JournalDamaged if a run uses it and it is missing."""
     row = read_row(connection, programs, key=key)
     if row is not None:
         return bytes(row["body"])

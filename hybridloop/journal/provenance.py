@@ -15,7 +15,7 @@ from hybridloop.data import load_table
 
 PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
 CHOICES = "choices"  # key beside the packages: version of the choices that settings leave open
-CHOICES_VERSION = "1"  # of start, groups, optimizer and batches; a run is resumed only by the version it started with
+CHOICES_VERSION = "1"  # the choices of start, groups, optimizer and batches; another version can't resume the run
 REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
 _PACKAGE = Path(__file__).parents[1]
 _GIT_TIMEOUT_S = 5.0
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def has_same_choices(recorded: Mapping[str, str]) -> bool:
-    """Return whether a run of these recorded versions was started by a version with the choices of this one."""
+    """Return True if the recorded versions have this version's choices."""
     return recorded.get(CHOICES) == CHOICES_VERSION
 
 
@@ -58,6 +58,6 @@ def code_revision() -> str | None:
             timeout=_GIT_TIMEOUT_S,
             check=True,
         )
-    except (OSError, subprocess.SubprocessError):  # no Git here, or another user's checkout, which Git refuses
+    except (OSError, subprocess.SubprocessError):  # there is no Git, or it refuses another user's checkout
         return None
     return result.stdout.strip() or None

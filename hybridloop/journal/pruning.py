@@ -26,14 +26,14 @@ _MEASURED = (rounds, jobs, pings, events, spans, program_uses)
 
 
 def find_old(connection: Connection, *, older_than: float, statuses: Collection[str]) -> list[str]:
-    """Return the uids of runs with one of the statuses since before `older_than` and without an open session."""
+    """Return the uids of runs without open session that have had one of the statuses since before `older_than`."""
     query = select(states.c.run_uid).where(states.c.updated_at < older_than, states.c.status.in_(sorted(statuses)))
     open_ = select(sessions.c.run_uid).where(sessions.c.ended_at.is_(None))
     return list(connection.execute(query.where(states.c.run_uid.not_in(open_)).order_by(states.c.run_uid)).scalars())
 
 
 def delete_runs(connection: Connection, uids: Sequence[str], damaged: list[DamagedRun], *, now: float) -> int:
-    """Delete those of the runs that no process holds and return their number; append damaged ones to `damaged`."""
+    """Delete the runs that no process owns and return their number; append damaged runs to `damaged`."""
     deleted = 0
     for state in _lock_free_runs(connection, uids, damaged, now=now):
         uid = state["run_uid"]
@@ -45,9 +45,9 @@ def delete_runs(connection: Connection, uids: Sequence[str], damaged: list[Damag
 
 
 def delete_measurements(connection: Connection, uids: Sequence[str], damaged: list[DamagedRun], *, now: float) -> int:
-    """Delete the measurements of those of the runs that no process holds; settings, sessions and result are kept.
+    """Delete the measurements of the runs that no process owns; keep their settings, sessions and results.
 
-    Returns the number of runs that had any; appends damaged runs to `damaged`.
+    Returns the number of runs that had measurements; appends damaged runs to `damaged`.
     """
     pruned = 0
     for state in _lock_free_runs(connection, uids, damaged, now=now):
@@ -65,7 +65,7 @@ def delete_measurements(connection: Connection, uids: Sequence[str], damaged: li
 
 
 def is_any_held(connection: Connection, *, now: float) -> bool:
-    """Return True if a process that may live holds a run. Damaged runs don't count: no process can write them."""
+    """Return True if a run's owner may be alive. Damaged runs don't count: no process can write to them."""
     for row in connection.execute(states.select().where(states.c.owner.is_not(None))).all():
         with suppress(JournalDamaged):
             if not is_free(verify(states, row), now=now):
@@ -76,7 +76,7 @@ def is_any_held(connection: Connection, *, now: float) -> bool:
 def _lock_free_runs(
     connection: Connection, uids: Sequence[str], damaged: list[DamagedRun], *, now: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield the locked states of those of the runs that no process holds."""
+    """Yield the locked states of the runs that no process owns."""
     for uid in uids:
         try:
             state = lock_state(connection, uid)

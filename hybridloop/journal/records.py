@@ -19,7 +19,7 @@ UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings who
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to add: `uid` is a random UUID, `key` the user's name for it, `settings` all that a restart needs."""
+    """Run to add: `uid` is a random UUID, `key` the user's name for it; `settings` has all that a restart needs."""
 
     uid: str
     key: str
@@ -78,7 +78,7 @@ class PubRecord:
 
 
 class Slice(NamedTuple):
-    """The part of a job that measures one point, or a part of its shots; each number from 0."""
+    """Slice of a job: it measures one point, or some shots of one. `pub`, `point` and `part` count from 0."""
 
     pub: int
     point: int

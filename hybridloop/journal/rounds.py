@@ -1,4 +1,4 @@
-"""Rounds and their jobs: written before they are submitted, and read back when a run is resumed (replayed)."""
+"""Rounds and their jobs: they are written before they are submitted, and read when a run is resumed (replayed)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def begin(
     if round_.sequence != due:
         row_key = f"{uid}/{round_.stream}/{round_.sequence}"
         raise JournalDamaged(rounds.name, row_key, f"this round can't begin: the next one of its stream is {due}")
-    # programs, the round, its jobs, and their numbers in the run's state
+    # write programs, round and jobs, and count them in the run's state
     programs.store(connection, uid, bodies, [*(pub.program for pub in round_.pubs), *(job.program for job in intents)])
     new_jobs = [_new_job(key, intent) for intent in intents]
     slices = [intent.slices for intent in intents if intent.slices]
@@ -122,7 +122,7 @@ def record_outcomes(
 
 def read_range(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:
     """Return the rounds of a stream from sequence number `first` on, at most `number` of them."""
-    # the rows of the rounds and of their jobs
+    # read the rows of the rounds and of their jobs
     values = {"at_run": run_uid, "at_stream": stream, "at_first": first, "at_end": first + number}
     heads = read_query(connection, rounds, _RANGE_OF_ROUNDS, values)
     jobs_of: dict[int, list[dict[str, Any]]] = {}
@@ -131,7 +131,7 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
     stored = {head["sequence"] for head in heads}
     if stored != set(range(first, first + len(heads))) or not jobs_of.keys() <= stored:
         raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{first}", "a round is missing before later ones")
-    # each round with its jobs, decoded
+    # decode each round with its jobs
     records = []
     for head in heads:
         key, job_rows = f"{run_uid}/{stream}/{head['sequence']}", jobs_of.get(head["sequence"], [])
@@ -164,7 +164,7 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
 
 
 def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, int]:
-    """Return the number of rounds by stream; JournalDamaged if one is missing."""
+    """Return the number of rounds by stream. Raises JournalDamaged if one is missing."""
     uid = state["run_uid"]
     query = (
         select(rounds.c.stream, func.count(), func.min(rounds.c.sequence), func.max(rounds.c.sequence))
@@ -198,9 +198,9 @@ def _round_row(connection: Connection, run_uid: str, stream: str, sequence: int)
 
 
 def _jobs_by_id(connection: Connection, run_uid: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the rows of these jobs by id; JournalDamaged if one is missing."""
+    """Return the rows of these jobs by id. Raises JournalDamaged if one is missing."""
     rows_by_id: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(ids), 500):  # databases limit the number of a statement's parameters
+    for start in range(0, len(ids), 500):  # databases limit the parameters of a statement
         rows = read_query(connection, jobs, _JOBS_BY_ID, {"at_run": run_uid, "ids": ids[start : start + 500]})
         rows_by_id |= {row["id"]: row for row in rows}
     if missing := set(ids) - rows_by_id.keys():

@@ -1,4 +1,4 @@
-"""Runs and their states: add, look up by key, uid or flow run, list, lock."""
+"""Runs and their states: functions that add, find, list and lock them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _LOCKED_STATE = select(states).where(states.c.run_uid == bindparam("uid")).with_
 
 
 def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
-    """Write a new run without owner; RunKeyTaken if its key is in use, InputError if its key is invalid."""
+    """Write a new run without owner. Raises RunKeyTaken if its key is in use, InputError if its key is invalid."""
     check_key(new.key)
-    # the columns that never change
+    # build the row that never changes
     run = {
         **{field.name: getattr(new, field.name) for field in fields(new)},
         "seed": str(new.seed),
@@ -47,7 +47,7 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
         "versions": encode_json(new.versions),
         "created_at": now,
     }
-    # the columns that change
+    # build the row that changes
     state = {
         "run_uid": new.uid,
         "status": "created",
@@ -67,7 +67,7 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
 
 
 def check_key(key: str) -> str:
-    """Return a run's key; InputError if it is invalid."""
+    """Return a run's key. Raises InputError if it is invalid."""
     if not _KEY.fullmatch(key):
         raise InputError(
             "run_key", f"{key!r} is not a run's key", "Use 1 to 100 letters, digits, dots, hyphens or underscores."
@@ -76,7 +76,7 @@ def check_key(key: str) -> str:
 
 
 def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
-    """Return the run with this key, else the only run whose uid begins so; InputError if there is none, or several."""
+    """Return the run with this key, else the one whose uid begins so. Raises InputError for none or several."""
     text = key_or_uid_prefix
     if (record := by_key(connection, text)) is not None:
         return record
@@ -127,7 +127,7 @@ def by_resume_request(connection: Connection) -> list[RunRecord | DamagedRun]:
 
 
 def by_uid(connection: Connection, uid: str) -> RunRecord:
-    """Return the run with this whole uid; JournalDamaged if it is missing, as uids are known from the journal only."""
+    """Return the run with this whole uid. Raises JournalDamaged if it is missing: uids come from the journal only."""
     records = _records(connection, _select_runs().where(runs.c.uid == uid))
     if not records:
         raise JournalDamaged(runs.name, uid, "it is missing")
@@ -141,7 +141,7 @@ def damaged_run(connection: Connection, uid: str, error: JournalDamaged) -> Dama
 
 
 def read_key(connection: Connection, uid: str) -> str:
-    """Return a run's key; JournalDamaged if the run is missing."""
+    """Return a run's key. Raises JournalDamaged if the run is missing."""
     run = read_row(connection, runs, uid=uid)
     if run is None:
         raise JournalDamaged(runs.name, uid, "it is missing")
@@ -149,7 +149,7 @@ def read_key(connection: Connection, uid: str) -> str:
 
 
 def read_state(connection: Connection, uid: str) -> dict[str, Any]:
-    """Return a run's row of `states`; JournalDamaged if it is missing."""
+    """Return a run's row of `states`. Raises JournalDamaged if it is missing."""
     return _only(read_rows(connection, states, run_uid=uid), uid)
 
 
@@ -165,12 +165,12 @@ def _only(rows: list[dict[str, Any]], uid: str) -> dict[str, Any]:
 
 
 def add_to_counts(connection: Connection, state: dict[str, Any], **numbers: int) -> None:
-    """Add the numbers of new rows to the run's state, by table: a row that is lost later is noticed by them."""
+    """Add the numbers of new rows, by table, to the run's state, so that a row that is lost later is noticed."""
     update_rows(connection, states, [state | {table: state[table] + number for table, number in numbers.items()}])
 
 
 def read_run_rows(connection: Connection, table: Table, uid: str) -> list[dict[str, Any]]:
-    """Return a run's rows of a table; JournalDamaged if one of them is missing."""
+    """Return a run's rows of a table. Raises JournalDamaged if one of them is missing."""
     written = read_state(connection, uid)[table.name]
     rows = read_rows(connection, table, run_uid=uid)
     if len(rows) != written:
@@ -216,7 +216,7 @@ def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
 
 
 def _records_or_damage(connection: Connection, query: Select[Any]) -> list[RunRecord | DamagedRun]:
-    """Return the selected runs for a list: a damaged one does not hide the others."""
+    """Return the selected runs, and a DamagedRun for each damaged one."""
     records: list[RunRecord | DamagedRun] = []
     for row in connection.execute(query).all():
         try:
@@ -234,5 +234,6 @@ def _record(row: Sequence[Any]) -> RunRecord:
 
 
 def _damaged(uid: object, key: object, error: JournalDamaged) -> DamagedRun:
-    uid_text, key_text = (replace_unstorable(str(value))[:_SHOWN] for value in (uid, key))  # damaged: any type
+    # a damaged value may have any type
+    uid_text, key_text = (replace_unstorable(str(value))[:_SHOWN] for value in (uid, key))
     return DamagedRun(uid_text, key_text, error)

@@ -23,7 +23,7 @@ def add_session(connection: Connection, state: dict[str, Any], row: SessionRow) 
 
 
 def end_session(connection: Connection, run_uid: str, ordinal: int, status: str, now: float) -> None:
-    """Write the status with which a session ended; if jobs ran on after its close, their later status."""
+    """Write a session's last status; a later one replaces it if jobs were running when the session was closed."""
     row = read_row(connection, sessions, run_uid=run_uid, ordinal=ordinal)
     if row is None:
         raise JournalDamaged(sessions.name, f"{run_uid}/{ordinal}", "it is missing")

@@ -24,7 +24,7 @@ def ping_span_key(session: int, n: int) -> str:
 
 
 def begin(connection: Connection, run_uid: str, key: str, at: float) -> None:
-    """Write that it is in flight since `at`; a span that an earlier process began keeps its begin."""
+    """Write the begin of a span; one that an earlier process wrote is kept."""
     if read_row(connection, spans, run_uid=run_uid, place=key) is None:
         insert_rows(connection, spans, [{"run_uid": run_uid, "place": key, "begun_at": at, "ended_at": None}])
 

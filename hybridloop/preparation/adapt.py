@@ -35,8 +35,8 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnProgress, PlanFacts, PreparedEnergy, ProblemFacts
-from hybridloop.preparation.problem import facts_of, resolve_subject
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText
 from hybridloop.settings.energies import GroupingName
@@ -62,7 +62,7 @@ class PreparedAdapt(PreparedEnergy):
         most, final = self.settings.max_operators, MAX_ROUNDS if samples else 1
         return self._plan_facts(most * self.settings.max_rounds, final, most + 1, samples=samples)
 
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
         result = adapt(
             self.pool,
@@ -147,7 +147,7 @@ def prepare_adapt(
     `groupings` has the grouping that was chosen when the run was started, if it was recorded. It is chosen for the
     circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
     """
-    electronic = resolve_subject(problem, settings, target)
+    electronic = resolve_problem(problem, settings, target)
     if isinstance(electronic, PauliProblem):
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
         raise InputError("problem", what, "Give a molecule, or run vqe.")

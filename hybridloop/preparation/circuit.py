@@ -28,41 +28,41 @@ from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz, is_qsharp_
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
-from hybridloop.preparation.problem import Subject, num_qubits_of
+from hybridloop.preparation.problem import EnergyProblem, num_qubits_of
 from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, StartName
 
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
 
-def choose_circuit(subject: Subject, settings: VqeSettings, seed: int) -> tuple[Start, str | None]:
+def choose_circuit(resolved: EnergyProblem, settings: VqeSettings, seed: int) -> tuple[Start, str | None]:
     """Choose the ansatz at its initial point; the second value is the reason for an ansatz that the settings left open.
 
     Raises InputError for settings that the ansatz does not have.
     """
     name, reason = settings.ansatz, None
     if name is AnsatzName.AUTO:
-        name, reason = _ansatz_of(subject)
+        name, reason = _ansatz_of(resolved)
     _check_shape(name, settings)
     if name == AnsatzName.UCCSD:
         may_simulate = settings.optimizer is OptimizerName.AUTO
-        return choose_start(subject, settings.initial_point, seed, may_simulate=may_simulate), None
+        return choose_start(resolved, settings.initial_point, seed, may_simulate=may_simulate), None
     start = _Start(settings.initial_point, np.random.default_rng(seed))
     if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
-        ansatz = _hamiltonian_variational(subject, settings.layers, start)
+        ansatz = _hamiltonian_variational(resolved, settings.layers, start)
     elif name == AnsatzName.HARDWARE_EFFICIENT:
-        ansatz = _hardware_efficient(subject, settings, start)
+        ansatz = _hardware_efficient(resolved, settings, start)
     else:
-        ansatz = _custom(name, num_qubits_of(subject), start)
+        ansatz = _custom(name, num_qubits_of(resolved), start)
     is_open = settings.initial_point is StartName.AUTO and settings.optimizer is OptimizerName.AUTO
-    if is_open and isinstance(subject, PauliProblem) and isinstance(name, AnsatzName):
-        began = _simulated(ansatz, subject)
+    if is_open and isinstance(resolved, PauliProblem) and isinstance(name, AnsatzName):
+        began = _simulated(ansatz, resolved)
         return began, None if reason is None else f"{ansatz.name}, as {reason}"
     return Start(ansatz), None if reason is None else f"{ansatz.name}, as {reason}"
 
 
-def _simulated(ansatz: Ansatz, subject: PauliProblem) -> Start:
+def _simulated(ansatz: Ansatz, resolved: PauliProblem) -> Start:
     """Return the start at the lowest minimum of the circuit's simulation; at its own where that takes too long."""
-    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian)
+    model = StatevectorModel.of(ansatz.circuit, resolved.hamiltonian)
     if model is None or ansatz.num_parameters < 2:
         return Start(ansatz)
     start = simulated_start_near(model, ansatz.initial_point)
@@ -70,12 +70,12 @@ def _simulated(ansatz: Ansatz, subject: PauliProblem) -> Start:
     return Start(replace(ansatz, initial_point=start.point, is_near=True, is_ramp=False, model=model), reason)
 
 
-def _ansatz_of(subject: Subject) -> tuple[AnsatzName, str]:
+def _ansatz_of(resolved: EnergyProblem) -> tuple[AnsatzName, str]:
     """Choose an ansatz for a problem, with the reason as a clause: see the guide, "Pauli sums"."""
-    if not isinstance(subject, PauliProblem):
+    if not isinstance(resolved, PauliProblem):
         return AnsatzName.UCCSD, "the problem is a molecule"
-    hamiltonian = subject.hamiltonian
-    if subject.num_qubits <= FEW_QUBITS:
+    hamiltonian = resolved.hamiltonian
+    if resolved.num_qubits <= FEW_QUBITS:
         return AnsatzName.HARDWARE_EFFICIENT, f"it makes any state of {FEW_QUBITS} qubits or fewer"
     if not is_spin_model(hamiltonian):
         return AnsatzName.HARDWARE_EFFICIENT, "a term acts on three qubits or more"
@@ -117,40 +117,40 @@ class _Start:
         return self.generator if isinstance(self.given, StartName) else self.given
 
 
-def _hamiltonian_variational(subject: Subject, layers: int | None, start: _Start) -> Ansatz:
-    if not isinstance(subject, PauliProblem):
-        problem = f"hamiltonian-variational takes a Pauli sum, and {subject.molecule.source} is a molecule"
+def _hamiltonian_variational(resolved: EnergyProblem, layers: int | None, start: _Start) -> Ansatz:
+    if not isinstance(resolved, PauliProblem):
+        problem = f"hamiltonian-variational takes a Pauli sum, and {resolved.molecule.source} is a molecule"
         raise InputError("ansatz", problem, "Give uccsd, or leave the ansatz out.")
     if start.given is StartName.HF:
         raise _no_hartree_fock()
     # a transverse-field Ising chain with open ends needs one for each site; a ring and Heisenberg chains need half
-    ansatz = hamiltonian_variational(subject.hamiltonian, subject.num_qubits if layers is None else layers)
+    ansatz = hamiltonian_variational(resolved.hamiltonian, resolved.num_qubits if layers is None else layers)
     angles = start.angles
     if start.given is StartName.AUTO:
         return ansatz
     return replace(ansatz, initial_point=draw_initial_point(angles, ansatz.num_parameters), is_ramp=False)
 
 
-def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start) -> Ansatz:
-    qubits, is_sum = num_qubits_of(subject), isinstance(subject, PauliProblem)
+def _hardware_efficient(resolved: EnergyProblem, settings: VqeSettings, start: _Start) -> Ansatz:
+    qubits, is_sum = num_qubits_of(resolved), isinstance(resolved, PauliProblem)
     layers = (qubits - 1 if is_sum else 1) if settings.layers is None else settings.layers
-    is_complex = not is_real(subject.hamiltonian)
+    is_complex = not is_real(resolved.hamiltonian)
     if settings.rotations is not None:
         is_complex = settings.rotations is RotationsName.COMPLEX
     rotations = Rotations.COMPLEX if is_complex else Rotations.REAL
     entanglement = settings.entanglement or EntanglementName.LINEAR
     if start.given is not StartName.HF:
         return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)
-    if isinstance(subject, PauliProblem):
+    if isinstance(resolved, PauliProblem):
         raise _no_hartree_fock()
-    point = hardware_efficient_reference(qubits, subject.reference_state, reps=layers, rotations=rotations)
+    point = hardware_efficient_reference(qubits, resolved.reference_state, reps=layers, rotations=rotations)
     ansatz = hardware_efficient(qubits, point, reps=layers, rotations=rotations, entanglement=entanglement)
     return replace(ansatz, is_near=True)
 
 
-def own_circuit(text: str, subject: Subject, given: InitialPoint, seed: int) -> Ansatz:
+def own_circuit(text: str, resolved: EnergyProblem, given: InitialPoint, seed: int) -> Ansatz:
     """Return a user's circuit that is sampled at its angles; a circuit without any needs none. Raises InputError."""
-    ansatz = _custom(text, num_qubits_of(subject), _Start(given, np.random.default_rng(seed)), is_searched=False)
+    ansatz = _custom(text, num_qubits_of(resolved), _Start(given, np.random.default_rng(seed)), is_searched=False)
     if given is StartName.AUTO and ansatz.num_parameters:
         what = "the angles of an own circuit are not searched for"
         raise InputError("initial_point", what, "Give its angles in radians, separated by commas.")

@@ -17,7 +17,7 @@ from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError
-from hybridloop.preparation.problem import SAME_ENERGY, Subject
+from hybridloop.preparation.problem import SAME_ENERGY, EnergyProblem
 from hybridloop.settings import StartName
 
 MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
@@ -36,7 +36,7 @@ class Start:
 
 
 def choose_start(
-    subject: Subject,
+    resolved: EnergyProblem,
     initial_point: InitialPoint,
     seed: int,
     *,
@@ -48,30 +48,30 @@ def choose_start(
     Raises InputError where there is no such initial point, and for a Pauli sum.
     """
     generator = np.random.default_rng(seed)
-    if initial_point is StartName.AUTO and not isinstance(subject, PauliProblem):
-        simulated = _simulated_start(subject) if may_simulate else None
-        return simulated or _start_near_hartree_fock(uccsd(subject), subject)
-    return Start(_start_uccsd(subject, initial_point, generator))
+    if initial_point is StartName.AUTO and not isinstance(resolved, PauliProblem):
+        simulated = _simulated_start(resolved) if may_simulate else None
+        return simulated or _start_near_hartree_fock(uccsd(resolved), resolved)
+    return Start(_start_uccsd(resolved, initial_point, generator))
 
 
-def _start_uccsd(subject: Subject, initial_point: InitialPoint, generator: np.random.Generator) -> Ansatz:
-    if isinstance(subject, PauliProblem):
-        problem = f"uccsd starts from a molecule's Hartree-Fock state, and {subject.source} is a Pauli sum"
+def _start_uccsd(resolved: EnergyProblem, initial_point: InitialPoint, generator: np.random.Generator) -> Ansatz:
+    if isinstance(resolved, PauliProblem):
+        problem = f"uccsd starts from a molecule's Hartree-Fock state, and {resolved.source} is a Pauli sum"
         raise InputError("ansatz", problem, "Leave the ansatz out, or give another.")
-    ansatz = uccsd(subject)
+    ansatz = uccsd(resolved)
     match initial_point:
         case StartName.HF:
             return ansatz
         case StartName.RANDOM:
             return _at(ansatz, generator.uniform(-math.pi, math.pi, ansatz.num_parameters))
         case StartName.NEWTON:
-            newton = newton_start(subject, symmetry_allowed_excitations(subject))
+            newton = newton_start(resolved, symmetry_allowed_excitations(resolved))
             if newton.gain <= 0.0:
-                problem = f"the model at Hartree-Fock of {subject.molecule.source} has no minimum nearby"
+                problem = f"the model at Hartree-Fock of {resolved.molecule.source} has no minimum nearby"
                 raise InputError("initial_point", problem, "Give hf, or leave it out.")
             return replace(_at(ansatz, newton.point), is_near=True)
     if len(initial_point) < ansatz.num_parameters:  # those of a result, whose mirrored excitations share angles
-        tied = uccsd(subject, is_tied=True)
+        tied = uccsd(resolved, is_tied=True)
         ansatz = tied if len(initial_point) == tied.num_parameters else ansatz
     return _at(ansatz, initial_point)
 

@@ -26,8 +26,8 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnProgress, PlanFacts, PreparedAlgorithm, PreparedEnergy, ProblemFacts
-from hybridloop.preparation.problem import facts_of, resolve_subject
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, ProblemText
 
@@ -69,7 +69,7 @@ class PreparedLevels(PreparedAlgorithm):
 
         return replace(facts, final=facts.final + MAX_LEVEL_ROUNDS, other=None, after=after)
 
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Run the VQE, then measure the levels at its angles.
 
         Levels of all determinants are exact at any angles, so doubts about the VQE's search are none about them. Else
@@ -130,7 +130,7 @@ class PreparedBasisLevels(PreparedEnergy):
         """Return the limit of the levels; there is no search."""
         return self._plan_facts(0, MAX_LEVEL_ROUNDS, samples=samples)
 
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Measure the levels, which are those of the whole operator."""
         log = RoundLog(on_progress)
         found = measure_levels(
@@ -167,19 +167,19 @@ def prepare_levels(
     """Build a run for energy levels from its problem text. Raises InputError."""
     if settings.mitigation:
         raise InputError("mitigation", "levels are measured without error mitigation", "Leave it out.")
-    subject = resolve_subject(problem, settings, target)
-    if isinstance(subject, PauliProblem):
-        return _prepare_basis_levels(subject, settings, seed, target, groupings)
-    space = model_space(subject)
-    _check_number(settings.levels, space, f"{subject.molecule.source} has {space.size} determinants")
+    resolved = resolve_problem(problem, settings, target)
+    if isinstance(resolved, PauliProblem):
+        return _prepare_basis_levels(resolved, settings, seed, target, groupings)
+    space = model_space(resolved)
+    _check_number(settings.levels, space, f"{resolved.molecule.source} has {space.size} determinants")
     vqe = prepare_vqe(problem, settings, seed, target, groupings)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"
         raise InputError("ansatz", what, "Leave it out: only uccsd does.")
-    levels = cache(lambda: exact_levels(subject.molecule, settings.levels))
+    levels = cache(lambda: exact_levels(resolved.molecule, settings.levels))
     facts = replace(vqe.facts, exact=lambda: _lowest(levels()), note=lambda: None)
-    unitary = uccsd(subject, is_tied=shares_angles(subject, vqe.ansatz), max_tracked_states=0)
-    return PreparedLevels(facts, vqe, subject, unitary, space, settings, seed, levels)
+    unitary = uccsd(resolved, is_tied=shares_angles(resolved, vqe.ansatz), max_tracked_states=0)
+    return PreparedLevels(facts, vqe, resolved, unitary, space, settings, seed, levels)
 
 
 def _prepare_basis_levels(

@@ -18,23 +18,23 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.measurement_costs import measurement_costs
-from hybridloop.preparation.problem import Subject
+from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings.energies import GroupingName
 
 
 def measurement_groups(
-    subject: Subject,
+    resolved: EnergyProblem,
     ansatz: Ansatz,
     settings: VqeSettings | AdaptSettings,
     target: Target,
     recorded: Sequence[str] = (),
 ) -> GroupingChoice:
-    """Group the subject's Hamiltonian for measurements after the ansatz. Raises InputError.
+    """Group the problem's Hamiltonian for measurements after the ansatz. Raises InputError.
 
     `recorded` has the grouping that was chosen when the run was started, if it was recorded.
     """
-    hamiltonian = subject.hamiltonian
-    molecule = subject if isinstance(subject, ElectronicProblem) else None
+    hamiltonian = resolved.hamiltonian
+    molecule = resolved if isinstance(resolved, ElectronicProblem) else None
     reference = None if molecule is None else near_ground_state(molecule)
     given = partial(given_grouping, hamiltonian, problem=molecule)
     if settings.grouping is not GroupingName.AUTO:

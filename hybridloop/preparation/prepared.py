@@ -61,7 +61,7 @@ def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
     return f"{title}; taken: {size}" if is_reduced else title
 
 
-OnProgress = Callable[[RoundProgress], None]
+OnRound = Callable[[RoundProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ClassicalPart:
     between pieces of work: it raises where the run stops. `in_processes` allows processes of its own.
     """
 
-    on_progress: OnProgress
+    on_progress: OnRound
     steps: Steps = compute_each
     check: Callable[[], None] = lambda: None
     in_processes: bool = False
@@ -115,7 +115,7 @@ class PreparedAlgorithm(ABC):
         """Return the facts for a plan on a target that samples, or on one that measures the exact answer once."""
 
     @abstractmethod
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Any:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Any:
         """Run the algorithm on these rounds; return what `finish` takes, for most the outcome."""
 
     def finish(self, measured: Any, _part: ClassicalPart, /) -> Outcome:
@@ -123,7 +123,7 @@ class PreparedAlgorithm(ABC):
         outcome: Outcome = measured
         return outcome
 
-    def run(self, run_round: RunRound, on_progress: OnProgress = lambda _: None, /) -> Outcome:
+    def run(self, run_round: RunRound, on_progress: OnRound = lambda _: None, /) -> Outcome:
         """Measure and finish in this process, without a journal."""
         return self.finish(self.measure(run_round, on_progress), ClassicalPart(on_progress))
 

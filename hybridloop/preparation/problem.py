@@ -20,12 +20,12 @@ from hybridloop.settings.parsing import automatic_space
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
-Subject = ElectronicProblem | PauliProblem
+EnergyProblem = ElectronicProblem | PauliProblem
 
 
-def resolve_subject(problem: ProblemText, settings: MoleculeSettings, target: Target) -> Subject:
+def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Target) -> EnergyProblem:
     """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
-    parsed = read_subject(problem)
+    parsed = parse_problem(problem)
     if isinstance(parsed, PauliProblem):
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
@@ -54,7 +54,7 @@ def _active_part(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
     return molecule
 
 
-def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
+def parse_problem(problem: ProblemText) -> Molecule | PauliProblem:
     """Return the molecule or operator of a built-in name or a text. Raises ProblemError."""
     if problem.text is not None:
         return read_energy_problem(problem.text, problem.name)
@@ -65,9 +65,9 @@ def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
 SAME_ENERGY = 1e-5  # hartree: a hundredth of what a measurement resolves
 
 
-def num_qubits_of(subject: Subject) -> int:
+def num_qubits_of(resolved: EnergyProblem) -> int:
     """Return the number of qubits of the operator."""
-    return subject.num_qubits if isinstance(subject, PauliProblem) else subject.encoding.num_qubits
+    return resolved.num_qubits if isinstance(resolved, PauliProblem) else resolved.encoding.num_qubits
 
 
 def exact_energy(molecule: Molecule) -> float | None:
@@ -90,20 +90,20 @@ def lower_spin(molecule: Molecule, exact: float | None) -> str | None:
     return f"spin: multiplicity {multiplicity} was asked for; {lower}"
 
 
-def facts_of(subject: Subject) -> ProblemFacts:
+def facts_of(resolved: EnergyProblem) -> ProblemFacts:
     """Return the facts of a search for a ground-state energy."""
-    if isinstance(subject, PauliProblem):
-        terms = subject.hamiltonian.to_list()
+    if isinstance(resolved, PauliProblem):
+        terms = resolved.hamiltonian.to_list()
         trace = sum(float(value.real) for label, value in terms if not label.strip("I"))
-        title = f"Pauli sum on {subject.num_qubits} qubits, terms: {len(terms)}"
-        return ProblemFacts("", subject.num_qubits, -1, trace, cache(subject.exact_ground_energy), title=title)
-    molecule = subject.molecule
+        title = f"Pauli sum on {resolved.num_qubits} qubits, terms: {len(terms)}"
+        return ProblemFacts("", resolved.num_qubits, -1, trace, cache(resolved.exact_ground_energy), title=title)
+    molecule = resolved.molecule
     title = f"molecule of {sum(molecule.electrons)} electrons in {molecule.norb} orbitals"
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
     part = (molecule.orbitals_reason, molecule.is_active_space)
     reference = molecule.hartree_fock_energy
-    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, reference, exact, note, title, *part)
+    return ProblemFacts("hartree", resolved.encoding.num_qubits, -1, reference, exact, note, title, *part)
 
 
 def _check_no_orbitals(problem: PauliProblem, settings: MoleculeSettings) -> None:

@@ -23,7 +23,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
-from hybridloop.preparation.prepared import OnProgress, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText
 
@@ -41,7 +41,7 @@ class PreparedQaoa(PreparedAlgorithm):
         """Return the limits of the search, and the final measurement."""
         return self.rounds
 
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for a good assignment; an optimizer serves one run."""
         outcome = self.search(run_round, on_progress)
         best, value = outcome.best_bitstring, outcome.best_value

@@ -21,8 +21,8 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
-from hybridloop.preparation.prepared import OnProgress, PlanFacts, PreparedAlgorithm, ProblemFacts
-from hybridloop.preparation.problem import read_subject, with_asked_spin
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.problem import parse_problem, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
 from hybridloop.settings import ProblemText, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
@@ -54,7 +54,7 @@ class PreparedScan(PreparedAlgorithm):
             final_shots=sum(each.final_shots for each in facts),
         )
 
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Find the energies in order; the optimizers serve one run."""
         log = _ScanLog(on_progress)
         outcomes: list[Outcome] = []
@@ -148,9 +148,9 @@ def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> 
     """Return settings with one active space for all points in place of auto: in spaces of their own, a curve jumps."""
     if settings.active_space != AUTO_SPACE:
         return settings
-    subjects = [read_subject(part) for part in parts]
-    molecules = [with_asked_spin(subject, settings) for subject in subjects if isinstance(subject, Molecule)]
-    if len(molecules) < len(subjects):
+    parsed = [parse_problem(part) for part in parts]
+    molecules = [with_asked_spin(part, settings) for part in parsed if isinstance(part, Molecule)]
+    if len(molecules) < len(parsed):
         return settings  # refused for the Pauli sum
     electrons, orbitals = common_size(molecules)
     return settings.model_copy(update={"active_space": f"{AUTO_SPACE}:{electrons},{orbitals}"})

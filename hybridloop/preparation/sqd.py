@@ -33,8 +33,8 @@ from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
-from hybridloop.preparation.prepared import ClassicalPart, OnProgress, PlanFacts, PreparedAlgorithm, ProblemFacts
-from hybridloop.preparation.problem import facts_of, resolve_subject
+from hybridloop.preparation.prepared import ClassicalPart, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.sampled_electrons import check_electrons
 from hybridloop.settings import AnsatzName, ProblemText, StartName
 from hybridloop.tasks.subspaces.solver import subspace_solver
@@ -68,7 +68,7 @@ class PreparedSqd(PreparedAlgorithm):
         classical = f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
         return PlanFacts(0, 1, classical=classical)
 
-    def measure(self, run_round: RunRound, _on_progress: OnProgress, /) -> Samples:
+    def measure(self, run_round: RunRound, _on_progress: OnRound, /) -> Samples:
         """Measure the one round. Raises JobFailed where it has no counts."""
         every = MeasurementGroup("Z" * self.problem.encoding.num_qubits, (), np.zeros(0))
         circuit = every.measurement_circuit(self.ansatz.circuit)
@@ -111,25 +111,25 @@ def prepare_sqd(
 ) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()
-    subject = resolve_subject(problem, settings, target)
-    if not isinstance(subject, ElectronicProblem):
-        what = f"the samples are those of a molecule's electrons, and {subject.source} is a Pauli sum"
+    resolved = resolve_problem(problem, settings, target)
+    if not isinstance(resolved, ElectronicProblem):
+        what = f"the samples are those of a molecule's electrons, and {resolved.source} is a Pauli sum"
         raise InputError("problem", what, "Give a molecule, or run vqe.")
-    molecule = subject.molecule
-    most = _most_determinants(subject, settings)
+    molecule = resolved.molecule
+    most = _most_determinants(resolved, settings)
     bounds = SqdBounds(most, settings.batches, settings.iterations, settings.tolerance, seed)
-    ansatz, reason = _circuit(subject, settings, seed)
+    ansatz, reason = _circuit(resolved, settings, seed)
     is_own = not isinstance(settings.ansatz, AnsatzName)
     if is_own and not is_qsharp_ansatz(settings.ansatz):
-        check_electrons(ansatz, subject, settings.shots)
+        check_electrons(ansatz, resolved, settings.shots)
     full = FullSpace.of(molecule)
-    facts = facts_of(subject)
+    facts = facts_of(resolved)
     if full is not None and full.is_solvable:
         solved = full
         facts = replace(facts, exact=cache(lambda: solved.ground_state[0]), is_solved=lambda: solved.is_solved)
     else:
         facts = replace(facts, exact=lambda: None)
-    return PreparedSqd(facts, subject, ansatz, reason, settings, bounds, full)
+    return PreparedSqd(facts, resolved, ansatz, reason, settings, bounds, full)
 
 
 def _most_determinants(problem: ElectronicProblem, settings: SqdSettings) -> int:

@@ -26,8 +26,8 @@ from hybridloop.algorithms.facts import (
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import (
-    Extrapolation,
     ZeroNoiseExtrapolation,
+    ZneModel,
     draw_paulis,
     fold_gates,
     unseen_noise,
@@ -54,8 +54,8 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnProgress, PlanFacts, PreparedEnergy, ProblemFacts
-from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.problem import EnergyProblem, facts_of, resolve_problem
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
 from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
@@ -69,7 +69,7 @@ class PreparedVqe(PreparedEnergy):
     """A VQE that lacks only a session."""
 
     facts: ProblemFacts
-    problem: Subject
+    problem: EnergyProblem
     ansatz: Ansatz
     circuit_reason: str | None
     start_reason: str | None
@@ -90,7 +90,7 @@ class PreparedVqe(PreparedEnergy):
         """Return a new optimizer, which serves one run."""
         return _optimizer(self.settings.optimizer, self.search)
 
-    def measure(self, run_round: RunRound, on_progress: OnProgress, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for the lowest energy and measure it, by an optimizer of this run."""
         optimizer = self.make_optimizer()
         electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
@@ -197,8 +197,8 @@ def prepare_vqe(
 
     `groupings` has the grouping that was chosen when the run was started, if it was recorded.
     """
-    subject = resolve_subject(problem, settings, target)
-    start, circuit_reason = choose_circuit(subject, settings, seed)
+    resolved = resolve_problem(problem, settings, target)
+    start, circuit_reason = choose_circuit(resolved, settings, seed)
     ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
@@ -215,19 +215,19 @@ def prepare_vqe(
         raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
     on_lost = missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search))
-    mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)
-    energy = measurement_groups(subject, ansatz, settings, target, groupings)
+    mitigation = _mitigation(settings.mitigation or (), settings.mapping, resolved)
+    energy = measurement_groups(resolved, ansatz, settings, target, groupings)
     if mitigation.zne is not None:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
     return PreparedVqe(
-        facts_of(subject),
-        subject,
+        facts_of(resolved),
+        resolved,
         ansatz,
         circuit_reason,
         start.reason,
         start.doubt,
-        _simulation(subject, ansatz) if settings.is_uccsd else None,
+        _simulation(resolved, ansatz) if settings.is_uccsd else None,
         search,
         on_lost,
         settings,
@@ -250,15 +250,15 @@ def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansat
         placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)
 
 
-def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:
+def _simulation(resolved: EnergyProblem, ansatz: Ansatz) -> SimulatedCircuit | None:
     """Return the simulation of a UCCSD circuit; None for a Pauli sum, and where it is too large."""
     if isinstance(ansatz.model, SimulatedCircuit):
         return ansatz.model
-    if not isinstance(subject, ElectronicProblem):
+    if not isinstance(resolved, ElectronicProblem):
         return None
-    selected = symmetry_allowed_excitations(subject)
-    angles = mirrored_angles(subject, selected) if shares_angles(subject, ansatz) else range(len(selected))
-    return SimulatedCircuit.of(subject, selected, angles)
+    selected = symmetry_allowed_excitations(resolved)
+    angles = mirrored_angles(resolved, selected) if shares_angles(resolved, ansatz) else range(len(selected))
+    return SimulatedCircuit.of(resolved, selected, angles)
 
 
 def shares_angles(problem: ElectronicProblem, ansatz: Ansatz) -> bool:
@@ -272,7 +272,7 @@ def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str | None) -> Pre
     return replace(prepared, ansatz=ansatz, start_reason=reason, search=search)
 
 
-def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject) -> Mitigation:
+def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: EnergyProblem) -> Mitigation:
     symmetries: tuple[Symmetry, ...] = ()
     if MitigationName.SYMMETRY in methods:
         if not isinstance(problem, ElectronicProblem):
@@ -282,9 +282,9 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
             raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
     zne = None
     if MitigationName.ZNE_LINEAR in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
+        zne = ZeroNoiseExtrapolation(ZneModel.LINEAR)
     if MitigationName.ZNE_EXPONENTIAL in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
+        zne = ZeroNoiseExtrapolation(ZneModel.EXPONENTIAL)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
     return Mitigation(shots, symmetries, zne)
 

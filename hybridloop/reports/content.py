@@ -27,8 +27,8 @@ MAX_ASSIGNMENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table: a caption, the columns' names, and the rows; `left_out` is the number of rows not shown."""
+class ReportTable:
+    """Table of a report: a caption, the columns' names, and the rows; `left_out` is the number of rows not shown."""
 
     caption: str
     columns: tuple[str, ...]
@@ -49,14 +49,14 @@ class ReportContent:
     is_of_algorithm: bool
     dates: str
     answer: Answer
-    results: Table | None
-    assignments: Table | None
+    results: ReportTable | None
+    assignments: ReportTable | None
     effort: Pairs
-    sessions: Table
-    rounds: Table | None
-    events: Table | None
-    changed: Table | None
-    settings: Table | None
+    sessions: ReportTable
+    rounds: ReportTable | None
+    events: ReportTable | None
+    changed: ReportTable | None
+    settings: ReportTable | None
     provenance: Pairs
 
 
@@ -117,7 +117,7 @@ def _answer(run: StoredRun) -> Answer:
     return Answer("No result yet" if run.is_of_algorithm else "A script's own loop", (), status, (), ())
 
 
-def _results(result: RunResult) -> Table | None:
+def _results(result: RunResult) -> ReportTable | None:
     algorithm = ALGORITHMS[result.algorithm]
     columns = algorithm.columns
     if not result.table or not columns:
@@ -126,7 +126,7 @@ def _results(result: RunResult) -> Table | None:
     return _bounded(algorithm.table_title, tuple(name.replace("_", " ") for name in columns), rows)
 
 
-def _assignments(run: StoredRun, result: RunResult | None) -> Table | None:
+def _assignments(run: StoredRun, result: RunResult | None) -> ReportTable | None:
     """Return the best assignments of the final measurement, with their share of the shots."""
     if result is None or result.value is None or "histogram" not in ALGORITHMS[result.algorithm].plots:
         return None
@@ -139,7 +139,7 @@ def _assignments(run: StoredRun, result: RunResult | None) -> Table | None:
         for row in measured[:MAX_ASSIGNMENTS]
     )
     columns = ("Assignment", "Objective", "Shots", "Share", "Meets the constraint")
-    return Table("Best assignments of the final measurement", columns, rows)
+    return ReportTable("Best assignments of the final measurement", columns, rows)
 
 
 def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> Pairs:
@@ -170,7 +170,7 @@ def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> P
     return tuple(rows)
 
 
-def _sessions(run: StoredRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> Table:
+def _sessions(run: StoredRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> ReportTable:
     by_id = {lane.id: lane for lane in lanes}
     pings = Counter(ping.session for ping in run.pings if ping.state in ("submitted", "done", "failed"))
     rows = []
@@ -194,7 +194,7 @@ def _sessions(run: StoredRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> Ta
     return _bounded("Sessions", columns, rows)
 
 
-def _rounds(history: Sequence[RoundProgress], unit: str) -> Table:
+def _rounds(history: Sequence[RoundProgress], unit: str) -> ReportTable:
     rows = [
         (
             str(row.round),
@@ -214,12 +214,12 @@ def _rounds(history: Sequence[RoundProgress], unit: str) -> Table:
     )
 
 
-def _events(run: StoredRun) -> Table | None:
+def _events(run: StoredRun) -> ReportTable | None:
     rows = [(format_time(event.at), event.kind, format_value(event.facts)) for event in run.events]
     return _bounded("Events", ("Time (UTC)", "Event", "Details"), rows) if rows else None
 
 
-def _settings(run: StoredRun) -> Table:
+def _settings(run: StoredRun) -> ReportTable:
     defaults = ALGORITHMS[run.record.algorithm].settings().model_dump(mode="json")
     rows = []
     for name, value in run.settings.model_dump(mode="json").items():
@@ -228,12 +228,12 @@ def _settings(run: StoredRun) -> Table:
             rows += [(f"{name}.{key}", format_value(of), format_value(nested.get(key))) for key, of in value.items()]
         else:
             rows.append((name, format_value(value), format_value(defaults.get(name))))
-    return Table("All settings", ("Setting", "Value", "Default"), tuple(rows))
+    return ReportTable("All settings", ("Setting", "Value", "Default"), tuple(rows))
 
 
-def _changed(settings: Table) -> Table:
+def _changed(settings: ReportTable) -> ReportTable:
     rows = tuple((name, value, default) for name, value, default in settings.rows if value != default)
-    return Table("Settings that are not the default", settings.columns, rows)
+    return ReportTable("Settings that are not the default", settings.columns, rows)
 
 
 def _provenance(run: StoredRun, totals: _RoundTotals) -> Pairs:
@@ -281,8 +281,8 @@ def _cell(value: object) -> str:
     return f"{value:.6f}" if isinstance(value, float) else format_value(value)
 
 
-def _bounded(caption: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+def _bounded(caption: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> ReportTable:
     if len(rows) <= MAX_ROWS:
-        return Table(caption, columns, tuple(rows))
+        return ReportTable(caption, columns, tuple(rows))
     half = MAX_ROWS // 2
-    return Table(caption, columns, (*rows[:half], *rows[-half:]), len(rows) - 2 * half)
+    return ReportTable(caption, columns, (*rows[:half], *rows[-half:]), len(rows) - 2 * half)

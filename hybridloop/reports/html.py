@@ -12,14 +12,14 @@ from hybridloop.errors import HybridloopError
 from hybridloop.estimate.plan import Figure, Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.reports.answer import format_cost
-from hybridloop.reports.content import Table, report_content
+from hybridloop.reports.content import ReportTable, report_content
 from hybridloop.reports.plots import draw_all
 from hybridloop.runs.stored_run import StoredRun
 
 _COLUMNS = ("Quantity", "Expected", "Likely", "Taken")
 
 
-def compare_with_plan(run: StoredRun) -> Table | None:
+def compare_with_plan(run: StoredRun) -> ReportTable | None:
     """Plan the run from its settings, and compare rounds, jobs, shots and price.
 
     None for a script, for a run without a result, and if this machine can't plan it.
@@ -38,7 +38,7 @@ def compare_with_plan(run: StoredRun) -> Table | None:
     )
     rows = [(name, *_figure(figure), f"{number:,}") for name, figure, number in counted]
     rows.append(("Price", *_money(plan.cost), format_cost(result.cost) or "not stated by the service"))
-    return Table("Comparison with its plan", _COLUMNS, tuple(rows))
+    return ReportTable("Comparison with its plan", _COLUMNS, tuple(rows))
 
 
 def _figure(figure: Figure) -> tuple[str, str]:
@@ -51,7 +51,7 @@ def _money(amount: Money) -> tuple[str, str]:
     return f"{amount.expected:.2f} {amount.unit}", f"{amount.least:.2f} to {amount.most:.2f}"
 
 
-def render_report(run: StoredRun, *, planned: Table | None = None) -> str:
+def render_report(run: StoredRun, *, planned: ReportTable | None = None) -> str:
     """Render the page, with the comparison with its plan if given.
 
     All texts of the run are escaped, and the page's content security policy forbids scripts and the network.

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 
-Fact = str | int | float | bool | None
+EventValue = str | int | float | bool | None
 
 _log = logging.getLogger("hybridloop.run")  # a name for readers of logs
 
@@ -27,7 +27,7 @@ class RunEvent:
 
     kind: str
     message: str
-    facts: Mapping[str, Fact]
+    facts: Mapping[str, EventValue]
     began_at: float
     ended_at: float
 
@@ -77,7 +77,7 @@ def current_observation() -> Observation | None:
 def report(
     kind: str,
     message: str,
-    facts: Mapping[str, Fact],
+    facts: Mapping[str, EventValue],
     *,
     level: int = logging.INFO,
     began_at: float | None = None,

@@ -9,7 +9,7 @@ minutes), and hand counts to the optimizer under a failure policy that the user 
 - failure policy: `failure_policy`, for a job, a session or a target that fails;
 - Prefect tasks: `prefect_tasks`, for opening the session, each round, a ping, and closing the session.
 
-`session` has `open_session`, which holds it all together; `session_renewal` opens the next session when one has ended,
+`session` has `open_run_session`, which joins these parts; `session_renewal` opens the next session when one has ended,
 `cost_ledger` counts costs against the caps, `primitives/` are Qiskit's sampler and estimator over a session, and
 `orphans` and `pruning` clean up after runs whose process is gone.
 

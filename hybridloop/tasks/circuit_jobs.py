@@ -18,7 +18,8 @@ from hybridloop.compiler.languages.qir_output import OutputLayout, Value
 from hybridloop.errors import HybridloopError, InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import incomplete
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
-from hybridloop.tasks.submission.jobs import NOT_SENT, JobInFlight
+from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
+from hybridloop.tasks.submission.jobs import NOT_SENT
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -132,11 +133,11 @@ class SessionJob:
     def status(self) -> JobStatus:
         """INITIALIZING until the service has accepted the job, QUEUED, RUNNING, and at the end DONE or ERROR."""
         jobs = self.round.jobs_of(self._number)
-        if all(job.counts is not None for job in jobs):
+        if all(job.phase is JobPhase.DONE for job in jobs):
             return JobStatus.DONE
-        if any(job.lost is not None for job in jobs) or self.round.has_ended:
+        if any(job.phase is JobPhase.LOST for job in jobs) or self.round.has_ended:
             return JobStatus.ERROR
-        if not all(job.accepted for job in jobs):
+        if any(job.phase < JobPhase.ACCEPTED for job in jobs):
             return JobStatus.INITIALIZING
         return JobStatus.QUEUED if any(job.listed == "Waiting" for job in jobs) else JobStatus.RUNNING
 

@@ -1,4 +1,4 @@
-"""Connection of a run to the service: client, sessions, cost ledger, keep-alive and poller, made for `open_session`."""
+"""Connection of a run to the service: client, sessions, cost ledger, keep-alive and poller."""
 
 from __future__ import annotations
 

@@ -9,8 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from hybridloop.runtime.durations import format_duration
 
-FIRST_WAIT_S = 2.0  # before a job's second attempt; doubled for each further one
-LONGEST_WAIT_S = 60.0
 _HALF_A_DAY_S = 43_200.0  # the longest queue on record
 
 
@@ -101,19 +99,10 @@ class FailurePolicy(BaseModel):
         return self
 
 
-def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: float, draw: float) -> float | None:
-    """Return the seconds until the next attempt of a job with a transient failure; None if it is lost.
-
-    `failed` is the number of its attempts so far; `since_first_s` is the time since the first failure; `draw` in [0, 1)
-    is the jitter, over all of the exponential backoff, so that the jobs of one outage are not retried together.
-    """
-    if failed > policy.retries:
-        return None
-    longest = FIRST_WAIT_S
-    for _ in range(failed - 1):
-        longest = min(LONGEST_WAIT_S, 2.0 * longest)
-    wait = draw * longest
-    return wait if since_first_s + wait <= policy.retry_within_s else None
+def wait_for_target(policy: FailurePolicy, *, down_s: float) -> float | None:
+    """Return the seconds that a target may stay down, after `down_s` already; None if it is not waited for any more."""
+    left = policy.target_down_wait_s - down_s
+    return None if policy.on_target_down is OnTargetDown.FAIL or left <= 0 else left
 
 
 def target_down_text(policy: FailurePolicy, left_s: float) -> str:

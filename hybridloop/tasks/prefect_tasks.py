@@ -29,7 +29,7 @@ TAG = "hybridloop"  # of every flow run and of its task runs, so that automation
 RUN_ROUND = "run round"  # name of the tasks that run rounds
 _BLOCK = "hybridloop.open_session(…)"
 
-_held: dict[OpenSession, tuple[str, AbstractContextManager[OpenSession]]] = {}  # with the flow run, and the block
+_opened: dict[OpenSession, tuple[str, AbstractContextManager[OpenSession]]] = {}  # with the flow run, and the block
 _changing = threading.Lock()
 
 
@@ -72,7 +72,7 @@ def open_session(block: AbstractContextManager[OpenSession], *, closes_at_end: b
         raise InputError("session", f"{block!r} opens none", f"Write open_session({_BLOCK}).")
     session = block.__enter__()
     with _changing:
-        _held[session] = str(context.flow_run.id), block
+        _opened[session] = str(context.flow_run.id), block
         flow = context.flow
         ends = (flow.on_completion_hooks, flow.on_failure_hooks, flow.on_crashed_hooks, flow.on_cancellation_hooks)
         for hooks in ends if closes_at_end else ():
@@ -124,12 +124,12 @@ def close_session(session: OpenSession) -> str:
 
 def _close_all(flow: Any, flow_run: Any, state: Any) -> None:
     """Close the sessions that a flow run left open, at its end."""
-    _close([session for session, (owner, _) in list(_held.items()) if owner == str(flow_run.id)])
+    _close([session for session, (owner, _) in list(_opened.items()) if owner == str(flow_run.id)])
 
 
 def _close(sessions: Sequence[OpenSession]) -> None:
     with _changing:
-        blocks = [_held.pop(session)[1] for session in sessions if session in _held]
+        blocks = [_opened.pop(session)[1] for session in sessions if session in _opened]
     with ExitStack() as closing:  # each is closed, even if another one can't be
         for block in blocks:
             closing.push(block)
@@ -155,7 +155,7 @@ def describe_task(session: OpenSession, name: str | None = None) -> None:
 
 @contextmanager
 def session_of_flow(block: AbstractContextManager[OpenSession]) -> Iterator[OpenSession]:
-    """Hold the session of a block (`hybridloop.tasks.session.open_session`) for a flow run.
+    """Hold the session of a block (`hybridloop.tasks.session.open_run_session`) for a flow run.
 
     After an error or a signal the session is closed without a task, because Prefect may start none then.
     """
@@ -169,7 +169,7 @@ def session_of_flow(block: AbstractContextManager[OpenSession]) -> Iterator[Open
         raise
     finally:
         if session is not None:
-            _held.pop(session, None)
+            _opened.pop(session, None)
 
 
 class RoundTasks:

@@ -60,15 +60,15 @@ class OpenSession:
     @property
     def id(self) -> str:
         """Id of the open session, else of the last one, else of the first one that will be opened."""
-        held, rows = self.sessions.held, self.sessions.rows
-        return held.id if held else rows[-1].id if rows else session_id(self.run_uid, 0)
+        row, rows = self.sessions.open_row, self.sessions.rows
+        return row.id if row else rows[-1].id if rows else session_id(self.run_uid, 0)
 
     @property
     def status(self) -> str:
         """Last known status of the session at the service; "unopened" before it is opened."""
         if self._final_status is not None:
             return self._final_status
-        if self.sessions.held is None:
+        if self.sessions.open_row is None:
             return self.sessions.rows[-1].status if self.sessions.rows else "unopened"
         return "Executing" if self.num_jobs else "Waiting"
 
@@ -200,7 +200,7 @@ class OpenSession:
         return sum(state in {"submitted", "done", "failed"} for state in states)
 
     def leave(self) -> None:
-        """End the rounds in flight and close the session; called once, on every way out of `open_session`."""
+        """End the rounds in flight and close the session; called once, on every way out of `open_run_session`."""
         kind = sys.exc_info()[0]
         is_interrupted = kind is not None and not issubclass(kind, Exception)  # by a signal or a SystemExit
         self.rounds.streams.stopped.set()
@@ -242,7 +242,7 @@ class OpenSession:
 
 
 @contextmanager
-def open_session(
+def open_run_session(
     workspace: Any,
     target: str | Target = DEFAULT_TARGET,
     options: SessionOptions = DEFAULT_OPTIONS,

@@ -1,4 +1,4 @@
-"""Options of a run's session, in the one form that is handed down from `open_session` to rounds, pings and requests."""
+"""Options of a run's session, in the one form that is handed from `open_run_session` to rounds, pings and requests."""
 
 from __future__ import annotations
 

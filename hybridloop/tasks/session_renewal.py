@@ -57,7 +57,7 @@ class SessionRenewal:
         self._name = name
         self._on_open = on_open
         self._lock = ClockLock(clock)  # held during requests to the service and the waits between them
-        self._held: SessionRow | None = None
+        self._open_row: SessionRow | None = None
         self._next_reason = ""
         self._rows = list(run.journal.sessions(run.uid))  # only the holder of the run writes them
         self.active_at: float | None = None  # last activity of a joined session, before this process
@@ -70,9 +70,9 @@ class SessionRenewal:
         return list(self._rows)
 
     @property
-    def held(self) -> SessionRow | None:
-        """The session that is open, as it was opened or adopted; None without one."""
-        return self._held
+    def open_row(self) -> SessionRow | None:
+        """Record of the open session, as it was opened or adopted; None without one."""
+        return self._open_row
 
     def current(self) -> SessionRow:
         """Return the open session; if none is open, adopt the run's last one if it lives, else open the next one.
@@ -84,9 +84,9 @@ class SessionRenewal:
                 raise SessionEnded(
                     "the session has been closed", "This round was not submitted.", "Open a new one for more rounds."
                 )
-            if self._held is not None:
-                return self._held
-            self._held = row = self._adopt() or self._open_next()
+            if self._open_row is not None:
+                return self._open_row
+            self._open_row = row = self._adopt() or self._open_next()
         self._on_open(row)
         return row
 
@@ -97,24 +97,24 @@ class SessionRenewal:
         further session.
         """
         with self._lock:
-            if self._held is None or self._held.ordinal != ordinal:
+            if self._open_row is None or self._open_row.ordinal != ordinal:
                 return  # another thread was first
-            session = self._service.find_session(self._held.id)
+            session = self._service.find_session(self._open_row.id)
             status = str(session["status"]) if session else "gone"
-            held = self._held
+            row = self._open_row
             self._record_end(ordinal, status)
-            self._held = None
+            self._open_row = None
             self._next_reason = status
             self._renewals += 1
             fails, most = self._policy.on_session_lost == "fail", self._policy.max_renewals
             kind = "session.timed-out" if status == "TimedOut" else "session.ended"
-            message = f"the service ended session {held.id}: {status}"
+            message = f"the service ended session {row.id}: {status}"
             if idle_s is not None and idle_s >= IDLE_LIMIT_S:
-                message = f"session {held.id} lapsed during a step of {format_duration(idle_s)}"
+                message = f"session {row.id} lapsed during a step of {format_duration(idle_s)}"
             is_last = fails or self._renewals > most
             if not is_last:
                 message += f"; the next job opens another (renewal {self._renewals} of {most})"
-            report(kind, message, {"session": held.id, "status": status}, level=logging.WARNING)
+            report(kind, message, {"session": row.id, "status": status}, level=logging.WARNING)
             if is_last:
                 why = "the failure policy allows no other" if fails else f"it was renewed {self._renewals - 1} times"
                 raise SessionEnded(
@@ -125,10 +125,10 @@ class SessionRenewal:
 
     def has_ended(self, ordinal: int) -> bool:
         """Return True if the service has ended that session of the run."""
-        held = self._held
-        if held is None or held.ordinal != ordinal:
+        row = self._open_row
+        if row is None or row.ordinal != ordinal:
             return True
-        return self._service.get_session(held.id)["status"] in TERMINAL
+        return self._service.get_session(row.id)["status"] in TERMINAL
 
     def close_idle(self) -> None:
         """Close the open session because it is about to idle out; the next job opens the next one.
@@ -136,14 +136,14 @@ class SessionRenewal:
         One that another program opened stays open, because that program may have used it since.
         """
         with self._lock:
-            if self._held is None or self._held.reason == "joined":
+            if self._open_row is None or self._open_row.reason == "joined":
                 return
-            held, self._held, self._next_reason = self._held, None, "idle"
+            row, self._open_row, self._next_reason = self._open_row, None, "idle"
             crash_point("renew.before")
-            session = self._service.close_session(held.id)
-            self._record_end(held.ordinal, session["status"] if session else "gone")
+            session = self._service.close_session(row.id)
+            self._record_end(row.ordinal, session["status"] if session else "gone")
             crash_point("renew.after")
-        _log.info("session %s was closed: idle; the next job opens another", held.id)
+        _log.info("session %s was closed: idle; the next job opens another", row.id)
 
     def ordinal_of(self, identifier: object, default: int) -> int:
         """Return the ordinal of the run's session with that id."""
@@ -156,7 +156,7 @@ class SessionRenewal:
         """
         with self._lock, ExitStack() as closed:  # each is closed, even if another one can't be
             self._closed = True
-            self._held = None
+            self._open_row = None
             for row in reversed(self.rows):
                 if row.ended_at is None:
                     closed.callback(self._close, row, attempts, timeout_s)

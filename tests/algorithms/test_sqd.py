@@ -35,7 +35,7 @@ from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ClassicalPart
-from hybridloop.preparation.problem import read_subject
+from hybridloop.preparation.problem import parse_problem
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
@@ -49,7 +49,7 @@ QASM = 'OPENQASM 3.0; include "stdgates.inc";'
 
 
 def h4() -> Molecule:
-    molecule = read_subject(H4)
+    molecule = parse_problem(H4)
     assert isinstance(molecule, Molecule)
     return molecule
 

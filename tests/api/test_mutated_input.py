@@ -25,7 +25,7 @@ from hybridloop.inputs.problems import read_problem
 from hybridloop.inputs.sources import Layer, resolve_settings
 from hybridloop.inputs.yaml import read_yaml
 from hybridloop.preparation.circuit import choose_circuit
-from hybridloop.preparation.problem import read_subject
+from hybridloop.preparation.problem import parse_problem
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
@@ -140,11 +140,11 @@ def give(kind: str, text: str, folder: Path) -> None:
     elif kind == "sweep":
         read_sweep(file)
     elif kind == "circuit":
-        subject = read_subject(ProblemText(name="it", text=ENERGY["pauli"]))
+        subject = parse_problem(ProblemText(name="it", text=ENERGY["pauli"]))
         assert isinstance(subject, PauliProblem)
         choose_circuit(subject, VqeSettings().model_copy(update={"ansatz": text}), 0)
     elif kind in ENERGY:
-        read_subject(read_problem(file))
+        parse_problem(read_problem(file))
     else:
         read_binary_problem(read_problem(file).text or "", "it")
 
@@ -202,4 +202,4 @@ def test_the_longest_text_of_one_kind_is_taken_or_refused(kind: str, tmp_path: P
 
 def test_the_data_of_the_tests_is_still_taken() -> None:
     for path in (DATA / "fcidump").iterdir():
-        read_subject(read_problem(path))
+        parse_problem(read_problem(path))

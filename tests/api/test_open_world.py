@@ -16,7 +16,7 @@ from hybridloop.azure.targets import find_target, recorded_target
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.budget.unknown_facts import list_targets, unknown_facts
 from hybridloop.errors import CapReached, InputError
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 
 MACHINE, SILENT, CHECKER = "ionq.qpu.tempo-1", "rigetti.qpu.lynx-1", "quantinuum.sim.sol-1sc"
@@ -72,7 +72,7 @@ def test_a_target_that_nobody_offers_or_that_takes_no_gates_is_refused_in_words(
         lambda: find_target_in(workspace, name),
         lambda: hl.plan("vqe", "h2", target=name, workspace=workspace),
         lambda: hl.vqe("h2", target=name, workspace=workspace),
-        lambda: open_session(workspace, name).__enter__(),
+        lambda: open_run_session(workspace, name).__enter__(),
         lambda: hl.open_session(name, workspace=workspace).__enter__(),
     ):
         with pytest.raises(InputError, match=problem):

@@ -24,7 +24,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
@@ -211,7 +211,7 @@ def one() -> SamplerPub:
 def measure(hostile: HostileService, run: ClaimedRun | None = None, **options: Any) -> Any:
     """Measure one circuit in a session; return its counts and the session."""
     chosen = SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.OFF), **options)
-    with open_session(hostile.workspace, TARGET, chosen, run=run, clock=FastClock()) as session:
+    with open_run_session(hostile.workspace, TARGET, chosen, run=run, clock=FastClock()) as session:
         ((counts,),) = session.run_round([one()])
         assert isinstance(counts, Counts)
         return counts.bitstrings(), session

@@ -17,7 +17,7 @@ from hybridloop.errors import HybridloopError, JobFailed, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.results import UnreadableResult, read_results_v2
 from tests.azure.hostile_helpers import (
@@ -85,7 +85,7 @@ def test_a_run_with_such_costs_has_its_counts_and_no_bill(hostile: HostileServic
     costs = iter(COSTS)
     hostile.changes["list"] = lambda answer: changed_job(costEstimate=next(costs, None))(answer)
     off = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(
+    with open_run_session(
         hostile.workspace, TARGET, SessionOptions(keep_alive=off, batching=Batching.OFF), clock=FastClock()
     ) as session:
         session.run_round([circuit] * 3)

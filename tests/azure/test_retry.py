@@ -13,7 +13,7 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.errors import AccessDenied, ServiceBusy, ServiceError, ServiceRefused, SessionEnded
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 SESSION = "5d0a3e4c-9b0e-4a39-8f8c-0c1e0d6f2b11"
@@ -200,7 +200,7 @@ def test_a_malformed_answer_is_retried(scripted: ScriptedService, malformed: Ans
 def test_a_session_is_closed_even_if_its_opening_was_not_answered(scripted: ScriptedService) -> None:
     scripted.answers[:] = [*[reply(503)] * ATTEMPTS, SUCCESS]
     workspace = connect(LocalService(f"http://127.0.0.1:{scripted.port}/", "k"))
-    with pytest.raises(ServiceBusy), open_session(workspace, clock=scripted.clock):
+    with pytest.raises(ServiceBusy), open_run_session(workspace, clock=scripted.clock):
         pass
     assert [call.partition(" ")[0] for call in scripted.requests] == ["PUT"] * ATTEMPTS + ["POST"]
     assert scripted.requests[-1].endswith(":close")
@@ -209,7 +209,7 @@ def test_a_session_is_closed_even_if_its_opening_was_not_answered(scripted: Scri
 def test_a_session_whose_opening_was_denied_is_not_closed(scripted: ScriptedService) -> None:
     scripted.answers[:] = [reply(401)]
     workspace = connect(LocalService(f"http://127.0.0.1:{scripted.port}/", "k"))
-    with pytest.raises(AccessDenied), open_session(workspace, clock=scripted.clock):
+    with pytest.raises(AccessDenied), open_run_session(workspace, clock=scripted.clock):
         pass
     assert len(scripted.requests) == 1
 

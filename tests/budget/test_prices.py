@@ -27,7 +27,7 @@ from hybridloop.emulator.formats.qir import parse_qir
 from hybridloop.emulator.model.billing import compute_bill, count_usage
 from hybridloop.emulator.model.program import Program
 from hybridloop.emulator.model.targets import load_catalogue
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.price_helpers import known
 from tests.tasks.keepalive.ping_helpers import pinged_session
@@ -275,7 +275,7 @@ def test_the_emulator_bills_executed_jobs_at_the_expected_price(name: str, emula
     target = find_target(name)
     angles = np.linspace(-1.0, 2.0, ANSATZ.num_parameters)
     jobs = [(ANSATZ, angles, 137), (mixed_circuit(), None, 60)]
-    with open_session(emulator.workspace(), name, seed=1) as session:
+    with open_run_session(emulator.workspace(), name, seed=1) as session:
         session.run_round([SamplerPub.coerce(job) for job in jobs])
     prices = [
         price_of_job(target, gate_counts(program(circuit, target.profile, values)), shots)
@@ -312,7 +312,7 @@ def test_the_price_counts_both_sides_of_a_branch_and_resets_that_the_service_rem
         circuit.x(0)
     circuit.measure(0, 1)
     circuit.reset(0)  # after the last use
-    with open_session(emulator.workspace(), name, seed=1) as session:
+    with open_run_session(emulator.workspace(), name, seed=1) as session:
         session.run_round([SamplerPub.coerce((circuit, None, 1000))])
     counts = gate_counts(program(circuit, find_target(name).profile))
     assert counts == GateCounts(qubits=1, one_qubit=2, two_qubit=0, measurements=2, resets=2)

@@ -13,7 +13,7 @@ import hybridloop as hl
 from hybridloop.budget.cost_summary import CostSummary, subtract_costs, sum_costs
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
 FREE, EMULATED = "ionq.simulator", "quantinuum.sim.h2-1e"
@@ -30,14 +30,14 @@ def bell() -> QuantumCircuit:
 
 
 def run_bells(workspace: Workspace, target: str, jobs: int) -> str:
-    with open_session(workspace, target) as session:
+    with open_run_session(workspace, target) as session:
         session.run([bell()] * jobs, shots=100)
     return session.run_uid
 
 
 def test_a_block_counts_whatever_runs_inside_by_target_and_run(emulator: Emulator) -> None:
     workspace = emulator.workspace()
-    with open_session(workspace, FREE) as before:  # opened before the block, and used in it too
+    with open_run_session(workspace, FREE) as before:  # opened before the block, and used in it too
         before.run(bell(), shots=7).result()
         with hl.track() as outer:
             before.run(bell(), shots=11).result()
@@ -67,7 +67,7 @@ def test_rounds_from_the_journal_cost_nothing_again(emulator: Emulator, tmp_path
             with (
                 hl.track() as tracked,
                 claim_run(journal, run.uid) as claimed,
-                open_session(workspace, EMULATED, run=claimed) as session,
+                open_run_session(workspace, EMULATED, run=claimed) as session,
             ):
                 session.run(bell(), shots=100).result()
             counts.append((tracked.jobs, tracked.billed.get("eHQC", 0.0), list(tracked.by_run)))

@@ -37,7 +37,7 @@ from hybridloop.journal.journal import BUSY_S
 from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
@@ -144,7 +144,7 @@ def _run_search(order: ProcessOrder, journal: Journal, workspace: Any) -> Outcom
     if form == WIDE:
         vars(pace)["MIN_IN_FLIGHT"] = pace.MAX_IN_FLIGHT
     with claim_run(journal, order.uid) as run:
-        with open_session(
+        with open_run_session(
             workspace, TARGET, SessionOptions(failure=FailurePolicy(), batching=batching), run=run
         ) as session:
             _install_disturbances(session, workspace, order)

@@ -28,7 +28,7 @@ from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import SEED
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
@@ -75,7 +75,7 @@ class CappedRun:
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 Journal(self.url) as journal,
                 claim_run(journal, self.uid, renew_every_s=0.2) as run,
-                open_session(
+                open_run_session(
                     self.service.workspace(f"ws-{self.uid[:12]}"),
                     self.target,
                     SessionOptions(caps=caps, keep_alive=keep_alive),

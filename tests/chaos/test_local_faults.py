@@ -21,7 +21,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended
 from tests.chaos.search_helpers import SEARCHES
@@ -106,7 +106,7 @@ def replay(trial: Trial, journal: Path) -> str | object:
     """Replay the run from a journal; return its answer, or the name of a HybridloopError."""
     try:
         with Journal(journal_url(journal)) as kept, claim_run(kept, trial.order.uid) as run:
-            with open_session(
+            with open_run_session(
                 connect(trial.order.connection), TARGET, SessionOptions(batching=Batching.OFF), run=run
             ) as session:
                 return SEARCHES["spsa"](session)
@@ -193,7 +193,7 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     texts = list(during.values()) + [file.read_bytes() for file in folder.iterdir()]
     texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
     with Journal(journal_url(trial.order.journal)) as journal, claim_run(journal, trial.order.uid) as run:
-        with open_session(
+        with open_run_session(
             connect(trial.order.connection), TARGET, SessionOptions(batching=Batching.OFF), run=run
         ) as session:
             texts += [repr(item).encode() for item in (session, run, journal, session.sessions, run.record, run.lease)]

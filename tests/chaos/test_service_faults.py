@@ -29,7 +29,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks import connection
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import ENDED, SEED, TARGET
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
@@ -76,7 +76,9 @@ class Bench:
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 self.journal() as journal,
                 claim_run(journal, self.uid, renew_every_s=0.2) as run,
-                open_session(workspace, TARGET, SessionOptions(batching=self.batching), run=run, clock=clock) as opened,
+                open_run_session(
+                    workspace, TARGET, SessionOptions(batching=self.batching), run=run, clock=clock
+                ) as opened,
             ):
                 search = ScipyOptimizer(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
                 return eigensolver(opened.run_round, search)

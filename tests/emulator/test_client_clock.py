@@ -20,7 +20,7 @@ from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from tests.conftest import Emulator
@@ -66,7 +66,9 @@ def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replace
 ) -> None:
     start = clock.now()
     keep_alive = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(service.workspace("idle"), options=SessionOptions(keep_alive=keep_alive), clock=clock) as session:
+    with open_run_session(
+        service.workspace("idle"), options=SessionOptions(keep_alive=keep_alive), clock=clock
+    ) as session:
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
         assert clock.now() - start < MINUTE
         assert not clock.wait(never(), 34 * MINUTE)
@@ -81,7 +83,7 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
     service: Emulator, clock: ServiceClock, rule: IdleRule
 ) -> None:
     at = service.workspace(f"kept-{rule.value}")
-    with open_session(at, options=SessionOptions(keep_alive=KeepAliveSettings(rule=rule)), clock=clock) as session:
+    with open_run_session(at, options=SessionOptions(keep_alive=KeepAliveSettings(rule=rule)), clock=clock) as session:
         session.run_round([one_qubit()])
         start = clock.now()
         assert not clock.wait(never(), 34 * MINUTE)
@@ -98,7 +100,7 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
 
 def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: Emulator, clock: ServiceClock) -> None:
     at = service.workspace("renewed")
-    with open_session(
+    with open_run_session(
         at, options=SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.RENEW)), clock=clock
     ) as session:
         session.run_round([one_qubit()])
@@ -110,7 +112,7 @@ def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: 
 
 def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:
     start = clock.now()
-    with open_session(service.workspace("computing"), clock=clock) as session:
+    with open_run_session(service.workspace("computing"), clock=clock) as session:
         round_ = session.rounds.start([one_qubit()])
         eventually(lambda: bool(service.workspace("computing").list_session_jobs(session.id)))
         clock.wait(never(), 8 * MINUTE)
@@ -121,7 +123,7 @@ def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: Ser
 
 def test_a_job_that_waits_120_s_in_a_queue_takes_120_virtual_seconds(service: Emulator, clock: ServiceClock) -> None:
     service.admin("targets", {"ionq.simulator": {"queue_s": 120}})
-    with open_session(service.workspace("queue"), "ionq.simulator", clock=clock) as session:
+    with open_run_session(service.workspace("queue"), "ionq.simulator", clock=clock) as session:
         start = clock.now()
         session.run_round([one_qubit()])
         assert 120.0 <= clock.now() - start <= 120.0 * (1 + 2 * SHARE_OF_WAIT)

@@ -18,7 +18,7 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.targets import find_target
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
 EXACT, SAMPLED = find_target("ionq.simulator"), find_target("rigetti.sim.qvm")
@@ -85,7 +85,7 @@ POINTS = np.random.default_rng(3).uniform(-4.0, 4.0, (5, 3))
 def test_a_round_of_an_exact_target_has_the_local_services_counts(emulator: Emulator) -> None:
     pubs = [SamplerPub.coerce((each, POINTS, 3000)) for each in varied()]
     asked = [describe_pub(pub) for pub in pubs]
-    with open_session(emulator.workspace(), EXACT.name) as session:
+    with open_run_session(emulator.workspace(), EXACT.name) as session:
         measured = session.run_round(pubs)
     ideal = IdealSampler(EXACT, seed=0, max_work=1e12).sample(asked, [3000, 3000])
     for theirs, ours in zip(measured, ideal, strict=True):

@@ -22,7 +22,7 @@ from hybridloop.estimate.planner import TargetStatuses, plan_run
 from hybridloop.inputs.problems import read_scan
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepared as prepare
@@ -44,7 +44,7 @@ class Run:
     def __init__(self, emulator: Emulator, algorithm: str, names: str, settings: RunSettings) -> None:
         prepared = prepare(algorithm, problem_of(names), settings, settings.seed or 0)
         self.rounds, self.stopped_by = 0, None
-        with open_session(
+        with open_run_session(
             emulator.workspace(),
             settings.target,
             replace(settings.session_options, keep_alive=KeepAliveSettings(KeepAliveMode.OFF)),

@@ -22,7 +22,7 @@ from hybridloop.flows.scan import scan
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.preparation.problem import resolve_subject
+from hybridloop.preparation.problem import resolve_problem
 from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
@@ -41,7 +41,7 @@ from tests.result_helpers import texts
 WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih-3.0-cas22")
 SPECTRUM = np.linalg.eigvalsh(
-    resolve_subject(H2, LevelsSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
+    resolve_problem(H2, LevelsSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
 )
 
 

@@ -18,7 +18,7 @@ from hybridloop.errors import InputError
 from hybridloop.journal import Journal
 from hybridloop.runs.claim import algorithm_request, find_run
 from hybridloop.settings import ProblemText
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
@@ -41,7 +41,7 @@ def test_a_job_has_the_debias_setting_and_is_reserved_and_billed_accordingly(
     emulator: Emulator, least: float, *, debias: bool
 ) -> None:
     workspace, dollars = emulator.workspace(), pytest.approx(least + 100 * 0.0001645, abs=1e-6)
-    with open_session(workspace, MACHINE, SessionOptions(debias=debias)) as session:
+    with open_run_session(workspace, MACHINE, SessionOptions(debias=debias)) as session:
         session.run_round([pub()])
     assert session.cost == {"USD": dollars}
     assert session.meter.estimated == {"USD": dollars}
@@ -61,7 +61,7 @@ def test_debias_is_accepted_for_machines_with_debiasing_only(emulator: Emulator)
     workspace = emulator.workspace()
     with (
         pytest.raises(InputError, match="debias"),
-        open_session(workspace, "ionq.simulator", SessionOptions(debias=False)),
+        open_run_session(workspace, "ionq.simulator", SessionOptions(debias=False)),
     ):
         pass
     assert list(workspace.list_sessions()) == []

@@ -25,7 +25,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
@@ -60,7 +60,7 @@ def test_h2_is_within_chemical_accuracy_or_three_standard_errors(name: str, wide
     workspace = wide.workspace()
     settings = VqeSettings(target=name, seed=7, precision=0.012)
     prepared = prepare("vqe", ProblemText(name="h2"), settings, 7, target=find_offered_target(name, workspace))
-    with open_session(workspace, prepared.target, seed=7) as session:
+    with open_run_session(workspace, prepared.target, seed=7) as session:
         outcome = prepared.algorithm.measure(session.run_round, lambda _: None)
     off = abs(outcome.value - EXACT_H2)
     assert off <= max(CHEMICAL_ACCURACY, 3.0 * (outcome.standard_error or 0.0)), f"{off:.4f} hartree off"

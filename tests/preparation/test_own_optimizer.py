@@ -20,7 +20,7 @@ from hybridloop.inputs.validation import validate
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.preparation import prepare
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.conftest import Died, Emulator
 
 TARGET = "rigetti.sim.qvm"
@@ -45,17 +45,17 @@ def test_a_run_that_died_continues_with_the_recorded_rounds(own: Any, emulator: 
             prepared = prepare("vqe", problem, validate(VqeSettings, named), 7).algorithm
             return prepared.measure(run_round, lambda _: None)
 
-    with open_session(workspace, TARGET, seed=7) as session:
+    with open_run_session(workspace, TARGET, seed=7) as session:
         unbroken = measured(session)
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         run = journal.add_run(new_run(str(uuid.uuid4()), key="k", algorithm="vqe", problem="h2", target=TARGET, seed=7))
         with (
             pytest.raises(Died),
             claim_run(journal, run.uid) as claimed,
-            open_session(workspace, TARGET, run=claimed) as session,
+            open_run_session(workspace, TARGET, run=claimed) as session,
         ):
             measured(session, die_after=4)
-        with claim_run(journal, run.uid) as claimed, open_session(workspace, TARGET, run=claimed) as session:
+        with claim_run(journal, run.uid) as claimed, open_run_session(workspace, TARGET, run=claimed) as session:
             resumed = measured(session)
             assert session.replayed == 4
     assert (resumed.value, resumed.parameters, resumed.rounds) == (unbroken.value, unbroken.parameters, unbroken.rounds)

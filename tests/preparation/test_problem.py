@@ -22,7 +22,7 @@ from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import AnsatzName, ProblemText, StartName
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.paths import DATA
-from tests.preparation_helpers import prepare_vqe, read_subject, settings_for
+from tests.preparation_helpers import parse_problem, prepare_vqe, settings_for
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import prepared as prepared_algorithm
 
@@ -50,7 +50,7 @@ def test_the_format_of_a_text_is_detected_from_its_content_not_its_file_name(tmp
     assert found.facts.exact() == pytest.approx(load_table("problems")["h2"]["exact_energy"], abs=1e-9)
     assert found.facts.unit == "hartree"
     (tmp_path / "ising.fcidump").write_text(ISING, "utf-8")
-    assert isinstance(read_subject(read_problem(tmp_path / "ising.fcidump")), PauliProblem)
+    assert isinstance(parse_problem(read_problem(tmp_path / "ising.fcidump")), PauliProblem)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_format_of_a_text_is_detected_from_its_content_not_its_file_name(tmp
 )
 def test_a_text_of_another_kind_is_refused_with_its_format(text: str, complaint: str) -> None:
     with pytest.raises(ProblemError, match=complaint):
-        read_subject(ProblemText(name="other", text=text))
+        parse_problem(ProblemText(name="other", text=text))
 
 
 def test_a_pauli_sum_is_minimized_in_its_own_unit() -> None:

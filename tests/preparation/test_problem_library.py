@@ -23,7 +23,7 @@ from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.paths import DOCS
-from tests.preparation_helpers import prepare_qaoa, prepare_vqe, prepared, read_subject, settings_for
+from tests.preparation_helpers import parse_problem, prepare_qaoa, prepare_vqe, prepared, settings_for
 from tests.problem_recipes import LATTICES, MOLECULES, SPIN_MODELS, hubbard, integrals
 from tests.spin_models import MATRICES, dense
 
@@ -37,7 +37,7 @@ PLAIN = ("ring-8", "cubic-8", "petersen", "random-10", "weighted-10", "cubic-12"
 
 
 def built_in(name: str) -> Molecule:
-    found = read_subject(ProblemText(name=name))
+    found = parse_problem(ProblemText(name=name))
     assert isinstance(found, Molecule)
     return found
 

@@ -14,7 +14,7 @@ from hybridloop.data import load_table
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.inputs.problems import GeometryOptions, read_problem, read_scan
-from hybridloop.preparation.problem import exact_energy, read_subject
+from hybridloop.preparation.problem import exact_energy, parse_problem
 from hybridloop.preparation.scan import PreparedScan
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
@@ -82,7 +82,7 @@ def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them(
     texts = [ProblemText(name=f"hf-{number}", text=point.text) for number, point in enumerate(points)]
     automatic = prepared(*texts, active_space="auto")
     for text, point in zip(texts, automatic.points, strict=True):
-        whole, of_space = read_subject(text), point.facts.exact()
+        whole, of_space = parse_problem(text), point.facts.exact()
         assert isinstance(whole, Molecule)
         exact = exact_energy(whole)
         assert exact is not None

@@ -12,10 +12,10 @@ from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.azure.targets import find_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.problem import facts_of, lower_spin, resolve_subject
+from hybridloop.preparation.problem import facts_of, lower_spin, resolve_problem
 from hybridloop.settings import AnsatzName, OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
-from tests.preparation_helpers import prepare_vqe, read_subject
+from tests.preparation_helpers import parse_problem, prepare_vqe
 
 FCIDUMPS = Path(__file__).parent.parent / "data" / "fcidump"
 
@@ -25,7 +25,7 @@ def problem(name: str) -> ProblemText:
 
 
 def molecule_of(name: str) -> Molecule:
-    found = read_subject(problem(name))
+    found = parse_problem(problem(name))
     assert isinstance(found, Molecule)
     return found
 
@@ -66,7 +66,7 @@ def test_a_lower_state_of_another_spin_is_named_and_is_not_the_exact_energy() ->
 def test_a_multiplicity_changes_the_electrons_and_the_exact_energy() -> None:
     target = find_target("rigetti.sim.qvm")
     singlet, triplet, other = (
-        facts_of(resolve_subject(problem(name), VqeSettings(multiplicity=multiplicity), target))
+        facts_of(resolve_problem(problem(name), VqeSettings(multiplicity=multiplicity), target))
         for name, multiplicity in (("LiH_4.3", 1), ("LiH_4.3", 3), ("H2_1.6", 3))
     )
     exact = [facts.exact() for facts in (singlet, triplet)]

@@ -23,7 +23,7 @@ from hybridloop.preparation import prepare
 from hybridloop.preparation.problem import exact_energy
 from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
-from tests.preparation_helpers import prepare_vqe, read_subject
+from tests.preparation_helpers import parse_problem, prepare_vqe
 
 BUILT_IN: dict[str, dict[str, Any]] = {
     name: entry for name, entry in load_table("problems").items() if "fcidump" in entry
@@ -31,7 +31,7 @@ BUILT_IN: dict[str, dict[str, Any]] = {
 
 
 def read_molecule(problem: ProblemText) -> Molecule:
-    found = read_subject(problem)
+    found = parse_problem(problem)
     assert isinstance(found, Molecule)
     return found
 

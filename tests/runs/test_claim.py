@@ -34,7 +34,7 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Died, Emulator
 from tests.flow_calls import call_flow
 from tests.prefect_server import prefect_client
@@ -254,7 +254,7 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
             with (
                 pytest.raises(Died),
                 hold(journal, request) as run,
-                open_session(workspace, ALGORITHMS.target, run=run) as session,
+                open_run_session(workspace, ALGORITHMS.target, run=run) as session,
             ):
                 session.open()
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]

@@ -15,7 +15,7 @@ from hybridloop.emulator.clock import RealClock as ServiceRealClock
 from hybridloop.errors import CapReached
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.waiting import eventually
@@ -53,7 +53,7 @@ def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_i
     pub = SamplerPub.coerce(circuit, 10)
     workspace = emulator.workspace()
     emulator.admin("targets", {DEFAULT_TARGET: {"queue_s": 0.4}})  # the round is polled while the clock is set
-    with open_session(workspace, options=SessionOptions(caps=Caps(deadline_s=DEADLINE_S))) as session:
+    with open_run_session(workspace, options=SessionOptions(caps=Caps(deadline_s=DEADLINE_S))) as session:
         round_ = session.rounds.start([pub])
         eventually(lambda: bool(list_jobs(workspace, session.id)))
         set_clock(monkeypatch, step_s)
@@ -71,7 +71,7 @@ def test_a_deadline_ends_a_run_although_the_machines_clock_was_set_back(
 ) -> None:
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
-    with open_session(emulator.workspace(), options=SessionOptions(caps=Caps(deadline_s=1e-6))) as session:
+    with open_run_session(emulator.workspace(), options=SessionOptions(caps=Caps(deadline_s=1e-6))) as session:
         set_clock(monkeypatch, -7200.0)
         with pytest.raises(CapReached, match="deadline"):
             session.run_round([SamplerPub.coerce(circuit, 10)])

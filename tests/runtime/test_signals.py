@@ -12,7 +12,7 @@ import pytest
 from azure.quantum import Workspace
 
 from hybridloop.runtime.signals import exit_on_sigterm
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
 
@@ -44,7 +44,7 @@ class WorkspaceOf:
 def test_ctrl_c_while_a_session_opens_leaves_none_open(emulator: Emulator) -> None:
     workspace = emulator.workspace()
     interrupted = WorkspaceOf(workspace, InterruptedAfter(workspace._client, "PUT"))
-    with pytest.raises(KeyboardInterrupt), open_session(interrupted):
+    with pytest.raises(KeyboardInterrupt), open_run_session(interrupted):
         pass
     assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 import hybridloop as hl
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
-from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
+from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.prices import Unit
@@ -230,7 +230,7 @@ def test_mitigations_become_the_mitigation_of_the_algorithm_or_are_refused() -> 
 
     assert mitigation() == Mitigation()
     assert mitigation(mitigation="readout,zne-exponential") == Mitigation(
-        CALIBRATION_SHOTS, (), ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
+        CALIBRATION_SHOTS, (), ZeroNoiseExtrapolation(ZneModel.EXPONENTIAL)
     )
     spins = (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
     assert mitigation(mitigation="symmetry,zne-linear", mapping="jordan-wigner") == Mitigation(

@@ -189,7 +189,7 @@ def test_a_session_that_arrives_after_the_end_is_closed(hostile: HostileService)
 
     opening = threading.Thread(target=transport.call, args=("PUT", f"/sessions/{identifier}"), kwargs={"body": body})
     with ClosingProcess() as closing:
-        closing.hold(identifier, transport.sign("POST", f"/sessions/{identifier}:close", None))
+        closing.add(identifier, transport.sign("POST", f"/sessions/{identifier}:close", None))
         hostile.rewrite = rewrite
     opening.join()
     assert transport.call("GET", f"/sessions/{identifier}")["status"] == "Succeeded"

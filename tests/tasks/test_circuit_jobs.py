@@ -19,7 +19,7 @@ from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
@@ -47,7 +47,7 @@ def bell(name: str = "bell") -> QuantumCircuit:
 
 
 def test_a_circuit_gives_a_job_with_id_status_result_and_counts(workspace: Workspace) -> None:
-    with open_session(workspace, TARGET) as session:
+    with open_run_session(workspace, TARGET) as session:
         job = session.run(flipped(0, 2), shots=100)
         assert job.counts == {"1 01": 100}  # Qiskit's order: the last register first, its bit 0 rightmost
         assert (job.status(), job.done(), job.name, job.shots) == (JobStatus.DONE, True, "flipped", 100)
@@ -59,7 +59,7 @@ def test_a_circuit_gives_a_job_with_id_status_result_and_counts(workspace: Works
 
 
 def test_the_jobs_of_a_list_are_one_round_and_are_awaited_at_the_end_of_the_block(workspace: Workspace) -> None:
-    with open_session(workspace, "rigetti.sim.qvm", seed=3) as session:
+    with open_run_session(workspace, "rigetti.sim.qvm", seed=3) as session:
         jobs = session.run([bell(), flipped(1), flipped()], shots=50, name="three")
     assert [job.status() for job in jobs] == [JobStatus.DONE] * 3
     assert [job.counts for job in jobs[1:]] == [{"0 10": 50}, {"0 00": 50}]
@@ -75,11 +75,11 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
     record = journal.add_run(
         new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         first = [session.run(bell(), name="pair").counts, session.run(flipped(1), name="flip").counts]
         again = session.run(bell(), name="pair").counts
         session_id, ids = session.id, sorted(job.id for job in session.jobs())
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         flip, *pairs = (
             session.run(circuit, name=name)
             for circuit, name in ((flipped(1), "flip"), (bell(), "pair"), (bell(), "pair"))
@@ -87,7 +87,7 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
         assert [pairs[0].counts, flip.counts, pairs[1].counts] == [*first, again]
         assert (session.id, session.replayed) == (session_id, 3)  # nothing was opened or submitted
         assert sorted(job.id for job in (flip, *pairs)) == ids
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(flipped(), name="pair")
 
@@ -98,7 +98,7 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
     record = journal.add_run(
         new_run(str(uuid.uuid4()), key="seeds", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         counts = session.run(bell(), name="seeded", seed=7).counts
         session.run(bell(), name="plain")
     for name, seed, difference in (
@@ -106,10 +106,10 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
         ("seeded", None, "no seed, and was recorded with seed 7"),
         ("plain", 7, "seed 7, and was recorded with no seed"),
     ):
-        with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+        with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
             with pytest.raises(ReplayDiverged, match=difference):
                 session.run(bell(), name=name, seed=seed)
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         assert session.run(bell(), name="seeded", seed=7).counts == counts
     seeded = journal.round(record.uid, "seeded", 0)
     assert seeded is not None
@@ -118,7 +118,7 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
 def test_jobs_have_the_statuses_of_qiskit(emulator: Emulator, workspace: Workspace) -> None:
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.SKIP)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    with open_session(workspace, TARGET, SessionOptions(failure=policy)) as session:
+    with open_run_session(workspace, TARGET, SessionOptions(failure=policy)) as session:
         lost = session.run(bell())
         with pytest.raises(JobFailed):
             lost.result()
@@ -135,7 +135,7 @@ def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     with (
         pytest.raises(JobFailed),
-        open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
+        open_run_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
     ):
         session.run(bell())
 
@@ -160,7 +160,7 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     with (
         pytest.raises(JobFailed),
-        open_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
+        open_run_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
     ):
         jobs = [started(name, session) for name in ("fails", "paid")]
     assert ended == ["fails", "paid"]
@@ -168,7 +168,7 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
 
 
 def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_session(workspace, TARGET) as session:
+    with open_run_session(workspace, TARGET) as session:
         jobs, others = [session.run(flipped(), name="first")], list[SessionJob]()
 
         def run_another(_round: CircuitRound) -> bool:  # while this thread looks at the rounds so far
@@ -191,7 +191,7 @@ def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch
 
 
 def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(workspace: Workspace) -> None:
-    with open_session(workspace, TARGET) as session:
+    with open_run_session(workspace, TARGET) as session:
         pass
     with pytest.raises(SessionEnded, match="closed at the end of its with block"):
         session.run(bell())
@@ -212,7 +212,7 @@ def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(works
 def test_bad_input_is_refused_before_anything_is_submitted(
     workspace: Workspace, circuits: object, options: dict[str, object], message: str
 ) -> None:
-    with open_session(workspace, TARGET) as session:
+    with open_run_session(workspace, TARGET) as session:
         with pytest.raises(InputError, match=rf"{message}.*No job of this round was submitted\."):
             session.run(circuits, **options)  # type: ignore[call-overload]
         assert session.num_jobs == 0
@@ -221,7 +221,7 @@ def test_bad_input_is_refused_before_anything_is_submitted(
 def test_a_circuit_with_free_angles_or_without_measurements_is_refused(workspace: Workspace) -> None:
     free, unmeasured = bell(), QuantumCircuit(1)
     free.rx(Parameter("theta"), 0)
-    with open_session(workspace, TARGET) as session:
+    with open_run_session(workspace, TARGET) as session:
         with pytest.raises(InputError, match=r"1 angle\(s\) without a value \(theta\).*assign_parameters"):
             session.run(free)
         with pytest.raises(ProgramError, match="no measurement"):
@@ -230,7 +230,7 @@ def test_a_circuit_with_free_angles_or_without_measurements_is_refused(workspace
 
 @pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.simulator", "quantinuum.sim.h2-1sc"])
 def test_listed_jobs_have_the_counts_that_the_session_measured(workspace: Workspace, target: str) -> None:
-    with open_session(workspace, target, seed=11) as session:
+    with open_run_session(workspace, target, seed=11) as session:
         if not session.target.samples and target.endswith("sc"):
             pytest.skip("a syntax checker has no counts")
         job = session.run(bell(), shots=333, name="pair")
@@ -243,7 +243,7 @@ def test_listed_jobs_have_the_counts_that_the_session_measured(workspace: Worksp
 
 
 def test_a_listed_job_of_many_points_says_where_its_counts_are(workspace: Workspace) -> None:
-    with open_session(workspace, "rigetti.sim.qvm", seed=1) as session:
+    with open_run_session(workspace, "rigetti.sim.qvm", seed=1) as session:
         tilted = [QuantumCircuit(1) for _ in range(2)]
         for circuit, angle in zip(tilted, (0.0, np.pi), strict=True):
             circuit.rx(angle, 0)

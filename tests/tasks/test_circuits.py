@@ -9,7 +9,7 @@ from qiskit.circuit.library import QFTGate, RYGate
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Statevector
 
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 
 SHOTS = 10_000
 
@@ -52,12 +52,12 @@ def assert_measured(session: OpenSession, circuit: QuantumCircuit) -> None:
 
 @pytest.mark.parametrize("circuit", [phases(), controls(), prepared()], ids=["phases", "controls", "prepared"])
 def test_gates_outside_the_basis_are_translated_correctly(workspace: Workspace, circuit: QuantumCircuit) -> None:
-    with open_session(workspace, "ionq.simulator") as session:
+    with open_run_session(workspace, "ionq.simulator") as session:
         assert_measured(session, circuit)
 
 
 def test_random_circuits_give_their_own_distributions(workspace: Workspace) -> None:
-    with open_session(workspace, "ionq.simulator") as session:
+    with open_run_session(workspace, "ionq.simulator") as session:
         for seed in range(6):
             assert_measured(session, random_circuit(3, 4, max_operands=3, seed=seed))
 
@@ -68,7 +68,7 @@ def test_a_global_phase_that_depends_on_a_parameter_changes_nothing(workspace: W
     circuit.p(theta, 0)
     circuit.rx(2 * theta, 0)
     circuit.measure_all()
-    with open_session(workspace, "ionq.simulator") as session:
+    with open_run_session(workspace, "ionq.simulator") as session:
         counts = session.sampler(shots=SHOTS).run([(circuit, [[0.4], [1.2]])]).result()[0].data.meas
     for point, angle in enumerate((0.4, 1.2)):
         assert abs(counts.get_int_counts(point)[1] - np.sin(angle) ** 2 * SHOTS) <= 1.01

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,6 @@ from hybridloop.azure.retry import LONGEST_WAIT_S as LONGEST_WAIT_OF_A_CALL_S
 from hybridloop.azure.transport import TRANSIENT, FailureKind
 from hybridloop.budget.caps import Caps
 from hybridloop.tasks.failure_policy import (
-    LONGEST_WAIT_S,
     FailurePolicy,
     OnJobFailure,
     OnLostJob,
@@ -23,17 +23,16 @@ from hybridloop.tasks.failure_policy import (
     OnTargetDown,
     policy_warnings,
     target_down_text,
-    wait_before_retry,
+    wait_for_target,
 )
 from hybridloop.tasks.submission.job_errors import (
     CALL_ERRORS,
     CANCELLED,
     CANCELLED_WITH_SESSION,
-    ENDINGS_WITHOUT_CODE,
-    JOB_ERRORS,
-    RESULT_MISSING,
-    RESULT_UNREADABLE,
-    is_transient,
+    LONGEST_BACKOFF_S,
+    PERMANENT_ERRORS,
+    TRANSIENT_ERRORS,
+    judge_failure,
     meaning_of,
 )
 from tests.paths import DOCS
@@ -54,8 +53,8 @@ def test_the_guide_has_every_kind_of_error_as_the_transport_classifies_it() -> N
 
 
 def test_the_guide_has_every_end_of_a_job_as_it_is_classified() -> None:
-    endings = {**JOB_ERRORS, **ENDINGS_WITHOUT_CODE}
-    assert table("Jobs") == [(code, "yes" if each.transient else "no", each.meaning) for code, each in endings.items()]
+    retried = [(code, "yes", meaning) for code, meaning in TRANSIENT_ERRORS.items()]
+    assert table("Jobs") == retried + [(code, "no", meaning) for code, meaning in PERMANENT_ERRORS.items()]
 
 
 def test_the_guide_has_every_setting_of_the_policy_and_its_values() -> None:
@@ -73,7 +72,16 @@ def test_the_guide_has_the_bounds_of_a_call() -> None:
     assert "five attempts at most" in PAGE
     assert f"up to {LONGEST_WAIT_OF_A_CALL_S:.0f} seconds" in PAGE
     assert f"up to {RETRY_AFTER_CAP_S:.0f} seconds" in PAGE
-    assert f"{LONGEST_WAIT_S:.0f}.\n" in PAGE
+    assert f"{LONGEST_BACKOFF_S:.0f}.\n" in PAGE
+
+
+FAIL, SKIP = FailurePolicy(), FailurePolicy(on_lost_job=OnLostJob.SKIP)
+TRANSIENT_CODE, PERMANENT_CODE = "ProviderTimeout", "InvalidInputData"
+
+
+def judge(policy: FailurePolicy, code: str | None = TRANSIENT_CODE, **values: Any) -> float | OnLostJob:
+    usual = {"failures": 1, "since_first_s": 0.0, "draw": 0.5, "found_ended": False}
+    return judge_failure(policy, code, **usual | values)
 
 
 # The service's codes that are retried, as documented; deliberately separate from the product's table.
@@ -81,7 +89,7 @@ def test_the_guide_has_the_bounds_of_a_call() -> None:
     "code", ["ProviderTimeout", "TransientFailure", "InternalError", "PartnerCallFailed", "TargetUnavailable"]
 )
 def test_a_transient_code_is_retried(code: str) -> None:
-    assert is_transient(code)
+    assert judge(FAIL, code) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -94,15 +102,7 @@ def test_a_transient_code_is_retried(code: str) -> None:
     ],
 )
 def test_any_other_code_or_none_is_not_retried(code: str | None) -> None:
-    assert not is_transient(code)
-
-
-def test_ends_without_a_code_of_the_service_are_classified() -> None:
-    assert not is_transient(RESULT_MISSING)  # the job is paid, and its result may still arrive
-    assert is_transient(CANCELLED_WITH_SESSION)
-    assert not is_transient(RESULT_UNREADABLE)
-    assert not is_transient(CANCELLED)
-    assert not set(ENDINGS_WITHOUT_CODE) & set(JOB_ERRORS)
+    assert judge(FAIL, code) is OnLostJob.FAIL
 
 
 def test_an_unknown_code_is_named() -> None:
@@ -157,10 +157,10 @@ def test_a_job_that_always_fails_has_bounded_attempts_all_begun_within_the_time(
 ) -> None:
     attempts, since_first = 1, 0.0
     for draw, run_s in draws_and_runs:
-        wait = wait_before_retry(policy, failed=attempts, since_first_s=since_first, draw=draw)
-        if wait is None:
+        wait = judge(policy, failures=attempts, since_first_s=since_first, draw=draw)
+        if isinstance(wait, OnLostJob):
             break
-        assert 0.0 <= wait <= LONGEST_WAIT_S
+        assert 0.0 <= wait <= LONGEST_BACKOFF_S
         since_first += wait
         assert since_first <= policy.retry_within_s
         attempts += 1
@@ -170,8 +170,36 @@ def test_a_job_that_always_fails_has_bounded_attempts_all_begun_within_the_time(
 
 def test_waits_grow_to_their_bound() -> None:
     policy = FailurePolicy(retries=8)
-    waits = [wait_before_retry(policy, failed=n, since_first_s=0.0, draw=0.5) for n in range(1, 10)]
-    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, None]
+    waits = [judge(policy, failures=n) for n in range(1, 10)]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, OnLostJob.FAIL]
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"),
+    [
+        (judge(FAIL), 1.0),
+        (judge(SKIP, failures=3, since_first_s=10.0, found_ended=True), 4.0),
+        (judge(FAIL, failures=4), OnLostJob.FAIL),
+        (judge(SKIP, since_first_s=600.0), OnLostJob.SKIP),
+        (judge(SKIP, PERMANENT_CODE), OnLostJob.SKIP),
+        (judge(FAIL, CANCELLED), OnLostJob.FAIL),
+        (judge(FAIL, PERMANENT_CODE, found_ended=True), 0.0),  # as if its own process had recorded the failure
+        (judge(FAIL, failures=4, found_ended=True), 0.0),
+        (judge(SKIP, PERMANENT_CODE, found_ended=True), OnLostJob.SKIP),
+        (judge(FAIL, CANCELLED_WITH_SESSION, failures=0), 0.0),
+        (judge(SKIP, CANCELLED_WITH_SESSION, failures=99, since_first_s=9999.0), 0.0),
+    ],
+)
+def test_a_failed_attempt_is_retried_after_a_wait_or_treated_as_the_policy_says(
+    decision: float | OnLostJob, expected: float | OnLostJob
+) -> None:
+    assert decision == expected
+
+
+def test_a_target_that_is_down_is_waited_for_as_long_as_the_policy_says() -> None:
+    waiting, failing = FailurePolicy(target_down_wait_s=90), FailurePolicy(on_target_down=OnTargetDown.FAIL)
+    assert [wait_for_target(waiting, down_s=seconds) for seconds in (0.0, 30.0, 90.0)] == [90.0, 60.0, None]
+    assert wait_for_target(failing, down_s=0.0) is None
 
 
 def test_a_policy_that_lets_the_service_abort_warns_of_what_it_means() -> None:

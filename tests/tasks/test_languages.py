@@ -18,7 +18,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
 from tests.conftest import Emulator
@@ -118,7 +118,7 @@ def test_one_circuit_in_all_languages_gives_the_same_counts_in_one_session(
     workspace: Workspace, tmp_path: Path, target: str
 ) -> None:
     programs = all_languages(tmp_path)
-    with open_session(workspace, target, seed=1) as session:
+    with open_run_session(workspace, target, seed=1) as session:
         jobs = session.run(list(programs.values()), shots=SHOTS, seed=7)
         other = session.run(programs["Cirq"], shots=SHOTS, seed=7)
         by_place = session.run([programs["Cirq"], programs["QIR"]], shots=SHOTS)
@@ -142,7 +142,7 @@ def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
     program, target = hl.qsharp(COUNTING, "Count()"), "quantinuum.sim.h2-1e"
     record = new_record(journal, target)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
-    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         job = session.run(program, shots=50)
         counts, values = job.counts, job.values
         assert session.retried == 1
@@ -154,11 +154,11 @@ def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
     most = max(counts, key=counts.__getitem__)  # the first value of the tuple is the last register
     assert most == f"011 1 1 {2**64 - 3:064b}"
     assert (job.circuit.num_qubits, job.circuit.num_clbits) == (3, 69)
-    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         again = session.run(program, shots=50)
         assert (again.counts, again.values, again.id) == (counts, values, job.id)
         assert session.replayed == 1
-    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(hl.qsharp(COUNTING.replace("- 5", "- 4"), "Count()"), shots=50)
 
@@ -167,19 +167,19 @@ def test_an_interrupted_run_resumes_a_program_with_the_same_bytes_and_samples(
     workspace: Workspace, journal: Journal, emulator: Emulator
 ) -> None:
     program, target = hl.qsharp(BRANCHING), "quantinuum.sim.h2-1e"
-    with open_session(workspace, target, seed=5) as session:
+    with open_run_session(workspace, target, seed=5) as session:
         unbroken = session.run(program, shots=500, seed=7).counts
     record = new_record(journal, target)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
 
     def interrupted() -> None:
-        with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+        with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
             session.run(program, shots=500, seed=7)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         assert session.run(program, shots=500, seed=7).counts == unbroken
     assert max(unbroken, key=unbroken.__getitem__) == "10 1"
 
@@ -192,7 +192,7 @@ def test_shots_above_the_targets_limit_are_parted_into_jobs_with_different_sampl
         (first == One ? 3 | -3, MResetZ(q[1]))
     }"""
     few = replace(find_target("quantinuum.sim.h2-1e"), max_shots=150)
-    with open_session(workspace, few) as session:
+    with open_run_session(workspace, few) as session:
         job = session.run(hl.qsharp(source), shots=300, seed=7)
         halves = session.run(hl.qsharp(source), shots=150, seed=7)
         assert len(job.round.jobs_of(0)) == 2
@@ -202,7 +202,9 @@ def test_shots_above_the_targets_limit_are_parted_into_jobs_with_different_sampl
 
 
 def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills_at_most(workspace: Workspace) -> None:
-    with open_session(workspace, "quantinuum.sim.h2-1e", SessionOptions(caps=Caps(max_cost={"eHQC": 20.0}))) as session:
+    with open_run_session(
+        workspace, "quantinuum.sim.h2-1e", SessionOptions(caps=Caps(max_cost={"eHQC": 20.0}))
+    ) as session:
         assert session.run(hl.qsharp(BRANCHING), shots=500).counts
         estimated, billed = session.meter.estimated["eHQC"], session.cost["eHQC"]
     # 5 + 500·(2 gates on one qubit + 5·(3 prepared, 3 measured, 3 reset))/5000
@@ -222,7 +224,7 @@ def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills
 def test_a_program_that_the_target_does_not_run_is_refused_before_anything_is_submitted(
     workspace: Workspace, program: Any, target: str, message: str
 ) -> None:
-    with open_session(workspace, target) as session:
+    with open_run_session(workspace, target) as session:
         with pytest.raises(InputError, match=message):
             session.run(program)
         assert session.num_jobs == 0

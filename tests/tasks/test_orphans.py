@@ -17,7 +17,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.orphans import close_orphaned_sessions
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Died, Emulator
 from tests.tasks.test_session_closing import ones
@@ -48,7 +48,7 @@ def leave_open(
     with monkeypatch.context() as dying, suppress(Died), claim_run(journal, uid) as run:
         dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)
         journal.set_status(run.lease, "running", "")
-        with open_session(workspace, TARGET, run=run) as session:
+        with open_run_session(workspace, TARGET, run=run) as session:
             pass
     return session.id
 
@@ -108,7 +108,7 @@ def test_the_session_of_a_live_run_stays_open(journal: Journal, workspace: Works
     with ExitStack() as held:
         run: ClaimedRun = held.enter_context(claim_run(journal, uid))
         journal.set_status(run.lease, "running", "")
-        session = held.enter_context(open_session(workspace, TARGET, run=run))
+        session = held.enter_context(open_run_session(workspace, TARGET, run=run))
         (closed,) = close_orphaned_sessions(journal, workspace)
         assert closed.done.startswith("left: its run is held by process")
         assert statuses(workspace) == {session.id: "Waiting"}
@@ -130,7 +130,7 @@ def test_users_of_one_workspace_do_not_touch_each_others_sessions_even_under_the
     settings = {"workspace": identity_of(workspace)}
     with Journal(journal_url(tmp_path / "theirs.db")) as theirs:
         uid = begin(journal, "night", settings)
-        with claim_run(journal, uid) as run, open_session(workspace, TARGET, run=run) as ours:
+        with claim_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as ours:
             dead = leave_open(theirs, "night", workspace, monkeypatch, settings)
             assert ours.id != dead
             assert [each.session for each in close_orphaned_sessions(theirs, workspace)] == [dead]

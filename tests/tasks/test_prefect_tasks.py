@@ -18,7 +18,7 @@ from hybridloop.errors import RunStopped
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks import prefect_tasks
 from hybridloop.tasks.prefect_tasks import RoundTasks, run_round, session_of_flow
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.conftest import Emulator
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]
@@ -32,7 +32,7 @@ def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], o
         target, at = "ionq.simulator", emulator.workspace(workspace)
         with (
             temporary_run(target, seed=1) as run,
-            session_of_flow(open_session(at, target, run=run, name="theirs")) as session,
+            session_of_flow(open_run_session(at, target, run=run, name="theirs")) as session,
         ):
             return act(session)
 

@@ -19,7 +19,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.settings import ProblemText
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
@@ -52,7 +52,7 @@ def params_of(workspace: Any, session: OpenSession) -> list[Mapping[str, Any]]:
 def test_a_noise_model_makes_ionqs_simulator_sample(emulator: Emulator) -> None:
     workspace = emulator.workspace()
     noise = {"noise": {"model": "aria-1", "seed": 5}}
-    with open_session(workspace, IONQ, SessionOptions(provider_options=noise), seed=1) as session:
+    with open_run_session(workspace, IONQ, SessionOptions(provider_options=noise), seed=1) as session:
         counts = [measured(session, ladder()), measured(session, ladder())]
         split = measured(session, ladder(), 20_000)
     assert not any(each.exact for each in (*counts, split))
@@ -65,7 +65,7 @@ def test_a_noise_model_makes_ionqs_simulator_sample(emulator: Emulator) -> None:
     params = params_of(workspace, session)
     assert {each["noise"]["model"] for each in params} == {"aria-1"}
     assert len({each["noise"]["seed"] for each in params}) == len(params) == 4
-    with open_session(workspace, IONQ) as session:
+    with open_run_session(workspace, IONQ) as session:
         assert measured(session, ladder()).exact
     (read,) = [job for job in hl.session(session.id, workspace=workspace).jobs()]
     assert read.counts == {"00": 500, "11": 500}
@@ -96,7 +96,7 @@ def test_options_of_quantinuum_reach_its_jobs(emulator: Emulator) -> None:
         {"error-params": {"p2": 0.2}},
         {"error-model": False},
     ):
-        with open_session(workspace, H2, SessionOptions(provider_options=options), seed=1) as session:
+        with open_run_session(workspace, H2, SessionOptions(provider_options=options), seed=1) as session:
             counts = measured(session, ladder(9)).bitstrings()
         costs.append(session.cost["eHQC"])
         wrong.append(counts.get("01", 0) + counts.get("10", 0))
@@ -109,16 +109,16 @@ def test_options_of_quantinuum_reach_its_jobs(emulator: Emulator) -> None:
     wide.h(0)
     wide.cx(0, range(1, 40))
     wide.measure(range(40), range(40))
-    with open_session(workspace, H2, SessionOptions(provider_options={"simulator": "stabilizer"})) as session:
+    with open_run_session(workspace, H2, SessionOptions(provider_options={"simulator": "stabilizer"})) as session:
         assert measured(session, wide, 20).shots == 20
-    with pytest.raises(InputError, match=r"40 qubits, .* has 32"), open_session(workspace, H2) as session:
+    with pytest.raises(InputError, match=r"40 qubits, .* has 32"), open_run_session(workspace, H2) as session:
         measured(session, wide, 20)
 
 
 def test_gates_that_must_stay_are_sent_at_level_0(emulator: Emulator) -> None:
     workspace = emulator.workspace()
     kept = keep_gates(ladder(9))
-    with open_session(workspace, H2, SessionOptions(provider_options={"error-params": {"scale": 2}})) as session:
+    with open_run_session(workspace, H2, SessionOptions(provider_options={"error-params": {"scale": 2}})) as session:
         measured(session, kept)
     (params,) = params_of(workspace, session)
     assert (params["tket-opt-level"], params["error-params"]) == (0, {"scale": 2})
@@ -166,7 +166,7 @@ def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator
             pass
     with (
         pytest.raises(InputError, match="skipQuilc"),
-        open_session(workspace, IONQ, SessionOptions(provider_options={"skipQuilc": 1})),
+        open_run_session(workspace, IONQ, SessionOptions(provider_options={"skipQuilc": 1})),
     ):
         pass
     assert list(workspace.list_sessions()) == []

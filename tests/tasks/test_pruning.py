@@ -14,7 +14,7 @@ from hybridloop.errors import RunParked
 from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run
 from hybridloop.tasks.pruning import PruningResult, prune_runs
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.long_form import long_only
@@ -37,7 +37,7 @@ def busy(start_emulator: Callable[..., Emulator]) -> Emulator:
 def park(journal: Journal, key: str, workspace: Workspace) -> str:
     uid = begin(journal, key, {"workspace": identity_of(workspace)})
     with pytest.raises(RunParked), claim_run(journal, uid) as run:
-        with open_session(workspace, TARGET, SessionOptions(detach_after_s=0.5), run=run) as session:
+        with open_run_session(workspace, TARGET, SessionOptions(detach_after_s=0.5), run=run) as session:
             session.run_round([ones()] * 3)
     with claim_run(journal, uid) as run:
         journal.set_status(run.lease, "parked", "")

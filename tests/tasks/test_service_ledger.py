@@ -5,7 +5,7 @@ from __future__ import annotations
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
 
@@ -14,7 +14,7 @@ def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(em
     circuit = QuantumCircuit(2, 2)
     circuit.x(0)
     circuit.measure([0, 1], [0, 1])
-    with open_session(emulator.workspace(), "quantinuum.sim.h2-1e", seed=7) as session:
+    with open_run_session(emulator.workspace(), "quantinuum.sim.h2-1e", seed=7) as session:
         for shots in (50, 100):
             session.run_round([SamplerPub.coerce((circuit, None, shots))])
     run = session.run_uid

@@ -27,7 +27,7 @@ from hybridloop.errors import (
 )
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.pings import PingSender
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator, unavailable
@@ -59,7 +59,7 @@ def bitstrings(counts: object) -> dict[str, int]:
 def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places(
     workspace: Workspace, target: str
 ) -> None:
-    with open_session(workspace, target) as session:
+    with open_run_session(workspace, target) as session:
         first, second = session.run_round([pub([[np.pi], [0.0]]), pub([[0.0]], 7)])
     found = [bitstrings(counts) for counts in (*first, *second)]
     assert [sum(counts.values()) for counts in found] == [100, 100, 7]
@@ -73,7 +73,7 @@ def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places
 def test_jobs_at_the_service_have_the_ids_names_and_places_of_the_run(
     workspace: Workspace,
 ) -> None:
-    with open_session(workspace, seed=7) as session:
+    with open_run_session(workspace, seed=7) as session:
         session.run_round([pub([[0.1], [0.2]])])
         session.run_round([pub([[0.3]])])
     jobs = {job.id: job.details for job in workspace.list_session_jobs(session.id)}
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_counts_in_another_run_and_another_seed_giv
     workspace: Workspace,
 ) -> None:
     def run(seed: int) -> list[dict[str, int]]:
-        with open_session(workspace, seed=seed) as session:
+        with open_run_session(workspace, seed=seed) as session:
             return [bitstrings(counts) for counts in session.run_round([pub([[1.1], [1.1], [2.0]], 500)])[0]]
 
     one = run(7)
@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_counts_in_another_run_and_another_seed_giv
 
 
 def test_shots_above_the_targets_limit_are_split_into_parts_that_sample_apart(workspace: Workspace) -> None:
-    with open_session(workspace, seed=1) as session:
+    with open_run_session(workspace, seed=1) as session:
         ((counts,),) = session.run_round([pub([[1.5]], 25_000)])
     assert isinstance(counts, Counts)
     assert counts.shots == 25_000
@@ -111,7 +111,7 @@ def test_shots_above_the_targets_limit_are_split_into_parts_that_sample_apart(wo
 
 
 def test_counts_of_a_target_that_does_not_sample_are_marked_exact(workspace: Workspace) -> None:
-    with open_session(workspace, "ionq.simulator") as session:
+    with open_run_session(workspace, "ionq.simulator") as session:
         ((counts,),) = session.run_round([pub([[np.pi / 2]], 1001)])
     assert isinstance(counts, Counts)
     assert counts.exact
@@ -121,7 +121,7 @@ def test_counts_of_a_target_that_does_not_sample_are_marked_exact(workspace: Wor
 def test_an_exact_distribution_above_the_targets_limit_takes_one_job_and_fills_a_samplers_shots(
     workspace: Workspace,
 ) -> None:
-    with open_session(workspace, "ionq.simulator") as session:
+    with open_run_session(workspace, "ionq.simulator") as session:
         ((counts,),) = session.run_round([pub([[np.pi / 2]], 25_000)])
         bits = session.sampler(shots=25_000).run([(turned(), [[np.pi / 2]])]).result()[0].data.c
     assert isinstance(counts, Counts)
@@ -132,7 +132,7 @@ def test_an_exact_distribution_above_the_targets_limit_takes_one_job_and_fills_a
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, error: type[BaseException]) -> None:
     def work() -> None:
-        with open_session(workspace) as session:
+        with open_run_session(workspace) as session:
             opened.append(session.id)
             session.run_round([pub([[0.1]])])
             raise error
@@ -150,14 +150,14 @@ def test_the_session_is_closed_although_its_pings_do_not_end_in_order(
         raise OSError("the pings can't be ended")
 
     monkeypatch.setattr(PingSender, "close", fail)
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         session.run_round([pub([[0.1]])])
     assert session.status == show_session(workspace, session.id)["status"] == "Succeeded"
     assert "the pings can't be ended" in caplog.text
 
 
 def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         rounds = [session.rounds.start([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
         found = [bitstrings(session.rounds.collect(round_)[0][0]) for round_ in reversed(rounds)]
     assert found == [{"000": 100}, {"110": 100}, {"000": 100}]
@@ -165,7 +165,7 @@ def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Wo
 
 
 def test_a_session_of_150_jobs_is_listed_once_each_in_the_order_of_creation(workspace: Workspace) -> None:
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         session.run_round([pub([[0.01 * k] for k in range(150)], 2)])
     rows = list_jobs(workspace, session.id)
     assert len({row["id"] for row in rows}) == len(rows) == session.num_jobs == 150
@@ -185,7 +185,7 @@ def test_a_second_caller_on_a_stream_in_flight_is_refused_and_a_stream_of_its_ow
         except StreamBusy as error:
             found.append(error)
 
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         held = session.rounds.start([slow_pub()])
         for stream in ("main", "other"):
             thread = threading.Thread(target=call, args=(stream,))
@@ -212,7 +212,7 @@ def cancel_jobs(workspace: Workspace, session_id: str) -> None:
 
 
 def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Workspace) -> None:
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         round_ = session.rounds.start([slow_pub()])
         eventually(lambda: bool(list_jobs(workspace, session.id)))
         threading.Timer(0.0, session.rounds.stop).start()
@@ -234,7 +234,7 @@ def test_a_failed_job_ends_the_round_with_the_services_message(workspace: Worksp
     circuit.t(range(60))
     circuit.h(range(60))
     circuit.measure(range(60), range(60))
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         with pytest.raises(JobFailed, match=r"ended Failed: .*qubits"):
             session.run_round([SamplerPub.coerce(circuit, 10)])
         assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
@@ -244,7 +244,7 @@ def test_a_failed_job_ends_the_round_with_the_services_message(workspace: Worksp
 
 
 def test_a_session_ended_from_outside_is_followed_by_another(workspace: Workspace) -> None:
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         close_session(workspace, first := session.id)
         assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
         assert session.id != first
@@ -256,7 +256,7 @@ def test_a_session_ended_from_outside_is_followed_by_another(workspace: Workspac
 
 
 def test_a_policy_can_end_the_run_with_its_session(workspace: Workspace) -> None:
-    with open_session(
+    with open_run_session(
         workspace, options=SessionOptions(failure=FailurePolicy(on_session_lost=OnSessionLost.FAIL))
     ) as session:
         close_session(workspace, session.id)
@@ -266,12 +266,12 @@ def test_a_policy_can_end_the_run_with_its_session(workspace: Workspace) -> None
 
 
 def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:
-    with pytest.raises(InputError, match="target"), open_session(workspace, "ionq.simulater"):
+    with pytest.raises(InputError, match="target"), open_run_session(workspace, "ionq.simulater"):
         pass
     assert list_sessions(workspace, 5) == []
     wide = QuantumCircuit(30, 1)
     wide.measure(0, 0)
-    with open_session(workspace, "ionq.simulator") as session:
+    with open_run_session(workspace, "ionq.simulator") as session:
         with pytest.raises(InputError, match=r"30 qubits.*29"):
             session.run_round([SamplerPub.coerce(wide, 10)])
         with pytest.raises(InputError, match="shots"):
@@ -282,16 +282,16 @@ def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(work
 def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_session(workspace, options=SessionOptions(caps=Caps(max_cost={"HQC": 50.0}))) as session:
+    with open_run_session(workspace, options=SessionOptions(caps=Caps(max_cost={"HQC": 50.0}))) as session:
         assert session.num_jobs == 0
         assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 
 
 def test_a_wrong_key_and_a_missing_service_are_reported_with_the_host(emulator: Emulator) -> None:
-    with pytest.raises(AccessDenied, match="key"), open_session(emulator.workspace(api_key="wrong")):
+    with pytest.raises(AccessDenied, match="key"), open_run_session(emulator.workspace(api_key="wrong")):
         pass
     nowhere = connect(LocalService("http://127.0.0.1:9/", "k"))
-    with pytest.raises(ServiceUnreachable, match=r"127\.0\.0\.1:9"), open_session(nowhere):
+    with pytest.raises(ServiceUnreachable, match=r"127\.0\.0\.1:9"), open_run_session(nowhere):
         pass
 
 
@@ -303,7 +303,7 @@ def test_the_sampler_keeps_registers_and_unmeasured_bits(workspace: Workspace) -
     circuit.x(2)
     circuit.measure(0, a[1])
     circuit.measure(2, b[8])
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         result = session.sampler(shots=50).run([(circuit, [[0.0], [np.pi]])]).result()[0]
     assert result.data.a.shape == (2,)
     assert result.data.a.get_counts(0) == {"00": 50}
@@ -315,7 +315,7 @@ def test_the_sampler_keeps_registers_and_unmeasured_bits(workspace: Workspace) -
 def test_a_sampler_keeps_the_shape_of_its_parameter_values(workspace: Workspace) -> None:
     points = np.full((2, 3, 1), 0.0)
     points[1, 2, 0] = np.pi
-    with open_session(workspace) as session:
+    with open_run_session(workspace) as session:
         job = session.sampler().run([(turned(), points)], shots=20)
         bits = job.result()[0].data.c
     assert bits.shape == (2, 3)

@@ -21,7 +21,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
@@ -66,7 +66,7 @@ def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": [1, 2, 4]}]})
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     found = books(service, run)
     assert (session.num_jobs, session.retried) == (POINTS, 3)
@@ -84,7 +84,7 @@ def test_no_attempt_begins_later_after_the_first_failure_than_the_policy_says(
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError"}]})
     with (
         pytest.raises(JobFailed, match="after 2 attempts"),
-        open_session(
+        open_run_session(
             workspace, options=SessionOptions(failure=FailurePolicy(retries=5, retry_within_s=10)), run=run, clock=clock
         ) as session,
     ):
@@ -96,7 +96,7 @@ def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
 ) -> None:
     rules = [{"fault": "job-fails", "code": "InternalError", "times": 1}, {**DOWN, "before_s": 60}]
     service.admin("faults", {"rules": rules})
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         round_ = session.rounds.start([ones()])
         clock.wait(threading.Event(), 30.0)
         record = run.journal.round(run.uid, "main", 0)
@@ -112,12 +112,12 @@ def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError"}]})
     with (
         pytest.raises(JobFailed, match="after 3 attempts"),
-        open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session,
     ):
         session.run_round([ones()])
     assert len(books(service, run)["entries"]) == 3
     service.admin("faults", {"rules": []})
-    with open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
+    with open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
         assert_right(session.run_round([ones()]))
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (4, 0)
@@ -134,7 +134,7 @@ def test_a_failed_point_is_returned_as_failed_also_in_a_replay(
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 2}]})
     answers = []
     for _ in range(2):
-        with open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
+        with open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
             answers.append(session.run_round([ones()] * POINTS))
     for answer in answers:
         kinds = sorted(type(counts).__name__ for (counts,) in answer)
@@ -144,7 +144,7 @@ def test_a_failed_point_is_returned_as_failed_also_in_a_replay(
     assert len(books(service, run)["entries"]) == POINTS
     with (
         pytest.raises(InputError, match="on_lost_job"),
-        open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session,
     ):
         session.sampler()
 
@@ -155,7 +155,7 @@ def test_a_failed_session_is_renewed_and_its_cancelled_jobs_are_submitted_again(
     service.admin("targets", {TARGET: {"queue_s": 60}})
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": 2}]})
     policy = FailurePolicy(session_on_job_failure=OnJobFailure.ABORT)
-    with open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
+    with open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert [row.status for row in session.sessions.rows] == ["Failed", "Succeeded"]
     assert books(service, run)["duplicates"]["count"] == 0
@@ -168,10 +168,10 @@ def test_one_resume_is_enough_after_a_failed_job_that_ended_the_session(
     policy = FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, on_session_lost="fail")
     with (
         pytest.raises((SessionEnded, JobFailed)),
-        open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session,
     ):
         session.run_round([ones()] * POINTS)
-    with open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
+    with open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert books(service, run)["duplicates"]["count"] == 0
 
@@ -184,11 +184,11 @@ def test_a_resume_retries_once_a_job_that_failed_for_good_in_between(
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": failing}]})
     with (
         pytest.raises(RunParked),
-        open_session(workspace, options=SessionOptions(detach_after_s=1.0), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(detach_after_s=1.0), run=run, clock=clock) as session,
     ):
         session.run_round([ones()])
     clock.wait(threading.Event(), 600.0)
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         if len(failing) > 1:
             with pytest.raises(JobFailed):
                 session.run_round([ones()])
@@ -201,7 +201,7 @@ def test_a_session_that_times_out_during_a_run_is_renewed(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 3}]})
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert [row.status for row in session.sessions.rows] == ["TimedOut", "Succeeded"]
     found = books(service, run)
@@ -217,7 +217,7 @@ def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
 ) -> None:
     service.admin("faults", {"rules": [{**DOWN, "before_s": 600}]})
     start = clock.now()
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert 590 <= clock.now() - start <= 700
     assert service.admin("faults/log")["injected"] >= POINTS
@@ -245,7 +245,7 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
     most_s: float,
 ) -> None:
     service.admin("targets", {TARGET: {"availability": "Unavailable"}})
-    with open_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
+    with open_run_session(workspace, options=SessionOptions(failure=policy), run=run, clock=clock) as session:
         start = clock.now()
         with pytest.raises(ending, match=r"takes no jobs|was parked, with no job in flight"):
             session.run_round([ones()])
@@ -260,7 +260,7 @@ def test_each_outage_of_a_round_is_waited_for_as_long_as_the_policy_says(
     failing = {"fault": "job-fails", "code": "InternalError", "times": 1}  # its next attempt meets the second outage
     outages = [{**DOWN, "before_s": 60}, {**DOWN, "after_s": 110, "before_s": 190}]
     service.admin("faults", {"rules": [*outages, failing]})
-    with open_session(
+    with open_run_session(
         workspace, options=SessionOptions(failure=FailurePolicy(target_down_wait_s=100)), run=run, clock=clock
     ) as session:
         assert_right(session.run_round([ones()]))
@@ -273,11 +273,11 @@ def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_resul
     service.admin("targets", {TARGET: {"queue_s": 7200}})
     with (
         pytest.raises(RunParked, match="3 job"),
-        open_session(workspace, options=SessionOptions(detach_after_s=1800.0), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(detach_after_s=1800.0), run=run, clock=clock) as session,
     ):
         session.run_round([ones()] * POINTS)
     assert session.status == "Executing"  # closed, while its jobs stay queued
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert [row.status for row in run.journal.sessions(run.uid)] == ["Succeeded"]
     found = books(service, run)
@@ -290,13 +290,13 @@ def test_a_result_whose_signatures_have_expired_is_read_with_a_renewed_one(
     service.admin("targets", {TARGET: {"queue_s": 60}})
     with (
         pytest.raises(RunParked),
-        open_session(workspace, options=SessionOptions(detach_after_s=1.0), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(detach_after_s=1.0), run=run, clock=clock) as session,
     ):
         session.run_round([ones()])
     clock.wait(threading.Event(), 60.0)
     expired = {"fault": "signature-expired", "nth": 1}  # that of the job's document, and the container's first one
     service.admin("faults", {"rules": [{**expired, "operation": operation} for operation in ("get-job", "sas")]})
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()]))
     assert service.admin("faults/log")["injected"] == 2
 
@@ -305,14 +305,14 @@ def test_jobs_in_flight_are_cancelled_at_the_end_on_request_and_submitted_again_
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
-    parking = open_session(
+    parking = open_run_session(
         workspace, options=SessionOptions(detach_after_s=60.0, cancel_in_flight=True), run=run, clock=clock
     )
     with pytest.raises(RunParked), parking as session:
         session.run_round([ones()] * POINTS)
     assert {job.details.status for job in workspace.list_jobs()} == {"Cancelled"}
     service.admin("targets", {TARGET: None})
-    with open_session(workspace, run=run, clock=clock) as session:
+    with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (2 * POINTS, 0)
@@ -322,7 +322,7 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     def rounds(caps: Caps) -> None:
-        with open_session(workspace, options=SessionOptions(caps=caps), run=run, clock=clock) as session:
+        with open_run_session(workspace, options=SessionOptions(caps=caps), run=run, clock=clock) as session:
             for _ in range(3):
                 assert_right(session.run_round([ones()] * POINTS))
 
@@ -338,7 +338,7 @@ def test_a_hold_on_an_unsupported_machine_is_refused_before_a_session_is_opened(
     clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     keep_alive = KeepAliveSettings(hold=ExclusiveAccess(400.0, "HQC"))
-    held = open_session(workspace, options=SessionOptions(keep_alive=keep_alive), run=run, clock=clock)
+    held = open_run_session(workspace, options=SessionOptions(keep_alive=keep_alive), run=run, clock=clock)
     with pytest.raises(InputError, match="exclusive_access_budget"), held:
         pass
     assert list(workspace.list_sessions()) == []

@@ -10,7 +10,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.tasks.test_session_closing import ones
@@ -24,7 +24,7 @@ def wait(clock: ServiceClock, seconds: float) -> None:
 
 def test_an_idle_session_has_the_seconds_until_its_timeout(service: Emulator, clock: ServiceClock) -> None:
     workspace = service.workspace()
-    with open_session(
+    with open_run_session(
         workspace, options=SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.OFF)), clock=clock
     ) as session:
         assert session.snapshot.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=1.0)
@@ -38,7 +38,7 @@ def test_an_idle_session_has_the_seconds_until_its_timeout(service: Emulator, cl
 
 def test_jobs_and_their_spending_are_counted_as_they_end(service: Emulator, clock: ServiceClock) -> None:
     caps = Caps(max_jobs=50, max_cost={"USD": 1000.0}, deadline_s=3600.0)
-    with open_session(service.workspace(), "ionq.qpu.forte-1", SessionOptions(caps=caps), clock=clock) as session:
+    with open_run_session(service.workspace(), "ionq.qpu.forte-1", SessionOptions(caps=caps), clock=clock) as session:
         before = session.snapshot
         assert (before.in_flight, before.done, before.sessions, before.session_status) == (0, 0, 1, "Waiting")
         assert before.left_s == pytest.approx(3600.0, abs=1.0)
@@ -64,7 +64,7 @@ def service_total(service: Emulator, run: str) -> float:
 def test_an_abandoned_job_counts_as_lost(service: Emulator, clock: ServiceClock) -> None:
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.PENALIZE, penalty=1.0)
     service.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    with open_session(service.workspace(), options=SessionOptions(failure=policy), clock=clock) as session:
+    with open_run_session(service.workspace(), options=SessionOptions(failure=policy), clock=clock) as session:
         session.run_round([ones(), ones()])
         at = session.snapshot
     assert (at.in_flight, at.done, at.lost) == (0, 1, 1)

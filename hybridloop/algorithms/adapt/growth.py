@@ -12,7 +12,7 @@ from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorP
 from hybridloop.algorithms.adapt.selection import DEFAULT_MAX_OPERATORS, Selected, Selector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
-from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
+from hybridloop.algorithms.diagnostics import QuantumNumbers, StateChecks
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
@@ -71,7 +71,7 @@ class AdaptResult(Outcome):
     ansatz: Ansatz
     circuits: int
     shots: int
-    state: StateFacts
+    state: QuantumNumbers
 
 
 def adapt(

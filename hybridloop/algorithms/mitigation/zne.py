@@ -22,7 +22,7 @@ SIGMAS = 3.0  # standard errors: less counts as noise of the shots
 TWIRLS = 4  # circuits: no more jobs than the shots need, at 10,000 a job and the default precision
 
 
-class Extrapolation(enum.StrEnum):
+class ZneModel(enum.StrEnum):
     """The model for the decay of an expectation value with the noise."""
 
     LINEAR = "linear"
@@ -37,11 +37,11 @@ class ZeroNoiseExtrapolation:
     `TWIRLS` circuits for each group.
     """
 
-    model: Extrapolation = Extrapolation.LINEAR
+    model: ZneModel = ZneModel.LINEAR
     scales: tuple[int, ...] = DEFAULT_SCALES
 
     def __post_init__(self) -> None:
-        has_enough = len(self.scales) == 2 if self.model is Extrapolation.EXPONENTIAL else len(self.scales) >= 2
+        has_enough = len(self.scales) == 2 if self.model is ZneModel.EXPONENTIAL else len(self.scales) >= 2
         if not has_enough or len(set(self.scales)) < len(self.scales) or not all(s >= 1 and s % 2 for s in self.scales):
             problem = f"{self.scales} are not valid scale factors for {self.model.value} extrapolation"
             raise InputError("scales", problem, "Give two distinct odd numbers, or more for linear extrapolation.")
@@ -148,7 +148,7 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolatio
         exponential = _extrapolate_exponential(constant, statistics, decays, zne.weights, combine_linear)
         if exponential is None:
             return replace(linear, extrapolation_spread=abs(linear.value - constant - decays[0]))
-        chosen = exponential if zne.model is Extrapolation.EXPONENTIAL else linear
+        chosen = exponential if zne.model is ZneModel.EXPONENTIAL else linear
         chosen = replace(chosen, amplified=amplified, gates_by_scale=gates)
         return replace(chosen, extrapolation_spread=abs(linear.value - exponential.value))
 

@@ -1,6 +1,6 @@
 """ASGI middleware that injects the faults of the active fault plan into API calls; without rules it does nothing.
 
-A request is identified first: its operation, and the job and session that it is about, by which rules select calls.
+A request is identified first, because rules select calls by operation, job and session.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _blob_call(method: str, path: str, store: Store) -> ApiCall | None:
 
 
 def _with_job(call: ApiCall, job_id: str, document: Mapping[str, Any], store: Store) -> ApiCall:
-    """Add the names of the call's job and its session, from the request's document or else from the database."""
+    """Add the names of the call's job and session, from the request's document, else from the database."""
     job = store.find_job(call.workspace or None, job_id)
     name = _text(document, "name") or (job.name if job and job.name else "")
     target = _text(document, "target") or (job.request.target if job else "")
@@ -77,7 +77,7 @@ def _with_job(call: ApiCall, job_id: str, document: Mapping[str, Any], store: St
 
 
 def _with_session(call: ApiCall, session_id: str, document: Mapping[str, Any], store: Store) -> ApiCall:
-    """Add the names of the call's session, from the request's document or else from the database."""
+    """Add the names of the call's session, from the request's document, else from the database."""
     session = store.session(call.workspace, session_id) if call.workspace else None
     name = _text(document, "name") or (session.name if session else "")
     target = _text(document, "target") or (session.target if session else "") or call.target
@@ -85,7 +85,7 @@ def _with_session(call: ApiCall, session_id: str, document: Mapping[str, Any], s
 
 
 def _job_of_container(container: str) -> str:
-    """Return the id of the job that clients name the container after; "" for another name."""
+    """Return the id of the job after which clients name the container; "" for another name."""
     return container.removeprefix("job-") if container.startswith("job-") else ""
 
 
@@ -184,7 +184,7 @@ class FaultMiddleware:
                 await self._inject(rule, call, scope, replay, send)
 
     async def _inject(self, rule: FaultRule, call: ApiCall, scope: Scope, receive: Receive, send: Send) -> None:
-        # faults in place of the call
+        # these faults replace the call
         if rule.fault is Fault.RESET_BEFORE:
             await self.connections.reset(scope, receive)
             return
@@ -192,7 +192,7 @@ class FaultMiddleware:
         if error is not None:
             await error(scope, receive, send)
             return
-        # faults of the session, the job, and the uploaded content
+        # these faults change the session, the job or the uploaded content
         if rule.fault in _SESSION_ENDS:
             self.service.force_session_end(call.workspace, call.session_id, _SESSION_ENDS[rule.fault])
         if rule.fault in _FATES:
@@ -200,7 +200,7 @@ class FaultMiddleware:
             self.pacing.injected_outcomes[call.job_id] = fate
         if rule.content is not None:
             receive = _receive_body(rule.content.encode(), receive)
-        # the call, and faults of its response
+        # the call is executed, and the fault changes its response
         try:
             response = await capture_response(self.app, scope, receive)
         finally:
@@ -210,7 +210,7 @@ class FaultMiddleware:
     async def _respond(
         self, rule: FaultRule, call: ApiCall, response: Response, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Send the response of a call that was executed, late, corrupted, in part or not at all as the fault asks."""
+        """Respond to an executed call as the fault asks: late, corrupted, in part, or not at all."""
         match rule.fault:
             case Fault.RESET_AFTER:
                 await self.connections.reset(scope, receive)

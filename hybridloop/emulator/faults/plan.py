@@ -1,7 +1,7 @@
 """Fault plans: the faults that exist, the rules that inject them into API calls, and the parser of plans.
 
-A fault plan is a YAML file or a JSON body. A plan that is invalid is refused with the place and the reason. Which
-call gets which fault depends on the seed and the calls only.
+A fault plan is a YAML file or a JSON body. A plan that is invalid is refused with the place and the reason. The
+seed and the calls alone decide which call gets which fault.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hybridloop.emulator.model.routes import ApiOperation
 
 
 class Fault(enum.StrEnum):
-    """The fault that is injected into an API call, or into its job or session."""
+    """Fault to inject into an API call, or into its job or session."""
 
     THROTTLED = "throttled"
     ERROR = "error"
@@ -50,7 +50,7 @@ class Fault(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _FaultSpec:
-    """The operations that a fault can be injected into (empty: all), its settings, and those that it needs."""
+    """Specification of a fault: its operations (empty: all), its settings, and the required ones of these."""
 
     operations: frozenset[ApiOperation] = frozenset()
     settings: frozenset[str] = frozenset()
@@ -85,11 +85,11 @@ Seconds = Annotated[float, Ge(0)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRule:
-    """A fault and the conditions under which it is injected into a call; all conditions that are set must hold.
+    """Rule of a fault plan: a fault, and the conditions that a call must all meet to get it.
 
     `nth` and `every` count the calls that match operation, names and times. `session` and `job` are prefixes of names
     or ids. `after_s` and `before_s` are seconds since the plan came into force. `times` limits the injections.
-    `above_per_s` lets so many calls a second pass: as many at once, too, if there were none for a second.
+    `above_per_s` lets so many calls a second pass; after a second without calls, that many pass at once.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
@@ -135,7 +135,7 @@ class FaultRule:
 
     @property
     def operations(self) -> frozenset[ApiOperation]:
-        """The operations that the rule names; if it names none, all that its fault can be injected into."""
+        """Operations of the rule: those that it names, else all that its fault can be injected into."""
         return self._named_operations or FAULT_SPECS.get(self.fault, _FaultSpec()).operations or frozenset(ApiOperation)
 
     def matches(self, call: ApiCall, elapsed_s: float) -> bool:
@@ -182,7 +182,7 @@ class Injection:
 
 
 class FaultPlan:
-    """Rules in their order, with their counters and the log of injections; the first rule that applies wins."""
+    """Fault plan in use: ordered rules, their counters and the log of injections. The first applicable rule wins."""
 
     def __init__(self, rules: Sequence[FaultRule], seed: int, started: float) -> None:
         self.rules = tuple(rules)
@@ -190,11 +190,11 @@ class FaultPlan:
         self.log: deque[Injection] = deque(maxlen=MAX_LOG_ENTRIES)
         self.injected = 0
         self._started = started
-        self._matches: Counter[int] = Counter()  # by rule
-        self._injections: Counter[int] = Counter()  # by rule
-        self._draws: Counter[tuple[int, str]] = Counter()  # by rule and call
-        self._first_reads: dict[tuple[int, str], float] = {}  # of missing blobs, by rule and path
-        self._buckets: dict[int, tuple[float, float]] = {}  # calls that may pass, and since when, by rule
+        self._matches: Counter[int] = Counter()  # keyed by rule
+        self._injections: Counter[int] = Counter()  # keyed by rule
+        self._draws: Counter[tuple[int, str]] = Counter()  # keyed by rule and call
+        self._first_reads: dict[tuple[int, str], float] = {}  # keyed by rule and path of a missing blob
+        self._buckets: dict[int, tuple[float, float]] = {}  # number of calls that may pass, and its time, keyed by rule
 
     def decide(self, call: ApiCall, now: float) -> FaultRule | None:
         """Return the rule to inject into this call, which is counted and logged; None for no fault."""
@@ -223,7 +223,7 @@ class FaultPlan:
         )
 
     def _passes(self, number: int, per_s: float, now: float) -> bool:
-        """Let a call pass if the rate allows it: a token bucket that holds those of a second."""
+        """Return True if the rate lets the call pass; a token bucket has room for the calls of a second."""
         left, since = self._buckets.get(number, (per_s, now))
         left = min(per_s, left + per_s * (now - since))
         passes = left >= 1.0
@@ -231,14 +231,14 @@ class FaultPlan:
         return passes
 
     def _is_still_missing(self, number: int, call: ApiCall, now: float) -> bool:
-        """Return True while a blob is missing: for the rule's seconds after its first read, or always without them."""
+        """Return True while a blob is missing: for the rule's `seconds` after its first read, else for good."""
         seconds = self.rules[number].seconds
         return seconds is None or now < self._first_reads.setdefault((number, call.path), now) + seconds
 
     def _draw(self, number: int, call: ApiCall) -> float:
         """Draw a number in [0, 1) from the seed, the rule, the call, and the count of earlier draws for that call.
 
-        The order of different calls has no influence, so a client's threads may come in any order.
+        The order of different calls has no influence, because a client's threads may call in any order.
         """
         name = f"{call.method} {call.path}"
         self._draws[number, name] += 1
@@ -246,7 +246,7 @@ class FaultPlan:
 
 
 class ActiveFaults:
-    """Holder of the fault plan in force, which the admin API can replace at any time."""
+    """Reference to the fault plan in use, which the admin API can replace at any time."""
 
     def __init__(self) -> None:
         self.plan = FaultPlan((), 0, 0.0)
@@ -285,7 +285,7 @@ def load_fault_plan(path: Path) -> FaultPlanDocument:
 
 def _yaml_to_json(data: bytes) -> bytes:
     """Convert a YAML document to JSON. Raises InvalidFaultPlan."""
-    import yaml  # late, as pydantic below: few services have faults, and all would start later
+    import yaml  # imported late, as pydantic below, because most services have no faults and should start quickly
 
     if len(data) > MAX_BYTES:
         raise InvalidFaultPlan(f"the file is above {MAX_BYTES} bytes")

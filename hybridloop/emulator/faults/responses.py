@@ -46,7 +46,7 @@ async def capture_response(app: ASGIApp, scope: Scope, receive: Receive) -> Resp
 
 
 def with_body(response: Response, body: bytes) -> Response:
-    """Return the response with another body, and with its content length."""
+    """Return the response with another body and the content length of that."""
     changed = Response(body, response.status_code)
     changed.raw_headers = list(response.raw_headers)
     changed.headers["content-length"] = str(len(body))
@@ -84,7 +84,7 @@ def _error(status: int, code: str, message: str, call: ApiCall) -> Response:
 
 def _retry_after(rule: FaultRule) -> str | None:
     if rule.retry_after_date is not None:
-        # in the machine's time, also with a virtual clock: clients compare the date with their own
+        # this is the machine's time even if the clock is virtual: clients compare the date with their own
         return formatdate(RealClock().now() + rule.retry_after_date, usegmt=True)
     if isinstance(rule.retry_after, float):
         return str(int(rule.retry_after)) if rule.retry_after.is_integer() else str(rule.retry_after)
@@ -132,7 +132,7 @@ def _shifted(body: bytes, by: int) -> bytes:
 
 
 async def buffer_body(request: Request, limit: int) -> tuple[bytes, Receive]:
-    """Read the body until its end or above `limit` bytes; return it with a `receive` that replays it for the app."""
+    """Read the body until it ends or exceeds `limit` bytes; return it and a `receive` that replays it for the app."""
     if declares_larger_body(request, limit):
         return b"", request.receive  # the application refuses it without reading it
     messages: list[Message] = []

@@ -65,7 +65,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class JobBill:
     """A job's cost `amount` in `unit`; each line is (id, name, unit of measure, quantity, unit price in USD)."""
 
     amount: float
@@ -76,7 +76,7 @@ class Bill:
         return json.dumps([self.amount, self.unit, self.lines])
 
     @classmethod
-    def from_json(cls, text: str) -> Bill:
+    def from_json(cls, text: str) -> JobBill:
         amount, unit, lines = json.loads(text)
         return cls(amount, unit, tuple(tuple(line) for line in lines))
 
@@ -106,7 +106,7 @@ RULE_PARAMETERS: dict[str, set[str]] = {
 }
 
 
-def compute_bill(price: Price, usage: Usage, params: Mapping[str, Any]) -> Bill:
+def compute_bill(price: Price, usage: Usage, params: Mapping[str, Any]) -> JobBill:
     """Compute the bill of a job that succeeded; `params` are its inputParams."""
     amount, quantities = 0.0, [(0.0, 0.0)] * len(price.dimensions)
     if price.rule == GATE_SHOTS:
@@ -124,7 +124,7 @@ def compute_bill(price: Price, usage: Usage, params: Mapping[str, Any]) -> Bill:
         (str(dimension), str(name), str(unit), quantity, unit_price)
         for (dimension, name, unit), (quantity, unit_price) in zip(price.dimensions, quantities, strict=True)
     ]
-    return Bill(amount, price.unit, tuple(lines))
+    return JobBill(amount, price.unit, tuple(lines))
 
 
 def _gate_shots(numbers: Mapping[str, float], usage: Usage, params: Mapping[str, Any]) -> list[tuple[float, float]]:

@@ -136,7 +136,7 @@ class JobRunner:
             return self._run_adaptive(programs, task, shots, sampling_seed(task.service_seed, value), noise)
         first = _prepare(programs[0])  # the others differ in their angles only
         _check_target_limits(first, task)
-        self._simulator.hold(_job_bytes(first, shots * len(programs)))
+        self._simulator.reserve_job(_job_bytes(first, shots * len(programs)))
         # a compiler in between leaves fewer gates to bill
         executed = optimize(first, task.optimization_level)
         usage = count_usage(executed if task.target.compiler else first, shots * len(programs))
@@ -165,14 +165,14 @@ class JobRunner:
     ) -> tuple[bytes, Usage]:
         """Run a program with control flow; its usage is what a shot executes on average, rounded up."""
         _check_adaptive(program, task.target, task.params)
-        held = shots * (SHOT_BYTES + VALUE_BYTES * len(program.kinds) + OUTPUT_BYTES * output_length(program.output))
-        held += INSTRUCTION_BYTES * program.num_operations
-        self._simulator.hold(held)
+        size = shots * (SHOT_BYTES + VALUE_BYTES * len(program.kinds) + OUTPUT_BYTES * output_length(program.output))
+        size += INSTRUCTION_BYTES * program.num_operations
+        self._simulator.reserve_job(size)
         if task.target.checks_only:
             zeros = tuple(_ZEROS[kind] for kind in program.kinds)
             recorded, usage = ValueOutcomes((zeros,), (shots,), (0,) * shots), NO_USAGE
         else:
-            self._simulator.hold(held + required_bytes(program, shots, noisy=noise is not None))
+            self._simulator.reserve_job(size + required_bytes(program, shots, noisy=noise is not None))
             recorded, usage = run_adaptive(program, shots=shots, seed=seed, noise=noise)
         return _checked_size(QIR_WRITERS[task.output_format](RecordedOutput.of_values(program, recorded))), usage
 
@@ -182,7 +182,7 @@ class JobRunner:
         programs = self._cache.get(key)
         if programs is None:
             fewest_bytes = BITCODE_BYTES if is_bitcode(data) else input_format.instruction_bytes
-            self._simulator.hold(len(data) // fewest_bytes * INSTRUCTION_BYTES)
+            self._simulator.reserve_job(len(data) // fewest_bytes * INSTRUCTION_BYTES)
             programs = _parse(input_format, data, task.params)
             if isinstance(programs, AdaptiveProgram):
                 self._cache.put(key, programs, programs.num_operations)

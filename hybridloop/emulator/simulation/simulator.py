@@ -237,13 +237,13 @@ class Simulator:
 
     def __init__(self, reserve: Callable[[int], None] = lambda size: None) -> None:
         self._reserve = reserve
-        self._held_bytes = 0
+        self._job_bytes = 0
         self._backends: dict[tuple[SimulationMethod, Noise | None], AerSimulator] = {}
         self._cache: LruCache[Distribution] = LruCache(CACHE_BYTES)
 
-    def hold(self, size: int) -> None:
-        """Reserve the bytes of a job's programs and results, in place of the job's before; simulations add theirs."""
-        self._held_bytes = size
+    def reserve_job(self, size: int) -> None:
+        """Reserve the bytes of a job's programs and results in place of the last job's; simulations add their own."""
+        self._job_bytes = size
         if size > UNRESERVED_BYTES:
             self._reserve(size)
 
@@ -294,7 +294,7 @@ class Simulator:
         return outcomes, np.round(distribution.probabilities[indices], PROBABILITY_DECIMALS).tolist()
 
     def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
-        self._reserve(self._held_bytes + setup.required_bytes)
+        self._reserve(self._job_bytes + setup.required_bytes)
         circuit, measured = circuit_without_measurements(setup, noise)
         if setup.method is SimulationMethod.STABILIZER:
             outcomes, free_bits = clifford_distribution(circuit, measured)
@@ -322,7 +322,7 @@ class Simulator:
     def _run_shots(
         self, setup: SimulationSetup, num_results: int, shots: int, seed: int, noise: Noise | None
     ) -> ShotOutcomes:
-        self._reserve(self._held_bytes + setup.required_bytes)
+        self._reserve(self._job_bytes + setup.required_bytes)
         circuit = circuit_with_measurements(setup, num_results, noise)
         backend = self._backend(setup.method, noise)
         result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()

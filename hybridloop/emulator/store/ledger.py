@@ -16,7 +16,7 @@ from hybridloop.emulator.store.store import LAST_CHARACTER, Store
 
 
 @dataclass(frozen=True, slots=True)
-class JobTotals:
+class LedgerTotals:
     """Totals over jobs: their number by status, their shots, and their cost by unit."""
 
     jobs: Mapping[str, int]
@@ -28,7 +28,7 @@ class JobTotals:
         return sum(self.jobs.values())
 
 
-def add_totals(parts: Iterable[JobTotals]) -> JobTotals:
+def add_totals(parts: Iterable[LedgerTotals]) -> LedgerTotals:
     jobs, shots, money = dict[str, int](), 0, dict[str, float]()
     for part in parts:
         shots += part.shots
@@ -36,10 +36,10 @@ def add_totals(parts: Iterable[JobTotals]) -> JobTotals:
             jobs[status] = jobs.get(status, 0) + number
         for unit, price in part.money.items():
             money[unit] = round(money.get(unit, 0.0) + price, 6)
-    return JobTotals(jobs, shots, money)
+    return LedgerTotals(jobs, shots, money)
 
 
-def query_totals(store: Store, where: str, parameters: Sequence[object]) -> dict[int | None, JobTotals]:
+def query_totals(store: Store, where: str, parameters: Sequence[object]) -> dict[int | None, LedgerTotals]:
     """Return the totals of the jobs that meet an SQL condition, by session key; None for jobs without a session.
 
     A covering index answers the query unless the condition needs another column.
@@ -48,15 +48,15 @@ def query_totals(store: Store, where: str, parameters: Sequence[object]) -> dict
         "SELECT session_key, status, unit, count(*) AS jobs, coalesce(sum(shots), 0) AS shots,"
         f" sum(price) AS price FROM jobs WHERE {where} GROUP BY session_key, status, unit"
     )
-    parts: dict[int | None, list[JobTotals]] = {}
+    parts: dict[int | None, list[LedgerTotals]] = {}
     for row in store.rows(sql, parameters):
         money = {} if row["unit"] is None else {row["unit"]: row["price"]}
-        part = JobTotals({row["status"]: row["jobs"]}, row["shots"], money)
+        part = LedgerTotals({row["status"]: row["jobs"]}, row["shots"], money)
         parts.setdefault(row["session_key"], []).append(part)
     return {key: add_totals(session_parts) for key, session_parts in parts.items()}
 
 
-def session_totals(store: Store, keys: Sequence[int]) -> dict[int | None, JobTotals]:
+def session_totals(store: Store, keys: Sequence[int]) -> dict[int | None, LedgerTotals]:
     """Return the totals of these sessions by key; only their own index entries are read."""
     totals = query_totals(store, f"session_key IN ({', '.join('?' * len(keys))})", keys)
     return {key: totals.get(key, add_totals(())) for key in keys}
@@ -111,7 +111,7 @@ def _condition(query: LedgerQuery) -> tuple[str, list[object]]:
     return " AND ".join(parts), parameters
 
 
-def _sessions(store: Store, totals: Mapping[int | None, JobTotals]) -> list[dict[str, Any]]:
+def _sessions(store: Store, totals: Mapping[int | None, LedgerTotals]) -> list[dict[str, Any]]:
     """Return each session's totals, oldest session first; jobs without a session come before, under null."""
     views = []
     for key, session_total in sorted(totals.items(), key=lambda entry: entry[0] or 0):

@@ -22,7 +22,7 @@ from hybridloop.emulator.model.list_query import (
     NameStartsWith,
 )
 from hybridloop.emulator.model.session import SessionStatus
-from hybridloop.emulator.store.ledger import JobTotals, session_totals
+from hybridloop.emulator.store.ledger import LedgerTotals, session_totals
 from hybridloop.emulator.store.records import StoredJob, StoredSession, job_from_row, session_from_row
 from hybridloop.emulator.store.store import LARGEST_KEY, LAST_CHARACTER, Store
 
@@ -182,12 +182,12 @@ Line = TypeVar("Line")
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSummary:
+class SessionLine:
     """A session with its workspace and the totals of its jobs."""
 
     workspace: str
     session: StoredSession
-    totals: JobTotals
+    totals: LedgerTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +198,12 @@ class OverviewPage(Generic[Line]):
     older: int | None
 
 
-def newest_sessions(store: Store, before: int, top: int) -> OverviewPage[SessionSummary]:
+def newest_sessions(store: Store, before: int, top: int) -> OverviewPage[SessionLine]:
     """Return the `top` newest sessions with keys below `before`."""
     rows = store.each_row("SELECT * FROM sessions WHERE key < ? ORDER BY key DESC LIMIT ?", (before, top + 1))
     page_rows, more = _page_rows(rows, top)
     totals = session_totals(store, [row["key"] for row in page_rows])
-    lines = tuple(SessionSummary(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
+    lines = tuple(SessionLine(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
     return OverviewPage(lines, page_rows[-1]["key"] if more else None)
 
 

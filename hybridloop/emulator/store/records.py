@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridloop.emulator.model.billing import Bill
+from hybridloop.emulator.model.billing import JobBill
 from hybridloop.emulator.model.job import JobError, JobState, JobStatus
 from hybridloop.emulator.model.requests import JobRequest
 from hybridloop.emulator.model.session import JobFailurePolicy, SessionState, SessionStatus
@@ -45,7 +45,7 @@ class StoredJob:
     request: JobRequest
     state: JobState
     shots: int | None
-    bill: Bill | None = None
+    bill: JobBill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,6 @@ def job_from_row(row: sqlite3.Row) -> StoredJob:
     error = None if row["error"] is None else JobError(*json.loads(row["error"]))
     state = JobState(row["created"], **columns, error=error)
     names = (row["id"], row["session_key"], row["name"], row["priority"], _tags_from_json(row["tags"]))
-    bill = None if row["bill"] is None else Bill.from_json(row["bill"])
+    bill = None if row["bill"] is None else JobBill.from_json(row["bill"])
     request = JobRequest.from_document(json.loads(row["request"]))
     return StoredJob(row["key"], *names, row["output_blob"], request, state, row["shots"], bill)

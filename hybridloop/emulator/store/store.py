@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from hybridloop.emulator.model.billing import Bill
+from hybridloop.emulator.model.billing import JobBill
 from hybridloop.emulator.model.job import JobState, JobStatus
 from hybridloop.emulator.model.latency import JobTimeline
 from hybridloop.emulator.model.requests import JobRequest, SessionRequest
@@ -167,7 +167,7 @@ class Store:
     def put_timeline(self, key: int, course: JobTimeline) -> None:
         self._update("jobs", key, {"course": course.to_json()})
 
-    def put_bill(self, key: int, bill: Bill, shots: int) -> None:
+    def put_bill(self, key: int, bill: JobBill, shots: int) -> None:
         """Set a job's bill and the number of shots that were run."""
         self._update("jobs", key, {"bill": bill.to_json(), "price": bill.amount, "unit": bill.unit, "shots": shots})
 

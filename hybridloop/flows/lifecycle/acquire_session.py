@@ -20,7 +20,7 @@ from hybridloop.runtime.stages import announce
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
 from hybridloop.tasks.prefect_tasks import session_of_flow
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.polling import poll_interval
 
 _NOTHING = "No further job was submitted or billed."
@@ -94,14 +94,14 @@ def acquire_session(
     It is opened once the target takes jobs and a slot is free; its settings were checked against the target before.
     `is_replay` is for a run whose rounds are all in the journal: none is opened, and no slot is taken. The end of the
     block closes a session that an earlier process left open.
-    Raises the errors of `wait_for_target`, `session_slot` and `open_session`.
+    Raises the errors of `wait_for_target`, `session_slot` and `open_run_session`.
     """
     if not is_available:
         announce(f"waiting for {target.name}")
         wait_for_target(workspace, target, settings.failure, run, watch)
     for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
-    block = open_session(workspace, target, settings.session_options, run=run, name=run.record.key)
+    block = open_run_session(workspace, target, settings.session_options, run=run, name=run.record.key)
     if is_replay:
         with block as session:
             yield session

@@ -24,7 +24,7 @@ _BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
 _BUSY_MS = "hybridloop_busy_ms"  # key in `connection.info`: the busy timeout that the connection has now
 RECONNECT_LIMIT_S = 30.0  # a server that has answered before may be restarting
 _RECONNECT_EVERY_S = 0.5
-_MIN_FREE_SHARE = 0.2  # of a file: with less free space it is not compacted
+_MIN_FREE_SHARE = 0.2  # a file with a smaller share of free space is not compacted
 _MIN_FREE_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
@@ -77,9 +77,9 @@ class Database:
 
     @contextmanager
     def _present(self) -> Iterator[None]:
-        """Raise JournalGone before, after or instead of an error of the block if an SQLite file is not there any more.
+        """Raise JournalGone if the SQLite file is gone before or after the block, also in place of the block's error.
 
-        Without its file or disk, SQLite may still write, or find a database without rows: that is no damage.
+        Without its file or disk, SQLite may still write, or find a database without rows. This is not damage.
         """
         if self._file is None:
             yield
@@ -93,7 +93,7 @@ class Database:
         self._file.check()
 
     def _save(self, copy: Path) -> None:
-        """Copy an SQLite journal that is open, though its file may be gone, to an empty file."""
+        """Copy the open SQLite journal, whose file may be gone, to an empty file."""
         with self._translate_errors(), self._engine.connect() as connection:
             connection.execution_options(**{_BEGIN: ""}).exec_driver_sql("VACUUM INTO ?", (str(copy),))
 
@@ -158,13 +158,13 @@ class Database:
 
     @contextmanager
     def autocommit_connection(self) -> Iterator[Connection]:
-        """Hold a connection without a transaction, as some of SQLite's statements need it."""
+        """Hold a connection without a transaction, which some of SQLite's statements need."""
         with self._translate_errors(), self._engine.connect() as connection:
             yield connection.execution_options(**{_BEGIN: ""})
 
     def _may_reconnect(self) -> bool:
         """Return True while an unreachable server is retried; warn at the first failure."""
-        if self.location.is_file or not self._has_connected:  # a server that never answered: a wrong address, perhaps
+        if self.location.is_file or not self._has_connected:  # the address of a server that never answered may be wrong
             return False
         now = self._now()
         if self._away_since is None:
@@ -227,7 +227,7 @@ def _sqlite_engine(location: Location, lock_timeout: LockTimeout, file: OpenFile
     def _check(_dialect: object, _record: object, _arguments: object, _options: object) -> None:
         file.check()
 
-    # settings of each connection
+    # set up each connection
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions begin only where we say
@@ -271,19 +271,19 @@ def _postgresql_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
         max_overflow=27,
     )
 
-    # after a timeout, do not wait long for a server either
+    # connect with a short timeout too after a write timed out
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
         if lock_timeout.is_shortened:
             options["connect_timeout"] = SHORT_CONNECT_TIMEOUT_S
 
-    # a pooler answers for a server that is away: ask the server, so that it is waited for
+    # a pooler answers for a server that is away: only a query shows that the server answers
     @event.listens_for(engine, "connect")
     def _ask(connection: Any, _record: object) -> None:
         connection.execute("SELECT 1")
         connection.rollback()
 
-    # settings of each transaction, not of the connection: a pooler may give that to another client after it
+    # set up each transaction, not the connection, which a pooler may give to another client
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         is_write = connection.get_execution_options().get(_BEGIN) == _BEGIN_WRITE

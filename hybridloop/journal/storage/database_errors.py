@@ -1,4 +1,4 @@
-"""Database errors as JournalErrors with a remedy, and the timeout of writes that wait for other processes' locks."""
+"""Conversion of database errors to JournalErrors, and the timeout of writes that wait for other processes' locks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ def to_journal_error(error: SQLAlchemyError, location: Location, locked_s: float
     message = location.redact(str(origin).strip().partition("\n")[0])
     code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
     state = getattr(origin, "sqlstate", None) or ""
-    # damage, another process's lock, a full disk, missing rights, anything else
     if code in _BROKEN or state in _DAMAGED:
         return JournalDamaged("the database", str(location), message)
     if code in _LOCKED or state == _LOCK_NOT_AVAILABLE:
@@ -65,11 +64,11 @@ def to_journal_error(error: SQLAlchemyError, location: Location, locked_s: float
 
 
 class LockTimeout:
-    """The time in seconds that writes to one journal wait for a lock: `busy_s`, and `SHORT_TIMEOUT_S` after a timeout.
+    """Timeout of writes that wait for a journal's lock: `busy_s`, and `SHORT_TIMEOUT_S` after a write timed out.
 
     It is short until a write succeeds, or none has failed for `busy_s`. A run that ends because its journal is locked
-    still has a dozen things to write: its round, its session's end, its status, its lease. They must not all wait as
-    long as the first. `now` is a monotonic clock. Safe for several threads.
+    still has a dozen writes to make, such as its session's end and its status. They must not all wait as long as the
+    first. `now` is a monotonic clock. Safe for several threads.
     """
 
     def __init__(self, busy_s: float, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -97,7 +96,7 @@ class LockTimeout:
             return self.busy_s if self._locked_since is None else round(self._failed_at - self._locked_since, 1)
 
     def record_timeout(self) -> None:
-        """Note that a write waited for its whole timeout and failed."""
+        """Record that a write waited for its whole timeout and failed."""
         is_first = not self.is_shortened
         with self._lock:
             self._failed_at = self._now()
@@ -105,6 +104,6 @@ class LockTimeout:
                 self._locked_since = self._failed_at - self.busy_s
 
     def record_success(self) -> None:
-        """Note that a write succeeded."""
+        """Record that a write succeeded."""
         with self._lock:
             self._locked_since = None

@@ -22,13 +22,13 @@ StoredValue = str | bytes | int | float | None
 
 _COUNTS = struct.Struct("<BBII")  # layout, exact, number of bits, number of outcomes
 _COUNTS_LAYOUT = 1
-_COUNTS_OF_SLICES = 2  # a layout: the number of slices, and the length and the counts of each
+_COUNTS_OF_SLICES = 2  # this layout has the number of slices, then the length and the counts of each
 _LENGTH = struct.Struct("<I")
 _DOUBLE = struct.Struct("<d")
 
 
 def encode_counts(slices: Sequence[Counts]) -> bytes:
-    """Encode the counts of a job's slices; those of a single one as they are."""
+    """Encode the counts of a job's slices; a single slice is encoded without a list."""
     encoded = [_encode_counts(counts) for counts in slices]
     if len(encoded) == 1:
         return encoded[0]
@@ -44,7 +44,7 @@ def _encode_counts(counts: Counts) -> bytes:
 
 
 def decode_counts(stored: bytes) -> tuple[Counts, ...]:
-    """Decode counts of `encode_counts`; ValueError for another layout or length."""
+    """Decode bytes of `encode_counts`. Raises ValueError for another layout or length."""
     if stored[:1] != bytes([_COUNTS_OF_SLICES]):
         return (_decode_counts(stored),)
     offset = 1 + _LENGTH.size
@@ -108,7 +108,7 @@ def encode_request(
 
 
 def decode_request(stored: bytes) -> StoredRequest:
-    """Decode a request of `encode_request`; ValueError or KeyError for other bytes."""
+    """Decode bytes of `encode_request`. Raises ValueError or KeyError for other bytes."""
     (length,) = _LENGTH.unpack_from(stored)
     offset = _LENGTH.size + length
     pubs = []
@@ -125,7 +125,7 @@ def decode_request(stored: bytes) -> StoredRequest:
 
 
 def encode_json(value: object) -> str:
-    """Encode as ASCII JSON with sorted keys; ValueError for NaN and infinities, TypeError for other types."""
+    """Encode as ASCII JSON with sorted keys. Raises ValueError for NaN and infinities, TypeError for other types."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
 
 

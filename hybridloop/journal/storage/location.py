@@ -15,7 +15,7 @@ from hybridloop.errors import InputError, JournalError
 
 _EXAMPLES = "Use sqlite:////a/folder/journal.db or postgresql://user@host/database."
 LOCK_SUFFIX = ".lock"
-_SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX)  # a database's files; SQLite gives its own the same mode
+_SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX)  # files of a database; SQLite copies the first one's mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Location:
 
     @classmethod
     def parse(cls, text: str) -> Location:
-        """Parse a database URL; InputError if no journal can be stored there."""
+        """Parse a database URL. Raises InputError if no journal can be stored there."""
         try:
             url = make_url(text)
             backend = url.get_backend_name()

@@ -21,15 +21,15 @@ from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE
 from hybridloop.runtime.paths import home
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_alembic = threading.Lock()  # Alembic keeps one context a process
+_alembic = threading.Lock()  # Alembic has one context in each process
 _ADVISORY_LOCK = 0x4859_4252  # our key for PostgreSQL's advisory locks
 _INSPECTION_BUSY_S = 2.0
 
 
 def migrate(database: Database, *, busy_s: float) -> None:
-    """Create or upgrade the tables if needed; JournalTooNew if they are of a later version.
+    """Create or upgrade the tables if needed. Raises JournalTooNew if they are of a later version.
 
-    Other processes that open the journal wait meanwhile, up to `busy_s`.
+    Other processes that open the journal wait for this, up to `busy_s`.
     """
     path = database.location.path
     if path is not None:
@@ -48,7 +48,7 @@ def migrate(database: Database, *, busy_s: float) -> None:
 
 @contextmanager
 def _file_lock(path: Path, busy_s: float) -> Iterator[None]:
-    """Hold the lock of the set-up: SQLite itself can't make a process wait while it switches to the write-ahead log."""
+    """Lock the set-up: SQLite itself can't make a process wait while it switches to the write-ahead log."""
     lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=busy_s, mode=0o600)
     try:
         lock.acquire()
@@ -101,7 +101,7 @@ def _upgrade(connection: Connection) -> None:
     with _alembic:
         if _version(connection) == VERSION:  # another process or thread was first
             return
-        from alembic import command  # slow to import, and needed once in a journal's life
+        from alembic import command  # it imports slowly, and a journal needs it once
         from alembic.config import Config
 
         config = Config()

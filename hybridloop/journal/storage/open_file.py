@@ -1,7 +1,7 @@
-"""The file of an open SQLite journal: its loss is noticed, and what the journal has is saved to another file.
+"""File of an open SQLite journal: if the file is lost, an error is raised and the content is saved to another file.
 
-On POSIX a process can go on writing to a file that was deleted or whose disk was unmounted, and SQLite does. The next
-process would find no journal, and pay again for what this one has measured.
+On POSIX SQLite continues to write to a file that was deleted or whose disk was unmounted. The next process would find
+no journal, and pay again for what this one has measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Identity = tuple[int, int]  # device and inode
 
 
 class OpenFile:
-    """A journal's file as it was when it was opened; thread-safe.
+    """File of a journal, compared with its path while it is open; thread-safe.
 
     `save` copies the open journal to an empty file; it raises JournalError if it can't be read any more.
     """
@@ -39,14 +39,14 @@ class OpenFile:
         self._copy: Path | None = None
 
     def note_opened(self) -> None:
-        """Note the file once it is open."""
+        """Record which file was opened."""
         if self._identity is None:
             with suppress(OSError):
                 self._disk = _disk_of(self._path)
                 self._identity = _identity(self._path)
 
     def check_log(self) -> None:
-        """Raise JournalGone if the file with the latest writes, which SQLite keeps while it is in use, has gone."""
+        """Raise JournalGone if the write-ahead log, which SQLite keeps while the journal is in use, is gone."""
         has_log = self._log.exists()
         if self._has_log and not has_log:
             raise self._error()
@@ -100,14 +100,15 @@ class OpenFile:
             if self._copy is None:
                 folder = self._path.parent
                 folder = folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
-                descriptor, name = tempfile.mkstemp(".db", f"{self._path.stem}-saved-", folder)  # for the owner only
+                # only the owner can read a file of mkstemp
+                descriptor, name = tempfile.mkstemp(".db", f"{self._path.stem}-saved-", folder)
                 os.close(descriptor)
                 copy = Path(name)
                 try:
                     self._save(copy)
                     with closing(sqlite3.connect(copy)) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
-                except BaseException:  # an interruption, too, must not leave half a copy
+                except BaseException:  # an interruption must not leave half a copy either
                     copy.unlink(missing_ok=True)
                     raise
                 self._copy = copy
@@ -120,7 +121,7 @@ def _identity(path: Path) -> Identity:
 
 
 def _disk_of(path: Path) -> int:
-    """Return the device of the nearest folder above that exists; a file may show another one, as in containers."""
+    """Return the device of the nearest existing folder above; in containers a file may have another device."""
     for folder in path.parents:
         with suppress(FileNotFoundError, NotADirectoryError):
             return folder.stat().st_dev

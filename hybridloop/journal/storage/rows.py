@@ -22,7 +22,7 @@ def with_checksum(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verify(table: Table, row: Sequence[Any]) -> dict[str, Any]:
-    """Return a row's values by column; JournalDamaged if the checksum differs. `row` has all columns in order."""
+    """Return the values by column of a row with all columns in order. Raises JournalDamaged if its checksum differs."""
     *values, stored = row
     if checksum(table.name, values) != stored:
         raise JournalDamaged(table.name, _key_of(table)(row), "its checksum does not match")
@@ -54,7 +54,7 @@ def read_query(
 
 def update_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Update all columns of stored rows, found by their primary keys."""
-    # "_", because SQLAlchemy binds a column's own name to the value that is set
+    # the names end in "_", because SQLAlchemy binds a column's own name to the value that is set
     if sealed_rows := [{f"{name}_": value for name, value in with_checksum(table, row).items()} for row in rows]:
         connection.execute(_update(table), sealed_rows)
 

@@ -167,7 +167,7 @@ pings = Table(
 )
 
 spans = Table(
-    "spans",  # times in flight of rounds and pings: for plots only, so a run without them is complete
+    "spans",  # times in flight of rounds and pings, for plots: a run without them is complete
     metadata,
     Column("run_uid", Text, primary_key=True),
     Column("place", Text, primary_key=True),

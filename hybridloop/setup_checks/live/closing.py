@@ -19,7 +19,7 @@ _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL"
 
 
 class ClosingProcess:
-    """Context manager of a process that sends the held requests once this process, or the block, has ended.
+    """Context manager of a process that sends the added requests once this process, or the block, has ended.
 
     It has a session of its own, so that neither Ctrl-C nor a signal to the process group ends it. Raises
     HybridloopError if it does not start, or has ended: nothing may be created that it does not know.
@@ -52,10 +52,10 @@ class ClosingProcess:
         with suppress(subprocess.TimeoutExpired):  # it ends by itself
             self._process.wait(_LIMIT_S)
 
-    def hold(self, key: str, request: SignedRequest) -> None:
+    def add(self, key: str, request: SignedRequest) -> None:
         """Arrange that a request is sent at the end."""
         try:
-            self._write({"hold": key} | request.as_message())
+            self._write({"add": key} | request.as_message())
         except OSError as error:
             raise _not_running() from error
 

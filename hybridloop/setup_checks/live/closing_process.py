@@ -1,7 +1,7 @@
 """Program of the closing process: ends the jobs and sessions of checks that were killed.
 
-It reads one JSON document a line from standard input: `{"hold": ID, …}` with a request, `{"forget": ID}`. When standard
-input ends, it sends the requests that it still holds, the newest first, then ends, within a minute.
+It reads one JSON document a line from standard input: `{"add": ID, …}` with a request, `{"forget": ID}`. When standard
+input ends, it sends the requests that are left, the newest first, then ends, within a minute.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _AGAIN = frozenset({404, 408, 429})  # 404: what the killed process created may 
 
 
 def main() -> None:
-    """Hold requests until standard input ends, then send them."""
-    held: dict[str, dict[str, Any]] = {}
+    """Collect requests until standard input ends, then send them."""
+    requests: dict[str, dict[str, Any]] = {}
     sys.stdout.write(READY)
     sys.stdout.flush()
     for line in sys.stdin:
         if not line.endswith("\n"):
             break  # the process ended while it wrote
         message = json.loads(line)
-        if "hold" in message:
-            held[message["hold"]] = message
+        if "add" in message:
+            requests[message["add"]] = message
         else:
-            held.pop(message["forget"], None)
+            requests.pop(message["forget"], None)
     until = time.monotonic() + LIMIT_S
     for attempt in range(TRIES):
-        if attempt and held:
+        if attempt and requests:
             time.sleep(PAUSE_S)
-        for key in reversed(list(held)):
-            if time.monotonic() < until and _is_settled(held[key]):
-                del held[key]
+        for key in reversed(list(requests)):
+            if time.monotonic() < until and _is_settled(requests[key]):
+                del requests[key]
 
 
 def is_safe(url: str) -> bool:

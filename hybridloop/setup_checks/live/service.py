@@ -16,7 +16,7 @@ from hybridloop.azure.transport import TRANSIENT, FailureKind, RequestFailed, Tr
 from hybridloop.errors import AnswerRefused, ServiceBusy, ServiceRefused
 from hybridloop.runtime.clock import Clock
 from hybridloop.setup_checks.live.closing import ClosingProcess
-from hybridloop.tasks.submission.job_errors import JOB_ERRORS
+from hybridloop.tasks.submission.job_errors import TRANSIENT_ERRORS
 from hybridloop.tasks.submission.jobs import SUCCEEDED
 
 IONQ, RIGETTI, QUANTINUUM = "ionq.simulator", "rigetti.sim.qvm", "quantinuum.sim.h2-1sc"
@@ -136,7 +136,7 @@ class LiveService:
         self.require(target)
         session_id = str(uuid.uuid4())
         self.opened.append(session_id)
-        self._closing.hold(session_id, self.transport.sign("POST", f"/sessions/{session_id}:close", None))
+        self._closing.add(session_id, self.transport.sign("POST", f"/sessions/{session_id}:close", None))
         try:
             return self.put_session(session_id, target, policy)
         except RequestFailed as failure:
@@ -210,7 +210,7 @@ class LiveService:
         if self.jobs_sent >= MAX_JOBS:
             raise NotShown(f"more than {MAX_JOBS} jobs would be needed")
         self.jobs_sent += 1
-        self._closing.hold(job_id, self.transport.sign("POST", f"/jobs/{job_id}:cancel", None))
+        self._closing.add(job_id, self.transport.sign("POST", f"/jobs/{job_id}:cancel", None))
         try:
             return checked_item(self.call("PUT", f"/jobs/{job_id}", document))
         except RequestFailed as failure:
@@ -231,9 +231,9 @@ class LiveService:
     def ended(self, job_id: str) -> dict[str, Any]:
         """Wait for a job's end and read it. Raises NotShown if it takes too long, or fails for a passing reason."""
         job = self.ended_somehow(job_id)
-        known = JOB_ERRORS.get(_error_code(job))
-        if job["status"] == "Failed" and known is not None and known.transient:
-            raise NotShown(f"a job failed with {_error_code(job)}, as may happen: {known.meaning}")
+        meaning = TRANSIENT_ERRORS.get(_error_code(job))
+        if job["status"] == "Failed" and meaning is not None:
+            raise NotShown(f"a job failed with {_error_code(job)}, as may happen: {meaning}")
         return job
 
     def ended_somehow(self, job_id: str) -> dict[str, Any]:

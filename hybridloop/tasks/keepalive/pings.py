@@ -19,7 +19,7 @@ from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import UNSETTLED, Journal, Lease, Ping
 from hybridloop.runtime.clock import Clock
-from hybridloop.runtime.run_events import Fact, report
+from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
 
 PING_SHOTS = 1
@@ -211,7 +211,7 @@ class PingSender:
         """Record that the service has the ping; if that fails it counts all the same, and its end is recorded later."""
         level = logging.INFO if ping_price(self._target).is_free else logging.WARNING
         message = f"keep-alive ping {key.n + 1} of session {self._session_id} was sent by the run"
-        facts: dict[str, Fact] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": "run"}
+        facts: dict[str, EventValue] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": "run"}
         report("ping.sent", message, facts, level=level, began_at=began_at, ended_at=self._clock.now())
         try:
             self._records.submitted(key)

@@ -61,7 +61,7 @@ class ParameterRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class JobBatch:
     """A job of many points, numbered by the first of its slices."""
 
     key: JobKey
@@ -136,7 +136,7 @@ def batched_program(compiler: QuilCompiler, description: PubDescription) -> Quil
 
 def plan_batches(
     round_: RoundKey, pubs: Mapping[int, QuilPub], shots: Sequence[int], target: Target, seed: int
-) -> list[Batch]:
+) -> list[JobBatch]:
     """Put the points of these PUBs, by number, into as few jobs as the bounds allow; `shots` are those of all PUBs."""
     sizes = {i: row_bytes(pub).tolist() for i, pub in pubs.items()}
     return [
@@ -187,7 +187,7 @@ def _split(point: Slice, size: int, bits: int, max_shots: int) -> list[Slice]:
         number += 1
 
 
-def _batch(round_: RoundKey, pubs: Mapping[int, QuilPub], parts: _Slices, max_shots: int, seed: int) -> Batch:
+def _batch(round_: RoundKey, pubs: Mapping[int, QuilPub], parts: _Slices, max_shots: int, seed: int) -> JobBatch:
     slices = tuple(sorted(parts.slices))
     key = JobKey(round_, *slices[0][:3])
     row_shots = shots_of_rows(parts.shots, max_shots)
@@ -196,4 +196,4 @@ def _batch(round_: RoundKey, pubs: Mapping[int, QuilPub], parts: _Slices, max_sh
     theta = [pubs[part.pub].theta[part.point].tolist() for part in slices]
     basis = [pubs[part.pub].basis[part.point].tolist() for part in slices]
     values = {"basis": [basis[i] for i in slice_of]} | ({"theta": [theta[i] for i in slice_of]} if theta[0] else {})
-    return Batch(key, slices, ParameterRows(row_shots, tuple(slice_of.tolist()), values))
+    return JobBatch(key, slices, ParameterRows(row_shots, tuple(slice_of.tolist()), values))

@@ -1,100 +1,78 @@
-"""Retry table: error codes of jobs, with their meaning and whether a retry may help; and errors of calls."""
+"""Retry table: error codes of jobs, with their meaning and the judgement of a failed attempt; and errors of calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 
 from hybridloop.azure.transport import FailureKind
+from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
 CANCELLED = "cancelled"
 CANCELLED_WITH_SESSION = "cancelled with its session"
-RESULT_MISSING = "result missing"
-RESULT_UNREADABLE = "result unreadable"
+FIRST_BACKOFF_S = 2.0  # before a job's second attempt; doubled for each further one
+LONGEST_BACKOFF_S = 60.0
+
+# Meanings of the service's codes, which are free text and are compared whole. They were counted in recorded traffic, or
+# are documented; the service has none for a cancelled job. Any other code, or none, is permanent: the program would
+# most likely fail again, and be billed again.
+TRANSIENT_ERRORS: Mapping[str, str] = {
+    "ProviderTimeout": "the provider did not take the job in time",
+    "TransientFailure": "the service or the provider had a transient failure",
+    "InternalError": "the service failed inside",
+    "PartnerCallFailed": "the service could not reach the provider",
+    "TargetUnavailable": "the target went down",
+    CANCELLED_WITH_SESSION: "the session ended, and took the job with it",
+}
+PERMANENT_ERRORS: Mapping[str, str] = {
+    "PropertyNotSpecified": "an input parameter is missing",
+    "InvalidProperty": "an input parameter has a value that is not taken",
+    "InvalidInputData": "the target does not take the program",
+    "InvalidInputError": "the provider does not take the program",
+    "CompilationError": "the program does not compile for the target",
+    "QIRPreProcessingFailed": "the QIR program can't be read",
+    "QATTransformationFailed": "the QIR program can't be translated for the target",
+    "CannotTranslateInputData": "the program's format can't be translated",
+    "CannotTranslateOutputData": "the result's format can't be translated",
+    "RuntimeError": "the program failed while it ran",
+    "quantinuum - 1001": "Quantinuum refused the program",
+    CANCELLED: "someone cancelled it",
+}
+CALL_ERRORS: Mapping[FailureKind, str] = {
+    FailureKind.UNREACHABLE: "no connection, it broke, or no answer: a submission is settled by asking for its id",
+    FailureKind.BUSY: "HTTP 408, 429 or 5xx",
+    FailureKind.DOWN: "the target takes no jobs: it is waited for as the failure policy says",
+    FailureKind.UNCLEAR: "an answer that can't be read: a submission is settled by asking for the job's id",
+    FailureKind.TOO_LARGE: "an answer of more than 8 MiB, or a result of more than 64 MiB: it is not read",
+    FailureKind.ELSEWHERE: "a redirect, or an address on another host: nothing was sent there",
+    FailureKind.DENIED: "HTTP 401 or 403: the key or identity is not accepted",
+    FailureKind.UNSIGNED: "HTTP 401 or 403 of the storage: the signature has expired, and is renewed once",
+    FailureKind.MISSING: "HTTP 404: no such session or job; a result that is not there yet is waited for",
+    FailureKind.SESSION_OVER: "the session has ended and takes no more jobs",
+    FailureKind.CONFLICT: "HTTP 409: the id is taken by something else",
+    FailureKind.REFUSED: "any other HTTP 4xx: understood, and refused",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorClass:
-    """Class of an error: its meaning; `transient` if a retry may help."""
+def judge_failure(
+    policy: FailurePolicy, code: str | None, *, failures: int, since_first_s: float, draw: float, found_ended: bool
+) -> float | OnLostJob:
+    """Return the seconds until a failed job's next attempt, or the policy's treatment of a lost job.
 
-    transient: bool
-    meaning: str
-
-
-JOB_ERRORS: Mapping[str, ErrorClass] = MappingProxyType(
-    {
-        # The service's codes, whole and case-sensitive: they are free text. Counted in recorded traffic, or documented.
-        "ProviderTimeout": ErrorClass(transient=True, meaning="the provider did not take the job in time"),
-        "TransientFailure": ErrorClass(transient=True, meaning="the service or the provider had a transient failure"),
-        "InternalError": ErrorClass(transient=True, meaning="the service failed inside"),
-        "PartnerCallFailed": ErrorClass(transient=True, meaning="the service could not reach the provider"),
-        "TargetUnavailable": ErrorClass(transient=True, meaning="the target went down"),
-        "PropertyNotSpecified": ErrorClass(transient=False, meaning="an input parameter is missing"),
-        "InvalidProperty": ErrorClass(transient=False, meaning="an input parameter has a value that is not taken"),
-        "InvalidInputData": ErrorClass(transient=False, meaning="the target does not take the program"),
-        "InvalidInputError": ErrorClass(transient=False, meaning="the provider does not take the program"),
-        "CompilationError": ErrorClass(transient=False, meaning="the program does not compile for the target"),
-        "QIRPreProcessingFailed": ErrorClass(transient=False, meaning="the QIR program can't be read"),
-        "QATTransformationFailed": ErrorClass(
-            transient=False, meaning="the QIR program can't be translated for the target"
-        ),
-        "CannotTranslateInputData": ErrorClass(transient=False, meaning="the program's format can't be translated"),
-        "CannotTranslateOutputData": ErrorClass(transient=False, meaning="the result's format can't be translated"),
-        "RuntimeError": ErrorClass(transient=False, meaning="the program failed while it ran"),
-        "quantinuum - 1001": ErrorClass(transient=False, meaning="Quantinuum refused the program"),
-    }
-)
-
-ENDINGS_WITHOUT_CODE: Mapping[str, ErrorClass] = MappingProxyType(
-    {
-        # Ways a job ends without counts for which the service has no code.
-        RESULT_MISSING: ErrorClass(
-            transient=False, meaning="it succeeded, but its result is missing: a resume reads it"
-        ),
-        CANCELLED_WITH_SESSION: ErrorClass(transient=True, meaning="the session ended, and took the job with it"),
-        RESULT_UNREADABLE: ErrorClass(
-            transient=False, meaning="it succeeded, but its result can't be read: a resume reads it again"
-        ),
-        CANCELLED: ErrorClass(transient=False, meaning="someone cancelled it"),
-    }
-)
-
-CALL_ERRORS: Mapping[FailureKind, str] = MappingProxyType(
-    {
-        FailureKind.UNREACHABLE: "no connection, it broke, or no answer: a submission is settled by asking for its id",
-        FailureKind.BUSY: "HTTP 408, 429 or 5xx",
-        FailureKind.DOWN: "the target takes no jobs: it is waited for as the failure policy says",
-        FailureKind.UNCLEAR: "an answer that can't be read: a submission is settled by asking for the job's id",
-        FailureKind.TOO_LARGE: "an answer of more than 8 MiB, or a result of more than 64 MiB: it is not read",
-        FailureKind.ELSEWHERE: "a redirect, or an address on another host: nothing was sent there",
-        FailureKind.DENIED: "HTTP 401 or 403: the key or identity is not accepted",
-        FailureKind.UNSIGNED: "HTTP 401 or 403 of the storage: the signature has expired, and is renewed once",
-        FailureKind.MISSING: "HTTP 404: no such session or job; a result that is not there yet is waited for",
-        FailureKind.SESSION_OVER: "the session has ended and takes no more jobs",
-        FailureKind.CONFLICT: "HTTP 409: the id is taken by something else",
-        FailureKind.REFUSED: "any other HTTP 4xx: understood, and refused",
-    }
-)
-
-
-def is_transient(code: str | None) -> bool:
-    """Return True if a job with this code, of its `errorData` or of ENDINGS_WITHOUT_CODE, is worth a retry.
-
-    Codes are compared whole. An unknown code, or none, is permanent: the same program would most likely fail again,
-    and be billed again.
+    `failures` is the number of its failed attempts; `since_first_s` is the time since the first of them. `draw` in
+    [0, 1) is the jitter, over all of the exponential backoff, so that the jobs of one outage are not retried together.
+    `found_ended` is True for an attempt of an earlier process that ended before this one asked for it.
     """
-    known = _job_ending(code)
-    return known is not None and known.transient
+    if code == CANCELLED_WITH_SESSION:  # not the job's failure: the renewals are counted instead
+        return 0.0
+    wait = draw * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1))
+    if code in TRANSIENT_ERRORS and failures <= policy.retries and since_first_s + wait <= policy.retry_within_s:
+        return wait
+    # a resume retries it, as it does where the earlier process had recorded the failure
+    return 0.0 if found_ended and policy.on_lost_job is OnLostJob.FAIL else policy.on_lost_job
 
 
 def meaning_of(code: str | None) -> str:
     """Return the meaning of a job's code for a message."""
-    known = _job_ending(code)
-    if known is not None:
-        return known.meaning
-    return "the service gave no reason" if not code else f"{code!r} is no code that hybridloop knows"
-
-
-def _job_ending(code: str | None) -> ErrorClass | None:
-    return None if code is None else JOB_ERRORS.get(code) or ENDINGS_WITHOUT_CODE.get(code)
+    if not code:
+        return "the service gave no reason"
+    return {**TRANSIENT_ERRORS, **PERMANENT_ERRORS}.get(code, f"{code!r} is no code that hybridloop knows")

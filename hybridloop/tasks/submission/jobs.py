@@ -8,7 +8,6 @@ from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.azure.targets.provider_options import provider_params
@@ -16,7 +15,7 @@ from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
-from hybridloop.journal import UNSETTLED, Job, PubRecord, Slice
+from hybridloop.journal import Job, PubRecord, Slice
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
@@ -86,41 +85,6 @@ class JobSpec:
             reserved=self.reserved,
             slices=self.slices,
         )
-
-
-@dataclass(slots=True)
-class JobInFlight:
-    """A job of the round with its latest attempt; `lost` is the reason if it gave no counts for good."""
-
-    spec: JobSpec
-    session: int = -1
-    may_exist: bool = False
-    container: str = ""
-    accepted: bool = False
-    collecting: bool = False
-    counts: tuple[Counts, ...] | None = None  # of each slice
-    lost: str | None = None
-    failures: int = 0
-    first_failure_at: float = 0.0
-    listed: str = ""  # its status when the service listed it last
-    ended_before: bool = False  # an earlier process submitted it, and it has ended since
-
-    @property
-    def settled(self) -> bool:
-        """True once its counts are known, or it was given up."""
-        return self.counts is not None or self.lost is not None
-
-    def ended(
-        self, state: str, billed: Mapping[str, float] | None, reason: str = "", counts: tuple[Counts, ...] | None = None
-    ) -> Job:
-        """Return the journal's record of how this attempt ended."""
-        return replace(self.spec.intent(self.session), state=state, counts=counts, reason=reason, billed=billed)
-
-    def load(self, record: Job) -> None:
-        """Take over what the journal has of this attempt."""
-        self.session, self.counts = record.session, record.counts
-        self.may_exist = record.state in UNSETTLED
-        self.lost = record.reason if record.state == "lost" else None
 
 
 def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:

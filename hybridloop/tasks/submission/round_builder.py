@@ -17,6 +17,7 @@ from hybridloop.runtime.stages import announce
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.batches import ParameterRows, batched_program
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
+from hybridloop.tasks.submission.job_in_flight import JobInFlight
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
 from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -83,7 +84,7 @@ class RoundBuilder:
             raise
         crash_point("intent.after")
         self._stored |= bodies.keys()
-        return RoundInFlight(self._connection, key, records, specs)
+        return RoundInFlight(self._connection, key, records, [JobInFlight(spec) for spec in specs])
 
     def _compile(self, description: PubDescription, *, batches: bool) -> CompiledPub | QuilPub:
         """Compile a PUB to Quil with parameters where the run batches its points, else to QIR, a job a point."""
@@ -116,12 +117,12 @@ class RoundBuilder:
         connection.ledger.adopt(record)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
         if record.complete:
-            specs = [self._spec(key, record, job, shared_seed) for job in latest.values()]
-            round_ = RoundInFlight(connection, key, record.pubs, specs, {job.id: job for job in latest.values()})
+            jobs = [JobInFlight.from_record(self._spec(key, record, job, shared_seed), job) for job in latest.values()]
+            round_ = RoundInFlight(connection, key, record.pubs, jobs)
             round_.ended.set()
             self.replayed += 1
             return round_
-        known, specs, retries = {}, [], []
+        jobs, retries = [], []
         filled = [self._filled(pub) for pub in record.pubs]
         for job in latest.values():
             pub = record.pubs[job.pub]
@@ -137,14 +138,14 @@ class RoundBuilder:
             if job.state == "failed":  # the run ended with it, or before the next attempt was recorded
                 spec = connection.ledger.reserve_retry(spec.next_attempt())
                 retries.append(spec)
+                jobs.append(JobInFlight(spec))
             else:
-                known[spec.id] = job
-            specs.append(spec)
+                jobs.append(JobInFlight.from_record(spec, job))
         if retries:
             run, ordinal = connection.run, self._session_ordinal()
             intents = [spec.intent(ordinal) for spec in retries]
             run.journal.add_attempts(run.lease, key.stream, key.sequence, intents)
-        return RoundInFlight(connection, key, record.pubs, specs, known)
+        return RoundInFlight(connection, key, record.pubs, jobs)
 
     def _spec(self, key: RoundKey, record: RoundRecord, job: Job, shared_seed: int | None) -> JobSpec:
         """Return a recorded job, without its payload."""

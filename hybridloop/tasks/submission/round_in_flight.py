@@ -25,12 +25,13 @@ from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point
-from hybridloop.runtime.run_events import Fact, report
+from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.failure_policy import OnLostJob, wait_before_retry
-from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
+from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, judge_failure, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey
-from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs, submission_body
+from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
+from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import merge_points, read_counts
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
@@ -41,20 +42,15 @@ class RoundInFlight:
     """The jobs of one round, from submission to counts; only `result()` waits."""
 
     def __init__(
-        self,
-        connection: Connection,
-        key: RoundKey,
-        pubs: Sequence[PubRecord],
-        specs: Sequence[JobSpec],
-        recorded: Mapping[str, Job] | None = None,
+        self, connection: Connection, key: RoundKey, pubs: Sequence[PubRecord], jobs: Sequence[JobInFlight]
     ) -> None:
-        """The jobs are recorded as intended; `recorded` has the journal's records of these attempts, by id."""
+        """The journal has all these jobs, at least as intended."""
         self.key = key
         self.started_at: float | None = None
         self.ended = threading.Event()
         self._connection = connection
         self._pubs = pubs
-        self._jobs = {spec.id: JobInFlight(spec) for spec in specs}
+        self._jobs = {job.spec.id: job for job in jobs}
         self._lock = threading.Lock()
         self._unwritten: list[Job] = []
         self._failure: BaseException | None = None
@@ -62,9 +58,7 @@ class RoundInFlight:
         self._to_send = 0  # number of those at the start
         self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
-        self._is_batched = any(spec.rows is not None for spec in specs)  # then a list has all rows of all its jobs
-        for identifier, record in (recorded or {}).items():
-            self._jobs[identifier].load(record)
+        self._is_batched = any(job.spec.rows is not None for job in jobs)  # then a list has all rows of all its jobs
 
     def __str__(self) -> str:
         return f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
@@ -87,24 +81,24 @@ class RoundInFlight:
     @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
-        return sum(not job.settled for job in self.jobs)
+        return sum(job.phase < JobPhase.DONE for job in self.jobs)
 
     @property
     def lost(self) -> int:
         """Number of jobs that were given up."""
-        return sum(job.lost is not None for job in self.jobs)
+        return sum(job.phase is JobPhase.LOST for job in self.jobs)
 
     @property
     def sessions(self) -> set[int]:
         """Ordinals of the sessions with jobs of the round whose end is not known yet."""
         with self._lock:
-            return {job.session for job in self._jobs.values() if not (job.settled or job.collecting)}
+            return {job.session for job in self._jobs.values() if job.phase < JobPhase.ENDING}
 
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
         self.started_at = now = self._connection.clock.now()
         report("round.started", str(self), self._place(), level=logging.DEBUG, ended_at=now)
-        waiting = [job for job in self._jobs.values() if not job.settled]
+        waiting = [job for job in self._jobs.values() if job.phase < JobPhase.DONE]
         self._to_accept = {job.spec.id for job in waiting}
         self._to_send = len(waiting)
         for job in waiting:
@@ -150,13 +144,14 @@ class RoundInFlight:
             return
         with self._lock:
             # an attempt's own thread marks it as accepted, before it may be retried under another id
-            if not job.accepted or job.settled or job.collecting or self.ended.is_set():
+            if not JobPhase.ACCEPTED <= job.phase < JobPhase.ENDING or self.ended.is_set():
                 return
-            job.collecting = True
+            found_ended = job.phase is JobPhase.FOUND_ENDED
+            job.move(JobPhase.ENDING)
         self._connection.keep_alive.ended(self._connection.clock.now())
         billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
-        process = self._collect if status in SUCCEEDED else self._handle_failure
-        self._work(partial(process, job, listed, billed), first=True)
+        handle_failure = partial(self._handle_failure, found_ended=found_ended)
+        self._work(partial(self._collect if status in SUCCEEDED else handle_failure, job, listed, billed), first=True)
 
     def fail(self, error: BaseException) -> None:
         """End the round with an error; the first one counts."""
@@ -172,7 +167,7 @@ class RoundInFlight:
     def cancel(self) -> None:
         """Cancel the round's accepted jobs at the service. Raises ServiceError."""
         for job in self.jobs:
-            if job.accepted and not job.settled:
+            if JobPhase.ACCEPTED <= job.phase < JobPhase.DONE:
                 self._connection.service.cancel_job(job.spec.id)
 
     def record_ends(self) -> None:
@@ -190,7 +185,7 @@ class RoundInFlight:
         if self._failure is not None:
             raise self._failure
         parts = {
-            part[:3]: FailedPoint(job.lost or "") if job.counts is None else job.counts[i]
+            part[:3]: FailedPoint(job.lost) if job.counts is None else job.counts[i]
             for job in self._jobs.values()
             for i, part in enumerate(job.spec.parts)
         }
@@ -215,12 +210,11 @@ class RoundInFlight:
             return
         connection, spec = self._connection, job.spec
         # a resumed job may exist at the service: its id is looked up before anything is sent
-        listed = connection.service.find_job(spec.id) if job.may_exist else None
+        listed = connection.service.find_job(spec.id) if job.phase is JobPhase.UNCLEAR else None
         if listed is not None:
             job.session = connection.sessions.ordinal_of(listed.get("sessionId"), job.session)
-            job.ended_before = listed.get("status") in TERMINAL
         else:
-            if job.may_exist:  # the run may be resumed under smaller caps
+            if job.phase is JobPhase.UNCLEAR:  # the run may be resumed under smaller caps
                 connection.ledger.check_unsent(spec)
             job.container = connection.service.create_container(spec.id)
             crash_point("upload.before")
@@ -232,12 +226,13 @@ class RoundInFlight:
         # acceptance is recorded for all jobs at once; later attempts are recorded one by one
         self._outage.end()
         with self._lock:
-            job.accepted = True
+            found_ended = listed is not None and listed.get("status") in TERMINAL
+            job.move(JobPhase.FOUND_ENDED if found_ended else JobPhase.ACCEPTED)
             is_early = spec.id in self._to_accept
             self._to_accept.discard(spec.id)
             left = len(self._to_accept)
             is_last = is_early and not left
-            accepted = [other.spec.id for other in self._jobs.values() if other.accepted] if is_last else []
+            accepted = [id_ for id_, other in self._jobs.items() if is_last and other.phase >= JobPhase.ACCEPTED]
             ids = accepted if is_early else [spec.id]
         if ids:
             crash_point("answer.before")
@@ -264,7 +259,7 @@ class RoundInFlight:
                 idle_s = connection.keep_alive.idle_s(connection.clock.now())
                 connection.sessions.mark_ended(session.ordinal, idle_s)
             except TargetDown as error:
-                in_flight = sum(job.accepted and not job.settled for job in self.jobs)
+                in_flight = sum(JobPhase.ACCEPTED <= job.phase < JobPhase.DONE for job in self.jobs)
                 self._outage.wait(error, self.ended, in_flight)
             else:
                 crash_point("put.after")
@@ -291,36 +286,34 @@ class RoundInFlight:
             job.container = service.create_container(spec.id)
             return service.download(spec.id, url.partition("?")[0], job.container, read)
 
-    def _handle_failure(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
+    def _handle_failure(
+        self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts, *, found_ended: bool
+    ) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
-        connection, policy = self._connection, self._connection.options.failure
+        connection, now = self._connection, self._connection.clock.now()
         error = listed.get("errorData") or {}
         code = error.get("code")
         if listed.get("status") == "Cancelled" and not code:
             code = CANCELLED_WITH_SESSION if connection.sessions.has_ended(job.session) else CANCELLED
         message = " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or meaning_of(code)
         reason = f"it ended {listed.get('status')}: {message}"
-        wait: float | None = None
-        if code == CANCELLED_WITH_SESSION:  # not the job's failure: the renewals are counted instead
+        if code == CANCELLED_WITH_SESSION:
             connection.sessions.mark_ended(job.session)
-            wait = 0.0
         else:
-            now = connection.clock.now()
             job.failures += 1
             job.first_failure_at = job.first_failure_at or now
-            since, draw = now - job.first_failure_at, random.random()
-            if is_transient(code):
-                wait = wait_before_retry(policy, failed=job.failures, since_first_s=since, draw=draw)
-            if wait is None and job.ended_before and policy.on_lost_job is OnLostJob.FAIL:
-                wait = 0.0  # a resume retries it, as it does where the earlier process had recorded the failure
-        if wait is None:
-            self._lose(job, reason, billed)
+        policy, since, draw = connection.options.failure, now - job.first_failure_at, random.random()
+        decision = judge_failure(
+            policy, code, failures=job.failures, since_first_s=since, draw=draw, found_ended=found_ended
+        )
+        if isinstance(decision, OnLostJob):
+            self._lose(job, reason, billed, decision)
         else:
-            self._retry(job, job.ended("failed", billed, reason), wait)
+            self._retry(job, job.ended("failed", billed, reason), decision)
 
-    def _lose(self, job: JobInFlight, why: str, billed: Amounts) -> None:
+    def _lose(self, job: JobInFlight, why: str, billed: Amounts, policy: OnLostJob) -> None:
         """Apply the policy to a job that failed for good."""
-        policy, reason = self._connection.options.failure.on_lost_job, f"job {job.spec.id}: {why}"
+        reason = f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
             self._report_lost(job, why, f"{reason}; the policy is to {policy.value} its point")
             self._finish(job, job.ended("lost", billed, why), lost=reason)
@@ -349,7 +342,7 @@ class RoundInFlight:
         run.journal.add_attempts(run.lease, key.stream, key.sequence, [spec.intent(ordinal)])
         run.journal.add_event(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
         message = f"job {failed.id}: {failed.reason}; retried in {wait_s:.1f} s as {spec.id}"
-        facts: dict[str, Fact] = {
+        facts: dict[str, EventValue] = {
             "job": failed.id,
             "next_job": spec.id,
             "reason": failed.reason,
@@ -359,16 +352,16 @@ class RoundInFlight:
         with self._lock:
             self.retried += 1
             del self._jobs[job.spec.id]
-            job.spec, job.container, job.session, job.listed = spec, "", ordinal, ""
-            job.accepted = job.collecting = job.may_exist = job.ended_before = False
+            job.begin_attempt(spec, ordinal)
             self._jobs[spec.id] = job
         connection.poller.call_later(wait_s, partial(self._work, partial(self._submit, job)))
 
-    def _finish(self, job: JobInFlight, ended: Job, lost: str | None = None) -> None:
+    def _finish(self, job: JobInFlight, ended: Job, lost: str = "") -> None:
         with self._lock:  # else another thread could complete the round without this job's end
             job.counts, job.lost = ended.counts, lost
+            job.move(JobPhase.LOST if lost else JobPhase.DONE)
             self._unwritten.append(ended)
-            is_last = all(job.settled for job in self._jobs.values())
+            is_last = all(job.phase >= JobPhase.DONE for job in self._jobs.values())
         if is_last:
             self._complete()
 
@@ -385,14 +378,14 @@ class RoundInFlight:
         self.ended.set()
 
     def _report_completed(self, now: float) -> None:
-        counts: dict[str, Fact] = {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
-        held = self._connection.sessions.held
-        facts = self._place() | counts | {"session": None if held is None else held.id}
+        facts = self._place() | {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
+        row = self._connection.sessions.open_row
+        facts["session"] = None if row is None else row.id
         report("round.completed", str(self), facts, began_at=self.started_at, ended_at=now)
 
-    def _place(self) -> dict[str, Fact]:
+    def _place(self) -> dict[str, EventValue]:
         return {"stream": self.key.stream, "round": self.key.sequence + 1}
 
     def _report_lost(self, job: JobInFlight, why: str, message: str) -> None:
-        facts: dict[str, Fact] = {"job": job.spec.id, "attempts": job.failures, "reason": why}
+        facts: dict[str, EventValue] = {"job": job.spec.id, "attempts": job.failures, "reason": why}
         report("job.lost", message, self._place() | facts, level=logging.WARNING)

@@ -7,7 +7,7 @@ import threading
 
 from hybridloop.errors import RunParked, TargetDown
 from hybridloop.runtime.clock import Clock
-from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, target_down_text
+from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, target_down_text, wait_for_target
 
 _CHECK_S = 30.0
 
@@ -37,10 +37,10 @@ class TargetOutage:
         with self._lock:
             is_first = self._since is None
             self._since = since = now if self._since is None else self._since
-        left = since + policy.target_down_wait_s - now
-        if left <= 0 and policy.on_target_down is OnTargetDown.PARK:
-            raise RunParked(in_flight) from error
-        if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
+        left = wait_for_target(policy, down_s=now - since)
+        if left is None:
+            if policy.on_target_down is OnTargetDown.PARK:
+                raise RunParked(in_flight) from error
             raise error
         if is_first:
             _log.warning("%s. %s", error.happened, target_down_text(policy, left))

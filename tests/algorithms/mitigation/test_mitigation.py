@@ -34,8 +34,8 @@ from hybridloop.algorithms.mitigation.readout import (
 )
 from hybridloop.algorithms.mitigation.zne import (
     TWIRLS,
-    Extrapolation,
     ZeroNoiseExtrapolation,
+    ZneModel,
     extrapolate_to_zero_noise,
 )
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize
@@ -112,10 +112,7 @@ def test_readout_mitigation_and_zne_take_h2_from_50_to_below_1_millihartree(pari
     assert 45 * MILLI < parity.error(raw) < 55 * MILLI
     assert 14 * MILLI < parity.error(read) < 20 * MILLI
     assert abs(parity.error(extrapolate_to_zero_noise(read, ZeroNoiseExtrapolation()))) < 1 * MILLI
-    assert (
-        abs(parity.error(extrapolate_to_zero_noise(read, ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL))))
-        < 1 * MILLI
-    )
+    assert abs(parity.error(extrapolate_to_zero_noise(read, ZeroNoiseExtrapolation(ZneModel.EXPONENTIAL)))) < 1 * MILLI
     # without the readout first, what it adds stays: it does not grow with the circuit
     assert parity.error(extrapolate_to_zero_noise(raw, ZeroNoiseExtrapolation())) > 20 * MILLI
 
@@ -152,9 +149,9 @@ def test_the_error_bar_includes_the_calibration_uncertainty(parity: Ground) -> N
     assert np.mean(without) > 1.5  # what two circuits of 2000 shots leave unknown is no small part
 
 
-@pytest.mark.parametrize("model", Extrapolation)
+@pytest.mark.parametrize("model", ZneModel)
 def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_is_right(
-    parity: Ground, model: Extrapolation
+    parity: Ground, model: ZneModel
 ) -> None:
     noise = NoisySimulator(0.002, (0.003, 0.006))
     run_round = noise.sampled(np.random.default_rng(0))
@@ -264,7 +261,7 @@ def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(par
     evaluated = parity.evaluated(NoisySimulator(0.01).exact)
     line, curve = (
         estimate_of(extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)), parity.point)
-        for model in Extrapolation
+        for model in ZneModel
     )
     assert line.extrapolation_spread == curve.extrapolation_spread == pytest.approx(abs(line.value - curve.value))
     assert line.value != curve.value
@@ -272,7 +269,7 @@ def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(par
 
 def test_exponential_zne_of_values_with_two_signs_is_linear(parity: Ground) -> None:
     evaluated = parity.evaluated(NoisySimulator(0.01).exact)
-    line, curve = (extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)) for model in Extrapolation)
+    line, curve = (extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)) for model in ZneModel)
     means = [mean / TWIRLS for mean in (0.2, 0.1, 0.3, 0.1) for _ in range(TWIRLS)]
     statistics = [GroupStatistics(100, mean, 1.0, 1.0) for mean in means]
     assert curve.combine_groups(-0.3, statistics) == line.combine_groups(-0.3, statistics)
@@ -287,7 +284,7 @@ def test_unusable_mitigation_settings_and_failed_calibrations_are_refused() -> N
     with pytest.raises(InputError, match="readout_shots"):
         Mitigation(readout_shots=-1)
     with pytest.raises(InputError, match="scales"):
-        ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL, (1, 3, 5))
+        ZeroNoiseExtrapolation(ZneModel.EXPONENTIAL, (1, 3, 5))
 
     def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return [MeasuredPub(pub_points(pub), (FailedPoint("it broke"),)) for pub in pubs]

@@ -13,7 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.azure.targets import known_targets
 from hybridloop.cli.output import print_table
 from hybridloop.data import built_in_families, load_table
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 
 Hybridloop = Callable[..., CommandResult]
@@ -36,7 +36,7 @@ def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
     """Return an open session in which three jobs ran."""
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
-    with open_session(at_workspace.workspace, "ionq.simulator", name="three jobs") as opened:
+    with open_run_session(at_workspace.workspace, "ionq.simulator", name="three jobs") as opened:
         opened.run_round([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200, 300)])
         yield opened
 
@@ -95,7 +95,7 @@ def test_targets_are_listed_with_state_and_limits(ask: Hybridloop) -> None:
 def test_sessions_are_listed_the_newest_first(
     ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
 ) -> None:
-    with open_session(at_workspace.workspace, "rigetti.sim.qvm", name="newer") as newer:
+    with open_run_session(at_workspace.workspace, "rigetti.sim.qvm", name="newer") as newer:
         rows = json.loads(ask("sessions", "list", "--json").out)
         assert [(row["id"], row["name"]) for row in rows] == [(newer.id, "newer"), (session.id, "three jobs")]
         assert [row["status"] for row in rows] == ["Waiting", "Executing"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.emulator.formats.ionq import parse_ionq_circuit
-from hybridloop.emulator.model.billing import Bill, Price, Usage, compute_bill, count_usage
+from hybridloop.emulator.model.billing import JobBill, Price, Usage, compute_bill, count_usage
 from hybridloop.emulator.model.program import MEASURE, Instruction, OutputList, Program
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.execute import JobRunner
@@ -100,7 +100,7 @@ def test_only_resets_that_have_an_effect_are_charged() -> None:
 def test_more_gates_or_shots_never_cost_less_and_a_bill_survives_json(target: str, one: int, two: int, c: int) -> None:
     price = PRICES[target]
     bill = compute_bill(price, gates(one, two, c), {})
-    assert Bill.from_json(bill.to_json()) == bill
+    assert JobBill.from_json(bill.to_json()) == bill
     assert bill.amount <= compute_bill(price, gates(one + 1, two, c), {}).amount
     assert bill.amount <= compute_bill(price, gates(one, two, c + 1), {}).amount
     total = math.fsum(e["amountBilled"] * e["unitPrice"] for e in bill.cost_estimate()["events"])

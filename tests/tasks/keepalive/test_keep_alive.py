@@ -35,7 +35,7 @@ from hybridloop.tasks.keepalive.rules import (
     KeepAliveMode,
     KeepAliveSettings,
 )
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import session_id
 from hybridloop.tasks.submission.polling import Poller
 from tests.conftest import Emulator
@@ -427,7 +427,7 @@ def test_after_a_refusal_pings_begin_again_with_the_next_job(emulator: Emulator)
     with (
         ServiceClock(emulator.endpoint, emulator.admin_key) as clock,
         temporary_run(FREE, seed=0) as run,
-        open_session(emulator.workspace(), FREE, run=run, clock=clock) as session,
+        open_run_session(emulator.workspace(), FREE, run=run, clock=clock) as session,
     ):
         emulator.admin("faults", {"rules": [{"fault": "error", "status": 400, "operation": "submit", "times": 1}]})
         clock.wait(threading.Event(), 9 * MINUTE)

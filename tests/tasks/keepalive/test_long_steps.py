@@ -15,7 +15,7 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
@@ -49,7 +49,7 @@ def test_a_session_that_lapsed_in_a_step_is_renewed_with_one_line_and_nothing_is
     service: Emulator, clock: ServiceClock, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with temporary_run(target, seed=1) as run:
-        with open_session(service.workspace(), target, OPTIONS, run=run, clock=clock) as session:
+        with open_run_session(service.workspace(), target, OPTIONS, run=run, clock=clock) as session:
             measure_one(session)
             hold_the_interpreter(service, 14 * 60.0)
             measure_one(session)

@@ -19,7 +19,7 @@ from hybridloop.errors import InputError, JobFailed
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
@@ -41,7 +41,7 @@ def exact(circuit: QuantumCircuit, point: np.ndarray, operator: SparsePauliOp | 
 
 def test_a_run_of_any_shapes_is_one_round_of_shared_circuits_with_right_values(emulator: Emulator) -> None:
     circuit = real_amplitudes(2, reps=1)
-    with open_session(emulator.workspace(), seed=3) as session:
+    with open_run_session(emulator.workspace(), seed=3) as session:
         job = session.estimator().run(
             [
                 (circuit, [OBSERVABLES], POINTS, 0.02),  # every observable at every point
@@ -70,7 +70,7 @@ def test_later_rounds_use_the_shots_that_the_variances_need(emulator: Emulator) 
     bell.h(0)
     bell.cx(0, 1)
     total = SparsePauliOp(["ZZ", "XX", "YZ"], [1.0, 1.0, 0.5])  # only YZ varies on this state
-    with open_session(emulator.workspace(), seed=3) as session:
+    with open_run_session(emulator.workspace(), seed=3) as session:
         estimator = session.estimator(precision=0.02)
         first, second = (estimator.run([(bell, total)]).result()[0] for _ in range(2))
     assert second.metadata["shots"] < first.metadata["shots"] / 2
@@ -79,7 +79,7 @@ def test_later_rounds_use_the_shots_that_the_variances_need(emulator: Emulator) 
 
 def test_a_constant_takes_no_job_and_an_exact_target_states_its_rounding(emulator: Emulator) -> None:
     circuit = real_amplitudes(2, reps=1)
-    with open_session(emulator.workspace(), "ionq.simulator") as session:
+    with open_run_session(emulator.workspace(), "ionq.simulator") as session:
         constant, energy = (
             session.estimator()
             .run([(circuit, SparsePauliOp(["II"], [2.5]), POINTS[0, 0]), (circuit, H2, POINTS[0, 0], 0.01)])
@@ -93,7 +93,7 @@ def test_a_constant_takes_no_job_and_an_exact_target_states_its_rounding(emulato
 def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: Emulator) -> None:
     measured = QuantumCircuit(2)
     measured.measure_all()
-    with open_session(emulator.workspace()) as session:
+    with open_run_session(emulator.workspace()) as session:
         estimator = session.estimator()
         with pytest.raises(InputError, match="classical bit"):
             estimator.run([(measured, SparsePauliOp("ZZ"))])
@@ -105,7 +105,7 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
         assert session.num_jobs == 0
     skipping = FailurePolicy(on_lost_job=OnLostJob.SKIP)
     with (
-        open_session(emulator.workspace(), options=SessionOptions(failure=skipping)) as session,
+        open_run_session(emulator.workspace(), options=SessionOptions(failure=skipping)) as session,
         pytest.raises(InputError, match="estimator"),
     ):
         session.estimator()
@@ -114,7 +114,7 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
 def test_a_failed_job_raises_instead_of_giving_a_value(start_emulator: Callable[..., Emulator]) -> None:
     service = start_emulator()
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 1}]})
-    with open_session(service.workspace()) as session:
+    with open_run_session(service.workspace()) as session:
         job = session.estimator().run([(QuantumCircuit(1), SparsePauliOp("Z"))])
         with pytest.raises(JobFailed, match="InvalidInputData"):
             job.result()
@@ -165,7 +165,7 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
 ) -> None:
     algorithm_globals.random_seed = 7
     workspace = emulator.workspace()
-    with open_session(workspace, seed=3) as session:
+    with open_run_session(workspace, seed=3) as session:
         unbroken = algorithm(session)
         jobs = session.num_jobs
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
@@ -187,11 +187,11 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
             with (
                 pytest.raises(Died),
                 claim_run(journal, uid) as held,
-                open_session(workspace, run=held) as dying_session,
+                open_run_session(workspace, run=held) as dying_session,
             ):
                 algorithm(dying_session)
         algorithm_globals.random_seed = 7
-        with claim_run(journal, uid) as held, open_session(workspace, run=held) as session:
+        with claim_run(journal, uid) as held, open_run_session(workspace, run=held) as session:
             resumed = algorithm(session)
             assert session.replayed >= 3  # the round in flight may have ended in the seconds after the death
     assert resumed == unbroken

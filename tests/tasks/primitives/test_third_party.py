@@ -5,7 +5,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_algorithms import QAOA, SamplingVQE
 from qiskit_algorithms.optimizers import COBYLA, SPSA
 
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
 # Max-cut of a path of three edges: 0101 and 1010 cut them all.
@@ -15,7 +15,7 @@ PATH = SparsePauliOp(["IIZZ", "IZZI", "ZZII"], [1.0, 1.0, 1.0])
 def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compiled_once(
     emulator: Emulator,
 ) -> None:
-    with open_session(emulator.workspace(), seed=3) as session:
+    with open_run_session(emulator.workspace(), seed=3) as session:
         sampler = session.sampler(shots=400)
         qaoa = QAOA(sampler, COBYLA(maxiter=12), reps=1, initial_point=np.array([0.4, 0.6]))
         result = qaoa.compute_minimum_eigenvalue(PATH)
@@ -28,7 +28,7 @@ def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compil
 def test_a_sampling_vqe_with_spsa_runs_its_batches_as_rounds(emulator: Emulator) -> None:
     from qiskit.circuit.library import real_amplitudes
 
-    with open_session(emulator.workspace(), seed=3) as session:
+    with open_run_session(emulator.workspace(), seed=3) as session:
         optimizer = SPSA(maxiter=3, learning_rate=0.2, perturbation=0.1)
         ansatz = real_amplitudes(4, reps=1)
         vqe = SamplingVQE(session.sampler(shots=200), ansatz, optimizer, initial_point=np.full(8, 0.3))

@@ -28,7 +28,7 @@ from hybridloop.errors import CapReached, InputError, JobFailed
 from hybridloop.journal import Journal, Slice
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import (
     MAX_RESULT_BYTES,
@@ -191,7 +191,7 @@ def add_run(journal: Journal) -> str:
 def session_of(journal: Journal, uid: str, workspace: Workspace, **options: Any) -> Iterator[OpenSession]:
     with (
         claim_run(journal, uid) as run,
-        open_session(workspace, TARGET, SessionOptions(**options), run=run) as session,
+        open_run_session(workspace, TARGET, SessionOptions(**options), run=run) as session,
     ):
         yield session
 
@@ -239,7 +239,7 @@ def test_repeated_rows_are_independent_draws(emulator: Emulator) -> None:
         SamplerPub.coerce((measured_in("ZZ"), [[np.pi / 2, 0.0]] * 40, 50)),
         SamplerPub.coerce((measured_in("XZ"), [[np.pi / 2, 0.0]], 50 * 40)),
     ]
-    with open_session(emulator.workspace(), TARGET) as session:
+    with open_run_session(emulator.workspace(), TARGET) as session:
         points, (long,) = session.run_round(pubs)
         assert session.num_jobs == 1
     numbers = [counts.bitstrings().get("00", 0) for counts in points if isinstance(counts, Counts)]
@@ -377,6 +377,6 @@ def test_a_list_while_a_round_waits_has_no_rows_of_unfinished_jobs(
 def test_batching_is_refused_where_a_job_has_one_point(emulator: Emulator) -> None:
     with (
         pytest.raises(InputError, match="batching"),
-        open_session(emulator.workspace(), "ionq.simulator", SessionOptions(batching=Batching.ON)),
+        open_run_session(emulator.workspace(), "ionq.simulator", SessionOptions(batching=Batching.ON)),
     ):
         pass

@@ -14,7 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, Poller, poll_interval
 from tests.conftest import Emulator, running_emulator
@@ -38,7 +38,7 @@ def test_a_round_is_answered_a_tick_after_its_last_job_at_most() -> None:
         ServiceClock(service.endpoint, service.admin_key) as clock,
     ):
         for target, batching in TARGETS:
-            with open_session(
+            with open_run_session(
                 service.workspace(), target, SessionOptions(batching=batching), seed=0, clock=clock
             ) as session:
                 began = clock.now()

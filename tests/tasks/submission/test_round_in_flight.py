@@ -22,10 +22,11 @@ from hybridloop.errors import JobFailed
 from hybridloop.journal import Job, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
+from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import read_counts
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -54,13 +55,14 @@ def in_flight(connection: Any) -> RoundInFlight:
     spec = JobSpec(KEY, 0, 10, 1, b"program", "value")
     pub = PubRecord("circuit", None, 10, np.zeros((1, 0)), np.zeros((1, 0)), (0,), 1)
     connection.run.journal.begin_round(connection.run.lease, "main", 0, "ionq.simulator", [pub], [spec.intent(0)], {})
-    return accepted(RoundInFlight(connection, KEY.round, [pub], [spec]))
+    return accepted(RoundInFlight(connection, KEY.round, [pub], [JobInFlight(spec)]))
 
 
 def accepted(round_: RoundInFlight) -> RoundInFlight:
     """Return the round as it is once the service has accepted its jobs."""
     for job in round_._jobs.values():
-        job.accepted = True
+        if job.phase < JobPhase.ACCEPTED:
+            job.move(JobPhase.ACCEPTED)
     return round_
 
 
@@ -110,8 +112,9 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
     done = replace(intents[0], state="done", counts=(Counts.from_bitstrings({"1": 10}),))
     run.journal.record_outcomes(run.lease, "main", 0, [done], complete=False)
     connection.ledger.settle = lambda job_id, amounts: billed.append(job_id)
-    recorded = {job.id: job for job in run.journal.round(run.uid, "main", 0).jobs}
-    round_ = accepted(RoundInFlight(connection, KEY.round, [pub], specs, recorded))
+    recorded = run.journal.round(run.uid, "main", 0).jobs
+    jobs = [JobInFlight.from_record(spec, job) for spec, job in zip(specs, recorded, strict=True)]
+    round_ = accepted(RoundInFlight(connection, KEY.round, [pub], jobs))
     round_.observe({"id": specs[0].id, "status": "Succeeded"})  # it has no address of a result: reading it would fail
     assert (round_.in_flight, billed) == (1, [])
     round_.observe({"id": specs[1].id, "status": "Failed"})
@@ -152,7 +155,7 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
     rule = {"fault": "job-fails", "code": "TransientFailure", "nth": 7}
     with (
         temporary_run("ionq.simulator", seed=0) as run,
-        open_session(workspace, "ionq.simulator", run=run) as session,
+        open_run_session(workspace, "ionq.simulator", run=run) as session,
     ):
         emulator.admin("faults", {"rules": [rule]})
         (points,) = session.run_round([SamplerPub.coerce((circuit, [[0.0]] * jobs), 10)])
@@ -176,6 +179,6 @@ def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     workspace = emulator.workspace()
-    with pytest.raises(SystemExit), open_session(workspace) as session:
+    with pytest.raises(SystemExit), open_run_session(workspace) as session:
         session.run_round([SamplerPub.coerce((circuit,), 10)])
     assert [row.details.status for row in workspace.list_sessions()] == ["Succeeded"]

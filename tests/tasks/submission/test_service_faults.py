@@ -19,7 +19,7 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator, running_emulator
 from tests.tasks.test_session_closing import ones
@@ -62,7 +62,7 @@ def run(service: Emulator, clock: ServiceClock, rules: list[dict[str, Any]]) -> 
     service.admin("faults", {"rules": rules})
     with (
         temporary_run("rigetti.sim.qvm", seed=0, uid=run_uid) as kept,
-        open_session(workspace, clock=clock, run=kept) as session,
+        open_run_session(workspace, clock=clock, run=kept) as session,
     ):
         for _ in range(2):
             for points in session.run_round([ones()] * POINTS):
@@ -95,7 +95,7 @@ def test_a_transient_fault_is_retried_at_every_kind_of_call(
 def test_a_wide_round_keeps_to_the_rate_that_the_service_takes(service: Emulator, clock: ServiceClock) -> None:
     jobs, per_s = 120, 20  # on two pages of a list
     workspace = service.workspace(f"limited-{uuid.uuid4()}")
-    with open_session(workspace, "rigetti.sim.qvm", seed=0, clock=clock) as session:
+    with open_run_session(workspace, "rigetti.sim.qvm", seed=0, clock=clock) as session:
         service.admin("faults", {"rules": [{"fault": "throttled", "above_per_s": per_s, "retry_after": 1}]})
         began = clock.now()
         (points,) = session.run_round([SamplerPub.coerce((angled(), [[0.0]] * jobs), 10)])
@@ -112,7 +112,7 @@ def test_a_wide_round_keeps_to_the_rate_that_the_service_takes(service: Emulator
 def test_a_users_limit_of_requests_is_kept(service: Emulator, clock: ServiceClock) -> None:
     jobs, per_s = 20, 4.0
     limits = RequestLimits(in_flight=2, per_s=per_s)
-    with open_session(
+    with open_run_session(
         service.workspace(), "rigetti.sim.qvm", SessionOptions(requests=limits), seed=0, clock=clock
     ) as session:
         began = clock.now()
@@ -182,7 +182,7 @@ def test_a_permanent_fault_is_reported_and_the_session_is_closed(
     policy = FailurePolicy(on_session_lost=OnSessionLost.FAIL)
     with (
         pytest.raises(error, match=said),
-        open_session(workspace, options=SessionOptions(failure=policy), clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(failure=policy), clock=clock) as session,
     ):
         session.run_round([ones()] * POINTS)
     service.admin("faults", {"rules": []})
@@ -199,12 +199,12 @@ def test_a_requested_pause_passes_in_virtual_time_up_to_a_cap(
     service.admin(
         "faults", {"rules": [{"fault": "throttled", "retry_after": asked_for, "operation": "open", "nth": 1}]}
     )
-    with open_session(service.workspace(), clock=clock):
+    with open_run_session(service.workspace(), clock=clock):
         assert least <= clock.now() - before < least + 1.0
 
 
 def test_a_call_is_made_a_stated_number_of_times_and_no_more(service: Emulator, clock: ServiceClock) -> None:
     service.admin("faults", {"rules": [{"fault": "error", "status": 500, "operation": "open"}]})
-    with pytest.raises(ServiceBusy), open_session(service.workspace(), clock=clock):
+    with pytest.raises(ServiceBusy), open_run_session(service.workspace(), clock=clock):
         pass
     assert service.admin("faults/log")["injected"] == ATTEMPTS

@@ -12,7 +12,7 @@ from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.sqd.full_space import FullSpace, SolvedSpace, Subspace, solve_in_turn
 from hybridloop.algorithms.sqd.product_spaces import hartree_fock_strings
 from hybridloop.errors import StopRequested
-from hybridloop.preparation.problem import read_subject
+from hybridloop.preparation.problem import parse_problem
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.subspaces.pool import SubspacePool
 from hybridloop.tasks.subspaces.solver import SubspaceSolver, usable_processors
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # each process imports PySCF
 @pytest.fixture(scope="module")
 def full() -> FullSpace:
     text = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
-    molecule = read_subject(ProblemText(name="water", text=text))
+    molecule = parse_problem(ProblemText(name="water", text=text))
     assert isinstance(molecule, Molecule)
     return FullSpace(molecule)
 
