@@ -12,7 +12,7 @@ from hybridloop.tasks.submission.jobs import JobSpec
 
 
 class JobPhase(enum.IntEnum):
-    """JobPhase of a job's latest attempt, in order of progress."""
+    """Phase of a job's latest attempt, in order of progress."""
 
     INTENDED = enum.auto()  # recorded, and not sent
     UNCLEAR = enum.auto()  # recorded by an earlier process, which may have sent it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from hybridloop.flows.in_prefect.flow_run_log import show_warnings
 from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
+from hybridloop.preparation import vqe
 from hybridloop.runs.live import LiveFeed, RoundUpdate
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
@@ -128,3 +130,20 @@ def test_a_feed_gets_all_rounds_and_the_end(emulator: Emulator) -> None:
     assert (state.snapshot.done, state.snapshot.in_flight) == (result.jobs, 0)
     assert state.snapshot.meter.shots == result.shots
     assert state.snapshot.session_status == "Succeeded"
+
+
+def test_a_run_is_prepared_once_also_without_a_seed_and_when_it_is_resumed(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[object] = []
+    workspace, build = emulator.workspace(), vqe.prepare_vqe
+
+    def counted(*request: Any) -> Any:
+        prepared.append(request)
+        return build(*request)
+
+    monkeypatch.setattr(vqe, "prepare_vqe", counted)
+    assert hl.vqe("h2", run_key="prepared", max_jobs=1, workspace=workspace).status == "stopped"
+    assert len(prepared) == 1
+    assert hl.vqe("h2", run_key="prepared", max_jobs=100, workspace=workspace).status == "converged"
+    assert len(prepared) == 2

@@ -1,0 +1,110 @@
+"""Work beside Prefect: done in the caller's thread and in the flow run's context, once for each attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.context import FlowRunContext
+from prefect.exceptions import ParameterTypeError
+from prefect.states import Completed
+
+from hybridloop.errors import RunCancelled
+from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
+from hybridloop.flows.vqe import vqe
+from hybridloop.local_stack import PrefectServer
+from tests.prefect_server import prefect_client
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@flow
+def doubled(x: int = 21) -> int:
+    """Double a number."""
+    raise AssertionError("the work takes the place of the flow's function")
+
+
+def current_flow_run() -> UUID:
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    return context.flow_run.id
+
+
+def test_the_work_is_done_in_the_callers_thread_and_in_the_flow_runs_context(prefect_server: PrefectServer) -> None:
+    seen: list[Any] = []
+
+    def work(x: int) -> Ended[int]:
+        seen.extend([threading.current_thread(), current_flow_run()])
+        return Ended(lambda: Completed(name="Doubled"), 2 * x)
+
+    assert run_beside(doubled, work, "4") == 8  # as Prefect validated it
+    assert seen[0] is threading.current_thread()
+    with prefect_client(prefect_server) as client:
+        assert client.read_flow_run(seen[1]).state_name == "Doubled"
+
+
+def test_arguments_that_the_flow_does_not_take_are_refused_before_any_work() -> None:
+    with pytest.raises(ParameterTypeError, match="x"):
+        run_beside(doubled, lambda _: pytest.fail("it began"), "many")
+
+
+def test_the_work_is_done_again_for_each_attempt_and_its_last_end_counts() -> None:
+    attempts: list[int] = []
+
+    def work(x: int) -> Ended[int]:
+        attempts.append(x)
+        if len(attempts) < 3:
+            raise ArithmeticError("not yet")
+        return Ended(lambda: 2 * x, 2 * x)
+
+    assert run_beside(doubled.with_options(retries=2), work, x=5) == 10
+    assert attempts == [5, 5, 5]
+    attempts.clear()
+    with pytest.raises(ArithmeticError, match="not yet"):
+        run_beside(doubled.with_options(retries=1), work, x=5)
+
+
+def test_the_caller_gets_an_error_that_prefect_shows_as_a_state(prefect_server: PrefectServer) -> None:
+    ids: list[UUID] = []
+
+    def work(_: int) -> Ended[int]:
+        ids.append(current_flow_run())
+        return Ended(lambda: Completed(name="Stopped"), error=RunCancelled(0))
+
+    with pytest.raises(RunCancelled):
+        run_beside(doubled, work)
+    with prefect_client(prefect_server) as client:
+        assert client.read_flow_run(ids[0]).state_name == "Stopped"
+
+
+def test_a_flow_called_in_a_users_flow_is_its_subflow_also_from_async_code(prefect_server: PrefectServer) -> None:
+    def work(_: int) -> Ended[UUID]:
+        ours = current_flow_run()
+        return Ended(lambda: None, ours)
+
+    @flow
+    def outer() -> UUID:
+        return run_beside(doubled, work)
+
+    @flow
+    async def outer_async() -> UUID:
+        return run_beside(doubled, work)
+
+    inner = [outer(), asyncio.run(outer_async())]  # type: ignore[arg-type]  # an async flow returns a coroutine
+    with prefect_client(prefect_server) as client:
+        assert all(client.read_flow_run(each).parent_task_run_id is not None for each in inner)
+        assert client.read_flow_run(run_beside(doubled, work)).parent_task_run_id is None
+
+
+def test_a_flow_with_another_body_takes_the_same_parameters_and_says_the_same_of_them() -> None:
+    changed = with_body(vqe, lambda *_, **__: None)
+    assert changed.parameters == vqe.parameters
+    assert (changed.name, changed.fn.__doc__) == (vqe.name, vqe.fn.__doc__)
+    assert changed.on_crashed_hooks == vqe.on_crashed_hooks
+    values = {"problem": {"name": "h2"}, "settings": {"shots": "300"}}
+    assert changed.validate_parameters(values) == vqe.validate_parameters(values)
