@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.forked_processes import ForkedPython
@@ -77,22 +76,6 @@ def test_a_process_is_found_running_until_it_is_killed(start: Any) -> None:
         assert os.getpgid(process.pid) == os.getpgid(0)
         process.kill()
         assert process.wait(timeout=PATIENCE_S) == process.poll() == -signal.SIGKILL
-
-
-SHOWS_SERVER = """
-import psutil, sys
-from tests.forked_processes import ForkedPython
-with ForkedPython([sys.executable, "-c", "input()"], stdin=-1, text=True) as process:
-    print(psutil.Process(process.pid).ppid())
-    process.communicate("\\n")
-"""
-
-
-def test_all_processes_of_a_test_run_are_forked_from_one_server() -> None:
-    with ForkedPython([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True) as process:
-        server = psutil.Process(process.pid).ppid()
-        assert ended(subprocess.Popen, "-c", SHOWS_SERVER) == (0, f"{server}\n", "")
-        process.communicate("\n")
 
 
 def test_prefect_takes_the_settings_that_a_program_sets_before_its_import(start: Any, tmp_path: Path) -> None:
