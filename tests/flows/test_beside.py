@@ -95,7 +95,7 @@ def test_a_flow_called_in_a_users_flow_is_its_subflow_also_from_async_code(prefe
     async def outer_async() -> UUID:
         return run_beside(doubled, work)
 
-    inner = [outer(), asyncio.run(outer_async())]  # type: ignore[arg-type]  # an async flow returns a coroutine
+    inner = [outer(), asyncio.run(outer_async())]
     with prefect_client(prefect_server) as client:
         assert all(client.read_flow_run(each).parent_task_run_id is not None for each in inner)
         assert client.read_flow_run(run_beside(doubled, work)).parent_task_run_id is None
