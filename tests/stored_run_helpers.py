@@ -12,7 +12,6 @@ from qiskit import QuantumCircuit
 from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.flows import load_flow
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.journal.claimed_run import claim_run, new_run
@@ -23,6 +22,7 @@ from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator, running_emulator
+from tests.flow_calls import call_flow
 from tests.preparation_helpers import settings_for
 
 COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
@@ -41,8 +41,7 @@ def write_bundles(emulator: Emulator, folder: Path) -> None:
     """Write a bundle of each of `RUNS`, and of a script's run that idled in virtual time: `idled-ping.zip`."""
     for name, (algorithm, problem, values) in RUNS.items():
         key = f"kept-{name}"
-        with caller_context(CallerContext(emulator.workspace(key))):
-            load_flow(algorithm)(problem, settings_for(algorithm, values), key)
+        call_flow(load_flow(algorithm), emulator.workspace(key), problem, settings_for(algorithm, values), key)
         with open_journal() as journal:
             write_bundle(load_run(journal, key), folder / f"{name}.zip")
     for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW):

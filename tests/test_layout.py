@@ -36,7 +36,6 @@ def test_every_requirement_is_pinned_and_met_by_the_installed_version() -> None:
 
 OPTIONAL = {
     "IPython": "a notebook has it",
-    "docket": "Prefect's server runs its services with it",
     "cirq": "a circuit given brings it",
     "openfermion": "an operator given brings it",
     "pyscf": "an extra",

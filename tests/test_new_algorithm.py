@@ -64,7 +64,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.search import best_assignment
 from hybridloop.flows.lifecycle.run import algorithm_flow
-from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.qaoa import read_binary
 from their_algorithm.description import UNIFORM
 
@@ -75,8 +75,8 @@ class PreparedUniform(PreparedAlgorithm):
     problem: BinaryProblem
     settings: Any
 
-    def round_limits(self, *, samples):
-        return RoundLimits(self.settings.rounds - 1, 1)
+    def plan_facts(self, *, samples):
+        return PlanFacts(self.settings.rounds - 1, 1)
 
     def measure(self, run_round, on_progress, /):
         number, shots = self.problem.num_variables, self.settings.shots

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hybridloop import local_stack as stack
 from hybridloop.azure.targets import Target, find_target, may_be_offered, recorded_target, unknown_target
 from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.stages import announce
 from hybridloop.runtime.workspace_variables import workspace_variable
-
-if TYPE_CHECKING:
-    from hybridloop.flows.lifecycle.caller_context import CallerContext
 
 
 def resolve_workspace(workspace: str | Any | None) -> Any:
@@ -106,14 +103,12 @@ def running_prefect() -> Iterator[None]:
 
 
 @contextmanager
-def flow_environment(workspace: str | Any | None) -> Iterator[CallerContext]:
-    """Provide the flow calls of the block with a workspace and Prefect; the context is for the caller's values."""
+def flow_environment(workspace: str | Any | None) -> Iterator[Any]:
+    """Provide the flow calls of the block with Prefect; yield the SDK's workspace."""
     sdk_workspace = resolve_workspace(workspace)
     with running_prefect():
         from hybridloop.flows.in_prefect.flow_run_log import show_warnings
-        from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 
         if not stack.is_in_flow_run():  # there it is Prefect's to show them
             show_warnings()
-        with caller_context(CallerContext(sdk_workspace)) as caller:
-            yield caller
+        yield sdk_workspace

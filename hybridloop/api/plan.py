@@ -35,9 +35,7 @@ def plan(
     `algorithm` is its name; `problem` and settings are as for the function of that name.
     The algorithm runs on an ideal simulator in this process, for a few seeds; no session is opened, and nothing is
     submitted. The workspace is asked for its targets and their queues. `compare` names further targets to plan for
-    ("all": those whose counts an algorithm can use). For the energy of a molecule, the plan's `accuracy` has what a
-    chemically accurate one costs on them. Raises InputError for what a run would refuse, and
-    ServiceError.
+    ("all": those whose counts an algorithm can use). Raises InputError for what a run would refuse, and ServiceError.
     """
     if algorithm not in ALGORITHMS:
         near = difflib.get_close_matches(algorithm, ALGORITHMS, n=1)

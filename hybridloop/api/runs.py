@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import NOTHING_SUBMITTED, InputError, RunCancelled
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.validation import validate
@@ -24,10 +23,9 @@ from hybridloop.settings import ProblemText, RunSettings
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
+    from hybridloop.runs.claim import FoundRun
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.result import RunResult
-
-_log = logging.getLogger(__name__)
 
 
 def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
@@ -53,37 +51,39 @@ def run(
     feed: LiveFeed | None = None,
 ) -> RunResult:
     """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
-    settings = resolved.settings
     # only Prefect's server knows the workspace of a saved block
     block = workspace if isinstance(workspace, str) else None
+    settings = resolved.settings
     with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), feed) as feed:
-        if run_key is not None and block is None:
-            stored = _stored_result(algorithm, problem, settings, run_key, workspace)
-            if stored is not None:
-                feed.end(stored.status, stored.reason)
-                return stored
-        # invalid input is refused before anything is started
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
+        seeded: RunSettings = settings.model_copy(update={"seed": seed})
+        groupings: tuple[str, ...] = ()
+        if run_key is not None and block is None:
+            found, seeded, groupings = _find_before(algorithm, problem, settings, seed, run_key, workspace)
+            if found.result is not None:
+                feed.end(found.result["status"], found.result["reason"])
+                return _stored(found.result)
+        # invalid input is refused before anything is started
         announce("reading the problem, choosing its circuit")
         target = target_of_run(workspace, settings.target, run_key)
-        prepare(algorithm, problem, settings, seed, target=target)  # it is kept for the flow
-        with flow_environment(workspace) as caller:
-            from hybridloop.flows import load_flow
-            from hybridloop.flows.lifecycle.takeover import takeover_as_error
+        prepared = prepare(algorithm, problem, seeded, seeded.seed or 0, groupings=groupings, target=target)
+        with flow_environment(workspace) as sdk_workspace:
+            from hybridloop.flows.lifecycle.run import RunOrder, run_order
 
             announce("beginning the run in Prefect")
-            caller.on_progress, caller.feed = on_progress, feed
-            caller.seed, caller.sources = seed, resolved.sources
-            try:
-                with takeover_as_error():
-                    result: RunResult = load_flow(algorithm)(problem, settings, run_key, block)
-            except Exception as error:
-                if isinstance(caller.end, RunCancelled):
-                    raise caller.end from error
-                if caller.end is None:
-                    raise
-                _log.warning("Prefect could not store the end of the run, which is finished: %s", error)
-                result = caller.end  # type: ignore[assignment]  # an algorithm's run leaves no other error there
+            order = RunOrder(
+                algorithm,
+                problem,
+                settings,
+                run_key,
+                sdk_workspace,
+                prepared=prepared,
+                new_seed=seed,
+                sources=resolved.sources,
+                on_progress=on_progress,
+                feed=feed,
+            )
+            result = run_order(order, block)
         feed.end(result.status, result.reason)
         return result
 
@@ -98,7 +98,7 @@ def resume(
 ) -> RunResult:
     """Resume the run of a key or uid prefix, with other limits if given; see `vqe`."""
     from hybridloop.journal import open_journal
-    from hybridloop.runs.lookup import problem_of, settings_of
+    from hybridloop.runs.recorded import problem_of, settings_of
 
     with open_journal() as journal:
         record = journal.run(key)
@@ -170,7 +170,6 @@ def result(run_key: str) -> RunResult:
     Raises InputError if the journal has no such run, or if the run has no result.
     """
     from hybridloop.journal import check_key, open_journal
-    from hybridloop.runs.result import RunResult
 
     check_key(run_key)
     with open_journal() as journal:
@@ -178,32 +177,32 @@ def result(run_key: str) -> RunResult:
     if record.result is None:
         problem = f"run {record.key!r} has no result: it is {record.status}"
         raise InputError("run", problem, f"If it has ended early, resume it: hybridloop runs resume {record.key}")
-    return RunResult.from_dict(record.result)
+    return _stored(record.result)
 
 
-def _stored_result(
-    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str, workspace: Any | None
-) -> RunResult | None:
-    """Return the result of a finished run; None if the run is unfinished or new.
+def _find_before(
+    algorithm: str, problem: ProblemText, settings: RunSettings, seed: int, run_key: str, workspace: Any | None
+) -> tuple[FoundRun, RunSettings, tuple[str, ...]]:
+    """Find the run of a key before anything is started; return it with its settings and groupings.
 
-    Raises InputError if its settings differ, and RunBusy if another process
-    holds it, before much is imported.
+    Raises InputError if its settings differ, and RunBusy if another process holds it, before much is imported.
     """
-    from hybridloop.journal import check_key, open_journal
-    from hybridloop.runs.holding import withdraw_stop
-    from hybridloop.runs.lookup import RunRequest, find_run
+    from hybridloop.journal import open_journal
+    from hybridloop.runs.claim import algorithm_request, find_run, withdraw_stop
+    from hybridloop.runs.recorded import recorded_groupings
 
-    check_key(run_key)
+    identity = _identity(workspace)
     with open_journal() as journal:
-        lookup = find_run(journal, RunRequest(algorithm, problem, settings, _identity(workspace), run_key))
-        if lookup.record is None:
-            return None
-        if lookup.result is None:
-            withdraw_stop(journal, lookup.record)
-            return None
+        found = find_run(journal, algorithm_request(algorithm, problem, settings, identity, run_key, new_seed=seed))
+        if found.record is not None and found.result is None:
+            withdraw_stop(journal, found.record)
+        return found, found.settings_of(journal, settings), recorded_groupings(found.run)
+
+
+def _stored(result: Mapping[str, Any]) -> RunResult:
     from hybridloop.runs.result import RunResult
 
-    return RunResult.from_dict(lookup.result)
+    return RunResult.from_dict(result)
 
 
 def _identity(workspace: Any | None) -> dict[str, str]:
@@ -217,7 +216,7 @@ def _key_of_repetition(key: str) -> str:
     """Return the first of KEY-again, KEY-again-2, … that is free or an unfinished repetition."""
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.journal import open_journal
-    from hybridloop.runs.lookup import run_of_key
+    from hybridloop.runs.claim import run_of_key
 
     with open_journal() as journal:
         for number in itertools.count(1):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
@@ -119,27 +118,21 @@ def _session_settings(options: Mapping[str, Any], seed: int | None) -> RunSettin
 def _script_run(
     run_key: str, target: str, seed: int | None, workspace: Any, options: Mapping[str, Any]
 ) -> Iterator[ClaimedRun]:
+    """Hold the run of a script by its key for the block; its status is "measured" at the end of the block."""
     from hybridloop.azure.workspace import identity_of
+    from hybridloop.errors import LeaseLost
     from hybridloop.journal import open_journal
-    from hybridloop.journal.claimed_run import new_run
-    from hybridloop.runs.holding import hold_script_run
-    from hybridloop.runs.lookup import run_of_key
+    from hybridloop.runs.claim import SESSION, RunRequest, claim, find_run, write_status
 
+    stated = {"settings": options, "workspace": identity_of(workspace)}
+    matching = ("algorithm", "problem", "target")
+    request = RunRequest(SESSION, "", target, stated, run_key=run_key, seed=seed, must_match=matching)
     with open_journal() as journal:
-        if seed is None:
-            record = run_of_key(journal, run_key)
-            seed = secrets.randbits(63) if record is None else record.seed
-        described = new_run(
-            str(uuid.uuid4()),
-            key=run_key,
-            algorithm="session",
-            problem="",
-            target=target,
-            seed=seed,
-            settings={"settings": dict(options), "workspace": identity_of(workspace)},
-        )
-        with _shown(described), hold_script_run(journal, described) as run:
+        found = find_run(journal, request)
+        with _shown(found.run), claim(journal, found) as run:
             yield run
+            with suppress(LeaseLost):  # the script has its results
+                write_status(run, "measured", "the script reached the end of its session")
 
 
 def _shown(run: NewRun | RunRecord) -> AbstractContextManager[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from hybridloop.flows.sweep_execution.results import SweepResult
     from hybridloop.flows.sweep_execution.scheduler import OnPoint
     from hybridloop.flows.sweep_execution.spec import SweepSpec
-
-_log = logging.getLogger(__name__)
 
 
 class SweepOptions(TypedDict, total=False):
@@ -52,21 +49,17 @@ def sweep(
     from hybridloop.api.sweep_input import read_sweep
 
     valid = read_sweep(spec, **changes)
-    with flow_environment(workspace) as caller, points_tracked(valid):
+    block = workspace if isinstance(workspace, str) else None
+    with flow_environment(workspace) as sdk_workspace, points_tracked(valid):
+        from hybridloop.flows.in_prefect.beside import run_beside
+        from hybridloop.flows.sweep import run_sweep
         from hybridloop.flows.sweep import sweep as flow
 
-        caller.on_point = on_point
         try:
-            result: SweepResult = flow(valid, workspace if isinstance(workspace, str) else None)
+            return run_beside(flow, lambda *_: run_sweep(valid, sdk_workspace, block, on_point), valid, block)
         except KeyboardInterrupt as error:
             error.add_note("All sessions of points that ran here are closed. The same call resumes the sweep.")
             raise
-        except Exception as error:
-            if caller.end is None:
-                raise
-            _log.warning("Prefect could not store the end of the sweep, which is finished: %s", error)
-            result = caller.end  # type: ignore[assignment]  # a sweep leaves nothing else there
-        return result
 
 
 def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
@@ -75,7 +68,13 @@ def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
     It closes sessions that dead runs left open, and resumes parked runs whose jobs are done and runs that were left to
     it.
     """
-    with flow_environment(workspace):
-        from hybridloop.flows.housekeeping import housekeeping
+    block = workspace if isinstance(workspace, str) else None
+    with flow_environment(workspace) as sdk_workspace:
+        from hybridloop.flows.housekeeping import DEFAULTS, do_housekeeping, housekeeping
+        from hybridloop.flows.in_prefect.beside import Ended, run_beside
 
-        return housekeeping(workspace=workspace if isinstance(workspace, str) else None)
+        def work(*_: Any) -> Ended[dict[str, str]]:
+            outcomes = do_housekeeping(DEFAULTS, block, sdk_workspace)
+            return Ended(lambda: outcomes, outcomes)
+
+        return run_beside(housekeeping, work, DEFAULTS, block)

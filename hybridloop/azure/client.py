@@ -21,7 +21,6 @@ from hybridloop.azure.request_errors import (
     translate_failure,
 )
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
-from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
 from hybridloop.azure.transport import (
     READ_TIMEOUT_S,
@@ -147,13 +146,6 @@ class ServiceClient:
                     raise
 
         self._retry("submitting a job", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
-
-    def sign_submission(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
-        """Return a job's submission as a signed request that another process can send. Raises HybridloopError."""
-        try:
-            return self._transport.sign("PUT", f"/jobs/{job_id}", document)
-        except RequestFailed as failure:
-            raise translate_failure(failure, "signing a submission", NOT_CHANGED, self._transport.host) from failure
 
     def _is_submitted(self, job_id: str, body: Mapping[str, Any]) -> bool:
         """Return True if the service has the job with our metadata: an earlier process may have submitted it."""

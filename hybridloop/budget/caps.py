@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
@@ -22,58 +18,19 @@ from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import EventValue, report
 
-AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
-_UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
 NEAR = 0.8  # of a cap, from which it is reported
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
 
-_FORM = "must be amounts with their units, for example 50USD or 50USD,200HQC"
 
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Caps on what a run may spend in all, which `hybridloop.RunSettings` describes; None or empty: no bound."""
 
-def parse_cost(text: object) -> object:
-    """Parse amounts by unit from text like `50USD` or `50 USD, 200 HQC`; other types are returned unchanged.
-
-    >>> parse_cost("50usd, 200 HQC")
-    {'USD': 50.0, 'HQC': 200.0}
-    """
-    if isinstance(text, int | float):
-        raise ValueError(_FORM)
-    if not isinstance(text, str):
-        return text
-    amounts: dict[Unit, float] = {}
-    for part in text.split(","):
-        if (match := AMOUNT.fullmatch(part.strip())) is None:
-            raise ValueError(_FORM)
-        if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
-            raise ValueError(f"must be in {', '.join(UNITS[:-1])} or {UNITS[-1]}")
-        if unit in amounts:
-            raise ValueError("must have each unit once")
-        amounts[unit] = float(match[1])
-    return amounts
-
-
-Amounts = dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
-CostText = Annotated[str, Field(pattern=rf"^\s*{AMOUNT.pattern}\s*(,\s*{AMOUNT.pattern}\s*)*$")]
-Cost = Annotated[Amounts, BeforeValidator(parse_cost, json_schema_input_type=Amounts | CostText)]
-
-
-class Caps(BaseModel):
-    """Caps on what a run may spend in all; a cap that is not set does not bound the run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    max_jobs: int | None = Field(None, ge=1, description="maximum number of jobs, including retries and pings")
-    max_shots: int | None = Field(None, ge=1, description="maximum number of shots of all jobs")
-    max_cost: Cost = Field(default_factory=dict, description="maximum cost of all jobs, by unit")
-    max_cost_per_job: Cost = Field(
-        default_factory=dict,
-        description="maximum cost of one job, by unit; also taken as the price of a job whose price has no upper bound",
-    )
-    deadline_s: float | None = Field(
-        None,
-        gt=0,
-        description="seconds after the start, or after a resume, from which no round or classical iteration begins",
-    )
+    max_jobs: int | None = None
+    max_shots: int | None = None
+    max_cost: Mapping[Unit, float] = field(default_factory=dict)
+    max_cost_per_job: Mapping[Unit, float] = field(default_factory=dict)
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,29 +136,13 @@ class Budget:
             state = f"{format_duration(deadline_s)} is the deadline, and {format_duration(elapsed_s)} have passed"
             raise CapReached("deadline", state, self._remedy_of_deadline())
 
-    def reserve(
-        self,
-        shots: Sequence[int],
-        prices: Sequence[Price],
-        *,
-        now: float,
-        make_room: Callable[[], None] | None = None,
-    ) -> list[Reservation]:
-        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none.
-
-        `make_room` releases reservations that these jobs need more; it is called once, when a cap is reached.
-        """
+    def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> list[Reservation]:
+        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none."""
         upper_bounds = [self._upper_bound(price) for price in prices]
         reservations = [Reservation(*job) for job in zip(shots, upper_bounds, strict=True)]
-        try:
-            with self._lock:
-                self._check(_total(reservations), now)
-                self._reservations |= {id(reservation): reservation for reservation in reservations}
-        except CapReached:
-            if make_room is None:
-                raise
-            make_room()
-            return self.reserve(shots, prices, now=now)
+        with self._lock:
+            self._check(_total(reservations), now)
+            self._reservations |= {id(reservation): reservation for reservation in reservations}
         self._report_near(now)
         return reservations
 

@@ -14,6 +14,7 @@ from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.signals import AFTER_THE_END
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -57,8 +58,9 @@ def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
         else:
             with _live_view(feed):
                 yield ProgressDisplay(None, feed)
-    except (KeyboardInterrupt, SystemExit):
-        print_message(f"hybridloop: {describe_interruption(feed.state())}")
+    except (KeyboardInterrupt, SystemExit) as signal:
+        has_ended = AFTER_THE_END in getattr(signal, "__notes__", ())
+        print_message(f"hybridloop: {AFTER_THE_END if has_ended else describe_interruption(feed.state())}")
         raise
 
 

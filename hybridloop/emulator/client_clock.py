@@ -88,8 +88,9 @@ class ClockClient:
             raise
 
     def close(self) -> None:
-        """Close the connection, even during a call that waits."""
-        self._connection.close()
+        """Close the connection after the present call; a later call opens another."""
+        with self._lock:
+            self._connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._host, timeout=self._timeout_s)

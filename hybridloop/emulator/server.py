@@ -112,7 +112,7 @@ def _serve(settings: Settings) -> None:
     data_plane = DataPlane(service, signer, keys.api_key)
     storage = BlobStorage(service, signer)
     target_status = TargetStatusOverrides(service, latency)
-    portal = Portal(service, keys.api_key, settings.clock, port)
+    portal = Portal(service, settings.clock, port)
     clock_endpoint = ClockEndpoint(clock, time)
     admin = AdminRouter(service, clock_endpoint, target_status, faults, portal.create_link, keys.admin_key)
     router = PathRouter(data_plane, storage, admin, portal)
@@ -120,7 +120,9 @@ def _serve(settings: Settings) -> None:
     on_idle = (lambda: None) if time is None else time.notify_change
     workers = os.cpu_count() or 1
     queue = WorkQueue(pacer, workers, memory, on_idle, time_limit_s=settings.job_time_limit)
-    app = build_app(service, pacer, time, router, queue, lambda: _print_connection_info(port, keys, settings))
+    app = build_app(
+        service, pacer, time, router, queue, lambda: _print_connection_info(port, keys, settings, portal.create_link())
+    )
     # the HTTP server
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again at its end: an orderly stop is no failure
@@ -318,7 +320,7 @@ def _resolve_seed(settings: Settings, store: Store) -> int:
     return seed
 
 
-def _print_connection_info(port: int, keys: ServiceKeys, settings: Settings) -> None:
+def _print_connection_info(port: int, keys: ServiceKeys, settings: Settings, link: str) -> None:
     """Print the ready line, and all that a client needs to connect; a key from the settings is not repeated."""
     url = f"http://{HOST}:{port}/"
     api_key = keys.api_key if settings.api_key is None else "<the key that you gave>"
@@ -335,7 +337,7 @@ Connect the azure-quantum SDK:
                           _quantum_endpoint="{url}")
 Connect hybridloop, with the environment variable AZURE_QUANTUM_CONNECTION_STRING set to:
     SubscriptionId={subscription};ResourceGroupName=local;WorkspaceName=local;ApiKey={api_key};QuantumEndpoint={url};
-Portal: {url} in a browser; sign in with the API key
+Portal: {url.removesuffix("/")}{link} signs a browser in once
 Admin endpoints: {url}_admin/ with the header x-admin-key: {admin_key}
 Clock: {settings.clock}. State: {settings.state or "in memory"}. Stop with Ctrl-C.""",
         flush=True,

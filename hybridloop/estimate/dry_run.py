@@ -50,13 +50,11 @@ class Trial:
     """The rounds of one seed. `cut` is the reason why the simulation stopped, None if it did not.
 
     Rounds from there on are only examples, unless the run measures the same for all counts, and has `ended`.
-    `final` are the circuits of the first round of the final phase, at their point; none if it was not simulated.
     """
 
     rounds: tuple[DryRound, ...]
     cut: str | None
     ended: bool
-    final: tuple[PubDescription, ...] = field(default=(), compare=False)
 
     @property
     def shots(self) -> int:
@@ -80,7 +78,6 @@ def dry_run(
     target: Target,
     *,
     prepared: PreparedAlgorithm | None = None,
-    trials: int = TRIALS,
     max_work: float = MAX_WORK,
 ) -> DryRun:
     """Run the algorithm to its end for a few seeds, with a bound on the work of simulation.
@@ -94,7 +91,7 @@ def dry_run(
     complete: list[Trial] = []
     first = prepared or prepare_trial(algorithm, problem, settings, target)
     left = max_work
-    for number in range(trials if is_random else 1):
+    for number in range(TRIALS if is_random else 1):
         is_first = number == 0 or settings.seed is not None
         current = first if is_first else prepare_trial(algorithm, problem, settings, target, number)
         recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
@@ -115,13 +112,6 @@ def prepare_trial(
     return prepare(algorithm, problem, settings, seed, target=target).algorithm
 
 
-def ideal_bound(prepared: PreparedAlgorithm, target: Target, *, seed: int) -> tuple[float | None, str]:
-    """Return the upper bound of an algorithm from samples without noise, None where there is none, and a clause."""
-    recorder = _Recorder(IdealSampler(target, seed=seed, max_work=MAX_WORK), {})
-    bound, clause = prepared.ideal_bound(recorder)
-    return (bound, clause) if recorder.cut is None else (None, f"a plan does not simulate it ({recorder.cut})")
-
-
 @dataclass(slots=True)
 class _Recorder:
     """A `RunRound` that records its requests."""
@@ -132,23 +122,20 @@ class _Recorder:
     cut: str | None = None
     unsimulated: int = 0
     described: dict[int, PubDescription] = field(default_factory=dict)
-    latest: tuple[PubDescription, ...] = ()
-    final: tuple[PubDescription, ...] = ()
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
             if not isinstance(prepared.measure(self, self._set_phase), Outcome):  # its classical part may take minutes
                 self.rounds[-1] = replace(self.rounds[-1], phase=FINAL)
         except SimulationTooLarge:
-            return Trial(tuple(self.rounds), self.cut, ended=False, final=self.final)
+            return Trial(tuple(self.rounds), self.cut, ended=False)
         except HybridloopError as error:  # such as a final measurement without usable counts
             return Trial(tuple(self.rounds), self.cut or f"the rounds after this error: {error}", ended=False)
-        return Trial(tuple(self.rounds), self.cut, ended=True, final=self.final)
+        return Trial(tuple(self.rounds), self.cut, ended=True)
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Record the round and sample it; above the bound of the simulation, return zeros for a few rounds."""
         described = [self._describe(pub) for pub in pubs]
-        self.latest = tuple(described)
         shots = [int(pub.shots) for pub in pubs]
         for pub in described:
             self.circuits.setdefault(pub.fingerprint, replace(pub, points=pub.points[:1], slots=pub.slots[:1]))
@@ -176,8 +163,6 @@ class _Recorder:
 
     def _set_phase(self, progress: RoundProgress) -> None:
         self.rounds[-1] = replace(self.rounds[-1], phase=progress.phase)
-        if progress.phase == FINAL and not self.final and self.cut is None:
-            self.final = self.latest
 
 
 def _zeros(pub: PubDescription, shots: int) -> MeasuredPub:

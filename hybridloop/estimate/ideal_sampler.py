@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -43,14 +43,14 @@ class Step(NamedTuple):
     angles: Angles
 
 
-def ground_states(points: int, qubits: int) -> States:
+def _ground_states(points: int, qubits: int) -> States:
     """Return |0…0⟩ for each point."""
     states = np.zeros((points, 2**qubits), complex)
     states[:, 0] = 1.0
     return states
 
 
-def evolve(states: States, steps: Sequence[Step]) -> States:
+def _evolve(states: States, steps: Sequence[Step]) -> States:
     """Apply the gates in their order."""
     numbers = np.arange(states.shape[1])
     for step in steps:
@@ -145,7 +145,7 @@ class IdealSampler:
 
     def sample(self, pubs: Sequence[PubDescription], shots: Sequence[int]) -> list[MeasuredPub]:
         """Return the counts of the PUBs in their order. Raises SimulationTooLarge before any is computed."""
-        programs = [_Program(pub, gate_steps(pub), number) for pub, number in zip(pubs, shots, strict=True)]
+        programs = [_Program(pub, _gate_steps(pub), number) for pub, number in zip(pubs, shots, strict=True)]
         runs = itertools.groupby(programs, lambda program: (len(program.pub.points), program.num_qubits))
         groups = [list(group) for _, group in runs]
         prefixes = [_common_prefix(group) for group in groups]
@@ -161,10 +161,10 @@ class IdealSampler:
         batch = max(1, _BATCH_SIZE // 2**qubits)
         for start in range(0, points, batch):
             rows = slice(start, start + batch)
-            initial = ground_states(min(batch, points - start), qubits)
-            shared = evolve(initial, _rows(group[0].steps[:prefix], rows))
+            initial = _ground_states(min(batch, points - start), qubits)
+            shared = _evolve(initial, _rows(group[0].steps[:prefix], rows))
             for program, found in zip(group, counts, strict=True):
-                states = evolve(shared, _rows(program.steps[prefix:], rows))
+                states = _evolve(shared, _rows(program.steps[prefix:], rows))
                 found += [self._counts(row, program) for row in _probabilities(states, program.pub)]
         return [MeasuredPub(program.pub.points, tuple(found)) for program, found in zip(group, counts, strict=True)]
 
@@ -182,7 +182,7 @@ class IdealSampler:
         return expand_bits(counts, pub.measured, pub.num_clbits)
 
 
-def gate_steps(pub: PubDescription) -> list[Step]:
+def _gate_steps(pub: PubDescription) -> list[Step]:
     """Return the circuit's gates. Raises SimulationTooLarge for other operations before the measurements."""
     if pub.structure is None:
         raise SimulationTooLarge(f"a circuit that has {pub.reason.removeprefix('it has ')}")
@@ -199,15 +199,6 @@ def gate_steps(pub: PubDescription) -> list[Step]:
         steps.append(Step(name, bits, pub.slots[:, used : used + count]))
         used += count
     return steps
-
-
-def shared_steps(pubs: Sequence[PubDescription]) -> list[Step]:
-    """Return the gates with which all PUBs begin at their first point: a state's, before the bases of measurement.
-
-    Raises SimulationTooLarge for circuits that are not simulated.
-    """
-    first, *others = (_Program(replace(pub, slots=pub.slots[:1]), gate_steps(pub), 0) for pub in pubs)
-    return _rows(first.steps[: _common_prefix([first, *others])], slice(1))
 
 
 def _work(group: Sequence[_Program], prefix: int) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hybridloop.estimate.accuracy_table import ChemicalAccuracy, accuracy_lines
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table
 
@@ -166,8 +165,7 @@ class Plan:
     `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
     target's provider. `orbitals` says why a molecule's active orbitals were chosen, and
     `groups` why its terms are measured in these groups, where that was automatic.
-    `classical` says what is computed on this machine after the rounds, which the time leaves out. `accuracy` has the
-    cost of a chemically accurate energy on the compared targets, None where no energy of electrons is sought.
+    `classical` says what is computed on this machine after the rounds, which the time leaves out.
     """
 
     algorithm: str
@@ -197,7 +195,6 @@ class Plan:
     orbitals: str = ""
     groups: str = ""
     classical: str = ""
-    accuracy: ChemicalAccuracy | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -258,9 +255,6 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.comparison:
         yield ""
         yield from _comparison(plan)
-    if plan.accuracy is not None:
-        yield ""
-        yield from accuracy_lines(plan.accuracy)
 
 
 def _figure(figure: Figure) -> str:

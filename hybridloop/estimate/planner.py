@@ -18,8 +18,7 @@ from hybridloop.azure.targets.provider_options import (
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.accuracy import chemical_accuracy
-from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
+from hybridloop.estimate.dry_run import DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
 from hybridloop.estimate.pricing import (
@@ -73,8 +72,7 @@ def plan_run(
     planner = Planner(algorithm, problem, settings, statuses or TargetStatuses())
     plan = planner.plan(find_target(settings.target) if target is None else target, debias=settings.debias)
     others = [find_target(other) if isinstance(other, str) else other for other in compare]
-    rows = tuple(planner.comparison_row(other) for other in others)
-    return replace(plan, comparison=rows, accuracy=chemical_accuracy(planner, others) if others else None)
+    return replace(plan, comparison=tuple(map(planner.comparison_row, others)))
 
 
 def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
@@ -91,7 +89,6 @@ class Planner:
     problem: ProblemText
     settings: RunSettings
     statuses: TargetStatuses
-    trials: int = TRIALS
     _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
     _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
 
@@ -142,8 +139,8 @@ class Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
-            groups=self._prepare(target, settings).groups_text,
-            classical=simulation.prepared.classical_text,
+            groups=self._prepare(target, settings).plan_facts(samples=target.samples).groups,
+            classical=simulation.plan_facts.classical,
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
@@ -187,10 +184,6 @@ class Planner:
             most=plan.cost.most,
         )
 
-    def of(self, algorithm: str, settings: RunSettings) -> Planner:
-        """Return the planner of another algorithm or of other settings, with one dry run for each way of sampling."""
-        return replace(self, algorithm=algorithm, settings=settings, trials=1, _simulations={}, _prepared={})
-
     def settings_on(self, target: Target) -> RunSettings:
         """Return the settings for a target; the options of a provider are for the run's own target only."""
         is_own = self.settings.target.lower() == target.name
@@ -204,16 +197,16 @@ class Planner:
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
-            run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
-            limits = run.prepared.round_limits(samples=target.samples)
-            complete = [extrapolate(trial, limits, run.prepared, samples=target.samples) for trial in run.trials]
+            run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared)
+            facts = run.prepared.plan_facts(samples=target.samples)
+            complete = [extrapolate(trial, facts) for trial in run.trials]
             others = [simulation.sizes for simulation in self._simulations.values()]
             sizes = ProgramSizes({**run.circuits})
             if others:  # circuits that two simulations share are counted once
                 sizes = replace(others[0], circuits=sizes.circuits)
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
-            self._simulations[simulated] = Simulation(run.prepared, trials, limits, assumed, sizes)
+            self._simulations[simulated] = Simulation(run.prepared.facts, facts, trials, assumed, sizes)
         return self._simulations[simulated]
 
     def _prepare(self, target: Target, settings: RunSettings) -> PreparedAlgorithm:
@@ -223,11 +216,6 @@ class Planner:
         if chosen_by not in self._prepared:
             self._prepared[chosen_by] = prepare_trial(self.algorithm, self.problem, settings, target)
         return self._prepared[chosen_by]
-
-    def seconds(self, rounds: Sequence[DryRound], tariff: Tariff) -> float:
-        """Return the estimated time of rounds on the tariff's target."""
-        status = self.statuses.by_name.get(tariff.target.name)
-        return estimate_duration(rounds, tariff, status, is_local=self.statuses.is_local).expected_s
 
     def _refusals(self, settings: RunSettings, target: Target, qubits: int) -> list[str]:
         """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -267,7 +267,7 @@ def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Dur
         now += round_s
         done += 1
     spent = budget.spent
-    given = {name: value for name, value in tariff.caps if value not in (None, {})}
+    given = {name: value for name, value in asdict(tariff.caps).items() if value not in (None, {})}
     return WithinCaps(
         given=tuple(given),
         values={name: _cap_text(name, value) for name, value in given.items()},

@@ -6,33 +6,23 @@ from dataclasses import dataclass
 
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
 from hybridloop.estimate.pricing import ProgramSizes
-from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import PlanFacts, ProblemFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
     """A dry run whose trials are complete, by extrapolation if needed."""
 
-    prepared: PreparedAlgorithm
+    facts: ProblemFacts
+    plan_facts: PlanFacts
     trials: tuple[Trial, ...]
-    limits: RoundLimits
     assumed: str | None
     sizes: ProgramSizes
 
     @property
-    def facts(self) -> ProblemFacts:
-        """Return the facts of the problem."""
-        return self.prepared.facts
-
-    @property
-    def median(self) -> Trial:
-        """Return the median trial by shots."""
-        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2]
-
-    @property
     def expected(self) -> tuple[DryRound, ...]:
         """Return the rounds of the median trial by shots."""
-        return self.median.rounds
+        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2].rounds
 
     @property
     def worst(self) -> tuple[DryRound, ...]:
@@ -43,7 +33,8 @@ class Simulation:
         """
         longest = max(self.trials, key=lambda trial: trial.shots).rounds
         more: list[DryRound] = []
-        limits = {SEARCH: self.limits.search, FINAL: self.limits.final, OTHER: self.limits.other}
+        facts = self.plan_facts
+        limits = {SEARCH: facts.search, FINAL: facts.final, OTHER: facts.other}
         for phase, limit in limits.items():
             known = [round_ for trial in self.trials for round_ in trial.rounds if round_.phase == phase]
             if limit is None or not known:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, tags, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,19 +18,17 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
-from hybridloop.flows import load_flow
-from hybridloop.flows.lifecycle.caller_context import find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
-from hybridloop.flows.lifecycle.takeover import takeover_as_error
+from hybridloop.flows.lifecycle.run import RunOrder, run_order
+from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
 from hybridloop.journal.provenance import has_same_choices
-from hybridloop.runs.holding import OUTAGE
-from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
-from hybridloop.runs.result import RunResult
+from hybridloop.runs.claim import OUTAGE
+from hybridloop.runs.recorded import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
 from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
-from hybridloop.tasks.prefect_tasks import TAG
+from hybridloop.tasks.prefect_tasks import tasks_untagged
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.recorded_steps import STEP
 from hybridloop.tasks.submission.jobs import TERMINAL
@@ -56,6 +54,8 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
         return "another version of hybridloop started it, and only that one resumes it"
     if record.resume_requested:
         return None
+    if record.stop_requested:
+        return "a user asked it to stop"
     mode = auto_resume_of(record, events)
     match record.status:
         case "parked" if mode is not AutoResume.NEVER:
@@ -119,13 +119,17 @@ def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: Workspace
         settings: optional steps, besides closing sessions and marking dead flow runs.
         workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
-    sdk_workspace = find_workspace(workspace)
+    return do_housekeeping(settings, workspace, find_workspace(workspace))
+
+
+def do_housekeeping(settings: HousekeepingSettings, workspace: str | None, sdk_workspace: Any) -> dict[str, str]:
+    """Run housekeeping inside a flow run; `workspace` is the name of the workspace's saved block, if it has one."""
     with tasks_untagged(), open_journal() as journal:
         outcomes = mark_dead_task(journal)
         outcomes |= close_orphans_task(journal, sdk_workspace)
         if settings.resume_runs:
             for record in find_resumable_task(journal, sdk_workspace):
-                outcomes[record.key] = _resume(journal, record, settings.settle, workspace)
+                outcomes[record.key] = _resume(journal, record, settings.settle, workspace, sdk_workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
             prune_task(journal, sdk_workspace, settings)
     return outcomes
@@ -204,17 +208,15 @@ def _pending_work(
     return None if all(job is None or job.get("status") in TERMINAL for job in jobs) else "its jobs are not done"
 
 
-def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None) -> str:
+def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None, sdk_workspace: Any) -> str:
     try:
         present = journal.run(record.uid)  # earlier runs of this loop may have taken long
         if is_held(present, time.time()) or present.status != record.status:
             return "left: another process resumed it"
         if (outcome := _delegate(journal, record, settle_s)) is not None:
             return outcome
-        with tags(TAG), takeover_as_error():
-            result: RunResult = load_flow(record.algorithm)(
-                problem_of(record), settings_of(journal, record), record.key, workspace
-            )
+        order = RunOrder(record.algorithm, problem_of(record), settings_of(journal, record), record.key, sdk_workspace)
+        result = run_order(order, workspace)
     except RunBusy as error:
         return f"left: it is held by {error.holder}"
     except HybridloopError as error:  # it is stored with the run's own flow run; other runs may still resume

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -21,16 +22,17 @@ from prefect.states import Completed
 from hybridloop.azure.identity import is_opened_by_identity
 from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
 from hybridloop.descriptions import ALGORITHMS, Value
+from hybridloop.flows.in_prefect.beside import Ended
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER, stored
-from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
+from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 from hybridloop.flows.sweep_execution.results import SweepResult
-from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points, unfinished_points, with_seeds
+from hybridloop.flows.sweep_execution.scheduler import OnPoint, SweepProgress, run_points, unfinished_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
 from hybridloop.flows.sweep_execution.target_warnings import target_warnings
 from hybridloop.journal import open_journal
@@ -55,14 +57,24 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         spec: the sweep's problems and settings, as a grid or a list.
         workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
-    began, caller, sdk_workspace = time.monotonic(), current_caller(), find_workspace(workspace)
+    return run_sweep(spec, find_workspace(workspace), workspace).show()  # type: ignore[no-any-return]
+
+
+def run_sweep(
+    spec: SweepSpec, sdk_workspace: Any, workspace: str | None = None, on_point: OnPoint | None = None
+) -> Ended[SweepResult]:
+    """Run a sweep inside a flow run; `workspace` is the name of the workspace's saved block, if it has one.
+
+    `on_point` is called after each point.
+    """
+    began = time.monotonic()
     identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"{SWEEP_TAG}{spec.name}"
 
     def report(progress: SweepProgress) -> None:
         row = progress.row
         log.info("point %d, %s: %s %s", progress.number, row["run"], row["status"], row["value"])
-        if caller.on_point is not None:
-            caller.on_point(progress)
+        if on_point is not None:
+            on_point(progress)
 
     with open_journal() as journal, get_client(sync_client=True) as client:
         points = _limit_sessions(client, spec, with_seeds(points_of(spec), journal), sdk_workspace)
@@ -95,12 +107,15 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         time.monotonic() - began,
         spec.axis,
     )
-    caller.end = result
+    return Ended(partial(_show, result), result)
+
+
+def _show(result: SweepResult) -> Any:
+    """Create the artifacts of a sweep, and return the state of its flow run."""
     _create_artifacts(result)
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
     name = ("Finished" if "finished" in result.counts else "Completed") if result.is_complete else "Incomplete"
-    state: Any = Completed(name=name, message=f"{len(rows)} points: {counts}", data=stored(result))
-    return state  # type: ignore[no-any-return]
+    return Completed(name=name, message=f"{len(result.rows)} points: {counts}", data=stored(result))
 
 
 def _unit(algorithm: str, points: Sequence[Point]) -> str:

@@ -15,14 +15,14 @@ from hybridloop.journal.storage.encoding import decode_json
 from hybridloop.journal.storage.rows import read_query, translate_decode_errors, verify
 from hybridloop.journal.storage.schema import jobs, pings, rounds, states
 
-_NOT_SENT = ("intended", "lost")  # states of pings that are prepared, or were prepared and never needed
+_NOT_SENT = ("intended", "lost")  # states of pings that are not known to have arrived, and of those that never did
 _RUNS_PER_QUERY = 500  # databases limit the number of parameters of a query
 
 
 def read_charges(connection: Connection, run_uid: str) -> list[Charge]:
     """Return the reserved and the billed amount of each of the run's jobs and pings.
 
-    A lost ping was prepared and never sent: it has no charge.
+    A lost ping never arrived: it has no charge.
     """
     charges = []
     for table in (jobs, pings):

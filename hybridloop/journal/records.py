@@ -188,7 +188,7 @@ class Event:
 class Charge:
     """A job's or ping's shots, its reserved maximum cost and its billed cost (None: unknown); amounts by unit.
 
-    `may_be_unsent` marks a ping that is not known to have ended: it may be prepared only, and never sent.
+    `may_be_unsent` marks a ping that is not known to have ended: it may never have been sent.
     """
 
     shots: int

@@ -121,7 +121,7 @@ def find_emulator(environ: Mapping[str, str] = os.environ) -> RunningEmulator | 
 
 
 def portal_link(service: RunningEmulator) -> str:
-    """Return an address that opens the service's portal signed in, once and within five minutes. Raises StackError."""
+    """Return an address that opens the service's portal signed in, once. Raises StackError."""
     address = urlsplit(service.url)
     # http.client never uses a proxy
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_TIMEOUT_S)

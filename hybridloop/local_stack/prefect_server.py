@@ -7,26 +7,18 @@ the server binds it. Here the socket is bound first and handed to the server.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import gc
 import os
 import socket
 import threading
 import time
-from datetime import timedelta
-from importlib.metadata import version
 from itertools import count
-from types import FrameType
-from typing import Any
 
 import uvicorn
 
 HOST = "127.0.0.1"
 COLLECT_EVERY_S = 1.0  # garbage of the last seconds
 FULL_EVERY = 30  # of these collections take older garbage, too
-IDLE_POLL_S = 1.0  # of loops that only wait: uvicorn's wakes ten times a second, docket's three 18 times
-DOCKET_WITHOUT_LISTENER = "0.27."  # the versions of docket in which `_cancellation_listener` may be replaced
 
 
 def main() -> None:
@@ -65,50 +57,8 @@ def _serve(sock: socket.socket, port: int) -> None:
         ws_ping_timeout=settings.api.websocket_ping_timeout,
         log_level=settings.logging_level.lower(),
     )
-    poll_background_tasks_slowly()
     collect_garbage_in_a_thread()
-    QuietServer(config).run(sockets=[sock])
-
-
-class QuietServer(uvicorn.Server):
-    """An HTTP server that wakes once a second while it is idle, and at once on a signal."""
-
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    async def main_loop(self) -> None:
-        self._loop, self._signalled = asyncio.get_running_loop(), asyncio.Event()
-        while not await self.on_tick(0):  # renews the Date header
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._signalled.wait(), IDLE_POLL_S)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._signalled.set)
-
-
-def poll_background_tasks_slowly() -> None:
-    """Let the worker of Prefect's services (docket) poll once a second: that took most of an idle server's CPU time.
-
-    A new task wakes it at once, and periodic ones have seconds between them. Its listener for cancelled tasks looks
-    into a queue ten times a second; Prefect cancels none.
-    """
-    from docket import Worker
-    from prefect.server.api import background_workers
-
-    class QuietWorker(Worker):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            interval = timedelta(seconds=IDLE_POLL_S)
-            super().__init__(*args, **options, minimum_check_interval=interval, scheduling_resolution=interval)
-
-        async def _cancellation_listener(self) -> None:
-            if version("pydocket").startswith(DOCKET_WITHOUT_LISTENER):
-                self._processing_session.cancellation_ready.set()
-                await self._processing_session.stopping.wait()
-            else:
-                await super()._cancellation_listener()
-
-    vars(background_workers)["Worker"] = QuietWorker
+    uvicorn.Server(config).run(sockets=[sock])
 
 
 def collect_garbage_in_a_thread() -> None:

@@ -56,9 +56,10 @@ def client_environment(api_url: str, home: Path, auth_string: str = "") -> dict[
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # The server is on this machine: if it does not answer, it has ended, and retries would take minutes. The run is
-        # in the journal, and its result does not need the server.
+        # The server is on this machine: if it does not answer soon, it has ended or hangs, and patience would take
+        # minutes. The run is in the journal, and its result does not need the server.
         "PREFECT_CLIENT_MAX_RETRIES": "2",
+        "PREFECT_API_REQUEST_TIMEOUT": "10",
     }
 
 
@@ -68,7 +69,8 @@ def worker_environment(client: Mapping[str, str]) -> dict[str, str]:
     A worker that gives up a request reports the flow run as crashed before it began, and nothing starts it again. The
     server refuses requests while SQLite is locked, which under load outlasts the clients' two retries (6 s).
     """
-    return {**client, "PREFECT_CLIENT_MAX_RETRIES": "5"}
+    patient = {name: value for name, value in client.items() if name != "PREFECT_API_REQUEST_TIMEOUT"}
+    return {**patient, "PREFECT_CLIENT_MAX_RETRIES": "5"}
 
 
 def server_environment(environ: Mapping[str, str], home: Path, auth_string: str = "") -> dict[str, str]:

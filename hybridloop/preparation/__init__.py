@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,6 @@ from hybridloop.settings import ProblemText
 if TYPE_CHECKING:
     from hybridloop.preparation.prepared import PreparedRun
 
-_last: tuple[object, PreparedRun] | None = None  # for a caller that checks a run, and the flow that runs it
-_preparing = threading.Lock()
-
 
 def prepare(
     algorithm: str,
@@ -28,19 +24,13 @@ def prepare(
     groupings: Sequence[str] = (),
     target: Target | None = None,
 ) -> PreparedRun:
-    """Check a request and build its algorithm, which depends on the arguments alone; the last one is kept.
+    """Check a request and build its algorithm, which depends on the arguments alone.
 
     `groupings` are the measurement groups that were chosen when the run was started (`recorded_groupings`). `target` is
     the settings' target, of which the service or the journal may know; None: it is in the table.
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
-    global _last
     target = find_target(settings.target) if target is None else target
-    asked = (algorithm, problem, settings.model_dump_json(), seed, target)
-    with _preparing:
-        last = _last
-    if last is not None and last[0] == asked and tuple(groupings) in ((), last[1].groupings):
-        return last[1]
     check_measures(target)
     check_problem(algorithm, problem)
     check_limits(target, settings)
@@ -49,7 +39,4 @@ def prepare(
     build = load(ALGORITHMS[algorithm].prepare)
     from hybridloop.preparation.prepared import PreparedRun
 
-    prepared = PreparedRun(measured, seed, build(problem, settings, seed, measured, groupings))
-    with _preparing:
-        _last = asked, prepared
-    return prepared
+    return PreparedRun(measured, seed, build(problem, settings, seed, measured, groupings), settings, target)

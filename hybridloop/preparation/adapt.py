@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,9 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
-from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
-from hybridloop.algorithms.estimation.observable import Grouping, observable
-from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
@@ -38,7 +35,7 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PreparedEnergy, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText
@@ -60,17 +57,10 @@ class PreparedAdapt(PreparedEnergy):
     energy: GroupingChoice
     derivatives: Grouping
 
-    def round_limits(self, *, samples: bool) -> RoundLimits:
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the searches, of the final measurement, and of the choice of operators."""
-        most = self.settings.max_operators
-        return RoundLimits(most * self.settings.max_rounds, MAX_ROUNDS if samples else 1, most + 1)
-
-    def final_shots(self) -> int:
-        """Return (Σ_g σ_g / precision)² over all groups at a perturbed reference state."""
-        hamiltonian = self.problem.hamiltonian
-        reference = ReferenceState.perturbed(hamiltonian, self.problem.reference_state)
-        deviation = float(expected_deviations(observable(hamiltonian), reference).sum())
-        return math.ceil((deviation / self.settings.precision) ** 2)
+        most, final = self.settings.max_operators, MAX_ROUNDS if samples else 1
+        return self._plan_facts(most * self.settings.max_rounds, final, most + 1, samples=samples)
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
@@ -101,7 +91,7 @@ class PreparedAdapt(PreparedEnergy):
             table=tuple(_row(step) for step in result.operators),
             warnings=warnings,
             facts=_facts(result, warnings),
-            choices=(f"groups: {self.groups_text}",) if self.groupings else (),
+            choices=(f"groups: {self.energy.text}",) if self.groupings else (),
             **result.state.columns,
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.model_space import ModelSpace, basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
-from hybridloop.algorithms.estimation.final import MAX_ROUNDS, MIN_PILOT_SHOTS, FinalMeasurement
+from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS, FinalMeasurement
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, SubspaceLevel, measure_levels
 from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
@@ -26,7 +26,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PreparedAlgorithm, PreparedEnergy, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, PreparedEnergy, ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, ProblemText
@@ -60,23 +60,14 @@ class PreparedLevels(PreparedAlgorithm):
         """The grouping that was chosen, if the settings leave it open."""
         return self.vqe.groupings
 
-    @property
-    def groups_text(self) -> str:
-        """The grouping that was chosen, and why."""
-        return self.vqe.groups_text
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
+        """Return the facts of the VQE, with a pilot and a second round over all states for each level."""
+        facts, states = self.vqe.plan_facts(samples=samples), self.space.states
 
-    def round_limits(self, *, samples: bool) -> RoundLimits:
-        """Return the limits of the search, and of the final measurement with the levels."""
-        return RoundLimits(self.settings.max_rounds, (MAX_ROUNDS if samples else 1) + MAX_LEVEL_ROUNDS)
+        def after(shots: int) -> tuple[int, tuple[int, ...]]:
+            return states, (MIN_PILOT_SHOTS, math.ceil(self.settings.levels * shots / states))
 
-    def final_shots(self) -> int:
-        """Return those of the VQE."""
-        return self.vqe.final_shots()
-
-    def rounds_after(self, shots: int, /) -> tuple[int, tuple[int, ...]]:
-        """Return a pilot and a second round over all states, with a final measurement for each level."""
-        states = self.space.states
-        return states, (MIN_PILOT_SHOTS, math.ceil(self.settings.levels * shots / states))
+        return replace(facts, final=facts.final + MAX_LEVEL_ROUNDS, other=None, after=after)
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Run the VQE, then measure the levels at its angles.
@@ -135,9 +126,9 @@ class PreparedBasisLevels(PreparedEnergy):
     seed: int
     exact_levels: Callable[[], tuple[float, ...] | None]
 
-    def round_limits(self, *, samples: bool) -> RoundLimits:
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limit of the levels; there is no search."""
-        return RoundLimits(0, MAX_LEVEL_ROUNDS)
+        return self._plan_facts(0, MAX_LEVEL_ROUNDS, samples=samples)
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Measure the levels, which are those of the whole operator."""
@@ -162,7 +153,7 @@ class PreparedBasisLevels(PreparedEnergy):
             rounds=found.rounds,
             history=tuple(log.history),
             table=_table(found, self.exact_levels(), None),
-            choices=(f"groups: {self.groups_text}",) if self.groupings else (),
+            choices=(f"groups: {self.energy.text}",) if self.groupings else (),
         )
 
 

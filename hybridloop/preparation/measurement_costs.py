@@ -7,11 +7,9 @@ from qiskit import QuantumCircuit
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.error_rates import error_rates
-from hybridloop.azure.targets.provider_options import NO_OPTIONS, Options
+from hybridloop.azure.targets.error_rates import two_qubit_error
 from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
-from hybridloop.data import load_table
 from hybridloop.settings import RunSettings
 
 SHOTS = "shots"
@@ -50,11 +48,3 @@ def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
         two_qubit_error(target, settings.options),
         *((price.unit, price.expected) for price in prices),
     )
-
-
-def two_qubit_error(target: Target, options: Options = NO_OPTIONS) -> float:
-    """Return the depolarizing strength of a gate on two qubits; of a machine without a published one, the largest."""
-    rates = error_rates(target, options)
-    if rates is None:
-        return max(float(model["two_qubit"]) for model in load_table("error_rates")["models"].values())
-    return rates.two_qubit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
-from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
 
 
@@ -79,12 +79,24 @@ class ClassicalPart:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundLimits:
-    """The most rounds of each phase, without retries of failed jobs; None: as many as any run has."""
+class PlanFacts:
+    """Facts of a prepared algorithm for its plan.
+
+    `search`, `final` and `other` are the most rounds of each phase, without retries of failed jobs; None: as many as
+    any run has. `final_shots` are those that the final measurement takes by its precision; 0: as many as in a trial.
+    `after` returns the rounds that follow a final measurement of at most so many shots, for trials that were cut: how
+    often each circuit is measured in a round, and its shots in each round. `groups` is the chosen grouping with the
+    reason, empty if none was chosen, or several were. `classical` is the work on this machine after the rounds, empty
+    where it takes no time.
+    """
 
     search: int
     final: int
     other: int | None = None
+    final_shots: int = 0
+    after: Callable[[int], tuple[int, tuple[int, ...]]] = lambda _: (0, ())
+    groups: str = ""
+    classical: str = ""
 
 
 class PreparedAlgorithm(ABC):
@@ -98,37 +110,9 @@ class PreparedAlgorithm(ABC):
         """The measurement groups that were chosen where the settings leave them open, for the record of the run."""
         return ()
 
-    @property
-    def groups_text(self) -> str:
-        """The chosen grouping and the reason, for a plan; empty if none was chosen, or several were."""
-        return ""
-
-    @property
-    def classical_text(self) -> str:
-        """Work on this machine after the rounds, for a plan; empty where it takes no time."""
-        return ""
-
     @abstractmethod
-    def round_limits(self, *, samples: bool) -> RoundLimits:
-        """Return the most rounds that the settings allow; a target that does not sample measures the answer once."""
-
-    def final_shots(self) -> int:
-        """Return the shots that the final measurement takes by its precision, for a plan; 0: as many as in a trial."""
-        return 0
-
-    def rounds_after(self, _shots: int, /) -> tuple[int, tuple[int, ...]]:
-        """Return rounds after the final measurement of at most so many shots, for a plan whose trials were cut.
-
-        They are how often each circuit is measured in a round, and its shots in each round.
-        """
-        return 0, ()
-
-    def ideal_bound(self, _run_round: RunRound, /) -> tuple[float | None, str]:
-        """Return an upper bound on the energy from ideal samples, and a clause on it, for a plan that compares.
-
-        None, with the reason, where there is none. It is asked of algorithms with `sampling_rounds`.
-        """
-        return None, "a plan does not compute it"
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
+        """Return the facts for a plan on a target that samples, or on one that measures the exact answer once."""
 
     @abstractmethod
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Any:
@@ -156,25 +140,29 @@ class PreparedEnergy(PreparedAlgorithm):
         """The grouping that was chosen, if the settings leave it open."""
         return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
 
-    @property
-    def groups_text(self) -> str:
-        """The grouping that was chosen, and why."""
-        return self.energy.text if self.groupings else ""
-
-    def final_shots(self) -> int:
-        """Return (Σ_g σ_g / precision)² over all groups."""
-        return math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2)
+    def _plan_facts(self, search: int, final: int, other: int | None = None, *, samples: bool) -> PlanFacts:
+        """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups."""
+        shots = math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2) if samples else 0
+        groups = self.energy.text if self.groupings else ""
+        return PlanFacts(search, final, other, shots, groups=groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRun:
-    """A checked request: the target and seed of the run, and its algorithm."""
+    """A checked request: the target and seed of the run, its algorithm, and the settings and the table's target."""
 
     target: Target
     seed: int
     algorithm: PreparedAlgorithm
+    settings: RunSettings
+    requested_target: Target
 
     @property
     def groupings(self) -> tuple[str, ...]:
         """The measurement groups that were chosen, for the record of the run."""
         return self.algorithm.groupings
+
+    def fits(self, settings: RunSettings, seed: int, target: Target, groupings: Sequence[str]) -> bool:
+        """Return whether `prepare` would give the same for these arguments and the same problem."""
+        is_same_request = (self.settings, self.seed, self.requested_target) == (settings, seed, target)
+        return is_same_request and tuple(groupings) in ((), self.groupings)

@@ -23,7 +23,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
-from hybridloop.preparation.prepared import OnRound, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText
 
@@ -34,12 +34,12 @@ class PreparedQaoa(PreparedAlgorithm):
 
     facts: ProblemFacts
     problem: BinaryProblem
-    limits: RoundLimits
+    rounds: PlanFacts
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
 
-    def round_limits(self, *, samples: bool) -> RoundLimits:
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, and the final measurement."""
-        return self.limits
+        return self.rounds
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for a good assignment; an optimizer serves one run."""
@@ -75,7 +75,7 @@ def prepare_qaoa(
         outcome = replace(outcome, choices=(*outcome.choices, f"angles: {angles}"))
         return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
 
-    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, RoundLimits(_search_rounds(settings), 1), run)
+    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, PlanFacts(_search_rounds(settings), 1), run)
 
 
 def _search_rounds(settings: QaoaSettings) -> int:
@@ -110,8 +110,8 @@ def prepare_rqaoa(
             on_progress=on_progress,
         )
 
-    limits = RoundLimits(max(0, binary.num_variables - settings.brute_force_below), 0)
-    return PreparedQaoa(_facts(binary, 0), binary, limits, run)  # each round's problem is smaller than the last one's
+    rounds = PlanFacts(max(0, binary.num_variables - settings.brute_force_below), 0)
+    return PreparedQaoa(_facts(binary, 0), binary, rounds, run)  # each round's problem is smaller than the last one's
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:

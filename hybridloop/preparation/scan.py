@@ -21,7 +21,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
-from hybridloop.preparation.prepared import OnRound, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import parse_problem, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
 from hybridloop.settings import ProblemText, StartName
@@ -44,15 +44,15 @@ class PreparedScan(PreparedAlgorithm):
         """The grouping that was chosen for each point, if the settings leave it open."""
         return tuple(grouping for point in self.points for grouping in point.groupings)
 
-    def round_limits(self, *, samples: bool) -> RoundLimits:
-        """Return the limits of all points."""
-        limits = [point.round_limits(samples=samples) for point in self.points]
-        others = sum(each.other or 0 for each in limits)
-        return RoundLimits(sum(each.search for each in limits), sum(each.final for each in limits), others)
-
-    def final_shots(self) -> int:
-        """Return the sum over the points."""
-        return sum(point.final_shots() for point in self.points)
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
+        """Return the sums over the points."""
+        facts = [point.plan_facts(samples=samples) for point in self.points]
+        return PlanFacts(
+            search=sum(each.search for each in facts),
+            final=sum(each.final for each in facts),
+            other=sum(each.other or 0 for each in facts),
+            final_shots=sum(each.final_shots for each in facts),
+        )
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Find the energies in order; the optimizers serve one run."""

@@ -23,18 +23,17 @@ from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
-from hybridloop.algorithms.sqd.diagonalization import SqdBounds, SqdResult, diagonalize_samples
-from hybridloop.algorithms.sqd.full_space import FullSpace, SolveSpaces, solve_in_turn
+from hybridloop.algorithms.sqd.diagonalization import SqdBounds, diagonalize_samples
+from hybridloop.algorithms.sqd.full_space import FullSpace, solve_in_turn
 from hybridloop.algorithms.sqd.outcome import outcome_of
 from hybridloop.algorithms.sqd.product_spaces import check_pyscf
-from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.languages.qsharp_ansatz import is_qsharp_ansatz
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.circuit import own_circuit
 from hybridloop.preparation.initial_point import choose_start
-from hybridloop.preparation.prepared import ClassicalPart, OnRound, PreparedAlgorithm, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import ClassicalPart, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.sampled_electrons import check_electrons
 from hybridloop.settings import AnsatzName, ProblemText, StartName
@@ -42,7 +41,6 @@ from hybridloop.tasks.subspaces.solver import subspace_solver
 
 DEFAULT_SHARE = 0.1  # of all determinants
 DEFAULT_MOST = 10_000  # determinants: some seconds for a batch
-MOST_IN_A_PLAN = 1000  # determinants of the full space: about a second
 LEAST = 4  # determinants; fewer are no subspace of two strings of each spin
 _BUILT_IN = frozenset({AnsatzName.HARDWARE_EFFICIENT, AnsatzName.HAMILTONIAN_VARIATIONAL})
 
@@ -63,16 +61,12 @@ class PreparedSqd(PreparedAlgorithm):
     bounds: SqdBounds
     full: FullSpace | None
 
-    @property
-    def classical_text(self) -> str:
-        """The number and size of the diagonalizations."""
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
+        """Return the one round, and the number and size of the diagonalizations."""
         number, total = self.bounds.batches * self.bounds.iterations, count_determinants(self.problem.molecule)
         size = f"at most {self.bounds.max_subspace:,} of {total:,} determinants"
-        return f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
-
-    def round_limits(self, *, samples: bool) -> RoundLimits:
-        """Return the one round."""
-        return RoundLimits(0, 1)
+        classical = f"up to {number:,} subspaces of {size} are diagonalized on this machine, which the time leaves out"
+        return PlanFacts(0, 1, classical=classical)
 
     def measure(self, run_round: RunRound, _on_progress: OnRound, /) -> Samples:
         """Measure the one round. Raises JobFailed where it has no counts."""
@@ -91,7 +85,7 @@ class PreparedSqd(PreparedAlgorithm):
             solve = solve_in_turn(molecule, self.full)
             if part.in_processes:
                 solve = solving.enter_context(subspace_solver(molecule, self.full, part.check))
-            found = self._found(samples, solve, part.steps, log)
+            found = diagonalize_samples(samples, molecule, solve, self.bounds, part.steps, log, self._point)
             compared = compare_with_classical(molecule, self.full, found.best, part.steps)
         choices = () if self.start_reason is None else (f"start: {self.start_reason}",)
         return outcome_of(
@@ -106,18 +100,6 @@ class PreparedSqd(PreparedAlgorithm):
             history=tuple(log.history),
             choices=choices,
         )
-
-    def ideal_bound(self, run_round: RunRound, /) -> tuple[float | None, str]:
-        """Diagonalize in the subspaces of ideal samples, without the classical ones."""
-        molecule, total = self.problem.molecule, count_determinants(self.problem.molecule)
-        if total > MOST_IN_A_PLAN:
-            return None, f"a plan does not diagonalize among {total:,} determinants"
-        samples, log = self.measure(run_round, lambda _: None), RoundLog(lambda _: None)
-        best = self._found(samples, solve_in_turn(molecule, self.full), compute_each, log).best
-        return best.energy, f"{best.determinants:,} of {total:,} determinants"
-
-    def _found(self, samples: Samples, solve: SolveSpaces, steps: Steps, log: RoundLog) -> SqdResult:
-        return diagonalize_samples(samples, self.problem.molecule, solve, self.bounds, steps, log, self._point)
 
     @property
     def _point(self) -> NDArray[np.float64]:

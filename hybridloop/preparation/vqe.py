@@ -54,7 +54,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PreparedEnergy, ProblemFacts, RoundLimits
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem, facts_of, resolve_problem
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
 from hybridloop.settings.energies import GroupingName
@@ -81,9 +81,10 @@ class PreparedVqe(PreparedEnergy):
     mitigation: Mitigation
     energy: GroupingChoice
 
-    def round_limits(self, *, samples: bool) -> RoundLimits:
+    def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, of the final measurement, and of what examines it."""
-        return RoundLimits(self.settings.max_rounds, MAX_ROUNDS if samples else 1, MAX_ROUNDS_OF_FACTS)
+        final = MAX_ROUNDS if samples else 1
+        return self._plan_facts(self.settings.max_rounds, final, MAX_ROUNDS_OF_FACTS, samples=samples)
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer, which serves one run."""

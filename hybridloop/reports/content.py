@@ -16,7 +16,7 @@ from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, 
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
-from hybridloop.runs.lookup import recorded_settings
+from hybridloop.runs.recorded import recorded_settings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration

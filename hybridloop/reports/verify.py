@@ -19,7 +19,7 @@ from hybridloop.journal import RoundRecord
 from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
-from hybridloop.runs.lookup import recorded_groupings
+from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import PRUNED, Event, Journal, Ping, RoundRecord, RunRecord, SessionRow, Span
-from hybridloop.runs.lookup import problem_of, settings_after
+from hybridloop.runs.recorded import problem_of, settings_after
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunSettings
 

@@ -72,15 +72,27 @@ class ClockLock:
         self._waiting: list[threading.Event] = []
 
     def __enter__(self) -> None:
+        while not self.acquire(_FOREVER_S):
+            pass
+
+    def __exit__(self, *_raised: object) -> None:
+        self.release()
+
+    def acquire(self, seconds: float) -> bool:
+        """Wait at most so many seconds for the lock; return True if the calling thread has it."""
+        until = self._clock.now() + seconds
         while not self._lock.acquire(blocking=False):
             freed = threading.Event()
             with self._guard:
                 self._waiting.append(freed)
             if self._lock.acquire(blocking=False):  # released before this thread was on the list
-                return
-            self._clock.wait(freed, _FOREVER_S)
+                return True
+            if not self._clock.wait(freed, until - self._clock.now()):
+                return False
+        return True
 
-    def __exit__(self, *_raised: object) -> None:
+    def release(self) -> None:
+        """Release the lock, and wake those that wait for it."""
         self._lock.release()
         with self._guard:
             waiting, self._waiting = self._waiting, []

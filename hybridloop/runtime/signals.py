@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# note on the exception of a signal that came while Prefect was being told of the end of a run
+AFTER_THE_END = "the run had ended, and its status is stored: hybridloop runs list"
 TERMINATED = 128 + signal.SIGTERM  # what a shell shows for a process that SIGTERM ended
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -11,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from hybridloop.algorithms.problems.energy_units import ENERGY_PATTERN, parse_energy
 from hybridloop.algorithms.problems.numbers import parse_decimal
-from hybridloop.budget.caps import Amounts, CostText, parse_cost
+from hybridloop.budget.prices import UNITS, Unit
 
 MAX_CIRCUIT_BYTES = 64 * 1024
 MAX_PROBLEM_BYTES = 256 * 1024  # flow parameters travel through Prefect's database
@@ -43,8 +44,38 @@ Duration = Annotated[
         | Annotated[str, Field(pattern=rf"^\s*{_DURATION.pattern}\s*$")],
     ),
 ]
-_Amount = Annotated[Amounts, Field(min_length=1, max_length=1)]
-CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | CostText)]
+_AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
+_COST_FORM = "must be amounts with their units, for example 50USD or 50USD,200HQC"
+_UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
+
+
+def parse_cost(text: object) -> object:
+    """Parse amounts by unit from text like `50USD` or `50 USD, 200 HQC`; other types are returned unchanged.
+
+    >>> parse_cost("50usd, 200 HQC")
+    {'USD': 50.0, 'HQC': 200.0}
+    """
+    if isinstance(text, int | float):
+        raise ValueError(_COST_FORM)
+    if not isinstance(text, str):
+        return text
+    amounts: dict[Unit, float] = {}
+    for part in text.split(","):
+        if (match := _AMOUNT.fullmatch(part.strip())) is None:
+            raise ValueError(_COST_FORM)
+        if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
+            raise ValueError(f"must be in {', '.join(UNITS[:-1])} or {UNITS[-1]}")
+        if unit in amounts:
+            raise ValueError("must have each unit once")
+        amounts[unit] = float(match[1])
+    return amounts
+
+
+_Amounts = dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+_CostText = Annotated[str, Field(pattern=rf"^\s*{_AMOUNT.pattern}\s*(,\s*{_AMOUNT.pattern}\s*)*$")]
+Cost = Annotated[_Amounts, BeforeValidator(parse_cost, json_schema_input_type=_Amounts | _CostText)]
+_Amount = Annotated[_Amounts, Field(min_length=1, max_length=1)]
+CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | _CostText)]
 
 
 def _read_energy(value: object) -> object:

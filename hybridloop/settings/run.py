@@ -13,29 +13,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
 from hybridloop.azure.targets import Batching
 from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
-from hybridloop.budget.caps import Caps, Cost
+from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
-from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
+from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session_options import SessionOptions
 
-# Settings that limit a run without changing its results: a resume may give others.
-LIMITS = (
-    "requests_in_flight",
-    "requests_per_second",
-    "max_jobs",
-    "max_shots",
-    "max_cost",
-    "max_cost_per_job",
-    "deadline",
-    "detach_after",
-    "resume_automatically",
-    "session_slots",
-)
-
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+class Limit:
+    """Marker of a setting that limits a run without changing its results: a resume may give another value."""
 
 
 class AutoResume(enum.StrEnum):
@@ -147,37 +137,41 @@ class RunSettings(BaseModel):
         description="all points of a round in one job, where the target takes many in one: auto (on Rigetti's "
         "simulator), on (on its QPUs too) or off",
     )
-    requests_in_flight: int | None = Field(
+    requests_in_flight: Annotated[int | None, Limit] = Field(
         None, ge=1, le=MAX_IN_FLIGHT, description="most requests to the service in flight at once; left out: up to 128"
     )
-    requests_per_second: float | None = Field(
+    requests_per_second: Annotated[float | None, Limit] = Field(
         None, gt=0, description="most requests to the service a second; left out: as many as it takes"
     )
-    max_jobs: int | None = Field(None, ge=1, description="maximum number of jobs, including retries and pings")
-    max_shots: int | None = Field(None, ge=1, description="maximum number of shots of all jobs")
-    max_cost: Cost | None = Field(None, description="maximum cost of all jobs, by unit", examples=["50USD", "200HQC"])
-    max_cost_per_job: Cost | None = Field(
+    max_jobs: Annotated[int | None, Limit] = Field(
+        None, ge=1, description="maximum number of jobs, including retries and pings"
+    )
+    max_shots: Annotated[int | None, Limit] = Field(None, ge=1, description="maximum number of shots of all jobs")
+    max_cost: Annotated[Cost | None, Limit] = Field(
+        None, description="maximum cost of all jobs, by unit", examples=["50USD", "200HQC"]
+    )
+    max_cost_per_job: Annotated[Cost | None, Limit] = Field(
         None,
         description="maximum cost of one job, by unit; also taken as the price of a job whose price has no upper bound",
         examples=["5USD"],
     )
-    deadline: Duration | None = Field(
+    deadline: Annotated[Duration | None, Limit] = Field(
         None,
         description="seconds after the start, or after a resume, from which no round or classical iteration begins",
         examples=["8h"],
     )
-    detach_after: Duration | None = Field(
+    detach_after: Annotated[Duration | None, Limit] = Field(
         None,
         description="seconds that a round may wait before the run is parked, to be resumed when the round is done",
         examples=["30m"],
     )
-    resume_automatically: AutoResume | None = Field(
+    resume_automatically: Annotated[AutoResume | None, Limit] = Field(
         None,
         description="early ends from which the housekeeping flow resumes the run: never, parked (the default), or "
         "interrupted (also after a dead process or an outage)",
         examples=["interrupted"],
     )
-    session_slots: str | None = Field(
+    session_slots: Annotated[str | None, Limit] = Field(
         None,
         pattern=r"^[^%&/<>]{1,200}$",
         description="global concurrency limit in Prefect; the run holds a slot of it while its session is open",
@@ -224,6 +218,9 @@ class RunSettings(BaseModel):
             detach_after_s=self.detach_after,
             cancel_in_flight=self.cancel_in_flight,
         )
+
+
+LIMITS = tuple(name for name, field in RunSettings.model_fields.items() if Limit in field.metadata)
 
 
 def first_difference(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> str | None:

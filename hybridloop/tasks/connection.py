@@ -6,6 +6,7 @@ import logging
 import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
@@ -15,10 +16,11 @@ from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.budget.tracker import Account, account_open
 from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
-from hybridloop.runtime.clock import Clock, RealClock
+from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.cost_ledger import CostLedger
-from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, SessionKeepAlive
+from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
+from hybridloop.tasks.keepalive.pings import PingLog
 from hybridloop.tasks.session_options import SessionOptions, start_warnings
 from hybridloop.tasks.session_renewal import SessionRenewal
 from hybridloop.tasks.submission.polling import Poller
@@ -62,16 +64,17 @@ def build_connection(
         closing(ServiceClient(workspace, clock, threading.Event(), limits=options.requests))
     )
     workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock, lambda: service.pace.in_flight)))
-    # costs: earlier processes of the run count, prepared pings make room for jobs
+    poller = Poller(clock)
+    resources.callback(poller.stop)
+    # costs: earlier processes of the run count
     before = summarize_charges(run.journal.charges(run.uid), target)
     budget = Budget(options.caps, before.spending, started_at=clock.now(), resume=how_to_resume(run.record))
     ledger = CostLedger(budget, target, clock, before=before, debias=options.debias)
     resources.enter_context(account_open(Account(run.record.key, target.name, before, lambda: ledger.summary)))
-    # keep-alive: requests are signed for the standby process only in real time
-    pings = JournalPingLog(run.journal, run.lease, budget, ping_price(target), clock.now, ledger.bill_ping)
-    sign = service.sign_submission if isinstance(clock, RealClock) else None
-    keep_alive = SessionKeepAlive(options.keep_alive, target, service, pings, clock, sign=sign)
-    ledger.make_room = keep_alive.release_prepared
+    # keep-alive: a ping goes before the jobs that wait for a worker
+    pings = PingLog(run.journal, run.lease, budget, ping_price(target), clock.now, ledger.bill_ping)
+    send = partial(workers.submit, first=True)
+    keep_alive = SessionKeepAlive(options.keep_alive, target, service, pings, clock, poller, send)
     sessions = SessionRenewal(service, run, target, options.failure, clock, name=name, on_open=keep_alive.opened)
     return Connection(
         service,
@@ -83,6 +86,6 @@ def build_connection(
         workers,
         ledger,
         keep_alive,
-        Poller(clock),
+        poller,
         batches_points(target, options.batching),
     )

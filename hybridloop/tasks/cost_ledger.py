@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,6 @@ class CostLedger:
         self.budget = budget
         self.bill = Bill()  # of the rounds of this process, replayed ones too
         self.retried = 0  # number of further attempts
-        self.make_room: Callable[[], None] = lambda: None  # releases reservations that jobs need more: prepared pings
         self._billed, self._estimated = Bill(before.billed), Bill(before.estimated)
         self._debias = debias
         self._target = target
@@ -55,7 +54,7 @@ class CostLedger:
             prices.append(self._prices[key])
         shots, now = [spec.shots for spec in specs], self._clock.now()
         with self._cap_reported():
-            reservations = self.budget.reserve(shots, prices, now=now, make_room=self.make_room)
+            reservations = self.budget.reserve(shots, prices, now=now)
         with self._lock:
             self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
         for price in prices:
@@ -94,7 +93,7 @@ class CostLedger:
         """
         price, now = self._recorded_price(spec), self._clock.now()
         with self._cap_reported():
-            (job,) = self.budget.reserve([spec.shots], [price], now=now, make_room=self.make_room)
+            (job,) = self.budget.reserve([spec.shots], [price], now=now)
         with self._lock:
             self._reservations[spec.id] = job
             self.retried += 1

@@ -16,7 +16,7 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, TagsContext, TaskRunContext
 from prefect.states import Cancelled
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
@@ -133,6 +133,11 @@ def _close(sessions: Sequence[OpenSession]) -> None:
     with ExitStack() as closing:  # each is closed, even if another one can't be
         for block in blocks:
             closing.push(block)
+
+
+def tasks_untagged() -> TagsContext:
+    """Leave the flow run's tags off its tasks: Prefect asks its server for a slot for each tag of a task."""
+    return TagsContext(current_tags=set())
 
 
 def task_tags(target: str, session_id: str | None) -> list[str]:

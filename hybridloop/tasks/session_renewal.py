@@ -18,8 +18,10 @@ from hybridloop.journal import SessionRow
 from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import report
 from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
 from hybridloop.tasks.submission.job_ids import session_id
 
 TERMINAL = frozenset({"Succeeded", "Failed", "TimedOut"})
@@ -88,10 +90,11 @@ class SessionRenewal:
         self._on_open(row)
         return row
 
-    def mark_ended(self, ordinal: int) -> None:
+    def mark_ended(self, ordinal: int, idle_s: float | None = None) -> None:
         """Record that the service ended a session; the next job opens the next one.
 
-        Raises SessionEnded if the policy allows none.
+        `idle_s`: seconds since its last activity, if nothing was in flight. Raises SessionEnded if the policy allows no
+        further session.
         """
         with self._lock:
             if self._open_row is None or self._open_row.ordinal != ordinal:
@@ -102,12 +105,17 @@ class SessionRenewal:
             self._record_end(ordinal, status)
             self._open_row = None
             self._next_reason = status
+            self._renewals += 1
+            fails, most = self._policy.on_session_lost == "fail", self._policy.max_renewals
             kind = "session.timed-out" if status == "TimedOut" else "session.ended"
             message = f"the service ended session {row.id}: {status}"
+            if idle_s is not None and idle_s >= IDLE_LIMIT_S:
+                message = f"session {row.id} lapsed during a step of {format_duration(idle_s)}"
+            is_last = fails or self._renewals > most
+            if not is_last:
+                message += f"; the next job opens another (renewal {self._renewals} of {most})"
             report(kind, message, {"session": row.id, "status": status}, level=logging.WARNING)
-            self._renewals += 1
-            fails = self._policy.on_session_lost == "fail"
-            if fails or self._renewals > self._policy.max_renewals:
+            if is_last:
                 why = "the failure policy allows no other" if fails else f"it was renewed {self._renewals - 1} times"
                 raise SessionEnded(
                     f"the service ended the session ({status}), and {why}",

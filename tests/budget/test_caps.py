@@ -1,4 +1,4 @@
-"""Budget: spending never exceeds a cap, in random sequences of calls and with threads; messages and parsing of caps."""
+"""Budget: spending never exceeds a cap, in random sequences of calls and with threads; messages of caps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from pydantic import ValidationError
 
 from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.budget.caps import (
@@ -23,7 +22,6 @@ from hybridloop.budget.caps import (
     Spending,
     check_caps,
     ineffective_caps_warning,
-    parse_cost,
     settled_amounts,
 )
 from hybridloop.budget.prices import UNITS, Price, ping_price, price_of_job
@@ -144,7 +142,8 @@ def test_concurrent_threads_reserve_up_to_the_cap_and_no_more() -> None:
 
 
 def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_resume() -> None:
-    budget = Budget(Caps(max_cost="50USD"), Spending(3, 30, {"USD": 41.2}), resume="hybridloop runs resume h2-scan")
+    caps, spent = Caps(max_cost={"USD": 50.0}), Spending(3, 30, {"USD": 41.2})
+    budget = Budget(caps, spent, resume="hybridloop runs resume h2-scan")
     budget.reserve([10], [Price("USD", 4.0, 5.0)], now=0.0)
     with pytest.raises(CapReached) as caught:
         budget.reserve([10, 10], [Price("USD", 1.0, 2.0)] * 2, now=0.0)
@@ -189,8 +188,8 @@ def test_at_the_deadline_the_message_says_that_a_resume_has_the_time_again(resum
 def test_the_cap_proposed_by_the_message_is_sufficient() -> None:
     spent, price = Spending(3, 30, {"USD": 41.2}), Price("USD", 1.0, 9.123)
     with pytest.raises(CapReached, match=r"--max-cost 50\.33USD"):
-        Budget(Caps(max_cost="50USD"), spent, resume="hybridloop runs resume a").reserve([1], [price], now=0.0)
-    assert len(Budget(Caps(max_cost="50.33USD"), spent).reserve([1], [price], now=0.0)) == 1
+        Budget(Caps(max_cost={"USD": 50.0}), spent, resume="hybridloop runs resume a").reserve([1], [price], now=0.0)
+    assert len(Budget(Caps(max_cost={"USD": 50.33}), spent).reserve([1], [price], now=0.0)) == 1
 
 
 @pytest.mark.parametrize(
@@ -211,7 +210,7 @@ def test_caps_bound_jobs_shots_and_time(caps: Caps, name: str, option: str) -> N
 
 def test_each_cap_is_reported_once_from_80_percent_of_it_spent_or_reserved() -> None:
     seen: list[RunEvent] = []
-    caps = Caps(max_jobs=10, max_shots=100, max_cost="10USD,5HQC", deadline_s=50)
+    caps = Caps(max_jobs=10, max_shots=100, max_cost={"USD": 10.0, "HQC": 5.0}, deadline_s=50)
     budget = Budget(caps, Spending(7, 70, {"USD": 7.0}), started_at=1000.0)
     with observed_by(seen.append):
         for shots, most, now in ((9, 0.9, 1039.0), (1, 0.1, 1040.0), (9, 0.1, 1041.0)):
@@ -227,7 +226,7 @@ def test_each_cap_is_reported_once_from_80_percent_of_it_spent_or_reserved() -> 
 
 
 def test_free_jobs_are_allowed_after_a_cap_on_cost_is_reached() -> None:
-    budget = Budget(Caps(max_cost="1USD"), Spending(1, 1, {"USD": 7.0}))
+    budget = Budget(Caps(max_cost={"USD": 1.0}), Spending(1, 1, {"USD": 7.0}))
     assert [job.shots for job in budget.reserve([5], [FREE], now=0.0)] == [5]
     with pytest.raises(CapReached):
         budget.reserve([5], [Price("USD", 0.01, 0.01)], now=0.0)
@@ -263,7 +262,7 @@ def test_a_reservation_is_settled_once() -> None:
 
 
 def test_a_job_above_the_cap_per_job_is_refused() -> None:
-    budget = Budget(Caps(max_cost_per_job="5USD"), resume="hybridloop runs resume key")
+    budget = Budget(Caps(max_cost_per_job={"USD": 5.0}), resume="hybridloop runs resume key")
     budget.reserve([1], [Price("USD", 4.0, 5.0)], now=0.0)
     with pytest.raises(CapReached, match=r"--max-cost-per-job 5\.01USD"):
         budget.reserve([1], [Price("USD", 4.0, 5.005)], now=0.0)
@@ -276,19 +275,19 @@ def test_a_job_above_the_cap_per_job_is_refused() -> None:
 def test_a_cap_on_cost_is_refused_if_the_maximum_price_of_a_job_is_unknown() -> None:
     rigetti = find_target("rigetti.qpu.cepheus-1-108q")
     with pytest.raises(InputError, match="max_cost_per_job") as caught:
-        check_caps(Caps(max_cost="50USD"), rigetti)
+        check_caps(Caps(max_cost={"USD": 50.0}), rigetti)
     assert caught.value.field == "max_cost_per_job"
-    check_caps(Caps(max_cost="50USD", max_cost_per_job="5USD"), rigetti)
+    check_caps(Caps(max_cost={"USD": 50.0}, max_cost_per_job={"USD": 5.0}), rigetti)
     check_caps(Caps(max_jobs=5), rigetti)
 
 
 def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -> None:
     helios = find_target("quantinuum.qpu.helios-1")
     with pytest.raises(InputError, match=r"maximum price .* unknown.*one job may cost, for example 5HQC"):
-        check_caps(Caps(max_cost="50HQC"), helios)
+        check_caps(Caps(max_cost={"HQC": 50.0}), helios)
     with pytest.raises(InputError, match="billed in HQC"):
-        check_caps(Caps(max_cost="50USD"), helios)
-    capped = Caps(max_cost="50HQC", max_cost_per_job="20HQC")
+        check_caps(Caps(max_cost={"USD": 50.0}), helios)
+    capped = Caps(max_cost={"HQC": 50.0}, max_cost_per_job={"HQC": 20.0})
     check_caps(capped, helios)
     assert ineffective_caps_warning(capped, helios) is None
     budget, price = Budget(capped), price_of_job(helios, GateCounts(4, 20, 10, 4), 1000)
@@ -300,27 +299,25 @@ def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -
 
 def test_a_cap_in_another_unit_than_the_targets_is_refused_unless_jobs_are_free() -> None:
     with pytest.raises(InputError, match="billed in HQC"):
-        check_caps(Caps(max_cost="50USD"), find_target("quantinuum.qpu.h2-1"))
+        check_caps(Caps(max_cost={"USD": 50.0}), find_target("quantinuum.qpu.h2-1"))
     with pytest.raises(InputError, match=r"5 USD does not bound a job on .* billed in HQC") as caught:
-        check_caps(Caps(max_cost="50HQC", max_cost_per_job="5USD"), find_target("quantinuum.qpu.h2-1"))
+        check_caps(Caps(max_cost={"HQC": 50.0}, max_cost_per_job={"USD": 5.0}), find_target("quantinuum.qpu.h2-1"))
     assert caught.value.field == "max_cost_per_job"
-    check_caps(Caps(max_cost="50USD,10HQC"), find_target("quantinuum.qpu.h2-1"))
-    check_caps(Caps(max_cost="50HQC"), find_target("rigetti.sim.qvm"))
+    check_caps(Caps(max_cost={"USD": 50.0, "HQC": 10.0}), find_target("quantinuum.qpu.h2-1"))
+    check_caps(Caps(max_cost={"HQC": 50.0}), find_target("rigetti.sim.qvm"))
 
 
 def test_a_cap_on_cost_gives_a_warning_on_free_targets_only() -> None:
     free, paid = find_target("ionq.simulator"), find_target("ionq.qpu.forte-1")
-    warning = ineffective_caps_warning(Caps(max_cost="50HQC"), free) or ""
+    warning = ineffective_caps_warning(Caps(max_cost={"HQC": 50.0}), free) or ""
     assert "ionq.simulator are free: the cap of 50 HQC has no effect" in warning
-    assert "5 USD" in (ineffective_caps_warning(Caps(max_cost_per_job="5USD"), free) or "")
+    assert "5 USD" in (ineffective_caps_warning(Caps(max_cost_per_job={"USD": 5.0}), free) or "")
     assert ineffective_caps_warning(Caps(max_jobs=5, deadline_s=60), free) is None
-    assert ineffective_caps_warning(Caps(max_cost="50USD"), paid) is None
+    assert ineffective_caps_warning(Caps(max_cost={"USD": 50.0}), paid) is None
 
 
 def test_the_units_of_caps_are_those_in_which_targets_bill() -> None:
     assert set(UNITS) == {price_of_job(target, GateCounts(1, 1, 0, 1), 1).unit for target in known_targets().values()}
-    with pytest.raises(ValidationError, match="must be in USD, HQC or eHQC"):
-        Caps.model_validate({"max_cost": "50EUR"})
 
 
 @pytest.mark.parametrize("name", sorted(known_targets()))
@@ -342,48 +339,3 @@ def test_accepted_caps_bound_the_cost_on_every_target(name: str) -> None:
         billed += amount
     assert refused != price.is_free
     assert billed <= 300.0
-
-
-@pytest.mark.parametrize(
-    ("text", "amounts"),
-    [
-        ("50USD", {"USD": 50.0}),
-        ("200 hqc, 1_000 eHQC", {"HQC": 200.0, "eHQC": 1000.0}),
-        ("0.5ehqc", {"eHQC": 0.5}),
-    ],
-)
-def test_amounts_are_parsed_from_text(text: str, amounts: dict[str, float]) -> None:
-    assert parse_cost(text) == amounts
-    assert Caps.model_validate({"max_cost": text}).max_cost == amounts
-
-
-@pytest.mark.parametrize(
-    "text", ["", "50", "USD", "50GBP", "50EUR", "-5USD", "5USD 6HQC", "5USD,6usd", "1e999USD", "nanUSD"]
-)
-def test_invalid_amounts_are_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match="max_cost"):
-        Caps.model_validate({"max_cost": text})
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"max_jobs": 0},
-        {"max_shots": -1},
-        {"deadline_s": 0},
-        {"deadline_s": float("inf")},
-        {"max_cost": {"USD": -1}},
-        {"max_cost": {"USD": float("inf")}},
-        {"max_cost": {"dollars": 1}},
-        {"max_costs": "5USD"},
-    ],
-    ids=str,
-)
-def test_invalid_caps_are_refused(fields: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
-        Caps.model_validate(fields)
-
-
-def test_caps_survive_json() -> None:
-    caps = Caps.model_validate({"max_jobs": 5, "max_cost": "5USD", "deadline_s": 60})
-    assert Caps.model_validate_json(caps.model_dump_json()) == caps

@@ -65,7 +65,7 @@ def test_jobs_are_billed_as_estimated_and_a_resumed_run_continues_its_summary(
 def test_a_price_without_upper_bound_reserves_the_cap_per_job_and_estimates_the_expected_price(
     emulator: Emulator,
 ) -> None:
-    caps = Caps(max_cost="20USD", max_cost_per_job="5USD")
+    caps = Caps(max_cost={"USD": 20.0}, max_cost_per_job={"USD": 5.0})
     with open_run_session(emulator.workspace(), MACHINE, SessionOptions(caps=caps)) as session:
         round_ = session.rounds.start(pubs())
         assert session.meter.estimated == {"USD": pytest.approx(0.08)}  # a hundred shots are two started steps

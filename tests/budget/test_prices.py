@@ -297,7 +297,7 @@ def test_the_emulator_bills_a_ping_at_the_expected_price(name: str, emulator: Em
         pings.send()
         eventually(lambda: pings.settle() == 0)
         pings.close()
-    (entry,) = emulator.admin(f"ledger?run={session.run_uid}")["entries"]
+    (entry,) = emulator.admin(f"ledger?run={session.run.uid}")["entries"]
     assert entry["price"] == pytest.approx(ping_price(find_target(name)).expected, abs=1e-6)
 
 

@@ -134,12 +134,12 @@ def drawn_caps(draw: random.Random, whole: RunUsage, unit: Unit, times: float) -
     """Draw one to three caps: a random share of the run's usage, times a factor that grows with each resume."""
     chosen = draw.sample(["jobs", "shots", "cost"], draw.randint(1, 3))
     share = {name: times * draw.uniform(0.1, 1.3) for name in chosen}
-    cost = {"max_cost": {unit: share["cost"] * whole.amount}} if "cost" in share and whole.amount else {}
+    max_cost = {unit: share["cost"] * whole.amount} if "cost" in share and whole.amount else {}
     return Caps(
         max_jobs=max(1, round(share["jobs"] * whole.jobs)) if "jobs" in share else None,
         max_shots=max(1, round(share["shots"] * whole.shots)) if "shots" in share else None,
+        max_cost=max_cost,
         max_cost_per_job={unit: MAX_COST_PER_JOB[unit]} if unit in MAX_COST_PER_JOB else {},
-        **cost,
     )
 
 

@@ -16,7 +16,6 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Scheduled
 
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, RunRecord, SessionRow, journal_url
@@ -27,6 +26,7 @@ from hybridloop.tasks.orphans import unfinished_jobs
 from tests.cli.shell_helpers import Shell
 from tests.conftest import running_emulator
 from tests.deployments.worker_helpers import Place, prefects_own, worker
+from tests.flow_calls import call_flow
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ, prefect_client
 from tests.server_share import ServerShare
@@ -80,8 +80,8 @@ def place(
 @pytest.fixture(scope="module")
 def reference(place: Place) -> dict[str, Any]:
     """Return the stored result of an undisturbed run with the same seed."""
-    with caller_context(CallerContext(place.service.workspace("undisturbed"))):
-        result = vqe(ProblemText(name="h2"), VqeSettings(seed=SEED))
+    workspace = place.service.workspace("undisturbed")
+    result = call_flow(vqe, workspace, ProblemText(name="h2"), VqeSettings(seed=SEED))
     document: dict[str, Any] = json.loads(json.dumps(result.as_dict()))
     return document
 

@@ -1,33 +1,70 @@
-"""The Prefect server dies during a run: the result is not lost."""
+"""The Prefect server dies or hangs during a run: the result is neither lost nor kept back, and nothing else hangs."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hybridloop import local_stack as stack
-from tests.cli.shell_helpers import Shell
+from hybridloop.runtime.signals import AFTER_THE_END
+from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
-from tests.long_form import long_form, long_only
-from tests.prefect_server import own_environ
-from tests.waiting import PATIENCE_S
+from tests.prefect_server import copy_server, own_environ, server_folder
+from tests.waiting import PATIENCE_S, eventually
 
-pytestmark = [pytest.mark.slow, long_form, long_only]  # its own stack, and the time until Prefect gives up
+pytestmark = pytest.mark.slow  # a stack of its own
+
+SCRIPT = """
+import sys
+import hybridloop as hl
+def say(update):
+    print("round", file=sys.stderr, flush=True)
+
+result = hl.vqe("h2", seed=7, run_key="of-a-script", on_progress=say)
+print(result.status, flush=True)
+"""
+SESSION_FLOW = """
+import sys
+from qiskit import QuantumCircuit
+import hybridloop as hl
+
+circuit = QuantumCircuit(1)
+circuit.h(0)
+circuit.measure_all()
+
+@hl.session_flow(target="rigetti.sim.qvm", seed=7)
+def three_rounds(session):
+    for _ in range(3):
+        session.run_round([(circuit, None, 10)])
+        print("round", file=sys.stderr, flush=True)
+    return "measured"
+
+print(three_rounds(run_key="of-a-session-flow"), flush=True)
+"""
 
 
 @pytest.fixture
-def own_shell(tmp_path: Path) -> Iterator[Shell]:
-    """Return a shell with its own stack, so that the server can be killed."""
+def own_shell(tmp_path: Path, migrated_server: Path) -> Iterator[Shell]:
+    """Return a shell with its own stack, whose server can be killed and stopped."""
     environ = own_environ(str(tmp_path), os.environ)
+    copy_server(migrated_server, server_folder(environ))
     try:
+        assert Shell(environ).run("up").returncode == 0
         yield Shell(environ)
     finally:
         stack.down(environ)
+
+
+@pytest.fixture
+def mine(own_shell: Shell, slow_service: Emulator) -> WorkspaceShell:
+    return own_shell.at(slow_service, "prefect-away")
 
 
 @pytest.fixture
@@ -38,27 +75,80 @@ def slow_service() -> Iterator[Emulator]:
         yield running
 
 
-def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_session_closed(
-    own_shell: Shell, slow_service: Emulator
-) -> None:
-    mine = own_shell.at(slow_service, "prefect-away")
-    assert mine.shell.run("up").returncode == 0
-    (server,) = [part for part in mine.shell.json("status")["parts"] if part["part"] == "prefect"]
-    options = ("--seed", "7", "--json")
-    with mine.shell.start("run", "vqe", "h2", *options) as run:
-        try:
-            assert run.stderr is not None
-            assert run.stderr.readline().startswith("round   1")
-            os.kill(server["pid"], signal.SIGKILL)
-            out, err = run.communicate(timeout=PATIENCE_S)
-        except BaseException:  # an interrupted test must not leave the process behind
-            run.kill()
-            raise
+@contextmanager
+def signalled_after(
+    rounds: int, run: subprocess.Popen[str], shell: Shell, number: signal.Signals
+) -> Iterator[subprocess.Popen[str]]:
+    """Send the Prefect server a signal after so many rounds of a run; it goes on at the end, if it was stopped."""
+    (server,) = [part for part in shell.json("status")["parts"] if part["part"] == "prefect"]
+    try:
+        assert run.stderr is not None
+        for _ in range(rounds):
+            assert run.stderr.readline().startswith("round")
+        os.kill(server["pid"], number)
+        yield run
+    except BaseException:  # an interrupted test must not leave the process behind
+        run.kill()
+        raise
+    finally:
+        if number is signal.SIGSTOP:
+            os.kill(server["pid"], signal.SIGCONT)
+
+
+def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_session_closed(mine: WorkspaceShell) -> None:
+    with (
+        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--json") as started,
+        signalled_after(1, started, mine.shell, signal.SIGKILL) as run,
+    ):
+        out, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, err
     result = json.loads(out)
     assert result["status"] == "converged"
-    assert "Prefect could not store the end of the run, which is finished" in err
+    assert "hybridloop: Prefect" in err  # could not store the end of the run, or did not answer for 10 s
     assert "Traceback" not in err
     assert mine.session_statuses() == ["Succeeded"]
     (listed,) = mine.shell.json("runs", "list")
     assert (listed["status"], listed["value"]) == ("converged", result["value"])
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: int) -> None:
+    with (
+        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--json") as started,
+        signalled_after(rounds, started, mine.shell, signal.SIGSTOP) as run,
+    ):
+        out, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, err
+    assert json.loads(out)["status"] == "converged"
+    assert err.count("Prefect's server has not answered") == 1
+    assert "Traceback" not in err
+    assert mine.session_statuses() == ["Succeeded"]
+
+
+def test_one_ctrl_c_ends_the_wait_for_a_server_that_hangs_and_leaves_the_status_as_it_is(mine: WorkspaceShell) -> None:
+    with (
+        mine.shell.start("run", "vqe", "h2", "--seed", "7") as started,
+        signalled_after(1, started, mine.shell, signal.SIGSTOP) as run,
+    ):
+        eventually(lambda: mine.shell.json("runs", "list")[0]["status"] == "converged")
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=PATIENCE_S)
+    assert (run.returncode, out) == (130, "")
+    assert AFTER_THE_END in err
+    assert mine.shell.json("runs", "list")[0]["status"] == "converged"
+
+
+@pytest.mark.parametrize(("program", "said"), [(SCRIPT, "converged"), (SESSION_FLOW, "measured")])
+def test_a_script_has_its_result_from_a_server_that_hangs_and_ends(
+    mine: WorkspaceShell, program: str, said: str
+) -> None:
+    with (
+        mine.shell.start_python("-c", program) as started,
+        signalled_after(1, started, mine.shell, signal.SIGSTOP) as run,
+    ):
+        out, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, err
+    assert out.splitlines()[-1] == said
+    assert "Error logging" not in err
+    assert "Traceback" not in err
+    assert mine.session_statuses() == ["Succeeded"]

@@ -13,7 +13,7 @@ import pytest
 from hybridloop import local_stack
 from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import find_workspace
+from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from tests.cli.shell_helpers import Shell
 from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, shell_with_a_worker, typed

@@ -14,11 +14,11 @@ from prefect.client.schemas.objects import FlowRun
 
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker
+from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
@@ -111,8 +111,8 @@ def test_after_a_restart_a_run_resumes_in_its_flow_run_to_the_same_answer(
 ) -> None:
     again = resumed[way]
     assert (again.id, again.run_count) == (ended_runs[way].run.id, 2)
-    with caller_context(CallerContext(place.service.workspace("undisturbed"))):
-        undisturbed = vqe(ProblemText(name="h2"), VqeSettings(seed=GIVEN["seed"]))
+    workspace = place.service.workspace("undisturbed")
+    undisturbed = call_flow(vqe, workspace, ProblemText(name="h2"), VqeSettings(seed=GIVEN["seed"]))
     reference: dict[str, Any] = json.loads(json.dumps(undisturbed.as_dict()))
     record = place.record(again)
     assert (record.status, record.result is not None and record.result["resumed"]) == ("converged", True)

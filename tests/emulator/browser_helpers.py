@@ -61,9 +61,6 @@ class Browser:
     def click(self, selector: str) -> None:
         self._call(f"element/{self.element(selector)}/click", {})
 
-    def type_into(self, selector: str, text: str) -> None:
-        self._call(f"element/{self.element(selector)}/value", {"text": text})
-
     def press(self, key: str) -> None:
         """Press a key on the focused element."""
         strokes = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]

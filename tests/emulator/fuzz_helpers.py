@@ -81,7 +81,6 @@ class Fuzzer:
     emulator: Emulator
     chance: random.Random
     visitor: Visitor
-    form_token: str = ""
     sessions: list[str] = field(default_factory=lambda: ["none"])
     jobs: list[str] = field(default_factory=lambda: ["none"])
     urls: list[str] = field(default_factory=list)  # signed, of containers
@@ -247,8 +246,7 @@ class Fuzzer:
             ("POST", f"{path}/{'close' if kind == 'sessions' else 'cancel'}"),
             ("GET", f"/_portal/{escaped(self._text())}"),
         )
-        token = self._one(self.form_token, self.form_token, self._text())
-        form = f"form_token={escaped(token)}&x={escaped(self._text())}"
+        form = f"x={escaped(self._text())}"
         headers = {"Cookie": self.visitor.cookie, "Origin": self.emulator.endpoint.rstrip("/")}
         headers["Content-Type"] = self._one("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "")
         body = self._corrupt_bytes(form.encode()) if self._one_in(4) else form.encode()

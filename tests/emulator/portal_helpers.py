@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from tests.conftest import SUBSCRIPTION, Emulator
 from tests.emulator.http_helpers import Caller, Reply, raw_call
@@ -27,26 +27,18 @@ class Visitor:
         assert reply.status == 200, reply.body
         return reply.body.decode()
 
-    def post(self, path: str, form: dict[str, str], **headers: str) -> Reply:
+    def press(self, path: str, **headers: str) -> Reply:
+        """Send the form of the button that posts to `path`."""
         defaults = {
             "Cookie": self.cookie,
             "Origin": self.emulator.endpoint.rstrip("/"),
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        return raw_call(self.emulator.endpoint, "POST", path, urlencode(form).encode(), {**defaults, **headers})
+        return raw_call(self.emulator.endpoint, "POST", path, b"", {**defaults, **headers})
 
-    def sign_in(self, path: str = "/") -> Reply:
-        reply = self.post(path, {"key": self.emulator.api_key})
+    def sign_in(self) -> None:
+        reply = self.get(self.emulator.admin("portal", {})["path"])
         self.cookie = reply.headers["set-cookie"].partition(";")[0]
-        return reply
-
-    def form_token(self) -> str:
-        """Return the token in the forms of this visitor's pages."""
-        return self.page("/").partition('name="form_token" value="')[2].partition('"')[0]
-
-    def press(self, path: str) -> Reply:
-        """Send the form of the button that posts to `path`."""
-        return self.post(path, {"form_token": self.form_token()})
 
 
 def item_path(caller: Caller, kind: str, item: str) -> str:

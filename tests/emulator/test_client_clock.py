@@ -181,6 +181,25 @@ def test_time_advances_while_threads_wait_for_a_lock_whose_holder_waits(clock: S
     assert entered == ["first", "second"]
 
 
+def test_the_wait_for_a_lock_ends_at_its_limit(clock: ServiceClock) -> None:
+    lock, is_held = ClockLock(clock), threading.Event()
+    start, held = clock.now(), clock.hold()
+
+    def hold_lock() -> None:
+        with held, lock:
+            is_held.set()
+            clock.wait(never(), 30.0)
+
+    holder = threading.Thread(target=hold_lock)
+    holder.start()
+    assert is_held.wait(30)
+    assert not lock.acquire(10.0)
+    assert clock.now() - start == 10.0
+    assert lock.acquire(100.0)
+    assert clock.now() - start == 30.0
+    holder.join()
+
+
 def test_time_waits_for_a_thread_that_was_started_under_a_hold(clock: ServiceClock) -> None:
     start = clock.now()
     woken: list[float] = []

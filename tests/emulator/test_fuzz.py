@@ -31,7 +31,7 @@ def test_no_request_is_answered_with_5xx_hangs_or_leaves_a_traceback(
     emulator = start_emulator("--clock", "virtual", "--max-memory", "128MiB")
     visitor = Visitor(emulator)
     visitor.sign_in()
-    fuzzer = Fuzzer(emulator, random.Random(seed), visitor, visitor.form_token())
+    fuzzer = Fuzzer(emulator, random.Random(seed), visitor)
     seen: Counter[int] = Counter()
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(reconnecting(emulator))

@@ -279,8 +279,7 @@ def test_fixed_angles_are_planned_for_large_graphs() -> None:
 def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, str]:
     """Return the extrapolation of a run of which nothing is simulated, and its assumption."""
     seen = dry_run(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), max_work=0.0)
-    limits = seen.prepared.round_limits(samples=True)
-    trial, why = extrapolate(seen.trials[0], limits, seen.prepared, samples=True)
+    trial, why = extrapolate(seen.trials[0], seen.prepared.plan_facts(samples=True))
     assert why is not None
     return trial, why
 

@@ -18,7 +18,6 @@ from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.levels import levels
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.scan import scan
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import open_journal
@@ -27,12 +26,13 @@ from hybridloop.preparation.problem import resolve_problem
 from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.lookup import recorded_groupings
+from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import MappingName, ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.paths import DATA
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
@@ -56,8 +56,8 @@ Unbroken = tuple[RunResult, list[RoundUpdate]]
 
 def _unbroken(flow: Any, problem: ProblemText, settings: Any, emulator: Emulator) -> Unbroken:
     updates: list[RoundUpdate] = []
-    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-one"), updates.append)):
-        return flow(problem, settings), updates
+    workspace = emulator.workspace(f"{flow.name}-one")
+    return call_flow(flow, workspace, problem, settings, on_progress=updates.append), updates
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,10 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     tmp_path: Path,
 ) -> None:
     key = f"{flow.name}-{tmp_path.name}"
-    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-two"))):
-        first = flow(problem, whole.model_copy(update={"max_jobs": jobs}), key)
-        assert (first.status, first.value) == ("stopped", None)
-        result = flow(problem, whole.model_copy(update={"max_jobs": 10_000}), key)
+    workspace = emulator.workspace(f"{flow.name}-two")
+    first = call_flow(flow, workspace, problem, whole.model_copy(update={"max_jobs": jobs}), key)
+    assert (first.status, first.value) == ("stopped", None)
+    result = call_flow(flow, workspace, problem, whole.model_copy(update={"max_jobs": 10_000}), key)
     assert result.resumed
     expected, _ = request.getfixturevalue(unbroken)
     for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
@@ -178,18 +178,18 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
 ) -> None:
     key = f"groups-{tmp_path.name}"
     settings = ScanSettings(seed=7, mapping=MappingName.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3)
-    with caller_context(CallerContext(emulator.workspace("groups"))):
-        first = scan(CURVE, settings.model_copy(update={"max_jobs": 14}), key)
-        assert (first.status, first.value) == ("stopped", None)
-        now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
-        monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)
-        with open_journal() as journal:
-            record = journal.run_by_key(key)
-            assert record is not None
-            chosen = preparation.prepare("scan", CURVE, settings, 7).groupings
-            assert chosen == ("qubit-wise", "qubit-wise")
-            assert recorded_groupings(record) == ("fully-commuting", "fully-commuting")
-        result = scan(CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
+    workspace = emulator.workspace("groups")
+    first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 14}), key)
+    assert (first.status, first.value) == ("stopped", None)
+    now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
+    monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)
+    with open_journal() as journal:
+        record = journal.run_by_key(key)
+        assert record is not None
+        chosen = preparation.prepare("scan", CURVE, settings, 7).groupings
+        assert chosen == ("qubit-wise", "qubit-wise")
+        assert recorded_groupings(record) == ("fully-commuting", "fully-commuting")
+    result = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
     assert result.resumed
     assert result.value is not None
     with open_journal() as journal:

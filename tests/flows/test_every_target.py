@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prefect.client.schemas.objects import State
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
@@ -16,7 +15,6 @@ from hybridloop.azure.targets import known_targets
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.flows.vqe import vqe
@@ -29,6 +27,7 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
+from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import as_own_server
 
@@ -72,9 +71,10 @@ def test_an_invented_target_runs_h2_with_its_warnings_and_is_kept_where_it_is_go
 ) -> None:
     def run(service: Emulator, max_jobs: int) -> RunResult:
         settings = VqeSettings(target=INVENTED, seed=7, precision=0.01, max_jobs=max_jobs)
-        with caller_context(CallerContext(service.workspace("world"))):
-            state: State[RunResult] = vqe(ProblemText(name="h2"), settings, run_key="on-lynx", return_state=True)
-        return state.result()
+        result: RunResult = call_flow(
+            vqe, service.workspace("world"), ProblemText(name="h2"), settings, run_key="on-lynx"
+        )
+        return result
 
     stopped = run(wide, 7)
     assert stopped.status == "stopped"
@@ -107,13 +107,12 @@ def test_a_sweep_and_a_session_flow_run_on_an_invented_target_and_warn_of_what_i
         in_flight=1,
         deployment="none",
     )
-    with caller_context(CallerContext(workspace)):
-        result = sweep(spec)
-        warnings = [text for text in caplog.messages if text.startswith("not known of")]
-        assert [f"not known of {INVENTED}: its price" in text for text in warnings] == [True]  # one for both points
-        assert "nothing bounds the cost of this run" in caplog.text
-        caplog.clear()
-        again = sweep(spec)
+    result = call_flow(sweep, workspace, spec)
+    warnings = [text for text in caplog.messages if text.startswith("not known of")]
+    assert [f"not known of {INVENTED}: its price" in text for text in warnings] == [True]  # one for both points
+    assert "nothing bounds the cost of this run" in caplog.text
+    caplog.clear()
+    again = call_flow(sweep, workspace, spec)
     assert (dict(result.counts), result.rows) == ({"measured": 2}, again.rows)
     assert "not known of" not in caplog.text  # no point is left
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import re
 import sqlite3
@@ -26,7 +27,6 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_dead_flow_runs, reason_to_leave
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
@@ -34,12 +34,13 @@ from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.provenance import CHOICES
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.holding import OUTAGE
-from hybridloop.runs.lookup import RESUMED, RunRequest
+from hybridloop.runs.claim import OUTAGE, algorithm_request
+from hybridloop.runs.recorded import RESUMED
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.recorded_steps import STEP
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.paths import DOCS
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold
@@ -70,7 +71,9 @@ def begun(
 ) -> Lease:
     """Add a run that this owner has claimed."""
     told = None if flow_run_id is None else str(flow_run_id)
-    wanted = RunRequest("vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, told)
+    wanted = algorithm_request(
+        "vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, flow_run_id=told
+    )
     with hold(journal, wanted) as run:
         pass
     lease = journal.claim(run.uid, owner=owner)
@@ -169,10 +172,8 @@ def test_a_flow_run_of_a_dead_process_does_not_stay_running(
     over = journal.claim(journal.run("over").uid)
     journal.set_status(over, "interrupted", "")
     journal.release(over)
-    with hold(
-        journal,
-        RunRequest("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
-    ):
+    here, other = identity_of(workspace), "another flow run"
+    with hold(journal, algorithm_request("vqe", H2, VqeSettings(seed=7), here, "superseded", flow_run_id=other)):
         marked = mark_dead_flow_runs(journal, client, now=now)
         assert marked == {"dead": "crashed", "by-key": "crashed", "cancelled": "cancelled"}
         names = {key: state_name(client, flow_run_id) for key, flow_run_id in ids.items()}
@@ -193,8 +194,7 @@ def test_a_dead_run_is_resumed_if_its_settings_allow_it_and_else_only_marked(
     workspace = emulator.workspace()
     begun(journal, workspace, None, "told", DEAD, resume_automatically="interrupted")
     begun(journal, workspace, None, "untold", DEAD)
-    with caller_context(CallerContext(workspace)):
-        assert housekeeping() == {"told": "converged"}
+    assert call_flow(housekeeping, workspace) == {"told": "converged"}
     assert journal.run("told").status == "converged"
     assert journal.run("untold").status == "interrupted"
     assert [each.facts["rounds"] for each in journal.events(journal.run("told").uid) if each.kind == RESUMED] == [0]
@@ -202,18 +202,22 @@ def test_a_dead_run_is_resumed_if_its_settings_allow_it_and_else_only_marked(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_that_another_process_resumed_is_skipped(journal: Journal, emulator: Emulator) -> None:
+def test_a_run_that_another_process_resumed_is_skipped(
+    journal: Journal, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = emulator.workspace()
     for key in ("second", "first"):
         journal.release(begun(journal, workspace, None, key, DEAD, resume_automatically="interrupted"))
     taken: list[Lease] = []
 
-    def take(_: object) -> None:
-        if not taken:
-            taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
+    class Taker(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not taken:
+                taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
 
-    with caller_context(CallerContext(workspace, take)):  # got the rounds of the first one
-        assert housekeeping() == {"first": "converged", "second": "left: another process resumed it"}
+    monkeypatch.setattr(logging.getLogger("hybridloop.run"), "handlers", [Taker()])  # the first one has begun
+    outcomes = call_flow(housekeeping, workspace)
+    assert outcomes == {"first": "converged", "second": "left: another process resumed it"}
     assert list(journal.rounds(journal.run("second").uid)) == []
 
 
@@ -255,13 +259,12 @@ def test_runs_of_a_deployment_are_left_to_its_workers(
     crashed = left("crashed", "interrupted", Crashed(), resume_automatically="interrupted")
     left("cancelled", "interrupted", Cancelled(), resume_automatically="interrupted")
     left("parked", "parked", Completed(name="Parked"), max_cost="5USD")
-    with caller_context(CallerContext(workspace)):
-        assert housekeeping() == {
-            "crashed": "left: its worker may still report the crash",
-            "cancelled": "left: it was cancelled in Prefect",
-            "parked": "a new flow run of its deployment resumes it",
-        }
-        became = housekeeping(AT_ONCE)
+    assert call_flow(housekeeping, workspace) == {
+        "crashed": "left: its worker may still report the crash",
+        "cancelled": "left: it was cancelled in Prefect",
+        "parked": "a new flow run of its deployment resumes it",
+    }
+    became = call_flow(housekeeping, workspace, AT_ONCE)
     assert became["crashed"] == "its flow run waits for a worker"
     assert state_name(client, crashed) == "AwaitingRetry"
     (following,) = flow_runs_of("parked")  # a single one, although requested twice
@@ -269,8 +272,7 @@ def test_runs_of_a_deployment_are_left_to_its_workers(
     assert following.parameters["settings"] == wanted.model_dump(
         mode="json"
     )  # independent of the deployment's current settings
-    with caller_context(CallerContext(workspace)):
-        assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is active"
+    assert call_flow(housekeeping, workspace, AT_ONCE)["crashed"] == "left: its flow run is active"
 
 
 @pytest.mark.slow
@@ -287,8 +289,7 @@ def test_a_run_whose_deployment_is_gone_is_resumed_here(
         journal.set_status(lease, "parked" if key == "parked" else "interrupted", "")
         journal.release(lease)
     client.delete_deployment(deployment)
-    with caller_context(CallerContext(workspace)):
-        assert housekeeping(AT_ONCE) == {"crashed": "converged", "parked": "converged"}
+    assert call_flow(housekeeping, workspace, AT_ONCE) == {"crashed": "converged", "parked": "converged"}
 
 
 @pytest.mark.slow
@@ -314,8 +315,7 @@ def test_a_run_that_can_not_be_resumed_does_not_block_others(
     with closing(sqlite3.connect(urlsplit(os.environ["HYBRIDLOOP_JOURNAL"]).path)) as connection, connection:
         connection.execute("UPDATE events SET kind = 'gone on' WHERE run_uid = ?", (damaged.run_uid,))
         connection.execute("UPDATE states SET reason = 'x' WHERE run_uid = ?", (rotten.run_uid,))
-    with caller_context(CallerContext(workspace)):
-        became = housekeeping()
+    became = call_flow(housekeeping, workspace)
     assert became.keys() == {"well", "other"}
     assert became["well"] == "converged"
     assert "settings that can't be read: optimizer must be the name of an optimizer, got 'of-a-" in became["other"]
@@ -330,37 +330,36 @@ def test_a_run_whose_target_is_down_is_parked_and_resumes_once_it_is_back(
     workspace = service.workspace()
     waits: dict[str, Any] = {"on_target_down": "park", "target_down_wait_s": 0.2}
     service.admin("targets", {TARGET: {"availability": "Unavailable"}})
-    with caller_context(CallerContext(workspace)):
-        result = vqe(H2, VqeSettings.model_validate({"seed": 7, "failure": waits}), "waits")
-        assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
-        (said,) = [message for message in caplog.messages if "takes no jobs" in message]
-        assert said == (
-            f"{TARGET} takes no jobs at the moment; no session is opened meanwhile. The run waits for it, 0.2 s at "
-            "most; if it is not back by then, it is parked, and housekeeping or `hybridloop runs resume` continues "
-            "it. With --on-target-down wait it ends as failed then, with fail it does not wait, and "
-            "--target-down-wait-s says how long."
-        )
-        assert result.reason.endswith("resumes it once its target is back.")
-        assert housekeeping() == {}
-        service.admin("targets", {TARGET: {"availability": "Available"}})
-        assert housekeeping() == {"waits": "converged"}
+    result = call_flow(vqe, workspace, H2, VqeSettings.model_validate({"seed": 7, "failure": waits}), "waits")
+    assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
+    (said,) = [message for message in caplog.messages if "takes no jobs" in message]
+    assert said == (
+        f"{TARGET} takes no jobs at the moment; no session is opened meanwhile. The run waits for it, 0.2 s at "
+        "most; if it is not back by then, it is parked, and housekeeping or `hybridloop runs resume` continues "
+        "it. With --on-target-down wait it ends as failed then, with fail it does not wait, and "
+        "--target-down-wait-s says how long."
+    )
+    assert result.reason.endswith("resumes it once its target is back.")
+    assert call_flow(housekeeping, workspace) == {}
+    service.admin("targets", {TARGET: {"availability": "Available"}})
+    assert call_flow(housekeeping, workspace) == {"waits": "converged"}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_old_runs_are_deleted_as_the_settings_say(journal: Journal, emulator: Emulator) -> None:
     workspace = emulator.workspace()
-    with caller_context(CallerContext(workspace)):
-        vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
-        assert housekeeping(HousekeepingSettings(forget_after=1e6)) == {}
-        record: RunRecord = journal.run("kept")
-        assert list(journal.rounds(record.uid))
-        housekeeping(HousekeepingSettings(forget_after=1e-6))
-        assert list(journal.rounds(record.uid)) == []
-        with pytest.raises(InputError, match="pruned to its result"):
-            verify_run(load_run(journal, "kept"))
-        again = vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
-        assert record.result is not None
-        assert again.value == record.result["value"]
-        housekeeping(HousekeepingSettings(forget_after=1e-6, keep_results=False))
+    settings = VqeSettings(seed=7, target="ionq.simulator")
+    call_flow(vqe, workspace, H2, settings, "kept")
+    assert call_flow(housekeeping, workspace, HousekeepingSettings(forget_after=1e6)) == {}
+    record: RunRecord = journal.run("kept")
+    assert list(journal.rounds(record.uid))
+    call_flow(housekeeping, workspace, HousekeepingSettings(forget_after=1e-6))
+    assert list(journal.rounds(record.uid)) == []
+    with pytest.raises(InputError, match="pruned to its result"):
+        verify_run(load_run(journal, "kept"))
+    again = call_flow(vqe, workspace, H2, settings, "kept")
+    assert record.result is not None
+    assert again.value == record.result["value"]
+    call_flow(housekeeping, workspace, HousekeepingSettings(forget_after=1e-6, keep_results=False))
     assert journal.runs() == []

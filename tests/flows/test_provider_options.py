@@ -12,7 +12,6 @@ from qiskit import QuantumCircuit
 import hybridloop as hl
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.qaoa import qaoa
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
@@ -21,6 +20,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 
 pytestmark = pytest.mark.slow
 TARGET, RING = "ionq.simulator", ProblemText(name="ring-8")
@@ -43,8 +43,8 @@ def workspace(journal: Journal, emulator: Emulator) -> Any:
 
 def test_a_run_keeps_its_options_and_its_record_has_them(workspace: Any, journal: Journal) -> None:
     def run(**options: Any) -> Any:
-        with caller_context(CallerContext(workspace)):
-            return qaoa(RING, QaoaSettings(target=TARGET, seed=1, shots=500, **options), "noisy")
+        settings = QaoaSettings(target=TARGET, seed=1, shots=500, **options)
+        return call_flow(qaoa, workspace, RING, settings, "noisy")
 
     noise = {"noise": {"model": "harmony", "seed": 2}}
     result = run(provider_options=noise)

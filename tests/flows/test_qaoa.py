@@ -17,7 +17,6 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.qaoa import qaoa
 from hybridloop.flows.rqaoa import rqaoa
 from hybridloop.journal import open_journal
@@ -29,6 +28,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.preparation_helpers import prepare_qaoa, settings_for
 from tests.preparation_helpers import prepared as prepare
 
@@ -115,8 +115,7 @@ def test_every_setting_has_a_description(algorithm: str) -> None:
 
 def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: PrefectServer, emulator: Emulator) -> None:
     updates: list[RoundUpdate] = []
-    with caller_context(CallerContext(emulator.workspace(), updates.append)):
-        result = qaoa(PETERSEN, QaoaSettings(seed=7))
+    result = call_flow(qaoa, emulator.workspace(), PETERSEN, QaoaSettings(seed=7), on_progress=updates.append)
     assert (result.status, result.algorithm, result.unit) == ("measured", "qaoa", "")
     assert (result.rounds, result.jobs, result.shots) == (1, 1, 1000)
     assert (result.best_value, result.exact, result.reference) == (12.0, 12.0, 7.5)
@@ -143,12 +142,11 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     flow: Any, whole: Any, part: dict[str, int], prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
 ) -> None:
     key = f"{flow.name}-{tmp_path.name}"
-    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-one"))):
-        unbroken = flow(PETERSEN, whole)
-    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-two"))):
-        first = flow(PETERSEN, whole.model_copy(update=part), key)
-        assert (first.status, first.value) == ("stopped", None)
-        result = flow(PETERSEN, whole.model_copy(update={name: 100 for name in part}), key)
+    unbroken = call_flow(flow, emulator.workspace(f"{flow.name}-one"), PETERSEN, whole)
+    workspace = emulator.workspace(f"{flow.name}-two")
+    first = call_flow(flow, workspace, PETERSEN, whole.model_copy(update=part), key)
+    assert (first.status, first.value) == ("stopped", None)
+    result = call_flow(flow, workspace, PETERSEN, whole.model_copy(update={name: 100 for name in part}), key)
     assert result.resumed
     for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
         assert getattr(result, name) == getattr(unbroken, name)

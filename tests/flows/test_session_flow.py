@@ -184,7 +184,7 @@ def test_a_loop_retried_by_prefect_resumes_and_a_reached_cap_is_no_failure(
         state = client.read_flow_run(stopped.flow_run_id).state  # type: ignore[arg-type]
         assert state is not None
         assert (state.type.value, state.name) == ("COMPLETED", "Stopped")
-    with pytest.raises(InputError, match="rounds: run 'capped' was started with another one"):
+    with pytest.raises(InputError, match="rounds: run 'capped' was started with another value"):
         capped(4, run_key="capped")
     assert hl.session_flow(workspace=workspace, seed=1, max_jobs=9)(measured)(3, run_key="capped") == 3
     assert books(emulator, stopped.uid) == (3, 0)

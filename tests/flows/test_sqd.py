@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from hybridloop.cli.progress import format_round
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.flows.sqd import sqd
 from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.claimed_run import temporary_run
@@ -38,6 +37,7 @@ from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
+from tests.flow_calls import call_flow
 from tests.preparation_helpers import prepared, settings_for
 
 H4 = ProblemText(name="h4")
@@ -58,8 +58,7 @@ def unbroken(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
         updates.append(update)
         states.add(show_session(workspace, update.session_id)["status"])
 
-    with caller_context(CallerContext(workspace, on_progress)):
-        return sqd(H4, SAMPLED, "sqd-one"), updates, states
+    return call_flow(sqd, workspace, H4, SAMPLED, "sqd-one", on_progress=on_progress), updates, states
 
 
 def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unbroken) -> None:
@@ -98,11 +97,9 @@ def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert at.session_statuses() == ["Succeeded"]
     updates: list[RoundUpdate] = []
-    with (
-        unavailable(emulator, SAMPLED.target),  # no session is needed
-        caller_context(CallerContext(emulator.workspace("sqd-killed"), updates.append)),
-    ):
-        resumed = sqd(H4, SAMPLED, "sqd-killed")
+    workspace = emulator.workspace("sqd-killed")
+    with unavailable(emulator, SAMPLED.target):  # no session is needed
+        resumed = call_flow(sqd, workspace, H4, SAMPLED, "sqd-killed", on_progress=updates.append)
     assert resumed.resumed
     assert len(resumed.sessions) == len(at.session_statuses()) == 1
     assert {name: getattr(resumed, name) for name in SAME} == {name: getattr(result, name) for name in SAME}
@@ -128,14 +125,13 @@ def test_housekeeping_resumes_a_run_interrupted_after_its_session_while_its_targ
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace("sqd-interrupted")
     settings = SAMPLED.model_copy(update={"resume_automatically": AutoResume.INTERRUPTED})
-    with caller_context(CallerContext(workspace, interrupt)), pytest.raises(KeyboardInterrupt):
-        sqd(H4, settings, "sqd-interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        call_flow(sqd, workspace, H4, settings, "sqd-interrupted", on_progress=interrupt)
     with open_journal() as journal:
         assert journal.run("sqd-interrupted").status == "interrupted"
-    with caller_context(CallerContext(workspace)):
-        with unavailable(emulator, SAMPLED.target):  # neither a session nor the target is needed
-            assert housekeeping() == {"sqd-interrupted": unbroken[0].status}
-        resumed = sqd(H4, settings, "sqd-interrupted")
+    with unavailable(emulator, SAMPLED.target):  # neither a session nor the target is needed
+        assert call_flow(housekeeping, workspace) == {"sqd-interrupted": unbroken[0].status}
+    resumed = call_flow(sqd, workspace, H4, settings, "sqd-interrupted")
     assert (resumed.table, resumed.reason) == (unbroken[0].table, unbroken[0].reason)
     assert [session.status for session in resumed.sessions] == ["Succeeded"]
 
@@ -148,10 +144,10 @@ def full_space_of_h4() -> FullSpace:
 
 
 def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
-    budget, now, cancelled = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], threading.Event()
+    budget, now, watch = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], PrefectWatch()
     with (
         temporary_run("rigetti.sim.qvm", seed=0) as run,
-        stops_in_classical_part(run, cancelled, lambda: budget.check_deadline(now[0])) as check,
+        stops_in_classical_part(run, watch, lambda: budget.check_deadline(now[0])) as check,
     ):
         steps = RecordedSteps(run, check, lambda: None)
         assert steps("one", lambda: {"energy": 1.0}) == {"energy": 1.0}
@@ -168,7 +164,7 @@ def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
             steps("two", dict)
         with pytest.raises(StopRequested):
             full.apply(np.zeros(36))
-        cancelled.set()
+        watch.cancelled.set()
         with pytest.raises(RunCancelled):
             steps("two", dict)
         again = RecordedSteps(run, check, lambda: None)
@@ -201,8 +197,7 @@ def test_recorded_steps_are_not_computed_again() -> None:
 def test_noise_of_the_target_is_corrected_and_no_warning_doubts_a_bound(
     prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
-    with caller_context(CallerContext(emulator.workspace("sqd-noisy"))):
-        result = sqd(H4, NOISY)
+    result = call_flow(sqd, emulator.workspace("sqd-noisy"), H4, NOISY)
     assert result.value is not None
     assert result.exact is not None
     assert result.exact <= result.value < result.reference

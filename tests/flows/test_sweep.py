@@ -17,7 +17,6 @@ from pydantic import SecretStr
 
 from hybridloop.blocks import AzureQuantumWorkspace
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.sweep import session_limit_name, sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
@@ -25,6 +24,7 @@ from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.forked_processes import ForkedPython
 from tests.prefect_server import prefect_client
 from tests.sweep_helpers import check_sessions, check_table
@@ -62,8 +62,7 @@ class SweepResults:
 
 def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
     """Run the sweep in the workspace, which is saved under its name."""
-    with caller_context(CallerContext(workspace, on_point=on_point)):
-        result: SweepResult = sweep(spec, workspace.name)
+    result: SweepResult = call_flow(sweep, workspace, spec, workspace.name, on_point=on_point)
     return result
 
 

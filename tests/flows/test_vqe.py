@@ -17,7 +17,6 @@ from prefect.exceptions import ParameterTypeError
 import hybridloop as hl
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ServiceError
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
@@ -28,6 +27,7 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.settings import MitigationName, ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.prefect_server import prefect_client
 from tests.waiting import eventually
 
@@ -39,8 +39,7 @@ def run(
     workspace: Any, settings: VqeSettings, on_progress: Callable[[RoundUpdate], None] | None = None
 ) -> State[RunResult]:
     """Run the flow for H2 in the workspace; return its final state."""
-    with caller_context(CallerContext(workspace, on_progress)):
-        state: State[RunResult] = vqe(H2, settings, return_state=True)
+    state: State[RunResult] = call_flow(vqe, workspace, H2, settings, on_progress=on_progress, return_state=True)
     return state
 
 
@@ -151,8 +150,7 @@ def test_plain_values_are_accepted_as_parameters_as_a_deployment_passes_them(
     prefect_server: PrefectServer, emulator: Emulator, sampled: State[RunResult]
 ) -> None:
     parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": {"seed": 7, "mapping": "parity"}}
-    with caller_context(CallerContext(emulator.workspace())):
-        result = vqe(**parameters)
+    result = call_flow(vqe, emulator.workspace(), **parameters)
     assert result.value == sampled.result().value
 
 
@@ -170,8 +168,8 @@ def test_invalid_parameters_are_refused_with_the_fields_name(
 ) -> None:
     workspace = emulator.workspace()
     parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": settings}
-    with caller_context(CallerContext(workspace)), pytest.raises(ParameterTypeError, match=complaint):
-        vqe(**parameters)
+    with pytest.raises(ParameterTypeError, match=complaint):
+        call_flow(vqe, workspace, **parameters)
     assert list(workspace.list_sessions()) == []
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ def run(emulator: Emulator, folder: Path, mitigation: str | None) -> RunResult:
     settings = VqeSettings.model_validate(
         {"target": TARGET, "seed": 7, "precision": 2 * MILLI, "mitigation": mitigation}
     )
-    with caller_context(CallerContext(emulator.workspace(f"zne-{folder.name.replace('_', '-')[-20:]}"))):
-        result: RunResult = vqe(ProblemText(name="h2"), settings)
+    workspace = emulator.workspace(f"zne-{folder.name.replace('_', '-')[-20:]}")
+    result: RunResult = call_flow(vqe, workspace, ProblemText(name="h2"), settings)
     return result
 
 

@@ -1,16 +1,12 @@
-"""The process of Prefect's server: garbage does not stop its event loop, and background tasks need no quick polls."""
+"""The process of Prefect's server: garbage does not stop its event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-
-from hybridloop.local_stack.prefect_server import DOCKET_WITHOUT_LISTENER, poll_background_tasks_slowly
 
 # Two connections as in Prefect's server: one has changed a row, the other waits for its commit. A cursor of the second
 # one is garbage in a cycle, which a collection in the loop's thread would wait for, and the commit with it.
@@ -56,31 +52,3 @@ def test_garbage_does_not_make_a_connection_wait_for_its_own_commit(collector: s
         assert "database is locked" in done.stderr
     else:
         assert done.returncode == 0, done.stderr
-
-
-def test_a_background_task_runs_on_a_worker_that_polls_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert version("pydocket").startswith(DOCKET_WITHOUT_LISTENER)
-    # each worker of a test run imports all test modules, and Prefect's server takes 40 MB
-    from docket import Docket
-    from prefect.server.api import background_workers
-
-    names = vars(background_workers)
-    monkeypatch.setitem(names, "Worker", names["Worker"])  # restored at the end
-    poll_background_tasks_slowly()
-
-    async def run_a_task() -> float:
-        done = asyncio.Event()
-
-        async def task() -> None:
-            done.set()
-
-        async with Docket(name="test", url="memory://") as docket, names["Worker"](docket) as worker:
-            docket.register(task)
-            serving = asyncio.create_task(worker.run_forever())
-            await docket.add(task)()
-            await done.wait()
-            serving.cancel()
-            await asyncio.wait([serving])
-        return float(worker.minimum_check_interval.total_seconds())
-
-    assert asyncio.run(run_a_task()) == 1.0

@@ -11,28 +11,17 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.azure.targets.provider_options import target_with_options
+from hybridloop.azure.targets import find_target
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.measurement_costs import choice_facts, measurement_costs, two_qubit_error
+from hybridloop.preparation.measurement_costs import choice_facts, measurement_costs
 from hybridloop.settings import AnsatzName, ProblemText
 from tests.preparation_helpers import prepare_vqe
 
 H4 = ProblemText(name="h4")
 MACHINES = ("quantinuum.qpu.h2-1", "ionq.qpu.aria-1", "rigetti.qpu.cepheus-1-108q")
-
-
-def test_a_machine_without_published_errors_is_taken_to_have_the_largest_and_a_simulator_none() -> None:
-    errors = {name: two_qubit_error(target) for name, target in known_targets().items()}
-    assert errors["rigetti.qpu.cepheus-1-108q"] >= max(errors.values())
-    assert 0.0 < errors["quantinuum.qpu.h2-1"] < errors["ionq.qpu.aria-1"]
-    assert {error for name, error in errors.items() if not find_target(name).is_noisy} == {0.0}
-    noise = {"noise": {"model": "forte-1"}}
-    noisy = target_with_options(find_target("ionq.simulator"), noise)
-    assert two_qubit_error(noisy, noise) == errors["ionq.qpu.forte-1"]
 
 
 def groups() -> tuple[MeasurementGroup, MeasurementGroup]:

@@ -14,10 +14,11 @@ from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.problems.electronic import Encoding, FermionMapping
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.azure.targets import find_target
 from hybridloop.data import load_table
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.run import with_doubts
+from hybridloop.flows.lifecycle.completion import with_doubts
 from hybridloop.preparation import prepare
 from hybridloop.preparation.problem import exact_energy
 from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText
@@ -116,13 +117,15 @@ def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
     assert exact_energy(molecule) == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)
 
 
-def test_a_request_that_was_prepared_is_not_prepared_again() -> None:
-    run = prepare("vqe", ProblemText(name="h2"), VqeSettings(), 0)
-    assert prepare("vqe", ProblemText(name="h2"), VqeSettings(), 0, groupings=run.groupings) is run
-    others = [
-        prepare("vqe", ProblemText(name="h2"), VqeSettings(shots=shots), seed) for shots, seed in ((4000, 1), (5, 0))
-    ]
-    assert run not in others
+def test_a_prepared_run_fits_the_request_that_it_was_prepared_for_and_no_other() -> None:
+    settings, target = VqeSettings(seed=0), find_target(VqeSettings().target)
+    run = prepare("vqe", ProblemText(name="h2"), settings, 0)
+    assert run.fits(settings, 0, target, ())
+    assert run.fits(settings, 0, target, run.groupings)
+    assert not run.fits(settings.model_copy(update={"shots": 4001}), 0, target, ())
+    assert not run.fits(settings, 5, target, ())
+    assert not run.fits(settings, 0, find_target("ionq.simulator"), ())
+    assert not run.fits(settings, 0, target, ("fully-commuting",))
 
 
 @pytest.mark.parametrize(

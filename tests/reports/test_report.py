@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
         result.sessions[0].id,
         "precision",
         "Prices dated 2026-08",
-        "azure-quantum 3.13",
+        f"azure-quantum {version('azure-quantum')}",
         "hybridloop runs verify kept-vqe.zip",
     ):
         assert said in text, said

@@ -2,19 +2,27 @@
 
 from contextlib import AbstractContextManager
 
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runs.holding import start_or_resume
-from hybridloop.runs.lookup import RunLookup, RunRequest, find_run, limits_of
+from hybridloop.runs.claim import FoundRun, RunRequest, claim, find_run
+from hybridloop.runs.recorded import limits_of
+from hybridloop.settings import RunSettings
 
 
 def hold(journal: Journal, request: RunRequest) -> AbstractContextManager[ClaimedRun]:
     """Hold the run of a request, new or resumed, for the block."""
-    return hold_found(journal, find_run(journal, request), request.flow_run_id)
+    return hold_found(journal, find_run(journal, request), request)
 
 
-def hold_found(
-    journal: Journal, lookup: RunLookup, flow_run_id: str | None = None
-) -> AbstractContextManager[ClaimedRun]:
-    """Hold a run that was looked up for the block."""
-    return start_or_resume(journal, lookup.run, limits_of(lookup.settings), flow_run_id)
+def hold_found(journal: Journal, found: FoundRun, request: RunRequest) -> AbstractContextManager[ClaimedRun]:
+    """Hold a run that was found for a request."""
+    return claim(
+        journal, found, limits=limits_of(settings_of(journal, found, request)), flow_run_id=request.flow_run_id
+    )
+
+
+def settings_of(journal: Journal, found: FoundRun, request: RunRequest) -> RunSettings:
+    """Return the settings of a found run."""
+    requested = ALGORITHMS[request.algorithm].settings.model_validate(request.stated["settings"])
+    return found.settings_of(journal, requested)

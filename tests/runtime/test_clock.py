@@ -13,9 +13,8 @@ from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.clock import RealClock as ServiceRealClock
 from hybridloop.errors import CapReached
-from hybridloop.runtime.clock import RealClock, steady_s
+from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
-from hybridloop.tasks.keepalive.standby_process import HeldRequests, now_s
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
@@ -76,12 +75,3 @@ def test_a_deadline_ends_a_run_although_the_machines_clock_was_set_back(
         set_clock(monkeypatch, -7200.0)
         with pytest.raises(CapReached, match="deadline"):
             session.run_round([SamplerPub.coerce(circuit, 10)])
-
-
-def test_the_standby_reports_its_pings_by_a_clock_that_is_never_set(capsys: pytest.CaptureFixture[str]) -> None:
-    held = HeldRequests(lambda _: 201, lambda: 50.0)
-    held.take({"hold": "a"})
-    held.take({"arm": {"a": 40.0}})
-    held.send_due()
-    assert '"at": 50.0' in capsys.readouterr().out
-    assert abs(now_s() - steady_s()) < SLOW_S

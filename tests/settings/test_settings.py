@@ -18,6 +18,8 @@ from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.budget.caps import Caps
+from hybridloop.budget.prices import Unit
 from hybridloop.cli.app import build_app
 from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
 from hybridloop.descriptions import ALGORITHMS
@@ -245,3 +247,41 @@ def test_mitigations_become_the_mitigation_of_the_algorithm_or_are_refused() -> 
             mitigation(mitigation="readout,zne-linear", target=target)
     with pytest.raises(InputError, match="no gate on two qubits"):
         mitigation(mitigation="readout,zne-linear", ansatz=ONE_QUBIT_GATES)
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("50USD", {"USD": 50.0}),
+        ("200 hqc, 1_000 eHQC", {"HQC": 200.0, "eHQC": 1000.0}),
+        ("0.5ehqc", {"eHQC": 0.5}),
+    ],
+)
+def test_a_cap_on_cost_is_read_from_text(text: str, amounts: dict[Unit, float]) -> None:
+    assert hl.RunSettings.model_validate({"max_cost": text}).caps == Caps(max_cost=amounts)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "50", "USD", "50GBP", "50EUR", "-5USD", "5USD 6HQC", "5USD,6usd", "1e999USD", "nanUSD"]
+)
+def test_invalid_amounts_are_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="max_cost"):
+        hl.RunSettings.model_validate({"max_cost": text})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_jobs": 0},
+        {"max_shots": -1},
+        {"deadline": 0},
+        {"deadline": float("inf")},
+        {"max_cost": {"USD": -1}},
+        {"max_cost": {"USD": float("inf")}},
+        {"max_cost": {"dollars": 1}},
+    ],
+    ids=str,
+)
+def test_invalid_caps_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        hl.RunSettings.model_validate(fields)

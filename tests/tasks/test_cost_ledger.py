@@ -31,7 +31,7 @@ def resumed(caps: Caps, target: str, reserved: dict[str, float], *states: str) -
 
 
 def test_caps_that_come_with_a_resume_count_jobs_that_were_recorded_without_them() -> None:
-    caps = Caps(max_cost="50HQC", max_cost_per_job="20HQC")
+    caps = Caps(max_cost={"HQC": 50.0}, max_cost_per_job={"HQC": 20.0})
     ledger, (unsent, failed) = resumed(caps, "quantinuum.qpu.helios-1", {}, "intended", "failed")
     ledger.check_unsent(unsent)
     assert ledger.budget.reserved.amounts == {"HQC": 20.0}
@@ -41,7 +41,7 @@ def test_caps_that_come_with_a_resume_count_jobs_that_were_recorded_without_them
 
 
 def test_a_smaller_cap_per_job_stops_recorded_jobs_that_were_not_sent_and_keeps_those_in_flight() -> None:
-    caps = Caps(max_cost_per_job="5eHQC")
+    caps = Caps(max_cost_per_job={"eHQC": 5.0})
     ledger, (unsent, sent) = resumed(caps, "quantinuum.sim.h2-1e", {"eHQC": 5.62}, "intended", "submitted")
     refusal = r"max_cost_per_job is reached: 5 eHQC .* may cost 5\.62 eHQC"
     with pytest.raises(CapReached, match=refusal):
@@ -54,7 +54,7 @@ def test_a_smaller_cap_per_job_stops_recorded_jobs_that_were_not_sent_and_keeps_
 
 
 def test_a_job_that_a_smaller_cap_refuses_stays_reserved() -> None:
-    caps = Caps(max_cost="10eHQC")
+    caps = Caps(max_cost={"eHQC": 10.0})
     ledger, (unsent, _) = resumed(caps, "quantinuum.sim.h2-1e", {"eHQC": 5.62}, "intended", "submitted")
     for _ in range(2):
         with pytest.raises(CapReached, match=r"5\.62 eHQC reserved for jobs in flight"):
@@ -63,7 +63,7 @@ def test_a_job_that_a_smaller_cap_refuses_stays_reserved() -> None:
 
 
 def test_without_a_bound_jobs_count_as_the_cap_of_then_until_billed_and_retries_as_that_of_now() -> None:
-    caps = Caps(max_cost="15USD", max_cost_per_job="1USD")
+    caps = Caps(max_cost={"USD": 15.0}, max_cost_per_job={"USD": 1.0})
     states = ("intended", "submitted", "failed")
     ledger, (unsent, sent, failed) = resumed(caps, "rigetti.qpu.cepheus-1-108q", {"USD": 5.0}, *states)
     assert ledger.budget.reserved == Spending(2, 2 * SHOTS, {"USD": 10.0})

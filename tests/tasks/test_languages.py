@@ -202,7 +202,9 @@ def test_shots_above_the_targets_limit_are_parted_into_jobs_with_different_sampl
 
 
 def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills_at_most(workspace: Workspace) -> None:
-    with open_run_session(workspace, "quantinuum.sim.h2-1e", SessionOptions(caps=Caps(max_cost="20eHQC"))) as session:
+    with open_run_session(
+        workspace, "quantinuum.sim.h2-1e", SessionOptions(caps=Caps(max_cost={"eHQC": 20.0}))
+    ) as session:
         assert session.run(hl.qsharp(BRANCHING), shots=500).counts
         estimated, billed = session.meter.estimated["eHQC"], session.cost["eHQC"]
     # 5 + 500·(2 gates on one qubit + 5·(3 prepared, 3 measured, 3 reset))/5000

@@ -26,7 +26,7 @@ from hybridloop.errors import (
     StreamBusy,
 )
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
-from hybridloop.tasks.keepalive.standby import StandbyProcess
+from hybridloop.tasks.keepalive.pings import PingSender
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
@@ -146,14 +146,14 @@ def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, erro
 def test_the_session_is_closed_although_its_pings_do_not_end_in_order(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: StandbyProcess) -> None:
-        raise OSError("the standby can't be ended")
+    def fail(_: PingSender) -> None:
+        raise OSError("the pings can't be ended")
 
-    monkeypatch.setattr(StandbyProcess, "close", fail)
+    monkeypatch.setattr(PingSender, "close", fail)
     with open_run_session(workspace) as session:
         session.run_round([pub([[0.1]])])
     assert session.status == show_session(workspace, session.id)["status"] == "Succeeded"
-    assert "the standby can't be ended" in caplog.text
+    assert "the pings can't be ended" in caplog.text
 
 
 def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
@@ -282,7 +282,7 @@ def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(work
 def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_run_session(workspace, options=SessionOptions(caps=Caps(max_cost="50HQC"))) as session:
+    with open_run_session(workspace, options=SessionOptions(caps=Caps(max_cost={"HQC": 50.0}))) as session:
         assert session.num_jobs == 0
         assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 

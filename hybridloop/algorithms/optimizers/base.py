@@ -1,17 +1,14 @@
 """Ask-and-tell interface of all optimizers: they ask for points and are told estimates; they never measure.
 
-With what they share: the convergence criterion, checks of settings, their state as JSON, and the state of fits.
+With what they share: the convergence criterion, checks of settings, and the state of fits.
 """
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from itertools import repeat
-from types import UnionType
-from typing import Any, ClassVar, Protocol, Self, cast, get_args, get_origin, get_type_hints, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +19,6 @@ from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, InvalidValue, JobFailed
 
 MAX_REPEATS = 3  # rounds in a row that repeat failed points
-JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +50,9 @@ class Stop:
 class Optimizer(Protocol):
     """Optimizer: an ask-and-tell search for the lowest energy over n angles, in rounds.
 
-    Call `ask` and `tell` in turns until `ask` returns no points; asking twice gives the same points. `state` is a
-    JSON-serializable value, from which the class method `restored` makes an equal optimizer. `can_skip` is true if the
-    search can continue without failed points.
+    Call `ask` and `tell` in turns until `ask` returns no points; asking twice gives the same points. A new optimizer
+    asks for the recorded points again as it gets the recorded results. `can_skip` is true if the search can continue
+    without failed points.
     """
 
     can_skip: ClassVar[bool]
@@ -78,9 +74,6 @@ class Optimizer(Protocol):
     @property
     def stop(self) -> Stop | None:
         """Reason to stop; None while the search runs."""
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
 
 
 @runtime_checkable
@@ -211,54 +204,8 @@ class Termination:
         return forecast.gain <= self.tolerance and forecast.noise <= self.tolerance
 
 
-class DataclassState:
-    """State of an optimizer that is a dataclass: its fields as JSON, except those that are not compared."""
-
-    __slots__ = ()
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
-        return cast("dict[str, JSON]", _to_json(self))
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Self:
-        """Restore an optimizer from its `state`."""
-        return cast("Self", _from_json(cls, state))
-
-
-def _to_json(value: Any) -> JSON:
-    if isinstance(value, np.ndarray):
-        return cast("JSON", value.tolist())
-    if is_dataclass(value):
-        names = [field.name for field in fields(value) if field.compare]
-        return {name.lstrip("_"): _to_json(getattr(value, name)) for name in names}
-    return [_to_json(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def _from_json(kind: Any, value: Any) -> Any:
-    """Restore a value of a type: a dataclass, an array, an enumeration, or a list, tuple or option of them."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if value is None:
-        return None
-    if origin is UnionType:  # of a type and None
-        return _from_json(arguments[0], value)
-    if origin is np.ndarray:
-        return np.array(value, float)
-    if origin in (list, tuple):
-        kinds = arguments if origin is tuple and arguments[-1] is not ... else repeat(arguments[0])
-        return origin(map(_from_json, kinds, value))
-    if is_dataclass(kind):
-        types, compared = get_type_hints(kind), [field for field in fields(kind) if field.compare]
-        values = {field.name: _from_json(types[field.name], value[field.name.lstrip("_")]) for field in compared}
-        restored = cast("Any", kind)(**{field.name: values.pop(field.name) for field in compared if field.init})
-        for name, entry in values.items():
-            setattr(restored, name, entry)
-        return restored
-    return kind(value) if isinstance(kind, enum.EnumType) else value
-
-
 @dataclass(slots=True)
-class FitOptimizer(DataclassState):
+class FitOptimizer:
     """Optimizer state: the present point, the energy's frequencies in each angle, and the repeats of failed points.
 
     Each step moves to the minimum of a fit, `current`.

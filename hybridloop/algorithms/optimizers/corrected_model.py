@@ -93,13 +93,13 @@ class CorrectedModel(PooledFitOptimizer):
     """
 
     termination: Termination = DEFAULT_TERMINATION
-    model: EnergyModel | None = field(default=None, compare=False)
+    model: EnergyModel | None = None
     softest: SoftestDirection | None = field(default=None, init=False)
     _start: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False)
     _axes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)), init=False)
     _curvatures: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False)
     # energies of the model at the points of `_data`
-    _modelled: list[float] = field(default_factory=list, init=False, compare=False)
+    _modelled: list[float] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         FitOptimizer.__post_init__(self)

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
-    JSON,
     Optimizer,
     PointEstimate,
     Stop,
@@ -205,7 +204,7 @@ class OwnMinimizer:
         return lowest if lowest is None or self._found is None else PointEstimate(self._found, *self._value(lowest))
 
     def ask(self) -> NDArray[np.float64]:
-        """Return the points of the call of `fun` that waits; a copy or a forked process begins again by replay."""
+        """Return the points of the call of `fun` that waits; a forked process begins again by replay."""
         if self.stop is None and self._asked is None:
             self._asked = self._next_points()
         return np.empty((0, len(self._start))) if self._asked is None else self._asked
@@ -216,10 +215,6 @@ class OwnMinimizer:
         _check_same(self.name, len(self._rounds), self._asked, points)
         self._rounds.append((self._asked, self._record.add(points, estimates, self.name)))
         self._asked = None
-
-    def state(self) -> dict[str, JSON]:
-        """The rounds so far; the object itself is not in it."""
-        return {"rounds": [[points.tolist(), values] for points, values in self._rounds]}
 
     def _next_points(self) -> NDArray[np.float64] | None:
         if self._thread is None or self._thread.pid != os.getpid():
@@ -337,10 +332,6 @@ class OwnAskAndTell:
         self._guarded(lambda: self._optimizer.tell(self._asked, values[0] if is_one else values))
         self._rounds += 1
         self._asked = self._points = None
-
-    def state(self) -> dict[str, JSON]:
-        """The points and energies so far; the object itself is not in it."""
-        return {"points": [point.tolist() for point in self._record.points], "values": self._record.values}
 
     def _next(self) -> None:
         stop = getattr(self._optimizer, "stop", None)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
-    DataclassState,
     PointEstimate,
     Stop,
     check_at_least_one,
@@ -29,7 +28,7 @@ SIGNIFICANT_SIGMAS = 2.0  # standard errors that a step must gain when it is mea
 
 
 @dataclass(slots=True)
-class QuadraticRefinement(DataclassState):
+class QuadraticRefinement:
     """Response-surface optimizer (quadratic fit, step, check) with two rounds per step.
 
     A round of (n + 1)(n + 2) / 2 points determines a quadratic model around the centre (G. E. P. Box and K. B. Wilson,

@@ -19,7 +19,7 @@ from hybridloop.algorithms.optimizers.spsa import Spsa
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
-MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop", "state")  # of `Optimizer`
+MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
 MAX_ANGLES_IN_PAIRS = 8  # with more, the process has too many dimensions to be certain anywhere
 _MAX_SPSA_STEP_RAD = 0.6  # longer steps in random directions overshoot

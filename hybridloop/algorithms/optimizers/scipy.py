@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import enum
 import math
 import os
@@ -15,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ from scipy.optimize import minimize
 from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
-    DataclassState,
     PointEstimate,
     Stop,
     check_positive,
@@ -87,10 +85,6 @@ class SuspendedMinimizer:
             return request.stop
         return request
 
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        """Copy and pickle as None: a copied optimizer starts its own thread when it is asked."""
-        return type(None), ()
-
 
 def _run(
     search: Callable[[Callable[..., Any]], End],
@@ -149,7 +143,7 @@ class ScipyMethod(enum.StrEnum):
 
 
 @dataclass(slots=True)
-class ScipyOptimizer(DataclassState):
+class ScipyOptimizer:
     """Optimizer by one of SciPy's methods, one evaluation per round: a point, or its gradient's shifts, too.
 
     `step_rad` is the first change of an angle, `tolerance_rad` the last. Methods that use gradients choose their own
@@ -157,8 +151,8 @@ class ScipyOptimizer(DataclassState):
     Nelder-Mead also needs energies that agree within it. `frequencies` (of each angle) are needed for gradients alone.
 
     One run of SciPy lasts from the first `ask` to the end of the search, 1 ms a step for eight angles; COBYQA is run
-    again for each step. A restored or copied optimizer, or one in a forked process, starts a new run and answers its
-    evaluations from the records, by index, so it continues identically. A failed point ends the search with an error.
+    again for each step. After an interrupted `ask`, and in a forked process, a new run starts, whose evaluations are
+    answered from the records, by index, so it continues identically. A failed point ends the search with an error.
     """
 
     can_skip: ClassVar[bool] = False
@@ -173,10 +167,9 @@ class ScipyOptimizer(DataclassState):
     _points: list[NDArray[np.float64]] = field(default_factory=list, init=False)
     _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error
     _gradients: list[list[float]] = field(default_factory=list, init=False)
-    # not compared, so not in the state: the next `ask` finds them again by a new run over the records
-    _request: NDArray[np.float64] | None = field(default=None, init=False, compare=False)
-    stop: Stop | None = field(default=None, init=False, compare=False)
-    _thread: SuspendedMinimizer | None = field(default=None, init=False, repr=False, compare=False)
+    _request: NDArray[np.float64] | None = field(default=None, init=False)
+    stop: Stop | None = field(default=None, init=False)
+    _thread: SuspendedMinimizer | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.initial_point = validate_initial_point(self.initial_point)
@@ -288,10 +281,6 @@ class ScipyOptimizer(DataclassState):
             for angle, numbers in enumerate(self.frequencies or ())
             for offset in sample_offsets(numbers)[1:]
         ]
-
-    def __copy__(self) -> Self:
-        """Copy deeply: a copy shares neither the records nor SciPy's run."""
-        return copy.deepcopy(self)
 
     def _point_estimate(self, index: int) -> PointEstimate:
         return PointEstimate(self._points[index], *self._estimates[index])

@@ -14,7 +14,6 @@ from hybridloop.algorithms.circuits.ansatz import validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
     ConvergenceForecast,
-    DataclassState,
     PointEstimate,
     Stop,
     Termination,
@@ -125,7 +124,7 @@ def _curvature(last: Sequence[Iterate]) -> float:
 
 
 @dataclass(slots=True)
-class Spsa(DataclassState):
+class Spsa:
     """SPSA: simultaneous perturbation stochastic approximation.
 
     J. C. Spall, IEEE Trans. Autom. Control 37 (1992) 332; gains and calibration: IEEE Trans. Aerosp. Electron. Syst. 34

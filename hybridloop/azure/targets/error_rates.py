@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.provider_options import NO_OPTIONS, NOISE_MODEL, Options
 from hybridloop.data import load_table
 from hybridloop.runtime.dotted_names import flatten
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorRates:
-    """Strengths of depolarizing noise after gates on one and two qubits, and the chance of a wrong readout."""
+def two_qubit_error(target: Target, options: Options = NO_OPTIONS) -> float:
+    """Return the depolarizing strength of a gate on two qubits, with the option `noise.model` that model's.
 
-    one_qubit: float
-    two_qubit: float
-    readout: float
-
-
-NO_ERRORS = ErrorRates(0.0, 0.0, 0.0)
-
-
-def error_rates(target: Target, options: Options = NO_OPTIONS) -> ErrorRates | None:
-    """Return a target's published error rates, or those of the option `noise.model`; None: none published."""
+    It is 0 without noise, and the largest published one for a machine or a model that publishes none.
+    """
     if not target.is_noisy:
-        return NO_ERRORS
+        return 0.0
     table = load_table("error_rates")
-    rates = table["models"].get(flatten(options).get(NOISE_MODEL, table["targets"].get(target.name)))
-    return None if rates is None else ErrorRates(**rates)
+    rates: dict[str, float] = table["two_qubit"]
+    model = flatten(options).get(NOISE_MODEL, table["targets"].get(target.name))
+    return rates.get(str(model), max(rates.values()))

@@ -16,7 +16,7 @@ from hybridloop.descriptions import ALGORITHMS, Description
 app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
 _PLAN = "Plan"
-_COMPARE = "Plan for all targets, a line each; for a molecule also the cost of chemical accuracy."
+_COMPARE = "Plan for all targets, a line each."
 Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE, rich_help_panel=_PLAN)]
 Targets = Annotated[
     str | None,

@@ -62,7 +62,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
     """
     from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
-    from hybridloop.runs.lookup import limits_given, recorded_settings
+    from hybridloop.runs.recorded import limits_given, recorded_settings
 
     with _journal() as journal:
         record = journal.run(run)

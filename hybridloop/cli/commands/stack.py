@@ -76,7 +76,7 @@ def portal(
 ) -> None:
     """Open the local service's sessions and jobs in the browser, signed in; the service is started if needed.
 
-    The link signs in once, within five minutes.
+    The link signs in once.
 
     Example: hybridloop portal
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 WORKSPACE_PATH = re.compile(
     r"/subscriptions/([^/]+)/resourcegroups/([^/]+)/providers/microsoft\.quantum/workspaces/([^/]+)(/.*)", re.IGNORECASE
 )
-_ITEM_PATH = re.compile(r"/(sessions|jobs)/([A-Za-z0-9_.-]{1,128})(:close|:cancel|/jobs)?")
+_ITEM_PATH = re.compile(r"/(sessions|jobs|jobUpdateOptions)/([A-Za-z0-9_.-]{1,128})(:close|:cancel|/jobs)?")
 
 
 class ApiOperation(enum.StrEnum):
@@ -48,6 +48,7 @@ _ITEM_ROUTES = {
     ("PUT", "jobs", None): ApiOperation.SUBMIT,
     ("GET", "jobs", None): ApiOperation.GET_JOB,
     ("PATCH", "jobs", None): ApiOperation.CHANGE_JOB,
+    ("PATCH", "jobUpdateOptions", None): ApiOperation.CHANGE_JOB,  # the path that azure-quantum 3.12 uses
     ("DELETE", "jobs", None): ApiOperation.DELETE_JOB,
     ("POST", "jobs", ":cancel"): ApiOperation.CANCEL,
 }
@@ -73,7 +74,9 @@ def match_route(method: str, path: str) -> Route | None:
         return Route(workspace_operation)
     match = _ITEM_PATH.fullmatch(path)
     operation = None if match is None else _ITEM_ROUTES.get((method, match[1], match[3]))
-    return None if match is None or operation is None else Route(operation, match[1], match[2])
+    if match is None or operation is None:
+        return None
+    return Route(operation, "sessions" if match[1] == "sessions" else "jobs", match[2])
 
 
 def has_route(path: str) -> bool:

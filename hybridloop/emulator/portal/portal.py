@@ -1,24 +1,23 @@
 """Web portal: pages at `/` that show sessions and jobs of all workspaces, with buttons that close and cancel them.
 
-A browser signs in with the API key, or by a one-time link that an admin request makes, and gets a random token as a
-cookie, which is held in memory only: no browser stores the key, and a restart signs everyone out. Forms are protected
-against cross-site request forgery (CSRF) by the Origin header, a token in every form, and a SameSite cookie.
-`http.access` prevents DNS rebinding.
+A browser signs in by a one-time link, which an admin request makes: it gets the secret of this process as a cookie. The
+keys stay out of the browser, and a restart signs everyone out. Buttons are protected against cross-site request forgery
+(CSRF) by the Origin header and a SameSite cookie. `http.access` prevents DNS rebinding.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hybridloop.emulator.http.messages import keys_match, read_body
-from hybridloop.emulator.model.errors import ApiError, bad_request, not_found, parse_whole_number
+from hybridloop.emulator.http.messages import keys_match
+from hybridloop.emulator.model.errors import ApiError, not_found, parse_whole_number
 from hybridloop.emulator.model.job import JobStatus
 from hybridloop.emulator.model.list_query import ListQuery
 from hybridloop.emulator.portal.pages import (
@@ -30,7 +29,6 @@ from hybridloop.emulator.portal.pages import (
     page_path,
     static_file,
 )
-from hybridloop.emulator.portal.sign_ins import SignIn, SignInStore
 from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.settings import ClockKind
 from hybridloop.emulator.store.ledger import session_totals
@@ -41,109 +39,87 @@ ITEM_PATH = re.compile(
 )
 LINK_PATH = f"{PORTAL_PREFIX}/enter/"
 PAGE_SIZE = 25
-MAX_FORM_BYTES = 8192
 MAX_TEXT_LENGTH = 20_000  # characters of an input, output or parameters on a page
 
 
 class Portal:
     """Pages and actions at `/` and below `/_portal/`; `port` is the service's, for the cookie's name."""
 
-    def __init__(self, service: EmulatorService, api_key: str, clock: ClockKind, port: int) -> None:
+    def __init__(self, service: EmulatorService, clock: ClockKind, port: int) -> None:
         self._service = service
-        self._api_key = api_key
         self._clock = clock
         # cookies are shared by all ports of a host: two services on one machine need two names
         self._cookie = f"hybridloop_portal_{port}"
-        self._sign_ins = SignInStore()
+        self._secret = secrets.token_urlsafe(32)
+        self._link: str | None = None  # the newest link's token, until it is used
         self._pages = Pages()
 
     async def handle(self, request: Request) -> Response:
-        sign_in = None
         try:
             static = static_file(request.scope["path"].removeprefix(f"{PORTAL_PREFIX}/"))
             if static is not None:
                 return static
-            sign_in = self._sign_ins.find(request.cookies.get(self._cookie))
             if request.method in ("GET", "HEAD"):
-                return self._get(request, sign_in)
+                return self._get(request)
             if request.method == "POST":
-                return await self._post(request, sign_in)
+                return self._post(request)
             raise ApiError(405, "MethodNotAllowed", "Pages support GET, buttons POST.")
         except ApiError as error:
-            return self._page("error.html", sign_in, {"error": error}, error.status)
+            return self._page("error.html", {"error": error}, error.status)
 
     def create_link(self) -> str:
-        """Return the path of a page that signs a browser in, once."""
-        return LINK_PATH + self._sign_ins.create_link(self._service.clock.now())
+        """Return the path of a page that signs a browser in, once; the link before is invalid then."""
+        self._link = secrets.token_urlsafe(32)
+        return LINK_PATH + self._link
 
-    def _get(self, request: Request, sign_in: SignIn | None) -> Response:
+    def _get(self, request: Request) -> Response:
         path: str = request.scope["path"]
         if path.startswith(LINK_PATH) and request.method == "GET":
             return self._enter(path.removeprefix(LINK_PATH))
-        if sign_in is None:
-            return self._sign_in_page("")
+        if not self._is_signed_in(request):
+            return self._sign_in_page()
         if path == "/":
-            return self._overview(request, sign_in)
+            return self._overview(request)
         match = ITEM_PATH.fullmatch(path)
         if match is None or match[4] is not None:
             raise not_found("This page")
         if match[1] == "sessions":
-            return self._session(request, sign_in, match[2], match[3])
-        return self._job(sign_in, match[2], match[3])
+            return self._session(request, match[2], match[3])
+        return self._job(match[2], match[3])
 
-    async def _post(self, request: Request, sign_in: SignIn | None) -> Response:
-        # CSRF checks, and sign-in
+    def _post(self, request: Request) -> Response:
         if request.headers.get("origin") != f"http://{request.headers.get('host')}":
-            message = "This form was not sent by a page of this service, and nothing was changed."
+            message = "This request was not sent by a page of this service, and nothing was changed."
             raise ApiError(403, "Forbidden", message)
-        form = _form(await read_body(request, MAX_FORM_BYTES))
-        path: str = request.scope["path"]
-        if sign_in is None or "key" in form:
-            return self._sign_in(request, form)
-        if not keys_match(form.get("form_token"), sign_in.form_token):
-            message = "This form belongs to another sign-in, and nothing was changed. Go back and reload the page."
-            raise ApiError(403, "Forbidden", message)
-        # the actions
-        if path == f"{PORTAL_PREFIX}/sign-out":
-            self._sign_ins.remove(sign_in)
-            response = _redirect("/")
-            response.delete_cookie(self._cookie, path="/", httponly=True, samesite="strict")
-            return response
-        match = ITEM_PATH.fullmatch(path)
+        if not self._is_signed_in(request):
+            return self._sign_in_page()
+        match = ITEM_PATH.fullmatch(request.scope["path"])
         if match is not None and (match[1], match[4]) == ("sessions", "close"):
             self._service.close_session(match[2], match[3])
         elif match is not None and (match[1], match[4]) == ("jobs", "cancel"):
             self._service.cancel_job(match[2], match[3])
         else:
             raise not_found("This action")
-        return _redirect(page_path(match[1], match[2], match[3]))
+        # a redirect, so that a reload of the page does not send the request again
+        location = page_path(match[1], match[2], match[3])
+        return Response(status_code=303, headers={**SECURITY_HEADERS, "Location": location})
 
-    def _sign_in(self, request: Request, form: Mapping[str, str]) -> Response:
-        """Sign in at the path of any page or action, and redirect to that page."""
-        if "key" not in form:
-            return self._sign_in_page("You are signed out, and nothing was changed. Sign in again.")
-        if not keys_match(form["key"].strip(), self._api_key):
-            return self._sign_in_page("This is not the API key of this service.")
-        match = ITEM_PATH.fullmatch(request.scope["path"])
-        response = _redirect("/" if match is None else page_path(match[1], match[2], match[3]))
-        return self._with_cookie(response, self._sign_ins.create())
+    def _is_signed_in(self, request: Request) -> bool:
+        return keys_match(request.cookies.get(self._cookie), self._secret)
 
     def _enter(self, link: str) -> Response:
         """Sign in by a one-time link; a page goes on to the overview.
 
         After a redirect a browser sends no SameSite=Strict cookie if the link was opened from another site's page.
         """
-        sign_in = self._sign_ins.use_link(link, self._service.clock.now())
-        if sign_in is None:
-            problem = "This link was used before, or has expired. `hybridloop portal` opens a new one."
-            return self._sign_in_page(problem)
-        return self._with_cookie(self._page("signed_in.html", None, {}), sign_in)
-
-    def _with_cookie(self, response: Response, sign_in: SignIn) -> Response:
-        response.set_cookie(self._cookie, sign_in.token, path="/", httponly=True, samesite="strict")
+        if self._link is None or not keys_match(link, self._link):
+            return self._sign_in_page()
+        self._link = None
+        response = self._page("signed_in.html", {})
+        response.set_cookie(self._cookie, self._secret, path="/", httponly=True, samesite="strict")
         return response
 
-    def _overview(self, request: Request, sign_in: SignIn) -> Response:
+    def _overview(self, request: Request) -> Response:
         store, query = self._service.store, request.query_params
 
         def key_before(name: str) -> int:
@@ -153,9 +129,9 @@ class Portal:
         jobs = newest_lone_jobs(store, key_before("jobs_before"), PAGE_SIZE)
         idle_left = {line.session.key: self._service.idle_time_left(line.session) for line in sessions.lines}
         values = {"sessions": sessions, "jobs": jobs, "idle_left": idle_left, "is_live": True, "query": query}
-        return self._page("overview.html", sign_in, values)
+        return self._page("overview.html", values)
 
-    def _session(self, request: Request, sign_in: SignIn, workspace: str, item: str) -> Response:
+    def _session(self, request: Request, workspace: str, item: str) -> Response:
         session = self._service.session(workspace, item)
         skip = parse_whole_number("skip", request.query_params.get("skip"), 0, START_CURSOR)
         newest = ListQuery((), None, descending=True, skip=skip, top=PAGE_SIZE)
@@ -170,9 +146,9 @@ class Portal:
             "older": skip + len(page.items) if page.more else None,
             "is_live": not session.state.is_terminal or session.state.pending > 0,
         }
-        return self._page("session.html", sign_in, values)
+        return self._page("session.html", values)
 
-    def _job(self, sign_in: SignIn, workspace: str, item: str) -> Response:
+    def _job(self, workspace: str, item: str) -> Response:
         job = self._service.job(workspace, item)
         container, succeeded = job.request.container, job.state.status is JobStatus.SUCCEEDED
         output = self._blob(container, job.output_blob) if succeeded else None
@@ -187,7 +163,7 @@ class Portal:
             "blob_text": _blob_text,
             "is_live": not job.state.is_terminal,
         }
-        return self._page("job.html", sign_in, values)
+        return self._page("job.html", values)
 
     def _blob(self, container: str, name: str) -> bytes | None:
         """Return a blob's content; a note with its size if it is too large for a page; None if there is none."""
@@ -198,28 +174,14 @@ class Portal:
             return f"({record.size:,} bytes, too large to show)".encode()
         return self._service.containers.read(record)
 
-    def _sign_in_page(self, problem: str) -> Response:
-        response = self._page("sign_in.html", None, {"problem": problem}, 401)
+    def _sign_in_page(self) -> Response:
+        response = self._page("sign_in.html", {}, 401)
         response.headers["WWW-Authenticate"] = 'Cookie realm="portal"'
         return response
 
-    def _page(self, template: str, sign_in: SignIn | None, values: Mapping[str, Any], status: int = 200) -> Response:
-        shared = {"sign_in": sign_in, "now": self._service.clock.now(), "clock": self._clock, "is_live": False}
+    def _page(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+        shared = {"now": self._service.clock.now(), "clock": self._clock, "is_live": False}
         return self._pages.render(template, {**shared, **values}, status)
-
-
-def _redirect(path: str) -> Response:
-    """Redirect to a page after a form, so that a reload of the page does not send the form again."""
-    return Response(status_code=303, headers={**SECURITY_HEADERS, "Location": path})
-
-
-def _form(body: bytes) -> dict[str, str]:
-    """Parse the fields of a form, the last one of each name. Raises ApiError (400)."""
-    try:
-        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=16)
-    except ValueError:
-        raise bad_request("The form is not URL-encoded ASCII, or has too many fields.") from None
-    return {name: values[-1] for name, values in fields.items()}
 
 
 def _blob_text(data: bytes) -> str:

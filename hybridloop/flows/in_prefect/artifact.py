@@ -9,8 +9,7 @@ import base64
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
@@ -31,7 +30,6 @@ _BLUE, _ORANGE, _GREEN, _TEXT = "#0072b2", "#c65102", "#007d5a", "#1b1f24"
 
 MIN_INTERVAL_S = 10.0  # a shorter run has only its final report
 MAX_TIME_SHARE = 0.02  # of a run's time for its artifact
-TIMEOUT_S = 5.0  # of the Prefect server, for each request
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 _SPECIAL = re.compile(r"[!-$&-*<>?@\[-`{-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -129,13 +127,11 @@ class RunArtifact:
         self._next_at = self.now() + max(MIN_INTERVAL_S, took / MAX_TIME_SHARE)
 
     def _put(self, markdown: str) -> None:
-        from prefect.client.orchestration import get_client
         from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
-        with (
-            _without_retries(),  # by default it retries for a minute
-            get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
-        ):
+        from hybridloop.flows.in_prefect.one_request import client_without_retries
+
+        with client_without_retries() as client:
             if self._id is not None:
                 client.update_artifact(self._id, ArtifactUpdate(data=markdown))
                 return
@@ -147,21 +143,6 @@ class RunArtifact:
                 flow_run_id=None if self.flow_run_id is None else UUID(self.flow_run_id),
             )
             self._id = client.create_artifact(artifact).id
-
-
-@contextmanager
-def _without_retries() -> Iterator[None]:
-    """Let Prefect's clients of the block send each request once.
-
-    Prefect's own `temporary_settings` reads all settings again from the environment and files, which takes 30 ms.
-    """
-    from prefect.context import SettingsContext, get_settings_context
-
-    context = get_settings_context()
-    client = context.settings.client.model_copy(update={"max_retries": 0})
-    settings = context.settings.model_copy(update={"client": client})
-    with SettingsContext(profile=context.profile, settings=settings):
-        yield
 
 
 def report_markdown(result: RunResult) -> str:

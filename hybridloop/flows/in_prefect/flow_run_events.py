@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from httpx import HTTPError
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
@@ -25,6 +24,7 @@ from prefect.exceptions import PrefectException
 from prefect.utilities.engine import emit_task_run_state_change_event
 
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
+from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.journal import NewRun, RunRecord
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
@@ -153,7 +153,7 @@ def name_flow_run(run: NewRun | RunRecord) -> None:
         return
     tags = {*flow_run.tags, TAG, f"algorithm:{run.algorithm}", f"problem:{run.problem}", f"target:{run.target}"}
     try:
-        with get_client(sync_client=True) as client:
+        with client_without_retries() as client:
             client.update_flow_run(flow_run.id, name=run.key, tags=sorted(tags))
     except (HTTPError, PrefectException, RuntimeError) as error:  # the run does not need the server
         _log.debug("the flow run was not renamed: %s", error)

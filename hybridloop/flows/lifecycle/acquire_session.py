@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prefect.runtime import flow_run
-
 from hybridloop.azure.listing import check_offered, unavailable_targets
 from hybridloop.azure.targets import Target
 from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
-from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.flows.lifecycle.concurrency_slots import session_slot
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.stages import announce
@@ -48,19 +46,19 @@ def check_available(workspace: Any, target: Target, num_qubits: int, policy: Fai
 
 
 def wait_for_target(
-    workspace: Any, target: Target, policy: FailurePolicy, run: ClaimedRun, cancelled: threading.Event
+    workspace: Any, target: Target, policy: FailurePolicy, run: ClaimedRun, watch: PrefectWatch
 ) -> None:
     """Wait until the target is available; meanwhile the run holds its lease but no session.
 
-    Raises TargetDown or RunParked after `target_down_wait_s`, StopRequested or RunCancelled (and sets `cancelled`) on
-    request, and LeaseLost if another process took over the run.
+    Raises TargetDown or RunParked after `target_down_wait_s`, StopRequested or RunCancelled on request, and LeaseLost
+    if another process took over the run.
     """
     wake = threading.Event()
     run.on_stop(wake.set)
     began = time.monotonic()
     consequence = target_down_text(policy, policy.target_down_wait_s)
     _log.warning("%s takes no jobs at the moment; no session is opened meanwhile. %s", target.name, consequence)
-    with cancelled_in_prefect(flow_run.id, cancelled, wake.set):
+    with watch.stopping(wake.set):
         while target.name.lower() in unavailable_targets(workspace):
             waited = time.monotonic() - began
             left = policy.target_down_wait_s - waited
@@ -68,7 +66,7 @@ def wait_for_target(
                 raise _wait_timeout(run, target, policy)
             pause = min(left, _MAX_POLL_S, max(_MIN_POLL_S, poll_interval(waited)))
             if wake.wait(pause):
-                raise run.lease_error or (RunCancelled(0) if cancelled.is_set() else StopRequested(0))
+                raise run.lease_error or (RunCancelled(0) if watch.cancelled.is_set() else StopRequested(0))
     _log.warning("%s takes jobs again", target.name)
 
 
@@ -86,12 +84,12 @@ def acquire_session(
     target: Target,
     settings: RunSettings,
     run: ClaimedRun,
-    cancelled: threading.Event,
+    watch: PrefectWatch,
     *,
     is_available: bool,
     is_replay: bool = False,
 ) -> Iterator[OpenSession]:
-    """Hold the session of a run for the block; a cancellation in Prefect stops it and sets the event.
+    """Hold the session of a run for the block; a cancellation in Prefect stops it.
 
     It is opened once the target takes jobs and a slot is free; its settings were checked against the target before.
     `is_replay` is for a run whose rounds are all in the journal: none is opened, and no slot is taken. The end of the
@@ -100,7 +98,7 @@ def acquire_session(
     """
     if not is_available:
         announce(f"waiting for {target.name}")
-        wait_for_target(workspace, target, settings.failure, run, cancelled)
+        wait_for_target(workspace, target, settings.failure, run, watch)
     for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
     block = open_run_session(workspace, target, settings.session_options, run=run, name=run.record.key)
@@ -110,8 +108,8 @@ def acquire_session(
         return
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
-        session_slot(settings.session_slots, run, workspace, cancelled),
+        session_slot(settings.session_slots, run, workspace, watch),
         session_of_flow(block) as session,
-        cancelled_in_prefect(flow_run.id, cancelled, session.rounds.stop),
+        watch.stopping(session.rounds.stop),
     ):
         yield session

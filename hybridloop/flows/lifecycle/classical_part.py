@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from prefect.runtime import flow_run
 
 from hybridloop.algorithms.problems.interruption import interrupted_by
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, RunCancelled, StopRequested
-from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runs.live import STEP_LOST
@@ -30,19 +27,19 @@ def is_classical_alone(journal: Journal, record: RunRecord | None) -> bool:
 
 @contextmanager
 def stops_in_classical_part(
-    run: ClaimedRun, cancelled: threading.Event, check_deadline: Callable[[], None]
+    run: ClaimedRun, watch: PrefectWatch, check_deadline: Callable[[], None]
 ) -> Iterator[Callable[[], None]]:
     """Yield a check for the block, to be called between pieces of work: it raises if the run is to stop.
 
     It ends a diagonalization of this process within the time of one product with the Hamiltonian.
-    It raises StopRequested, RunCancelled for a cancellation in Prefect (which sets `cancelled`), LeaseLost if another
+    It raises StopRequested, RunCancelled for a cancellation in Prefect, LeaseLost if another
     process took over the run, and what `check_deadline` raises.
     """
 
     def check() -> None:
         if run.lease_error is not None:
             raise run.lease_error
-        if cancelled.is_set():
+        if watch.cancelled.is_set():
             raise RunCancelled(0, LOST)
         if run.stop_requested.is_set():
             raise StopRequested(0, LOST)
@@ -51,5 +48,5 @@ def stops_in_classical_part(
         except CapReached as error:
             raise CapReached(error.cap, error.state, f"{LOST} {error.remedy}", error.larger_cap) from error
 
-    with cancelled_in_prefect(flow_run.id, cancelled, lambda: None), interrupted_by(check):
+    with interrupted_by(check):
         yield check

@@ -1,27 +1,32 @@
-"""The end of a run: its effort, its stored result, and the state that Prefect shows."""
+"""The end of a run: its effort, its doubts, its stored result, and the state that Prefect shows."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from prefect.states import Cancelled, Completed
 
+from hybridloop.algorithms.diagnostics import below_exact_warning
+from hybridloop.algorithms.outcome import Outcome
 from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.errors import CapReached, RunCancelled, RunStopped
 from hybridloop.flows.in_prefect.artifact import RunArtifact
+from hybridloop.flows.in_prefect.beside import Ended
 from hybridloop.flows.in_prefect.stored_result import stored
-from hybridloop.flows.lifecycle.caller_context import current_caller
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runs.holding import log_resume_command, write_status
+from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.runs.claim import log_resume_command, write_status
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 
+ENDED_EARLY = frozenset({"stopped", "parked"})  # statuses of runs whose flow runs are completed all the same
 _SENT = frozenset({"submitted", "done", "failed"})
 
 
@@ -58,6 +63,26 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
     }
 
 
+def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:
+    """Return an outcome with the problem's notes and its doubts, with which it is not converged.
+
+    They are the target's `noise`, and an energy (hartree) below the exact one.
+    """
+    if notes := [note for note in (facts.orbitals, facts.note()) if note]:
+        outcome = replace(outcome, choices=(*outcome.choices, *notes))
+    doubts = [] if noise is None else [noise]
+    if facts.unit == "hartree":
+        below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
+        doubts += [] if below is None else [below]
+    if not doubts:
+        return outcome
+    table = outcome.table
+    if noise is not None:
+        table = tuple({**row, "converged": False} if "converged" in row else row for row in table)
+    reason = "; ".join([*(doubt.split(":")[0] for doubt in doubts), outcome.reason])
+    return replace(outcome, converged=False, reason=reason, warnings=(*outcome.warnings, *doubts), table=table)
+
+
 def end_run(
     run: ClaimedRun,
     result: RunResult,
@@ -65,11 +90,11 @@ def end_run(
     artifact: RunArtifact,
     *,
     cancelled: bool,
-) -> Any:
-    """Store the result of a run, show it in Prefect, and return it, or the state of a flow run that `ended_by` ended.
+) -> Ended[RunResult]:
+    """Store the result of a run; return its end, which shows it in Prefect.
 
-    That state is Completed, so that no retry starts the run again, or Cancelled if Prefect asked for it. Raises the
-    error if the run was interrupted otherwise.
+    The flow run of a run that `ended_by` ended is Completed, so that no retry starts the run again, or Cancelled if
+    Prefect asked for it. Raises the error if the run was interrupted otherwise.
     """
     error = ended_by
     if cancelled and isinstance(ended_by, RunStopped):
@@ -80,21 +105,28 @@ def end_run(
         if result.status == "interrupted" and not isinstance(error, RunCancelled):
             raise error
     write_status(run, result.status, result.reason, result.as_dict())
-    artifact.write(lambda: result)
     if isinstance(error, RunCancelled):
-        current_caller().end = error
         log_resume_command(run, result.status)
-        return Cancelled(message=str(error))
-    current_caller().end = result
-    if error is None:
-        return completed(result)
-    return Completed(name=result.status.capitalize(), message=str(error), data=stored(result))
+        state = partial(Cancelled, message=str(error))
+        return Ended(partial(_show, artifact, result, state), error=error)
+    return Ended(partial(_show, artifact, result, partial(completed, result)), result)
+
+
+def _show(artifact: RunArtifact, result: RunResult, state: Callable[[], Any]) -> Any:
+    artifact.write(lambda: result)
+    return state()
 
 
 def completed(result: RunResult) -> Any:
-    """Return the state of a flow run with this result: Completed, named Finished if it is not converged."""
-    name = "Finished" if result.status == "finished" else None
-    return Completed(name=name, message=f"{result.status}: {result.reason}", data=stored(result))
+    """Return the state of a flow run with this result."""
+    return completed_state(result.status, result.reason, stored(result))
+
+
+def completed_state(status: str, reason: str, data: Any = None) -> Any:
+    """Return the state of a flow run whose run ended with this status: Completed, named after it if not converged."""
+    name = None if status in ("converged", "measured") else status.capitalize()
+    message = reason if status in ENDED_EARLY else f"{status}: {reason}"
+    return Completed(name=name, message=message, data=data)
 
 
 def _add(bills: defaultdict[str, list[float]], billed: Mapping[str, float] | None) -> None:

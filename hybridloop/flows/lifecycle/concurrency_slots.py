@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,13 +18,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
 from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnreachable, StopRequested
-from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
+from hybridloop.flows.lifecycle.prefect_watch import SLOT_LEASE_S, PrefectWatch, renew_slot
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.tasks.orphans import close_sessions_of_run, is_held
 
-LEASE_S = 120.0  # longer than a run's lease of 60 s: when a dead run's slot is free, its session can be closed
-RENEW_EVERY_S = 30.0
 OUTAGE_LIMIT_S = 300.0  # of Prefect's server, enough for a restart
 _EVENT = "slot"
 _FORBIDDEN, _LOCKED = 403, 423
@@ -35,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, cancelled: threading.Event) -> Iterator[None]:
+def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, watch: PrefectWatch) -> Iterator[None]:
     """Hold a slot of the limit of that name (None: no limit) for the block, in which the run's session is open.
 
     A resumed run takes over the slot of its earlier process. Then sessions that dead runs left open on the target are
@@ -46,21 +43,16 @@ def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, cancelled: 
         yield
         return
     with get_client(sync_client=True) as client:
-        lease = _take_over(client, limit, run) or _wait_for_slot(client, limit, run, cancelled)
-        ended = threading.Event()
-        renewing = threading.Thread(
-            target=copy_context().run, args=(_keep_renewing, lease, ended), name="hybridloop-slot", daemon=True
-        )
-        renewing.start()
+        slot = _take_over(client, limit, run) or _wait_for_slot(client, limit, run, watch)
         try:
-            _close_orphaned_sessions(run, workspace)
-            yield
+            with watch.holding(slot):
+                _close_orphaned_sessions(run, workspace)
+                yield
         finally:
-            ended.set()
             try:
-                client.release_concurrency_slots_with_lease(lease)
+                client.release_concurrency_slots_with_lease(slot)
             except (HTTPError, RuntimeError) as error:  # the lease expires
-                _log.warning("the slot of %s will be free within %.0f s: %s", limit, LEASE_S, error)
+                _log.warning("the slot of %s will be free within %.0f s: %s", limit, SLOT_LEASE_S, error)
 
 
 def set_limit(client: SyncPrefectClient, limit: str, slots: int, setting: str) -> None:
@@ -104,16 +96,16 @@ def _take_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID |
     """Return the lease of the slot that the run's earlier process held; None if it expired."""
     slots = [event.facts for event in run.journal.events(run.uid) if event.kind == _EVENT]
     leases = [UUID(slot["lease"]) for slot in slots if slot["limit"] == limit]
-    return leases[-1] if leases and _renew(client, leases[-1]) else None
+    return leases[-1] if leases and renew_slot(client, leases[-1]) else None
 
 
-def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, cancelled: threading.Event) -> UUID:
+def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, watch: PrefectWatch) -> UUID:
     if (lease := _acquire(client, limit, run)) is not None:
         return lease
     _log.info("run %s waits for a slot of %s", run.record.key, limit)
     stopped = threading.Event()
     run.on_stop(stopped.set)
-    with cancelled_in_prefect(str(flow_run.id), cancelled, stopped.set):
+    with watch.stopping(stopped.set):
         try:
             lease = poll_for_slot(partial(_acquire, client, limit, run), stopped, RealClock())
         except (HTTPError, RuntimeError) as error:
@@ -157,7 +149,7 @@ def _take_slot(client: SyncPrefectClient, limit: str) -> UUID | None:
     """Acquire a slot; return its lease, None if all slots are held. Raises InputError if there is no such limit."""
     holder = ConcurrencyLeaseHolder(type="flow_run", id=UUID(str(flow_run.id)))
     try:
-        answer = client.increment_concurrency_slots_with_lease([limit], 1, "concurrency", LEASE_S, holder).json()
+        answer = client.increment_concurrency_slots_with_lease([limit], 1, "concurrency", SLOT_LEASE_S, holder).json()
     except HTTPStatusError as error:
         if error.response.status_code == _LOCKED:
             return None
@@ -170,28 +162,6 @@ def _take_slot(client: SyncPrefectClient, limit: str) -> UUID | None:
 def _missing(limit: str) -> InputError:
     problem = f"Prefect has no concurrency limit {limit!r}"
     return InputError("session_slots", problem, f"Create it: prefect gcl create '{limit}' --limit N")
-
-
-def _renew(client: SyncPrefectClient, lease: UUID) -> bool:
-    """Renew the lease; return false if it has expired."""
-    try:
-        client.renew_concurrency_lease(lease, LEASE_S)
-    except ObjectNotFound:
-        return False
-    except HTTPStatusError as error:
-        if error.response.status_code in {404, 410}:
-            return False
-        raise
-    return True
-
-
-def _keep_renewing(lease: UUID, ended: threading.Event) -> None:
-    with get_client(sync_client=True) as client:
-        while not ended.wait(RENEW_EVERY_S):
-            with suppress(HTTPError, RuntimeError):  # an unreachable server is asked again; the lease lasts longer
-                if not _renew(client, lease) and not ended.is_set():
-                    _log.warning("the slot expired: its lease was not renewed for %.0f s", LEASE_S)
-                    return
 
 
 def _close_orphaned_sessions(run: ClaimedRun, workspace: Any) -> None:

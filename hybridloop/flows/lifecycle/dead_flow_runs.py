@@ -15,10 +15,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError, JournalDamaged
+from hybridloop.flows.lifecycle.completion import ENDED_EARLY, completed_state
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import how_to_resume
-from hybridloop.runs.lookup import flow_runs_of, run_of_key
+from hybridloop.runs.claim import run_of_key
+from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.tasks.orphans import is_held, is_orphaned
 
 QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
@@ -29,8 +32,9 @@ _log = logging.getLogger(__name__)
 
 
 def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: float) -> dict[str, str]:
-    """Set flow runs of dead processes to Crashed, or to Cancelled if cancelling; return the new state by run key.
+    """End the flow runs of dead processes; return the new state by run key.
 
+    They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended.
     A flow run without a run in this journal belongs to another user and is not changed.
     """
     marked: dict[str, str] = {}
@@ -42,12 +46,18 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
         except JournalDamaged as error:  # it must not keep other flow runs from being marked
             _log.warning("flow run %s was skipped: %s", flow_run.name, error)
             continue
-        is_cancelled = flow_run.state_type is StateType.CANCELLING
-        message = f"the process of run {record.key} died; to resume the run: {how_to_resume(record)}"
-        state: State[Any] = Cancelled(message=message) if is_cancelled else Crashed(message=message)
+        state = _end_of(journal, record, flow_run)
         client.set_flow_run_state(flow_run.id, state)
         marked[record.key] = state.type.value.lower()
     return marked
+
+
+def _end_of(journal: Journal, record: RunRecord, flow_run: FlowRun) -> State[Any]:
+    is_last = flow_runs_of(journal, record)[-1] == str(flow_run.id)
+    if is_last and record.status in WITH_RESULT | ENDED_EARLY:
+        return completed_state(record.status, record.reason)  # type: ignore[no-any-return]
+    message = f"the process of run {record.key} died; to resume the run: {how_to_resume(record)}"
+    return Cancelled(message=message) if flow_run.state_type is StateType.CANCELLING else Crashed(message=message)
 
 
 def restart_flow_run(

@@ -11,10 +11,10 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER
-from hybridloop.flows.lifecycle.caller_context import find_workspace
+from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.claimed_run import how_to_resume
-from hybridloop.runs.lookup import run_of_key
+from hybridloop.runs.claim import run_of_key
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
 # A process worker sets Crashed before and after these hooks, and overwrites Scheduled (Prefect 3.9).

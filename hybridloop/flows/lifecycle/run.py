@@ -1,54 +1,72 @@
-"""A run inside its flow run: find or start it, measure it in one session at a time, and end it.
+"""The life of an algorithm's run: a flow run opens a session, asks, measures, tells, and closes the session.
 
-What follows the last round is computed after the session is closed.
+A caller's process does that beside Prefect (`run_order`), a worker's process inside its flow run.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.targets.offered import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
 from hybridloop.descriptions import Description
-from hybridloop.errors import CallbackFailed, CapReached, RunStopped
+from hybridloop.errors import CapReached, RunStopped
+from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.artifact import RunArtifact
+from hybridloop.flows.in_prefect.beside import Ended, run_beside
 from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
-from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_in_classical_part
-from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
+from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run, with_doubts
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.flows.lifecycle.hooks import run_flow_options
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.process_reuse import reuse_process
+from hybridloop.flows.lifecycle.round_reporter import RoundReporter
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
-from hybridloop.journal import RunRecord, open_journal
+from hybridloop.flows.lifecycle.workspace import find_workspace
+from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import noise_warning
-from hybridloop.preparation.prepared import ClassicalPart, PreparedAlgorithm, ProblemFacts, title_of
-from hybridloop.runs.holding import start_or_resume
-from hybridloop.runs.live import ROUND, RoundUpdate, name_of_progress
-from hybridloop.runs.live_text import error_text
-from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of, recorded_groupings
+from hybridloop.preparation.prepared import ClassicalPart, PreparedRun, title_of
+from hybridloop.runs.claim import algorithm_request, claim, find_run
+from hybridloop.runs.live import LiveFeed, RoundUpdate
+from hybridloop.runs.recorded import limits_of, problem_of, recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import EnergySettings, ProblemText, RunKey, RunSettings, WorkspaceName
-from hybridloop.tasks.prefect_tasks import RoundTasks
+from hybridloop.tasks.prefect_tasks import RoundTasks, tasks_untagged
 from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
 
-# acquires the run's session for a block; its argument is set when the flow run is cancelled
-Acquire = Callable[[threading.Event], AbstractContextManager[OpenSession]]
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """All that an algorithm's run needs from its caller.
+
+    `workspace` is the SDK's. `prepared` saves a second preparation where it fits. `new_seed` is the seed of a new run
+    whose settings have none. `sources` says where the settings were set. `feed` is for a live view.
+    """
+
+    algorithm: str
+    problem: ProblemText
+    settings: RunSettings
+    run_key: str | None
+    workspace: Any
+    prepared: PreparedRun | None = None
+    new_seed: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    on_progress: Callable[[RoundUpdate], None] | None = None
+    feed: LiveFeed | None = None
 
 
 def algorithm_flow(algorithm: Description) -> Any:
@@ -58,7 +76,7 @@ def algorithm_flow(algorithm: Description) -> Any:
     def run(
         problem: ProblemText, settings: Any = default, run_key: RunKey = None, workspace: WorkspaceName = None
     ) -> Any:
-        return run_in_flow(algorithm.name, problem, settings, run_key, workspace)
+        return _run_in_flow(algorithm.name, problem, settings, run_key, workspace)
 
     run.__name__ = run.__qualname__ = algorithm.name
     run.__module__ = algorithm.flow.partition(":")[0]
@@ -77,74 +95,86 @@ def algorithm_flow(algorithm: Description) -> Any:
     return flow(name=algorithm.name, flow_run_name=named, **run_flow_options())(run)
 
 
-def run_in_flow(
-    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None, workspace_name: str | None = None
-) -> RunResult:
-    """Run an algorithm as the body of its flow.
-
-    The run of `run_key` is resumed, if it exists, and so is the run that this flow run started before it died.
-    `workspace_name` is a saved block's; None: the caller's or the environment's workspace. A run that is stopped or
-    parked returns its result so far. Raises InputError before a session is opened, RunBusy if another process holds the
-    run, and ServiceError for errors of the service.
-    """
+def _run_in_flow(
+    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None, workspace_name: str | None
+) -> Any:
+    """Run an algorithm as the body of its flow; `workspace_name` is a saved block's, None: the environment's."""
     reuse_process()
-    caller = current_caller()
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)
-    workspace = find_workspace(workspace_name)
+    order = RunOrder(algorithm, problem, settings, run_key, find_workspace(workspace_name))
+    return execute(order).show()
+
+
+def run_order(order: RunOrder, block: str | None = None) -> RunResult:
+    """Run an order as a flow run beside this thread's work; `block` is the saved block of its workspace, if it has one.
+
+    A run that is stopped or parked returns its result so far. Raises the errors of `execute`, and RunCancelled.
+    """
+    called = load_flow(order.algorithm)
+    arguments = (order.problem, order.settings, order.run_key, block)
+    return run_beside(called, lambda *_: execute(order), *arguments)
+
+
+def execute(order: RunOrder) -> Ended[RunResult]:
+    """Run an algorithm inside a flow run: find the run or begin it, hold it, measure it, and end it.
+
+    The run of the key is resumed, if it exists, and so is the run that this flow run started before it died. Raises
+    InputError before a session is opened, RunBusy if another process holds the run, and ServiceError for errors of the
+    service.
+    """
+    workspace, flow_run_id = order.workspace, flow_run.id
     get_run_logger().info("%s", describe(workspace))
     with tasks_untagged(), open_journal() as journal:
-        identity = identity_of(workspace)
-        request = RunRequest(algorithm, problem, settings, identity, run_key, flow_run.id, caller.seed, caller.sources)
-        lookup = find_run(journal, request)
-        if lookup.result is not None:
-            caller.end = stored = RunResult.from_dict(lookup.result)
-            return completed(stored)  # type: ignore[no-any-return]  # Prefect returns the state's data
-        find = find_offered_target if lookup.record is None else resumed_target
-        prepared = prepare(
-            algorithm,
-            problem,
-            lookup.settings,
-            lookup.seed,
-            groupings=recorded_groupings(lookup.run),
-            target=find(lookup.settings.target, workspace),
+        request = algorithm_request(
+            order.algorithm,
+            order.problem,
+            order.settings,
+            identity_of(workspace),
+            order.run_key,
+            flow_run_id=flow_run_id,
+            new_seed=order.new_seed,
+            sources=order.sources,
         )
-        lookup = lookup.with_groupings(prepared.groupings)
-        is_replay = is_classical_alone(journal, lookup.record)
+        found = find_run(journal, request)
+        if found.result is not None:
+            stored = RunResult.from_dict(found.result)
+            return Ended(partial(completed, stored), stored)
+        settings, seed = found.settings_of(journal, order.settings), found.run.seed
+        groupings = recorded_groupings(found.run)
+        find = find_offered_target if found.record is None else resumed_target
+        target = find(settings.target, workspace)
+        prepared = order.prepared
+        if prepared is None or not prepared.fits(settings, seed, target, groupings):
+            prepared = prepare(order.algorithm, order.problem, settings, seed, groupings=groupings, target=target)
+        found = found.with_groupings(prepared.groupings)
+        is_replay = is_classical_alone(journal, found.record)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = is_replay or check_available(workspace, prepared.target, num_qubits, settings.failure)
-        name_flow_run(lookup.run)
-        limits = limits_of(lookup.settings)
+        name_flow_run(found.run)
         with (
-            shown_in_flow_run(lookup.run),
-            start_or_resume(journal, lookup.run, limits, flow_run.id) as run,
+            shown_in_flow_run(found.run),
+            claim(journal, found, limits=limits_of(settings), flow_run_id=flow_run_id) as run,
             leave_state_after_takeover(run),
+            watch_flow_run(flow_run_id) as watch,
         ):
-            session_of = partial(
-                acquire_session,
-                *(workspace, prepared.target, lookup.settings, run),
-                is_available=is_available,
-                is_replay=is_replay,
+            session = acquire_session(
+                *(workspace, prepared.target, settings, run, watch), is_available=is_available, is_replay=is_replay
             )
-            noise = None
-            if isinstance(lookup.settings, EnergySettings):
-                noise = noise_warning(prepared.target, lookup.settings)
-            options, resumed = lookup.settings.options, lookup.record is not None
-            result: RunResult = _measure(prepared.algorithm, run, session_of, noise, options, resumed=resumed)
-            return result
+            return _measure(order, prepared, settings, run, session, watch)
 
 
 def _measure(
-    algorithm: PreparedAlgorithm,
+    order: RunOrder,
+    prepared: PreparedRun,
+    settings: RunSettings,
     run: ClaimedRun,
-    session_of: Acquire,
-    noise: str | None,
-    options: Mapping[str, Any],
-    *,
-    resumed: bool,
-) -> Any:
-    """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
-    began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
+    session_block: AbstractContextManager[OpenSession],
+    watch: PrefectWatch,
+) -> Ended[RunResult]:
+    """Measure in a session of the run; return the run's end."""
+    algorithm = prepared.algorithm
+    began, facts = time.monotonic(), algorithm.facts
     history: list[RoundProgress] = []
     outcome: Outcome | None = None
     ended_by: CapReached | RunStopped | None = None
@@ -157,7 +187,7 @@ def _measure(
             problem=run.record.problem,
             problem_title=title_of(problem_of(run.record), facts),
             target=run.record.target,
-            provider_options=options,
+            provider_options=settings.options,
             seed=run.record.seed,
             exact=None if ended_by is not None and not facts.is_solved() else facts.exact(),
             reference=facts.reference,
@@ -165,88 +195,25 @@ def _measure(
             is_active_space=facts.is_active_space,
             history=tuple(history),
             wall_seconds=time.monotonic() - began,
-            resumed=resumed,
+            resumed=run.record.status != "created",
             **effort_of(run),
         )
 
     try:
-        with session_of(cancelled) as session:
+        with session_block as session:
             rounds = RoundTasks(session)
-            report = RoundReporter(session, rounds, history, facts, run.record, partial(artifact.update, result_so_far))
+            after_each = partial(artifact.update, result_so_far)
+            report = RoundReporter(
+                session, rounds, history, facts, run.record, after_each, order.on_progress, order.feed
+            )
             measured = algorithm.measure(rounds, report)
-        with stops_in_classical_part(run, cancelled, session.check_deadline) as check:
+        with stops_in_classical_part(run, watch, session.check_deadline) as check:
             steps = RecordedSteps(run, check, rounds.count_step)
             outcome = algorithm.finish(measured, ClassicalPart(report, steps, check, in_processes=True))
     except (CapReached, RunStopped) as error:
         ended_by = error
     result = result_so_far()
     if outcome is not None:
+        noise = noise_warning(prepared.target, settings) if isinstance(settings, EnergySettings) else None
         result = result.with_outcome(with_doubts(outcome, facts, noise))
-    return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
-
-
-def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:
-    """Return an outcome with the problem's notes and its doubts, with which it is not converged.
-
-    They are the target's `noise`, and an energy (hartree) below the exact one.
-    """
-    if notes := [note for note in (facts.orbitals, facts.note()) if note]:
-        outcome = replace(outcome, choices=(*outcome.choices, *notes))
-    doubts = [] if noise is None else [noise]
-    if facts.unit == "hartree":
-        below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
-        doubts += [] if below is None else [below]
-    if not doubts:
-        return outcome
-    table = outcome.table
-    if noise is not None:
-        table = tuple({**row, "converged": False} if "converged" in row else row for row in table)
-    reason = "; ".join([*(doubt.split(":")[0] for doubt in doubts), outcome.reason])
-    return replace(outcome, converged=False, reason=reason, warnings=(*outcome.warnings, *doubts), table=table)
-
-
-class RoundReporter:
-    """Append each round or classical iteration to `history`, and report those of this process.
-
-    `after_each` is called last.
-    """
-
-    def __init__(
-        self,
-        session: OpenSession,
-        rounds: RoundTasks,
-        history: list[RoundProgress],
-        facts: ProblemFacts,
-        record: RunRecord,
-        after_each: Callable[[], None],
-    ) -> None:
-        caller = current_caller()
-        self._session = session
-        self._rounds = rounds
-        self._history = history
-        self._unit, self._name = facts.unit, name_of_progress(record.algorithm)
-        self._after_each = after_each
-        self._reported = 0  # of the rounds that were measured here
-        self._callback, self._feed, self._log = caller.on_progress, caller.feed, get_run_logger()
-        if self._feed is not None:
-            self._feed.begin(record.key, session, facts.unit, facts.sense)
-
-    def __call__(self, progress: RoundProgress) -> None:
-        """Report a round. Raises CallbackFailed if the caller's callback raises."""
-        self._history.append(progress)
-        if self._feed is not None:
-            self._feed.add(progress)
-        if self._rounds.live == self._reported:  # it came from the journal, and was reported when it was measured
-            return
-        self._reported = self._rounds.live
-        session = self._session
-        value = f"{progress.value:+.6f} {error_text(progress.standard_error, self._name)} {self._unit}".rstrip()
-        phase = f" ({progress.phase})" if self._name == ROUND else ""
-        self._log.info("%s %d%s: %s, %d jobs", self._name, progress.round, phase, value, session.num_jobs)
-        if self._callback is not None:
-            try:
-                facts = (session.id, session.status, session.num_jobs, self._unit, self._name)
-                self._callback(RoundUpdate(progress, *facts))
-            except Exception as error:  # a user's own function may raise anything
-                raise CallbackFailed(progress.round, f"{type(error).__name__}: {error}") from error
-        self._after_each()
+    return end_run(run, result, ended_by, artifact, cancelled=watch.cancelled.is_set())

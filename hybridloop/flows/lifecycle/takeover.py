@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 from httpx import HTTPError
 from prefect import get_run_logger
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, PrefectException
 
 from hybridloop.errors import HybridloopError, LeaseLost
+from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.journal.claimed_run import ClaimedRun
 
 _AS_LEFT = frozenset({StateType.RUNNING, StateType.CANCELLING})
@@ -25,7 +25,7 @@ def leave_state_after_takeover(run: ClaimedRun) -> Iterator[None]:
     """End the flow run without a state if an error ends the block after another process took over the run.
 
     A process can wake after hours, and Prefect would set Failed or Crashed over the state that the new owner or
-    housekeeping has set. Prefect's own signal for this is `Abort`; `takeover_as_error` gives the caller the cause.
+    housekeeping has set. Prefect's own signal for this is `Abort`; `run_beside` gives the caller its cause.
     Raises LeaseLost in place of other errors if the state is still as this process left it.
     """
     try:
@@ -39,17 +39,6 @@ def leave_state_after_takeover(run: ClaimedRun) -> Iterator[None]:
             raise Abort(str(lost)) from lost
         if isinstance(error, Exception) and error is not lost:
             raise lost from error
-        raise
-
-
-@contextmanager
-def takeover_as_error() -> Iterator[None]:
-    """Raise the LeaseLost that ended a flow run called in the block, in place of Prefect's `Abort`."""
-    try:
-        yield
-    except Abort as error:
-        if isinstance(error.__cause__, LeaseLost):
-            raise error.__cause__ from None
         raise
 
 
@@ -77,7 +66,7 @@ def _is_flow_run_changed() -> bool:
     assert context.flow_run is not None
     ours, now = context.flow_run, None
     try:
-        with get_client(sync_client=True) as client:
+        with client_without_retries() as client:
             now = client.read_flow_run(ours.id)
     except (HTTPError, PrefectException, RuntimeError) as error:
         _log.debug("the state of the flow run could not be read: %s", error)

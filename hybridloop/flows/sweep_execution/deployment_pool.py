@@ -30,7 +30,7 @@ from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S, 
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.runs.lookup import run_of_key
+from hybridloop.runs.claim import run_of_key
 from hybridloop.settings import LIMITS
 from hybridloop.tasks.orphans import is_held
 

@@ -14,7 +14,7 @@ from hybridloop.errors import InputError, JournalError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal
-from hybridloop.runs.lookup import RunLookup, RunRequest, find_run, run_of_key
+from hybridloop.runs.claim import FoundRun, algorithm_request, find_run, run_of_key
 
 T = TypeVar("T")
 AWAY_S = 300.0
@@ -101,8 +101,8 @@ def run_points(
                 if point.key in rows:  # listed twice
                     continue
                 rows[point.key] = None  # reserves its place in the table
-                if (lookup := _find_run(journal, point, workspace)).result is not None:
-                    done(point.key, row_of(point, lookup.record))
+                if (found := _find_run(journal, point, workspace)).result is not None:
+                    done(point.key, row_of(point, found.record))
                     continue
                 begun += 1
                 attempt = _Attempt(point)
@@ -160,8 +160,8 @@ def retry_journal(read: Callable[[], T]) -> T:
         pause = min(2 * pause, 10.0)
 
 
-def _find_run(journal: Journal, point: Point, workspace: Mapping[str, str]) -> RunLookup:
-    request = RunRequest(point.algorithm, point.problem, point.settings, workspace, point.key)
+def _find_run(journal: Journal, point: Point, workspace: Mapping[str, str]) -> FoundRun:
+    request = algorithm_request(point.algorithm, point.problem, point.settings, workspace, point.key)
     try:
         return retry_journal(lambda: find_run(journal, request))
     except InputError as error:

@@ -35,9 +35,7 @@ from hybridloop.errors import (
     RunCancelled,
     ServiceRefused,
 )
-from hybridloop.flows import load_flow
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.takeover import takeover_as_error
+from hybridloop.flows.lifecycle.run import RunOrder, run_order
 from hybridloop.settings import ProblemText
 
 # errors that another attempt would meet again
@@ -59,8 +57,8 @@ def main() -> None:
         with temporary_settings(heartbeat), SyncClientContext.get_or_create():  # one Prefect client for all points
             workspace = connect_from_environment() if block is None else load_workspace(block)
             while line := lines.get():
-                with caller_context(CallerContext(workspace)) as caller, tags(tag):
-                    answer = _run(json.loads(line), block, caller)
+                with tags(tag):
+                    answer = _run(json.loads(line), block, workspace)
                 answers.write(json.dumps(answer).encode() + b"\n")
                 answers.flush()
 
@@ -86,22 +84,16 @@ def _read(pool: int, lines: queue.SimpleQueue[bytes]) -> None:
         time.sleep(_HURRY_S)
 
 
-def _run(point: Mapping[str, Any], block: str | None, caller: CallerContext) -> dict[str, Any]:
+def _run(point: Mapping[str, Any], block: str | None, workspace: Any) -> dict[str, Any]:
     algorithm = point["algorithm"]
+    problem = ProblemText.model_validate(point["problem"])
+    settings = ALGORITHMS[algorithm].settings.model_validate(point["settings"])
     try:
-        with takeover_as_error():
-            load_flow(algorithm)(
-                ProblemText.model_validate(point["problem"]),
-                ALGORITHMS[algorithm].settings.model_validate(point["settings"]),
-                point["run_key"],
-                block,
-            )
+        run_order(RunOrder(algorithm, problem, settings, point["run_key"], workspace), block)
+    except RunCancelled as error:
+        return {"trouble": str(error)}
     except HybridloopError as error:
         return {"trouble": str(error), "again": not isinstance(error, PERMANENT)}
     except Exception as error:  # of Prefect or another library: it ends this point, and the next one may run
-        if isinstance(caller.end, RunCancelled):
-            return {"trouble": str(caller.end)}
-        if caller.end is not None:  # Prefect could not store the end of a finished run
-            return {}
         return {"trouble": f"{type(error).__name__}: {error}", "again": True}
     return {}

@@ -24,7 +24,7 @@ from hybridloop.reports.bundle.files import BundleFiles
 from hybridloop.reports.bundle.manifest import FORMAT, build_manifest, seal_of
 from hybridloop.reports.bundle.rounds import pack_rounds, unpack_rounds
 from hybridloop.reports.export import RUN_FIELDS, run_fields
-from hybridloop.runs.lookup import recorded_settings
+from hybridloop.runs.recorded import recorded_settings
 from hybridloop.runs.stored_run import StoredRun, load_run
 
 MANIFEST, RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS = (

@@ -31,7 +31,7 @@ from hybridloop.preparation.qaoa import circuit_of, read_binary
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, RC, Picture, axes_of, legend
-from hybridloop.runs.lookup import recorded_groupings
+from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.results import stored_points

@@ -12,9 +12,10 @@ from types import TracebackType
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.errors import HybridloopError
 from hybridloop.setup_checks.live.closing_process import READY
-from hybridloop.tasks.keepalive.standby import ENVIRONMENT_OF_SENDERS
 
 _LIMIT_S = 60.0
+# For Python and TLS to start; nothing else, because the environment may hold a connection string.
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class ClosingProcess:
@@ -30,7 +31,7 @@ class ClosingProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in ENVIRONMENT_OF_SENDERS if name in os.environ},
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             cwd="/",
             start_new_session=True,
             text=True,

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from qiskit import QuantumCircuit
 
 from hybridloop.azure.client import ServiceClient, upload_input
-from hybridloop.azure.job_document import job_document
-from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.provider_options import provider_params
-from hybridloop.budget.prices import ping_price
+from hybridloop.budget.caps import Budget, Reservation
+from hybridloop.budget.prices import Price, ping_price
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
-from hybridloop.runtime.clock import Clock, steady_s
+from hybridloop.journal import UNSETTLED, Journal, Lease, Ping
+from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.run_events import EventValue, report
-from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
-from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
 
-PREPARED = 6  # an hour of computing
 PING_SHOTS = 1
-_SIGNATURE_S = 600.0  # then a prepared request is signed again, so that its bearer token is not much older
-_TAKES_OVER_S = 30.0  # a submission that hangs for so long is sent by the standby, under the same id
 
 _log = logging.getLogger(__name__)
 
@@ -86,37 +80,72 @@ def ping_body(key: PingKey, session_id: str, target: Target) -> dict[str, Any]:
     }
 
 
-class PingLog(Protocol):
-    """Record of pings; each call may raise HybridloopError, and then nothing is sent."""
+class PingLog:
+    """Record of pings in a run's journal, with reservations of their cost.
+
+    `bill` bills the service's cost estimate and returns the amounts by unit; None if it states none.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        lease: Lease,
+        budget: Budget,
+        price: Price,
+        now: Callable[[], float],
+        bill: Callable[[Mapping[str, Any] | None], Mapping[str, float] | None],
+    ) -> None:
+        self._journal = journal
+        self._lease = lease
+        self._budget = budget
+        self._price = price
+        self._now = now
+        self._bill = bill
+        self._reserved: dict[str, Reservation] = {}
 
     def confirm(self) -> None:
-        """Raise HybridloopError if this process may not submit for the run any more."""
+        """Raise LeaseLost if another process holds the run now."""
+        self._journal.renew(self._lease)
 
     def intend(self, key: PingKey) -> None:
-        """Record that the ping may be submitted from now on, and reserve its cost."""
+        """Record that the ping may be submitted, and reserve its cost. Raises CapReached, JournalError, LeaseLost."""
+        (reservation,) = self._budget.reserve([PING_SHOTS], [self._price], now=self._now())
+        try:
+            self._journal.add_ping(self._lease, Ping(key.id, key.ordinal, key.n, reservation.amounts, shots=PING_SHOTS))
+        except BaseException:  # an interruption too: nothing was recorded
+            self._budget.release(reservation)
+            raise
+        self._reserved[key.id] = reservation
+
+    def load(self, ordinal: int) -> tuple[PingKey, list[PingKey]]:
+        """Return a session's first free key, and the keys of its pings whose end is not recorded; adopt their cost."""
+        pings = [ping for ping in self._journal.pings(self._lease.run_uid) if ping.session == ordinal]
+        unsettled = [ping for ping in pings if ping.state in UNSETTLED]
+        for ping in unsettled:
+            if ping.id not in self._reserved:  # it is an earlier process's
+                self._reserved[ping.id] = self._budget.adopt(ping.shots, ping.reserved, self._price)
+        first = PingKey(self._lease.run_uid, ordinal, 1 + max((ping.n for ping in pings), default=-1))
+        return first, [PingKey(self._lease.run_uid, ordinal, ping.n) for ping in unsettled]
 
     def submitted(self, key: PingKey) -> None:
         """Record that the service has accepted the ping."""
+        self._journal.end_ping(self._lease, key.id, "submitted", at=self._now())
 
     def ended(self, key: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
-        """Record a ping as done, failed or lost (never accepted, so free), with the service's cost estimate."""
-
-
-@dataclass(slots=True, eq=False)
-class _Prepared:
-    """A ping whose input is uploaded; `signed_at` is the moment of its signature for the standby."""
-
-    key: PingKey
-    container: str
-    body: Mapping[str, Any]
-    signed_at: float = 0.0
+        """Record a ping as done, failed or lost (never accepted, so free)."""
+        reservation = self._reserved[key.id]
+        if state == "lost":
+            self._journal.end_ping(self._lease, key.id, state, dict.fromkeys(reservation.amounts, 0.0))
+            self._budget.release(reservation)
+        else:
+            billed = self._bill(cost_estimate)
+            self._journal.end_ping(self._lease, key.id, state, billed, at=self._now())
+            self._budget.settle(reservation, billed)
+        del self._reserved[key.id]
 
 
 class PingSender:
-    """Sends the pings of one session from this process (`thread.Pings`) or a standby process (`thread.Standby`).
-
-    All methods but `postpone` are called by the session's `KeepAliveThread`, and `close` after that has ended.
-    """
+    """Sends the pings of one session and settles their cost; one call at a time."""
 
     def __init__(
         self,
@@ -126,171 +155,69 @@ class PingSender:
         target: Target,
         session_id: str,
         first: PingKey,
-        *,
-        sign: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
         unsettled: Sequence[PingKey] = (),
-        timing: KeepAliveTiming = TIMING,
     ) -> None:
-        """`first` is the first free key; `unsettled` are earlier ones whose end is not recorded.
-
-        `sign(job_id, document)` returns the job's submission as a request ready to send, or raises HybridloopError;
-        without it there is no standby.
-        """
+        """`first` is the first free key; `unsettled` are earlier ones whose end is not recorded."""
         self._service = service
         self._records = log
         self._clock = clock
         self._target = target
         self._session_id = session_id
         self._next = first
-        self._sign = sign
-        self._timing = timing
-        self._program: bytes | None = None
-        self._unused: dict[PingKey, None] | None = None  # at the close
-        self._begun: PingKey | None = None  # recorded, and not uploaded yet
-        self._spare: _Prepared | None = None  # prepared, and not held by the standby yet
-        self._ready: list[_Prepared] = []  # held by the standby, oldest first
-        self._open = {key.id: key for key in unsettled}  # pings that may be in flight
-        self._unsure = set(self._open)  # ids of those that may never have arrived
-        self._standby_process = StandbyProcess()
-        self._lock = threading.Lock()
+        self._begun: PingKey | None = None  # recorded, and not known to be accepted
+        self._open = dict.fromkeys(unsettled, False)  # pings without an end, and whether they were seen to be accepted
 
     def send(self) -> None:
-        """Submit the next ping. Raises HybridloopError."""
-        self._records.confirm()  # a prepared ping may have been recorded long ago
-        ping = self._ready[0] if self._ready else self._next_prepared()
-        self.postpone(self._clock.now() + _TAKES_OVER_S)
+        """Submit the next ping; one that failed is sent again under its number. Raises HybridloopError."""
         began_at = self._clock.now()
-        self._service.submit(ping.key.id, ping.container, ping.body)
-        self._move_to_open(ping)
-        self._standby_process.forget(ping.key.id)
-        self._record_accepted(ping.key, began_at, self._clock.now())
+        if self._begun is None:
+            self._records.intend(self._next)
+            self._begun, self._next = self._next, replace(self._next, n=self._next.n + 1)
+            self._open[self._begun] = False
+        else:
+            self._records.confirm()
+        key = self._begun
+        container = self._service.create_container(key.id)
+        container = upload_input(self._service, key.id, container, ping_program(self._target))
+        self._service.submit(key.id, container, ping_body(key, self._session_id, self._target))
+        self._begun = None
+        self._open[key] = True
+        self._record_accepted(key, began_at)
 
     def settle(self) -> int:
         """Look for pings that have ended; return the number of those that have not. Raises HybridloopError."""
-        if not self._open:
+        sent = {key: is_accepted for key, is_accepted in self._open.items() if key != self._begun}
+        if not sent:
             return 0
         jobs = self._service.list_session_jobs(self._session_id, name_prefix=self._next.prefix)
         listed = {job["id"]: job for job in jobs}
-        for identifier, key in list(self._open.items()):
-            job = listed.get(identifier, {})
-            if not job and identifier in self._unsure:
+        for key, is_accepted in sent.items():
+            job = listed.get(key.id, {})
+            if not job and not is_accepted:
                 self._end(key, "lost", {})
             elif job.get("status") in TERMINAL:
                 self._end(key, "done" if job["status"] in SUCCEEDED else "failed", job.get("costEstimate"))
-        return len(self._open)
+        return len(self._open) - (self._begun is not None)
 
-    def prepare(self) -> bool:
-        """Prepare one more ping for the standby; False if it has all it needs. Raises HybridloopError."""
-        if self._sign is None:
-            return False
-        now = self._clock.now()
-        stale = next((ping for ping in self._ready if now - ping.signed_at >= _SIGNATURE_S), None)
-        if stale is None and len(self._ready) >= PREPARED:
-            return False
-        ping = stale or self._next_prepared()
-        request = self._sign(ping.key.id, job_document(ping.container, ping.body))
-        self._standby_process.hold(ping.key.id, request)
-        ping.signed_at = now
-        if stale is None:
-            with self._lock:
-                self._ready.append(ping)
-                self._spare = None
-            if self._unused is not None and ping.key not in self._unused:  # closed while this one was prepared
-                self._records.ended(ping.key, "lost", {})
-        return True
-
-    def postpone(self, first_at: float | None) -> None:
-        """Have the standby send its first ping at that moment and the others at intervals; None: send none."""
-        with self._lock:
-            identifiers = [] if first_at is None else [ping.key.id for ping in self._ready]
-        after = 0.0 if first_at is None else max(0.0, first_at - self._clock.now())
-        self._standby_process.arm({key: after + i * self._timing.ping_after_s for i, key in enumerate(identifiers)})
-
-    def sent(self) -> list[float]:
-        """Return the moments of the pings that the standby sent since the last call."""
-        return [self._moment_of(ping) for ping in self._standby_process.sent() if self._note_sent(ping)]
-
-    @property
-    def prepared(self) -> int:
-        """Number of pings that are recorded and wait until they are needed."""
-        with self._lock:
-            return len(self._ready) + (self._spare is not None) + (self._begun is not None)
-
-    def close(self, *, settles: bool = True) -> None:
-        """End the standby, settle the pings that have ended, and record those never sent as lost, so free.
-
-        Without `settles` the service is not called: a resume settles the rest.
-        """
-        for ping in self._standby_process.close():
-            self._note_sent(ping)
-        if self._ready and self._standby_process.was_killed:  # perhaps while it sent this one
-            self._unsure.add(self._ready[0].key.id)
-            self._move_to_open(self._ready[0])
-        with self._lock:
-            keys = [*(ping.key for ping in (*self._ready, self._spare) if ping is not None), self._begun]
-            self._unused = unused = dict.fromkeys(key for key in keys if key is not None)
+    def close(self) -> None:
+        """Settle the pings that have ended or never arrived, because no more are sent; a resume settles the rest."""
+        self._begun = None
         try:
-            if settles:
-                self.settle()
-            for key in unused:
-                self._records.ended(key, "lost", {})
-        except HybridloopError as error:  # the session is being closed; a resume settles the rest
+            self.settle()
+        except HybridloopError as error:  # the session is being closed
             _log.warning("the ends of the last keep-alive pings are not recorded: %s", error)
 
-    def _next_prepared(self) -> _Prepared:
-        """Return a ping that only has to be submitted; one whose preparation was cut short is continued."""
-        if self._spare is None:
-            if self._program is None:
-                self._program = ping_program(self._target)
-            if self._begun is None:
-                self._records.intend(self._next)
-                self._begun = self._next
-                self._next = replace(self._next, n=self._next.n + 1)
-            key = self._begun
-            container = self._service.create_container(key.id)
-            container = upload_input(self._service, key.id, container, self._program)
-            self._spare = _Prepared(key, container, ping_body(key, self._session_id, self._target))
-            self._begun = None
-        return self._spare
-
-    def _note_sent(self, sent: SentPing) -> bool:
-        """Note a ping that the standby sent or gave up; return True if the service accepted it."""
-        ping = next((ping for ping in self._ready if ping.key.id == sent.key), None)
-        if ping is None:
-            return False  # this process sent it as well, under the same id
-        self._move_to_open(ping)
-        if sent.is_accepted:
-            at = self._moment_of(sent)
-            self._record_accepted(ping.key, at, at, by="standby process")
-            return True
-        _log.warning("a keep-alive ping failed: HTTP %s %s", sent.status or "-", sent.trouble)
-        self._unsure.add(ping.key.id)
-        return False
-
-    def _moment_of(self, sent: SentPing) -> float:
-        """Return the moment of a ping of the standby by this process's clock."""
-        return self._clock.now() - steady_s() + sent.at
-
-    def _record_accepted(self, key: PingKey, began_at: float, ended_at: float, *, by: str = "run") -> None:
+    def _record_accepted(self, key: PingKey, began_at: float) -> None:
         """Record that the service has the ping; if that fails it counts all the same, and its end is recorded later."""
         level = logging.INFO if ping_price(self._target).is_free else logging.WARNING
-        message = f"keep-alive ping {key.n + 1} of session {self._session_id} was sent by the {by}"
-        facts: dict[str, EventValue] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": by}
-        report("ping.sent", message, facts, level=level, began_at=began_at, ended_at=ended_at)
+        message = f"keep-alive ping {key.n + 1} of session {self._session_id} was sent by the run"
+        facts: dict[str, EventValue] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": "run"}
+        report("ping.sent", message, facts, level=level, began_at=began_at, ended_at=self._clock.now())
         try:
             self._records.submitted(key)
         except HybridloopError as error:
             _log.warning("the acceptance of a keep-alive ping is not recorded: %s", error)
 
-    def _move_to_open(self, ping: _Prepared) -> None:
-        """Move a prepared ping to those that may be in flight."""
-        if ping is self._spare:
-            self._spare = None
-        with self._lock:
-            self._ready = [other for other in self._ready if other is not ping]
-        self._open[ping.key.id] = ping.key
-
     def _end(self, key: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
         self._records.ended(key, state, cost_estimate)
-        self._open.pop(key.id)
-        self._unsure.discard(key.id)
+        del self._open[key]

@@ -48,6 +48,16 @@ class SessionActivity:
     jobs_in_flight: int = 0
     pings_in_flight: int = 0
 
+    def after(self, submitted: float | None, ended: float | None, jobs: int, pings: int) -> SessionActivity:
+        """Return the activity after a submission or an end, with so many more jobs and pings in flight."""
+        return SessionActivity(
+            self.opened_at,
+            self.last_submission if submitted is None else max(submitted, self.last_submission or submitted),
+            self.last_job_end if ended is None else max(ended, self.last_job_end or ended),
+            max(0, self.jobs_in_flight + jobs),
+            self.pings_in_flight + pings,
+        )
+
 
 def idle_since(rule: IdleRule, activity: SessionActivity) -> float | None:
     """Return the moment from which the session's ten minutes count; None while they do not."""

@@ -1,7 +1,8 @@
-"""Poller: one thread per run that polls its rounds in flight and makes delayed calls, such as those of retries."""
+"""Poller: one thread per run that polls its rounds in flight and makes delayed calls, as for retries and pings."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ SHORTEST_S = 0.005
 LONGEST_S = 10.0
 SHARE_OF_WAIT = 0.1
 _IDLE_S = 3600.0
+
+_log = logging.getLogger(__name__)
 
 
 def poll_interval(waited_s: float) -> float:
@@ -50,7 +53,10 @@ class Poller:
         self._add(poll, 0.0, ended)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Make a short call so many seconds from now; it is dropped if the poller is stopped first."""
+        """Make a short call so many seconds from now, instead of an equal one that waits.
+
+        It is dropped if the poller is stopped first.
+        """
         self._add(call, seconds, None)
 
     def stop(self) -> None:
@@ -61,6 +67,7 @@ class Poller:
     def _add(self, call: Callable[[], None], seconds: float, ended: threading.Event | None) -> None:
         now = self._clock.now()
         with self._lock:
+            self._timers = [timer for timer in self._timers if timer.call != call]
             self._timers.append(_Timer(call, now + seconds, now, ended))
         self._wake.set()
 
@@ -71,17 +78,24 @@ class Poller:
 
     def _step(self) -> None:
         """Make the call that is due, or wait for the next one."""
+        now = self._clock.now()
         with self._lock:
             self._timers = [timer for timer in self._timers if timer.ended is None or not timer.ended.is_set()]
             timer = min(self._timers, key=lambda timer: timer.due_at, default=None)
-        pause = _IDLE_S if timer is None else timer.due_at - self._clock.now()
-        if timer is None or pause > 0:
-            if self._clock.wait(self._wake, pause):
-                self._wake.clear()
-        elif timer.ended is None:
-            with self._lock:
+            is_due = timer is not None and timer.due_at <= now
+            if timer is not None and is_due and timer.ended is None:
                 self._timers.remove(timer)
-            timer.call()
-        else:
-            timer.call()
+        if timer is None or not is_due:
+            self._wait(_IDLE_S if timer is None else timer.due_at - now)
+            return
+        timer.call()
+        if timer.ended is not None:
             timer.due_at = self._clock.now() + poll_interval(self._clock.now() - timer.started_at)
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            if self._clock.wait(self._wake, seconds):
+                self._wake.clear()
+        except Exception as error:  # virtual time has ended: all waits of the run raise that, where the user sees it
+            self._stopped = True
+            _log.debug("the poller has ended: %s", error)

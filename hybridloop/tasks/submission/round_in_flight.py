@@ -256,7 +256,8 @@ class RoundInFlight:
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
-                connection.sessions.mark_ended(session.ordinal)
+                idle_s = connection.keep_alive.idle_s(connection.clock.now())
+                connection.sessions.mark_ended(session.ordinal, idle_s)
             except TargetDown as error:
                 in_flight = sum(JobPhase.ACCEPTED <= job.phase < JobPhase.DONE for job in self.jobs)
                 self._outage.wait(error, self.ended, in_flight)

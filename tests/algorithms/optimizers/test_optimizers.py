@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
@@ -108,7 +105,6 @@ def test_only_failed_points_that_a_fit_needs_are_repeated() -> None:
     assert np.array_equal(again, points[1:])
     assert failing.best is None
     failing.tell(again, [FailedPoint("gone"), answers[2]])
-    failing = Rotosolve.restored(json.loads(json.dumps(failing.state())))
     assert np.array_equal(failing.ask(), points[1:2])
     failing.tell(failing.ask(), [answers[1]])
     assert np.allclose(failing.ask(), whole.ask(), atol=1e-9)
@@ -163,24 +159,6 @@ def test_cobyla_refuses_a_record_of_another_search() -> None:
     optimizer.tell(points + 1e-6, [Estimate(0.0, 0.0, 1)])
     with pytest.raises(ReplayDiverged, match="evaluation 0"):
         optimizer.ask()
-
-
-@long_form
-@settings(max_examples=short_or_long(8, 100))
-@given(st.integers(0, 30), st.integers(0, 2**32), st.booleans())
-def test_a_restored_search_continues_as_an_uninterrupted_one(stop_after: int, seed: int, trigonometric: bool) -> None:  # noqa: FBT001 (drawn)
-    start = np.array([1.0, -2.0])
-    optimizer: Optimizer = Rotosolve(start, ((1,), (1,))) if trigonometric else ScipyOptimizer(start)
-    run(optimizer, bowl, noise=0.05, seed=seed, rounds=stop_after)
-    state = json.loads(json.dumps(optimizer.state()))
-    twin: Optimizer = Rotosolve.restored(state) if trigonometric else ScipyOptimizer.restored(state)
-    for one in (optimizer, twin):
-        run(one, bowl, noise=0.05, seed=seed + 1)
-    assert json.dumps(optimizer.state()) == json.dumps(twin.state())
-    assert optimizer.stop == twin.stop
-    assert optimizer.best is not None
-    assert twin.best is not None
-    assert np.array_equal(optimizer.best.point, twin.best.point)
 
 
 @pytest.mark.parametrize("make", [lambda: Rotosolve(np.zeros(2), ((1,), (1, 2))), lambda: ScipyOptimizer(np.zeros(2))])

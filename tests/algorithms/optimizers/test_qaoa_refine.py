@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from statistics import fmean
 from typing import Any
 
@@ -138,26 +137,17 @@ def test_the_step_is_the_minimum_within_reach(entries: list[float], slope: list[
         assert value(step[None, :])[0] <= value(others).min() + 1e-6
 
 
-def test_a_restored_refinement_continues_identically() -> None:
-    start, scales = np.array([0.3, 0.6]), np.array([1.0, 2.0])
-    one = QuadraticRefinement(start, scales, steps=2)
-
-    def estimates(points: NDArray[np.float64]) -> list[Estimate]:
-        return [Estimate(float(((point - 0.1) ** 2).sum()), 1e-8, 10) for point in points]
-
+def test_a_refinement_asks_again_for_the_same_points_and_ends_near_the_minimum() -> None:
+    optimizer = QuadraticRefinement(np.array([0.3, 0.6]), np.array([1.0, 2.0]), steps=2)
     rounds = 0
-    while len(points := one.ask()):
-        other = QuadraticRefinement.restored(json.loads(json.dumps(one.state())))
-        np.testing.assert_array_equal(other.ask(), points)
-        np.testing.assert_array_equal(one.ask(), points)
-        for each in (one, other):
-            each.tell(points, estimates(points))
-        assert json.dumps(one.state()) == json.dumps(other.state())
+    while len(points := optimizer.ask()):
+        np.testing.assert_array_equal(optimizer.ask(), points)
+        optimizer.tell(points, [Estimate(float(((point - 0.1) ** 2).sum()), 1e-8, 10) for point in points])
         rounds += 1
     assert rounds == 4
-    assert one.stop is not None
-    assert one.best is not None
-    assert one.best.value < 0.05
+    assert optimizer.stop is not None
+    assert optimizer.best is not None
+    assert optimizer.best.value < 0.05
 
 
 def test_cvar_is_the_mean_of_the_lowest_shots() -> None:

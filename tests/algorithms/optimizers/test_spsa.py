@@ -41,10 +41,10 @@ def test_the_mean_of_many_directions_is_the_gradient() -> None:
     optimizer = Spsa(np.zeros(3), seed=4, resamplings=4000)
     points = optimizer.ask()
     optimizer.tell(points, [Estimate(energy(each), 1e-4, 100) for each in points])
-    state: Any = optimizer.state()
+    (first,) = optimizer._history
     # the standard error of a component comes from the other slopes: |g| / sqrt(4000) = 0.006
-    assert state["history"][0]["slopes"] == pytest.approx(slopes, abs=0.024)
-    assert state["history"][0]["curvature"] == pytest.approx(3.5 / 3.0)
+    assert first.slopes == pytest.approx(slopes, abs=0.024)
+    assert first.curvature == pytest.approx(3.5 / 3.0)
 
 
 def test_the_variance_of_the_slopes_is_their_scatter_under_shot_noise() -> None:
@@ -57,9 +57,8 @@ def test_the_variance_of_the_slopes_is_their_scatter_under_shot_noise() -> None:
         energies = rng.normal(-1.0, np.sqrt(variances))
         estimates = [Estimate(float(e), float(v), 100) for e, v in zip(energies, variances, strict=True)]
         optimizer.tell(optimizer.ask(), estimates)
-        state: Any = optimizer.state()
-        slopes.append(state["history"][0]["slopes"])
-    predicted = state["history"][0]["slope_variance"]
+        slopes.append(optimizer._history[0].slopes)
+    predicted = optimizer._history[0].slope_variance
     # a variance of 2000 samples is known to √(2 / 2000) = 3 %; four times that
     assert np.var(slopes, axis=0) == pytest.approx([predicted] * 3, rel=0.13)
     assert predicted == pytest.approx(8 * (up + down) / (2 * shift_rad(0, 3) * 8) ** 2)

@@ -56,7 +56,7 @@ def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceS
     text = planned(at_workspace, *asked, *noisy, "rigetti.sim.qvm")
     assert "h2 by vqe on ionq.simulator with noise.model=aria-1, noise.seed=3: a plan from 3 dry runs" in text
     assert "noise: gate and readout errors are left in the value" in text
-    (row, _) = [line for line in text.splitlines() if line.startswith("rigetti.sim.qvm ")]  # and of chemical accuracy
+    (row,) = [line for line in text.splitlines() if line.startswith("rigetti.sim.qvm ")]
     assert "free" in row
     assert "on ionq.simulator: a plan from 1 dry run;" in planned(at_workspace, *asked)
     for given, message in (

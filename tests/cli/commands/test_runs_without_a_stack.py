@@ -19,7 +19,7 @@ from hybridloop.inputs.sources import resolve_settings
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.records import SessionRow
-from hybridloop.runs.lookup import LIMITS_GIVEN
+from hybridloop.runs.recorded import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, parse_duration
 from hybridloop.tasks.recorded_steps import STEP
 from tests.cli.shell_helpers import CommandResult

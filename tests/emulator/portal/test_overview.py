@@ -1,4 +1,4 @@
-"""Queries of the portal's lists use indexes; the number of sign-ins is bounded."""
+"""Queries of the portal's lists use indexes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hybridloop.emulator.model.requests import SessionRequest
 from hybridloop.emulator.model.session import JobFailurePolicy, SessionState
-from hybridloop.emulator.portal.sign_ins import MAX_SIGN_INS, SignInStore
 from hybridloop.emulator.store.listing import START_CURSOR, newest_lone_jobs, newest_sessions
 from hybridloop.emulator.store.store import Store
 
@@ -35,12 +34,3 @@ def test_the_overviews_queries_neither_scan_nor_sort(tmp_path: Path) -> None:
     store.close()
     assert len(store.plans) >= 6
     assert [plan for plan in store.plans if plan.startswith("SCAN") or "TEMP B-TREE" in plan] == []
-
-
-def test_the_oldest_sign_in_is_removed_above_the_limit() -> None:
-    sign_ins = SignInStore()
-    first, *others = [sign_ins.create() for _ in range(MAX_SIGN_INS + 1)]
-    assert sign_ins.find(first.token) is None
-    assert [sign_ins.find(sign_in.token) for sign_in in others] == others
-    assert sign_ins.find(None) is None
-    assert sign_ins.find("") is None

@@ -1,4 +1,4 @@
-"""Portal over HTTP: content of its pages, sign-in, and protection of its forms."""
+"""Portal over HTTP: content of its pages, sign-in, and protection of its buttons."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def caller(service: Emulator) -> Caller:
     return Caller(service)
 
 
-def test_without_a_sign_in_every_page_is_only_the_sign_in_form(service: Emulator, caller: Caller) -> None:
+def test_without_a_sign_in_every_page_is_only_a_hint_how_to_sign_in(service: Emulator, caller: Caller) -> None:
     session = caller.open_session(name="secret plan")
     job = caller.submit(sessionId=session, name="secret job")
     for path in ("/", item_path(caller, "sessions", session), item_path(caller, "jobs", job), "/_portal/nothing"):
-        for cookie in ("", f"hybridloop_portal_{urlsplit(service.endpoint).port}=guess"):
-            reply = Visitor(service, cookie).get(path)
+        for secret in ("", "guess", "guéss", service.api_key, service.admin_key):
+            reply = Visitor(service, f"hybridloop_portal_{urlsplit(service.endpoint).port}={secret}").get(path)
             assert reply.status == 401
-            assert b'name="key"' in reply.body
+            assert b"hybridloop portal" in reply.body
             assert b"secret" not in reply.body
 
 
-def test_a_link_signs_in_once(service: Emulator) -> None:
+def test_a_link_signs_in_once_with_a_cookie_that_is_no_key(service: Emulator) -> None:
     path = service.admin("portal", {})["path"]
     assert raw_call(service.endpoint, "HEAD", path, None, {}).status == 401
     reply = Visitor(service).get(path)
@@ -56,49 +56,20 @@ def test_a_link_signs_in_once(service: Emulator) -> None:
     assert 'http-equiv="refresh" content="0;url=/"' in reply.body.decode()
     cookie, *attributes = reply.headers["set-cookie"].split("; ")
     assert {each.lower() for each in attributes} == {"httponly", "samesite=strict", "path=/"}
-    assert "Sign out" in Visitor(service, cookie).page("/")
-    again = Visitor(service).get(path)
-    assert again.status == 401
-    assert "set-cookie" not in again.headers
-    assert b"This link was used before" in again.body
+    assert service.api_key not in cookie
+    assert "Sessions" in Visitor(service, cookie).page("/")
+    for used in (path, "/_portal/enter/", "/_portal/enter/guess"):
+        again = Visitor(service).get(used)
+        assert again.status == 401
+        assert "set-cookie" not in again.headers
 
 
-def test_a_link_expires_and_only_the_admin_key_makes_one(service: Emulator, caller: Caller) -> None:
-    path = service.admin("portal", {})["path"]
-    service.advance(301)
-    assert Visitor(service).get(path).status == 401
+def test_a_new_link_replaces_the_last_one_and_only_the_admin_key_makes_one(service: Emulator) -> None:
+    replaced, newest = (service.admin("portal", {})["path"] for _ in range(2))
+    assert [Visitor(service).get(path).status for path in (replaced, newest)] == [401, 200]
     for method, key, status in (("POST", service.api_key, 401), ("GET", service.admin_key, 405)):
         reply = raw_call(service.endpoint, method, "/_admin/portal", None, {"x-admin-key": key})
         assert reply.status == status
-
-
-def test_the_key_signs_in_and_returns_to_the_page_with_a_cookie_that_is_not_the_key(
-    service: Emulator, caller: Caller
-) -> None:
-    path = item_path(caller, "sessions", caller.open_session())
-    reply = Visitor(service).sign_in(path)
-    assert (reply.status, reply.headers["location"]) == (303, path)
-    name, *attributes = reply.headers["set-cookie"].lower().split("; ")
-    assert {"httponly", "samesite=strict", "path=/"} == set(attributes)
-    assert service.api_key not in name
-
-
-def test_another_key_does_not_sign_in(service: Emulator) -> None:
-    for key in ("", "wrong", "é", service.admin_key, service.api_key[:-1]):
-        reply = Visitor(service).post("/", {"key": key})
-        assert reply.status == 401
-        assert "set-cookie" not in reply.headers
-        assert b"not the API key" in reply.body
-
-
-def test_a_second_sign_in_from_an_open_page_works(visitor: Visitor) -> None:
-    assert visitor.sign_in().status == 303
-    assert visitor.get("/").status == 200
-
-
-def test_a_cookie_is_invalid_after_signing_out(visitor: Visitor) -> None:
-    assert visitor.press("/_portal/sign-out").status == 303
-    assert visitor.get("/").status == 401
 
 
 def test_the_overview_shows_each_session_with_state_counts_cost_and_idle_time(
@@ -220,27 +191,19 @@ def test_the_cancel_button_cancels_a_job_and_disappears(visitor: Visitor, caller
     assert "/cancel" not in visitor.page(path)
 
 
-def test_a_form_without_the_sign_ins_token_is_refused_and_changes_nothing(
-    service: Emulator, visitor: Visitor, caller: Caller
-) -> None:
+def test_a_button_without_a_sign_in_changes_nothing(service: Emulator, caller: Caller) -> None:
     session = caller.open_session()
-    path = f"{item_path(caller, 'sessions', session)}/close"
-    other = Visitor(service)
-    other.sign_in()
-    for form in ({}, {"form_token": ""}, {"form_token": "guéss"}, {"form_token": other.form_token()}):
-        assert visitor.post(path, form).status == 403
-    assert Visitor(service).post(path, {"form_token": visitor.form_token()}).status == 401
+    assert Visitor(service).press(f"{item_path(caller, 'sessions', session)}/close").status == 401
     assert caller.session_status(session) == "Waiting"
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "http://127.0.0.1:1", "https://127.0.0.1"])
-def test_a_form_from_another_origin_is_refused_and_changes_nothing(
+def test_a_button_of_another_origin_is_refused_and_changes_nothing(
     visitor: Visitor, caller: Caller, origin: str
 ) -> None:
     session = caller.open_session()
     path = f"{item_path(caller, 'sessions', session)}/close"
-    assert visitor.post(path, {"form_token": visitor.form_token()}, Origin=origin).status == 403
-    assert visitor.post("/", {"key": visitor.emulator.api_key}, Origin=origin).status == 403
+    assert visitor.press(path, Origin=origin).status == 403
     assert caller.session_status(session) == "Waiting"
 
 
@@ -248,8 +211,7 @@ def test_a_form_from_another_origin_is_refused_and_changes_nothing(
 def test_another_host_name_is_refused(visitor: Visitor, host: str) -> None:
     for path in ("/", "/_portal/style.css"):
         assert visitor.get(path, Host=host).status == 421
-    form = {"key": visitor.emulator.api_key}
-    assert visitor.post("/", form, Host=host, Origin=f"http://{host}").status == 421
+    assert visitor.press("/", Host=host, Origin=f"http://{host}").status == 421
 
 
 def test_text_of_clients_is_escaped(visitor: Visitor, caller: Caller) -> None:
@@ -323,6 +285,4 @@ def test_unknown_pages_and_invalid_requests_give_an_error_page(visitor: Visitor,
     ):
         assert visitor.get(path).status == status, path
     assert visitor.press(f"{session}/cancel").status == 404
-    assert visitor.post("/", {"form_token": "x" * 10_000}).status == 413
-    assert visitor.post("/", {f"field{number}": "" for number in range(99)}).status == 400
     assert visitor.get("/", **{"Cookie": "\x7f=\xff; ;;"}).status == 401

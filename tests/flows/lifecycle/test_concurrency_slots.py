@@ -21,6 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from hybridloop.azure.listing import show_session
 from hybridloop.errors import InputError, StopRequested
 from hybridloop.flows.lifecycle.concurrency_slots import poll_for_slot, session_slot
+from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.journal import Journal, Owner, SessionRow, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.local_stack import PrefectServer
@@ -61,7 +62,7 @@ def in_a_flow(body: Any) -> Any:
 
 
 def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
-    return session_slot(limit, run, workspace, threading.Event())
+    return session_slot(limit, run, workspace, PrefectWatch())
 
 
 def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServer) -> None:

@@ -21,7 +21,7 @@ from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.lookup import run_of_key
+from hybridloop.runs.claim import run_of_key
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.long_form import long_only

@@ -26,7 +26,6 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, SWEEP_TAG
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
@@ -38,6 +37,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.forked_processes import ForkedPython
 from tests.hydrogen_helpers import h2_fcidump
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
@@ -226,13 +226,10 @@ def _swept(
     )
     calm = None
     if IS_LONG:
-        with caller_context(CallerContext(workspace)):
-            calm = sweep(spec.model_copy(update={"name": "calm"}))
-    with caller_context(CallerContext(workspace, on_point=disturb)):
-        result = sweep(spec)
+        calm = call_flow(sweep, workspace, spec.model_copy(update={"name": "calm"}))
+    result = call_flow(sweep, workspace, spec, on_point=disturb)
     killing.join()
-    with caller_context(CallerContext(workspace)):
-        again = sweep(spec)
+    again = call_flow(sweep, workspace, spec)
     tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{SWEEP_TAG}{spec.name}"]))
     return SweepResults(calm, result, again, sum(killed), workspace, client.read_flow_runs(flow_run_filter=tagged))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 
 import pytest
@@ -15,8 +16,9 @@ from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
-from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, poll_interval
-from tests.conftest import running_emulator
+from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, Poller, poll_interval
+from tests.conftest import Emulator, running_emulator
+from tests.waiting import eventually
 
 TARGETS = [("ionq.simulator", Batching.OFF), ("rigetti.sim.qvm", Batching.OFF), ("rigetti.sim.qvm", Batching.ON)]
 
@@ -48,3 +50,25 @@ def test_a_round_is_answered_a_tick_after_its_last_job_at_most() -> None:
                 # in virtual time a call takes none
                 assert answered - ended == pytest.approx(0.0, abs=poll_interval(ended - began) + 0.01)
     assert max(waits) > 1.0
+
+
+def test_a_delayed_call_replaces_an_equal_one_that_waits(clock: ServiceClock) -> None:
+    began, made, poller = clock.now(), list[float](), Poller(clock)
+
+    def note() -> None:
+        made.append(clock.now() - began)
+
+    poller.call_later(10.0, note)
+    poller.call_later(20.0, note)
+    clock.wait(threading.Event(), 60.0)
+    poller.stop()
+    assert made == [20.0]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_poller_ends_with_its_clock(service: Emulator) -> None:
+    before = set(threading.enumerate())
+    with ServiceClock(service.endpoint, service.admin_key) as clock:
+        Poller(clock)
+        (thread,) = (each for each in set(threading.enumerate()) - before if each.name == "hybridloop-poller")
+    eventually(lambda: not thread.is_alive())

@@ -1,8 +1,7 @@
-"""Lookup of the run of a flow run: by key or by flow run, with which settings, and what a resume may change."""
+"""The run of a request: found by key or by flow run, with which settings; held by one; what a resume may change."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 import secrets
@@ -17,25 +16,27 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Crashed
 
 from hybridloop.azure.listing import list_sessions
-from hybridloop.azure.workspace import identity_of
+from hybridloop.azure.workspace import connection_string_of, identity_of
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT, close_open_session
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
+from hybridloop.runs.claim import RunRequest, algorithm_request, find_run, run_of_key
 from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
+from hybridloop.runs.recorded import settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Died, Emulator
+from tests.flow_calls import call_flow
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold, hold_found
 from tests.waiting import eventually
@@ -46,7 +47,8 @@ ALGORITHMS = VqeSettings(seed=7, max_jobs=10)
 
 
 def wanted(settings: RunSettings = ALGORITHMS, **changed: Any) -> RunRequest:
-    return dataclasses.replace(RunRequest("vqe", H2, settings, HERE, run_key="k"), **changed)
+    given = {"algorithm": "vqe", "problem": H2, "workspace": HERE, "run_key": "k", **changed}
+    return algorithm_request(settings=settings, **given)
 
 
 @pytest.fixture
@@ -57,11 +59,12 @@ def begun(journal: Journal) -> Journal:
 
 
 def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:
-    found = find_run(journal, wanted(VqeSettings(), run_key=None, problem=ProblemText(name="a b/c", text="&FCI")))
+    request = wanted(VqeSettings(), run_key=None, problem=ProblemText(name="a b/c", text="&FCI"))
+    found = find_run(journal, request)
     assert found.record is None
-    with hold_found(journal, found) as run:
+    with hold_found(journal, found, request) as run:
         assert run.record.key == f"vqe-a-b-c-{run.uid[:8]}"
-        assert run.seed == found.seed == run.record.settings["settings"]["seed"]
+        assert run.seed == found.run.seed == run.record.settings["settings"]["seed"]
         assert journal.run(run.uid).status == "running"
 
 
@@ -86,38 +89,35 @@ def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
 
 
 def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
-    assert find_run(begun, wanted(VqeSettings())).seed == 7
+    assert find_run(begun, wanted(VqeSettings())).run.seed == 7
 
 
 def test_a_new_run_takes_the_seed_that_its_caller_has_drawn(journal: Journal) -> None:
-    assert find_run(journal, wanted(VqeSettings(), seed=0)).seed == 0
+    assert find_run(journal, wanted(VqeSettings(), new_seed=0)).run.seed == 0
 
 
 def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
-    larger = find_run(begun, wanted(VqeSettings(max_jobs=20, deadline=60.0)))
-    with hold_found(begun, larger):
+    with hold(begun, wanted(VqeSettings(max_jobs=20, deadline=60.0))):
         pass
-    again = find_run(begun, wanted(VqeSettings()))
-    assert again.settings == VqeSettings(seed=7, max_jobs=20, deadline=60.0)
-    assert settings_of(begun, begun.run("k")) == again.settings
+    again = find_run(begun, wanted(VqeSettings())).settings_of(begun, VqeSettings())
+    assert again == VqeSettings(seed=7, max_jobs=20, deadline=60.0) == settings_of(begun, begun.run("k"))
 
 
 def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> None:
-    first = find_run(journal, wanted(run_key=None, flow_run_id="f"))
-    with hold_found(journal, first, "f") as run:
+    with hold(journal, wanted(run_key=None, flow_run_id="f")) as run:
         pass
     changed = VqeSettings(shots=123, seed=5, max_jobs=20)  # by its deployment, since then
     again = find_run(journal, wanted(changed, run_key=None, flow_run_id="f"))
     assert again.record is not None
     assert again.record.uid == run.uid
-    assert again.settings == first.settings.model_copy(update={"max_jobs": 20})
-    assert again.seed == first.seed == 7
+    assert again.is_restart
+    assert again.settings_of(journal, changed) == ALGORITHMS.model_copy(update={"max_jobs": 20})
+    assert again.run.seed == 7
     assert find_run(journal, wanted(run_key=None, flow_run_id="g")).record is None
 
 
 def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
-    found = find_run(begun, wanted())
-    with hold_found(begun, found), pytest.raises(RunBusy, match="'k'"), hold_found(begun, found):
+    with hold(begun, wanted()), pytest.raises(RunBusy, match="'k'"), hold(begun, wanted()):
         pass
 
 
@@ -193,8 +193,8 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
     prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
     workspace, unlucky = emulator.workspace(), Unlucky()
-    with caller_context(CallerContext(workspace, unlucky)):
-        state: Any = vqe.with_options(retries=1)(H2, VqeSettings(seed=7), return_state=True)
+    twice = vqe.with_options(retries=1)
+    state = call_flow(twice, workspace, H2, VqeSettings(seed=7), on_progress=unlucky, return_state=True)
     result = state.result()
     assert unlucky.rounds == [1, 2, 3]
     assert result.resumed
@@ -216,12 +216,12 @@ def test_housekeeping_resumes_parked_and_requested_runs_only(
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace()
     parked, left, stopped = fresh(), fresh(), fresh()
-    with caller_context(CallerContext(workspace)), open_journal() as journal:
-        assert vqe(H2, VqeSettings(seed=7, detach_after=1e-6), parked).status == "parked"
+    with open_journal() as journal:
+        assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, detach_after=1e-6), parked).status == "parked"
         for key in (left, stopped):
-            assert vqe(H2, VqeSettings(seed=7, max_jobs=2), key).status == "stopped"
+            assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, max_jobs=2), key).status == "stopped"
         journal.request_resume(journal.run(left).uid)
-        became = housekeeping()
+        became = call_flow(housekeeping, workspace)
         assert became == {parked: "parked", left: "stopped"}  # with the limits that they have
         assert journal.run(left).resume_requested is False
     assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
@@ -238,6 +238,7 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
 ) -> None:
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace()
+    monkeypatch.setenv(CONNECTION_VARIABLE, connection_string_of(workspace))  # of the worker
     here = identity_of(workspace)
     crashed = FlowRun(flow_id=uuid4(), parameters={"run_key": None})
 
@@ -245,14 +246,14 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
         raise Died
 
     with open_journal() as journal:
-        found = find_run(journal, wanted(workspace=here, flow_run_id=str(crashed.id)))
+        request = wanted(workspace=here, flow_run_id=str(crashed.id))
         with monkeypatch.context() as dying:
             dying.setattr(
                 "hybridloop.tasks.session_renewal.SessionRenewal.close", die
             )  # a process that is dead closes nothing
             with (
                 pytest.raises(Died),
-                hold_found(journal, found) as run,
+                hold(journal, request) as run,
                 open_run_session(workspace, ALGORITHMS.target, run=run) as session,
             ):
                 session.open()
@@ -263,8 +264,7 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
     log.addHandler(caplog.handler)
     try:
         for _ in range(2):  # again changes nothing
-            with caller_context(CallerContext(workspace)):
-                close_open_session(vqe, flow_run, Crashed())
+            close_open_session(vqe, flow_run, Crashed())
             assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
     finally:
         log.removeHandler(caplog.handler)

@@ -6,12 +6,17 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.cost_summary import CostSummary, summarize_charges
@@ -19,12 +24,20 @@ from hybridloop.budget.prices import ping_price
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, NewRun, Ping, SessionRow
-from hybridloop.tasks.cost_ledger import CostLedger
-from hybridloop.tasks.keepalive.pings import PREPARED, PingKey
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, SessionKeepAlive
-from hybridloop.tasks.submission.job_ids import JobKey, RoundKey, session_id
-from hybridloop.tasks.submission.jobs import JobSpec
+from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.runtime.thread_pool import ThreadPool
+from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
+from hybridloop.tasks.keepalive.pings import PingKey, PingLog
+from hybridloop.tasks.keepalive.rules import (
+    HOLD_LIMIT_S,
+    ExclusiveAccess,
+    IdleRule,
+    KeepAliveMode,
+    KeepAliveSettings,
+)
+from hybridloop.tasks.session import open_run_session
+from hybridloop.tasks.submission.job_ids import session_id
+from hybridloop.tasks.submission.polling import Poller
 from tests.conftest import Emulator
 
 MINUTE = 60.0
@@ -42,6 +55,8 @@ class Run:
     journal: Journal
     lease: Lease
     uid: str
+    timers: Poller
+    workers: ThreadPool
     billed: list[Mapping[str, float] | None]
 
     def open(self, ordinal: int = 0, target: str = FREE) -> SessionRow:
@@ -49,15 +64,13 @@ class Run:
         self.service.open_session(identifier, "kept", find_target(target), "Continue")
         return SessionRow(ordinal, identifier, target, "Waiting", "", self.clock.now())
 
-    def keeper(
-        self, settings: KeepAliveSettings, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
-    ) -> SessionKeepAlive:
-        at = find_target(target)
-        log = JournalPingLog(
-            self.journal, self.lease, budget or Budget(Caps()), ping_price(at), self.clock.now, self.bill_ping
-        )
-        sign = self.service.sign_submission if stands_by else None
-        return SessionKeepAlive(settings, at, self.service, log, self.clock, sign=sign)
+    def log(self, target: str, budget: Budget) -> PingLog:
+        price = ping_price(find_target(target))
+        return PingLog(self.journal, self.lease, budget, price, self.clock.now, self.bill_ping)
+
+    def keeper(self, settings: KeepAliveSettings, target: str = FREE, budget: Budget | None = None) -> SessionKeepAlive:
+        log, send = self.log(target, budget or Budget(Caps())), self.workers.submit
+        return SessionKeepAlive(settings, find_target(target), self.service, log, self.clock, self.timers, send)
 
     def bill_ping(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """Bill a ping as rounds do, in credits or money; free jobs have no bill."""
@@ -68,6 +81,13 @@ class Run:
 
     def leave_alone(self, minutes: float) -> None:
         self.clock.wait(threading.Event(), minutes * MINUTE)
+
+    def sent_after(self, ordinal: int = 0) -> list[float]:
+        """Return the seconds from the session's creation to those of its pings."""
+        identifier = session_id(self.uid, ordinal)
+        opened = datetime.fromisoformat(self.service.get_session(identifier)["creationTime"])
+        jobs = list(self.service.list_session_jobs(identifier))
+        return sorted((datetime.fromisoformat(job["creationTime"]) - opened).total_seconds() for job in jobs)
 
     def states(self) -> list[str]:
         return [ping.state for ping in self.journal.pings(self.uid)]
@@ -88,18 +108,23 @@ def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
     journal.add_run(NewRun(uid, uid, "vqe", "", FREE, 7, {}, None, {}))
     with ServiceClock(emulator.endpoint, emulator.admin_key) as clock:
         service = ServiceClient(emulator.workspace(), clock, threading.Event())
-        yield Run(service, clock, journal, journal.claim(uid), uid, [])
+        timers, workers = Poller(clock), ThreadPool("test", clock, lambda: 4)
+        yield Run(service, clock, journal, journal.claim(uid), uid, timers, workers, [])
+        timers.stop()
+        workers.close()
         service.close()
     journal.close()
 
 
-def test_34_idle_minutes_give_three_journaled_pings_and_the_session_lives(run: Run) -> None:
-    keeper = run.keeper(KeepAliveSettings())
+@pytest.mark.parametrize("rule", list(IdleRule))
+def test_34_idle_minutes_give_three_journaled_pings_and_the_session_lives(run: Run, rule: IdleRule) -> None:
+    keeper = run.keeper(KeepAliveSettings(rule=rule))
     assert keeper.mode is KeepAliveMode.PING
     keeper.opened(run.open())
     run.leave_alone(34)
     keeper.stop()
     assert run.states() == ["done"] * 3
+    assert run.sent_after() == pytest.approx([525.0, 1050.0, 1575.0], abs=0.5)
     assert [(ping.session, ping.n, ping.id) for ping in run.journal.pings(run.uid)] == [
         (0, n, PingKey(run.uid, 0, n).id) for n in range(3)
     ]
@@ -151,7 +176,7 @@ def test_a_resumed_run_settles_its_earlier_pings_and_continues_their_numbers(run
     dead = run.keeper(KeepAliveSettings())
     dead.opened(session)
     run.leave_alone(9)
-    dead._thread.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
+    dead.stop(settles=False)  # as if the process had died
     run.journal.add_ping(run.lease, _intended(run, 1))  # this one was journaled, but did not arrive
     spent = spending(run)
     keeper = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), spent.spending))
@@ -197,9 +222,9 @@ def test_a_run_claimed_by_another_process_is_not_pinged(run: Run) -> None:
     assert run.states() == []
 
 
-def test_a_prepared_ping_that_was_not_sent_costs_nothing(run: Run) -> None:
-    budget, price = Budget(Caps()), ping_price(find_target(PAID))
-    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.bill_ping)
+def test_a_ping_that_did_not_arrive_costs_nothing(run: Run) -> None:
+    budget = Budget(Caps())
+    records = run.log(PAID, budget)
     place = PingKey(run.uid, 0, 0)
     records.intend(place)
     assert budget.reserved.jobs == spending(run).jobs == 1
@@ -211,8 +236,8 @@ def test_a_prepared_ping_that_was_not_sent_costs_nothing(run: Run) -> None:
 
 
 def test_a_ping_that_can_not_be_journaled_reserves_nothing(run: Run) -> None:
-    budget, price = Budget(Caps()), ping_price(find_target(PAID))
-    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.bill_ping)
+    budget = Budget(Caps())
+    records = run.log(PAID, budget)
     run.journal.release(run.lease)
     run.journal.claim(run.uid)
     with pytest.raises(LeaseLost):
@@ -246,60 +271,6 @@ def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
         budget.reserve([1], [ping_price(find_target(FREE))], now=0.0)
 
 
-def test_prepared_pings_release_their_reservation_for_a_round_and_the_session_lives(run: Run) -> None:
-    budget, free = Budget(Caps(max_jobs=PREPARED + 2)), ping_price(find_target(FREE))
-    keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
-    keeper.opened(run.open())
-    run.leave_alone(1)
-    assert budget.reserved.jobs == PREPARED
-    with pytest.raises(CapReached):
-        budget.reserve([1] * (PREPARED + 1), [free] * (PREPARED + 1), now=0.0)
-    keeper.release_prepared()
-    assert (budget.spent.jobs, budget.reserved.jobs) == (0, 0)
-    assert run.states() == ["lost"] * PREPARED
-    round_ = budget.reserve([1] * PREPARED, [free] * PREPARED, now=0.0)
-    run.leave_alone(10)
-    for reservation in round_:
-        budget.settle(reservation, None)
-    run.leave_alone(9)
-    keeper.stop()
-    assert run.states() == ["lost"] * PREPARED + ["done"] * 2
-    assert (budget.spent.jobs, budget.reserved.jobs) == (PREPARED + 2, 0)
-    assert run.status() == "Executing"
-
-
-def test_a_sent_ping_keeps_its_reservation_when_the_others_are_released(run: Run) -> None:
-    budget = Budget(Caps())
-    keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
-    keeper.opened(run.open())
-    run.leave_alone(9)
-    keeper.release_prepared()
-    keeper.release_prepared()  # nothing else can be released
-    assert budget.spent.jobs + budget.reserved.jobs == 1
-    run.leave_alone(1)
-    keeper.stop()
-    assert (budget.spent.jobs, budget.reserved.jobs) == (1, 0)
-    assert sorted(run.states()) == ["done"] + ["lost"] * (PREPARED - 1)
-    assert spending(run).jobs == 1
-
-
-def test_a_round_that_meets_the_cap_is_reserved_after_pings_are_released(run: Run) -> None:
-    budget, target = Budget(Caps(max_jobs=PREPARED)), find_target(FREE)
-    ledger = CostLedger(budget, target, run.clock)
-    keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
-    ledger.make_room = keeper.release_prepared
-    keeper.opened(run.open())
-    run.leave_alone(1)
-    spec = JobSpec(JobKey(RoundKey(run.uid, "main", 0), 0, 0, 0), 0, 1, 1, b"", "", None, {"USD": 0.0})
-    for attempt in range(PREPARED):
-        ledger.reserve_retry(replace(spec, attempt=attempt))
-        assert budget.reserved.jobs == attempt + 1
-    with pytest.raises(CapReached):
-        ledger.reserve_retry(replace(spec, attempt=PREPARED))
-    keeper.stop()
-    assert budget.reserved.jobs == PREPARED
-
-
 def test_pings_are_billed_and_counted(run: Run) -> None:
     budget = Budget(Caps())
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING), PAID, budget)
@@ -313,6 +284,18 @@ def test_pings_are_billed_and_counted(run: Run) -> None:
     assert budget.spent.amounts["HQC"] == pytest.approx(cost)
 
 
+def test_exclusive_access_has_a_job_every_minute_and_then_the_idle_rule_applies(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING, hold=ExclusiveAccess(26.0)), PAID)
+    keeper.opened(run.open(target=PAID))
+    keeper.submitted(run.clock.now())
+    keeper.ended(run.clock.now())
+    run.leave_alone(16)
+    keeper.stop()
+    held, (last,) = run.sent_after()[:5], run.sent_after()[5:]
+    assert all(0.0 < later - earlier < HOLD_LIMIT_S for earlier, later in pairwise([0.0, *held]))
+    assert last - held[-1] >= 525.0
+
+
 def test_exclusive_access_lasts_from_the_first_job_exactly_to_the_cap(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
     keeper.opened(run.open(target=PAID))
@@ -322,20 +305,6 @@ def test_exclusive_access_lasts_from_the_first_job_exactly_to_the_cap(run: Run) 
     run.leave_alone(30)
     keeper.stop()
     assert len(run.states()) == 5
-    assert spending(run).amounts["HQC"] <= 26.0
-
-
-def test_room_for_a_round_takes_no_ping_of_exclusive_access_and_does_not_extend_it(run: Run) -> None:
-    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING, hold=ExclusiveAccess(26.0)), PAID, stands_by=True)
-    keeper.opened(run.open(target=PAID))
-    keeper.submitted(run.clock.now())
-    run.leave_alone(2)
-    assert "intended" in run.states()
-    keeper.release_prepared()
-    assert "lost" not in run.states()
-    run.leave_alone(4)
-    keeper.stop()
-    assert run.states().count("done") == 5
     assert spending(run).amounts["HQC"] <= 26.0
 
 
@@ -363,6 +332,110 @@ def test_by_the_documented_rule_pings_continue_while_a_job_is_queued(run: Run) -
     run.leave_alone(20)
     keeper.stop()
     assert run.states() == ["done"] * 2
+
+
+def test_by_the_recorded_rule_no_ping_is_due_while_a_job_is_queued(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    keeper.submitted(run.clock.now())
+    run.leave_alone(300)
+    keeper.stop()
+    assert run.states() == []
+
+
+def test_the_end_of_a_job_postpones_the_next_ping(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    keeper.submitted(run.clock.now())
+    run.leave_alone(1)
+    keeper.ended(run.clock.now())
+    run.leave_alone(9)
+    keeper.stop()
+    assert run.sent_after() == pytest.approx([585.0], abs=0.5)
+
+
+def test_a_submission_postpones_the_next_ping_by_the_documented_rule(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings(rule=IdleRule.DOCUMENTED))
+    keeper.opened(run.open())
+    run.leave_alone(1)
+    keeper.submitted(run.clock.now())
+    run.leave_alone(9)
+    keeper.stop()
+    assert run.sent_after() == pytest.approx([585.0], abs=0.5)
+
+
+def test_a_requested_ping_is_sent_at_once_and_postpones_the_next(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    run.leave_alone(5)
+    keeper.ping()
+    run.leave_alone(1)
+    assert run.states() == ["done"]
+    run.leave_alone(8)
+    keeper.stop()
+    assert run.sent_after() == pytest.approx([300.0, 825.0], abs=0.5)
+
+
+@pytest.mark.parametrize("queue_s", [3.0, 3600.0])
+def test_after_a_slow_ping_the_next_one_is_not_late(run: Run, emulator: Emulator, queue_s: float) -> None:
+    emulator.admin("targets", {FREE: {"queue_s": queue_s}})
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    run.leave_alone(90)
+    keeper.stop()
+    first, second = run.sent_after()[:2]
+    assert first + queue_s < second < first + queue_s + 527.0
+    assert run.status() == "Executing"
+
+
+def test_a_failed_ping_is_sent_again_within_the_margin(
+    run: Run, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    unavailable = {"fault": "error", "status": 503, "operation": "submit", "times": ATTEMPTS_IN_RUN}
+    emulator.admin("faults", {"rules": [unavailable]})
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    run.leave_alone(12)
+    keeper.stop()
+    assert caplog.text.count("a keep-alive ping failed and is sent again") == 1
+    assert run.states() == ["done"]
+    assert run.status() == "Executing"
+
+
+def test_pings_stop_at_the_idle_timeout(run: Run, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    emulator.admin("faults", {"rules": [{"fault": "error", "status": 503, "operation": "submit"}]})
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    run.leave_alone(60)
+    keeper.stop()
+    assert caplog.text.count("the session is not kept alive any more") == 1
+    assert run.states() == ["lost"]
+
+
+def test_a_session_that_has_ended_is_not_pinged_again(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings())
+    keeper.opened(run.open())
+    run.service.close_session(session_id(run.uid, 0))
+    run.leave_alone(60)
+    keeper.stop()
+    assert run.states() == ["lost"]
+
+
+def test_after_a_refusal_pings_begin_again_with_the_next_job(emulator: Emulator) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with (
+        ServiceClock(emulator.endpoint, emulator.admin_key) as clock,
+        temporary_run(FREE, seed=0) as run,
+        open_run_session(emulator.workspace(), FREE, run=run, clock=clock) as session,
+    ):
+        emulator.admin("faults", {"rules": [{"fault": "error", "status": 400, "operation": "submit", "times": 1}]})
+        clock.wait(threading.Event(), 9 * MINUTE)
+        assert session.pings == 0
+        session.run_round([SamplerPub.coerce(circuit, 10)])
+        clock.wait(threading.Event(), 17 * MINUTE)
+        assert session.pings == 1
+    assert len(session.sessions.rows) == 1
 
 
 def test_a_session_whose_recorded_opening_is_in_the_future_counts_as_about_to_idle_out(run: Run) -> None:

@@ -1,0 +1,153 @@
+"""Work beside Prefect: the caller's thread does it, and Prefect's engine shows its flow run from a thread of its own.
+
+A server that does not answer keeps neither the work nor its result from the caller.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, NoReturn, TypeVar, cast
+
+from prefect import Flow, tags
+from prefect.exceptions import Abort
+
+from hybridloop.errors import LeaseLost
+from hybridloop.flows.in_prefect.exit import bound_exit
+from hybridloop.runtime.signals import AFTER_THE_END, exit_on_sigterm
+from hybridloop.tasks.prefect_tasks import TAG
+
+END_S = 10.0  # that a caller waits for Prefect once the work has ended
+SIGNAL_END_S = 2.0  # of a work that a signal ended
+UNANSWERED = (
+    f"Prefect's server has not answered for {END_S:.0f} s, and does not show the end of the flow run. Nothing is lost: "
+    "housekeeping ends the flow run as the journal has it."
+)
+
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[R]):
+    """End of the work: `returned`, or the `error` that its caller gets instead.
+
+    `show` returns what the flow returns to Prefect, such as a state, or raises what fails the flow run. It may wait for
+    Prefect's server.
+    """
+
+    show: Callable[[], Any]
+    returned: R | None = None
+    error: BaseException | None = None
+
+    def result(self) -> R:
+        """Return what the work returned. Raises its error."""
+        if self.error is not None:
+            raise self.error
+        return cast(R, self.returned)
+
+
+def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: Any, **kwargs: Any) -> R:
+    """Call a flow whose body is `work`, done in this thread and in the flow run's context; return what it returned.
+
+    `work` gets the arguments as Prefect validated them, once for each attempt of the flow run. What it returned comes
+    back when Prefect has its end, or after END_S with a warning. With `return_state` the flow run's state is
+    returned. Raises the error of the work, LeaseLost where another process took the run over, and Prefect's error
+    where the flow run did not begin: then nothing was done.
+    """
+    attempts: SimpleQueue[tuple[Context, inspect.BoundArguments] | None] = SimpleQueue()
+    ends: SimpleQueue[Ended[R]] = SimpleQueue()
+    shown: list[Any] = []
+    failed: list[BaseException] = []
+    signature = inspect.signature(flow.fn, eval_str=True)
+    bound_exit()
+
+    def attempt(*args: Any, **kwargs: Any) -> Any:
+        attempts.put((copy_context(), signature.bind(*args, **kwargs)))
+        return ends.get().show()
+
+    def call_prefect() -> None:
+        try:
+            with tags(TAG):
+                shown.append(with_body(flow, attempt)(*args, **kwargs))
+        except BaseException as error:  # signals are none: those reach the main thread
+            failed.append(error)
+        finally:
+            attempts.put(None)
+
+    engine = threading.Thread(target=copy_context().run, args=(call_prefect,), name="hybridloop-prefect", daemon=True)
+    engine.start()
+    ended: Ended[R] | None = None
+    with exit_on_sigterm():
+        try:
+            next_attempt = attempts.get()
+            while next_attempt is not None:
+                context, arguments = next_attempt
+                try:
+                    ended = context.run(partial(work, *arguments.args, **arguments.kwargs))
+                except BaseException as error:  # a Ctrl-C and SystemExit, too: Prefect shows them as a crash
+                    ended = Ended(partial(_raise, error), error=_cause(error))
+                ends.put(ended)
+                next_attempt = attempts.get(timeout=_patience(flow, ended))
+        except Empty:
+            if ended is None or isinstance(ended.error, Exception | None):  # no signal
+                _log.warning("%s", UNANSWERED)
+        except BaseException as signal:
+            if ended is None:  # Prefect shows it as a crash, if it begins the flow run soon
+                ends.put(Ended(partial(_raise, signal)))
+                engine.join(SIGNAL_END_S)
+            else:
+                signal.add_note(AFTER_THE_END)
+            raise
+        finally:  # an attempt that begins later ends at once, and the journal decides about its flow run
+            ends.put(Ended(partial(_raise, Abort("its caller has left"))))
+    if ended is None:
+        raise failed[0] if failed else RuntimeError("Prefect ended the flow run before it began")
+    if kwargs.get("return_state") and shown:
+        return cast(R, shown[0])
+    if failed and ended.error is None:
+        _log.warning("Prefect could not store the end of the run, which is finished: %s", failed[0])
+    return ended.result()
+
+
+def with_body(flow: Flow[..., Any], body: Callable[..., Any]) -> Flow[..., Any]:
+    """Return a copy of a flow with another function: its name, options, hooks and parameters stay."""
+    signature = inspect.signature(flow.fn, eval_str=True)
+
+    def fn(*args: Any, **kwargs: Any) -> Any:
+        return body(*args, **kwargs)
+
+    fn.__name__, fn.__qualname__, fn.__doc__ = flow.fn.__name__, flow.fn.__qualname__, flow.fn.__doc__
+    fn.__module__ = flow.fn.__module__
+    fn.__signature__ = signature  # type: ignore[attr-defined]  # what Prefect validates the arguments by
+    fn.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    changed = copy(flow)
+    changed.__class__ = Flow  # a subclass may call `run_beside`
+    changed.fn = fn
+    return changed
+
+
+def _patience(flow: Flow[..., Any], ended: Ended[Any]) -> float:
+    """Return the seconds to wait for Prefect after an attempt, with its pause before a retry."""
+    if ended.error is None:
+        return END_S
+    if not isinstance(ended.error, Exception):
+        return SIGNAL_END_S
+    return END_S + float(flow.retry_delay_seconds or 0.0) if flow.retries else END_S
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the takeover that ended the work, which Prefect knows as its `Abort`; else the error itself."""
+    is_takeover = isinstance(error, Abort) and isinstance(error.__cause__, LeaseLost)
+    return cast(BaseException, error.__cause__) if is_takeover else error
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

@@ -1,0 +1,328 @@
+"""Find the run of a request, and hold it while a process works on it; the run key is an idempotency key.
+
+Runs of algorithms, session flows and scripts differ in their requests alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.errors import (
+    NOTHING_SUBMITTED,
+    HybridloopError,
+    InputError,
+    JournalError,
+    JournalGone,
+    LeaseLost,
+    ServiceBusy,
+    ServiceUnreachable,
+    TargetDown,
+)
+from hybridloop.journal import Journal, NewRun, RunRecord, check_key
+from hybridloop.journal.claimed_run import ClaimedRun, claim_run, how_to_resume, new_run
+from hybridloop.runs.recorded import (
+    GROUPINGS,
+    LIMITS_GIVEN,
+    RESUMED,
+    check_choices,
+    flow_runs_of,
+    limits_of,
+    settings_of,
+)
+from hybridloop.runs.statuses import status_after
+from hybridloop.runtime.run_events import report
+from hybridloop.settings import LIMITS, ProblemText, RunSettings, first_difference
+
+SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
+OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
+_REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
+_OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
+_SIGNALS = {  # by the name of their exceptions
+    "KeyboardInterrupt": "ended by Ctrl-C",
+    "TerminationSignal": "its process was told to end, as by a cancellation in Prefect",
+}
+_NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
+_UID_DIGITS = 8
+
+S = TypeVar("S", bound=RunSettings)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A request for a run.
+
+    `stated` is what the journal records of it by part: "settings", and "problem", "parameters" or "workspace". A
+    recorded run must have been started with the same, but for limits. `must_match` names further fields of the record
+    that must agree. `name` begins a generated key. `seed` is the stated one; None: a new run gets `new_seed`, else a
+    random one. `more` is recorded and not compared.
+    """
+
+    algorithm: str
+    problem: str
+    target: str
+    stated: Mapping[str, Mapping[str, Any]]
+    name: str = ""
+    run_key: str | None = None
+    flow_run_id: str | None = None
+    seed: int | None = None
+    new_seed: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    must_match: Sequence[str] = ("algorithm",)
+
+
+def algorithm_request(
+    algorithm: str,
+    problem: ProblemText,
+    settings: RunSettings,
+    workspace: Mapping[str, str],
+    run_key: str | None = None,
+    *,
+    flow_run_id: str | None = None,
+    new_seed: int | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> RunRequest:
+    """Return the request for an algorithm's run; `workspace` identifies it without a secret (`identity_of`).
+
+    `sources` are the sources of the settings, for the record of a new run.
+    """
+    return RunRequest(
+        algorithm,
+        problem.name,
+        settings.target,
+        {
+            "problem": problem.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json"),
+            "workspace": workspace,
+        },
+        name=f"{algorithm}-{_NOT_IN_A_KEY.sub('-', problem.name)[:60]}",
+        run_key=run_key,
+        flow_run_id=flow_run_id,
+        seed=settings.seed,
+        new_seed=new_seed,
+        more={"sources": dict(sources or {})},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """The run of a request: its record, or the description of a new run.
+
+    `result` is the stored result of a finished run, else None. With `is_restart` Prefect started a flow run of this
+    run again: no person asked for it, and the settings are the recorded ones.
+    """
+
+    run: NewRun
+    result: Mapping[str, Any] | None = None
+    is_restart: bool = False
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The record of a run that was started before, None for a new one."""
+        return self.run if isinstance(self.run, RunRecord) else None
+
+    @property
+    def is_finished(self) -> bool:
+        """True if the run has ended with a result, so that the journal has all its rounds."""
+        return self.record is not None and self.record.status in WITH_RESULT
+
+    def settings_of(self, journal: Journal, requested: S) -> S:
+        """Return the settings of the run with its seed: the recorded ones, with the limits that the request states."""
+        seeded = requested.model_copy(update={"seed": self.run.seed})
+        if self.record is None:
+            return seeded
+        limits = {name: value for name in LIMITS if (value := getattr(requested, name)) is not None}
+        recorded = settings_of(journal, self.record)
+        return recorded.model_copy(update=limits)  # type: ignore[return-value]  # of the same algorithm
+
+    def with_groupings(self, groupings: Sequence[str]) -> FoundRun:
+        """Return it with the choice of measurement groups in the description of a new run."""
+        if self.record is not None or not groupings:
+            return self
+        return replace(self, run=replace(self.run, versions={**self.run.versions, GROUPINGS: ", ".join(groupings)}))
+
+
+def run_of_key(journal: Journal, key: str) -> RunRecord | None:
+    """Return the run of a key, if there is one; a uid is no key. Raises InputError for an invalid key."""
+    return journal.run_by_key(check_key(key))
+
+
+def find_run(journal: Journal, request: RunRequest) -> FoundRun:
+    """Find the run of the key, else the one that the same flow run started before it died, else describe a new one.
+
+    Raises InputError where the run was started otherwise, in another workspace, or by a version with other choices.
+    """
+    record: RunRecord | None = None
+    if request.run_key is not None:
+        record = run_of_key(journal, request.run_key)
+    elif request.flow_run_id is not None:
+        record = journal.run_by_flow_run(request.flow_run_id)
+    if record is not None:
+        is_restart = request.flow_run_id is not None and request.flow_run_id in flow_runs_of(journal, record)
+        _check_same(record, request, is_restart=is_restart)
+        if record.status in WITH_RESULT:
+            return FoundRun(record, record.result, is_restart)
+        check_choices(record)
+        return FoundRun(record, None, is_restart)
+    uid = str(uuid.uuid4())
+    seeds = (request.seed, request.new_seed, secrets.randbits(63))
+    seed = next(seed for seed in seeds if seed is not None)
+    settings = dict(request.stated["settings"])
+    if "seed" in settings:
+        settings["seed"] = seed
+    return FoundRun(
+        new_run(
+            uid,
+            key=request.run_key or f"{request.name}-{uid[:_UID_DIGITS]}",
+            algorithm=request.algorithm,
+            problem=request.problem,
+            target=request.target,
+            seed=seed,
+            settings={**request.stated, "settings": settings, **request.more},
+            flow_run_id=request.flow_run_id,
+        )
+    )
+
+
+def _check_same(record: RunRecord, request: RunRequest, *, is_restart: bool) -> None:
+    """Raise InputError where the recorded run was started with other values than the request states."""
+    for name in request.must_match:
+        if getattr(record, name) != getattr(request, name):
+            raise _started_otherwise(record, name)
+    for part, now in request.stated.items():
+        before = record.settings.get(part, {})
+        if part == "settings":
+            if is_restart:  # also if its deployment has others by now
+                continue
+            now, before = ({k: v for k, v in each.items() if k not in (*LIMITS, "seed")} for each in (now, before))
+        if (differs := first_difference(before, now)) is not None:
+            raise _started_otherwise(record, differs if part in ("settings", "parameters") else part)
+    if request.seed not in (None, record.seed) and not is_restart:
+        raise _started_otherwise(record, "seed")
+
+
+def _started_otherwise(record: RunRecord, field: str) -> InputError:
+    return InputError(
+        field,
+        f"run {record.key!r} was started with another value",
+        f"Give that value (hybridloop runs show {record.key}), or another run key.",
+        NOTHING_SUBMITTED,
+    )
+
+
+@contextmanager
+def claim(
+    journal: Journal, found: FoundRun, *, limits: Mapping[str, Any] | None = None, flow_run_id: str | None = None
+) -> Iterator[ClaimedRun]:
+    """Hold the run for the block, and begin it if it is new; if an error ends the block, store how the run ends.
+
+    A request to stop that was met, or that was made before a person started the run again, is withdrawn. `limits` are
+    recorded where they differ from the run's. A run that was complete stays so if the error came before a new round,
+    such as for a changed circuit. Raises RunBusy where another process holds the run, and JournalDamaged.
+    """
+    record = journal.add_run(found.run) if found.record is None else found.record
+    if record.stop_requested and (record.status == "stopped" or not found.is_restart):
+        withdraw_stop(journal, record)
+    with claim_run(journal, record.uid) as run:
+        rounds = journal.progress(run.uid).rounds if run.record.status in WITH_RESULT else None
+        write_status(run, "running", "")
+        try:
+            if found.record is not None:
+                _note_resumed(run, limits, flow_run_id)
+            yield run
+        except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
+            _store_end(run, error, rounds)
+            raise
+
+
+def withdraw_stop(journal: Journal, record: RunRecord) -> None:
+    """Withdraw a request to stop a run that a person starts again. Raises RunBusy, JournalDamaged."""
+    journal.release(journal.claim(record.uid))
+    journal.request_resume(record.uid)
+
+
+def _note_resumed(run: ClaimedRun, limits: Mapping[str, Any] | None, flow_run_id: str | None) -> None:
+    """Record changed limits, which the next resume uses by default, the flow run, and the number of rounds so far."""
+    if limits is not None and limits != limits_of(settings_of(run.journal, run.record)):
+        run.journal.add_event(run.lease, LIMITS_GIVEN, limits)
+    _note(run, RESUMED, {"flow_run": flow_run_id, "rounds": run.journal.progress(run.uid).rounds_complete})
+
+
+def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None) -> None:
+    """Store the status of a run that an error ended; `rounds_before` is None unless the run was complete."""
+    status, reason = status_after(error), _reason(error)
+    with suppress(JournalError):
+        if rounds_before is not None and run.journal.progress(run.uid).rounds == rounds_before:
+            status, reason = run.record.status, run.record.reason
+    with suppress(LeaseLost):  # then its new owner stores how it ends
+        with suppress(JournalGone):
+            write_status(run, status, reason)
+        if isinstance(error, _OUTAGES):
+            _note(run, OUTAGE, {"error": type(error).__name__})
+        if status not in WITH_RESULT:
+            log_resume_command(run, status)
+            with suppress(JournalError):
+                error.add_note(_resume_note(run, status))
+
+
+def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+    """Store the status of a run; a failure is only a warning, because all measurements are stored already.
+
+    Raises JournalGone, because then they are not, and LeaseLost, because then the run is another process's.
+    """
+    try:
+        run.journal.set_status(run.lease, status, reason, result)
+    except HybridloopError as error:
+        _log.warning("the journal could not store that the run is %s: %s", status, error)
+        if isinstance(error, JournalGone | LeaseLost):
+            raise
+    _report_status(run, status, reason, result or {})
+
+
+def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any]) -> None:
+    """Report the beginning of a run, or its end."""
+    key, facts = run.record.key, {name: result[name] for name in _REPORTED if name in result}
+    if status == "running":
+        kind, text = ("run.started", "starts") if run.record.status == "created" else ("run.resumed", "is resumed")
+    else:
+        kind, text = f"run.{'completed' if status in WITH_RESULT else status}", f"is {status}"
+    facts |= {"run": key, "status": status, "reason": reason}
+    report(kind, f"run {key} {text}" + f": {reason}" * bool(reason), facts)
+
+
+def log_resume_command(run: ClaimedRun, status: str) -> None:
+    """Log the command that resumes a run that ended early, or what else does."""
+    _log.warning("run %s is %s; to resume it: %s", run.record.key, status, how_to_resume(run.record))
+
+
+def _resume_note(run: ClaimedRun, status: str) -> str:
+    """Return what is left of a run that ended early, to stand below the traceback. Raises JournalError."""
+    may_be_open = [row.id for row in run.journal.sessions(run.uid) if row.ended_at is None]
+    closed = "its session is closed"
+    if may_be_open:
+        closed = f"session {may_be_open[-1]} may be open (to close it: hybridloop sessions close-orphans)"
+    key, how = run.record.key, how_to_resume(run.record)
+    return f"Run {key} is {status}: {closed}, and all that was measured is kept. To resume it: {how}"
+
+
+def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:
+    try:
+        run.journal.add_event(run.lease, kind, facts)
+    except HybridloopError as error:
+        _log.warning("the journal could not store the event %r: %s", kind, error)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, HybridloopError):
+        return str(error)
+    if not isinstance(error, Exception):
+        return _SIGNALS.get(type(error).__name__, f"ended by {type(error).__name__}")
+    return f"ended by {type(error).__name__}" + f": {error}" * bool(str(error))

@@ -1,0 +1,86 @@
+"""Values that the journal has of a run: its problem, its settings, and the flow runs that resumed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
+from hybridloop.inputs.validation import validate
+from hybridloop.journal import Event, Journal, NewRun, RunRecord
+from hybridloop.journal.provenance import has_same_choices
+from hybridloop.settings import LIMITS, ProblemText, RunSettings
+
+LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
+GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
+RESUMED = "goes on"  # event: the flow run that resumes the run, and the number of rounds measured before
+
+
+def check_choices(record: RunRecord) -> None:
+    """Raise InputError for a run of a version with other choices: its resume would ask for other points."""
+    if not has_same_choices(record.versions):
+        version = record.versions.get("hybridloop", "another version")
+        problem = f"run {record.key!r} was started by hybridloop {version}, whose choices differ from this version's"
+        raise InputError(
+            "run",
+            problem,
+            f"Install that version to resume it, or start a new run from its last point: its angles are in "
+            f"`hybridloop runs show {record.key}`, and --initial-point takes them.",
+            NOTHING_SUBMITTED,
+        )
+
+
+def recorded_groupings(record: NewRun) -> tuple[str, ...]:
+    """Return the groupings that were chosen for a run, one for each point of a scan; none if they were not recorded.
+
+    The choice depends on tables of prices and error rates, which may have changed since.
+    """
+    return tuple(record.versions[GROUPINGS].split(", ")) if GROUPINGS in record.versions else ()
+
+
+def problem_of(record: RunRecord) -> ProblemText:
+    """Return the problem of a recorded run."""
+    return ProblemText.model_validate(record.settings["problem"])
+
+
+def recorded_settings(record: RunRecord) -> dict[str, Any]:
+    """Return the settings that a run was started with, as plain values."""
+    return dict(record.settings.get("settings", {}))
+
+
+def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
+    """Return the settings of a recorded run, with the limits of the last resume; see `settings_after`."""
+    return settings_after(record, journal.events(record.uid))
+
+
+def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
+    """Return the settings of a recorded run by its events.
+
+    Raises InputError where this installation can't read them, because of a missing plug-in or a setting of another
+    version.
+    """
+    recorded = {**recorded_settings(record), **limits_given(events)}
+    model = ALGORITHMS[record.algorithm].settings if record.algorithm in ALGORITHMS else RunSettings
+    try:
+        return validate(model, recorded)
+    except InputError as invalid:
+        problem = f"run {record.key!r} was started with settings that can't be read: {invalid.happened}"
+        raise InputError("run", problem, "Install what it was started with, then resume it.") from invalid
+
+
+def limits_of(settings: RunSettings) -> dict[str, Any]:
+    """Return the limits among the settings of a run, as plain values."""
+    return settings.model_dump(mode="json", include=set(LIMITS))
+
+
+def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:
+    """Return all limits as of the last resume that changed some; none if no resume did."""
+    given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
+    return given[-1] if given else {}
+
+
+def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
+    """Return the ids of the flow runs that started and resumed a run, in order; None for a run outside Prefect."""
+    resumed = [event.facts["flow_run"] for event in journal.events(record.uid) if event.kind == RESUMED]
+    return [record.flow_run_id, *resumed]

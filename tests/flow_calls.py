@@ -1,0 +1,47 @@
+"""Calls of the package's flows in a given workspace, with the work beside Prefect, as its public functions do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hybridloop.flows.housekeeping import do_housekeeping, housekeeping
+from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
+from hybridloop.flows.lifecycle.run import RunOrder, execute
+from hybridloop.flows.sweep import run_sweep, sweep
+from hybridloop.flows.sweep_execution.scheduler import OnPoint
+from hybridloop.runs.live import RoundUpdate
+
+OnRound = Callable[[RoundUpdate], None]
+
+
+def call_flow(
+    flow: Any,
+    workspace: Any,
+    *args: Any,
+    on_progress: OnRound | None = None,
+    on_point: OnPoint | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Call a flow with these arguments; its work is in the SDK's `workspace`."""
+    return run_beside(flow, _work(flow, workspace, on_progress, on_point), *args, **kwargs)
+
+
+def flow_in(flow: Any, workspace: Any, on_progress: OnRound | None = None) -> Any:
+    """Return a copy of a flow of an algorithm for Prefect's engine, with its work in the SDK's `workspace`."""
+    work = _work(flow, workspace, on_progress, None)
+    return with_body(flow, lambda *args, **kwargs: work(*args, **kwargs).show())
+
+
+def _work(
+    flow: Any, workspace: Any, on_progress: OnRound | None, on_point: OnPoint | None
+) -> Callable[..., Ended[Any]]:
+    def work(first: Any, second: Any = None, run_key: str | None = None, block: str | None = None) -> Ended[Any]:
+        if flow.name == sweep.name:
+            return run_sweep(first, workspace, second, on_point)
+        if flow.name == housekeeping.name:
+            outcomes = do_housekeeping(first, second, workspace)
+            return Ended(lambda: outcomes, outcomes)
+        return execute(RunOrder(flow.name, first, second, run_key, workspace, on_progress=on_progress))
+
+    return work
