@@ -238,7 +238,7 @@ class FaultPlan:
     def _draw(self, number: int, call: ApiCall) -> float:
         """Draw a number in [0, 1) from the seed, the rule, the call, and the count of earlier draws for that call.
 
-        The order of different calls has no influence, because a client's threads may call in any order.
+        The order of different calls has no influence, so a client's threads may call in any order.
         """
         name = f"{call.method} {call.path}"
         self._draws[number, name] += 1
