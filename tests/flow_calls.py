@@ -30,7 +30,11 @@ def call_flow(
 def flow_in(flow: Any, workspace: Any, on_progress: OnRound | None = None) -> Any:
     """Return a copy of a flow of an algorithm for Prefect's engine, with its work in the SDK's `workspace`."""
     work = _work(flow, workspace, on_progress, None)
-    return with_body(flow, lambda *args, **kwargs: work(*args, **kwargs).show())
+
+    def body(problem: Any, settings: Any, run_key: str | None, workspace: str | None) -> Any:
+        return work(problem, settings, run_key, workspace).show()
+
+    return with_body(flow, body)
 
 
 def _work(

@@ -82,7 +82,7 @@ def test_a_users_flow_has_options_of_its_own(workspace: Any, journal: Journal) -
     counts = noisy(run_key="mine")
     assert set(counts) == {"00", "01", "10", "11"}
     assert noisy(run_key="mine") == counts
-    with pytest.raises(InputError, match=r"noise\.model: run 'mine' was started with another one"):
+    with pytest.raises(InputError, match=r"noise\.model: run 'mine' was started with another value"):
         flow(provider_options={"noise.model": "aria-2"})(run_key="mine")
     assert set(flow()(run_key="exact")) == {"00", "11"}
     with pytest.raises(InputError, match=r"skipQuilc: ionq\.simulator has no such option"):
