@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,13 +52,20 @@ print(three_rounds(run_key="of-a-session-flow"), flush=True)
 """
 
 
-@pytest.fixture
-def own_shell(tmp_path: Path, migrated_server: Path) -> Iterator[Shell]:
+@pytest.fixture(scope="module")
+def slow_service() -> Iterator[Emulator]:
+    """Delay every poll of a round's jobs by a second, so that a run of three rounds lasts after the first."""
+    with running_emulator() as running:
+        running.admin("faults", {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 1}]})
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_shell(tmp_path_factory: pytest.TempPathFactory, migrated_server: Path) -> Iterator[Shell]:
     """Return a shell with its own stack, whose server can be killed and stopped."""
-    environ = own_environ(str(tmp_path), os.environ)
+    environ = own_environ(str(tmp_path_factory.mktemp("away")), os.environ)
     copy_server(migrated_server, server_folder(environ))
     try:
-        assert Shell(environ).run("up").returncode == 0
         yield Shell(environ)
     finally:
         stack.down(environ)
@@ -64,15 +73,9 @@ def own_shell(tmp_path: Path, migrated_server: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def mine(own_shell: Shell, slow_service: Emulator) -> WorkspaceShell:
-    return own_shell.at(slow_service, "prefect-away")
-
-
-@pytest.fixture
-def slow_service() -> Iterator[Emulator]:
-    """Delay every poll of a round's jobs by a second, so that a run of three rounds lasts after the first."""
-    with running_emulator() as running:
-        running.admin("faults", {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 1}]})
-        yield running
+    """Return the shell in a workspace of the test's own, with a server that runs."""
+    assert own_shell.run("up").returncode == 0
+    return own_shell.at(slow_service, f"away-{secrets.token_hex(4)}")
 
 
 @contextmanager
@@ -95,9 +98,14 @@ def signalled_after(
             os.kill(server["pid"], signal.SIGCONT)
 
 
+def status_of(mine: WorkspaceShell, key: str) -> dict[str, Any]:
+    """Return the row of a run in the list of runs."""
+    return next(row for row in mine.shell.json("runs", "list") if row["run"] == key)
+
+
 def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_session_closed(mine: WorkspaceShell) -> None:
     with (
-        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--json") as started,
+        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--run-key", "killed", "--json") as started,
         signalled_after(1, started, mine.shell, signal.SIGKILL) as run,
     ):
         out, err = run.communicate(timeout=PATIENCE_S)
@@ -107,7 +115,7 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
     assert "hybridloop: Prefect" in err  # could not store the end of the run, or did not answer for 10 s
     assert "Traceback" not in err
     assert mine.session_statuses() == ["Succeeded"]
-    (listed,) = mine.shell.json("runs", "list")
+    listed = status_of(mine, "killed")
     assert (listed["status"], listed["value"]) == ("converged", result["value"])
 
 
@@ -127,15 +135,15 @@ def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: 
 
 def test_one_ctrl_c_ends_the_wait_for_a_server_that_hangs_and_leaves_the_status_as_it_is(mine: WorkspaceShell) -> None:
     with (
-        mine.shell.start("run", "vqe", "h2", "--seed", "7") as started,
+        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--run-key", "waits") as started,
         signalled_after(1, started, mine.shell, signal.SIGSTOP) as run,
     ):
-        eventually(lambda: mine.shell.json("runs", "list")[0]["status"] == "converged")
+        eventually(lambda: status_of(mine, "waits")["status"] == "converged")
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=PATIENCE_S)
     assert (run.returncode, out) == (130, "")
     assert AFTER_THE_END in err
-    assert mine.shell.json("runs", "list")[0]["status"] == "converged"
+    assert status_of(mine, "waits")["status"] == "converged"
 
 
 @pytest.mark.parametrize(("program", "said"), [(SCRIPT, "converged"), (SESSION_FLOW, "measured")])
