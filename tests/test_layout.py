@@ -69,3 +69,23 @@ def _imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module)
     return {name for name in names if name.split(".")[0] not in sys.stdlib_module_names | {"hybridloop"}}
+
+
+def test_what_has_a_long_form_is_marked_so_that_it_runs() -> None:
+    paths = [path for path in (ROOT / "tests").rglob("test_*.py") if path.parent.name != "chaos"]  # that runs whole
+    assert [f"{path.name}, {test}" for path in paths for test in _unmarked(ast.parse(path.read_text()))] == []
+
+
+def _unmarked(module: ast.Module) -> list[str]:
+    """Return the tests that have a long form and no marker of it."""
+    assigned = [node for node in module.body if isinstance(node, ast.Assign)]
+    if any("long_form" in _names(node.value) for node in assigned):
+        return []
+    sizes = {"short_or_long", "IS_LONG"}
+    sizes |= {name for node in assigned if _names(node.value) & sizes for name in map(ast.unparse, node.targets)}
+    tests = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    return [test.name for test in tests if _names(test) & sizes and "long_form" not in _names(test)]
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -113,7 +113,8 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
     assert run.returncode == 0, err
     result = json.loads(out)
     assert result["status"] == "converged"
-    assert "hybridloop: Prefect" in err  # could not store the end of the run, or did not answer for 10 s
+    ways = ["Prefect could not store the end of the run, which is finished", "Prefect's server has not answered"]
+    assert sum(map(err.count, ways)) == 1  # by how soon Prefect's client gives up
     assert "Traceback" not in err
     assert mine.session_statuses() == ["Succeeded"]
     record = stored(mine, "killed")

@@ -99,7 +99,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
         except Empty:
             if ended is None or isinstance(ended.error, Exception | None):  # no signal
                 _log.warning("%s", UNANSWERED)
-        except BaseException as signal:
+        except BaseException as signal:  # a Ctrl-C or SystemExit in one of the waits for Prefect
             if ended is None:  # Prefect shows it as a crash, if it begins the flow run soon
                 ends.put(Ended(partial(_raise, signal)))
                 engine.join(SIGNAL_END_S)
