@@ -21,7 +21,7 @@ from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, run_optimizer
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
 from tests.algorithms.batched_state_helpers import shot_rounds
 
 CHEMICAL_ACCURACY = 1.6  # mHa

@@ -12,27 +12,22 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
+from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.estimation.final import Allocation, FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, residue_of
-from hybridloop.algorithms.optimizers.missing_points import (
-    FAIL,
-    MissingPointPolicy,
-    apply_missing_point_policy,
-    check_missing_point_policy,
-)
+from hybridloop.algorithms.optimizers.base import Optimizer, check_at_least_one, residue_of
+from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.errors import InputError, InvalidValue
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from hybridloop.errors import InvalidValue
 
 DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8e-3 leaves no margin for 1.6 mHa at the 95th percentile
 MIN_PRECISION = 1e-12  # hartree: rounding in the sum of a molecule's terms
-DEFAULT_MAX_ROUNDS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,55 +113,3 @@ def vqe(
         groups=len(search_evaluation.circuits),
         history=tuple(log.history),
     )
-
-
-def run_optimizer(
-    evaluated: Evaluation,
-    ansatz: Ansatz,
-    optimizer: Optimizer,
-    shots: int,
-    max_rounds: int,
-    on_lost: MissingPointPolicy,
-    log: RoundLog,
-) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
-    """Run an ask-and-tell optimizer to its end or for `max_rounds` rounds.
-
-    Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises InputError
-    where the optimizer asks for points that do not fit the ansatz.
-    """
-    recent: list[Estimate] = []
-    for _ in range(max_rounds):
-        points = _ask(optimizer, ansatz.num_parameters)
-        if not len(points):
-            break
-        measured, estimates = evaluated.energies(points, shots)
-        recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
-        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
-        circuits = len(points) * len(evaluated.circuits)
-        log.add("search", optimizer.current, len(points), circuits, circuits * shots)
-    if optimizer.stop is None:
-        optimizer.ask()  # some set `stop` only when they are asked again
-    best = optimizer.best
-    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
-
-
-def round_limit(max_rounds: int) -> Stop:
-    """Return the end of a search after `max_rounds` rounds; fewer than the default are what the caller requested."""
-    if max_rounds < DEFAULT_MAX_ROUNDS:
-        return Stop(converged=False, reason=f"max_rounds={max_rounds}, as requested", is_requested=True)
-    return Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
-
-
-_EARLIER_ROUNDS = "This round was not submitted; the results of earlier ones are kept."
-
-
-def _ask(optimizer: Optimizer, angles: int) -> NDArray[np.float64]:
-    points = optimizer.ask()
-    if points.ndim != 2 or points.shape[1] != angles:
-        problem = f"it asks for points of shape {points.shape}, the ansatz has {angles} angle(s)"
-        remedy = "Start it from a point with one angle for each parameter."
-        raise InputError("optimizer", problem, remedy, _EARLIER_ROUNDS)
-    if not np.isfinite(points).all():
-        problem = "it asks for an angle that is not finite"
-        raise InputError("optimizer", problem, "Choose another optimizer.", _EARLIER_ROUNDS)
-    return points

@@ -24,7 +24,8 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, VqeResult, round_limit, vqe
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, round_limit
+from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_state_helpers import shot_rounds
 

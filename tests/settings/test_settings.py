@@ -17,7 +17,8 @@ import hybridloop as hl
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
+from hybridloop.algorithms.vqe import DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.prices import Unit
 from hybridloop.cli.app import build_app

@@ -31,7 +31,8 @@ from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPo
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, run_optimizer
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from hybridloop.algorithms.vqe import DEFAULT_PRECISION, DEFAULT_SHOTS
 
 # hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
 DEFAULT_TOLERANCE = 0.8e-3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,32 @@ def _to_words(packed: NDArray[np.uint8]) -> NDArray[np.unsignedinteger[Any]]:
     return np.ascontiguousarray(padded).view(f">u{size}").astype(f"u{size}")
 
 
+POOLED_SHOTS = 100  # weight of the round's mean variance in that of a point
+
+
+def pooled(column: Sequence[GroupStatistics | FailedPoint]) -> list[GroupStatistics | FailedPoint]:
+    """Return a group's statistics at all points of a round, with variances drawn to their mean.
+
+    Few shots make a variance uncertain, and low where the energy is low by chance: weights by it would bias a fit. The
+    fictitious shot of `GroupStatistics.shot_variance` counts once for the round, not once for each point.
+    """
+    known = [each for each in column if isinstance(each, GroupStatistics) and not each.is_exact]
+    if not known:
+        return list(column)
+    largest = max(each.max_abs_energy for each in known)
+    mean = (math.fsum(each.squared_deviations for each in known) + largest**2) / sum(each.shots for each in known)
+    share = [POOLED_SHOTS / (POOLED_SHOTS + each.shots) for each in known]
+    drawn = iter(
+        replace(
+            each,
+            squared_deviations=(1.0 - weight) * each.squared_deviations + weight * each.shots * mean,
+            max_abs_energy=0.0,
+        )
+        for each, weight in zip(known, share, strict=True)
+    )
+    return [next(drawn) if isinstance(each, GroupStatistics) and not each.is_exact else each for each in column]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """An observable, the measured circuit of each of its groups, and the `RunRound` that runs them.
@@ -175,14 +201,33 @@ class Evaluation:
     combine_groups: Callable[[float, Sequence[GroupStatistics]], Estimate] = combine
 
     def energies(
-        self, points: NDArray[np.float64], shots: int
+        self, points: NDArray[np.float64], shots: int | NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], list[Estimate | FailedPoint]]:
-        """Measure points (k, n) in one round, each group with these shots; return the points and their estimates."""
-        pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.circuits]
-        results = self.run_round(pubs) if pubs else []
-        rows = [self._reduce(index, result) for index, result in enumerate(results)]
-        estimates = [self._estimate([row[point] for row in rows]) for point in range(len(points))]
-        return results[0].points if pubs else points, estimates
+        """Measure points (k, n) in one round; return the points as recorded, and their estimates.
+
+        `shots` are those of each group at each point, or (k, groups). In the second form they may be few, so that
+        variances are drawn to the mean of the round (`pooled`).
+        """
+        if isinstance(shots, int):
+            pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.circuits]
+            results = self.run_round(pubs) if pubs else []
+            rows = [self._reduce(index, result) for index, result in enumerate(results)]
+            estimates = [self._estimate([row[point] for row in rows]) for point in range(len(points))]
+            return results[0].points if pubs else points, estimates
+        parts = [
+            (group, np.flatnonzero(shots[:, group] == number), int(number))
+            for group in range(len(self.circuits))
+            for number in np.unique(shots[:, group])
+        ]
+        pubs = [SamplerPub.coerce((self.circuits[group], points[rows], number)) for group, rows, number in parts]
+        measured = np.array(points, float)
+        by_row: dict[tuple[int, int], GroupStatistics | FailedPoint] = {}
+        for (group, rows, _), result in zip(parts, self.run_round(pubs) if pubs else [], strict=True):
+            measured[rows] = result.points
+            by_row |= {(group, int(row)): entry for row, entry in zip(rows, self._reduce(group, result), strict=True)}
+        table = [pooled([by_row[group, row] for row in range(len(points))]) for group in range(len(self.circuits))]
+        estimates = [self._estimate([column[row] for column in table]) for row in range(len(points))]
+        return measured, estimates
 
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()

@@ -85,6 +85,15 @@ class ForecastingOptimizer(Protocol):
         """Expected energy (hartree) of `best` above the minimum of the optimizer's model; None while it is unknown."""
 
 
+@runtime_checkable
+class ShotAllocatingOptimizer(Protocol):
+    """Additional member of an optimizer that chooses the shots of its points; others have a fixed number a circuit."""
+
+    @property
+    def point_shots(self) -> NDArray[np.int64]:
+        """Shots (k,) of each point that `ask` returns, over all measured groups."""
+
+
 def residue_of(optimizer: Optimizer) -> float | None:
     """Return the optimizer's `residue`; 0 for a circuit without angles, None if the optimizer forecasts none."""
     best = optimizer.best

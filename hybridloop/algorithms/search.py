@@ -1,0 +1,101 @@
+"""Search driver: an ask-and-tell optimizer in measured rounds, with the shots that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
+from hybridloop.algorithms.optimizers.base import Optimizer, ShotAllocatingOptimizer, Stop
+from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, apply_missing_point_policy
+from hybridloop.algorithms.outcome import RoundLog
+from hybridloop.errors import InputError
+
+DEFAULT_MAX_ROUNDS = 200
+MIN_GROUP_SHOTS = 2
+
+
+@dataclass(slots=True)
+class ShotShares:
+    """Neyman shares of a point's shots among the measured groups: by the standard deviation of one shot.
+
+    `deviations` (groups,) are those that are expected before the first round; each round updates them by half.
+    """
+
+    deviations: NDArray[np.float64]
+
+    def allocate(self, point_shots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the shots (k, groups) of points with these shots (k,) each."""
+        total = float(self.deviations.sum())
+        shares = self.deviations / total if total > 0.0 else np.full(len(self.deviations), 1.0 / len(self.deviations))
+        return np.maximum(np.rint(point_shots[:, None] * shares), MIN_GROUP_SHOTS).astype(np.int64)
+
+    def update(self, estimates: Sequence[Estimate]) -> None:
+        """Take the deviations of a round into account."""
+        if estimates:
+            variances = np.mean([estimate.shot_variances for estimate in estimates], axis=0)
+            self.deviations = (self.deviations + np.sqrt(variances)) / 2.0
+
+
+def run_optimizer(
+    evaluated: Evaluation,
+    ansatz: Ansatz,
+    optimizer: Optimizer,
+    shots: int,
+    max_rounds: int,
+    on_lost: MissingPointPolicy,
+    log: RoundLog,
+    deviations: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
+    """Run an ask-and-tell optimizer to its end or for `max_rounds` rounds.
+
+    `shots` are per circuit, for an optimizer that does not choose them; the shots of one that does are shared by
+    `deviations` (groups,), those of one shot that are expected. Returns the optimizer's best point, the last known
+    round's estimates, and the reason to stop. Raises InputError where the optimizer asks for points that do not fit the
+    ansatz.
+    """
+    recent: list[Estimate] = []
+    shares = ShotShares(np.ones(len(evaluated.circuits)) if deviations is None else np.array(deviations, float))
+    for _ in range(max_rounds):
+        points = _ask(optimizer, ansatz.num_parameters)
+        if not len(points):
+            break
+        chooses = isinstance(optimizer, ShotAllocatingOptimizer)
+        wanted = shares.allocate(optimizer.point_shots) if chooses else shots
+        measured, estimates = evaluated.energies(points, wanted)
+        recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
+        shares.update(recent)
+        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
+        circuits = len(points) * len(evaluated.circuits)
+        taken = circuits * shots if isinstance(wanted, int) else int(wanted.sum())
+        log.add("search", optimizer.current, len(points), circuits, taken)
+    if optimizer.stop is None:
+        optimizer.ask()  # some set `stop` only when they are asked again
+    best = optimizer.best
+    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
+
+
+def round_limit(max_rounds: int) -> Stop:
+    """Return the end of a search after `max_rounds` rounds; fewer than the default are what the caller requested."""
+    if max_rounds < DEFAULT_MAX_ROUNDS:
+        return Stop(converged=False, reason=f"max_rounds={max_rounds}, as requested", is_requested=True)
+    return Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
+
+
+_EARLIER_ROUNDS = "This round was not submitted; the results of earlier ones are kept."
+
+
+def _ask(optimizer: Optimizer, angles: int) -> NDArray[np.float64]:
+    points = optimizer.ask()
+    if points.ndim != 2 or points.shape[1] != angles:
+        problem = f"it asks for points of shape {points.shape}, the ansatz has {angles} angle(s)"
+        remedy = "Start it from a point with one angle for each parameter."
+        raise InputError("optimizer", problem, remedy, _EARLIER_ROUNDS)
+    if not np.isfinite(points).all():
+        problem = "it asks for an angle that is not finite"
+        raise InputError("optimizer", problem, "Choose another optimizer.", _EARLIER_ROUNDS)
+    return points
