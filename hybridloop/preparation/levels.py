@@ -33,7 +33,7 @@ from hybridloop.settings import AnsatzName, ProblemText
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
-    *("optimizer", "tolerance", "patience", "gradient_norm"),
+    *("search", "optimizer", "tolerance", "patience", "gradient_norm"),
 )
 
 
