@@ -35,7 +35,14 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.prepared import (
+    ANGLES_SIMULATED,
+    OnRound,
+    PlanFacts,
+    PreparedEnergy,
+    ProblemFacts,
+    angles_searched_on,
+)
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
@@ -56,6 +63,11 @@ class PreparedAdapt(PreparedEnergy):
     settings: AdaptSettings
     energy: GroupingChoice
     derivatives: Grouping
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The target, or the simulation of the pool's circuits."""
+        return angles_searched_on(self.settings.target) if self.pool.simulation([]) is None else ANGLES_SIMULATED
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the searches, of the final measurement, and of the choice of operators."""

@@ -60,6 +60,11 @@ class PreparedLevels(PreparedAlgorithm):
         """The grouping that was chosen, if the settings leave it open."""
         return self.vqe.groupings
 
+    @property
+    def origin_of_angles(self) -> str:
+        """The origin of the VQE's angles."""
+        return self.vqe.origin_of_angles
+
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the facts of the VQE, with a pilot and a second round over all states for each level."""
         facts, states = self.vqe.plan_facts(samples=samples), self.space.states

@@ -25,7 +25,14 @@ from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.prepared import (
+    ANGLES_SIMULATED,
+    OnRound,
+    PlanFacts,
+    PreparedAlgorithm,
+    ProblemFacts,
+    angles_searched_on,
+)
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
 
@@ -38,6 +45,12 @@ class PreparedQaoa(PreparedAlgorithm):
     problem: BinaryProblem
     rounds: PlanFacts
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
+    angles: str = ""
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The target, or the circuit's simulation; recursive QAOA makes no search."""
+        return self.angles
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, and the final measurement."""
@@ -82,7 +95,14 @@ def prepare_qaoa(
             outcome = beside_simulation(outcome, ansatz)
         return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
 
-    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, PlanFacts(_search_rounds(settings), 1), run)
+    rounds = PlanFacts(_search_rounds(settings), 1)
+    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, rounds, run, _origin(binary, settings, angles))
+
+
+def _origin(problem: BinaryProblem, settings: QaoaSettings, angles: str) -> str:
+    if settings.search is SearchName.MEASURED:
+        return angles_searched_on(settings.target)
+    return ANGLES_SIMULATED if problem.num_variables <= MAX_ENUMERATED_VARIABLES else f"angles: {angles}"
 
 
 def _search_rounds(settings: QaoaSettings) -> int:
