@@ -351,6 +351,25 @@ def plan() -> Plan:
     )
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "name"), [("vqe", "lih-3.0-cas22"), ("qaoa", "ring-8")], ids=["simulated-vqe", "simulated-qaoa"]
+)
+def test_a_plan_shows_a_measured_and_a_simulated_search_side_by_side(algorithm: str, name: str) -> None:
+    plan = plan_run(algorithm, ProblemText(name=name), settings_of(algorithm, seed=7))
+    measured, simulated = plan.searches["measured"], plan.searches["simulated"]
+    assert (simulated.jobs, simulated.shots, simulated.cost) == (plan.jobs.expected, plan.shots.expected, plan.cost)
+    asked = plan_run(algorithm, ProblemText(name=name), settings_of(algorithm, seed=7, search="measured"))
+    assert asked.shots.least <= measured.shots <= asked.shots.most  # of three trials, one was the alternative's
+    assert f"search     measured: {measured.jobs:,} jobs, {measured.shots:,} shots" in str(plan)
+    assert f"           simulated: {simulated.jobs:,} jobs, {simulated.shots:,} shots" in str(plan)
+
+
+def test_a_plan_of_a_circuit_that_is_not_simulated_shows_one_search() -> None:
+    settings = settings_of("vqe", seed=7, ansatz="hardware-efficient", max_rounds=2)
+    plan = plan_run("vqe", ProblemText(name="h2"), settings)
+    assert plan.searches == {}
+
+
 def test_a_plan_survives_json(plan: Plan) -> None:
     text = json.dumps(plan.as_dict(), allow_nan=False)
     assert Plan.from_dict(json.loads(text)) == plan
