@@ -83,7 +83,7 @@ def _open_search(name: AnsatzName | str, resolved: EnergyProblem, settings: VqeS
 
 
 def _check_simulated(start: Start, settings: VqeSettings) -> Start:
-    """Return the start. Raises InputError where it was to be simulated, and the circuit is too large for that."""
+    """Return the start. Raises InputError for a circuit that the settings want simulated and that is too large."""
     if settings.search is SearchName.SIMULATED and start.ansatz.model is None:
         raise InputError("search", "the circuit is too large for a classical simulation", _MEASURE)
     return start

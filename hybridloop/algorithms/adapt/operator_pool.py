@@ -53,7 +53,7 @@ class OperatorPool:
     """Operator pool: single and double excitations from Hartree-Fock that conserve the Hamiltonian's symmetries.
 
     An operator is a group of excitations that share an angle. Their order breaks ties between equal gradients. A pool
-    that is not `is_simulated` has no `simulation`, whatever its size.
+    that is not `is_simulated` has no `simulation`.
     """
 
     problem: ElectronicProblem
