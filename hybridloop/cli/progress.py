@@ -49,11 +49,12 @@ def format_round(update: RoundUpdate) -> str:
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
     """Show a run on standard error until the block ends; if a signal ends it, print what happens to its jobs."""
-    feed = LiveFeed()
+    is_plain = not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+    feed = LiveFeed(on_search=print_message) if is_plain and not quiet else LiveFeed()
     try:
         if quiet:
             yield ProgressDisplay(None, feed)
-        elif not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown"):
+        elif is_plain:
             yield ProgressDisplay(lambda update: print_message(format_round(update)), feed)
         else:
             with _live_view(feed):

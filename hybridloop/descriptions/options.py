@@ -65,6 +65,7 @@ class MoleculeOptions(RunOptions, total=False):
 class EnergyOptions(MoleculeOptions, total=False):
     """Keyword arguments of every search for energies."""
 
+    search: str
     shots: int
     precision: str | float
     max_rounds: int

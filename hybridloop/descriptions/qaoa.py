@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
-from hybridloop.settings import RunSettings
+from hybridloop.settings import RunSettings, SearchName
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -40,7 +40,14 @@ class QaoaSettings(RunSettings):
         MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
     )
     shots: int = Field(1000, ge=1, le=10_000_000, description="shots per circuit")
-    refine: int = Field(0, ge=0, le=20, description="maximum number of optimizer steps from the fixed angles")
+    search: SearchName = Field(
+        SearchName.AUTO,
+        description="search of the angles: measured (jobs alone, from a table's angles), or simulated (a classical "
+        "simulation, which the one job tests); auto: simulated, in part where the problem is large",
+    )
+    max_rounds: int = Field(
+        200, ge=1, le=100_000, description="maximum number of rounds of a measured search, for each number of layers"
+    )
     extend_to: int | None = Field(
         None,
         ge=2,
@@ -54,8 +61,8 @@ class QaoaSettings(RunSettings):
 
     @model_validator(mode="after")
     def _check_cvar_and_layers(self) -> Self:
-        if self.cvar < 1 and not self.refine and self.extend_to is None:
-            raise ValueError("CVaR has no effect on fixed angles: refine them, extend the layers, or leave cvar out")
+        if self.cvar < 1 and self.search is not SearchName.MEASURED and self.extend_to is None:
+            raise ValueError("CVaR has no effect on fixed angles: give search=measured or extend_to, or leave cvar out")
         if self.extend_to is not None and self.extend_to <= self.layers:
             raise ValueError(f"{self.layers} layers can't be extended to {self.extend_to}: give a larger number")
         return self
@@ -68,7 +75,8 @@ class QaoaOptions(RunOptions, total=False):
     layers: int
     mixer: str
     shots: int
-    refine: int
+    search: str
+    max_rounds: int
     extend_to: int | None
     cvar: float
 
@@ -94,7 +102,7 @@ QAOA = Description(
     prepare="hybridloop.preparation.qaoa:prepare_qaoa",
     flow="hybridloop.flows.qaoa:qaoa",
     example="petersen --seed 7",
-    main_options="objective layers refine",
+    main_options="objective layers search",
     value=Value.OBJECTIVE,
     plots={
         "histogram": "hybridloop.reports.plots.binary:histogram",

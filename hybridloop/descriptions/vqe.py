@@ -155,7 +155,7 @@ VQE = Description(
     prepare="hybridloop.preparation.vqe:prepare_vqe",
     flow="hybridloop.flows.vqe:vqe",
     example="h2 --seed 7",
-    main_options="ansatz optimizer precision",
+    main_options="ansatz search precision",
     plots={
         "energy": "hybridloop.reports.plots.energies:energy",
         "landscape": "hybridloop.reports.plots.landscape:of_vqe",

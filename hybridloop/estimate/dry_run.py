@@ -78,9 +78,10 @@ def dry_run(
     target: Target,
     *,
     prepared: PreparedAlgorithm | None = None,
+    trials: int = TRIALS,
     max_work: float = MAX_WORK,
 ) -> DryRun:
-    """Run the algorithm to its end for a few seeds, with a bound on the work of simulation.
+    """Run the algorithm to its end for `trials` seeds, with a bound on the work of simulation.
 
     Each seed draws its own shots, and its own random start unless the settings have a seed. A run without randomness
     has one trial. `prepared` is what `prepare_trial` returned, to be run first. Raises InputError for what a run would
@@ -91,7 +92,7 @@ def dry_run(
     complete: list[Trial] = []
     first = prepared or prepare_trial(algorithm, problem, settings, target)
     left = max_work
-    for number in range(TRIALS if is_random else 1):
+    for number in range(trials if is_random else 1):
         is_first = number == 0 or settings.seed is not None
         current = first if is_first else prepare_trial(algorithm, problem, settings, target, number)
         recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)

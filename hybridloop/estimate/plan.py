@@ -123,12 +123,13 @@ class WithinCaps:
 
 
 @dataclass(frozen=True, slots=True)
-class WithoutMitigation:
-    """Expected effort of the same run without the error mitigation of its settings."""
+class Effort:
+    """Expected effort of the same run with another setting; `assumed` as in the plan."""
 
     jobs: int
     shots: int
     cost: Money
+    assumed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,8 @@ class Plan:
     `rehearsals` is the number of dry runs, each with its own seed; `assumed` describes rounds that were assumed rather
     than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
-    `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
+    `without_mitigation` the effort without the settings' own error mitigation, None if they have none. `searches` are
+    the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible.
     `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
     target's provider. `orbitals` says why a molecule's active orbitals were chosen, and
     `groups` why its terms are measured in these groups, where that was automatic.
@@ -188,7 +190,8 @@ class Plan:
     allowed: WithinCaps
     warnings: tuple[str, ...]
     prices_dated: str
-    without_mitigation: WithoutMitigation | None = None
+    without_mitigation: Effort | None = None
+    searches: Mapping[str, Effort] = field(default_factory=dict)
     jobs_unbatched: int | None = None
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
@@ -241,6 +244,10 @@ def _lines(plan: Plan) -> Iterator[str]:
     if (bare := plan.without_mitigation) is not None:
         more = f"{plan.shots.expected / max(bare.shots, 1):.1f} times the shots of a run without it"
         yield f"  mitigation {more}: {bare.jobs:,} jobs, {bare.shots:,} shots, {_money(bare.cost)}"
+    for number, (search, effort) in enumerate(plan.searches.items()):
+        rough = "" if effort.assumed is None else ", assumed"
+        text = f"{search}: {effort.jobs:,} jobs, {effort.shots:,} shots, {_money(effort.cost)}{rough}"
+        yield f"  {'' if number else 'search':<10} {text}"
     yield f"  keep-alive {_keep_alive(plan)}"
     yield f"  time       {_time(plan)}"
     if plan.classical:

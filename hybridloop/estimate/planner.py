@@ -18,9 +18,9 @@ from hybridloop.azure.targets.provider_options import (
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.dry_run import DryRound, dry_run, prepare_trial
+from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate
-from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
+from hybridloop.estimate.plan import Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
 from hybridloop.estimate.pricing import (
     JobTotals,
     ProgramSizes,
@@ -34,8 +34,8 @@ from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
 from hybridloop.preparation.measurement_costs import choice_facts
-from hybridloop.preparation.prepared import PreparedAlgorithm
-from hybridloop.settings import EnergySettings, ProblemText, RunSettings
+from hybridloop.preparation.prepared import ANGLES_SIMULATED, PreparedAlgorithm, angles_searched_on
+from hybridloop.settings import EnergySettings, ProblemText, RunSettings, SearchName
 
 _NO_CAPS = {
     "max_jobs": None,
@@ -70,9 +70,11 @@ def plan_run(
     InputError for what a run would refuse. Caps that can't be enforced are warnings of the plan.
     """
     planner = Planner(algorithm, problem, settings, statuses or TargetStatuses())
-    plan = planner.plan(find_target(settings.target) if target is None else target, debias=settings.debias)
+    target = find_target(settings.target) if target is None else target
+    plan = planner.plan(target, debias=settings.debias)
     others = [find_target(other) if isinstance(other, str) else other for other in compare]
-    return replace(plan, comparison=tuple(map(planner.comparison_row, others)))
+    comparison = tuple(map(planner.comparison_row, others))
+    return replace(plan, searches=planner.searches(plan, target), comparison=comparison)
 
 
 def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
@@ -83,12 +85,16 @@ def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans for one target after the other; targets with equal sampling and equal groups share a dry run."""
+    """Plans for one target after the other; targets with equal sampling and equal groups share a dry run.
+
+    Each dry run has as many `trials`.
+    """
 
     algorithm: str
     problem: ProblemText
     settings: RunSettings
     statuses: TargetStatuses
+    trials: int = TRIALS
     _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
     _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
 
@@ -147,14 +153,34 @@ class Planner:
         refusals = self._refusals(settings, target, simulation.facts.num_qubits)
         return replace(plan, warnings=tuple(plan_warnings(plan, target, settings, refusals)))
 
-    def _without_mitigation(self, target: Target, *, debias: bool) -> WithoutMitigation | None:
+    def searches(self, plan: Plan, target: Target) -> dict[str, Effort]:
+        """Return the efforts of both searches by name; one trial estimates that which is not the plan's.
+
+        It is empty where only one is possible.
+        """
+        settings = self.settings_on(target)
+        origin = self._prepare(target_with_options(target, settings.options), settings).origin_of_angles
+        own = {ANGLES_SIMULATED: SearchName.SIMULATED, angles_searched_on(settings.target): SearchName.MEASURED}
+        if (name := own.get(origin)) is None:
+            return {}
+        other = SearchName.MEASURED if name is SearchName.SIMULATED else SearchName.SIMULATED
+        try:
+            efforts = {name: _effort(plan), other: self._effort_with({"search": other}, target, trials=1)}
+        except InputError:
+            return {}
+        return {search.value: efforts[search] for search in (SearchName.MEASURED, SearchName.SIMULATED)}
+
+    def _without_mitigation(self, target: Target, *, debias: bool) -> Effort | None:
         """Return the effort of the same run without error mitigation; None if the settings ask for none."""
         if not getattr(self.settings, "mitigation", None):
             return None
-        settings = self.settings.model_copy(update={"mitigation": None})
-        bare = replace(self, settings=settings, _simulations={}, _prepared={})
-        plan = bare.plan(target, debias=debias)
-        return WithoutMitigation(plan.jobs.expected, plan.shots.expected, plan.cost)
+        return self._effort_with({"mitigation": None, "debias": debias}, target, trials=self.trials)
+
+    def _effort_with(self, changes: Mapping[str, Any], target: Target, *, trials: int) -> Effort:
+        """Return the effort of the same run with other settings. Raises InputError, ProgramError."""
+        settings = self.settings.model_copy(update=dict(changes))
+        planner = replace(self, settings=settings, trials=trials, _simulations={}, _prepared={})
+        return _effort(planner.plan(target, debias=settings.debias))
 
     def comparison_row(self, target: Target) -> ComparisonRow:
         """Return the plan for a target as a row, or the reason why there is none."""
@@ -197,7 +223,7 @@ class Planner:
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
-            run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared)
+            run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
             facts = run.prepared.plan_facts(samples=target.samples)
             complete = [extrapolate(trial, facts) for trial in run.trials]
             others = [simulation.sizes for simulation in self._simulations.values()]
@@ -238,6 +264,10 @@ def _without_limits(target: Target, settings: RunSettings) -> tuple[Target, RunS
     """Return a target that measures, and settings without caps; `debias` stays where the target has it."""
     kept = {"debias": settings.debias or not target.debiases}
     return replace(target, checks_only=False), settings.model_copy(update=_NO_CAPS | kept)
+
+
+def _effort(plan: Plan) -> Effort:
+    return Effort(plan.jobs.expected, plan.shots.expected, plan.cost, plan.assumed)
 
 
 def _figure(expected: int, trials: Sequence[int], worst: int) -> Figure:

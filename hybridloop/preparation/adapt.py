@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,17 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.prepared import (
+    ANGLES_SIMULATED,
+    OnRound,
+    PlanFacts,
+    PreparedEnergy,
+    ProblemFacts,
+    angles_searched_on,
+)
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
-from hybridloop.settings import ProblemText
+from hybridloop.settings import ProblemText, SearchName
 from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
 
@@ -56,6 +63,11 @@ class PreparedAdapt(PreparedEnergy):
     settings: AdaptSettings
     energy: GroupingChoice
     derivatives: Grouping
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The target, or the simulation of the pool's circuits."""
+        return angles_searched_on(self.settings.target) if self.pool.simulation([]) is None else ANGLES_SIMULATED
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the searches, of the final measurement, and of the choice of operators."""
@@ -152,13 +164,18 @@ def prepare_adapt(
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
         raise InputError("problem", what, "Give a molecule, or run vqe.")
     pool = OperatorPool.tied(electronic, PoolKind(settings.pool))
+    pool = replace(pool, is_simulated=settings.search is not SearchName.MEASURED)
     if not pool.groups:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
-    expected = pool.ansatz(_expected_operators(pool, settings))
+    operators = _expected_operators(pool, settings)
+    if settings.search is SearchName.SIMULATED and pool.simulation(operators) is None:
+        what = "circuits of this pool are too large for a classical simulation"
+        raise InputError("search", what, "Leave search out, or give search=measured.")
+    expected = pool.ansatz(operators)
     energy = measurement_groups(electronic, expected, settings, target, groupings)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING

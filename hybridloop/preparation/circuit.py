@@ -29,7 +29,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
 from hybridloop.preparation.problem import EnergyProblem, num_qubits_of
-from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, StartName
+from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, SearchName, StartName
 
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
@@ -37,15 +37,16 @@ FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in
 def choose_circuit(resolved: EnergyProblem, settings: VqeSettings, seed: int) -> tuple[Start, str | None]:
     """Choose the ansatz at its initial point; the second value is the reason for an ansatz that the settings left open.
 
-    Raises InputError for settings that the ansatz does not have.
+    Raises InputError for settings that the ansatz does not have, and for a simulated search without a simulation.
     """
     name, reason = settings.ansatz, None
     if name is AnsatzName.AUTO:
         name, reason = _ansatz_of(resolved)
     _check_shape(name, settings)
+    search = _open_search(name, resolved, settings)
     if name == AnsatzName.UCCSD:
-        may_simulate = settings.optimizer is OptimizerName.AUTO
-        return choose_start(resolved, settings.initial_point, seed, may_simulate=may_simulate), None
+        began = choose_start(resolved, settings.initial_point, seed, search)
+        return _check_simulated(began, settings), None
     start = _Start(settings.initial_point, np.random.default_rng(seed))
     if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
         ansatz = _hamiltonian_variational(resolved, settings.layers, start)
@@ -53,17 +54,48 @@ def choose_circuit(resolved: EnergyProblem, settings: VqeSettings, seed: int) ->
         ansatz = _hardware_efficient(resolved, settings, start)
     else:
         ansatz = _custom(name, num_qubits_of(resolved), start)
-    is_open = settings.initial_point is StartName.AUTO and settings.optimizer is OptimizerName.AUTO
-    if is_open and isinstance(resolved, PauliProblem) and isinstance(name, AnsatzName):
-        began = _simulated(ansatz, resolved)
-        return began, None if reason is None else f"{ansatz.name}, as {reason}"
-    return Start(ansatz), None if reason is None else f"{ansatz.name}, as {reason}"
+    began = Start(ansatz) if search is SearchName.MEASURED else _simulated(ansatz, resolved, search)
+    return _check_simulated(began, settings), None if reason is None else f"{ansatz.name}, as {reason}"
 
 
-def _simulated(ansatz: Ansatz, resolved: PauliProblem) -> Start:
-    """Return the start at the lowest minimum of the circuit's simulation; at its own where that takes too long."""
+_MEASURE = "Leave search out, or give search=measured."
+
+
+def _open_search(name: AnsatzName | str, resolved: EnergyProblem, settings: VqeSettings) -> SearchName:
+    """Return the settings' search, or measured where another setting excludes a simulation.
+
+    Raises InputError where the settings ask for a simulation all the same.
+    """
+    excluded = None
+    if settings.optimizer is not OptimizerName.AUTO:
+        excluded = "simulated angles need no optimizer, and one is given"
+    elif settings.initial_point is not StartName.AUTO:
+        excluded = "a simulated search chooses the initial point, and one is given"
+    elif not isinstance(name, AnsatzName):
+        excluded = "circuits of your own are not simulated"
+    elif name != AnsatzName.UCCSD and not isinstance(resolved, PauliProblem):
+        excluded = f"of a molecule's circuits only uccsd is simulated, not {name.value}"
+    if excluded is None:
+        return settings.search
+    if settings.search is SearchName.SIMULATED:
+        raise InputError("search", excluded, _MEASURE)
+    return SearchName.MEASURED
+
+
+def _check_simulated(start: Start, settings: VqeSettings) -> Start:
+    """Return the start. Raises InputError for a circuit that the settings want simulated and that is too large."""
+    if settings.search is SearchName.SIMULATED and start.ansatz.model is None:
+        raise InputError("search", "the circuit is too large for a classical simulation", _MEASURE)
+    return start
+
+
+def _simulated(ansatz: Ansatz, resolved: EnergyProblem, search: SearchName) -> Start:
+    """Return the start at the lowest minimum of the circuit's simulation; at its own where that takes too long.
+
+    With auto, the angle of a circuit that has only one is measured: its fit is global.
+    """
     model = StatevectorModel.of(ansatz.circuit, resolved.hamiltonian)
-    if model is None or ansatz.num_parameters < 2:
+    if model is None or ansatz.num_parameters < (2 if search is SearchName.AUTO else 1):
         return Start(ansatz)
     start = simulated_start_near(model, ansatz.initial_point)
     reason = f"the lowest of {start.searches} minima of the circuit's classical simulation"

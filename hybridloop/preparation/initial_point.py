@@ -18,7 +18,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import SAME_ENERGY, EnergyProblem
-from hybridloop.settings import StartName
+from hybridloop.settings import SearchName, StartName
 
 MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
@@ -39,17 +39,17 @@ def choose_start(
     resolved: EnergyProblem,
     initial_point: InitialPoint,
     seed: int,
-    *,
-    may_simulate: bool = False,
+    search: SearchName = SearchName.MEASURED,
 ) -> Start:
     """Choose the initial point of UCCSD.
 
-    With `may_simulate`, a small UCCSD circuit starts from a minimum of its classical simulation.
+    Unless the `search` is measured, a small circuit starts from a minimum of its classical simulation. With auto, a
+    circuit of one angle starts at Hartree-Fock all the same: its fit is global.
     Raises InputError where there is no such initial point, and for a Pauli sum.
     """
     generator = np.random.default_rng(seed)
     if initial_point is StartName.AUTO and not isinstance(resolved, PauliProblem):
-        simulated = _simulated_start(resolved) if may_simulate else None
+        simulated = None if search is SearchName.MEASURED else _simulated_start(resolved, search)
         return simulated or _start_near_hartree_fock(uccsd(resolved), resolved)
     return Start(_start_uccsd(resolved, initial_point, generator))
 
@@ -76,17 +76,14 @@ def _start_uccsd(resolved: EnergyProblem, initial_point: InitialPoint, generator
     return _at(ansatz, initial_point)
 
 
-def _simulated_start(problem: ElectronicProblem) -> Start | None:
-    """Return the start at a minimum of the simulated circuit; None where that takes too long.
-
-    A circuit of one angle starts at Hartree-Fock all the same: its fit is global.
-    """
+def _simulated_start(problem: ElectronicProblem, search: SearchName) -> Start | None:
+    """Return the start at a minimum of the simulated circuit; None where that takes too long."""
     ansatz = uccsd(problem, is_tied=True)
     selected = symmetry_allowed_excitations(problem)
     simulation = SimulatedCircuit.of(problem, selected, mirrored_angles(problem, selected))
     if simulation is None:
         return None
-    if ansatz.num_parameters == 1:
+    if ansatz.num_parameters == 1 and search is SearchName.AUTO:
         return Start(ansatz)
     start = simulated_start(simulation)
     ansatz = replace(_at(ansatz, start.point), is_near=True, model=simulation)

@@ -33,7 +33,7 @@ from hybridloop.settings import AnsatzName, ProblemText
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
-    *("optimizer", "tolerance", "patience", "gradient_norm"),
+    *("search", "optimizer", "tolerance", "patience", "gradient_norm"),
 )
 
 
@@ -59,6 +59,11 @@ class PreparedLevels(PreparedAlgorithm):
     def groupings(self) -> tuple[str, ...]:
         """The grouping that was chosen, if the settings leave it open."""
         return self.vqe.groupings
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The origin of the VQE's angles."""
+        return self.vqe.origin_of_angles
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the facts of the VQE, with a pilot and a second round over all states for each level."""

@@ -99,6 +99,14 @@ class PlanFacts:
     classical: str = ""
 
 
+ANGLES_SIMULATED = "angles from a classical simulation; jobs test them"
+
+
+def angles_searched_on(target: str) -> str:
+    """Return the `origin_of_angles` of a search by measured rounds."""
+    return f"angles searched on {target}"
+
+
 class PreparedAlgorithm(ABC):
     """An algorithm with its problem and circuits in place; nothing in it changes, so it serves several runs."""
 
@@ -109,6 +117,11 @@ class PreparedAlgorithm(ABC):
     def groupings(self) -> tuple[str, ...]:
         """The measurement groups that were chosen where the settings leave them open, for the record of the run."""
         return ()
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The search of the angles as the first line of a run states it; empty where none is made."""
+        return ""
 
     @abstractmethod
     def plan_facts(self, *, samples: bool) -> PlanFacts:

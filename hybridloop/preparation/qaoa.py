@@ -13,9 +13,10 @@ from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.qaoa.angles import with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.qaoa.comparison import beside_classical
+from hybridloop.algorithms.qaoa.comparison import beside_classical, beside_simulation
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
@@ -23,9 +24,17 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.errors import InputError
+from hybridloop.preparation.prepared import (
+    ANGLES_SIMULATED,
+    OnRound,
+    PlanFacts,
+    PreparedAlgorithm,
+    ProblemFacts,
+    angles_searched_on,
+)
 from hybridloop.preparation.vqe import missing_point_policy
-from hybridloop.settings import ProblemText
+from hybridloop.settings import ProblemText, SearchName
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,12 @@ class PreparedQaoa(PreparedAlgorithm):
     problem: BinaryProblem
     rounds: PlanFacts
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
+    angles: str = ""
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The target, or the circuit's simulation; recursive QAOA makes no search."""
+        return self.angles
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, and the final measurement."""
@@ -61,8 +76,13 @@ def prepare_qaoa(
     """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
-    ansatz, angles = with_simulated_angles(circuit_of(binary, settings, seed))
-    search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
+    if settings.search is SearchName.SIMULATED and binary.num_variables > MAX_ENUMERATED_VARIABLES:
+        what = f"{binary.num_variables} variables are more than the {MAX_ENUMERATED_VARIABLES} that can be simulated"
+        raise InputError("search", what, "Leave search out, or give search=measured.")
+    ansatz, angles = circuit_of(binary, settings, seed), "measured, from the fixed angles of 3-regular graphs"
+    if settings.search is not SearchName.MEASURED:
+        ansatz, angles = with_simulated_angles(ansatz)
+    search = QaoaSearch(_optimizer(settings), settings.extend_to, settings.cvar, settings.max_rounds)
     on_lost = missing_point_policy(settings.failure)
     if isinstance(on_lost, Penalize):
         on_lost = Penalize(binary.sign * on_lost.value)  # the search minimizes
@@ -70,20 +90,28 @@ def prepare_qaoa(
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
         outcome = qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
-        if angles is None:
-            return outcome
         outcome = replace(outcome, choices=(*outcome.choices, f"angles: {angles}"))
+        if settings.search is not SearchName.MEASURED:
+            outcome = beside_simulation(outcome, ansatz)
         return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
 
-    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, PlanFacts(_search_rounds(settings), 1), run)
+    rounds = PlanFacts(_search_rounds(settings), 1)
+    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, rounds, run, _origin(binary, settings, angles))
+
+
+def _origin(problem: BinaryProblem, settings: QaoaSettings, angles: str) -> str:
+    if settings.search is SearchName.MEASURED:
+        return angles_searched_on(settings.target)
+    return ANGLES_SIMULATED if problem.num_variables <= MAX_ENUMERATED_VARIABLES else f"angles: {angles}"
 
 
 def _search_rounds(settings: QaoaSettings) -> int:
-    """Return two rounds per step for each number of layers that is tried; without steps one round tries all numbers."""
-    steps = 2 * settings.refine
+    """Return the most rounds of a search at each number of layers; without one, a single round tries all numbers."""
+    is_measured = settings.search is SearchName.MEASURED
     if settings.extend_to is None:
-        return steps
-    return (settings.extend_to - settings.layers) * (1 + steps) + steps if steps else 1
+        return settings.max_rounds if is_measured else 0
+    longer = settings.extend_to - settings.layers
+    return longer + (1 + longer) * settings.max_rounds if is_measured else 1
 
 
 def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> QaoaCircuit:
@@ -141,7 +169,7 @@ def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     return tuple({"variable": label, "value": int(bit)} for label, bit in named)
 
 
-def _optimizer(steps: int) -> Callable[[QaoaCircuit], Optimizer] | None:
-    if not steps:
+def _optimizer(settings: QaoaSettings) -> Callable[[QaoaCircuit], Optimizer] | None:
+    if settings.search is not SearchName.MEASURED:
         return None
-    return lambda ansatz: QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=steps)
+    return lambda ansatz: QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=3)

@@ -44,6 +44,13 @@ class PreparedScan(PreparedAlgorithm):
         """The grouping that was chosen for each point, if the settings leave it open."""
         return tuple(grouping for point in self.points for grouping in point.groupings)
 
+    @property
+    def origin_of_angles(self) -> str:
+        """The origin at each point, if they differ."""
+        origins = [point.origin_of_angles for point in self.points]
+        counts = [f"{origins.count(each)} of {len(origins)} points: {each}" for each in dict.fromkeys(origins)]
+        return origins[0] if len(counts) == 1 else "; ".join(counts)
+
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the sums over the points."""
         facts = [point.plan_facts(samples=samples) for point in self.points]

@@ -54,7 +54,14 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.prepared import (
+    ANGLES_SIMULATED,
+    OnRound,
+    PlanFacts,
+    PreparedEnergy,
+    ProblemFacts,
+    angles_searched_on,
+)
 from hybridloop.preparation.problem import EnergyProblem, facts_of, resolve_problem
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
 from hybridloop.settings.energies import GroupingName
@@ -80,6 +87,11 @@ class PreparedVqe(PreparedEnergy):
     settings: VqeSettings
     mitigation: Mitigation
     energy: GroupingChoice
+
+    @property
+    def origin_of_angles(self) -> str:
+        """The target, or the circuit's simulation."""
+        return angles_searched_on(self.settings.target) if self.ansatz.model is None else ANGLES_SIMULATED
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, of the final measurement, and of what examines it."""
@@ -141,7 +153,7 @@ class PreparedVqe(PreparedEnergy):
             yield f"start: {self.start_reason}"
         if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose_optimizer(self.ansatz)
-            yield f"search: {choice.name}, as {choice.reason}"
+            yield f"optimizer: {choice.name}, as {choice.reason}"
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 

@@ -55,7 +55,7 @@ class LiveState:
     """The state of a run at a moment; values in `unit`, which is empty for a dimensionless objective.
 
     `status` is "preparing", "running", and in the end that of the result, with its `reason`. `stage` is what is done
-    before the first round. `round` is the last
+    before the first round, `search` the origin of the angles. `round` is the last
     complete round, 0 before the first, with its `phase`, `value` and `standard_error`. `values` are those of the last
     rounds. `best` is None where rounds measure different quantities (levels, points of a scan). `snapshot` is that of
     the session, None before there is one.
@@ -68,6 +68,7 @@ class LiveState:
     unit: str = ""
     status: str = "preparing"
     stage: str = ""
+    search: str = ""
     reason: str = ""
     elapsed_s: float = 0.0
     round: int = 0
@@ -82,9 +83,11 @@ class LiveState:
 class LiveFeed:
     """Channel from a flow to progress displays; reading it sends no request."""
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
-        """`now` is a time in seconds that only goes forward."""
-        self._now = now
+    def __init__(
+        self, *, now: Callable[[], float] = time.monotonic, on_search: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`now` is a time in seconds that only goes forward; `on_search` is called with the origin of the angles."""
+        self._now, self._on_search = now, on_search
         self._started_at = now()
         self._ended_at: float | None = None
         self._lock = threading.Lock()
@@ -101,6 +104,12 @@ class LiveFeed:
         """Set what is done now, before the first round."""
         with self._lock:
             self._state = replace(self._state, stage=stage)
+
+    def set_search(self, origin: str) -> None:
+        """Set the origin of the angles: a search on the target, or a simulation."""
+        with self._lock:
+            self._state = replace(self._state, search=origin)
+        self._on_search(origin)
 
     def begin(self, run_key: str, session: OpenSession, unit: str, sense: int) -> None:
         """Set the session; `sense` is -1 if lower values are better, 1 if higher ones are, else 0."""

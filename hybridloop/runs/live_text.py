@@ -23,6 +23,8 @@ def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]
     """Yield the known facts by name, the most important first."""
     doing = f"{state.status}: {state.stage}" if state.stage else state.status
     yield "status", f"{doing}, {format_elapsed(state.elapsed_s)}"
+    if state.search:
+        yield "search", state.search
     if state.value is not None and state.standard_error is not None:
         name = "energy" if state.unit == "hartree" else "value"
         counted = name_of_progress(state.algorithm)

@@ -11,6 +11,7 @@ from hybridloop.settings.energies import (
     MoleculeSettings,
     OptimizerName,
     RotationsName,
+    SearchName,
     StartName,
 )
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Duration, parse_duration
@@ -28,4 +29,4 @@ __all__ = ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["EnergySettings", "MoleculeSettings", "RunSettings"]
-__all__ += ["EntanglementName", "RotationsName"]
+__all__ += ["EntanglementName", "RotationsName", "SearchName"]

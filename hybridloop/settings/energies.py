@@ -58,6 +58,14 @@ class StartName(enum.StrEnum):
     RANDOM = "random"
 
 
+class SearchName(enum.StrEnum):
+    """Search of the angles: by measured rounds, or by a classical simulation."""
+
+    AUTO = "auto"  # simulated where that is affordable, else measured
+    SIMULATED = "simulated"
+    MEASURED = "measured"
+
+
 class MappingName(enum.StrEnum):
     """Mapping of spin orbitals to qubits."""
 
@@ -151,6 +159,11 @@ class MoleculeSettings(RunSettings):
 class EnergySettings(MoleculeSettings):
     """Settings that all runs have which measure energies of a molecule."""
 
+    search: SearchName = Field(
+        SearchName.AUTO,
+        description="search of the angles: measured (jobs alone), or simulated (a classical simulation, which jobs "
+        "test); auto: simulated where that is affordable",
+    )
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
     precision: Precision = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck

@@ -14,6 +14,7 @@ STATE = LiveState(
     run_key="night",
     unit="hartree",
     status="running",
+    search="angles searched on ionq.qpu.forte-1",
     elapsed_s=3725.0,
     round=12,
     phase="search",

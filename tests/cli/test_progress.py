@@ -44,6 +44,7 @@ def test_a_wide_terminal_shows_all_facts() -> None:
     for fact in (
         "vqe of lih on ionq.qpu.forte-1",
         "running, 1 h 2 min",
+        "angles searched on ionq.qpu.forte-1",
         "-7.882362 ± 0.000712 hartree",
         "-7.883001 ± 0.000900 in round 11, noisy",
         "12 search  █▅▄▂▁",

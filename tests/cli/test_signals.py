@@ -64,6 +64,7 @@ def runs_after_first_round(
             running.callback(run.kill)
         for run in runs.values():
             assert run.stderr is not None
+            assert run.stderr.readline().startswith("angles searched on ")
             assert run.stderr.readline().startswith("round   1")
         assert [mine.session_statuses() for mine in at.values()] == [["Executing"]] * len(at)
         yield runs

@@ -79,7 +79,7 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("levels", "h2", {"target": "ionq.simulator", "seed": 7, "precision": 0.01}),
     ("vqe", "h2-2.0", {"ansatz": "hardware-efficient", "target": "ionq.simulator", "seed": 4}),
     ("vqe", "lih-3.0-cas22", {"target": "ionq.simulator", "seed": 4, "shots": 20_000}),
-    ("qaoa", "weighted-10", {"target": "ionq.simulator", "seed": 4, "refine": 2}),
+    ("qaoa", "weighted-10", {"target": "ionq.simulator", "seed": 4, "search": "measured"}),
 ]
 
 
@@ -315,11 +315,11 @@ def test_the_extrapolation_has_the_order_of_magnitude_of_the_dry_run() -> None:
 
 
 def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions() -> None:
-    plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa", refine=3, layers=1))
+    plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa", search="measured", layers=1))
     assert plan.assumed is not None
     assert "16 qubits, of which 14 at most are simulated" in plan.assumed
-    assert [(each.phase, each.rounds) for each in plan.phases] == [("search", 6), ("final", 1)]
-    assert plan.rounds.expected == 7
+    assert [(each.phase, each.rounds) for each in plan.phases] == [("search", 30), ("final", 1)]
+    assert plan.rounds.expected == 31
 
 
 def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
@@ -338,9 +338,10 @@ def test_the_worst_case_has_all_rounds_that_the_settings_allow() -> None:
     search = next(each for each in plan.phases if each.phase == "search")
     assert plan.rounds.worst == 40 + 8
     assert plan.shots.worst >= plan.shots.most + (40 - search.rounds) * search.shots
-    refined = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", refine=3, layers=1))
-    assert refined.rounds.worst == 2 * 3 + 1
-    assert refined.rounds.most <= refined.rounds.worst
+    asked = settings_of("qaoa", search="measured", max_rounds=6, layers=1)
+    measured = plan_run("qaoa", ProblemText(name="ring-8"), asked)
+    assert measured.rounds.worst == 6 + 1
+    assert measured.rounds.most <= measured.rounds.worst
 
 
 @pytest.fixture
@@ -348,6 +349,25 @@ def plan() -> Plan:
     return plan_run(
         "vqe", ProblemText(name="h2"), settings_of("vqe", target="ionq.qpu.forte-1"), compare=["rigetti.sim.qvm"]
     )
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"), [("vqe", "lih-3.0-cas22"), ("qaoa", "ring-8")], ids=["simulated-vqe", "simulated-qaoa"]
+)
+def test_a_plan_shows_a_measured_and_a_simulated_search_side_by_side(algorithm: str, name: str) -> None:
+    plan = plan_run(algorithm, ProblemText(name=name), settings_of(algorithm, seed=7))
+    measured, simulated = plan.searches["measured"], plan.searches["simulated"]
+    assert (simulated.jobs, simulated.shots, simulated.cost) == (plan.jobs.expected, plan.shots.expected, plan.cost)
+    asked = plan_run(algorithm, ProblemText(name=name), settings_of(algorithm, seed=7, search="measured"))
+    assert asked.shots.least <= measured.shots <= asked.shots.most  # of three trials, one was the alternative's
+    assert f"search     measured: {measured.jobs:,} jobs, {measured.shots:,} shots" in str(plan)
+    assert f"           simulated: {simulated.jobs:,} jobs, {simulated.shots:,} shots" in str(plan)
+
+
+def test_a_plan_of_a_circuit_that_is_not_simulated_shows_one_search() -> None:
+    settings = settings_of("vqe", seed=7, ansatz="hardware-efficient", max_rounds=2)
+    plan = plan_run("vqe", ProblemText(name="h2"), settings)
+    assert plan.searches == {}
 
 
 def test_a_plan_survives_json(plan: Plan) -> None:

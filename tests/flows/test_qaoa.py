@@ -26,7 +26,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText
+from hybridloop.settings import ProblemText, SearchName
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
 from tests.preparation_helpers import prepare_qaoa, settings_for
@@ -35,6 +35,7 @@ from tests.preparation_helpers import prepared as prepare
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
 BUILT_IN: dict[str, dict[str, Any]] = load_table("binary_problems")
+MEASURED = SearchName.MEASURED
 PETERSEN = ProblemText(name="petersen")
 
 
@@ -69,7 +70,7 @@ def test_every_mixer_works_with_a_budget(mixer: MixerName) -> None:
         ("qaoa", PETERSEN, {"cvar": 0.5}, "settings"),
         ("qaoa", PETERSEN, {"extend_to": 3}, "settings"),
         ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
-        ("qaoa", PETERSEN, {"refine": 1, "failure": {"on_lost_job": "skip"}}, "on_lost_job"),
+        ("qaoa", PETERSEN, {"search": "measured", "failure": {"on_lost_job": "skip"}}, "on_lost_job"),
         ("qaoa", ProblemText(name="petersn"), {}, "problem"),
         ("qaoa", ProblemText(name="h2"), {}, "problem"),
         ("qaoa", ProblemText(name="loop", text="1 1\n"), {}, "problem, line 1"),
@@ -103,7 +104,7 @@ def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
         left.pop()
         return [MeasuredPub(answer.points, (FailedPoint("it was lost"),) * len(answer)) for answer in answers]
 
-    values = {"layers": 1, "refine": 1, "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
+    values = {"layers": 1, "search": "measured", "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
     prepared = prepare("qaoa", PETERSEN, settings_for("qaoa", values), 0)
     assert prepared.measure(loses_the_first, lambda _: None).history[0].value == -3.0
 
@@ -123,6 +124,7 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
     assert result.standard_error is not None
     assert abs(result.value / 12 - 0.977) <= 4 * result.standard_error / 12  # of the best angles of three layers
     assert any(choice.startswith("angles: optimized on a classical simulation") for choice in result.choices)
+    assert any(choice.startswith("simulation: expects a mean of 11.7") for choice in result.choices)
     assert any(choice.startswith("classical: ") for choice in result.choices)
     assert result.approximation_ratio == pytest.approx(result.value / 12)
     assert RunResult.from_dict(json.loads(result.to_json())) == result
@@ -133,7 +135,11 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
 @pytest.mark.parametrize(
     ("flow", "whole", "part"),
     [
-        (qaoa, QaoaSettings(seed=7, layers=1, refine=1, extend_to=2, cvar=0.5), {"max_jobs": 7}),
+        (
+            qaoa,
+            QaoaSettings(seed=7, layers=1, search=MEASURED, max_rounds=2, extend_to=2, cvar=0.5),
+            {"max_jobs": 7},
+        ),
         (rqaoa, RqaoaSettings(seed=7, brute_force_below=6), {"max_jobs": 2}),
     ],
     ids=["qaoa", "rqaoa"],

@@ -48,7 +48,7 @@ def test_every_point_has_its_energy_with_its_error() -> None:
         assert abs(row["error"]) <= 4 * row["standard_error"]
         assert row["standard_error"] <= 0.7e-3
         assert 2 <= row["rounds"] <= 3
-        assert row["choices"][0].startswith("search: rotosolve, as ")
+        assert row["choices"][0].startswith("optimizer: rotosolve, as ")
     assert outcome.value == outcome.table[0]["energy"]
     assert (outcome.choices, outcome.warnings) == ((), ())
     assert outcome.rounds == sum(row["rounds"] for row in outcome.table) == len(outcome.history)

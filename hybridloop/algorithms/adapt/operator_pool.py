@@ -52,12 +52,14 @@ class PoolKind(enum.StrEnum):
 class OperatorPool:
     """Operator pool: single and double excitations from Hartree-Fock that conserve the Hamiltonian's symmetries.
 
-    An operator is a group of excitations that share an angle. Their order breaks ties between equal gradients.
+    An operator is a group of excitations that share an angle. Their order breaks ties between equal gradients. A pool
+    that is not `is_simulated` has no `simulation`.
     """
 
     problem: ElectronicProblem
     kind: PoolKind
     groups: tuple[ExcitationGroup, ...]
+    is_simulated: bool = True
 
     @classmethod
     def of(
@@ -92,7 +94,7 @@ class OperatorPool:
 
         Its objective is the energy without a penalty for spin, of which the pool's derivatives are.
         """
-        if not is_simulable(self.problem.molecule, sum(map(len, self.groups))):
+        if not self.is_simulated or not is_simulable(self.problem.molecule, sum(map(len, self.groups))):
             return None
         pairs = [(number, each) for number, index in enumerate(chosen) for each in self.groups[index]]
         numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]

@@ -122,6 +122,14 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
     return ansatz.with_initial_point(point * ansatz.scales), what
 
 
+def simulated_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> float | None:
+    """Return the mean cost at a point (2p,) in radians by a simulation; None above `MAX_ENUMERATED_VARIABLES`."""
+    if ansatz.cost.num_variables > MAX_ENUMERATED_VARIABLES:
+        return None
+    simulation = QaoaSimulation.of(ansatz.cost, ansatz.mixer, ansatz.ones, ansatz.warm_start_angles)
+    return simulation.energy(np.array(point))
+
+
 Key = tuple[tuple[float, ...], tuple[tuple[tuple[int, int], float], ...], float]
 
 

@@ -1,4 +1,4 @@
-"""QAOA's answer beside random assignments and a classical descent from them."""
+"""QAOA's answer beside its simulation, random assignments, and a classical descent from them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,31 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.ising import Ising
+from hybridloop.algorithms.qaoa.angles import simulated_mean
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 
-SIGMAS = 2.0  # standard errors above which a mean counts as better than the random one
+SIGMAS = 2.0  # standard errors above which a mean counts as different from another
 MAX_ASSIGNMENTS = 10_000  # random ones: more than that many shots are of targets that do not sample
+
+
+def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
+    """Return the outcome with a choice that names the simulated mean, or a warning if the measured one differs.
+
+    It says nothing of a minimum. A problem that is too large for a simulation has neither.
+    """
+    cost = simulated_mean(ansatz, outcome.parameters)
+    if cost is None:
+        return outcome
+    mean = ansatz.problem.sign * cost
+    difference = abs(outcome.value - mean)
+    if difference > SIGMAS * outcome.standard_error + outcome.rounding_bound:
+        warning = (
+            f"unlike the simulation: it expects a mean of {mean:.4g}, and the measured one is off by {difference:.2g}, "
+            "more than two standard errors. The target's errors may shift it."
+        )
+        return replace(outcome, warnings=(*outcome.warnings, warning))
+    agrees = f"simulation: expects a mean of {mean:.4g}, which the measured one meets within two standard errors"
+    return replace(outcome, choices=(*outcome.choices, agrees))
 
 
 def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed: int) -> Outcome:
@@ -28,7 +49,7 @@ def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed:
     if lead <= 0.0:
         doubts.append(
             f"no better than chance: the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
-            "(refine), or take more layers."
+            "(search=measured), or take more layers."
         )
     elif lead <= outcome.rounding_bound:
         doubts.append(

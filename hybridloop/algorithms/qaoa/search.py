@@ -31,6 +31,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, meas
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, round_limit
 from hybridloop.errors import InputError, InvalidValue
 
 FIXED_ANGLES = Stop(converged=False, reason="fixed angles; no search was requested", is_requested=True)
@@ -87,7 +88,8 @@ class AssignmentTracker:
 class QaoaSearch:
     """Optimization of a QAOA circuit beyond its first point.
 
-    `optimizer` makes the optimizer of the angles, a new one for each number of layers; None: keep the angles.
+    `optimizer` makes the optimizer of the angles, a new one for each number of layers, which `max_rounds` bounds; None:
+    keep the angles.
     `extend_to` is the largest number of layers, added one at a time; None: keep the number. `cvar` is the fraction of
     the best shots whose mean is optimized (conditional value at risk); 1 for the mean of all.
     """
@@ -95,6 +97,7 @@ class QaoaSearch:
     optimizer: Callable[[QaoaCircuit], Optimizer] | None = None
     extend_to: int | None = None
     cvar: float = 1.0
+    max_rounds: int = DEFAULT_MAX_ROUNDS
 
     def __post_init__(self) -> None:
         if not 0 < self.cvar <= 1:
@@ -142,14 +145,15 @@ class _SearchRun:
         optimizer = self.search.optimizer(ansatz)
         measured = observable(ansatz.cost.operator())
         circuit = measured.groups[0].measurement_circuit(ansatz.circuit)
-        while len(points := optimizer.ask()):
+        for _ in range(self.search.max_rounds):
+            if not len(points := optimizer.ask()):
+                break
             (result,) = self.run_round([SamplerPub.coerce((circuit, points, self.shots))])
             estimates = [self._estimate(measured, counts) for counts in result]
             optimizer.tell(result.points, apply_missing_point_policy(estimates, self.on_lost))
             self.log.add("search", optimizer.current, len(points), len(points), len(points) * self.shots)
-        assert optimizer.stop is not None  # it asks for nothing more
-        best = optimizer.best
-        return ansatz if best is None else ansatz.with_initial_point(best.point), optimizer.stop
+        best, stop = optimizer.best, optimizer.stop or round_limit(self.search.max_rounds)
+        return ansatz if best is None else ansatz.with_initial_point(best.point), stop
 
     def _add_layers(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop | None]:
         """Add layers while each gains more than noise; return the circuit, and None where only the limit ended it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -199,6 +199,10 @@ def _measure(
             **effort_of(run),
         )
 
+    if origin := algorithm.origin_of_angles:
+        get_run_logger().info("%s", origin)
+        if order.feed is not None:
+            order.feed.set_search(origin)
     try:
         with session_block as session:
             rounds = RoundTasks(session)
@@ -215,5 +219,6 @@ def _measure(
     result = result_so_far()
     if outcome is not None:
         noise = noise_warning(prepared.target, settings) if isinstance(settings, EnergySettings) else None
+        outcome = replace(outcome, choices=(*([f"search: {origin}"] if origin else []), *outcome.choices))
         result = result.with_outcome(with_doubts(outcome, facts, noise))
     return end_run(run, result, ended_by, artifact, cancelled=watch.cancelled.is_set())

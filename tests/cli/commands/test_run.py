@@ -74,7 +74,9 @@ def test_the_energy_has_the_requested_precision_and_agrees_with_the_exact_one(do
 def test_progress_is_one_line_a_round_on_standard_error(
     runs: dict[str, subprocess.CompletedProcess[str]], document: dict[str, Any]
 ) -> None:
-    lines = runs["built-in"].stderr.splitlines()
+    origin, *lines = runs["built-in"].stderr.splitlines()
+    assert origin == "angles searched on rigetti.sim.qvm"
+    assert f"search: {origin}" in document["choices"]
     assert [line.split()[:2] for line in lines] == [["round", str(i + 1)] for i in range(document["rounds"])]
     assert all("session executing" in line for line in lines)
 

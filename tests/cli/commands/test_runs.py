@@ -170,6 +170,7 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
         ends = {"parked": run_in_process(at["parked"].shell.environ, *parking)}
         for run in runs.values():
             assert run.stderr is not None
+            assert run.stderr.readline().startswith("angles searched on ")
             assert run.stderr.readline().startswith("round   1")
         runs["SIGTERM"].send_signal(signal.SIGTERM)
         runs["SIGINT"].send_signal(signal.SIGINT)

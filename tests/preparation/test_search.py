@@ -1,0 +1,85 @@
+"""The setting `search`: measured runs simulate nothing, and simulated ones are refused without a simulation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridloop.errors import InputError
+from hybridloop.preparation.adapt import PreparedAdapt
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.settings import ProblemText
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation_helpers import prepared, settings_for
+
+WIDE = "".join(f"0 {node}\n" for node in range(1, 22))
+CHAIN = '{"terms": {"ZZI": 1.0, "IZZ": 1.0, "XII": 0.5, "IXI": 0.5, "IIX": 0.5}}'
+LARGE_SUM = json.dumps({"terms": {"ZZ" + "I" * 14: 1.0, **{"I" * i + "X" + "I" * (15 - i): 0.5 for i in range(16)}}})
+
+
+def prepare(algorithm: str, name: str, values: dict[str, Any], text: str | None = None) -> Any:
+    return prepared(algorithm, ProblemText(name=name, text=text), settings_for(algorithm, values), 0)
+
+
+@pytest.mark.parametrize(("name", "text"), [("lih-3.0-cas22", None), ("chain", CHAIN)])
+def test_a_measured_search_starts_where_no_simulation_was(name: str, text: str | None) -> None:
+    measured: PreparedVqe = prepare("vqe", name, {"search": "measured"}, text)
+    auto, simulated = (prepare("vqe", name, values, text) for values in ({}, {"search": "simulated"}))
+    assert measured.ansatz.model is None
+    assert None not in (auto.ansatz.model, simulated.ansatz.model)
+    assert auto.ansatz.initial_point.tolist() == simulated.ansatz.initial_point.tolist()
+
+
+def test_a_single_angle_is_simulated_on_request_only() -> None:
+    assert prepare("vqe", "h2", {}).ansatz.model is None
+    assert prepare("vqe", "h2", {"search": "simulated"}).ansatz.model is not None
+
+
+def test_a_measured_growth_has_no_simulation() -> None:
+    measured: PreparedAdapt = prepare("adapt", "lih-3.0-cas22", {"search": "measured"})
+    assert measured.pool.simulation([0]) is None
+    assert prepare("adapt", "lih-3.0-cas22", {}).pool.simulation([0]) is not None
+    outcome = measured.measure(noiseless_rounds(), lambda _: None)
+    assert not any(row["selected_by_simulation"] for row in outcome.table)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "values", "reason"),
+    [
+        ("vqe", "h2", {"optimizer": "rotosolve"}, "need no optimizer"),
+        ("vqe", "h2", {"initial_point": "hf"}, "chooses the initial point"),
+        ("vqe", "h2", {"ansatz": "hardware-efficient"}, "only uccsd is simulated"),
+        ("vqe", "large", {"layers": 40}, "too large"),
+        ("qaoa", "wide", {}, "22 variables"),
+    ],
+)
+def test_a_simulated_search_is_refused_where_nothing_can_be_simulated(
+    algorithm: str, name: str, values: dict[str, Any], reason: str
+) -> None:
+    text = {"large": LARGE_SUM, "wide": WIDE}.get(name)
+    with pytest.raises(InputError) as refused:
+        prepare(algorithm, name, {**values, "search": "simulated"}, text)
+    assert refused.value.field == "search"
+    assert reason in refused.value.problem
+
+
+def test_qaoa_says_where_the_measured_mean_differs_from_the_simulated_one() -> None:
+    """A circuit that begins with all qubits 1 stands for a target with large errors."""
+    run = prepare("qaoa", "ring-8", {"layers": 1})
+    agreeing = run.measure(noiseless_rounds(), lambda _: None)
+    assert any("meets within two standard errors" in choice for choice in agreeing.choices)
+    assert agreeing.warnings == ()
+    other = run.measure(shot_rounds(1, start=np.eye(2**8, dtype=complex)[-1]), lambda _: None)
+    assert any(warning.startswith("unlike the simulation: ") for warning in other.warnings)
+    assert not other.converged
+
+
+def test_qaoa_measures_its_angles_from_the_table_and_at_most_its_rounds() -> None:
+    values = {"layers": 1, "search": "measured", "max_rounds": 1}
+    outcome = prepare("qaoa", "ring-8", values).measure(noiseless_rounds(), lambda _: None)
+    assert [each.phase for each in outcome.history] == ["search", "final"]
+    assert outcome.reason.startswith("max_rounds=1, as requested")
+    assert not any("simulat" in choice for choice in outcome.choices)
