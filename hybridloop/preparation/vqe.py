@@ -13,7 +13,7 @@ from hybridloop.algorithms.circuits.perturbation import missing_energy_at
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
-from hybridloop.algorithms.estimation.final import MAX_ROUNDS, Allocation
+from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS, Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
@@ -40,10 +40,12 @@ from hybridloop.algorithms.optimizers.missing_points import (
     Skip,
     check_missing_point_policy,
 )
-from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer, make_corrected_model
+from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.simulated_energy import SimulatedEnergy
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
@@ -83,7 +85,7 @@ class PreparedVqe(PreparedEnergy):
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, of the final measurement, and of what examines it."""
-        final = MAX_ROUNDS if samples else 1
+        final = (MAX_ROUNDS if samples else MAX_EXACT_ROUNDS) * (1 if self.ansatz.model is None else 2)  # a test too
         return self._plan_facts(self.settings.max_rounds, final, MAX_ROUNDS_OF_FACTS, samples=samples)
 
     def make_optimizer(self) -> Optimizer:
@@ -106,6 +108,7 @@ class PreparedVqe(PreparedEnergy):
             on_lost=self.on_lost,
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
+            simulated=self._simulated_energy(),
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
         )
@@ -113,7 +116,7 @@ class PreparedVqe(PreparedEnergy):
         point = np.array(result.parameters)
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        facts, rounds = self._facts(result, optimizer, run_round)
+        facts, rounds = self._facts(result, run_round)
         if facts:
             warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:
@@ -133,6 +136,13 @@ class PreparedVqe(PreparedEnergy):
             **({} if state is None else state.columns),
         )
 
+    def _simulated_energy(self) -> SimulatedEnergy | None:
+        """Return the simulated energy at the initial point, if that is a minimum of a simulation."""
+        if self.ansatz.model is None:
+            return None
+        tolerance = CHEMICAL_ACCURACY if self.search.tolerance is None else self.search.tolerance
+        return SimulatedEnergy(self.ansatz.model.energy(self.ansatz.initial_point), tolerance, self.facts.unit)
+
     def _choices(self) -> Iterator[str]:
         """Yield each choice that the settings left open, with its reason."""
         if self.circuit_reason is not None:
@@ -141,24 +151,18 @@ class PreparedVqe(PreparedEnergy):
             yield f"start: {self.start_reason}"
         if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose_optimizer(self.ansatz)
-            yield f"search: {choice.name}, as {choice.reason}"
+            only = "" if self.ansatz.model is None else "if the measured energy is above the simulated one, "
+            yield f"search: {only}{choice.name}, as {choice.reason}"
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
-    def _facts(self, result: VqeResult, optimizer: Optimizer, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
+    def _facts(self, result: VqeResult, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
         """Return what is shown of the point found, and the rounds measured for it."""
         point, stop = np.array(result.parameters), Stop(result.converged, result.reason)
         if self.simulation is not None:
             assert isinstance(self.problem, ElectronicProblem)
             return examine_circuit(
-                self.problem,
-                self.ansatz,
-                point,
-                self.simulation,
-                stop,
-                optimizer,
-                run_round,
-                shots=self.settings.shots,
+                self.problem, self.ansatz, point, self.simulation, stop, run_round, shots=self.settings.shots
             )
         if not isinstance(self.problem, ElectronicProblem):
             variance = self._variance(result, run_round)
@@ -290,8 +294,6 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
 
 
 def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:
-    if choice is OptimizerName.AUTO and search.ansatz.model is not None:
-        return make_corrected_model(search)
     name = choose_optimizer(search.ansatz).name if choice is OptimizerName.AUTO else str(choice)
     return find_optimizer(name).create(name, search)
 
