@@ -66,6 +66,6 @@ class EnergyOptions(MoleculeOptions, total=False):
     """Keyword arguments of every search for energies."""
 
     shots: int
-    precision: str | float
+    precision: str | float | None
     max_rounds: int
     grouping: str

@@ -35,8 +35,8 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
-from hybridloop.preparation.problem import facts_of, resolve_problem
+from hybridloop.preparation.prepared import Accuracy, OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText
 from hybridloop.settings.energies import GroupingName
@@ -54,6 +54,7 @@ class PreparedAdapt(PreparedEnergy):
     problem: ElectronicProblem
     pool: OperatorPool
     settings: AdaptSettings
+    accuracy: Accuracy
     energy: GroupingChoice
     derivatives: Grouping
 
@@ -69,7 +70,7 @@ class PreparedAdapt(PreparedEnergy):
             _next_optimizer,
             run_round,
             shots=self.settings.shots,
-            precision=self.settings.precision,
+            precision=self.accuracy.precision,
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
@@ -159,10 +160,11 @@ def prepare_adapt(
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
     expected = pool.ansatz(_expected_operators(pool, settings))
-    energy = measurement_groups(electronic, expected, settings, target, groupings)
+    accuracy = accuracy_of(electronic, settings, settings.tolerance)
+    energy = measurement_groups(electronic, expected, settings, accuracy, target, groupings)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, energy, derivatives)
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, accuracy, energy, derivatives)
 
 
 def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int]:

@@ -56,8 +56,8 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts
-from hybridloop.preparation.problem import EnergyProblem, facts_of, resolve_problem
+from hybridloop.preparation.prepared import Accuracy, OnRound, PlanFacts, PreparedEnergy, ProblemFacts
+from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
 from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
@@ -81,6 +81,7 @@ class PreparedVqe(PreparedEnergy):
     on_lost: MissingPointPolicy
     settings: VqeSettings
     mitigation: Mitigation
+    accuracy: Accuracy
     energy: GroupingChoice
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
@@ -90,7 +91,7 @@ class PreparedVqe(PreparedEnergy):
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer, which serves one run."""
-        return _optimizer(self.settings.optimizer, self.search)
+        return _optimizer(self.settings.optimizer, self.search, self.accuracy)
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for the lowest energy and measure it, by an optimizer of this run."""
@@ -103,7 +104,7 @@ class PreparedVqe(PreparedEnergy):
             optimizer,
             run_round,
             shots=self.settings.shots,
-            precision=self.settings.precision,
+            precision=self.accuracy.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
             allocation=Allocation(self.settings.allocation),
@@ -140,8 +141,8 @@ class PreparedVqe(PreparedEnergy):
         """Return the simulated energy at the initial point, if that is a minimum of a simulation."""
         if self.ansatz.model is None:
             return None
-        tolerance = CHEMICAL_ACCURACY if self.search.tolerance is None else self.search.tolerance
-        return SimulatedEnergy(self.ansatz.model.energy(self.ansatz.initial_point), tolerance, self.facts.unit)
+        energy = self.ansatz.model.energy(self.ansatz.initial_point)
+        return SimulatedEnergy(energy, self.accuracy.tolerance or CHEMICAL_ACCURACY, self.facts.unit)
 
     def _choices(self) -> Iterator[str]:
         """Yield each choice that the settings left open, with its reason."""
@@ -153,6 +154,8 @@ class PreparedVqe(PreparedEnergy):
             choice = choose_optimizer(self.ansatz)
             only = "" if self.ansatz.model is None else "if the measured energy is above the simulated one, "
             yield f"search: {only}{choice.name}, as {choice.reason}"
+        if self.accuracy.choice is not None:
+            yield self.accuracy.choice
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
@@ -218,9 +221,10 @@ def prepare_vqe(
         reason = f"the optimizer {name} is an object: workers cannot import it"
         raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
     on_lost = missing_point_policy(settings.failure)
-    check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search))
+    accuracy = accuracy_of(resolved, settings, settings.tolerance)
+    check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search, accuracy))
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, resolved)
-    energy = measurement_groups(resolved, ansatz, settings, target, groupings)
+    energy = measurement_groups(resolved, ansatz, settings, accuracy, target, groupings)
     if mitigation.zne is not None:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
@@ -236,6 +240,7 @@ def prepare_vqe(
         on_lost,
         settings,
         mitigation,
+        accuracy,
         energy,
     )
 
@@ -293,9 +298,12 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
     return Mitigation(shots, symmetries, zne)
 
 
-def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:
+def _optimizer(choice: OptimizerName | str, search: SearchSettings, accuracy: Accuracy) -> Optimizer:
     name = choose_optimizer(search.ansatz).name if choice is OptimizerName.AUTO else str(choice)
-    return find_optimizer(name).create(name, search)
+    spec = find_optimizer(name)
+    if "tolerance" in spec.honours:
+        search = replace(search, tolerance=accuracy.tolerance)
+    return spec.create(name, search)
 
 
 def missing_point_policy(policy: FailurePolicy) -> MissingPointPolicy:
