@@ -13,8 +13,7 @@ from hybridloop.algorithms.circuits.simulated_start import FLAT, MIN_REFERENCE_W
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT, strong_correlation_warning
 from hybridloop.algorithms.estimation.variance import EnergyVariance
-from hybridloop.algorithms.optimizers.base import Optimizer, Stop
-from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
+from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact
 from hybridloop.algorithms.outside_operators import measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -36,7 +35,6 @@ def examine_circuit(
     point: NDArray[np.float64],
     simulation: SimulatedCircuit,
     stop: Stop,
-    optimizer: Optimizer,
     run_round: RunRound,
     *,
     shots: int,
@@ -49,7 +47,7 @@ def examine_circuit(
     determinant has most of the weight, or where the simulation expects too high an energy already. Raises JobFailed
     where a circuit has no result.
     """
-    local = _local_optimality(simulation, point, stop, optimizer)
+    local = _local_optimality(simulation, point, stop)
     name = NO_OPERATOR_OUTSIDE
     if (lower := another_symmetry(simulation, simulation.energy(point))) is not None:
         return (local, Fact(name, shown=False, reason=lower)), 0
@@ -154,17 +152,10 @@ def max_excitation_rank(molecule: Molecule) -> int:
     return sum(min(count, molecule.norb - count) for count in molecule.electrons)
 
 
-def _local_optimality(
-    simulation: SimulatedCircuit, point: NDArray[np.float64], stop: Stop, optimizer: Optimizer
-) -> Fact:
-    """Judge by the search's own end, and the softest curvature: measured, or simulated with other optimizers."""
-    if isinstance(optimizer, CorrectedModel) and optimizer.softest is not None:
-        softest, is_minimum = optimizer.softest, optimizer.softest.is_minimum
-        curvature = f"{softest.curvature:.2g} ± {softest.standard_error:.1g} hartree/rad² (measured)"
-    else:
-        lowest = float(np.linalg.eigvalsh(simulation.hessian(point)).min(initial=np.inf))
-        curvature, is_minimum = f"{lowest:.2g} hartree/rad² (simulated)", lowest > -FLAT
-    reason = f"{stop.reason}, softest curvature {curvature}"
-    if stop.converged and not is_minimum:
+def _local_optimality(simulation: SimulatedCircuit, point: NDArray[np.float64], stop: Stop) -> Fact:
+    """Judge by the run's own end, and the softest curvature of the simulation."""
+    lowest = float(np.linalg.eigvalsh(simulation.hessian(point)).min(initial=np.inf))
+    reason = f"{stop.reason}, softest curvature {lowest:.2g} hartree/rad² (simulated)"
+    if stop.converged and lowest <= -FLAT:
         reason = f"saddle: {reason}"
-    return Fact(LOCALLY_OPTIMAL, stop.converged and is_minimum, reason)
+    return Fact(LOCALLY_OPTIMAL, stop.converged and lowest > -FLAT, reason)

@@ -37,13 +37,14 @@ from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import (
     ANGLES_SIMULATED,
+    Accuracy,
     OnRound,
     PlanFacts,
     PreparedEnergy,
     ProblemFacts,
     angles_searched_on,
 )
-from hybridloop.preparation.problem import facts_of, resolve_problem
+from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
 from hybridloop.settings.energies import GroupingName
@@ -61,6 +62,7 @@ class PreparedAdapt(PreparedEnergy):
     problem: ElectronicProblem
     pool: OperatorPool
     settings: AdaptSettings
+    accuracy: Accuracy
     energy: GroupingChoice
     derivatives: Grouping
 
@@ -81,7 +83,7 @@ class PreparedAdapt(PreparedEnergy):
             _next_optimizer,
             run_round,
             shots=self.settings.shots,
-            precision=self.settings.precision,
+            precision=self.accuracy.precision,
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
@@ -176,10 +178,11 @@ def prepare_adapt(
         what = "circuits of this pool are too large for a classical simulation"
         raise InputError("search", what, "Leave search out, or give search=measured.")
     expected = pool.ansatz(operators)
-    energy = measurement_groups(electronic, expected, settings, target, groupings)
+    accuracy = accuracy_of(electronic, settings, settings.tolerance)
+    energy = measurement_groups(electronic, expected, settings, accuracy, target, groupings)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, energy, derivatives)
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, accuracy, energy, derivatives)
 
 
 def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int]:
