@@ -15,7 +15,7 @@ from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT, strong_correla
 from hybridloop.algorithms.estimation.variance import EnergyVariance
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact
-from hybridloop.algorithms.outside_operators import measure_outside_gain
+from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -26,6 +26,7 @@ LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE = "locally_optimal", "no_operator_outside"
 ALL_EXCITATIONS = "single and double excitations reach every state of these electrons"
 # hartree: half of chemical accuracy, as operators outside the circuit are known to second order only
 OUTSIDE_TOLERANCE = 0.8e-3
+MAX_OUTSIDE_OPERATORS = 500  # six orbitals without symmetry: their commutators take some tens of seconds
 MISSING_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
 
 
@@ -44,8 +45,8 @@ def examine_circuit(
     Operators outside the circuit are measured only where that can show something, with `shots` for each circuit: not
     where a state of another symmetry lies lower, where single and double excitations reach every state of the electrons
     (F. A. Evangelista, G. K.-L. Chan and G. E. Scuseria, J. Chem. Phys. 151 (2019) 244112), where the Hartree-Fock
-    determinant has most of the weight, or where the simulation expects too high an energy already. Raises JobFailed
-    where a circuit has no result.
+    determinant has most of the weight, where the simulation expects too high an energy already, or where there are
+    above `MAX_OUTSIDE_OPERATORS`. Raises JobFailed where a circuit has no result.
     """
     local = _local_optimality(simulation, point, stop)
     name = NO_OPERATOR_OUTSIDE
@@ -66,6 +67,9 @@ def examine_circuit(
     what = f"Hartree-Fock has {weight:.0%} of the weight"
     if not local.shown:
         return (local, Fact(name, shown=None, reason=f"{what}; not measured, as no minimum is shown")), 0
+    if (count := len(generalized_excitations(problem))) > MAX_OUTSIDE_OPERATORS:
+        reason = f"strongly correlated: {what}; {count} operators outside the circuit are too many to be measured"
+        return (local, Fact(name, shown=None, reason=reason)), 0
     gain = measure_outside_gain(problem, ansatz, point, simulation, run_round, shots=shots, tolerance=OUTSIDE_TOLERANCE)
     reason = (
         f"{what}; {gain.operators} operators outside the circuit are expected to gain {1e3 * gain.gain:.2g} mHa, shot "

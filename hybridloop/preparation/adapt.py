@@ -13,7 +13,6 @@ from hybridloop.algorithms.adapt.growth import AdaptResult, AdaptStep, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.adapt.selection import MIN_CURVATURE
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
@@ -134,12 +133,10 @@ class PreparedAdapt(PreparedEnergy):
     def _simulated_doubts(self, result: AdaptResult) -> tuple[str, ...] | None:
         """Return doubts by a simulation of the final circuit; None where that takes too long."""
         circuit = self.pool.simulation([self.pool.groups.index(step.group) for step in result.operators])
-        pool = [each for group in self.pool.groups for each in group]
-        whole = SimulatedCircuit.of(self.problem, pool, range(len(pool)), generator_of=self.pool.generator_of)
-        if circuit is None or whole is None:
+        if circuit is None:
             return None
         point = np.array(result.parameters)
-        symmetry, missing = another_symmetry(whole, circuit.energy(point)), circuit.missing_energy(point)
+        symmetry, missing = another_symmetry(circuit, circuit.energy(point)), circuit.missing_energy(point)
         doubts = [] if symmetry is None else [symmetry]
         if missing > CHEMICAL_ACCURACY:
             expects = f"the simulation of the circuit expects it to end {1e3 * missing:.1f} mHa above the ground state"
