@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +11,29 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from tests.algorithms.batched_state_helpers import FIXED, PAULIS, Gate, gates_of
+from tests.algorithms.batched_state_helpers import gates_of
+from tests.algorithms.gate_states import FIXED, PAULIS, Gate
 
 STARTS = 10
 NEARBY = (0.1, 0.5)  # radians: standard deviations of two thirds of the perturbed starts; the others are anywhere
 
 
 def search_exactly(ansatz: Ansatz, hamiltonian: SparsePauliOp) -> list[float]:
+    """Return the minima of a circuit's energy from its initial point, as `minima_near`."""
+    return minima_near(ExactEnergy(ansatz, hamiltonian), ansatz.initial_point)
+
+
+def minima_near(
+    energy: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]], initial: NDArray[np.float64]
+) -> list[float]:
     """Return the energies at the ends of `STARTS` searches, ascending, in the operator's unit.
 
-    The first starts at the ansatz's initial point, the others at random points, seeded by their number.
+    `energy` returns an energy and its gradient (n,). The first search starts at the initial point (n,), the others at
+    random points, seeded by their number.
     """
-    energy = ExactEnergy(ansatz, hamiltonian)
     found = []
     for number in range(STARTS):
-        generator, start = np.random.default_rng(number), np.array(ansatz.initial_point)
+        generator, start = np.random.default_rng(number), np.array(initial)
         if number and number % 3:
             start = start + generator.normal(0.0, NEARBY[number % 3 - 1], len(start))
         elif number:

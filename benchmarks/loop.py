@@ -1,0 +1,195 @@
+"""The measured search beside other libraries: circuits, rounds and shots to the target, and the claims at the end.
+
+A run reaches its target at the first round after which the exact energy at the optimizer's best angles is within one
+target of the circuit's lowest. At its end it claims a minimum or not; a claim is right within one target.
+
+    python -m benchmarks.loop --cases random cut --seeds 3 --optimizer rotosolve
+    python -m benchmarks.loop --write        # the table of docs/benchmarks.md
+    python -m benchmarks.loop --minima       # search exactly again, after a change of a circuit
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from benchmarks.accuracy_energies import CountedRounds
+from benchmarks.bounds import machine
+from benchmarks.exact_search import minima_near
+from benchmarks.loop_cases import NAMES, NOISY, LoopCase, loop_case
+from hybridloop.algorithms.estimation.estimates import evaluation
+from hybridloop.algorithms.optimizers.missing_points import FAIL
+from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
+from hybridloop.algorithms.outcome import RoundLog, RoundProgress
+from hybridloop.algorithms.rounds import MeasuredPub, RunRound
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.algorithms.noisy_state_helpers import NoisySimulator
+
+AUTO = "auto"  # the optimizer that a run without simulation would choose
+SHOTS = 4000  # for each circuit, of optimizers that do not choose them
+MAX_SHOTS = 30_000_000
+TOLERANCE_SHARE = 0.5  # of the target: the tolerance of the optimizers that have one
+MEASURED = "hybridloop, measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: circuits, rounds and shots to the target (None: not reached), and those of the whole run.
+
+    `end` is the error at the end in targets, `is_claimed` true if the optimizer says that it has converged.
+    """
+
+    case: str
+    contender: str
+    seed: int
+    reached: tuple[int, int, int] | None
+    whole: tuple[int, int, int]
+    end: float
+    is_claimed: bool
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Return the run as a line."""
+        claim = "claims" if self.is_claimed else "ends"
+        reached = "not reached" if self.reached is None else f"reached at {effort(self.reached)}"
+        return (
+            f"{self.case}, {self.contender}, seed {self.seed}: {reached}; {claim} at {self.end:.2f} t with "
+            f"{effort(self.whole)} in {self.seconds:.1f} s"
+        )
+
+
+def effort(spent: Sequence[float]) -> str:
+    """Return circuits/rounds/shots as text."""
+    circuits, rounds, shots = spent
+    return f"{circuits:.0f}/{rounds:.0f}/{shots:.1e}".replace("e+0", "e")
+
+
+class OutOfShots(Exception):
+    """A run asks for a round beyond `MAX_SHOTS`."""
+
+
+class LimitedRounds(CountedRounds):
+    """Counted rounds that end a run at `MAX_SHOTS` shots."""
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        if self.shots > MAX_SHOTS:
+            raise OutOfShots
+        return super().__call__(pubs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A round's end: the best angles then, and the circuits, rounds and shots so far."""
+
+    point: NDArray[np.float64]
+    spent: tuple[int, int, int]
+
+
+def scored(case: LoopCase, steps: Sequence[Step]) -> tuple[tuple[int, int, int] | None, float]:
+    """Return what was spent at the first step within the target, None if no step is, and the last step's error."""
+    errors = case.errors(np.array([step.point for step in steps]))
+    within = np.flatnonzero(errors <= 1.0)
+    return (steps[int(within[0])].spent if len(within) else None), float(errors[-1])
+
+
+def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
+    """Run the search of hybridloop from the case's start, without a simulation."""
+    started, ansatz = time.perf_counter(), case.ansatz
+    name = choose_optimizer(ansatz).name if optimizer == AUTO else optimizer
+    spec = OPTIMIZERS[name]
+    tolerance = TOLERANCE_SHARE * case.target if "tolerance" in spec.honours else None
+    settings = SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance)
+    search = spec.create(name, settings)
+    steps = [Step(ansatz.initial_point, (0, 0, 0))]
+
+    def record(progress: RoundProgress) -> None:
+        circuits, rounds, _ = steps[-1].spent
+        best = search.best
+        point = steps[-1].point if best is None else best.point
+        steps.append(Step(point, (circuits + progress.circuits, rounds + 1, progress.total_shots)))
+
+    evaluated = evaluation(case.measured, ansatz, LimitedRounds(_rounds(case, seed)))
+    is_claimed = False
+    try:
+        point, _, stop = run_optimizer(evaluated, ansatz, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record))
+        steps.append(Step(point, steps[-1].spent))
+        is_claimed = stop.converged
+    except OutOfShots:
+        pass
+    reached, end = scored(case, steps)
+    label = MEASURED if optimizer == AUTO else optimizer
+    return Run(case.name, label, seed, reached, steps[-1].spent, end, is_claimed, time.perf_counter() - started)
+
+
+def _rounds(case: LoopCase, seed: int) -> RunRound:
+    if not case.two_qubit_error:
+        return shot_rounds(seed)
+    return NoisySimulator(case.two_qubit_error, (0.0, 0.0)).sampled(np.random.default_rng(seed))
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Return two Markdown tables: the effort to the target for each case, and the claims of each contender."""
+    contenders = list(dict.fromkeys(run.contender for run in runs))
+    lines = [_row(["case (angles)", *contenders]), _row(["---"] * (1 + len(contenders)))]
+    for name in dict.fromkeys(run.case for run in runs):
+        cells = [_cell([run for run in runs if (run.case, run.contender) == (name, each)]) for each in contenders]
+        lines.append(_row([f"{name} ({loop_case(name).ansatz.num_parameters})", *cells]))
+    lines += ["", _row(["ends", "right", "1–2 t", "over 2 t", "no claim"]), _row(["---"] * 5)]
+    for each in contenders:
+        own = [run for run in runs if run.contender == each]
+        ends = [run.end for run in own if run.is_claimed]
+        right, near = sum(end <= 1 for end in ends), sum(1 < end <= 2 for end in ends)
+        lines.append(_row([each, *map(str, (right, near, len(ends) - right - near, len(own) - len(ends)))]))
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(runs: Sequence[Run]) -> str:
+    """Return the median effort of the runs that reached the target, or the median error at the end."""
+    if not runs:
+        return "–"
+    reached = [run.reached for run in runs if run.reached is not None]
+    if not reached:
+        return f"{statistics.median(run.end for run in runs):.1f} t"
+    text = effort([statistics.median(column) for column in zip(*reached, strict=True)])
+    return text if len(reached) == len(runs) else f"{text}, {len(reached)} of {len(runs)}"
+
+
+def main() -> int:
+    """Run the cases asked for, a line each, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="*", default=[], help="parts of their names; all by default")
+    parser.add_argument("--seeds", type=int, default=5, help="how often each is run")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--optimizer", default=AUTO, help="one for all cases")
+    parser.add_argument("--minima", action="store_true", help="print the lowest energies of the circuits")
+    asked = parser.parse_args()
+    names = [name for name in NAMES if not asked.cases or any(part in name for part in asked.cases)]
+    if asked.minima:
+        for name in names:
+            if name != NOISY:
+                print(name, minima_near(loop_case(name).energy_and_gradient, loop_case(name).ansatz.initial_point)[0])
+        return 0
+    print(machine())
+    runs = []
+    for name in names:
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+            runs.append(measured_run(loop_case(name), seed, asked.optimizer))
+            print(runs[-1], flush=True)
+    print("\n" + table(runs))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
