@@ -28,10 +28,9 @@ from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.optimizers.missing_points import FAIL
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress
-from hybridloop.algorithms.rounds import MeasuredPub, RunRound
+from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
 from tests.algorithms.batched_state_helpers import shot_rounds
-from tests.algorithms.noisy_state_helpers import NoisySimulator
 
 AUTO = "auto"  # the optimizer that a run without simulation would choose
 SHOTS = 4000  # for each circuit, of optimizers that do not choose them
@@ -116,7 +115,9 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
         point = steps[-1].point if best is None else best.point
         steps.append(Step(point, (circuits + progress.circuits, rounds + 1, progress.total_shots)))
 
-    evaluated = evaluation(case.measured, ansatz, LimitedRounds(_rounds(case, seed)))
+    evaluated = evaluation(
+        case.measured, ansatz, LimitedRounds(shot_rounds(seed, two_qubit_error=case.two_qubit_error))
+    )
     is_claimed = False
     try:
         point, _, stop = run_optimizer(evaluated, ansatz, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record))
@@ -127,12 +128,6 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
     reached, end = scored(case, steps)
     label = MEASURED if optimizer == AUTO else optimizer
     return Run(case.name, label, seed, reached, steps[-1].spent, end, is_claimed, time.perf_counter() - started)
-
-
-def _rounds(case: LoopCase, seed: int) -> RunRound:
-    if not case.two_qubit_error:
-        return shot_rounds(seed)
-    return NoisySimulator(case.two_qubit_error, (0.0, 0.0)).sampled(np.random.default_rng(seed))
 
 
 def table(runs: Sequence[Run]) -> str:

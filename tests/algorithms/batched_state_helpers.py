@@ -12,7 +12,7 @@ from qiskit.circuit import ParameterExpression
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
-from tests.algorithms.gate_states import Gate, States, evolve, initial_states
+from tests.algorithms.gate_states import Gate, States, evolve, evolve_noisy, initial_states, outcome_probabilities
 
 Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
 
@@ -22,16 +22,22 @@ def noiseless_rounds() -> RunRound:
     return _rounds(largest_remainder, exact=True)
 
 
-def shot_rounds(seed: int, start: States | None = None) -> RunRound:
+def shot_rounds(seed: int, start: States | None = None, two_qubit_error: float = 0.0) -> RunRound:
     """Return rounds with shot noise. Consecutive PUBs with the same points share work.
 
-    Circuits begin with the state `start`, (2^qubits,), instead of all zeros.
+    Circuits begin with the state `start`, (2^qubits,), instead of all zeros, or have the noise of `evolve_noisy`.
     """
-    return _rounds(np.random.default_rng(seed).multinomial, exact=False, start=start)
+    draw = np.random.default_rng(seed).multinomial
+    return _rounds(draw, exact=False, start=start, two_qubit_error=two_qubit_error)
 
 
-def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound:
+def _rounds(draw: Draw, *, exact: bool, start: States | None = None, two_qubit_error: float = 0.0) -> RunRound:
     read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # keeps the circuit, so that its id is not reused
+
+    def applied(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -> States:
+        return (
+            evolve_noisy(states, gates, points, two_qubit_error) if two_qubit_error else evolve(states, gates, points)
+        )
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         parts = itertools.groupby(pubs, lambda pub: (pub.circuit.num_parameters, pub_points(pub).tobytes()))
@@ -46,12 +52,12 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound
         points, count = pub_points(pubs[0]), pubs[0].circuit.num_qubits
         shared = next((i for i, row in enumerate(zip(*programs, strict=False)) if len(set(row)) > 1), None)
         shared = min(map(len, programs)) if shared is None else shared
-        states = initial_states(len(points), count)
+        states = initial_states(len(points), 2 * count if two_qubit_error else count)
         if start is not None:
             states[:] = start
-        common = evolve(states, programs[0][:shared], points)
+        common = applied(states, programs[0][:shared], points)
         return [
-            _measured(evolve(common, program[shared:], points), pub, draw, exact=exact)
+            _measured(applied(common, program[shared:], points), pub, draw, exact=exact)
             for program, pub in zip(programs, pubs, strict=True)
         ]
 
@@ -97,7 +103,8 @@ def _parts(gate: Gate) -> list[Gate]:
 
 
 def _measured(states: States, pub: SamplerPub, draw: Draw, *, exact: bool) -> MeasuredPub:
-    counts = (_counts(np.abs(row) ** 2, pub, draw, exact=exact) for row in states)
+    rows = outcome_probabilities(states, pub.circuit.num_qubits)
+    counts = (_counts(row, pub, draw, exact=exact) for row in rows)
     return MeasuredPub(pub_points(pub), tuple(counts))
 
 

@@ -1,4 +1,4 @@
-"""State vectors of many points at once, by numpy alone: gates, their matrices and their action."""
+"""State vectors and density matrices of many points at once, by numpy alone; gates and their noise."""
 
 from __future__ import annotations
 
@@ -50,6 +50,46 @@ def evolve(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -
         a, b, c, d = (matrix[:, i, j, None, None] for i in (0, 1) for j in (0, 1))
         states = np.stack([a * low + b * high, c * low + d * high], axis=2).reshape(len(states), size)
     return states
+
+
+def evolve_noisy(states: States, gates: Sequence[Gate], points: NDArray[np.float64], two_qubit_error: float) -> States:
+    """Apply gates to density matrices (k, 4^qubits), whose columns are the higher bits.
+
+    Depolarizing noise follows each gate: of strength `two_qubit_error` on two qubits, else of a tenth of it.
+    """
+    count = states.shape[1].bit_length() // 2
+    for gate in gates:
+        states = evolve(states, [gate, _conjugate(gate, count)], points)
+        strength = two_qubit_error / (1 if len(gate.qubits) == 2 else 10)
+        mixed = states
+        for qubit in gate.qubits:
+            mixed = _fully_mixed(mixed, qubit, count)
+        states = (1.0 - strength) * states + strength * mixed
+    return states
+
+
+def outcome_probabilities(states: States, qubits: int) -> NDArray[np.float64]:
+    """Return the probabilities (k, 2^qubits) of all outcomes, of state vectors or density matrices."""
+    if states.shape[1] == 2**qubits:
+        return np.abs(states) ** 2
+    diagonal: NDArray[np.float64] = states[:, :: 2**qubits + 1].real.clip(0.0)
+    return diagonal
+
+
+def _conjugate(gate: Gate, count: int) -> Gate:
+    """Return the gate's complex conjugate on the columns' qubits."""
+    name = {"s": "sdg", "sdg": "s"}.get(gate.name, gate.name)
+    sign = -1.0 if name in ("rx", "rz") else 1.0
+    slopes = tuple((index, sign * slope) for index, slope in gate.slopes)
+    return Gate(name, tuple(qubit + count for qubit in gate.qubits), sign * gate.constant, slopes)
+
+
+def _fully_mixed(states: States, qubit: int, count: int) -> States:
+    """Return density matrices with one qubit fully mixed."""
+    split = states.reshape(len(states), -1, 2, 2 ** (count - 1), 2, 2**qubit)
+    mixed = np.zeros_like(split)
+    mixed[:, :, 0, :, 0] = mixed[:, :, 1, :, 1] = (split[:, :, 0, :, 0] + split[:, :, 1, :, 1]) / 2.0
+    return mixed.reshape(states.shape)
 
 
 def _rotations(
