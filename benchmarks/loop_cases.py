@@ -80,6 +80,7 @@ class LoopCase:
             "name": self.name,
             "qubits": qubits,
             "gates": gates_of(self.ansatz.circuit),
+            "frequencies": self.ansatz.frequencies,
             "start": self.ansatz.initial_point.tolist(),
             "terms": [[label, float(value.real)] for label, value in operator.to_list()],
             "constant": self.measured.constant,
@@ -92,6 +93,8 @@ class LoopCase:
                 for group in self.measured.groups
             ],
             "two_qubit_error": self.two_qubit_error,
+            "target": self.target,
+            "minimum": self.minimum,
         }
 
 
