@@ -4,17 +4,23 @@ A run reaches its target at the first round after which the exact energy at the 
 target of the circuit's lowest. At its end it claims a minimum or not; a claim is right within one target.
 
     python -m benchmarks.loop --cases random cut --seeds 3 --optimizer rotosolve
-    python -m benchmarks.loop --write        # the table of docs/benchmarks.md
-    python -m benchmarks.loop --minima       # search exactly again, after a change of a circuit
+    python -m benchmarks.loop --write            # the table of docs/benchmarks.md
+    python -m benchmarks.loop --peers PYTHON     # run the other libraries again, and store their runs
+    python -m benchmarks.loop --minima           # search exactly again, after a change of a circuit
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import statistics
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +43,11 @@ SHOTS = 4000  # for each circuit, of optimizers that do not choose them
 MAX_SHOTS = 30_000_000
 TOLERANCE_SHARE = 0.5  # of the target: the tolerance of the optimizers that have one
 MEASURED = "hybridloop, measured"
+QUICK = ("Heisenberg chain of 4", "weighted cut of 8")
+STORED = Path(__file__).parent / "data" / "loop_peers.json"
+PEER_SEEDS, PEER_SECONDS = 3, 20  # of CPU time for a run
+GUIDE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- table of benchmarks.loop -->", "<!-- end of the table -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +60,8 @@ class Run:
     case: str
     contender: str
     seed: int
-    reached: tuple[int, int, int] | None
-    whole: tuple[int, int, int]
+    reached: Sequence[int] | None
+    whole: Sequence[int]
     end: float
     is_claimed: bool
     seconds: float = 0.0
@@ -131,11 +142,17 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Return two Markdown tables: the effort to the target for each case, and the claims of each contender."""
+    """Return two Markdown tables: the effort to the target for each case, and the claims of each contender.
+
+    The first contender has a column for its whole runs too.
+    """
     contenders = list(dict.fromkeys(run.contender for run in runs))
-    lines = [_row(["case (angles)", *contenders]), _row(["---"] * (1 + len(contenders)))]
+    heads = ["case (angles)", contenders[0], "at its end", *contenders[1:]]
+    lines = [_row(heads), _row(["---"] * len(heads))]
     for name in dict.fromkeys(run.case for run in runs):
-        cells = [_cell([run for run in runs if (run.case, run.contender) == (name, each)]) for each in contenders]
+        by_contender = [[run for run in runs if (run.case, run.contender) == (name, each)] for each in contenders]
+        cells = [_reached(own) for own in by_contender]
+        cells.insert(1, _medians([run.whole for run in by_contender[0]]))
         lines.append(_row([f"{name} ({loop_case(name).ansatz.num_parameters})", *cells]))
     lines += ["", _row(["ends", "right", "1–2 t", "over 2 t", "no claim"]), _row(["---"] * 5)]
     for each in contenders:
@@ -150,15 +167,38 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(runs: Sequence[Run]) -> str:
+def _reached(runs: Sequence[Run]) -> str:
     """Return the median effort of the runs that reached the target, or the median error at the end."""
     if not runs:
         return "–"
     reached = [run.reached for run in runs if run.reached is not None]
     if not reached:
         return f"{statistics.median(run.end for run in runs):.1f} t"
-    text = effort([statistics.median(column) for column in zip(*reached, strict=True)])
-    return text if len(reached) == len(runs) else f"{text}, {len(reached)} of {len(runs)}"
+    return _medians(reached) + f", {len(reached)} of {len(runs)}" * (len(reached) < len(runs))
+
+
+def _medians(spent: Sequence[Sequence[int]]) -> str:
+    return effort([statistics.median(column) for column in zip(*spent, strict=True)])
+
+
+def stored_runs() -> list[Run]:
+    """Return the other libraries' runs."""
+    rows: list[dict[str, Any]] = json.loads(STORED.read_text())
+    return [Run(**row) for row in rows]
+
+
+def store_peer_runs(python: str, names: Sequence[str]) -> None:
+    """Run the other libraries in the given Python, and store a run a line."""
+    asked = {"works": [loop_case(name).work() for name in names], "seeds": PEER_SEEDS, "seconds": PEER_SECONDS}
+    command = [python, "-m", "benchmarks.loop_peers"]
+    answer = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True)
+    STORED.write_text("[\n" + ",\n".join(answer.stdout.splitlines()) + "\n]\n")
+
+
+def with_table(text: str, tables: str) -> str:
+    """Return the guide's text with the tables between its two markers."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{rest.split(END)[1]}"
 
 
 def main() -> int:
@@ -169,20 +209,30 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--optimizer", default=AUTO, help="one for all cases")
     parser.add_argument("--minima", action="store_true", help="print the lowest energies of the circuits")
+    parser.add_argument("--quick", action="store_true", help="one seed of two small cases")
+    parser.add_argument("--write", action="store_true", help="write the tables into the guide")
+    parser.add_argument("--peers", metavar="PYTHON", help="run the other libraries in their environment")
     asked = parser.parse_args()
     names = [name for name in NAMES if not asked.cases or any(part in name for part in asked.cases)]
     if asked.minima:
-        for name in names:
-            if name != NOISY:
-                print(name, minima_near(loop_case(name).energy_and_gradient, loop_case(name).ansatz.initial_point)[0])
+        for case in (loop_case(name) for name in names if name != NOISY):
+            print(case.name, minima_near(case.energy_and_gradient, case.ansatz.initial_point)[0])
+        return 0
+    if asked.peers:
+        store_peer_runs(asked.peers, names)
         return 0
     print(machine())
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    if asked.quick:
+        names, seeds = list(QUICK), seeds[:1]
     runs = []
-    for name in names:
-        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
-            runs.append(measured_run(loop_case(name), seed, asked.optimizer))
-            print(runs[-1], flush=True)
-    print("\n" + table(runs))
+    for name, seed in itertools.product(names, seeds):
+        runs.append(measured_run(loop_case(name), seed, asked.optimizer))
+        print(runs[-1], flush=True)
+    tables = table([*runs, *(run for run in stored_runs() if run.case in names)])
+    print(f"\n{tables}")
+    if asked.write:
+        GUIDE.write_text(with_table(GUIDE.read_text(), tables))
     return 0
 
 

@@ -20,14 +20,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.algorithms.gate_states import Gate, evolve, evolve_noisy, initial_states, outcome_probabilities
+from tests.algorithms.gate_states import (
+    Gate,
+    PauliRotations,
+    States,
+    evolve,
+    evolve_noisy,
+    initial_states,
+    outcome_probabilities,
+)
 
 SHOTS = 4000  # for each circuit, of optimizers that do not choose them
 MAX_SHOTS = 30_000_000
 MIN_SHOTS = 10  # of optimizers that choose them: the example of PennyLane's
 ENDLESS = 100_000  # iterations
 
+MAX_ROTATED_QUBITS = 8  # the matrices of more take long to multiply
+
 Work = Mapping[str, Any]
+_ROTATIONS: dict[str, PauliRotations] = {}
 
 
 class Ended(Exception):
@@ -41,6 +52,7 @@ class Search:
         self._work, self._ends_itself = work, ends_itself
         self._random = np.random.default_rng(seed)
         self._gates = _gates(work["gates"])
+        self._rotations = rotations_of(work)
         self._until = time.process_time() + seconds
         self._groups = []
         for group in work["groups"]:
@@ -102,13 +114,24 @@ class Search:
     ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return for each group the probabilities (k, 2^qubits) of the outcomes, and their energies (2^qubits,)."""
         qubits = self._work["qubits"]
-        states = initial_states(len(points), 2 * qubits if error else qubits)
 
-        def applied(states: NDArray[np.complex128], gates: list[Gate]) -> NDArray[np.complex128]:
+        def applied(states: States, gates: list[Gate]) -> States:
             return evolve_noisy(states, gates, points, error) if error else evolve(states, gates, points)
 
-        states = applied(states, self._gates)
+        if error or self._rotations is None:
+            states = applied(initial_states(len(points), 2 * qubits if error else qubits), self._gates)
+        else:
+            states = self._rotations.states(points)
         return [(outcome_probabilities(applied(states, gates), qubits), values) for gates, values in self._groups]
+
+
+def rotations_of(work: Work) -> PauliRotations | None:
+    """Return the case's circuit as rotations, which are faster; None above `MAX_ROTATED_QUBITS`."""
+    if work["qubits"] > MAX_ROTATED_QUBITS:
+        return None
+    if work["name"] not in _ROTATIONS:
+        _ROTATIONS[work["name"]] = PauliRotations(_gates(work["gates"]), work["qubits"], len(work["start"]))
+    return _ROTATIONS[work["name"]]
 
 
 def _gates(listed: list[Any]) -> list[Gate]:
@@ -204,7 +227,8 @@ def rosalin(search: Search, work: Work, seed: int) -> None:
 
 def _step(work: Work) -> float:
     """Return PennyLane's step where the libraries allow it, else the reciprocal of the bound on the energy."""
-    return min(0.07, 1.0 / sum(abs(coefficient) for _, coefficient in work["terms"]))
+    bound: float = sum(abs(coefficient) for _, coefficient in work["terms"])
+    return min(0.07, 1.0 / bound)
 
 
 def shift_rule(work: Work) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -248,11 +272,11 @@ def pennylane_node(work: Work, device: Any) -> Any:
 
 
 CONTENDERS: dict[str, Callable[[Search, Work, int], None]] = {
-    "qiskit-algorithms, SPSA": spsa,
     "qiskit-algorithms, COBYLA": cobyla,
-    "PennyLane, QNG": natural_gradient,
+    "qiskit-algorithms, SPSA": spsa,
     "PennyLane, shot-adaptive": shot_adaptive,
     "Divi, Rosalin": rosalin,
+    "PennyLane, QNG": natural_gradient,
 }
 
 

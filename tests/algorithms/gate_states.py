@@ -52,6 +52,51 @@ def evolve(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -
     return states
 
 
+class PauliRotations:
+    """A circuit of a few qubits as rotations about Pauli products, for states of many points.
+
+    The gates without angles are moved behind the rotations, which turns each rotation's Pauli into another one: a
+    permutation of the basis states (`partners`) with `phases`. `fixed` (2^qubits, 2^qubits) are the gates behind them.
+    """
+
+    def __init__(self, gates: Sequence[Gate], qubits: int, angles: int) -> None:
+        size = 2**qubits
+        self.fixed = np.eye(size, dtype=complex)
+        self.partners: list[NDArray[np.int64]] = []
+        self.phases: list[NDArray[np.complex128]] = []
+        self._constants: list[float] = []
+        slopes: list[NDArray[np.float64]] = []
+        for gate in gates:
+            if gate.name not in PAULIS:
+                self.fixed = evolve(self.fixed.T, [gate], np.zeros((size, 0))).T
+                continue
+            turned = evolve(self.fixed.T, [Gate(gate.name[1], gate.qubits)], np.zeros((size, 0))).T
+            pauli = self.fixed.conj().T @ turned
+            partners = np.abs(pauli).argmax(axis=1)
+            self.partners.append(partners)
+            self.phases.append(pauli[np.arange(size), partners])
+            self._constants.append(gate.constant)
+            slopes.append(np.zeros(angles))
+            for index, slope in gate.slopes:
+                slopes[-1][index] = slope
+        self.slopes = np.array(slopes)
+
+    def half_angles(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return half the angle of each rotation at points (n,) or (k, n)."""
+        half: NDArray[np.float64] = (np.array(self._constants) + points @ self.slopes.T) / 2.0
+        return half
+
+    def states(self, points: NDArray[np.float64]) -> States:
+        """Return the states (k, 2^qubits) at points (k, n)."""
+        half = self.half_angles(points)[:, :, None]
+        cosines, sines = np.cos(half), 1j * np.sin(half)
+        states = np.zeros((len(points), len(self.fixed)), complex)
+        states[:, 0] = 1.0
+        for index, (partners, phases) in enumerate(zip(self.partners, self.phases, strict=True)):
+            states = cosines[:, index] * states - sines[:, index] * (phases * states[:, partners])
+        return states @ self.fixed.T
+
+
 def evolve_noisy(states: States, gates: Sequence[Gate], points: NDArray[np.float64], two_qubit_error: float) -> States:
     """Apply gates to density matrices (k, 4^qubits), whose columns are the higher bits.
 
