@@ -13,7 +13,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.optimizers.base import Optimizer, ShotAllocatingOptimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, apply_missing_point_policy
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RoundTooLarge
 
 DEFAULT_MAX_ROUNDS = 200
 MIN_GROUP_SHOTS = 2
@@ -59,6 +59,7 @@ def run_optimizer(
     ansatz.
     """
     recent: list[Estimate] = []
+    capped: Stop | None = None
     shares = ShotShares(np.ones(len(evaluated.circuits)) if deviations is None else np.array(deviations, float))
     for _ in range(max_rounds):
         points = _ask(optimizer, ansatz.num_parameters)
@@ -66,17 +67,27 @@ def run_optimizer(
             break
         chooses = isinstance(optimizer, ShotAllocatingOptimizer)
         wanted = shares.allocate(optimizer.point_shots) if chooses else shots
-        measured, estimates = evaluated.energies(points, wanted)
+        try:
+            measured, estimates = evaluated.energies(points, wanted)
+        except RoundTooLarge as reached:
+            capped = cap_limit(reached)
+            break
         recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
         shares.update(recent)
         optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
         circuits = len(points) * len(evaluated.circuits)
         taken = circuits * shots if isinstance(wanted, int) else int(wanted.sum())
         log.add("search", optimizer.current, len(points), circuits, taken)
-    if optimizer.stop is None:
+    if optimizer.stop is None and capped is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
-    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
+    stop = capped or optimizer.stop or round_limit(max_rounds)
+    return ansatz.initial_point if best is None else best.point, recent, stop
+
+
+def cap_limit(reached: RoundTooLarge) -> Stop:
+    """Return the end of a search whose next round would take what is kept for the final measurement."""
+    return Stop(converged=False, reason=f"{reached.cap} leaves only the final measurement")
 
 
 def round_limit(max_rounds: int) -> Stop:
