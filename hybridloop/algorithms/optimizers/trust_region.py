@@ -75,7 +75,7 @@ class TrustRegion:
     frequency is unknown). It has converged if each curvature is positive beyond its standard error, or too small to
     hide as much within `REACH`. Else the search goes on as on a plateau: with a model of slopes, steps along the size
     of each curvature, which leave saddles (saddle-free Newton: Y. Dauphin et al., NeurIPS 27 (2014) 2933), and shots
-    that grow slowly. It ends without a claim if the energy does not fall within `PLATEAU_BUDGET` times the shots so far.
+    that grow slowly. It ends without a claim if `PLATEAU_BUDGET` times the shots so far lower the energy no more.
 
     `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With `is_random`,
     the start is arbitrary: the end may be one minimum of many, so that convergence is not claimed. Failed points are
