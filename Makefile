@@ -22,7 +22,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-peers figures audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-loop bench-loop-peers bench-peers figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -94,6 +94,12 @@ bench: .venv/ready ## run the benchmarks and compare their figures with the boun
 
 bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, price and noise
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shots
+
+bench-loop: .venv/ready ## search angles by measurements alone, beside the stored runs of other libraries
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loop
+
+bench-loop-peers: .venv/ready $(PEERS)/ready ## run the other libraries' searches again, and store them (half an hour)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loop --peers $(PEERS)/bin/python
 
 bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.peers --python $(PEERS)/bin/python

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hybridloop.algorithms.estimation.estimates import Z95, Estimate
 
+FORECAST = "expected gain left and cost of shot noise in the angles, by the search"
 NO_FORECAST = "unknown: the search forecasts no gain"
 NO_MINIMUM = "none: the value is that of the circuit at these parameters, and no minimum is claimed"
 
@@ -25,12 +26,13 @@ class ErrorSource:
     unit: str = ""
 
 
-def error_budget(estimate: Estimate, residue: float | None, no_residue: str = NO_FORECAST) -> tuple[ErrorSource, ...]:
+def error_budget(estimate: Estimate, residue: float | None, meaning: str | None = None) -> tuple[ErrorSource, ...]:
     """Return the sources of the error of a final estimate, in its unit.
 
     `residue` is the energy that the search expects to be left above the minimum of its own model: the gain of another
     step and the cost of shot noise in the angles. What the model does not know is not in it, such as another minimum,
-    or a state that the circuit can't prepare. `no_residue` is the meaning where it is None.
+    or a state that the circuit can't prepare. `meaning` says where it comes from, or why it is None; left
+    out: the search forecasts it, or does not.
     """
     sampled = "standard error of the mean of the shots"
     extrapolation = "none: no extrapolation to zero noise"
@@ -45,7 +47,7 @@ def error_budget(estimate: Estimate, residue: float | None, no_residue: str = NO
         ErrorSource(
             "search residue",
             residue,
-            no_residue if residue is None else "expected gain left and cost of shot noise in the angles, by the search",
+            meaning or (NO_FORECAST if residue is None else FORECAST),
             is_one_sided=True,
         ),
         ErrorSource(

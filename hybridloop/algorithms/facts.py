@@ -13,10 +13,9 @@ from hybridloop.algorithms.circuits.simulated_start import FLAT, MIN_REFERENCE_W
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT, strong_correlation_warning
 from hybridloop.algorithms.estimation.variance import EnergyVariance
-from hybridloop.algorithms.optimizers.base import Optimizer, Stop
-from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
+from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact
-from hybridloop.algorithms.outside_operators import measure_outside_gain
+from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -27,6 +26,7 @@ LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE = "locally_optimal", "no_operator_outside"
 ALL_EXCITATIONS = "single and double excitations reach every state of these electrons"
 # hartree: half of chemical accuracy, as operators outside the circuit are known to second order only
 OUTSIDE_TOLERANCE = 0.8e-3
+MAX_OUTSIDE_OPERATORS = 500  # six orbitals without symmetry: their commutators take some tens of seconds
 MISSING_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
 
 
@@ -36,7 +36,6 @@ def examine_circuit(
     point: NDArray[np.float64],
     simulation: SimulatedCircuit,
     stop: Stop,
-    optimizer: Optimizer,
     run_round: RunRound,
     *,
     shots: int,
@@ -46,10 +45,10 @@ def examine_circuit(
     Operators outside the circuit are measured only where that can show something, with `shots` for each circuit: not
     where a state of another symmetry lies lower, where single and double excitations reach every state of the electrons
     (F. A. Evangelista, G. K.-L. Chan and G. E. Scuseria, J. Chem. Phys. 151 (2019) 244112), where the Hartree-Fock
-    determinant has most of the weight, or where the simulation expects too high an energy already. Raises JobFailed
-    where a circuit has no result.
+    determinant has most of the weight, where the simulation expects too high an energy already, or where there are
+    above `MAX_OUTSIDE_OPERATORS`. Raises JobFailed where a circuit has no result.
     """
-    local = _local_optimality(simulation, point, stop, optimizer)
+    local = _local_optimality(simulation, point, stop)
     name = NO_OPERATOR_OUTSIDE
     if (lower := another_symmetry(simulation, simulation.energy(point))) is not None:
         return (local, Fact(name, shown=False, reason=lower)), 0
@@ -68,6 +67,9 @@ def examine_circuit(
     what = f"Hartree-Fock has {weight:.0%} of the weight"
     if not local.shown:
         return (local, Fact(name, shown=None, reason=f"{what}; not measured, as no minimum is shown")), 0
+    if (count := len(generalized_excitations(problem))) > MAX_OUTSIDE_OPERATORS:
+        reason = f"strongly correlated: {what}; {count} operators outside the circuit are too many to be measured"
+        return (local, Fact(name, shown=None, reason=reason)), 0
     gain = measure_outside_gain(problem, ansatz, point, simulation, run_round, shots=shots, tolerance=OUTSIDE_TOLERANCE)
     reason = (
         f"{what}; {gain.operators} operators outside the circuit are expected to gain {1e3 * gain.gain:.2g} mHa, shot "
@@ -154,17 +156,10 @@ def max_excitation_rank(molecule: Molecule) -> int:
     return sum(min(count, molecule.norb - count) for count in molecule.electrons)
 
 
-def _local_optimality(
-    simulation: SimulatedCircuit, point: NDArray[np.float64], stop: Stop, optimizer: Optimizer
-) -> Fact:
-    """Judge by the search's own end, and the softest curvature: measured, or simulated with other optimizers."""
-    if isinstance(optimizer, CorrectedModel) and optimizer.softest is not None:
-        softest, is_minimum = optimizer.softest, optimizer.softest.is_minimum
-        curvature = f"{softest.curvature:.2g} ± {softest.standard_error:.1g} hartree/rad² (measured)"
-    else:
-        lowest = float(np.linalg.eigvalsh(simulation.hessian(point)).min(initial=np.inf))
-        curvature, is_minimum = f"{lowest:.2g} hartree/rad² (simulated)", lowest > -FLAT
-    reason = f"{stop.reason}, softest curvature {curvature}"
-    if stop.converged and not is_minimum:
+def _local_optimality(simulation: SimulatedCircuit, point: NDArray[np.float64], stop: Stop) -> Fact:
+    """Judge by the run's own end, and the softest curvature of the simulation."""
+    lowest = float(np.linalg.eigvalsh(simulation.hessian(point)).min(initial=np.inf))
+    reason = f"{stop.reason}, softest curvature {lowest:.2g} hartree/rad² (simulated)"
+    if stop.converged and lowest <= -FLAT:
         reason = f"saddle: {reason}"
-    return Fact(LOCALLY_OPTIMAL, stop.converged and is_minimum, reason)
+    return Fact(LOCALLY_OPTIMAL, stop.converged and lowest > -FLAT, reason)

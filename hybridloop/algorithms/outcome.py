@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_budget, interval95
+from hybridloop.algorithms.error_budget import ErrorSource, error_budget, interval95
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
@@ -154,13 +154,13 @@ class Outcome:
         return next((source.amount for source in self.error_budget if source.is_one_sided), None)
 
 
-def measured_value(final: FinalMeasurement, residue: float | None, no_residue: str = NO_FORECAST) -> dict[str, Any]:
+def measured_value(final: FinalMeasurement, residue: float | None, meaning: str | None = None) -> dict[str, Any]:
     """Return the fields of an outcome's value, by its final measurement.
 
-    `residue` is what the search expects to be left above the minimum; None: unknown, and `no_residue` says why.
+    `residue` is what is expected to be left above the minimum, None: unknown; `meaning` as for `error_budget`.
     """
     estimate = final.estimate
-    budget = error_budget(estimate, residue, no_residue)
+    budget = error_budget(estimate, residue, meaning)
     return {
         "value": estimate.value,
         "standard_error": estimate.standard_error,

@@ -1,10 +1,13 @@
-"""Variational quantum eigensolver (VQE): optimize in rounds, then measure the optimum to the requested precision."""
+"""Variational quantum eigensolver (VQE): optimize in rounds, then measure the optimum to the requested precision.
+
+The minimum of a classical simulation is not optimized again: the final measurement tests it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +15,25 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import evaluation
-from hybridloop.algorithms.estimation.final import Allocation, FinalMeasurement, measure_final_estimate, pilot_shots
+from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
+from hybridloop.algorithms.estimation.final import (
+    Allocation,
+    FinalMeasurement,
+    NeededError,
+    measure_final_estimate,
+    pilot_shots,
+    requested_error,
+)
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizers.base import Optimizer, check_at_least_one, residue_of
+from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, residue_of
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from hybridloop.algorithms.simulated_energy import AGREES, UNDECIDED, SimulatedEnergy
 from hybridloop.errors import InvalidValue
 
 DEFAULT_SHOTS = 4000
@@ -53,6 +64,7 @@ def vqe(
     allocation: Allocation = Allocation.NEYMAN,
     mitigation: Mitigation = UNMITIGATED,
     reference_state: int | None = None,
+    simulated: SimulatedEnergy | None = None,
     final_pubs: Callable[[NDArray[np.float64]], Sequence[SamplerPub]] = lambda _: (),
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqeResult:
@@ -66,8 +78,9 @@ def vqe(
 
     A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own. With `reference_state`, a
     basis state near the ground state such as Hartree-Fock's (bit i = qubit i), terms are split over several groups,
-    which takes fewer shots. `final_pubs` makes PUBs for the point found (n,), measured in the first round of the final
-    measurement.
+    which takes fewer shots. `simulated` is the energy at the ansatz's initial point, if that is the minimum of a
+    simulation: the final measurement comes first then, as its test, and the search and another final measurement only
+    if it fails. `final_pubs` makes PUBs for the point found (n,), measured in the first round of the final measurement.
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
@@ -87,21 +100,36 @@ def vqe(
     log = RoundLog(on_progress)
     calibration = mitigation.calibration_circuits
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
-    point, recent, stop = run_optimizer(search_evaluation, ansatz, optimizer, shots, max_rounds, on_lost, log)
-    # Measure the optimum again: the search's own value is biased, as it was selected for being low.
-    expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
-    pilot = pilot_shots(expected, groups, shots, precision, allocation)
-    final = measure_final_estimate(
-        final_evaluation,
-        point,
-        pilot=pilot,
-        precision=precision,
-        on_round=log.final,
-        allocation=allocation,
-        others=final_pubs(point),
-    )
+
+    def measure(
+        point: NDArray[np.float64], recent: Sequence[Estimate], needed_error: NeededError = requested_error
+    ) -> FinalMeasurement:
+        expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
+        return measure_final_estimate(
+            final_evaluation,
+            point,
+            pilot=pilot_shots(expected, groups, shots, precision, allocation),
+            precision=precision,
+            needed_error=needed_error,
+            on_round=log.final,
+            allocation=allocation,
+            others=final_pubs(point),
+        )
+
+    tested = None
+    if simulated is not None:
+        final = measure(ansatz.initial_point, (), simulated.needed_error)
+        tested = simulated.test(final.estimate)
+    if tested is not None and tested.passed is not False:
+        point, stop = ansatz.initial_point, Stop(tested.passed is True, tested.reason)
+        residue: tuple[float | None, str | None] = (0.0, AGREES) if tested.passed else (None, UNDECIDED)
+    else:
+        point, recent, stop = run_optimizer(search_evaluation, ansatz, optimizer, shots, max_rounds, on_lost, log)
+        # Measure the optimum again: the search's own value is biased, as it was selected for being low.
+        final, residue = measure(point, recent), (residue_of(optimizer), None)
+        stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")
     return VqeResult(
-        **measured_value(final, residue_of(optimizer)),
+        **measured_value(final, *residue),
         final=final,
         parameters=tuple(point.tolist()),
         converged=stop.converged,

@@ -14,6 +14,7 @@ from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
         if quiet:
             yield ProgressDisplay(None, feed)
         elif is_plain:
-            yield ProgressDisplay(lambda update: print_message(format_round(update)), feed)
+            with show_simulations():
+                yield ProgressDisplay(lambda update: print_message(format_round(update)), feed)
         else:
             with _live_view(feed):
                 yield ProgressDisplay(None, feed)
@@ -63,6 +65,18 @@ def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
         has_ended = AFTER_THE_END in getattr(signal, "__notes__", ())
         print_message(f"hybridloop: {AFTER_THE_END if has_ended else describe_interruption(feed.state())}")
         raise
+
+
+@contextmanager
+def show_simulations() -> Iterator[None]:
+    """Print a line to standard error now and then while the block simulates a circuit for seconds."""
+
+    def show(event: RunEvent) -> None:
+        if event.kind == SIMULATION_RUNNING:
+            print_message(event.message)
+
+    with observed_by(show):
+        yield
 
 
 def describe_interruption(state: LiveState) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from pydantic import Field
 
@@ -18,9 +18,13 @@ class LevelsSettings(VqeSettings):
     """Settings of a run for energy levels: those of the VQE, for a molecule, and of the levels measured after it."""
 
     levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
-    precision: Precision = Field(
-        1e-3, description="standard error of each level in hartree, or with a unit", examples=["1kcal/mol"]
+    precision: Precision | None = Field(
+        None,
+        description="standard error of each level in hartree, or with a unit; left out: 1 mHa for a molecule, a "
+        "thousandth of the sum of the coefficients' sizes for a Pauli sum",
+        examples=["1kcal/mol"],
     )
+    default_precision: ClassVar[float] = 1e-3
 
 
 class LevelsOptions(VqeOptions, total=False):

@@ -67,6 +67,6 @@ class EnergyOptions(MoleculeOptions, total=False):
 
     search: str
     shots: int
-    precision: str | float
+    precision: str | float | None
     max_rounds: int
     grouping: str

@@ -68,7 +68,7 @@ class VqeSettings(EnergySettings):
     tolerance: Tolerance | None = Field(
         None,
         description="expected remaining gain in hartree, or with a unit, at which the search ends; left out: the "
-        "optimizer's default",
+        "optimizer's default, or a thousandth of the sum of the coefficients' sizes for a Pauli sum",
         examples=["1mHa"],
     )
     patience: int | None = Field(

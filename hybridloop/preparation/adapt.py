@@ -13,7 +13,6 @@ from hybridloop.algorithms.adapt.growth import AdaptResult, AdaptStep, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.adapt.selection import MIN_CURVATURE
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
@@ -37,13 +36,14 @@ from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import (
     ANGLES_SIMULATED,
+    Accuracy,
     OnRound,
     PlanFacts,
     PreparedEnergy,
     ProblemFacts,
     angles_searched_on,
 )
-from hybridloop.preparation.problem import facts_of, resolve_problem
+from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_problem
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
 from hybridloop.settings.energies import GroupingName
@@ -61,6 +61,7 @@ class PreparedAdapt(PreparedEnergy):
     problem: ElectronicProblem
     pool: OperatorPool
     settings: AdaptSettings
+    accuracy: Accuracy
     energy: GroupingChoice
     derivatives: Grouping
 
@@ -81,7 +82,7 @@ class PreparedAdapt(PreparedEnergy):
             _next_optimizer,
             run_round,
             shots=self.settings.shots,
-            precision=self.settings.precision,
+            precision=self.accuracy.precision,
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
@@ -132,12 +133,10 @@ class PreparedAdapt(PreparedEnergy):
     def _simulated_doubts(self, result: AdaptResult) -> tuple[str, ...] | None:
         """Return doubts by a simulation of the final circuit; None where that takes too long."""
         circuit = self.pool.simulation([self.pool.groups.index(step.group) for step in result.operators])
-        pool = [each for group in self.pool.groups for each in group]
-        whole = SimulatedCircuit.of(self.problem, pool, range(len(pool)), generator_of=self.pool.generator_of)
-        if circuit is None or whole is None:
+        if circuit is None:
             return None
         point = np.array(result.parameters)
-        symmetry, missing = another_symmetry(whole, circuit.energy(point)), circuit.missing_energy(point)
+        symmetry, missing = another_symmetry(circuit, circuit.energy(point)), circuit.missing_energy(point)
         doubts = [] if symmetry is None else [symmetry]
         if missing > CHEMICAL_ACCURACY:
             expects = f"the simulation of the circuit expects it to end {1e3 * missing:.1f} mHa above the ground state"
@@ -176,10 +175,11 @@ def prepare_adapt(
         what = "circuits of this pool are too large for a classical simulation"
         raise InputError("search", what, "Leave search out, or give search=measured.")
     expected = pool.ansatz(operators)
-    energy = measurement_groups(electronic, expected, settings, target, groupings)
+    accuracy = accuracy_of(electronic, settings, settings.tolerance)
+    energy = measurement_groups(electronic, expected, settings, accuracy, target, groupings)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, energy, derivatives)
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, accuracy, energy, derivatives)
 
 
 def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from hybridloop.compiler.languages.ansatz import point_circuit
 from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz, is_qsharp_ansatz
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
+from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start, find_simulated
 from hybridloop.preparation.problem import EnergyProblem, num_qubits_of
 from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, SearchName, StartName
 
@@ -90,15 +91,25 @@ def _check_simulated(start: Start, settings: VqeSettings) -> Start:
 
 
 def _simulated(ansatz: Ansatz, resolved: EnergyProblem, search: SearchName) -> Start:
-    """Return the start at the lowest minimum of the circuit's simulation; at its own where that takes too long.
+    """Return the start at the lowest minimum of the circuit's simulation; its own if that is not affordable.
 
     With auto, the angle of a circuit that has only one is measured: its fit is global.
     """
-    model = StatevectorModel.of(ansatz.circuit, resolved.hamiltonian)
+    circuit, hamiltonian = ansatz.circuit, resolved.hamiltonian
+    model = StatevectorModel.of(circuit, hamiltonian)
     if model is None or ansatz.num_parameters < (2 if search is SearchName.AUTO else 1):
         return Start(ansatz)
-    start = simulated_start_near(model, ansatz.initial_point)
-    reason = f"the lowest of {start.searches} minima of the circuit's classical simulation"
+    gates = [
+        (gate.name, [circuit.find_bit(qubit).index for qubit in gate.qubits], [str(angle) for angle in gate.params])
+        for gate in circuit.data
+    ]
+    terms = list(zip(hamiltonian.paulis.to_labels(), hamiltonian.coeffs.tolist(), strict=True))
+    minimize = partial(simulated_start_near, model, ansatz.initial_point)
+    start = find_simulated((gates, terms, ansatz.initial_point.tolist()), minimize, ansatz.num_parameters)
+    if start is None:
+        return Start(ansatz)
+    minima = f"the lowest of {start.searches} minima of the circuit's classical simulation"
+    reason = f"{minima} ({start.operations:.1e} operations)"
     return Start(replace(ansatz, initial_point=start.point, is_near=True, is_ramp=False, model=model), reason)
 
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz
+import hybridloop
+from hybridloop.algorithms.circuits.ansatz import Ansatz, validate_initial_point
 from hybridloop.algorithms.circuits.initial_point import NewtonStart, newton_start
-from hybridloop.algorithms.circuits.simulated_start import simulated_start
+from hybridloop.algorithms.circuits.simulated_start import SEARCH, OnGradient, SimulatedStart, simulated_start
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.circuits.statevector import MAX_OPERATIONS
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations, uccsd
 from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import SAME_ENERGY, EnergyProblem
+from hybridloop.runtime.json_cache import keep, read_cached
+from hybridloop.runtime.run_events import SIMULATION_RUNNING, report
+from hybridloop.runtime.stages import announce
 from hybridloop.settings import SearchName, StartName
 
 MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
+CACHE, MIN_KEPT = "simulations", 100_000_000  # operations: half a second
+FIRST_SHOWN_S, SHOWN_EVERY_S = 1.0, 5.0
 
 InitialPoint = StartName | tuple[float, ...]
 
@@ -77,7 +91,7 @@ def _start_uccsd(resolved: EnergyProblem, initial_point: InitialPoint, generator
 
 
 def _simulated_start(problem: ElectronicProblem, search: SearchName) -> Start | None:
-    """Return the start at a minimum of the simulated circuit; None where that takes too long."""
+    """Return the start at a minimum of the simulated circuit; None where that takes too many operations."""
     ansatz = uccsd(problem, is_tied=True)
     selected = symmetry_allowed_excitations(problem)
     simulation = SimulatedCircuit.of(problem, selected, mirrored_angles(problem, selected))
@@ -85,11 +99,63 @@ def _simulated_start(problem: ElectronicProblem, search: SearchName) -> Start | 
         return None
     if ansatz.num_parameters == 1 and search is SearchName.AUTO:
         return Start(ansatz)
-    start = simulated_start(simulation)
+    molecule = problem.molecule
+    integrals = molecule.one_body.tolist(), molecule.two_body.tolist(), molecule.core_energy, molecule.electrons
+    start = find_simulated((integrals, selected), partial(simulated_start, simulation), ansatz.num_parameters)
+    if start is None:
+        return None
     ansatz = replace(_at(ansatz, start.point), is_near=True, model=simulation)
     others = f", the lowest of {start.searches} minima" if start.spread > SAME_ENERGY else ""
     reason = f"a minimum of the circuit's classical simulation, {1e3 * start.gain:.1f} mHa below Hartree-Fock{others}"
-    return Start(ansatz, reason)
+    return Start(ansatz, f"{reason} ({start.operations:.1e} operations)")
+
+
+def find_simulated(
+    request: object, search: Callable[[OnGradient], SimulatedStart | None], angles: int
+) -> SimulatedStart | None:
+    """Return the start of so many angles that a search finds, or what an earlier process kept of the same request.
+
+    The `repr` of a request, in plain values, has all that the result depends on beside the versions of the numerics.
+    """
+    versions = hybridloop.__version__, np.__version__, scipy.__version__, SEARCH
+    key = hashlib.sha256(repr((request, versions)).encode()).hexdigest()
+    if (kept := read_cached(CACHE, key)) is not None:
+        with suppress(InputError, TypeError, ValueError, KeyError):  # of another program
+            return _read_start(kept, angles)
+    progress = _Progress()
+    start = search(progress)
+    if progress.operations >= MIN_KEPT:
+        keep(CACHE, key, {"start": None if start is None else asdict(start) | {"point": start.point.tolist()}})
+    return start
+
+
+def _read_start(kept: Any, angles: int) -> SimulatedStart | None:
+    """Raises one of several errors unless the value is one that `find_simulated` keeps."""
+    if (start := kept["start"]) is None:
+        return None
+    point = validate_initial_point(start["point"], angles)
+    numbers = float(start["gain"]), int(start["searches"]), float(start["spread"]), int(start["operations"])
+    return SimulatedStart(point, *numbers)
+
+
+class _Progress:
+    """Announcement of a simulation that takes more than a second, and again every few seconds."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+        self._next_at = time.monotonic() + FIRST_SHOWN_S
+
+    def __call__(self, searches: int, operations: int) -> None:
+        self.operations = operations
+        if (now := time.monotonic()) < self._next_at:
+            return
+        self._next_at = now + SHOWN_EVERY_S
+        share = operations / MAX_OPERATIONS
+        text = (
+            f"simulating the circuit to find initial angles: search {searches + 1}, {share:.0%} of the most operations"
+        )
+        announce(text)
+        report(SIMULATION_RUNNING, text, {"searches": searches, "operations": operations})
 
 
 def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> Start:

@@ -26,8 +26,15 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, PreparedEnergy, ProblemFacts
-from hybridloop.preparation.problem import facts_of, resolve_problem
+from hybridloop.preparation.prepared import (
+    Accuracy,
+    OnRound,
+    PlanFacts,
+    PreparedAlgorithm,
+    PreparedEnergy,
+    ProblemFacts,
+)
+from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_problem
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, ProblemText
 
@@ -91,7 +98,7 @@ class PreparedLevels(PreparedAlgorithm):
             np.array(ground.parameters),
             run_round,
             levels=self.settings.levels,
-            precision=self.settings.precision,
+            precision=self.vqe.accuracy.precision,
             seed=self.seed,
             log=log,
         )
@@ -126,6 +133,7 @@ class PreparedBasisLevels(PreparedEnergy):
     problem: PauliProblem
     unitary: Ansatz
     space: ModelSpace
+    accuracy: Accuracy
     energy: GroupingChoice
     settings: LevelsSettings
     seed: int
@@ -146,7 +154,7 @@ class PreparedBasisLevels(PreparedEnergy):
             self.unitary.initial_point,
             run_round,
             levels=self.settings.levels,
-            precision=self.settings.precision,
+            precision=self.accuracy.precision,
             seed=self.seed,
             log=log,
         )
@@ -158,7 +166,9 @@ class PreparedBasisLevels(PreparedEnergy):
             rounds=found.rounds,
             history=tuple(log.history),
             table=_table(found, self.exact_levels(), None),
-            choices=(f"groups: {self.energy.text}",) if self.groupings else (),
+            choices=tuple(
+                filter(None, (self.accuracy.choice, f"groups: {self.energy.text}" if self.groupings else ""))
+            ),
         )
 
 
@@ -197,10 +207,11 @@ def _prepare_basis_levels(
             raise InputError(field, "levels of a Pauli sum take no search", "Leave it out.")
     space, unitary = basis_space(problem.hamiltonian)
     _check_number(settings.levels, space, f"{problem.source} has {space.size} basis states")
-    energy = measurement_groups(problem, unitary, settings, target, groupings)
+    accuracy = accuracy_of(problem, settings, None)
+    energy = measurement_groups(problem, unitary, settings, accuracy, target, groupings)
     levels = cache(lambda: lowest_eigenvalues(problem.hamiltonian, settings.levels))
     facts = replace(facts_of(problem), exact=lambda: _lowest(levels()))
-    return PreparedBasisLevels(facts, problem, unitary, space, energy, settings, seed, levels)
+    return PreparedBasisLevels(facts, problem, unitary, space, accuracy, energy, settings, seed, levels)
 
 
 def _check_number(levels: int, space: ModelSpace, has: str) -> None:

@@ -18,6 +18,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.measurement_costs import measurement_costs
+from hybridloop.preparation.prepared import Accuracy
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings.energies import GroupingName
 
@@ -26,6 +27,7 @@ def measurement_groups(
     resolved: EnergyProblem,
     ansatz: Ansatz,
     settings: VqeSettings | AdaptSettings,
+    accuracy: Accuracy,
     target: Target,
     recorded: Sequence[str] = (),
 ) -> GroupingChoice:
@@ -45,7 +47,7 @@ def measurement_groups(
         reference,
         measurement_costs(target, ansatz.circuit, settings),
         shots=settings.shots,
-        precision=settings.precision,
+        precision=accuracy.precision,
         problem=molecule,
     )
     if recorded and Grouping(recorded[0]) is not chosen.grouping:

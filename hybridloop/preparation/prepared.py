@@ -141,10 +141,23 @@ class PreparedAlgorithm(ABC):
         return self.finish(self.measure(run_round, on_progress), ClassicalPart(on_progress))
 
 
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Accuracy of a run in its problem's unit: standard error of the final measurement, and tolerance of the search.
+
+    `tolerance` is None for the optimizer's default. `choice` says which precision was chosen, None if one was given.
+    """
+
+    precision: float
+    tolerance: float | None
+    choice: str | None = None
+
+
 class PreparedEnergy(PreparedAlgorithm):
     """A run for the energy of an observable in measurement groups, that lacks only a session."""
 
     __slots__ = ()
+    accuracy: Accuracy
     energy: GroupingChoice
     settings: EnergySettings
 
@@ -155,7 +168,7 @@ class PreparedEnergy(PreparedAlgorithm):
 
     def _plan_facts(self, search: int, final: int, other: int | None = None, *, samples: bool) -> PlanFacts:
         """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups."""
-        shots = math.ceil((float(self.energy.deviations.sum()) / self.settings.precision) ** 2) if samples else 0
+        shots = math.ceil((float(self.energy.deviations.sum()) / self.accuracy.precision) ** 2) if samples else 0
         groups = self.energy.text if self.groupings else ""
         return PlanFacts(search, final, other, shots, groups=groups)
 

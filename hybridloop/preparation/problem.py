@@ -14,13 +14,26 @@ from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
-from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.settings import MoleculeSettings, ProblemText
+from hybridloop.preparation.prepared import Accuracy, ProblemFacts
+from hybridloop.settings import EnergySettings, MoleculeSettings, ProblemText
 from hybridloop.settings.parsing import automatic_space
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
 EnergyProblem = ElectronicProblem | PauliProblem
+RELATIVE_ACCURACY = 1e-3  # of the sum of a Pauli sum's coefficients by size
+
+
+def accuracy_of(resolved: EnergyProblem, settings: EnergySettings, tolerance: float | None) -> Accuracy:
+    """Return the accuracy of the settings; what they leave out is in hartree, or relative to a Pauli sum."""
+    if not isinstance(resolved, PauliProblem):
+        return Accuracy(settings.precision or settings.default_precision, tolerance)
+    size = sum(abs(value) for label, value in resolved.hamiltonian.to_list() if label.strip("I"))
+    default = RELATIVE_ACCURACY * size or settings.default_precision  # of a constant, any will do
+    choice = None
+    if settings.precision is None:
+        choice = f"precision: {default:.2g}, a thousandth of the sum of the coefficients' sizes, {size:.4g}"
+    return Accuracy(settings.precision or default, tolerance or default, choice)
 
 
 def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Target) -> EnergyProblem:

@@ -13,7 +13,7 @@ from hybridloop.algorithms.circuits.perturbation import missing_energy_at
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
-from hybridloop.algorithms.estimation.final import MAX_ROUNDS, Allocation
+from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS, Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
@@ -40,10 +40,12 @@ from hybridloop.algorithms.optimizers.missing_points import (
     Skip,
     check_missing_point_policy,
 )
-from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer, make_corrected_model
+from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.simulated_energy import SimulatedEnergy
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
@@ -56,13 +58,14 @@ from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import (
     ANGLES_SIMULATED,
+    Accuracy,
     OnRound,
     PlanFacts,
     PreparedEnergy,
     ProblemFacts,
     angles_searched_on,
 )
-from hybridloop.preparation.problem import EnergyProblem, facts_of, resolve_problem
+from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
 from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
 from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
@@ -86,6 +89,7 @@ class PreparedVqe(PreparedEnergy):
     on_lost: MissingPointPolicy
     settings: VqeSettings
     mitigation: Mitigation
+    accuracy: Accuracy
     energy: GroupingChoice
 
     @property
@@ -95,12 +99,12 @@ class PreparedVqe(PreparedEnergy):
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, of the final measurement, and of what examines it."""
-        final = MAX_ROUNDS if samples else 1
+        final = (MAX_ROUNDS if samples else MAX_EXACT_ROUNDS) * (1 if self.ansatz.model is None else 2)  # a test too
         return self._plan_facts(self.settings.max_rounds, final, MAX_ROUNDS_OF_FACTS, samples=samples)
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer, which serves one run."""
-        return _optimizer(self.settings.optimizer, self.search)
+        return _optimizer(self.settings.optimizer, self.search, self.accuracy)
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for the lowest energy and measure it, by an optimizer of this run."""
@@ -113,11 +117,12 @@ class PreparedVqe(PreparedEnergy):
             optimizer,
             run_round,
             shots=self.settings.shots,
-            precision=self.settings.precision,
+            precision=self.accuracy.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
+            simulated=self._simulated_energy(),
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
         )
@@ -125,7 +130,7 @@ class PreparedVqe(PreparedEnergy):
         point = np.array(result.parameters)
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        facts, rounds = self._facts(result, optimizer, run_round)
+        facts, rounds = self._facts(result, run_round)
         if facts:
             warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:
@@ -145,6 +150,13 @@ class PreparedVqe(PreparedEnergy):
             **({} if state is None else state.columns),
         )
 
+    def _simulated_energy(self) -> SimulatedEnergy | None:
+        """Return the simulated energy at the initial point, if that is a minimum of a simulation."""
+        if self.ansatz.model is None:
+            return None
+        energy = self.ansatz.model.energy(self.ansatz.initial_point)
+        return SimulatedEnergy(energy, self.accuracy.tolerance or CHEMICAL_ACCURACY, self.facts.unit)
+
     def _choices(self) -> Iterator[str]:
         """Yield each choice that the settings left open, with its reason."""
         if self.circuit_reason is not None:
@@ -153,24 +165,20 @@ class PreparedVqe(PreparedEnergy):
             yield f"start: {self.start_reason}"
         if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose_optimizer(self.ansatz)
-            yield f"optimizer: {choice.name}, as {choice.reason}"
+            only = "" if self.ansatz.model is None else "if the measured energy is above the simulated one, "
+            yield f"optimizer: {only}{choice.name}, as {choice.reason}"
+        if self.accuracy.choice is not None:
+            yield self.accuracy.choice
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
-    def _facts(self, result: VqeResult, optimizer: Optimizer, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
+    def _facts(self, result: VqeResult, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
         """Return what is shown of the point found, and the rounds measured for it."""
         point, stop = np.array(result.parameters), Stop(result.converged, result.reason)
         if self.simulation is not None:
             assert isinstance(self.problem, ElectronicProblem)
             return examine_circuit(
-                self.problem,
-                self.ansatz,
-                point,
-                self.simulation,
-                stop,
-                optimizer,
-                run_round,
-                shots=self.settings.shots,
+                self.problem, self.ansatz, point, self.simulation, stop, run_round, shots=self.settings.shots
             )
         if not isinstance(self.problem, ElectronicProblem):
             variance = self._variance(result, run_round)
@@ -226,9 +234,10 @@ def prepare_vqe(
         reason = f"the optimizer {name} is an object: workers cannot import it"
         raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
     on_lost = missing_point_policy(settings.failure)
-    check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search))
+    accuracy = accuracy_of(resolved, settings, settings.tolerance)
+    check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search, accuracy))
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, resolved)
-    energy = measurement_groups(resolved, ansatz, settings, target, groupings)
+    energy = measurement_groups(resolved, ansatz, settings, accuracy, target, groupings)
     if mitigation.zne is not None:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
@@ -244,6 +253,7 @@ def prepare_vqe(
         on_lost,
         settings,
         mitigation,
+        accuracy,
         energy,
     )
 
@@ -301,11 +311,12 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
     return Mitigation(shots, symmetries, zne)
 
 
-def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:
-    if choice is OptimizerName.AUTO and search.ansatz.model is not None:
-        return make_corrected_model(search)
+def _optimizer(choice: OptimizerName | str, search: SearchSettings, accuracy: Accuracy) -> Optimizer:
     name = choose_optimizer(search.ansatz).name if choice is OptimizerName.AUTO else str(choice)
-    return find_optimizer(name).create(name, search)
+    spec = find_optimizer(name)
+    if "tolerance" in spec.honours:
+        search = replace(search, tolerance=accuracy.tolerance)
+    return spec.create(name, search)
 
 
 def missing_point_policy(policy: FailurePolicy) -> MissingPointPolicy:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 
+SIMULATION_RUNNING = "simulation.running"  # the kind of an event before a run's session
 EventValue = str | int | float | bool | None
 
 _log = logging.getLogger("hybridloop.run")  # a name for readers of logs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +12,7 @@ from qiskit.circuit import ParameterExpression
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
-
-States = NDArray[np.complex128]
-FIXED: dict[str, NDArray[np.complex128]] = {
-    "x": np.array([[0, 1], [1, 0]], complex),
-    "y": np.array([[0, -1j], [1j, 0]]),
-    "z": np.diag([1.0 + 0j, -1.0]),
-    "h": np.array([[1, 1], [1, -1]], complex) / np.sqrt(2),
-    "s": np.diag([1, 1j]),
-    "sdg": np.diag([1, -1j]),
-}
-PAULIS = {"rx": FIXED["x"], "ry": FIXED["y"], "rz": FIXED["z"]}
-
-
-class Gate(NamedTuple):
-    """A gate's name, qubits and angle: a constant, plus a slope times the value for each parameter index."""
-
-    name: str
-    qubits: tuple[int, ...]
-    constant: float = 0.0
-    slopes: tuple[tuple[int, float], ...] = ()
-
+from tests.algorithms.gate_states import Gate, States, evolve, evolve_noisy, initial_states, outcome_probabilities
 
 Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
 
@@ -43,16 +22,22 @@ def noiseless_rounds() -> RunRound:
     return _rounds(largest_remainder, exact=True)
 
 
-def shot_rounds(seed: int, start: States | None = None) -> RunRound:
+def shot_rounds(seed: int, start: States | None = None, two_qubit_error: float = 0.0) -> RunRound:
     """Return rounds with shot noise. Consecutive PUBs with the same points share work.
 
-    Circuits begin with the state `start`, (2^qubits,), instead of all zeros.
+    Circuits begin with the state `start`, (2^qubits,), instead of all zeros, or have the noise of `evolve_noisy`.
     """
-    return _rounds(np.random.default_rng(seed).multinomial, exact=False, start=start)
+    draw = np.random.default_rng(seed).multinomial
+    return _rounds(draw, exact=False, start=start, two_qubit_error=two_qubit_error)
 
 
-def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound:
+def _rounds(draw: Draw, *, exact: bool, start: States | None = None, two_qubit_error: float = 0.0) -> RunRound:
     read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # keeps the circuit, so that its id is not reused
+
+    def applied(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -> States:
+        return (
+            evolve_noisy(states, gates, points, two_qubit_error) if two_qubit_error else evolve(states, gates, points)
+        )
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         parts = itertools.groupby(pubs, lambda pub: (pub.circuit.num_parameters, pub_points(pub).tobytes()))
@@ -67,13 +52,12 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound
         points, count = pub_points(pubs[0]), pubs[0].circuit.num_qubits
         shared = next((i for i, row in enumerate(zip(*programs, strict=False)) if len(set(row)) > 1), None)
         shared = min(map(len, programs)) if shared is None else shared
-        states = np.zeros((len(points), 2**count), complex)
-        states[:, 0] = 1.0
+        states = initial_states(len(points), 2 * count if two_qubit_error else count)
         if start is not None:
             states[:] = start
-        common = _evolve(states, programs[0][:shared], points)
+        common = applied(states, programs[0][:shared], points)
         return [
-            _measured(_evolve(common, program[shared:], points), pub, draw, exact=exact)
+            _measured(applied(common, program[shared:], points), pub, draw, exact=exact)
             for program, pub in zip(programs, pubs, strict=True)
         ]
 
@@ -118,34 +102,9 @@ def _parts(gate: Gate) -> list[Gate]:
     return [*before, parity, gate._replace(name="rz", qubits=gate.qubits[1:]), parity, *after]
 
 
-def _evolve(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -> States:
-    size = states.shape[1]
-    indices = np.arange(size)
-    for name, qubits, constant, slopes in gates:
-        if name == "cx":
-            states = states[:, indices ^ ((indices >> qubits[0] & 1) << qubits[1])]
-            continue
-        matrix = FIXED[name][None] if name in FIXED else _rotations(name, constant, slopes, points)
-        split = states.reshape(len(states), -1, 2, 2 ** qubits[0])
-        low, high = split[:, :, 0], split[:, :, 1]
-        a, b, c, d = (matrix[:, i, j, None, None] for i in (0, 1) for j in (0, 1))
-        states = np.stack([a * low + b * high, c * low + d * high], axis=2).reshape(len(states), size)
-    return states
-
-
-def _rotations(
-    name: str, constant: float, slopes: tuple[tuple[int, float], ...], points: NDArray[np.float64]
-) -> States:
-    angles = np.full(len(points), constant)
-    for index, slope in slopes:
-        angles = angles + slope * points[:, index]
-    half = angles[:, None, None] / 2
-    rotations: States = np.cos(half) * np.eye(2) - 1j * np.sin(half) * PAULIS[name]
-    return rotations
-
-
 def _measured(states: States, pub: SamplerPub, draw: Draw, *, exact: bool) -> MeasuredPub:
-    counts = (_counts(np.abs(row) ** 2, pub, draw, exact=exact) for row in states)
+    rows = outcome_probabilities(states, pub.circuit.num_qubits)
+    counts = (_counts(row, pub, draw, exact=exact) for row in rows)
     return MeasuredPub(pub_points(pub), tuple(counts))
 
 

@@ -303,7 +303,7 @@ def test_a_search_that_is_not_simulated_is_assumed_to_have_30_rounds_or_its_limi
 
 
 def test_the_extrapolation_has_the_order_of_magnitude_of_the_dry_run() -> None:
-    settings = settings_of("vqe", seed=1)
+    settings = settings_of("vqe", seed=1, optimizer="rotosolve")
     whole = plan_run("vqe", ProblemText(name="lih-3.0-cas22"), settings)
     (usual,) = (each for each in whole.phases if each.phase == "search")
     trial, why = assumed("vqe", "lih-3.0-cas22", settings)
@@ -323,10 +323,11 @@ def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions()
 
 
 def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
-    target, problem, settings = find_target("rigetti.sim.qvm"), ProblemText(name="lih-3.0-cas22"), settings_of("vqe")
+    target, problem = find_target("rigetti.sim.qvm"), ProblemText(name="lih-3.0-cas22")
+    settings = settings_of("vqe", optimizer="rotosolve")
     whole = dry_run("vqe", problem, settings, target)
     assert [trial.cut for trial in whole.trials] == [None] * 3
-    bounded = dry_run("vqe", problem, settings, target, max_work=4e5)
+    bounded = dry_run("vqe", problem, settings, target, max_work=1e6)
     assert (len(bounded.trials), bounded.trials[0].cut) == (1, None)
     cut = dry_run("vqe", problem, settings, target, max_work=1e3)
     assert cut.trials[0].cut is not None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hybridloop.algorithms.circuits import simulation
+from hybridloop.algorithms.circuits import statevector
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
@@ -45,7 +45,7 @@ def test_a_state_that_the_final_circuit_misses_is_no_convergence(
 def test_a_circuit_too_large_to_be_simulated_is_not_converged_if_hartree_fock_is_soft(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(simulation, "MAX_WORK", 0)
+    monkeypatch.setattr(statevector, "MAX_OPERATIONS", 0)
     text = ProblemText(name="NaH 4.5", text=SYSTEMS["NaH 4.5"]["text"])
     outcome = prepare_adapt(text, AdaptSettings(), 0).measure(shot_rounds(0), lambda _: None)
     assert not outcome.converged

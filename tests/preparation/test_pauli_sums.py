@@ -91,6 +91,29 @@ def test_spin_models_are_solved_by_default(terms: dict[str, float]) -> None:
     assert error < 2 * ACCURACY
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 100.0])
+def test_a_pauli_sum_is_measured_to_a_thousandth_of_its_coefficients(scale: float) -> None:
+    terms = {"II": 5.0, "XX": -2.0 * scale, "ZI": 1.0 * scale}
+    by_default = prepared(terms)
+    assert by_default.accuracy.precision == by_default.accuracy.tolerance == pytest.approx(3e-3 * scale)
+    outcome = by_default.measure(shot_rounds(0), lambda _: None)
+    assert outcome.is_precise
+    assert 0.0 < outcome.standard_error <= 3e-3 * scale
+    assert f"a thousandth of the sum of the coefficients' sizes, {3 * scale:.4g}" in " ".join(outcome.choices)
+    given = prepared(terms, precision=0.01, tolerance=0.02).accuracy
+    assert (given.precision, given.tolerance, given.choice) == (0.01, 0.02, None)
+
+
+def test_a_molecule_has_a_precision_in_hartree_and_its_optimizers_tolerance() -> None:
+    accuracy = prepared(H2).accuracy
+    assert (accuracy.precision, accuracy.tolerance, accuracy.choice) == (0.7e-3, None, None)
+
+
+def test_a_constant_needs_no_shots() -> None:
+    outcome = prepared({"I": -2.5}, initial_point=(0.0,)).measure(shot_rounds(0), lambda _: None)
+    assert outcome.value == -2.5
+
+
 def test_a_circuit_that_cannot_express_the_ground_state_is_no_convergence() -> None:
     outcome, error = run(CHAIN, 0, ansatz="hardware-efficient", layers=0)
     assert error > 0.3  # a product state

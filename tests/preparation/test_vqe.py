@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.registry import choose_optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -132,7 +131,6 @@ def test_a_prepared_run_fits_the_request_that_it_was_prepared_for_and_no_other()
     ("problem", "ansatz", "chosen"),
     [
         ("h2", AnsatzName.UCCSD, Rotosolve),
-        ("lih-3.0-cas22", AnsatzName.UCCSD, CorrectedModel),
         ("h2", AnsatzName.HARDWARE_EFFICIENT, PairwiseFit),
         ("h4", AnsatzName.HARDWARE_EFFICIENT, Rotosolve),
     ],

@@ -38,6 +38,7 @@ from hybridloop.algorithms.problems.electronic import (
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import JobFailed
 
+GRADIENTS = 1_000  # of the whole pool's circuit: the simulations of a growth take fewer
 ExcitationGroup = tuple[Excitation, ...]  # excitations that share an angle
 
 
@@ -94,12 +95,13 @@ class OperatorPool:
 
         Its objective is the energy without a penalty for spin, of which the pool's derivatives are.
         """
-        if not self.is_simulated or not is_simulable(self.problem.molecule, sum(map(len, self.groups))):
+        operators = [each for group in self.groups for each in group]
+        if not self.is_simulated or not is_simulable(self.problem, operators, GRADIENTS):
             return None
         pairs = [(number, each) for number, index in enumerate(chosen) for each in self.groups[index]]
         numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]
         simulation = SimulatedCircuit.of(self.problem, selected, numbers, generator_of=self.generator_of)
-        return None if simulation is None else replace(simulation, spin_penalty=0.0)
+        return None if simulation is None else replace(simulation, objective=simulation.hamiltonian)
 
     def generators(self) -> list[list[SymplecticOperator]]:
         """Generators A of the exponentials exp(θ A) of each operator, in their order, on the problem's qubits."""

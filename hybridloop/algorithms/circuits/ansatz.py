@@ -16,7 +16,7 @@ from hybridloop.errors import InputError, InvalidValue
 
 # of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ; () for unknown ones
 Frequencies = tuple[int, ...]
-DIFFERENCE_RAD = 1e-4  # of the gradients that a Hessian is made of: third order and rounding are below 1e-7 hartree
+DIFFERENCE_RAD = 1e-6  # of the gradients that a Hessian is made of: third derivatives and rounding change it by 1e-5
 BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz")  # the compiler of every target takes these
 
 
@@ -33,11 +33,9 @@ class EnergyModel(Protocol):
 
     def hessian(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the Hessian (n, n) of the same, by differences of gradients."""
-        rows = [
-            self.objective_and_gradient(point + shift)[1] - self.objective_and_gradient(point - shift)[1]
-            for shift in DIFFERENCE_RAD * np.eye(len(point))
-        ]
-        hessian = np.array(rows).reshape(len(point), len(point)) / (2.0 * DIFFERENCE_RAD)
+        gradient = self.objective_and_gradient(point)[1]
+        rows = [self.objective_and_gradient(point + shift)[1] for shift in DIFFERENCE_RAD * np.eye(len(point))]
+        hessian = (np.array(rows).reshape(len(point), len(point)) - gradient) / DIFFERENCE_RAD
         return (hessian + hessian.T) / 2.0
 
 

@@ -44,11 +44,11 @@ class Diagonalization:
         x, z = paulis.x.copy(), paulis.z.copy()
         is_negative = paulis.phase == 2
         for name, qubits in self.gates:
-            is_negative ^= _conjugate(x, z, name, qubits)
+            is_negative ^= conjugate(x, z, name, qubits)
         return PauliList.from_symplectic(z, x, 2 * is_negative)
 
 
-def _conjugate(x: BoolArray, z: BoolArray, name: str, qubits: tuple[int, ...]) -> BoolArray:
+def conjugate(x: BoolArray, z: BoolArray, name: str, qubits: tuple[int, ...]) -> BoolArray:
     """Conjugate terms (k, n) in place by a gate; return which change their sign.
 
     S. Aaronson and D. Gottesman, Phys. Rev. A 70 (2004) 052328.

@@ -2,102 +2,176 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.circuits.ansatz import EnergyModel
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
-from hybridloop.algorithms.circuits.statevector import StatevectorModel
+from hybridloop.algorithms.circuits.ansatz import DIFFERENCE_RAD, EnergyModel
+from hybridloop.algorithms.circuits.simulation import SPIN_PENALTY, SimulatedCircuit
+from hybridloop.algorithms.circuits.statevector import CALL, MAX_OPERATIONS, StatevectorModel
 
 MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460
-RANDOM_STARTS = (8, 24)  # least and most
-RANDOM_WORK = 100_000  # of one energy in each start: some seconds in all
-RANDOM_POINTS, GATE_WORK = (4, 24), 20_000  # the same for state vectors, whose gates take longer
-FEW_ITERATIONS = 150  # of such a search; the lowest point is polished
-RANDOM_RAD = 0.5  # angles of the random starts: most of a minimum's are smaller
+RANDOM_STARTS = (8, 24)  # least, where the operations are left, and most
+RANDOM_SHARE = 0.05  # of the operations: above it, no more than the least number of random starts are made
+FEW_ITERATIONS = 150  # of a search from a random start; the lowest one is continued to its end
+RANDOM_RAD = 0.5  # angles of the random starts of a molecule: most of a minimum's are smaller
 FLAT = 0.01  # hartree per square radian: directions of less curvature gain below 0.8 mHa over 0.4 rad
 EQUAL = 1e-7  # hartree: minima of the same energy, as symmetries make them
 ANGLE_DECIMALS = 9  # digits that another machine's rounding may change are cut off
 _POLISHING_STEPS = 3
 _LARGEST_POLISH_RAD = 0.1
+_MOST_ITERATIONS = 10_000
+_MEMORY = 30  # steps that L-BFGS-B keeps: its default of 10 takes three times the gradients for spin models
+_LIMITED = 1  # status of SciPy's L-BFGS-B that ended by a limit
+
+SEARCH = (  # what a result depends on, beside the circuit and its start
+    *(MAX_OPERATIONS, MIN_REFERENCE_WEIGHT, RANDOM_STARTS, RANDOM_SHARE, FEW_ITERATIONS, RANDOM_RAD, FLAT, EQUAL),
+    *(_POLISHING_STEPS, _LARGEST_POLISH_RAD, _MOST_ITERATIONS, _MEMORY, CALL, SPIN_PENALTY, DIFFERENCE_RAD),
+)
+OnGradient = Callable[[int, int], None]  # takes the searches that have ended, and the operations so far
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedStart:
-    """Lowest minimum that was found: angles (n,) in radians, and its energy below Hartree-Fock in hartree.
+    """Lowest minimum that was found: angles (n,) in radians, and its energy below the start's in hartree.
 
     `searches` were made from `searches` points and ended within `spread` (hartree) of the lowest, up to the highest of
-    them.
+    them. They took so many `operations`.
     """
 
     point: NDArray[np.float64]
     gain: float
     searches: int
     spread: float
+    operations: int
 
 
-def simulated_start(simulation: SimulatedCircuit) -> SimulatedStart:
+def simulated_start(simulation: SimulatedCircuit, on_gradient: OnGradient | None = None) -> SimulatedStart | None:
     """Minimize the simulated objective, from Hartree-Fock, and from random angles too where it is no safe reference.
 
     It is none if the state found has less than `MIN_REFERENCE_WEIGHT` of it, or if it is unstable: there the energy has
     negative curvature (J. Čížek and J. Paldus, J. Chem. Phys. 47 (1967) 3976). Then one search starts from it along the
     softest direction, and `RANDOM_STARTS` start from random angles, always the same; fewer of a larger circuit.
+    None if the first search does not end within `MAX_OPERATIONS`.
     """
-    count = simulation.num_angles
-    origin = np.zeros(count)
-    curvatures, axes = np.linalg.eigh(simulation.hessian(origin))
-    minima = [_minimum(simulation, origin)]
-    if curvatures[0] < -FLAT or simulation.reference_weight(minima[0]) < MIN_REFERENCE_WEIGHT:
-        generator = np.random.default_rng(count)
-        random = int(np.clip(RANDOM_WORK // simulation.work, *RANDOM_STARTS))
-        starts = [RANDOM_RAD * axes[:, 0], *generator.uniform(-RANDOM_RAD, RANDOM_RAD, (random, count))]
-        minima += [_minimum(simulation, start) for start in starts]
-    return _lowest(simulation, origin, minima)
+    model, origin = _Metered(simulation, on_gradient), np.zeros(simulation.sequence.num_angles)
+    curvatures, axes = np.linalg.eigh(model.hessian(origin))
+    first = model.minimum(origin)
+    if not first.has_ended:
+        return None
+    starts: list[NDArray[np.float64]] = []
+    if curvatures[0] < -FLAT or simulation.reference_weight(first.point) < MIN_REFERENCE_WEIGHT:
+        starts = [RANDOM_RAD * axes[:, 0], *_random_points(len(origin), RANDOM_RAD)]
+    return model.lowest(origin, first, starts)
 
 
-def simulated_start_near(model: StatevectorModel, start: NDArray[np.float64]) -> SimulatedStart:
-    """Minimize a simulated energy from a start (n,), and from some random points, always the same."""
-    generator = np.random.default_rng(len(start))
-    random = int(np.clip(GATE_WORK // model.work, *RANDOM_POINTS))
-    starts = [start, *generator.uniform(-np.pi, np.pi, (random, len(start)))]
-    return _lowest(model, start, [_minimum(model, each, FEW_ITERATIONS) for each in starts])
+def simulated_start_near(
+    simulation: StatevectorModel, start: NDArray[np.float64], on_gradient: OnGradient | None = None
+) -> SimulatedStart | None:
+    """Minimize a simulated energy from a start (n,), and from some random points, always the same.
+
+    None if the first search does not end within `MAX_OPERATIONS`.
+    """
+    model = _Metered(simulation, on_gradient)
+    first = model.minimum(start)
+    return model.lowest(start, first, _random_points(len(start), np.pi)) if first.has_ended else None
 
 
 def simulated_minimum(simulation: SimulatedCircuit, start: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the minimum (n,) that the simulated objective has downhill of a start (n,), also of a saddle."""
-    minima = [_minimum(simulation, start)]
-    curvatures, axes = np.linalg.eigh(simulation.hessian(minima[0]))
-    if curvatures[0] < -FLAT:
-        minima += [_minimum(simulation, minima[0] + side * RANDOM_RAD * axes[:, 0]) for side in (1.0, -1.0)]
-    return _lowest(simulation, start, minima).point
+    model = _Metered(simulation, None)
+    first = model.minimum(start)
+    curvatures, axes = np.linalg.eigh(model.hessian(first.point))
+    sides = (1.0, -1.0) if curvatures[0] < -FLAT else ()
+    return model.lowest(start, first, [first.point + side * RANDOM_RAD * axes[:, 0] for side in sides]).point
 
 
-def _lowest(model: EnergyModel, start: NDArray[np.float64], minima: Sequence[NDArray[np.float64]]) -> SimulatedStart:
-    """Return the lowest of minima; of equal ones, the first."""
-    values = [model.objective_and_gradient(point)[0] for point in minima]
-    first = next(index for index, value in enumerate(values) if value <= min(values) + EQUAL)
-    point = np.round(_polish(model, minima[first]), ANGLE_DECIMALS) + 0.0
-    return SimulatedStart(
-        point=point,
-        gain=model.energy(start) - model.energy(point),
-        searches=len(minima),
-        spread=max(values) - min(values),
-    )
+def _random_points(angles: int, largest: float) -> NDArray[np.float64]:
+    return np.random.default_rng(angles).uniform(-largest, largest, (RANDOM_STARTS[1], angles))
 
 
-def _minimum(simulation: EnergyModel, start: NDArray[np.float64], iterations: int = 500) -> NDArray[np.float64]:
-    found = minimize(
-        simulation.objective_and_gradient,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": iterations, "ftol": 1e-13, "gtol": 1e-7},
-    )
-    return np.asarray(found.x, float)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Minimum:
+    """End of a search: point and value, the gradients that it took, and false if a limit ended it."""
+
+    point: NDArray[np.float64]
+    value: float
+    gradients: int
+    has_ended: bool
+
+
+class _Metered(EnergyModel):
+    """Searches of a simulation that share `MAX_OPERATIONS`."""
+
+    def __init__(self, model: SimulatedCircuit | StatevectorModel, on_gradient: OnGradient | None) -> None:
+        self._model, self._on_gradient = model, on_gradient
+        self._gradients = self._searches = 0
+
+    @property
+    def _operations(self) -> int:
+        return self._gradients * self._model.operations
+
+    @property
+    def _left(self) -> int:
+        return MAX_OPERATIONS // self._model.operations - self._gradients
+
+    def energy(self, point: NDArray[np.float64]) -> float:
+        return self._model.energy(point)
+
+    def objective_and_gradient(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        self._gradients += 1
+        if self._on_gradient is not None:
+            self._on_gradient(self._searches, self._operations)
+        return self._model.objective_and_gradient(point)
+
+    def minimum(self, start: NDArray[np.float64], iterations: int = _MOST_ITERATIONS) -> _Minimum:
+        before = self._gradients
+        found = minimize(
+            self.objective_and_gradient,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxiter": iterations,
+                "maxfun": max(1, self._left),
+                "maxcor": _MEMORY,
+                "ftol": 1e-13,
+                "gtol": 1e-7,
+            },
+        )
+        self._searches += 1
+        return _Minimum(
+            np.asarray(found.x, float), float(found.fun), self._gradients - before, found.status != _LIMITED
+        )
+
+    def lowest(
+        self, start: NDArray[np.float64], first: _Minimum, others: Iterable[NDArray[np.float64]]
+    ) -> SimulatedStart:
+        """Return the lowest of the first minimum and of those from other points, while operations are left."""
+        minima = [first]
+        for number, other in enumerate(others):
+            if self._left < FEW_ITERATIONS + len(start) or (
+                number >= RANDOM_STARTS[0] and self._operations > RANDOM_SHARE * MAX_OPERATIONS
+            ):
+                break
+            minima.append(self.minimum(other, FEW_ITERATIONS))
+        values = [minimum.value for minimum in minima]
+        lowest = next(minimum for minimum in minima if minimum.value <= min(values) + EQUAL)  # of equal ones the first
+        if not lowest.has_ended:
+            continued = self.minimum(lowest.point)
+            lowest = continued if continued.has_ended else first
+        polished = _polish(self, lowest.point) if self._left > len(start) + _POLISHING_STEPS else lowest.point
+        point = np.round(polished, ANGLE_DECIMALS) + 0.0
+        return SimulatedStart(
+            point=point,
+            gain=self.energy(start) - self.energy(point),
+            searches=len(minima),
+            spread=max(values) - min(values),
+            operations=self._operations,
+        )
 
 
 def _polish(simulation: EnergyModel, point: NDArray[np.float64]) -> NDArray[np.float64]:

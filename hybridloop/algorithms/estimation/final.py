@@ -24,6 +24,7 @@ MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocat
 PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
 PRECISION_MARGIN = 0.975  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
+MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
 
 
 class Allocation(enum.StrEnum):
@@ -127,6 +128,14 @@ def pilot_shots(
     return [max(least, math.ceil(PILOT_FRACTION * group_shots)) for group_shots in needed]
 
 
+NeededError = Callable[[Estimate, float], float]  # of the estimate so far and the requested precision
+
+
+def requested_error(_estimate: Estimate, precision: float) -> float:
+    """Return the requested precision, whatever was measured."""
+    return precision
+
+
 def measure_final_estimate(
     evaluation: Evaluation,
     point: NDArray[np.float64],
@@ -134,15 +143,17 @@ def measure_final_estimate(
     pilot: Sequence[int],
     precision: float,
     on_round: Callable[[Estimate, NDArray[np.float64], int, int], None],
+    needed_error: NeededError = requested_error,
     allocation: Allocation = Allocation.NEYMAN,
     others: Sequence[SamplerPub] = (),
 ) -> FinalMeasurement:
     """Measure a pilot, then further rounds of the allocation until the standard error is at most `precision`.
 
-    `precision` is in the observable's unit. All shots at the point are pooled, the pilot's too: the allocation uses
-    variances, not values. A target that does not sample is measured once. The first round has the PUBs `others` too.
-    `on_round` is called with the estimate so
-    far, the point, and the round's circuits and shots. A group whose job failed is measured again in the next round.
+    `precision` is in the observable's unit. `needed_error` may ask for another standard error after each round. All
+    shots at the point are pooled, the pilot's too: the allocation uses variances, not values. A target that
+    does not sample is measured again only if its rounding bound is too large. The first round has the PUBs `others`
+    too. `on_round` is called with the estimate so far, the point, and the round's circuits and shots. A group whose job
+    failed is measured again in the next round.
     Until every group has a result there is no estimate; the circuits and shots of such rounds are reported with the
     first one. Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not
     help.
@@ -152,9 +163,10 @@ def measure_final_estimate(
     estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
     answers: list[MeasuredPub] = []
+    needed = precision
     circuits, shots = len(others), sum(pub.size * int(pub.shots or 0) for pub in others)  # since the last estimate
     for _ in range(MAX_ROUNDS if groups else 0):
-        next_shots = _next_shots(statistics, pilot, precision, allocation)
+        next_shots = _next_shots(statistics, pilot, needed, allocation)
         if not any(next_shots):
             break
         # one round, pooled with the rounds before
@@ -177,6 +189,7 @@ def measure_final_estimate(
         if len(measured) == len(groups):
             estimate = evaluation.combine_groups(evaluation.observable.constant, measured)
             on_round(estimate, point, circuits, shots)
+            needed = needed_error(estimate, precision)
             circuits = shots = 0
     if any(group is None for group in statistics):
         raise JobFailed(
@@ -190,14 +203,28 @@ def measure_final_estimate(
 
 
 def _next_shots(
-    statistics: list[GroupStatistics | None], pilot: Sequence[int], precision: float, allocation: Allocation
+    statistics: list[GroupStatistics | None], pilot: Sequence[int], needed: float, allocation: Allocation
 ) -> list[int]:
-    """Return the shots of each group in the next round; all 0 once the precision is reached."""
+    """Return the shots of each group in the next round; all 0 once the standard error is at most `needed`."""
     measured = [group for group in statistics if group is not None]
     if len(measured) < len(statistics):
         return [shots if group is None else 0 for group, shots in zip(statistics, pilot, strict=True)]
-    if all(group.is_exact for group in measured) or sum(group.variance for group in measured) <= precision**2:
+    if all(group.is_exact for group in measured):
+        return _rounded_shots(measured, pilot, needed)
+    if sum(group.variance for group in measured) <= needed**2:
         return [0] * len(measured)
     variances = [0.0 if group.is_exact else group.shot_variance for group in measured]
-    target_variance = (PRECISION_MARGIN * precision) ** 2
+    target_variance = (PRECISION_MARGIN * needed) ** 2
     return allocation.additional_shots(variances, [group.shots for group in measured], target_variance)
+
+
+def _rounded_shots(measured: Sequence[GroupStatistics], pilot: Sequence[int], needed: float) -> list[int]:
+    """Return the shots of each exact distribution that bring the rounding bound to `needed`; all 0 if it is met.
+
+    Once only, and not where the target took fewer shots than it was asked for.
+    """
+    bound = math.fsum(group.rounding_bound for group in measured)
+    is_pilot = [group.shots for group in measured] == list(pilot)
+    most = MAX_SHOTS // len(pilot)
+    shots = [math.ceil(min(most, each * bound / (PRECISION_MARGIN * needed))) for each in pilot]
+    return shots if bound > needed and is_pilot and shots > list(pilot) else [0] * len(pilot)

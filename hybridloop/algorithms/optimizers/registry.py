@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.optimizers import corrected_model, gradient, pairwise_fit, slope_fit, spsa
+from hybridloop.algorithms.optimizers import gradient, pairwise_fit, slope_fit, spsa
 from hybridloop.algorithms.optimizers.base import Optimizer, Termination
-from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -99,14 +98,6 @@ def _gradient(settings: SearchSettings) -> Optimizer:
     return ParallelGradient(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
 
 
-def make_corrected_model(settings: SearchSettings) -> Optimizer:
-    """Create the optimizer of a simulated circuit, which is no choice of the settings: it needs `Ansatz.model`."""
-    termination = settings.termination(corrected_model.DEFAULT_TERMINATION)
-    return CorrectedModel(
-        settings.ansatz.initial_point, settings.ansatz.frequencies, termination, settings.ansatz.model
-    )
-
-
 def _slope_fit(settings: SearchSettings) -> Optimizer:
     termination = settings.termination(slope_fit.DEFAULT_TERMINATION)
     return SlopeFit(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
@@ -192,9 +183,6 @@ def choose_optimizer(ansatz: Ansatz) -> OptimizerChoice:
         return OptimizerChoice(ScipyOptimizer(start, ScipyMethod.COBYLA), "cobyla", reason)
     if len(start) <= 1:
         return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", "a fit of one angle is global")
-    if ansatz.model is not None:
-        reason = f"one round measures the slopes and curvatures of all {len(start)} angles against the simulation"
-        return OptimizerChoice(CorrectedModel(start, frequencies, model=ansatz.model), "corrected-model", reason)
     are_few = len(start) <= MAX_ANGLES_IN_PAIRS
     if ansatz.is_far and are_few:
         reason = f"the reference state is far from the minimum, and fits of two of the {len(start)} angles are global"

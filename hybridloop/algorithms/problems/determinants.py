@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from math import comb
 
 import numpy as np
@@ -29,22 +30,27 @@ def determinants_of(molecule: Molecule) -> NDArray[np.int64]:
 
 def hamiltonian_matrix(molecule: Molecule, states: NDArray[np.int64]) -> csr_array:
     """Return the Hamiltonian between the determinants, in hartree."""
+    return symplectic_matrix(hamiltonian_terms(molecule), states)
+
+
+def symplectic_matrix(operator: Mapping[tuple[int, int], complex], states: NDArray[np.int64]) -> csr_array:
+    """Return a sum of operators X^x Z^z, as {(x, z): coefficient}, between basis states, ascending."""
     size = len(states)
-    # terms with the same X mask connect the same pairs of determinants
-    by_flip: dict[int, list[tuple[int, float]]] = {}
-    for (x, z), coefficient in hamiltonian_terms(molecule).items():
+    # terms with the same X mask connect the same pairs of states
+    by_flip: dict[int, list[tuple[int, complex]]] = {}
+    for (x, z), coefficient in operator.items():
         by_flip.setdefault(x, []).append((z, coefficient))
     # the sparse matrix, one flip at a time
     rows, columns, values = [], [], []
     for flip, terms in by_flip.items():
         partners = states ^ flip
         places = np.minimum(np.searchsorted(states, partners), size - 1)
-        inside = np.flatnonzero(states[places] == partners)  # single terms may leave the sector; their sum does not
+        inside = np.flatnonzero(states[places] == partners)  # single terms may leave the states; their sum does not
         phases = np.array([z for z, _ in terms])
         coefficients = np.array([coefficient for _, coefficient in terms])
         parity = np.bitwise_count(states[inside, None] & phases[None, :]) & 1
-        rows.append(places[inside])
-        columns.append(inside)
+        rows.append(places[inside].astype(np.int32))
+        columns.append(inside.astype(np.int32))
         values.append(coefficients.sum() - 2.0 * (parity @ coefficients))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return coo_array(entries, shape=(size, size)).tocsr()

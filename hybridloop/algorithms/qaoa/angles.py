@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.circuits.statevector import State
+from hybridloop.algorithms.circuits.statevector import Amplitudes
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, gamma_scale, ring_pairs
 
@@ -30,7 +30,7 @@ class QaoaSimulation:
 
     energies: NDArray[np.float64]
     mixer: Mixer
-    start: State
+    start: Amplitudes
     warm_start_angles: Sequence[float]
     pairs: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]  # of the XY mixer: states that a pair exchanges
     levels: NDArray[np.float64]  # the different energies, and the place of each state's there
@@ -65,7 +65,7 @@ class QaoaSimulation:
             state = self._mix(np.exp(1j * gamma * self.levels)[self.level] * state, beta)
         return float((np.abs(state) ** 2) @ self.energies)
 
-    def _mix(self, state: State, beta: float) -> State:
+    def _mix(self, state: Amplitudes, beta: float) -> Amplitudes:
         cos, sin = np.cos(beta), -1j * np.sin(beta)
         if self.mixer is Mixer.XY:
             for ahead, behind in self.pairs:

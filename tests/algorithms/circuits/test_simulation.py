@@ -17,6 +17,7 @@ from hybridloop.algorithms.circuits.uccsd import (
     uccsd,
 )
 from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from tests.paths import ROOT
@@ -54,11 +55,12 @@ def test_simulated_energies_are_those_of_the_circuit(name: str, mapping: Fermion
 
 def test_gradient_and_hessian_are_those_of_energy_and_spin() -> None:
     _, simulation = simulated(problem_of("H4_1.5"), is_tied=False)
-    point, step = RNG.normal(size=simulation.num_angles), 1e-5
+    point, step = RNG.normal(size=simulation.sequence.num_angles), 1e-5
 
     def objective(at: NDArray[np.float64]) -> float:
         state = simulation.state(at)
-        return simulation.energy(at) + SPIN_PENALTY * float(state @ (simulation.excess_spin @ state))
+        excess = spin_squared_matrix(simulation.problem.molecule.norb, simulation.determinants)  # of a singlet
+        return simulation.energy(at) + SPIN_PENALTY * float(state @ (excess @ state))
 
     value, gradient = simulation.objective_and_gradient(point)
     assert value == pytest.approx(objective(point), abs=1e-12)
@@ -115,6 +117,7 @@ def test_the_start_of_two_electrons_is_the_lowest_state_of_their_spin(name: str)
     problem = problem_of(name)
     _, simulation = simulated(problem)
     start = simulated_start(simulation)
+    assert start is not None
     assert simulation.energy(start.point) == pytest.approx(exact_energy_of_spin(problem.molecule), abs=1e-7)
     assert np.abs(simulation.objective_and_gradient(start.point)[1]).max() < 1e-6
     assert start.searches == (1 if name == "H2_0.74_6-31g" else start.searches)
@@ -122,9 +125,13 @@ def test_the_start_of_two_electrons_is_the_lowest_state_of_their_spin(name: str)
 
 def test_random_starts_are_made_from_no_safe_reference_alone_and_are_always_the_same() -> None:
     _, safe = simulated(problem_of("BH_1.23_fc"))
-    assert simulated_start(safe).searches == 1
+    start = simulated_start(safe)
+    assert start is not None
+    assert start.searches == 1
     _, unsafe = simulated(problem_of("H4_1.8"))
     one, other = simulated_start(unsafe), simulated_start(unsafe)
+    assert one is not None
+    assert other is not None
     assert one.searches > 10
     assert one.point.tolist() == other.point.tolist()
 
@@ -132,8 +139,11 @@ def test_random_starts_are_made_from_no_safe_reference_alone_and_are_always_the_
 def test_the_lowest_state_of_another_symmetry_is_known() -> None:
     problem = problem_of("H4_1.5")
     _, simulation = simulated(problem)
-    reached = np.abs(simulation.state(RNG.normal(size=simulation.num_angles))) > 1e-12
-    whole = (simulation.hamiltonian + SPIN_PENALTY * simulation.excess_spin).toarray()
+    assert (np.abs(simulation.state(RNG.normal(size=simulation.sequence.num_angles))) > 1e-12).all()
+    molecule, states = problem.molecule, determinants_of(problem.molecule)
+    reached = np.isin(states, simulation.determinants)
+    squared = spin_squared_matrix(molecule.norb, states)
+    whole = (hamiltonian_matrix(molecule, states) + SPIN_PENALTY * squared).toarray()
     assert not whole[np.ix_(reached, ~reached)].any()
     assert simulation.lowest_unreached == pytest.approx(np.linalg.eigvalsh(whole[np.ix_(~reached, ~reached)])[0])
 
@@ -142,6 +152,8 @@ def test_the_missing_energy_is_near_the_distance_to_the_exact_state() -> None:
     for name in ("NaH_4.5", "H4_1.8", "BH_1.23_fc"):
         problem = problem_of(name)
         _, simulation = simulated(problem)
-        point = simulated_start(simulation).point
+        start = simulated_start(simulation)
+        assert start is not None
+        point = start.point
         distance = simulation.energy(point) - exact_energy_of_spin(problem.molecule)
         assert simulation.missing_energy(point) == pytest.approx(distance, rel=0.5, abs=2e-5)

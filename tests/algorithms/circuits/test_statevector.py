@@ -9,10 +9,11 @@ from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from hybridloop.algorithms.circuits import simulated_start, statevector
 from hybridloop.algorithms.circuits.ansatz import Rotations, hardware_efficient
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
-from hybridloop.algorithms.circuits.statevector import MAX_WORK, StatevectorModel
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.settings import ProblemText
@@ -45,13 +46,16 @@ def test_the_start_of_a_spin_model_is_its_ground_state_and_always_the_same() -> 
     model = StatevectorModel.of(ansatz.circuit, MORIYA)
     assert model is not None
     start = simulated_start_near(model, ansatz.initial_point)
+    assert start is not None
     assert model.energy(start.point) == pytest.approx(np.linalg.eigvalsh(MORIYA.to_matrix())[0], abs=1e-4)
     shorter = hamiltonian_variational(MORIYA, 1)
     quick = StatevectorModel.of(shorter.circuit, MORIYA)
     assert quick is not None
     flat = np.zeros(shorter.num_parameters)  # where all slopes are 0: a random start has the lowest minimum
-    one, other = (simulated_start_near(quick, flat).point.tolist() for _ in range(2))
-    assert one == other
+    one, other = (simulated_start_near(quick, flat) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    assert one.point.tolist() == other.point.tolist()
 
 
 def test_the_rounds_of_the_tests_are_qiskits_distributions() -> None:
@@ -74,10 +78,37 @@ def test_the_rounds_of_the_tests_are_qiskits_distributions() -> None:
         assert {key: number / 10**9 for key, number in counts.bitstrings().items()} == pytest.approx(expected, abs=2e-9)
 
 
-def test_a_circuit_that_takes_too_long_is_not_simulated() -> None:
+def test_a_circuit_of_too_many_operations_or_bytes_is_not_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     ansatz = hardware_efficient(12, RNG, reps=5)
-    assert (1 << 12) * ansatz.circuit.size() > MAX_WORK
-    assert StatevectorModel.of(ansatz.circuit, SparsePauliOp("Z" * 12)) is None
+    operator = SparsePauliOp("Z" * 12)
+    model = StatevectorModel.of(ansatz.circuit, operator)
+    assert model is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(statevector, "MAX_BYTES", model.matrix.nnz * statevector.BYTES_PER_ELEMENT)
+        assert StatevectorModel.of(ansatz.circuit, operator) is None
+    monkeypatch.setattr(statevector, "MAX_OPERATIONS", 100 * model.operations)
+    assert StatevectorModel.of(ansatz.circuit, operator) is None
+
+
+def test_a_first_search_that_does_not_end_within_the_operations_gives_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    ansatz = hamiltonian_variational(MORIYA, 3)
+    model = StatevectorModel.of(ansatz.circuit, MORIYA)
+    assert model is not None
+    monkeypatch.setattr(simulated_start, "MAX_OPERATIONS", 3 * model.operations)
+    assert simulated_start_near(model, ansatz.initial_point) is None
+
+
+def test_a_search_reports_its_operations_and_takes_no_more_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ansatz = hamiltonian_variational(MORIYA, 3)
+    model = StatevectorModel.of(ansatz.circuit, MORIYA)
+    assert model is not None
+    monkeypatch.setattr(simulated_start, "MAX_OPERATIONS", 500 * model.operations)
+    seen: list[tuple[int, int]] = []
+    start = simulated_start_near(model, ansatz.initial_point, lambda *each: seen.append(each))
+    assert start is not None
+    assert seen == sorted(seen)
+    assert seen[-1] == (start.searches, start.operations)
+    assert start.operations <= 500 * model.operations
 
 
 def test_a_pauli_sum_is_found_in_few_rounds() -> None:

@@ -91,7 +91,7 @@ def test_config_shows_each_value_and_its_source(run_command: Hybridloop, home: P
     rows = {row["setting"]: (row["value"], row["source"]) for row in document["settings"]}
     assert rows["shots"] == (7, str(home / "config.yaml"))
     assert rows["max_jobs"] == (5, "HYBRIDLOOP_MAX_JOBS")
-    assert rows["precision"] == (0.0007, "default")
+    assert rows["precision"] == (None, "default")
     assert rows["failure.retries"] == (3, "default")
     assert document["unknown_variables"] == ["HYBRIDLOOP_GREETING"]
     places = {row["place"]: (row["value"], row["source"]) for row in document["places"]}

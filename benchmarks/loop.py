@@ -1,0 +1,240 @@
+"""The measured search beside other libraries: circuits, rounds and shots to the target, and the claims at the end.
+
+A run reaches its target at the first round after which the exact energy at the optimizer's best angles is within one
+target of the circuit's lowest. At its end it claims a minimum or not; a claim is right within one target.
+
+    python -m benchmarks.loop --cases random cut --seeds 3 --optimizer rotosolve
+    python -m benchmarks.loop --write            # the table of docs/benchmarks.md
+    python -m benchmarks.loop --peers PYTHON     # run the other libraries again, and store their runs
+    python -m benchmarks.loop --minima           # search exactly again, after a change of a circuit
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from benchmarks.accuracy_energies import CountedRounds
+from benchmarks.bounds import machine
+from benchmarks.exact_search import minima_near
+from benchmarks.loop_cases import NAMES, NOISY, LoopCase, loop_case
+from hybridloop.algorithms.estimation.estimates import evaluation
+from hybridloop.algorithms.optimizers.missing_points import FAIL
+from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
+from hybridloop.algorithms.outcome import RoundLog, RoundProgress
+from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from tests.algorithms.batched_state_helpers import shot_rounds
+
+AUTO = "auto"  # the optimizer that a run without simulation would choose
+SHOTS = 4000  # for each circuit, of optimizers that do not choose them
+MAX_SHOTS = 30_000_000
+TOLERANCE_SHARE = 0.5  # of the target: the tolerance of the optimizers that have one
+MEASURED = "hybridloop, measured"
+QUICK = ("Heisenberg chain of 4", "weighted cut of 8")
+STORED = Path(__file__).parent / "data" / "loop_peers.json"
+PEER_SEEDS, PEER_SECONDS = 3, 20  # of CPU time for a run
+GUIDE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- table of benchmarks.loop -->", "<!-- end of the table -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: circuits, rounds and shots to the target (None: not reached), and those of the whole run.
+
+    `end` is the error at the end in targets, `is_claimed` true if the optimizer says that it has converged.
+    """
+
+    case: str
+    contender: str
+    seed: int
+    reached: Sequence[int] | None
+    whole: Sequence[int]
+    end: float
+    is_claimed: bool
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Return the run as a line."""
+        claim = "claims" if self.is_claimed else "ends"
+        reached = "not reached" if self.reached is None else f"reached at {effort(self.reached)}"
+        return (
+            f"{self.case}, {self.contender}, seed {self.seed}: {reached}; {claim} at {self.end:.2f} t with "
+            f"{effort(self.whole)} in {self.seconds:.1f} s"
+        )
+
+
+def effort(spent: Sequence[float]) -> str:
+    """Return circuits/rounds/shots as text."""
+    circuits, rounds, shots = spent
+    return f"{circuits:.0f}/{rounds:.0f}/{shots:.1e}".replace("e+0", "e")
+
+
+class OutOfShots(Exception):
+    """A run asks for a round beyond `MAX_SHOTS`."""
+
+
+class LimitedRounds(CountedRounds):
+    """Counted rounds that end a run at `MAX_SHOTS` shots."""
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        if self.shots > MAX_SHOTS:
+            raise OutOfShots
+        return super().__call__(pubs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A round's end: the best angles then, and the circuits, rounds and shots so far."""
+
+    point: NDArray[np.float64]
+    spent: tuple[int, int, int]
+
+
+def scored(case: LoopCase, steps: Sequence[Step]) -> tuple[tuple[int, int, int] | None, float]:
+    """Return what was spent at the first step within the target, None if no step is, and the last step's error."""
+    errors = case.errors(np.array([step.point for step in steps]))
+    within = np.flatnonzero(errors <= 1.0)
+    return (steps[int(within[0])].spent if len(within) else None), float(errors[-1])
+
+
+def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
+    """Run the search of hybridloop from the case's start, without a simulation."""
+    started, ansatz = time.perf_counter(), case.ansatz
+    name = choose_optimizer(ansatz).name if optimizer == AUTO else optimizer
+    spec = OPTIMIZERS[name]
+    tolerance = TOLERANCE_SHARE * case.target if "tolerance" in spec.honours else None
+    settings = SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance)
+    search = spec.create(name, settings)
+    steps = [Step(ansatz.initial_point, (0, 0, 0))]
+
+    def record(progress: RoundProgress) -> None:
+        circuits, rounds, _ = steps[-1].spent
+        best = search.best
+        point = steps[-1].point if best is None else best.point
+        steps.append(Step(point, (circuits + progress.circuits, rounds + 1, progress.total_shots)))
+
+    evaluated = evaluation(
+        case.measured, ansatz, LimitedRounds(shot_rounds(seed, two_qubit_error=case.two_qubit_error))
+    )
+    is_claimed = False
+    try:
+        point, _, stop = run_optimizer(evaluated, ansatz, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record))
+        steps.append(Step(point, steps[-1].spent))
+        is_claimed = stop.converged
+    except OutOfShots:
+        pass
+    reached, end = scored(case, steps)
+    label = MEASURED if optimizer == AUTO else optimizer
+    return Run(case.name, label, seed, reached, steps[-1].spent, end, is_claimed, time.perf_counter() - started)
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Return two Markdown tables: the effort to the target for each case, and the claims of each contender.
+
+    The first contender has a column for its whole runs too.
+    """
+    contenders = list(dict.fromkeys(run.contender for run in runs))
+    heads = ["case (angles)", contenders[0], "at its end", *contenders[1:]]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for name in dict.fromkeys(run.case for run in runs):
+        by_contender = [[run for run in runs if (run.case, run.contender) == (name, each)] for each in contenders]
+        cells = [_reached(own) for own in by_contender]
+        cells.insert(1, _medians([run.whole for run in by_contender[0]]))
+        lines.append(_row([f"{name} ({loop_case(name).ansatz.num_parameters})", *cells]))
+    lines += ["", _row(["ends", "right", "1–2 t", "over 2 t", "no claim"]), _row(["---"] * 5)]
+    for each in contenders:
+        own = [run for run in runs if run.contender == each]
+        ends = [run.end for run in own if run.is_claimed]
+        right, near = sum(end <= 1 for end in ends), sum(1 < end <= 2 for end in ends)
+        lines.append(_row([each, *map(str, (right, near, len(ends) - right - near, len(own) - len(ends)))]))
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _reached(runs: Sequence[Run]) -> str:
+    """Return the median effort of the runs that reached the target, or the median error at the end."""
+    if not runs:
+        return "–"
+    reached = [run.reached for run in runs if run.reached is not None]
+    if not reached:
+        return f"{statistics.median(run.end for run in runs):.1f} t"
+    return _medians(reached) + f", {len(reached)} of {len(runs)}" * (len(reached) < len(runs))
+
+
+def _medians(spent: Sequence[Sequence[int]]) -> str:
+    return effort([statistics.median(column) for column in zip(*spent, strict=True)])
+
+
+def stored_runs() -> list[Run]:
+    """Return the other libraries' runs."""
+    rows: list[dict[str, Any]] = json.loads(STORED.read_text())
+    return [Run(**row) for row in rows]
+
+
+def store_peer_runs(python: str, names: Sequence[str]) -> None:
+    """Run the other libraries in the given Python, and store a run a line."""
+    asked = {"works": [loop_case(name).work() for name in names], "seeds": PEER_SEEDS, "seconds": PEER_SECONDS}
+    command = [python, "-m", "benchmarks.loop_peers"]
+    answer = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True)
+    STORED.write_text("[\n" + ",\n".join(answer.stdout.splitlines()) + "\n]\n")
+
+
+def with_table(text: str, tables: str) -> str:
+    """Return the guide's text with the tables between its two markers."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{rest.split(END)[1]}"
+
+
+def main() -> int:
+    """Run the cases asked for, a line each, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="*", default=[], help="parts of their names; all by default")
+    parser.add_argument("--seeds", type=int, default=5, help="how often each is run")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--optimizer", default=AUTO, help="one for all cases")
+    parser.add_argument("--minima", action="store_true", help="print the lowest energies of the circuits")
+    parser.add_argument("--quick", action="store_true", help="one seed of two small cases")
+    parser.add_argument("--write", action="store_true", help="write the tables into the guide")
+    parser.add_argument("--peers", metavar="PYTHON", help="run the other libraries in their environment")
+    asked = parser.parse_args()
+    names = [name for name in NAMES if not asked.cases or any(part in name for part in asked.cases)]
+    if asked.minima:
+        for case in (loop_case(name) for name in names if name != NOISY):
+            print(case.name, minima_near(case.energy_and_gradient, case.ansatz.initial_point)[0])
+        return 0
+    if asked.peers:
+        store_peer_runs(asked.peers, names)
+        return 0
+    print(machine())
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    if asked.quick:
+        names, seeds = list(QUICK), seeds[:1]
+    runs = []
+    for name, seed in itertools.product(names, seeds):
+        runs.append(measured_run(loop_case(name), seed, asked.optimizer))
+        print(runs[-1], flush=True)
+    tables = table([*runs, *(run for run in stored_runs() if run.case in names)])
+    print(f"\n{tables}")
+    if asked.write:
+        GUIDE.write_text(with_table(GUIDE.read_text(), tables))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
