@@ -56,7 +56,7 @@ def run_optimizer(
     `shots` are per circuit, for an optimizer that does not choose them; the shots of one that does are shared by
     `deviations` (groups,), those of one shot that are expected. Returns the optimizer's best point, the last known
     round's estimates, and the reason to stop. Raises InputError where the optimizer asks for points that do not fit the
-    ansatz.
+    ansatz, and RoundTooLarge where the first round does not fit into the caps.
     """
     recent: list[Estimate] = []
     capped: Stop | None = None
@@ -70,6 +70,8 @@ def run_optimizer(
         try:
             measured, estimates = evaluated.energies(points, wanted)
         except RoundTooLarge as reached:
+            if not recent:
+                raise
             capped = cap_limit(reached)
             break
         recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
