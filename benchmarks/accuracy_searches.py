@@ -50,7 +50,9 @@ def search_errors(
     reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
     energy = split_coefficients(observable(problem.hamiltonian), reference)
     evaluated = evaluation(energy, ansatz, counted)
-    point, _, stop = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None))
+    point, _, stop = run_optimizer(
+        evaluated, ansatz.initial_point, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None)
+    )
     state = Statevector(ansatz.circuit.assign_parameters(point))
     found = float(state.expectation_value(problem.hamiltonian).real) - exact_ground_energy(problem.molecule)
     return SearchErrors(found / MHA, stop.converged, counted)

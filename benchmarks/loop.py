@@ -116,7 +116,7 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
     name = choose_optimizer(ansatz).name if optimizer == AUTO else optimizer
     spec = OPTIMIZERS[name]
     tolerance = TOLERANCE_SHARE * case.target if "tolerance" in spec.honours else None
-    settings = SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance)
+    settings = SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance=tolerance)
     search = spec.create(name, settings)
     steps = [Step(ansatz.initial_point, (0, 0, 0))]
 
@@ -131,7 +131,9 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
     )
     is_claimed = False
     try:
-        point, _, stop = run_optimizer(evaluated, ansatz, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record))
+        point, _, stop = run_optimizer(
+            evaluated, ansatz.initial_point, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record)
+        )
         steps.append(Step(point, steps[-1].spent))
         is_claimed = stop.converged
     except OutOfShots:
