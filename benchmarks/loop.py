@@ -123,7 +123,7 @@ def make_optimizer(case: LoopCase, seed: int, name: str) -> Optimizer:
     name = choose_optimizer(ansatz).name if name == AUTO else name
     spec = OPTIMIZERS[name]
     tolerance = TOLERANCE_SHARE * case.target if "tolerance" in spec.honours else None
-    return spec.create(name, SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance))
+    return spec.create(name, SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance=tolerance))
 
 
 def limited_rounds(case: LoopCase, seed: int) -> LimitedRounds:
@@ -146,7 +146,9 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
     evaluated = evaluation(case.measured, ansatz, limited_rounds(case, seed))
     is_claimed = False
     try:
-        point, _, stop = run_optimizer(evaluated, ansatz, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record))
+        point, _, stop = run_optimizer(
+            evaluated, ansatz.initial_point, search, SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(record)
+        )
         steps.append(Step(point, steps[-1].spent))
         is_claimed = stop.converged
     except OutOfShots:

@@ -66,8 +66,8 @@ def measure_outside_gain(
 ) -> OutsideGain:
     """Measure the gradients of `generalized_excitations` after the circuit, `shots` for each circuit.
 
-    As in `CorrectedModel`, the simulation predicts gradients and curvatures, and the measured differences from it count
-    by the share that is not noise. If noise could hide a gain above the tolerance (hartree), a second round takes as
+    The simulation predicts gradients and curvatures, and the measured differences from it count by the share that is
+    not noise. If noise could hide a gain above the tolerance (hartree), a second round takes as
     many shots as that needs, at most `MAX_REPEAT` times the first. Raises JobFailed where a circuit has no result.
     """
     selected = generalized_excitations(problem)

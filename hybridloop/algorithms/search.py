@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
+from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.optimizers.base import Optimizer, ShotAllocatingOptimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, apply_missing_point_policy
 from hybridloop.algorithms.outcome import RoundLog
@@ -28,6 +29,11 @@ class ShotShares:
 
     deviations: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, observable: Observable) -> Self:
+        """Expect the deviations of a random state: √Σ c² of each group."""
+        return cls(np.array([np.linalg.norm(group.coefficients) for group in observable.groups]))
+
     def allocate(self, point_shots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the shots (k, groups) of points with these shots (k,) each."""
         total = float(self.deviations.sum())
@@ -43,29 +49,28 @@ class ShotShares:
 
 def run_optimizer(
     evaluated: Evaluation,
-    ansatz: Ansatz,
+    start: NDArray[np.float64],
     optimizer: Optimizer,
     shots: int,
     max_rounds: int,
     on_lost: MissingPointPolicy,
     log: RoundLog,
-    deviations: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
-    """Run an ask-and-tell optimizer to its end or for `max_rounds` rounds.
+    """Run an ask-and-tell optimizer from a start (n,) to its end or for `max_rounds` rounds.
 
-    `shots` are per circuit, for an optimizer that does not choose them; the shots of one that does are shared by
-    `deviations` (groups,), those of one shot that are expected. Returns the optimizer's best point, the last known
-    round's estimates, and the reason to stop. Raises InputError where the optimizer asks for points that do not fit the
-    ansatz.
+    `shots` are per circuit, for an optimizer that does not choose them. Those of one that does are shared among the
+    groups. Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises
+    InputError where the optimizer asks for points of another shape.
     """
     recent: list[Estimate] = []
-    shares = ShotShares(np.ones(len(evaluated.circuits)) if deviations is None else np.array(deviations, float))
+    shares = ShotShares.of(evaluated.observable)
     for _ in range(max_rounds):
-        points = _ask(optimizer, ansatz.num_parameters)
+        points = _ask(optimizer, len(start))
         if not len(points):
             break
-        chooses = isinstance(optimizer, ShotAllocatingOptimizer)
-        wanted = shares.allocate(optimizer.point_shots) if chooses else shots
+        wanted: int | NDArray[np.int64] = shots
+        if isinstance(optimizer, ShotAllocatingOptimizer):
+            wanted = shares.allocate(optimizer.point_shots)
         measured, estimates = evaluated.energies(points, wanted)
         recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
         shares.update(recent)
@@ -76,7 +81,7 @@ def run_optimizer(
     if optimizer.stop is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
-    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
+    return start if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
 
 
 def round_limit(max_rounds: int) -> Stop:

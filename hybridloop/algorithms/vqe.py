@@ -124,7 +124,9 @@ def vqe(
         point, stop = ansatz.initial_point, Stop(tested.passed is True, tested.reason)
         residue: tuple[float | None, str | None] = (0.0, AGREES) if tested.passed else (None, UNDECIDED)
     else:
-        point, recent, stop = run_optimizer(search_evaluation, ansatz, optimizer, shots, max_rounds, on_lost, log)
+        point, recent, stop = run_optimizer(
+            search_evaluation, ansatz.initial_point, optimizer, shots, max_rounds, on_lost, log
+        )
         # Measure the optimum again: the search's own value is biased, as it was selected for being low.
         final, residue = measure(point, recent), (residue_of(optimizer), None)
         stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")

@@ -63,16 +63,13 @@ class VqeSettings(EnergySettings):
         OptimizerName.AUTO,
         description="optimizer of the angles (`hybridloop optimizers`), built in or a plug-in; auto chooses by the "
         "ansatz and its initial point",
-        examples=["gradient"],
+        examples=["trust-region"],
     )
     tolerance: Tolerance | None = Field(
         None,
         description="expected remaining gain in hartree, or with a unit, at which the search ends; left out: the "
         "optimizer's default, or a thousandth of the sum of the coefficients' sizes for a Pauli sum",
         examples=["1mHa"],
-    )
-    patience: int | None = Field(
-        None, ge=1, le=1000, description="consecutive rounds whose expected gain must be below the tolerance"
     )
     gradient_norm: float | None = Field(
         None,
@@ -115,7 +112,6 @@ class VqeOptions(EnergyOptions, total=False):
     initial_point: str | Sequence[float]
     optimizer: str | object  # a name, minimize(fun, x0), or an object with ask and tell or minimize
     tolerance: str | float | None
-    patience: int | None
     gradient_norm: float | None
     allocation: str
     mitigation: str | Sequence[str] | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,13 @@ from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
-from hybridloop.algorithms.optimizers.gradient import ParallelGradient
-from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
-from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
@@ -50,7 +49,6 @@ from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
 
 GAIN_DECIMALS = 9  # in hartree: gains that are equal up to rounding keep the pool's order
-MAX_ANGLES_IN_PAIRS = 4  # with more, grids of pairs take more circuits than the gradients that they save
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,9 @@ class PreparedAdapt(PreparedEnergy):
         """Grow the ansatz operator by operator, then measure its energy."""
         result = adapt(
             self.pool,
-            _next_optimizer,
+            partial(_optimizer, self.settings.shots),
             run_round,
-            shots=self.settings.shots,
+            shots=self.settings.circuit_shots,
             precision=self.accuracy.precision,
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
@@ -114,7 +112,7 @@ class PreparedAdapt(PreparedEnergy):
         if (simulated := self._simulated_doubts(result)) is not None:
             return (*doubts, *simulated)
         softest = float(np.linalg.eigvalsh(self.pool.derivatives_at_hartree_fock()[1])[0])
-        if softest < -MIN_INSTABILITY and len(result.operators) > MAX_ANGLES_IN_PAIRS:
+        if softest < -MIN_INSTABILITY:
             doubts.append(
                 f"unstable reference: at Hartree-Fock the energy has a curvature of {softest:.2g} hartree per square "
                 "radian. Operators that are added one at a time may then end in a higher minimum. Compare with vqe."
@@ -201,18 +199,11 @@ def _facts(result: AdaptResult, warnings: Sequence[str]) -> tuple[Fact, ...]:
     return Fact(LOCALLY_OPTIMAL, shown=result.converged, reason=result.reason), outside
 
 
-def _next_optimizer(ansatz: Ansatz) -> Optimizer:
-    """Return an optimizer whose fit is global for one angle, or for a few that start far from the minimum.
-
-    Else it is a gradient search: the start is near the minimum.
-    """
-    if ansatz.num_parameters == 1:
-        return Rotosolve(ansatz.initial_point, ansatz.frequencies)
-    if ansatz.model is not None:
-        return CorrectedModel(ansatz.initial_point, ansatz.frequencies, model=ansatz.model)
-    if ansatz.is_far and ansatz.num_parameters <= MAX_ANGLES_IN_PAIRS:
-        return PairwiseFit(ansatz.initial_point, ansatz.frequencies)
-    return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
+def _optimizer(shots: int | None, ansatz: Ansatz) -> Optimizer:
+    """Return the optimizer that `choose_optimizer` names, for a start near the minimum."""
+    name = choose_optimizer(ansatz).name
+    search = SearchSettings(ansatz, is_near=True, seed=0, max_rounds=DEFAULT_MAX_ROUNDS, shots=shots)
+    return OPTIMIZERS[name].create(name, search)
 
 
 def _row(step: AdaptStep) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from hybridloop.algorithms.circuits.simulated_start import SEARCH, OnGradient, S
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.statevector import MAX_OPERATIONS
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations, uccsd
-from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError
@@ -161,21 +160,20 @@ class _Progress:
 def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> Start:
     """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global.
 
-    Where the models disagree the minimum is far from Hartree-Fock. A global search finds it in a few angles; in more,
-    a search along slopes can end at a saddle or in another minimum, if Hartree-Fock is unstable: it has negative
-    curvature (J. Čížek and J. Paldus, J. Chem. Phys. 47 (1967) 3976).
+    Where the models disagree the minimum is far from Hartree-Fock. A search along slopes can end at a saddle or in
+    another minimum, if Hartree-Fock is unstable: it has negative curvature (J. Čížek and J. Paldus, J. Chem. Phys. 47
+    (1967) 3976).
     """
     if ansatz.num_parameters == 1:
         return Start(ansatz)
     newton = newton_start(problem, symmetry_allowed_excitations(problem))
-    is_large = ansatz.num_parameters > MAX_ANGLES_IN_PAIRS
-    doubt = _instability(newton.softest) if is_large and newton.softest < -MIN_INSTABILITY else None
+    doubt = _instability(newton.softest) if newton.softest < -MIN_INSTABILITY else None
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
         return Start(replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
     reason = "Hartree-Fock: the model of a Newton start has no minimum nearby"
     if newton.gain > 0.0:
         reason = f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
-    return Start(replace(ansatz, is_far=True), reason, doubt)
+    return Start(ansatz, reason, doubt)
 
 
 def _instability(curvature: float) -> str:

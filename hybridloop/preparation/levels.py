@@ -40,7 +40,7 @@ from hybridloop.settings import AnsatzName, ProblemText
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
-    *("search", "optimizer", "tolerance", "patience", "gradient_norm"),
+    *("search", "optimizer", "tolerance", "gradient_norm"),
 )
 
 

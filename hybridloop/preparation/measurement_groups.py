@@ -46,7 +46,7 @@ def measurement_groups(
         ansatz,
         reference,
         measurement_costs(target, ansatz.circuit, settings),
-        shots=settings.shots,
+        shots=settings.circuit_shots,
         precision=accuracy.precision,
         problem=molecule,
     )

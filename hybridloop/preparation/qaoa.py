@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import Penalize
-from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
+from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
@@ -33,6 +35,7 @@ from hybridloop.preparation.prepared import (
     ProblemFacts,
     angles_searched_on,
 )
+from hybridloop.preparation.problem import RELATIVE_ACCURACY
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
 
@@ -170,6 +173,13 @@ def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
 
 
 def _optimizer(settings: QaoaSettings) -> Callable[[QaoaCircuit], Optimizer] | None:
+    """Return the maker of the optimizer: it ends at a thousandth of the sum of the cost's coefficients' sizes."""
     if settings.search is not SearchName.MEASURED:
         return None
-    return lambda ansatz: QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=3)
+
+    def make(ansatz: QaoaCircuit) -> TrustRegion:
+        size = float(np.abs([*ansatz.cost.couplings.values(), *ansatz.cost.fields]).sum())
+        unknown = ((),) * len(ansatz.initial_point)
+        return TrustRegion(ansatz.initial_point, unknown, RELATIVE_ACCURACY * size, scales=ansatz.scales)
+
+    return make

@@ -116,9 +116,9 @@ class PreparedScan(PreparedAlgorithm):
             return point, f"{reason}; the last point's angles mean nothing here: {match.reason}"
         # measure the energy there against Hartree-Fock
         angles = np.array(last.parameters) * np.array(match.signs)
-        ansatz = replace(point.ansatz, initial_point=angles, is_near=True, is_far=False)
+        ansatz = replace(point.ansatz, initial_point=angles, is_near=True)
         _, (estimate,) = evaluation(point.energy.observable, ansatz, run_round).energies(
-            angles[None, :], self.settings.shots
+            angles[None, :], self.settings.circuit_shots
         )
         if isinstance(estimate, FailedPoint):
             return point, f"{reason}; the last point's angles could not be measured here ({estimate.reason})"

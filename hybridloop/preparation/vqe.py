@@ -116,7 +116,7 @@ class PreparedVqe(PreparedEnergy):
             self.ansatz,
             optimizer,
             run_round,
-            shots=self.settings.shots,
+            shots=self.settings.circuit_shots,
             precision=self.accuracy.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
@@ -178,7 +178,7 @@ class PreparedVqe(PreparedEnergy):
         if self.simulation is not None:
             assert isinstance(self.problem, ElectronicProblem)
             return examine_circuit(
-                self.problem, self.ansatz, point, self.simulation, stop, run_round, shots=self.settings.shots
+                self.problem, self.ansatz, point, self.simulation, stop, run_round, shots=self.settings.circuit_shots
             )
         if not isinstance(self.problem, ElectronicProblem):
             variance = self._variance(result, run_round)
@@ -226,7 +226,7 @@ def prepare_vqe(
         seed=seed,
         max_rounds=settings.max_rounds,
         tolerance=settings.tolerance,
-        patience=settings.patience,
+        shots=settings.shots,
         gradient_norm=settings.gradient_norm,
     )
     if settings.optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):

@@ -77,12 +77,8 @@ class OptimizerName(enum.StrEnum):
     """A built-in optimizer."""
 
     AUTO = "auto"
+    TRUST_REGION = "trust-region"
     ROTOSOLVE = "rotosolve"
-    PAIRS = "pairs"
-    GRADIENT = "gradient"
-    QUASI_NEWTON = "quasi-newton"
-    SPSA = "spsa"
-    COBYLA = "cobyla"
 
 
 def _check_optimizer(value: object) -> object:
@@ -166,8 +162,16 @@ class EnergySettings(MoleculeSettings):
     )
     # hartree: 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
     default_precision: ClassVar[float] = 0.7e-3
+    default_shots: ClassVar[int] = 4000
 
-    shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
+    shots: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="shots per circuit during the search, or with trust-region of a point in its first round, over all "
+        "circuits; left out: 4000, or 200 with trust-region",
+        examples=[2000],
+    )
     precision: Precision | None = Field(
         None,
         description="standard error of the final measurement in hartree, or with a unit; left out: 0.7 mHa for a "
@@ -179,3 +183,8 @@ class EnergySettings(MoleculeSettings):
         GroupingName.AUTO,
         description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
     )
+
+    @property
+    def circuit_shots(self) -> int:
+        """Shots per circuit where the optimizer does not choose them."""
+        return self.default_shots if self.shots is None else self.shots

@@ -33,7 +33,7 @@ def write(environ: Mapping[str, str], text: str) -> str:
     return str(path)
 
 
-def shots(algorithm: str, environ: Mapping[str, str], *given: Layer) -> tuple[int, str]:
+def shots(algorithm: str, environ: Mapping[str, str], *given: Layer) -> tuple[int | None, str]:
     found = resolve_settings(algorithm, *given, environ=environ)
     assert isinstance(found.settings, VqeSettings | QaoaSettings)
     return found.settings.shots, found.sources.get("shots", DEFAULT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,14 +140,17 @@ def adapt(
         is_saddle = selected.curvature is not None
         chosen += selected.operators
         start = np.append(point, np.zeros(len(selected.operators)))
-        ansatz = replace(pool.ansatz(chosen), initial_point=start, is_far=selector.is_soft)
+        ansatz = replace(pool.ansatz(chosen), initial_point=start)
         evaluated = evaluation(energy.observable, ansatz, run_round)
         if is_saddle and len(point):
             ansatz = _minimize_last_angle(evaluated, ansatz, shots, log)
-        ansatz = _simulate(pool, chosen, ansatz)
+        if (model := pool.simulation(chosen)) is not None:
+            point = simulated_minimum(model, ansatz.initial_point)
+            operators += _steps(pool, selected, model.energy(point), point)
+            continue
         optimizer = make_optimizer(ansatz)
         check_missing_point_policy(on_lost, optimizer)
-        point, recent, _ = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
+        point, recent, _ = run_optimizer(evaluated, ansatz.initial_point, optimizer, shots, max_rounds, on_lost, log)
         left = residue_of(optimizer) or 0.0
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
@@ -189,13 +192,6 @@ def _steps(pool: OperatorPool, selected: Selected, value: float, point: NDArray[
         )
         for index in selected.operators
     ]
-
-
-def _simulate(pool: OperatorPool, chosen: Sequence[int], ansatz: Ansatz) -> Ansatz:
-    """Return the ansatz at the minimum of its simulation, which it has as its model; the same where there is none."""
-    if (model := pool.simulation(chosen)) is None:
-        return ansatz
-    return replace(ansatz, initial_point=simulated_minimum(model, ansatz.initial_point), is_near=True, model=model)
 
 
 def _minimize_last_angle(evaluated: Evaluation, ansatz: Ansatz, shots: int, log: RoundLog) -> Ansatz:

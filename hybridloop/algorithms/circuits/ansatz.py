@@ -46,11 +46,11 @@ class Ansatz:
     `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
     energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, for all values of the other
     parameters; where these are (), it may be any function. `is_near` marks an initial point that is not zero but known
-    to be near the minimum, as a reference state's is; `is_far` marks a reference state that is known to be far from it;
-    `is_ramp` marks angles on a path from a reference state to the minimum. `conserves_electrons` is true if the circuit
-    keeps the number of electrons of each spin at all angles, `conserves_spin` if it keeps its reference state's
-    eigenvalue of S²; if not, or if unknown, the measured state is checked (`diagnostics.py`). `model` simulates the
-    circuit classically, where it was made for that; the initial point is then a minimum of it.
+    to be near the minimum, as a reference state's is; `is_ramp` marks angles on a path from a reference state to the
+    minimum. `conserves_electrons` is true if the circuit keeps the number of electrons of each spin at all angles,
+    `conserves_spin` if it keeps its reference state's eigenvalue of S²; if not, or if unknown, the measured state is
+    checked (`diagnostics.py`). `model` simulates the circuit classically, where it was made for that; the initial point
+    is then a minimum of it.
     """
 
     name: str
@@ -60,7 +60,6 @@ class Ansatz:
     conserves_electrons: bool = False
     conserves_spin: bool = False
     is_near: bool = False
-    is_far: bool = False
     model: EnergyModel | None = None
     is_ramp: bool = False
 

@@ -211,23 +211,28 @@ class Evaluation:
         if isinstance(shots, int):
             pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.circuits]
             results = self.run_round(pubs) if pubs else []
-            rows = [self._reduce(index, result) for index, result in enumerate(results)]
-            estimates = [self._estimate([row[point] for row in rows]) for point in range(len(points))]
-            return results[0].points if pubs else points, estimates
+            columns = [self._reduce(index, result) for index, result in enumerate(results)]
+            measured = results[0].points if pubs else points
+        else:
+            measured, columns = self._measure_parts(points, shots)
+        return measured, [self._estimate([column[row] for column in columns]) for row in range(len(points))]
+
+    def _measure_parts(
+        self, points: NDArray[np.float64], shots: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], list[list[GroupStatistics | FailedPoint]]]:
+        """Measure points (k, n) with shots (k, groups), a PUB for each number of shots of a group, in one round."""
         parts = [
             (group, np.flatnonzero(shots[:, group] == number), int(number))
             for group in range(len(self.circuits))
             for number in np.unique(shots[:, group])
         ]
         pubs = [SamplerPub.coerce((self.circuits[group], points[rows], number)) for group, rows, number in parts]
-        measured = np.array(points, float)
-        by_row: dict[tuple[int, int], GroupStatistics | FailedPoint] = {}
+        measured, found = np.array(points, float), dict[tuple[int, int], GroupStatistics | FailedPoint]()
         for (group, rows, _), result in zip(parts, self.run_round(pubs) if pubs else [], strict=True):
             measured[rows] = result.points
-            by_row |= {(group, int(row)): entry for row, entry in zip(rows, self._reduce(group, result), strict=True)}
-        table = [pooled([by_row[group, row] for row in range(len(points))]) for group in range(len(self.circuits))]
-        estimates = [self._estimate([column[row] for column in table]) for row in range(len(points))]
-        return measured, estimates
+            found |= {(group, int(row)): entry for row, entry in zip(rows, self._reduce(group, result), strict=True)}
+        columns = [[found[group, row] for row in range(len(points))] for group in range(len(self.circuits))]
+        return measured, [pooled(column) for column in columns]
 
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()

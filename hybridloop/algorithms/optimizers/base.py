@@ -1,6 +1,6 @@
 """Ask-and-tell interface of all optimizers: they ask for points and are told estimates; they never measure.
 
-With what they share: the convergence criterion, checks of settings, and the state of fits.
+With what they share: checks of settings, and the repeats of failed points.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> t
         raise InputError("frequencies", problem, "Give one tuple for each angle.")
     if not all(frequencies):
         problem = "this optimizer needs the energy's frequencies in each angle, which are unknown for this circuit"
-        remedy = "Give cobyla or spsa, or a circuit whose rotations turn by whole multiples of each angle."
+        remedy = (
+            "Give trust-region or scipy:cobyla, or a circuit whose rotations turn by whole multiples of each angle."
+        )
         raise InputError("optimizer", problem, remedy)
     if not all(map(_are_frequencies, frequencies)):
         problem = "the frequencies of an angle must be distinct positive integers"
@@ -153,66 +155,6 @@ def check_at_least_one(setting: str, value: int) -> None:
         raise InvalidValue(setting, f"must be at least 1, got {value}")
 
 
-@dataclass(frozen=True, slots=True)
-class ConvergenceForecast:
-    """Convergence forecast of a round's model: energies in hartree, the slope in hartree per radian.
-
-    `gain` is the expected decrease of the energy by the step. `noise` is the expected cost of shot noise in the model's
-    slopes: the variance of a slope over twice the curvature along it. `slope` is the gradient's Euclidean norm before
-    the step.
-    """
-
-    gain: float
-    noise: float
-    slope: float
-
-    @property
-    def residue(self) -> float:
-        """Energy that may be left: the last step is taken, but its size is the measure of the next one's."""
-        return max(0.0, self.gain) + self.noise
-
-
-@dataclass(frozen=True, slots=True)
-class Termination:
-    """Termination criterion: a search has converged once `patience` rounds in a row met the tolerances.
-
-    A round meets them if its expected gain is at most `tolerance` (hartree) and the cost of shot noise is at most that
-    too: a small step from a noisy model is no sign of a minimum. With `gradient_norm` (hartree per radian), a slope of
-    at most that suffices. `max_rounds` ends a search that does not converge.
-    """
-
-    tolerance: float
-    patience: int = 1
-    gradient_norm: float | None = None
-    max_rounds: int = 200
-
-    def __post_init__(self) -> None:
-        check_positive("tolerance", self.tolerance, "number")
-        if self.gradient_norm is not None:
-            check_positive("gradient_norm", self.gradient_norm, "number")
-        check_at_least_one("patience", self.patience)
-        check_at_least_one("max_rounds", self.max_rounds)
-
-    def check(self, forecasts: Sequence[ConvergenceForecast], rounds: int) -> Stop | None:
-        """Return the reason to stop after `rounds` rounds with these forecasts, oldest first; None to continue."""
-        recent = forecasts[-self.patience :]
-        if len(recent) == self.patience and all(map(self._is_met, recent)):
-            last = recent[-1]
-            gain, noise, slope = 1e3 * last.gain, 1e3 * last.noise, 1e3 * last.slope
-            reason = f"expected gain of the last step {gain:.2g} mHa, cost of shot noise {noise:.2g} mHa"
-            if self.gradient_norm is not None and last.slope <= self.gradient_norm:
-                reason += f", slope {slope:.2g} mHa/rad"
-            return Stop(converged=True, reason=reason)
-        if rounds >= self.max_rounds:
-            return Stop(converged=False, reason=f"the optimizer's limit of {self.max_rounds} rounds was reached")
-        return None
-
-    def _is_met(self, forecast: ConvergenceForecast) -> bool:
-        if self.gradient_norm is not None and forecast.slope <= self.gradient_norm:
-            return True
-        return forecast.gain <= self.tolerance and forecast.noise <= self.tolerance
-
-
 @dataclass(slots=True)
 class FitOptimizer:
     """Optimizer state: the present point, the energy's frequencies in each angle, and the repeats of failed points.
@@ -246,18 +188,3 @@ class FitOptimizer:
         self._again = [
             index for index, estimate in zip(indices, estimates, strict=True) if isinstance(estimate, FailedPoint)
         ]
-
-
-@dataclass(slots=True)
-class PooledFitOptimizer(FitOptimizer):
-    """Optimizer that fits a model to the energies of all its rounds and stops by the model's forecast."""
-
-    termination: Termination
-    _rounds: int = field(default=0, init=False)
-    _data: list[tuple[NDArray[np.float64], float, float]] = field(default_factory=list, init=False)
-    _forecasts: list[ConvergenceForecast] = field(default_factory=list, init=False)
-
-    @property
-    def residue(self) -> float | None:
-        """Residue of the last forecast, in hartree."""
-        return self._forecasts[-1].residue if self._forecasts else None

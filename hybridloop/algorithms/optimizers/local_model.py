@@ -32,8 +32,8 @@ def phase_units(frequencies: Sequence[Frequencies], scales: Array | None = None)
     scale = np.ones(len(frequencies)) if scales is None else scales
     return np.array(
         [
-            1.0 / scale[angle] if not numbers else numbers[0] if len(numbers) == 1 else min(max(numbers), EFFECTIVE_FREQUENCY)
-            for angle, numbers in enumerate(frequencies)
+            (numbers[0] if len(numbers) == 1 else min(max(numbers), EFFECTIVE_FREQUENCY)) if numbers else 1.0 / length
+            for numbers, length in zip(frequencies, scale, strict=True)
         ],
         float,
     )
@@ -94,9 +94,10 @@ def fit_energies(
 ) -> LocalModel | None:
     """Fit the energies of all rounds; None where they do not determine all slopes and curvatures along angles.
 
-    For an angle with known frequencies, sin φ and 1 − cos φ replace φ and φ²/2: the energy's own form for one frequency,
-    and the nearest form for several. Curvatures between angles are not measured directly: they come from the points of
-    several rounds, by ridge regression towards zero (A. E. Hoerl and R. W. Kennard, Technometrics 12 (1970) 55).
+    For an angle with known frequencies, sin φ and 1 − cos φ replace φ and φ²/2: the energy's own form for one
+    frequency, and the nearest form for several. Curvatures between angles are not measured directly: they come from the
+    points of several rounds, by ridge regression towards zero (A. E. Hoerl and R. W. Kennard, Technometrics 12 (1970)
+    55).
     """
     count, upper = len(centre), _pairs(len(centre))
     points, values, variances = _stacked(rounds[-MAX_ROUNDS:])
@@ -152,7 +153,7 @@ def fit_slopes(
         weights = 1.0 / (curvature_variances + (2.0 * SLOPE_MODEL_ERROR * mean) ** 2 * distance + 1e-12)
         normal[count + diagonal, count + diagonal] += weights
         right[count + diagonal] += weights * curvatures
-    covariance = np.linalg.inv(normal)
+    covariance: Array = np.array(np.linalg.inv(normal), float)
     return _model(centre.value, covariance @ right, covariance, count)
 
 

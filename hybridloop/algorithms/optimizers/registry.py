@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.optimizers import gradient, pairwise_fit, slope_fit, spsa
-from hybridloop.algorithms.optimizers.base import Optimizer, Termination
-from hybridloop.algorithms.optimizers.gradient import ParallelGradient
-from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
+from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
-from hybridloop.algorithms.optimizers.slope_fit import SlopeFit
-from hybridloop.algorithms.optimizers.spsa import Spsa
+from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, FIRST_SHOTS, TrustRegion
 from hybridloop.errors import InputError
 
-TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
+TERMINATION_SETTINGS = ("tolerance", "gradient_norm")  # settings that an optimizer may support
 MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
-MAX_ANGLES_IN_PAIRS = 8  # with more, the process has too many dimensions to be certain anywhere
-_MAX_SPSA_STEP_RAD = 0.6  # longer steps in random directions overshoot
+TRUST_REGION, ROTOSOLVE = "trust-region", "rotosolve"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,16 +25,16 @@ class SearchSettings:
 
     `is_near` is true if the initial point is near the minimum, such as Hartree-Fock, and not random. `seed` is for the
     optimizer's random numbers: with the same seed it must ask for the same points. `max_rounds` is enforced by the
-    caller. `tolerance` (hartree), `patience` (rounds) and `gradient_norm` (hartree per radian) are None where they were
-    not set; `Termination` defines them.
+    caller. `tolerance` (the energy's unit) and `gradient_norm` (per radian) are None where they were not set. So are
+    `shots`, those of a point in the first round, for an optimizer that chooses its shots.
     """
 
     ansatz: Ansatz
     is_near: bool
     seed: int
     max_rounds: int
+    shots: int | None = None
     tolerance: float | None = None
-    patience: int | None = None
     gradient_norm: float | None = None
 
     @property
@@ -47,21 +42,13 @@ class SearchSettings:
         """First change of an angle, in radians."""
         return 0.3 if self.is_near else 1.0
 
-    def termination(self, default: Termination) -> Termination:
-        """Return the default with the settings applied.
-
-        Its own limit is one round above `max_rounds`, so that the caller's limit ends the search and is reported.
-        """
-        settings = {name: value for name in TERMINATION_SETTINGS if (value := getattr(self, name)) is not None}
-        return replace(default, max_rounds=self.max_rounds + 1, **settings)
-
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSpec:
     """Registered optimizer; a plug-in's entry point refers to one of these.
 
     `make` creates the optimizer (see `hybridloop.algorithms.optimizers.base.Optimizer`). `honours` names the settings
-    that it supports: tolerance, patience, gradient_norm. `does` is a description of one line.
+    that it supports: tolerance, gradient_norm. `does` is a description of one line.
     """
 
     make: Callable[[SearchSettings], Optimizer]
@@ -88,27 +75,13 @@ def _rotosolve(settings: SearchSettings) -> Optimizer:
     return Rotosolve(settings.ansatz.initial_point, settings.ansatz.frequencies, tolerance, settings.max_rounds + 1)
 
 
-def _pairwise_fit(settings: SearchSettings) -> Optimizer:
-    termination = settings.termination(pairwise_fit.DEFAULT_TERMINATION)
-    return PairwiseFit(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
-
-
-def _gradient(settings: SearchSettings) -> Optimizer:
-    termination = settings.termination(gradient.DEFAULT_TERMINATION)
-    return ParallelGradient(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
-
-
-def _slope_fit(settings: SearchSettings) -> Optimizer:
-    termination = settings.termination(slope_fit.DEFAULT_TERMINATION)
-    return SlopeFit(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
-
-
-def _spsa(optimizer: type[Spsa]) -> Callable[[SearchSettings], Optimizer]:
-    return lambda settings: optimizer(
+def _trust_region(settings: SearchSettings) -> Optimizer:
+    return TrustRegion(
         settings.ansatz.initial_point,
-        settings.seed,
-        step_rad=min(settings.step_rad, _MAX_SPSA_STEP_RAD),
-        termination=settings.termination(spsa.DEFAULT_TERMINATION),
+        settings.ansatz.frequencies,
+        DEFAULT_TOLERANCE if settings.tolerance is None else settings.tolerance,
+        FIRST_SHOTS if settings.shots is None else settings.shots,
+        is_random=not (settings.is_near or settings.ansatz.is_ramp),
     )
 
 
@@ -141,15 +114,10 @@ def _honoured_by(method: ScipyMethod) -> frozenset[str]:
 
 
 SCIPY = "scipy:"  # begins the name of one of SciPy's methods
-_ALL = frozenset(TERMINATION_SETTINGS)
 _TOLERANCE, _GRADIENT_NORM = frozenset({"tolerance"}), frozenset({"gradient_norm"})
 OPTIMIZERS: Mapping[str, OptimizerSpec] = {
-    "rotosolve": OptimizerSpec(_rotosolve, _TOLERANCE, "one angle a round, to its exact minimum"),
-    "pairs": OptimizerSpec(_pairwise_fit, _ALL, "two angles a round, then all; a Gaussian process of all data"),
-    "gradient": OptimizerSpec(_gradient, _ALL, "Newton steps by parameter shifts of all angles; near the minimum"),
-    "quasi-newton": OptimizerSpec(_slope_fit, _ALL, "Newton steps in a trust region, from the slopes of all rounds"),
-    "spsa": OptimizerSpec(_spsa(Spsa), _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
-    "cobyla": OptimizerSpec(_scipy(ScipyMethod.COBYLA), does="linear models in a shrinking trust region"),
+    TRUST_REGION: OptimizerSpec(_trust_region, _TOLERANCE, "Newton steps in a trust region; chooses its shots"),
+    ROTOSOLVE: OptimizerSpec(_rotosolve, _TOLERANCE, "one angle a round, to its exact minimum"),
     **{
         f"{SCIPY}{method}": OptimizerSpec(
             _scipy(method),
@@ -163,39 +131,16 @@ OPTIMIZERS: Mapping[str, OptimizerSpec] = {
 
 @dataclass(frozen=True, slots=True)
 class OptimizerChoice:
-    """An automatically chosen optimizer, its name, and the reason as a clause."""
+    """The name of an automatically chosen optimizer, and the reason as a clause."""
 
-    optimizer: Optimizer
     name: str
     reason: str
 
 
 def choose_optimizer(ansatz: Ansatz) -> OptimizerChoice:
-    """Choose the optimizer that needs the fewest rounds from the ansatz's initial point.
-
-    A start at the reference determinant (all angles 0) is near the minimum, and so is one marked `is_near`; any other
-    counts as far from it. A reference marked `is_far` counts as near only where the angles are too many for a model of
-    all: slopes from there are better than nothing.
-    """
-    start, frequencies = ansatz.initial_point, ansatz.frequencies
-    if not ansatz.has_frequencies:
-        reason = "the energy's frequencies in the angles are unknown"
-        return OptimizerChoice(ScipyOptimizer(start, ScipyMethod.COBYLA), "cobyla", reason)
-    if len(start) <= 1:
-        return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", "a fit of one angle is global")
-    are_few = len(start) <= MAX_ANGLES_IN_PAIRS
-    if ansatz.is_far and are_few:
-        reason = f"the reference state is far from the minimum, and fits of two of the {len(start)} angles are global"
-        return OptimizerChoice(PairwiseFit(start, frequencies), "pairs", reason)
-    if ansatz.is_ramp:
-        reason = f"a ramp of {len(start)} shared angles starts near a path to the minimum, not near the minimum"
-        return OptimizerChoice(SlopeFit(start, frequencies), "quasi-newton", reason)
-    if ansatz.starts_near:
-        origin = "a start near the minimum" if start.any() else "the reference state"
-        reason = f"from {origin}, one round measures the slopes of all {len(start)} angles"
-        return OptimizerChoice(ParallelGradient(start, frequencies), "gradient", reason)
-    if are_few:
-        reason = f"from an arbitrary start, fits of two of the {len(start)} angles are global in both"
-        return OptimizerChoice(PairwiseFit(start, frequencies), "pairs", reason)
-    reason = f"from an arbitrary start, {len(start)} angles are too many for a model of all"
-    return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", reason)
+    """Choose the optimizer: Rotosolve for one angle of known frequencies, whose fit is global; else `TrustRegion`."""
+    if len(ansatz.initial_point) == 1 and ansatz.has_frequencies:
+        return OptimizerChoice(ROTOSOLVE, "a fit of one angle is global")
+    return OptimizerChoice(
+        TRUST_REGION, f"one round measures the slopes and curvatures of all {ansatz.num_parameters} angles"
+    )

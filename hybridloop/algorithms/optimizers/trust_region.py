@@ -1,4 +1,4 @@
-"""Trust-region Newton optimizer for noisy energies: few shots first, and more where noise costs more than a step gains."""
+"""Trust-region Newton optimizer: few shots first, and more where noise costs more than a step gains."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ from hybridloop.algorithms.optimizers.local_model import (
 from hybridloop.algorithms.rounds import FailedPoint
 
 FIRST_SHOTS = 200  # of a point, over all groups
-DEFAULT_TOLERANCE = 0.8e-3  # hartree: half of chemical accuracy
+DEFAULT_TOLERANCE = 1.6e-3  # hartree: chemical accuracy
+ENDS = (0.5, 0.2)  # share of the tolerance for gain and for noise; the second where a frequency is unknown
 EXACT_SHIFT = math.pi / 2  # phase: of an angle with one frequency, where the shift rule is exact at any shift
 SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less noise, and more bias
 SHARED_SHIFTS = (0.785, 0.5)  # phase: of an angle with higher frequencies, far from the end and near it
-NEAR_END = 4.0  # tolerances: a smaller gain is near the end
+NEAR_END = 8.0  # times the gain at the end: a smaller one is near it
 PLAIN_SHIFT = 0.25  # phase: of an angle with unknown frequencies
 CENTRE_SHARE = 0.3  # further shots of the centre for each angle, as all curvatures need its energy
 GROWTH = (0.7, 2.0)  # least and largest factor of the shots from round to round
@@ -44,7 +45,8 @@ RADII = (0.05, 1.0, 1.5)  # phase: smallest, first and largest trust radius
 STIFF_FLOOR = 0.15  # of curvatures relative to their mean, while descending: smaller ones are noise, or soft
 PLATEAU_FLOOR = 0.01  # the same on a plateau
 REACH = 0.5  # phase over which an unresolved direction could still fall
-LEVEL_ROUNDS = 3  # rounds in a row that gain nothing on a plateau, after which the search ends
+PLATEAU_BUDGET = 4.0  # times all shots so far, in which the energy must fall on a plateau
+SIGMAS = 2.0  # standard errors of such a fall
 
 Array = NDArray[np.float64]
 
@@ -69,15 +71,15 @@ class TrustRegion:
     sampling in trust regions: S. Shashaani, F. S. Hashemi and R. Pasupathy, SIAM J. Optim. 28 (2018) 3145). A step that
     raises the energy beyond noise is taken back, and the radius halved.
 
-    The descent ends where gain and noise are at most `tolerance` (the energy's unit). It has converged if each curvature
-    is positive beyond its standard error, or too small to hide more than the tolerance within `REACH`. Else the search
-    goes on as on a plateau: with a model of slopes, steps along the size of each curvature, which leave saddles
-    (saddle-free Newton: Y. Dauphin et al., NeurIPS 27 (2014) 2933), and shots that grow slowly. It ends without a claim
-    if `LEVEL_ROUNDS` rounds gain nothing and the curvatures stay unresolved.
+    The descent ends where gain and noise are each at most half of `tolerance` (the energy's unit; a fifth where a
+    frequency is unknown). It has converged if each curvature is positive beyond its standard error, or too small to
+    hide as much within `REACH`. Else the search goes on as on a plateau: with a model of slopes, steps along the size
+    of each curvature, which leave saddles (saddle-free Newton: Y. Dauphin et al., NeurIPS 27 (2014) 2933), and shots
+    that grow slowly. It ends without a claim if the energy does not fall within `PLATEAU_BUDGET` times the shots so far.
 
-    `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With
-    `is_random`, the start is arbitrary: the end may be one minimum of many, so convergence is not claimed. Failed points
-    are left out where the others determine the model; else the round is repeated.
+    `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With `is_random`,
+    the start is arbitrary: the end may be one minimum of many, so that convergence is not claimed. Failed points are
+    left out where the others determine the model; else the round is repeated.
     """
 
     can_skip: ClassVar[bool] = True
@@ -98,8 +100,7 @@ class TrustRegion:
     _radius: float = field(default=RADII[1], init=False)
     _rounds: list[MeasuredRound] = field(default_factory=list, init=False)
     _centre: int = field(default=0, init=False)
-    _on_plateau: bool = field(default=False, init=False)
-    _level: int = field(default=0, init=False)
+    _landmark: tuple[MeasuredRound, int] | None = field(default=None, init=False)  # with all shots until then
     _repeats: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +111,15 @@ class TrustRegion:
         self._shifts = np.array([_shift(numbers, SHARED_SHIFTS[0]) for numbers in self.frequencies])
         self._shots = float(self.first_shots)
         self.stop = stop_without_angles(self.point)
+
+    @property
+    def _end(self) -> float:
+        """Gain and noise at which the descent ends."""
+        return ENDS[not all(self.frequencies)] * self.tolerance
+
+    @property
+    def _on_plateau(self) -> bool:
+        return self._landmark is not None
 
     @property
     def best(self) -> PointEstimate | None:
@@ -152,7 +162,7 @@ class TrustRegion:
             return
         self._repeats = 0
         forecast = self._step(model, centre)
-        if forecast.gain <= NEAR_END * self.tolerance:
+        if forecast.gain <= NEAR_END * self._end:
             self._shifts = np.array([_shift(numbers, SHARED_SHIFTS[1]) for numbers in self.frequencies])
         self._decide(forecast)
         self._choose_shots(forecast)
@@ -195,23 +205,30 @@ class TrustRegion:
 
     def _decide(self, forecast: _Forecast) -> None:
         """Stop at the end of a descent whose curvatures are resolved; go on as on a plateau where they are not."""
-        if max(forecast.gain, forecast.noise) > self.tolerance:
-            self._level = 0
-            return
         reason = f"expected gain of the last step {forecast.gain:.2g}, cost of shot noise {forecast.noise:.2g}"
-        if forecast.hidden <= self.tolerance:
-            if self.is_random:
-                reason = f"best of 1 start: {reason}; from random angles no search shows that this is the lowest minimum"
-            self.stop = Stop(converged=not self.is_random, reason=reason, is_requested=self.is_random)
-            return
-        self._level += self._on_plateau
-        self._on_plateau = True
-        if self._level == LEVEL_ROUNDS:
+        if self._landmark is not None and self._is_level(self._landmark):
             hidden = f"directions of unresolved curvature may hide {forecast.hidden:.2g}"
             self.stop = Stop(converged=False, reason=f"plateau: {reason}; {hidden}")
+        if max(forecast.gain, forecast.noise) > self._end:
+            return
+        if forecast.hidden <= self._end:
+            if self.is_random:
+                reason = f"best of 1 start: {reason}; other random angles may lead to a lower minimum"
+            self.stop = Stop(converged=not self.is_random, reason=reason, is_requested=self.is_random)
+            return
+        if self._landmark is None:
+            self._landmark = self._rounds[self._centre], self._total
+
+    def _is_level(self, landmark: tuple[MeasuredRound, int]) -> bool:
+        """Return whether the energy did not fall in the shots of a plateau; a fall is the next landmark."""
+        before, centre = landmark[0], self._rounds[self._centre]
+        if before.value - centre.value > SIGMAS * math.sqrt(before.variance + centre.variance):
+            self._landmark = centre, self._total
+            return False
+        return self._total > (1.0 + PLATEAU_BUDGET) * landmark[1]
 
     def _choose_shots(self, forecast: _Forecast) -> None:
-        excess = forecast.noise / max(forecast.gain, self.tolerance)
+        excess = forecast.noise / max(forecast.gain, self._end)
         wanted = self._shots * min(max(excess, GROWTH[0]), GROWTH[1])
         most = LARGEST_ROUND[self._on_plateau] * self._total / (2.0 * len(self.point) + 1.0)
         self._shots = min(wanted, max(most, float(self.first_shots)))

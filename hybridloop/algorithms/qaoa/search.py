@@ -10,15 +10,23 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.error_budget import NO_MINIMUM
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, combine, group_statistics, shot_energies
+from hybridloop.algorithms.estimation.estimates import (
+    Estimate,
+    Evaluation,
+    GroupStatistics,
+    combine,
+    group_statistics,
+    shot_energies,
+)
 from hybridloop.algorithms.estimation.final import measure_final_estimate
-from hybridloop.algorithms.estimation.observable import Observable, observable
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
 from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop, check_at_least_one
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
@@ -26,14 +34,14 @@ from hybridloop.algorithms.optimizers.missing_points import (
     apply_missing_point_policy,
     check_missing_point_policy,
 )
-from hybridloop.algorithms.optimizers.qaoa_refine import insignificant_gain
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, round_limit
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
 from hybridloop.errors import InputError, InvalidValue
 
+SIGNIFICANT_SIGMAS = 2.0  # standard errors that another layer must gain
 FIXED_ANGLES = Stop(converged=False, reason="fixed angles; no search was requested", is_requested=True)
 
 
@@ -143,17 +151,10 @@ class _SearchRun:
             reason = f"extend_to={self.search.extend_to}, as requested, and each layer showed a gain"
             return ansatz, Stop(converged=False, reason=reason, is_requested=True)
         optimizer = self.search.optimizer(ansatz)
-        measured = observable(ansatz.cost.operator())
-        circuit = measured.groups[0].measurement_circuit(ansatz.circuit)
-        for _ in range(self.search.max_rounds):
-            if not len(points := optimizer.ask()):
-                break
-            (result,) = self.run_round([SamplerPub.coerce((circuit, points, self.shots))])
-            estimates = [self._estimate(measured, counts) for counts in result]
-            optimizer.tell(result.points, apply_missing_point_policy(estimates, self.on_lost))
-            self.log.add("search", optimizer.current, len(points), len(points), len(points) * self.shots)
-        best, stop = optimizer.best, optimizer.stop or round_limit(self.search.max_rounds)
-        return ansatz if best is None else ansatz.with_initial_point(best.point), stop
+        evaluated = _evaluation(ansatz, self.run_round, self.search.cvar)
+        start, limit = ansatz.initial_point, self.search.max_rounds
+        point, _, stop = run_optimizer(evaluated, start, optimizer, self.shots, limit, self.on_lost, self.log)
+        return ansatz.with_initial_point(point), stop
 
     def _add_layers(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop | None]:
         """Add layers while each gains more than noise; return the circuit, and None where only the limit ended it.
@@ -187,19 +188,28 @@ class _SearchRun:
         return deepest, None if reason is None else _with_layers(deepest, Stop(converged=True, reason=reason))
 
     def _estimate(self, measured: Observable, counts: Counts | FailedPoint) -> Estimate | FailedPoint:
-        return counts if isinstance(counts, FailedPoint) else cvar_estimate(measured, counts, self.search.cvar)
+        if isinstance(counts, FailedPoint):
+            return counts
+        (group,) = measured.groups
+        return combine(measured.constant, [cvar_statistics(self.search.cvar, group, counts)])
 
 
-def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Estimate:
-    """Estimate the CVaR (conditional value at risk): the mean over the lowest `fraction` of the shots.
+def _evaluation(ansatz: QaoaCircuit, run_round: RunRound, cvar: float = 1.0) -> Evaluation:
+    """Return the evaluation of a circuit's cost, or of its CVaR."""
+    measured = observable(ansatz.cost.operator())
+    circuits = tuple(group.measurement_circuit(ansatz.circuit) for group in measured.groups)
+    return Evaluation(measured, circuits, run_round, partial(cvar_statistics, cvar))
+
+
+def cvar_statistics(fraction: float, group: MeasurementGroup, counts: Counts) -> GroupStatistics:
+    """Return the statistics of the CVaR (conditional value at risk): the mean over the lowest `fraction` of the shots.
 
     It is the mean of ψ = q + min(E − q, 0) / fraction over all shots, with q the fraction's quantile (R. T. Rockafellar
     and S. Uryasev, J. Risk 2 (2000) 21). ψ is also its influence function, so the variance of ψ gives the error.
     """
-    (group,) = measured.groups
     whole = group_statistics(group, counts)
     if fraction == 1:
-        return combine(measured.constant, [whole])
+        return whole
     energies = shot_energies(group, counts)
     order = np.argsort(energies, kind="stable")
     reached = np.cumsum(counts.counts[order]) >= fraction * counts.shots * (1 - 1e-12)
@@ -208,7 +218,19 @@ def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Esti
     mean = float(counts.counts @ psi) / counts.shots
     squares = float(counts.counts @ (psi - mean) ** 2)
     bound = whole.rounding_bound / fraction
-    return combine(measured.constant, [replace(whole, mean=mean, squared_deviations=squares, rounding_bound=bound)])
+    return replace(whole, mean=mean, squared_deviations=squares, rounding_bound=bound)
+
+
+def _insignificant_gain(start: Estimate, candidate: Estimate) -> str | None:
+    """Return None if the gain exceeds rounding and `SIGNIFICANT_SIGMAS` standard errors; else a text with both."""
+    gain = start.value - candidate.value
+    noise = SIGNIFICANT_SIGMAS * math.hypot(start.standard_error, candidate.standard_error)
+    rounding = start.rounding_bound + candidate.rounding_bound
+    if gain > noise + rounding:
+        return None
+    if rounding:
+        return f"gain {gain:.4g}, rounding up to {rounding:.4g}"
+    return f"gain {gain:.4g}, {SIGNIFICANT_SIGMAS:g} standard errors {noise:.4g}"
 
 
 def _with_layers(ansatz: QaoaCircuit, stop: Stop) -> Stop:
@@ -226,7 +248,7 @@ def _last_gain(estimates: Sequence[Estimate | FailedPoint]) -> tuple[int, str | 
                 return index, f"a job of the comparison with another layer failed ({estimate.reason})"
         assert isinstance(start, Estimate)
         assert isinstance(candidate, Estimate)
-        if (missing := insignificant_gain(start, candidate)) is not None:
+        if (missing := _insignificant_gain(start, candidate)) is not None:
             return index, f"another layer gains nothing beyond noise: {missing}"
     return len(estimates) - 1, None
 
@@ -253,14 +275,13 @@ def qaoa(
     check_at_least_one("shots", shots)
     search.check(ansatz, on_lost)
     # Search, and keep the best assignment of all samples.
-    problem, measured = ansatz.problem, observable(ansatz.cost.operator())
+    problem = ansatz.problem
     tracker = AssignmentTracker(problem, run_round)
     log = RoundLog(on_progress, problem.sign)
     final_ansatz, stop = _SearchRun(search, tracker, shots, on_lost, log).run(ansatz)
     # Measure the final point with fresh shots.
     point = final_ansatz.initial_point
-    circuits = tuple(group.measurement_circuit(final_ansatz.circuit) for group in measured.groups)
-    evaluated = Evaluation(measured, circuits, tracker)
+    evaluated = _evaluation(final_ansatz, tracker)
     final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
     value = problem.sign * final.estimate.value
     return Outcome(
