@@ -37,6 +37,7 @@ from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import FAIL
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
+from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
@@ -50,7 +51,7 @@ MAX_SHOTS = 30_000_000
 TOLERANCE_SHARE = 0.5  # of the target: the tolerance of the optimizers that have one
 PRECISION_SHARE = 0.44  # of the target: the standard error of the final measurement, as 0.7 of 1.6 mHa
 MEASURED, SIMULATED = "hybridloop, measured", "hybridloop, simulated"
-QUICK = ("Heisenberg chain of 4", "weighted cut of 8")
+QUICK = ("H3+", "weighted cut of 8")
 STORED = Path(__file__).parent / "data" / "loop_peers.json"
 PEER_SEEDS, PEER_SECONDS = 3, 20  # of CPU time for a run
 GUIDE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -118,12 +119,14 @@ def scored(case: LoopCase, steps: Sequence[Step]) -> tuple[tuple[int, int, int] 
 
 
 def make_optimizer(case: LoopCase, seed: int, name: str) -> Optimizer:
-    """Return an optimizer at the case's start, with a tolerance by its target."""
-    ansatz = case.ansatz
+    """Return an optimizer at the case's start, with a tolerance by its target; scales are for QAOA's own one."""
+    ansatz, tolerance = case.ansatz, TOLERANCE_SHARE * case.target
+    if name == AUTO and case.scales is not None:
+        return TrustRegion(ansatz.initial_point, ansatz.frequencies, tolerance, scales=case.scales)
     name = choose_optimizer(ansatz).name if name == AUTO else name
     spec = OPTIMIZERS[name]
-    tolerance = TOLERANCE_SHARE * case.target if "tolerance" in spec.honours else None
-    return spec.create(name, SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance=tolerance))
+    honoured = tolerance if "tolerance" in spec.honours else None
+    return spec.create(name, SearchSettings(ansatz, ansatz.starts_near, seed, DEFAULT_MAX_ROUNDS, tolerance=honoured))
 
 
 def limited_rounds(case: LoopCase, seed: int) -> LimitedRounds:
