@@ -212,6 +212,10 @@ class CapReached(HybridloopError):
         )
 
 
+class RoundTooLarge(CapReached):
+    """A round that would exceed a cap, or take what is kept for the final measurement; nothing of it was submitted."""
+
+
 class RunStopped(HybridloopError):
     """A round or its session was stopped; `in_flight` jobs were left to the service.
 

@@ -114,7 +114,7 @@ def examine_by_variance(stop: Stop, variance: EnergyVariance | str) -> tuple[Fac
     The variance proves an error, or bounds the distance to the nearest eigenvalue, not that this is the lowest.
     """
     if isinstance(variance, str):
-        return _examined(stop, shown=None, reason=f"not examined: {variance}")
+        return unexamined(stop, variance)
     return _examined(stop, shown=variance.warning is None, reason=variance.warning or variance.summary)
 
 
@@ -124,13 +124,17 @@ def examine_by_simulation(stop: Stop, missing: float | None) -> tuple[Fact, ...]
     The energy variance would prove errors of tens of millihartrees only, as molecules have wide spectra.
     """
     if missing is None:
-        reason = "not examined: the circuit has too many qubits to be simulated. Compare with uccsd or adapt."
-        return _examined(stop, shown=None, reason=reason)
+        return unexamined(stop, "the circuit has too many qubits to be simulated. Compare with uccsd or adapt.")
     expects = f"the simulation at these angles expects {1e3 * missing:.2g} mHa above the eigenstate near it"
     if missing <= MISSING_TOLERANCE:
         return _examined(stop, shown=True, reason=expects)
     remedy = "The circuit can't express the ground state, or the search ended elsewhere. Give more layers, or uccsd."
     return _examined(stop, shown=False, reason=f"no eigenstate: {expects}. {remedy}")
+
+
+def unexamined(stop: Stop, why: str) -> tuple[Fact, ...]:
+    """Return the facts of a circuit that was not examined, and why."""
+    return _examined(stop, shown=None, reason=f"not examined: {why}")
 
 
 def _examined(stop: Stop, *, shown: bool | None, reason: str) -> tuple[Fact, ...]:

@@ -6,8 +6,9 @@ Algorithms know nothing else of jobs, sessions or the service. A round is a batc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,24 @@ class RunRound(Protocol):
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]: ...
 
 
+@runtime_checkable
+class CappedRounds(Protocol):
+    """Additional member of a `RunRound` whose run has caps on jobs, shots or cost."""
+
+    def share(self, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
+        """Keep a share of the caps from the rounds of a block: that of these PUBs, which are measured after it.
+
+        At most half of each cap is kept, but as much as a minimal round of these PUBs takes. A round of the block that
+        does not fit beside it raises RoundTooLarge. With None nothing is kept, and a round gets as many of its shots as
+        fit; RoundTooLarge is raised where not even a minimal round fits.
+        """
+
+
+def share_caps(run_round: RunRound, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
+    """Return `CappedRounds.share` of a `RunRound`; without caps, a block without effect."""
+    return run_round.share(aside) if isinstance(run_round, CappedRounds) else nullcontext()
+
+
 @dataclass(slots=True)
 class RoundCounter:
     """A `RunRound` that counts the rounds, circuits and shots passing through it."""
@@ -138,6 +157,10 @@ class RoundCounter:
         self.circuits += sum(pub.size for pub in pubs)
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
         return self.run_round(pubs)
+
+    def share(self, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
+        """Share the caps of the counted rounds."""
+        return share_caps(self.run_round, aside)
 
 
 def pub_points(pub: SamplerPub) -> NDArray[np.float64]:

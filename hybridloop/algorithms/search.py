@@ -14,7 +14,7 @@ from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.optimizers.base import Optimizer, ShotAllocatingOptimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, apply_missing_point_policy
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RoundTooLarge
 
 DEFAULT_MAX_ROUNDS = 200
 MIN_GROUP_SHOTS = 2
@@ -63,6 +63,7 @@ def run_optimizer(
     InputError where the optimizer asks for points of another shape.
     """
     recent: list[Estimate] = []
+    capped: Stop | None = None
     shares = ShotShares.of(evaluated.observable)
     for _ in range(max_rounds):
         points = _ask(optimizer, len(start))
@@ -71,17 +72,27 @@ def run_optimizer(
         wanted: int | NDArray[np.int64] = shots
         if isinstance(optimizer, ShotAllocatingOptimizer):
             wanted = shares.allocate(optimizer.point_shots)
-        measured, estimates = evaluated.energies(points, wanted)
+        try:
+            measured, estimates = evaluated.energies(points, wanted)
+        except RoundTooLarge as reached:
+            capped = cap_limit(reached)
+            break
         recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
         shares.update(recent)
         optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
         circuits = len(points) * len(evaluated.circuits)
         taken = circuits * shots if isinstance(wanted, int) else int(wanted.sum())
         log.add("search", optimizer.current, len(points), circuits, taken)
-    if optimizer.stop is None:
+    if optimizer.stop is None and capped is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
-    return start if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
+    stop = capped or optimizer.stop or round_limit(max_rounds)
+    return start if best is None else best.point, recent, stop
+
+
+def cap_limit(reached: RoundTooLarge) -> Stop:
+    """Return the end of a search whose next round would take what is kept for the final measurement."""
+    return Stop(converged=False, reason=f"{reached.cap} leaves only the final measurement")
 
 
 def round_limit(max_rounds: int) -> Stop:

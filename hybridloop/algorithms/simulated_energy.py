@@ -10,7 +10,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 SIGMAS = 2.0  # standard errors
 AIM = 0.8  # of the standard error that would decide if the difference stayed the same
 AGREES = "none: the angles are the minimum of a classical simulation, and the measured energy agrees with it"
-UNDECIDED = "unknown: the test of the simulated angles is undecided"
+NOT_SHOWN = "unknown: the measured energy does not show that the simulated angles are right"
 
 
 @dataclass(frozen=True, slots=True)

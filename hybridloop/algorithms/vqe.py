@@ -17,6 +17,7 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.final import (
+    PILOT_FRACTION,
     Allocation,
     FinalMeasurement,
     NeededError,
@@ -31,10 +32,10 @@ from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, residue_of
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.rounds import RunRound, share_caps
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
-from hybridloop.algorithms.simulated_energy import AGREES, UNDECIDED, SimulatedEnergy
-from hybridloop.errors import InvalidValue
+from hybridloop.algorithms.simulated_energy import AGREES, NOT_SHOWN, SimulatedEnergy
+from hybridloop.errors import InvalidValue, RoundTooLarge
 
 DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8e-3 leaves no margin for 1.6 mHa at the 95th percentile
@@ -64,6 +65,7 @@ def vqe(
     allocation: Allocation = Allocation.NEYMAN,
     mitigation: Mitigation = UNMITIGATED,
     reference_state: int | None = None,
+    deviations: NDArray[np.float64] | None = None,
     simulated: SimulatedEnergy | None = None,
     final_pubs: Callable[[NDArray[np.float64]], Sequence[SamplerPub]] = lambda _: (),
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
@@ -78,9 +80,13 @@ def vqe(
 
     A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own. With `reference_state`, a
     basis state near the ground state such as Hartree-Fock's (bit i = qubit i), terms are split over several groups,
-    which takes fewer shots. `simulated` is the energy at the ansatz's initial point, if that is the minimum of a
-    simulation: the final measurement comes first then, as its test, and the search and another final measurement only
-    if it fails. `final_pubs` makes PUBs for the point found (n,), measured in the first round of the final measurement.
+    which takes fewer shots. `deviations` (groups,) are those of one shot that are expected: shots are shared by them.
+    `simulated` is the energy at the ansatz's initial point, if that is the minimum of a simulation: the final
+    measurement comes first then, as its test, and the search and another final measurement only if it fails.
+    `final_pubs` makes PUBs for the point found (n,), measured in the first round of the final measurement.
+
+    Where `run_round` has caps (`CappedRounds`), the search leaves the final measurement its share, which takes the
+    shots that the caps leave. A larger error bar than `precision` is then no convergence.
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
@@ -101,35 +107,52 @@ def vqe(
     calibration = mitigation.calibration_circuits
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
 
+    def pilot(recent: Sequence[Estimate]) -> list[int]:
+        expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
+        return pilot_shots(expected, groups, shots, precision, allocation)
+
+    def search() -> tuple[NDArray[np.float64], list[Estimate], Stop]:
+        expected = [] if deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(deviations**2))]
+        share = [math.ceil(group_shots / PILOT_FRACTION) for group_shots in pilot(expected)]
+        start = ansatz.initial_point
+        with share_caps(run_round, [*final_evaluation.group_pubs(start[None, :], share), *final_pubs(start)]):
+            return run_optimizer(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log)
+
     def measure(
         point: NDArray[np.float64], recent: Sequence[Estimate], needed_error: NeededError = requested_error
     ) -> FinalMeasurement:
-        expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
-        return measure_final_estimate(
-            final_evaluation,
-            point,
-            pilot=pilot_shots(expected, groups, shots, precision, allocation),
-            precision=precision,
-            needed_error=needed_error,
-            on_round=log.final,
-            allocation=allocation,
-            others=final_pubs(point),
-        )
+        with share_caps(run_round, None):
+            return measure_final_estimate(
+                final_evaluation,
+                point,
+                pilot=pilot(recent),
+                precision=precision,
+                needed_error=needed_error,
+                on_round=log.final,
+                allocation=allocation,
+                others=final_pubs(point),
+            )
 
     tested = None
     if simulated is not None:
         final = measure(ansatz.initial_point, (), simulated.needed_error)
         tested = simulated.test(final.estimate)
-    if tested is not None and tested.passed is not False:
+    if tested is not None and (tested.passed is not False or final.cap):
         point, stop = ansatz.initial_point, Stop(tested.passed is True, tested.reason)
-        residue: tuple[float | None, str | None] = (0.0, AGREES) if tested.passed else (None, UNDECIDED)
+        residue: tuple[float | None, str | None] = (0.0, AGREES) if tested.passed else (None, NOT_SHOWN)
     else:
-        point, recent, stop = run_optimizer(
-            search_evaluation, ansatz.initial_point, optimizer, shots, max_rounds, on_lost, log
-        )
+        point, recent, stop = search()
         # Measure the optimum again: the search's own value is biased, as it was selected for being low.
-        final, residue = measure(point, recent), (residue_of(optimizer), None)
+        try:
+            final, residue = measure(point, recent), (residue_of(optimizer), None)
+        except RoundTooLarge:  # the test of other angles has a value
+            if tested is None:
+                raise
+            point, residue = ansatz.initial_point, (None, NOT_SHOWN)
         stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")
+    total = sum(progress.shots for progress in log.history)
+    if limit := final.limit(precision, total):
+        stop = Stop(converged=False, reason=f"{stop.reason}; {limit}")
     return VqeResult(
         **measured_value(final, *residue),
         final=final,
@@ -139,7 +162,7 @@ def vqe(
         is_requested=stop.is_requested,
         rounds=len(log.history) + bool(calibration),
         circuits=sum(progress.circuits for progress in log.history),
-        shots=sum(progress.shots for progress in log.history),
+        shots=total,
         groups=len(search_evaluation.circuits),
         history=tuple(log.history),
     )

@@ -13,6 +13,7 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.preparation.checks import check_problem
+from hybridloop.runs.planned import PlannedEffort, store_plan
 from hybridloop.settings import ProblemText, RunSettings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def plan_in_workspace(
     *,
     compare: Compared = (),
 ) -> Plan:
-    """Estimate a run with checked settings; invalid input is refused before a workspace is looked up."""
+    """Estimate a run with checked settings, and store its effort; invalid input is refused before the rest."""
     target = find_target_in(workspace, settings.target)
     check_problem(algorithm, problem)
     others = () if compare == ALL else tuple(find_target_in(workspace, name) for name in compare)
@@ -67,4 +68,7 @@ def plan_in_workspace(
     sdk_workspace = resolve_workspace(workspace)
     statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))
     compared = comparable_targets(statuses) if compare == ALL else others
-    return plan_run(algorithm, problem, settings, target, statuses=statuses, compare=compared)
+    estimate = plan_run(algorithm, problem, settings, target, statuses=statuses, compare=compared)
+    effort = PlannedEffort(estimate.jobs.expected, estimate.shots.expected)
+    store_plan(algorithm, problem, settings, effort)
+    return estimate

@@ -163,6 +163,39 @@ class Budget:
             self._reservations[id(reservation)] = reservation
         return reservation
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the caps on jobs, shots and cost."""
+        caps = self.caps
+        values = {"max_jobs": caps.max_jobs, "max_shots": caps.max_shots, "max_cost": caps.max_cost or None}
+        return [name for name, value in values.items() if value is not None]
+
+    @property
+    def has_caps(self) -> bool:
+        """True if there is a cap on jobs, shots or cost."""
+        return bool(self.names)
+
+    def most(self, shots: Sequence[int], prices: Sequence[Price]) -> Spending:
+        """Return the most that these jobs can take. Raises CapReached for a job above max_cost_per_job."""
+        return _total([Reservation(*job) for job in zip(shots, map(self._upper_bound, prices), strict=True)])
+
+    def check_room(self, needed: Spending) -> None:
+        """Raise CapReached unless so much more fits into the caps; nothing is reserved."""
+        with self._lock:
+            self._check_caps(needed)
+
+    def largest_share(self, whole: Spending, least: Spending) -> Spending:
+        """Return the whole, but no more than half of each cap, and no less than the least."""
+
+        def part(cap: float | None, whole: float, least: float) -> float:
+            return whole if cap is None else min(whole, max(cap / 2.0, least))
+
+        caps, amounts = self.caps, dict(whole.amounts)
+        for unit, cap in caps.max_cost.items():
+            amounts[unit] = part(cap, amounts.get(unit, 0.0), least.amounts.get(unit, 0.0))
+        jobs, shots = part(caps.max_jobs, whole.jobs, least.jobs), part(caps.max_shots, whole.shots, least.shots)
+        return Spending(int(jobs), int(shots), amounts)
+
     def settle(self, reservation: Reservation, billed: Mapping[str, float] | None) -> None:
         """Count a reserved job as billed; without a bill (None) it counts as reserved."""
         with self._lock:
@@ -227,6 +260,9 @@ class Budget:
     def _check(self, needed: Spending, now: float) -> None:
         """Check the deadline and all caps for new jobs. Raises CapReached."""
         self.check_deadline(now)
+        self._check_caps(needed)
+
+    def _check_caps(self, needed: Spending) -> None:
         caps, spent, reserved = self.caps, self._spent, _total(self._reservations.values())
         if caps.max_jobs is not None:
             self._check_cap("max_jobs", "jobs", caps.max_jobs, spent.jobs, reserved.jobs, needed.jobs)

@@ -22,6 +22,7 @@ from hybridloop.algorithms.facts import (
     examine_by_variance,
     examine_circuit,
     examine_large_circuit,
+    unexamined,
 )
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
@@ -44,7 +45,7 @@ from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_opt
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.rounds import RunRound, share_caps
 from hybridloop.algorithms.simulated_energy import SimulatedEnergy
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.azure.targets import Target
@@ -52,7 +53,7 @@ from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RoundTooLarge
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
@@ -122,6 +123,7 @@ class PreparedVqe(PreparedEnergy):
             on_lost=self.on_lost,
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
+            deviations=self.energy.deviations,
             simulated=self._simulated_energy(),
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
@@ -130,7 +132,12 @@ class PreparedVqe(PreparedEnergy):
         point = np.array(result.parameters)
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        facts, rounds = self._facts(result, run_round)
+        try:
+            with share_caps(run_round, ()):
+                facts, rounds = self._facts(result, run_round)
+        except RoundTooLarge as reached:
+            stop = Stop(result.converged, result.reason)
+            facts, rounds = unexamined(stop, f"{reached.cap} leaves too little for it"), 0
         if facts:
             warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:

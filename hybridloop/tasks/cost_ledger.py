@@ -10,7 +10,7 @@ from typing import Any
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.billing import Bill, billed_amounts
-from hybridloop.budget.caps import Budget, Reservation, settled_amounts
+from hybridloop.budget.caps import Budget, Reservation, Spending, settled_amounts
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
 from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
@@ -45,13 +45,7 @@ class CostLedger:
 
     def reserve(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub | QuilPub]) -> list[JobSpec]:
         """Reserve the cost of all jobs and return them with it. Raises CapReached, and then reserves nothing."""
-        prices = []
-        for spec in specs:
-            key = (programs[spec.key.pub].key or spec.program or "", spec.shots)
-            if key not in self._prices:
-                # targets that take rows of parameters bill shots or time, not gates
-                self._prices[key] = self._price(spec)
-            prices.append(self._prices[key])
+        prices = self._prices_of(specs, programs)
         shots, now = [spec.shots for spec in specs], self._clock.now()
         with self._cap_reported():
             reservations = self.budget.reserve(shots, prices, now=now)
@@ -60,6 +54,19 @@ class CostLedger:
         for price in prices:
             self._estimated.add(price.amounts)
         return [replace(spec, reserved=job.amounts) for spec, job in zip(specs, reservations, strict=True)]
+
+    def most(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub | QuilPub]) -> Spending:
+        """Return the most that these jobs can take. Raises CapReached for a job above max_cost_per_job."""
+        return self.budget.most([spec.shots for spec in specs], self._prices_of(specs, programs))
+
+    def _prices_of(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub | QuilPub]) -> list[Price]:
+        prices = []
+        for spec in specs:
+            key = (programs[spec.key.pub].key or spec.program or "", spec.shots)
+            if key not in self._prices:
+                self._prices[key] = self._price(spec)
+            prices.append(self._prices[key])
+        return prices
 
     def _price(self, spec: JobSpec) -> Price:
         """Return the price of a job; both sides of a program's branches count."""

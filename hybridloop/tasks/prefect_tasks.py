@@ -22,6 +22,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import CapReached, InputError, RunStopped
+from hybridloop.tasks.cap_shares import CapShares
 from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM
 
@@ -177,6 +178,8 @@ class RoundTasks:
 
     def __init__(self, session: OpenSession) -> None:
         self._session = session
+        self._shares = CapShares(session.rounds)
+        self.share = self._shares.share
         self._replays = True
         self.live = 0  # number of rounds and classical steps of this process
 
@@ -185,8 +188,10 @@ class RoundTasks:
         self.live += 1
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure a round. Raises as the task `run_round`."""
-        self._replays = self._replays and self._session.rounds.is_recorded()
+        """Measure a round. Raises as the task `run_round`, and RoundTooLarge."""
+        pubs = self._shares.fitted(pubs)
+        record = self._session.rounds.recorded() if self._replays else None
+        self._replays = record is not None and record.complete
         if self._replays:
             return self._session.run_round(pubs)
         self.live += 1

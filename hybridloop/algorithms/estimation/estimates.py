@@ -234,6 +234,11 @@ class Evaluation:
         columns = [[found[group, row] for row in range(len(points))] for group in range(len(self.circuits))]
         return measured, [pooled(column) for column in columns]
 
+    def group_pubs(self, points: NDArray[np.float64], shots: Sequence[int]) -> list[SamplerPub]:
+        """Return the PUB of each group that gets shots, for all points (k, n)."""
+        pairs = zip(self.circuits, shots, strict=True)
+        return [SamplerPub.coerce((circuit, points, group_shots)) for circuit, group_shots in pairs if group_shots > 0]
+
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()
     ) -> tuple[list[list[GroupStatistics | FailedPoint]], list[MeasuredPub]]:
@@ -242,7 +247,7 @@ class Evaluation:
         Return for each group the statistics of all points (k, n), and the other PUBs' results.
         """
         groups = [index for index, group_shots in enumerate(shots) if group_shots > 0]
-        pubs = [SamplerPub.coerce((self.circuits[index], points, shots[index])) for index in groups]
+        pubs = self.group_pubs(points, shots)
         results = self.run_round([*pubs, *others]) if pubs or others else []
         rows = [self._reduce(*pair) for pair in zip(groups, results[: len(pubs)], strict=True)]
         return rows, list(results[len(pubs) :])

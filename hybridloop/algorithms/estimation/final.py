@@ -17,7 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, combine
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, UnusablePoint
-from hybridloop.errors import JobFailed
+from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
 MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
@@ -101,12 +101,23 @@ def uniform_allocation(
 class FinalMeasurement:
     """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision.
 
-    `others` are the results of the other PUBs that were measured with it.
+    `others` are the results of the other PUBs that were measured with it. `cap` names the caps that allowed no further
+    shots; empty if enough were allowed.
     """
 
     estimate: Estimate
     is_precise: bool
     others: tuple[MeasuredPub, ...] = ()
+    cap: str = ""
+
+    def limit(self, precision: float, shots: int) -> str:
+        """Return what the caps have ended, and what to raise, after so many shots of the run; empty without caps."""
+        if not self.cap or self.is_precise:
+            return f"{self.cap} ended the measurement; raise it" if self.cap else ""
+        error = self.estimate.standard_error
+        missing = math.ceil(self.estimate.shots * ((error / precision) ** 2 - 1.0))
+        more = f" to about {shots + missing:.2g}" if self.cap == "max_shots" else f": {missing:.2g} shots are missing"
+        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; raise {self.cap}{more}"
 
 
 def pilot_shots(
@@ -163,7 +174,7 @@ def measure_final_estimate(
     estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
     answers: list[MeasuredPub] = []
-    needed = precision
+    needed, cap = precision, ""
     circuits, shots = len(others), sum(pub.size * int(pub.shots or 0) for pub in others)  # since the last estimate
     for _ in range(MAX_ROUNDS if groups else 0):
         next_shots = _next_shots(statistics, pilot, needed, allocation)
@@ -172,7 +183,13 @@ def measure_final_estimate(
         # one round, pooled with the rounds before
         submitted = [index for index, group_shots in enumerate(next_shots) if group_shots]
         circuits, shots = circuits + len(submitted), shots + sum(next_shots)
-        results, answered = evaluation.measure_groups(point[None, :], next_shots, () if answers else others)
+        try:
+            results, answered = evaluation.measure_groups(point[None, :], next_shots, () if answers else others)
+        except RoundTooLarge as reached:
+            if None in statistics:
+                raise
+            cap = reached.cap
+            break
         answers += answered
         for index, (result,) in zip(submitted, results, strict=True):
             if isinstance(result, UnusablePoint):
@@ -182,6 +199,8 @@ def measure_final_estimate(
             if isinstance(result, FailedPoint):
                 failed = result
                 continue
+            if not result.is_exact:  # a cap may have allowed fewer shots
+                shots -= max(0, next_shots[index] - result.shots)
             before = statistics[index]
             statistics[index] = result if before is None else before.merge(result)
         # an estimate, once all groups have a result
@@ -199,7 +218,7 @@ def measure_final_estimate(
             "Run again.",
         )
     uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers))
+    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap)
 
 
 def _next_shots(

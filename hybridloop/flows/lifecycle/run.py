@@ -41,6 +41,7 @@ from hybridloop.preparation.checks import noise_warning
 from hybridloop.preparation.prepared import ClassicalPart, PreparedRun, title_of
 from hybridloop.runs.claim import algorithm_request, claim, find_run
 from hybridloop.runs.live import LiveFeed, RoundUpdate
+from hybridloop.runs.planned import planned_effort
 from hybridloop.runs.recorded import limits_of, problem_of, recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import EnergySettings, ProblemText, RunKey, RunSettings, WorkspaceName
@@ -207,8 +208,9 @@ def _measure(
         with session_block as session:
             rounds = RoundTasks(session)
             after_each = partial(artifact.update, result_so_far)
+            planned = planned_effort(run.record.algorithm, order.problem, settings)
             report = RoundReporter(
-                session, rounds, history, facts, run.record, after_each, order.on_progress, order.feed
+                session, rounds, history, facts, run.record, planned, after_each, order.on_progress, order.feed
             )
             measured = algorithm.measure(rounds, report)
         with stops_in_classical_part(run, watch, session.check_deadline) as check:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.compiler.programs import CompiledPub, PubCompiler, PubDescription, must_keep_gates
+from hybridloop.budget.caps import Spending
+from hybridloop.compiler.programs import CompiledPub, PubCompiler, PubDescription, describe_pub, must_keep_gates
 from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub, is_quil
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import Job, PubRecord, RoundRecord
@@ -16,7 +17,7 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.stages import announce
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.batches import ParameterRows, batched_program
-from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM, JobKey, RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
 from hybridloop.tasks.submission.replay import check_same
@@ -46,6 +47,18 @@ class RoundBuilder:
         """Return the journal's record of the round; a `build` that follows does not read it again."""
         self._looked_up = self._recorded(key)
         return self._looked_up
+
+    def needed(self, pubs: Sequence[SamplerPub]) -> Callable[[Sequence[int]], Spending]:
+        """Compile PUBs; return the most that a round of them can take, as a function of the shots of each."""
+        connection = self._connection
+        programs = [self._compile(describe_pub(pub), batches=True) for pub in pubs]
+        key = RoundKey(connection.run.uid, MAIN_STREAM, 0)
+
+        def most(shots: Sequence[int]) -> Spending:
+            _, specs = build_jobs(key, programs, shots, connection.target, connection.run.seed)
+            return connection.ledger.most(specs, programs)
+
+        return most
 
     def build(
         self,

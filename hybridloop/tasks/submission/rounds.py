@@ -9,6 +9,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import HybridloopError, RunParked, StopRequested
+from hybridloop.journal import RoundRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.tasks.connection import Connection
@@ -27,15 +28,15 @@ class Rounds:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.builder = RoundBuilder(connection)
+        self.budget, self.needed = connection.ledger.budget, self.builder.needed
         self.streams = Streams()
         self.stop_reason: HybridloopError | None = None
         self._connection = connection
         self._observation = current_observation()
 
-    def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
-        """Return True if the journal has the stream's next round whole."""
-        record = self.builder.look_up(RoundKey(self.run_uid, stream, self.streams.next_number(stream)))
-        return record is not None and record.complete
+    def recorded(self) -> RoundRecord | None:
+        """Return the journal's record of the main stream's next round."""
+        return self.builder.look_up(RoundKey(self.run_uid, MAIN_STREAM, self.streams.next_number(MAIN_STREAM)))
 
     def run(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Measure a round of the main stream. Raises as `start` and `collect`."""

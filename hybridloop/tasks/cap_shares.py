@@ -1,0 +1,103 @@
+"""Shares of a run's caps: what the final measurement needs is kept from other rounds, and it takes what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.budget.caps import Spending
+from hybridloop.compiler.programs import describe_pub
+from hybridloop.errors import CapReached, ReplayDiverged, RoundTooLarge
+from hybridloop.journal import RoundRecord
+from hybridloop.tasks.submission.replay import SAME_RAD, check_same
+from hybridloop.tasks.submission.rounds import Rounds
+
+MIN_SHOTS = 10  # of a PUB whose shots are reduced
+_STEPS = 30  # of the bisection for the reduced shots
+
+
+class CapShares:
+    """Decides which rounds of a session's main stream fit into its caps; see `CappedRounds`.
+
+    For a round that the journal has, the decision is that of the process that recorded it, whatever the caps are now.
+    A round that it has not comes after all recorded ones, so that the budget holds no later spending then.
+    """
+
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
+        self._budget = rounds.budget
+        self._aside: Spending | None = None  # None: no share is kept
+        self._reduces = self._is_reduced = False
+
+    @contextmanager
+    def share(self, aside: Sequence[SamplerPub] | None) -> Iterator[None]:
+        """Keep the share of these PUBs from the rounds of the block; with None reduce the shots of its last round."""
+        before = self._aside, self._reduces
+        self._reduces, self._aside, self._is_reduced = aside is None, Spending(), False
+        if aside and self._budget.has_caps:
+            shots, needed = [int(pub.shots or 0) for pub in aside], self._rounds.needed(aside)
+            whole = least = needed([min(MIN_SHOTS, each) for each in shots])
+            with suppress(CapReached):  # a job above max_cost_per_job gets fewer shots
+                whole = needed(shots)
+            self._aside = self._budget.largest_share(whole, least)
+        try:
+            yield
+        finally:
+            self._aside, self._reduces = before
+
+    def fitted(self, pubs: Sequence[SamplerPub]) -> Sequence[SamplerPub]:
+        """Return a round's PUBs with the shots that it may have. Raises RoundTooLarge if it may not be submitted."""
+        if self._aside is None:
+            return pubs
+        if (record := self._rounds.recorded()) is not None:
+            return self._as_recorded(pubs, record)
+        if not self._budget.has_caps:
+            return pubs
+        shots, needed = [int(pub.shots or 0) for pub in pubs], self._rounds.needed(pubs)
+        if (cap := self._cap_of(needed, shots)) is None:
+            return pubs
+        least = [min(MIN_SHOTS, each) for each in shots]
+        if not self._reduces or self._is_reduced or self._cap_of(needed, least) is not None:
+            raise RoundTooLarge(self._names, cap.state, cap.remedy, cap.larger_cap)
+        self._is_reduced = True
+        low, high = 0.0, 1.0
+        for _ in range(_STEPS):
+            middle = (low + high) / 2.0
+            reduced = [max(few, int(middle * each)) for few, each in zip(least, shots, strict=True)]
+            fits = self._cap_of(needed, reduced) is None
+            low, high = (middle, high) if fits else (low, middle)
+        reduced = [max(few, int(low * each)) for few, each in zip(least, shots, strict=True)]
+        return [_with_shots(pub, each) for pub, each in zip(pubs, reduced, strict=True)]
+
+    def _cap_of(self, needed: Callable[[Sequence[int]], Spending], shots: Sequence[int]) -> CapReached | None:
+        """Return the cap that a round with these shots does not fit into, beside what is kept."""
+        assert self._aside is not None
+        try:
+            self._budget.check_room(needed(shots) + self._aside)
+        except CapReached as cap:
+            return cap
+        return None
+
+    def _as_recorded(self, pubs: Sequence[SamplerPub], record: RoundRecord) -> Sequence[SamplerPub]:
+        if self._reduces and len(record.pubs) == len(pubs):
+            shots = [min(known.shots, int(pub.shots or 0)) for pub, known in zip(pubs, record.pubs, strict=True)]
+            self._is_reduced = shots != [pub.shots for pub in pubs]
+            return [_with_shots(pub, each) for pub, each in zip(pubs, shots, strict=True)]
+        try:
+            described = [describe_pub(pub) for pub in pubs]
+            check_same(record, described, [pub.shots for pub in pubs], self._rounds.target.name, SAME_RAD)
+        except ReplayDiverged as difference:
+            if self._reduces:
+                raise
+            raise RoundTooLarge(self._names, "another round is recorded", str(difference)) from difference
+        return pubs
+
+    @property
+    def _names(self) -> str:
+        return " and ".join(self._budget.names) or "an earlier cap"
+
+
+def _with_shots(pub: SamplerPub, shots: int) -> SamplerPub:
+    return SamplerPub(pub.circuit, pub.parameter_values, shots)
