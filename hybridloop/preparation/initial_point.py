@@ -63,7 +63,7 @@ def choose_start(
     generator = np.random.default_rng(seed)
     if initial_point is StartName.AUTO and not isinstance(resolved, PauliProblem):
         simulated = None if search is SearchName.MEASURED else _simulated_start(resolved, search)
-        return simulated or _start_near_hartree_fock(uccsd(resolved), resolved)
+        return simulated or _start_near_hartree_fock(resolved)
     return Start(_start_uccsd(resolved, initial_point, generator))
 
 
@@ -157,19 +157,22 @@ class _Progress:
         report(SIMULATION_RUNNING, text, {"searches": searches, "operations": operations})
 
 
-def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> Start:
+def _start_near_hartree_fock(problem: ElectronicProblem) -> Start:
     """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global.
 
+    Mirrored excitations share an angle, so that a round has fewer points.
     Where the models disagree the minimum is far from Hartree-Fock. A search along slopes can end at a saddle or in
     another minimum, if Hartree-Fock is unstable: it has negative curvature (J. Čížek and J. Paldus, J. Chem. Phys. 47
     (1967) 3976).
     """
+    ansatz, selected = uccsd(problem, is_tied=True), symmetry_allowed_excitations(problem)
     if ansatz.num_parameters == 1:
         return Start(ansatz)
-    newton = newton_start(problem, symmetry_allowed_excitations(problem))
+    newton = newton_start(problem, selected)
     doubt = _instability(newton.softest) if newton.softest < -MIN_INSTABILITY else None
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
-        return Start(replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
+        point = newton.point[np.unique(mirrored_angles(problem, selected), return_index=True)[1]]
+        return Start(replace(_at(ansatz, point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
     reason = "Hartree-Fock: the model of a Newton start has no minimum nearby"
     if newton.gain > 0.0:
         reason = f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"

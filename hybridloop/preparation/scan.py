@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.circuits.initial_point import match_orbitals
-from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations
+from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
@@ -115,7 +115,8 @@ class PreparedScan(PreparedAlgorithm):
         if match.signs is None:
             return point, f"{reason}; the last point's angles mean nothing here: {match.reason}"
         # measure the energy there against Hartree-Fock
-        angles = np.array(last.parameters) * np.array(match.signs)
+        shared = np.unique(mirrored_angles(point.problem, excitations), return_index=True)[1]
+        angles = np.array(last.parameters) * np.array(match.signs)[shared]
         ansatz = replace(point.ansatz, initial_point=angles, is_near=True)
         _, (estimate,) = evaluation(point.energy.observable, ansatz, run_round).energies(
             angles[None, :], self.settings.circuit_shots

@@ -46,7 +46,7 @@ STIFF_FLOOR = 0.15  # of curvatures relative to their mean, while descending: sm
 PLATEAU_FLOOR = 0.01  # the same on a plateau
 REACH = 0.5  # phase over which an unresolved direction could still fall
 PLATEAU_BUDGET = 4.0  # times all shots so far, in which the energy must fall on a plateau
-SIGMAS = 2.0  # standard errors of such a fall
+SIGMAS = 3.0  # standard errors of such a fall, which is also at least the gain at the end
 
 Array = NDArray[np.float64]
 
@@ -222,7 +222,8 @@ class TrustRegion:
     def _is_level(self, landmark: tuple[MeasuredRound, int]) -> bool:
         """Return whether the energy did not fall in the shots of a plateau; a fall is the next landmark."""
         before, centre = landmark[0], self._rounds[self._centre]
-        if before.value - centre.value > SIGMAS * math.sqrt(before.variance + centre.variance):
+        noise = math.sqrt(before.variance + centre.variance)
+        if before.value - centre.value > max(SIGMAS * noise, self._end):
             self._landmark = centre, self._total
             return False
         return self._total > (1.0 + PLATEAU_BUDGET) * landmark[1]
