@@ -17,6 +17,7 @@
     ├── ReplayDiverged            the replay of a stored run asks for other points than the stored ones
     ├── StreamBusy                two threads use one stream of rounds
     ├── CapReached                the next jobs could exceed a cap of the run
+    │   └── RoundTooLarge         … or take what is kept for the final measurement
     ├── RunStopped                a round or its session was stopped
     │   ├── StopRequested         … by `hybridloop runs stop`
     │   ├── RunParked             … because its jobs waited longer than allowed

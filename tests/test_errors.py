@@ -29,6 +29,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.ReplayDiverged("cobyla", "evaluation 3 is 1e-2 rad away"),
     errors.StreamBusy("main"),
     errors.CapReached("max_jobs", "40 jobs are the cap, 38 are spent", "Resume with a larger one."),
+    errors.RoundTooLarge("max_jobs", "40 jobs are the cap, 38 are spent", "Resume with a larger one."),
     errors.RunStopped(4),
     errors.StopRequested(4),
     errors.RunParked(4),

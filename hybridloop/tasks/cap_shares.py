@@ -19,9 +19,9 @@ _STEPS = 30  # of the bisection for the reduced shots
 
 
 class CapShares:
-    """Decides which rounds of a session's main stream fit into its caps; see `CappedRounds`.
+    """Decision which rounds of a session's main stream fit into its caps; see `CappedRounds`.
 
-    For a round that the journal has, the decision is that of the process that recorded it, whatever the caps are now.
+    For a round that the journal has, the decision is that of the process that recorded it, also under other caps.
     A round that it has not comes after all recorded ones, so that the budget holds no later spending then.
     """
 

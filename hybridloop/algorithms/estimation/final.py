@@ -143,7 +143,7 @@ NeededError = Callable[[Estimate, float], float]  # of the estimate so far and t
 
 
 def requested_error(_estimate: Estimate, precision: float) -> float:
-    """Return the requested precision, whatever was measured."""
+    """Return the requested precision for any estimate."""
     return precision
 
 
