@@ -57,7 +57,7 @@ def test_the_help_of_an_algorithm_has_ten_options_and_the_long_help_all(
 
 
 def test_an_option_that_the_short_help_leaves_out_works(run_command: Hybridloop) -> None:
-    assert "patience must be at least 1, got 0." in run_command("run", "vqe", "h2", "--patience", "0").err
+    assert "gradient-norm must be above 0.0, got 0.0." in run_command("run", "vqe", "h2", "--gradient-norm", "0").err
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ LONG_RUN = (
     "--ansatz",
     "hardware-efficient",
     "--optimizer",
-    "cobyla",
+    "scipy:cobyla",
     "--max-rounds",
     "5000",
     "--batching",

@@ -71,7 +71,7 @@ class Run:
 DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("vqe", "h2", {"target": "ionq.simulator", "seed": 7}),
     ("qaoa", "petersen", {"shots": 25_000, "target": "rigetti.sim.qvm"}),
-    ("vqe", "h2", {"optimizer": "spsa", "max_rounds": 2, "shots": 500, "precision": 1.0, "seed": 1}),
+    ("vqe", "h2", {"optimizer": "scipy:cobyla", "max_rounds": 2, "shots": 500, "precision": 1.0, "seed": 1}),
     ("rqaoa", "ring-8", {"target": "ionq.simulator", "seed": 3, "brute_force_below": 7}),
     ("sqd", "h4", {"target": "ionq.simulator", "seed": 7, "max_subspace": 16}),
     ("adapt", "heh+", {"target": "ionq.simulator", "seed": 2}),
@@ -181,7 +181,7 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
 def test_a_plan_has_the_rounds_after_which_a_cap_stops_the_run(
     cap: str, settings: dict[str, Any], emulator: Emulator
 ) -> None:
-    asked = settings_of("vqe", optimizer="spsa", max_rounds=4, shots=2000, precision=0.5, seed=1, **settings)
+    asked = settings_of("vqe", optimizer="scipy:cobyla", max_rounds=4, shots=2000, precision=0.5, seed=1, **settings)
     plan = plan_run("vqe", ProblemText(name="h2"), asked)
     run = Run(emulator, "vqe", "h2", asked)
     assert (plan.allowed.stopped_by, plan.allowed.rounds) == (cap, run.rounds) == (run.stopped_by, run.rounds)

@@ -211,7 +211,7 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
         ("levels", H2, {"mitigation": "readout"}, "mitigation"),
         ("levels", CHAIN, {"levels": 5}, "levels"),
         ("levels", CHAIN, {"ansatz": "hardware-efficient"}, "ansatz"),
-        ("levels", CHAIN, {"optimizer": "spsa"}, "optimizer"),
+        ("levels", CHAIN, {"optimizer": "rotosolve"}, "optimizer"),
         ("levels", CHAIN, {"mitigation": "readout"}, "mitigation"),
         ("levels", ProblemText(name="wide", text='{"terms": {"ZZZZZZZZZZZZZ": 1.0}}'), {}, "problem"),
         ("levels", ProblemText(name="water", text=WATER), {}, "problem"),

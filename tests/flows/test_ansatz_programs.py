@@ -113,7 +113,7 @@ def test_an_operation_that_decides_on_an_angle_runs_with_one_warning_and_is_stor
     assert len(warned) == 1
     assert warned[0].startswith("hybridloop: Ansatz is compiled for each point")
     result: dict[str, Any] = json.loads(done.out)
-    assert any(choice.startswith("optimizer: cobyla") for choice in result["choices"])
+    assert any(choice.startswith("optimizer: trust-region") for choice in result["choices"])
     shown = at.shell.json_inside("runs", "show", "decides")
     assert shown["settings"]["ansatz"].endswith(DECIDES)
     again = at.shell.json_inside("runs", "resume", "decides", "--quiet")  # from the journal, without the file

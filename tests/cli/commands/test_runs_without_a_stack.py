@@ -260,7 +260,7 @@ def test_an_invalid_settings_file_is_refused(
         (["--detach-after", "0"], "--detach-after must be above 0.0, got 0.0."),
         (["--max-jobs", "0"], "must be at least 1, got 0."),
         (["--on-lost-job", "penalize"], "penalize needs a penalty"),
-        (["--on-lost-job", "skip", "--optimizer", "cobyla"], "--on-lost-job: "),
+        (["--on-lost-job", "skip", "--optimizer", "scipy:cobyla"], "--on-lost-job: "),
         (["--run-key", "../k"], "--run-key: '../k' is not a run's key"),
         (["--max-cost", "5HQC", "--target", "ionq.qpu.aria-1"], "--max-cost: "),
         (["--config", "nowhere.yaml"], "--config: nowhere.yaml can't be read"),
