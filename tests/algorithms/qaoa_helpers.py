@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.problems import binary
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.graphs import graph_from_edges
@@ -47,10 +46,6 @@ def exact_ratio(ansatz: QaoaCircuit, point: Sequence[float] | None = None) -> fl
     ratio = ansatz.problem.approximation_ratio(ansatz.problem.sign * mean)
     assert ratio is not None
     return ratio
-
-
-def one_refinement_step(ansatz: QaoaCircuit) -> QuadraticRefinement:
-    return QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=1)
 
 
 def failing_rounds(rounds: RunRound, *, first: int) -> RunRound:

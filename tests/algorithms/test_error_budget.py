@@ -67,7 +67,7 @@ def test_every_algorithm_names_its_residue_or_says_why_it_has_none(algorithm: st
 
 
 def test_a_search_without_a_forecast_says_that_its_residue_is_unknown() -> None:
-    budget = {source.source: source for source in outcome_of("vqe", "h2", optimizer="cobyla").error_budget}
+    budget = {source.source: source for source in outcome_of("vqe", "h2", optimizer="scipy:cobyla").error_budget}
     assert (budget["search residue"].amount, budget["search residue"].meaning.split(":")[0]) == (None, "unknown")
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.optimizers.missing_points import FAIL
-from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.problems import binary as qubo
 from hybridloop.algorithms.problems.ising import ising_from_qubo
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, local_search, qaoa_circuit
@@ -177,8 +176,6 @@ def test_a_failed_final_job_is_repeated(exact_rounds: RunRound) -> None:
     [
         (lambda: qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=8), "layers"),
         (lambda: qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=1, mixer=Mixer.XY), "mixer"),
-        (lambda: QuadraticRefinement(np.zeros(2), np.zeros(2), steps=1), "scales"),
-        (lambda: QuadraticRefinement(np.zeros(2), np.ones(2), steps=0), "refine"),
         (lambda: qaoa(qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=1), lambda _: [], shots=0), "shots"),
         (lambda: QaoaSearch(cvar=0.0), "cvar"),
         (

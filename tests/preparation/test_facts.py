@@ -15,7 +15,7 @@ from hybridloop.algorithms.outside_operators import generalized_excitations, mea
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import OptimizerName, ProblemText
+from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation.test_spin_and_stability import molecule_of, problem
 from tests.preparation_helpers import prepare_vqe
@@ -83,7 +83,7 @@ def test_the_measured_gain_is_what_the_operators_gain() -> None:
 
 
 def test_a_saddle_is_no_minimum_with_another_optimizer_either() -> None:
-    settings = VqeSettings(optimizer=OptimizerName.GRADIENT)
+    settings = VqeSettings(optimizer="scipy:l-bfgs-b")
     prepared, outcome = measured(problem("NaH_4.5"), settings=settings)
     exact = prepared.facts.exact()
     assert exact is not None

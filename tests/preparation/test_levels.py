@@ -13,7 +13,7 @@ from tests.paths import DATA
 from tests.preparation_helpers import prepared
 
 H2 = ProblemText(name="H2_2.2_6-31g", text=(DATA / "fcidump" / "H2_2.2_6-31g.fcidump").read_text("utf-8"))
-CUT = LevelsSettings(active_space=(2, 3), initial_point="hf", optimizer="gradient", max_rounds=1, precision=5e-3)
+CUT = LevelsSettings(active_space=(2, 3), initial_point="hf", optimizer="trust-region", max_rounds=1, precision=5e-3)
 
 
 def levels_of(settings: LevelsSettings) -> PreparedLevels:

@@ -167,16 +167,16 @@ def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: s
 
 
 def test_the_newton_start_is_used_where_its_models_agree() -> None:
-    gradient = {"optimizer": "gradient"}  # else the circuit is simulated
+    trust_region = {"optimizer": "trust-region"}  # else the circuit is simulated
     for name in ("lih-3.0-cas22", "h4", "heh+", "lih-frozen-core"):
-        run = prepared(name, **gradient)
+        run = prepared(name, **trust_region)
         assert run.start_reason is not None
         assert run.start_reason.startswith("Newton start: expected gain ")
         exact = run.facts.exact()
         assert exact is not None
         assert exact < energy_at_the_start(run) < exact + 0.1 * (run.facts.reference - exact)
     stretched = ProblemText(name="h4-2", text=(DATA / "fcidump/H4_2.fcidump").read_text())
-    far = prepared(stretched, **gradient)
+    far = prepared(stretched, **trust_region)
     assert far.start_reason is not None
     assert far.start_reason == "Hartree-Fock: the model of a Newton start has no minimum nearby"
     assert energy_at_the_start(far) == pytest.approx(far.facts.reference, abs=1e-9)
@@ -191,7 +191,7 @@ def test_the_reason_of_an_automatic_start_is_in_the_choices() -> None:
     assert outcome.choices[0] == f"{start} (3.7e+06 operations)"
     assert outcome.choices[1].startswith("optimizer: if the measured energy is above the simulated one, ")
     assert outcome.converged
-    names = {"initial_point": "newton", "optimizer": "gradient", "grouping": "qubit-wise"}
+    names = {"initial_point": "newton", "optimizer": "trust-region", "grouping": "qubit-wise"}
     asked = prepared("lih-3.0-cas22", **names).measure(noiseless_rounds(), lambda _: None)
     assert not any(each.startswith("start:") for each in asked.choices)
     assert asked.value == pytest.approx(outcome.value, abs=1e-3)

@@ -11,12 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.gradient import ParallelGradient
-from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
-from hybridloop.algorithms.optimizers.slope_fit import SlopeFit
-from hybridloop.algorithms.optimizers.spsa import Spsa
+from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
 
@@ -30,10 +27,8 @@ def _scipy(method: ScipyMethod, start: Start) -> ScipyOptimizer:
 
 OPTIMIZERS: dict[str, Make] = {
     "rotosolve": lambda start: Rotosolve(start, ((1,),) * len(start)),
-    "pairs": lambda start: PairwiseFit(start, ((1,),) * len(start)),
-    "gradient": lambda start: ParallelGradient(start, ((1,),) * len(start)),
-    "quasi-newton": lambda start: SlopeFit(start, ((1,),) * len(start)),
-    "spsa": partial(Spsa, seed=5),
+    "trust-region": lambda start: TrustRegion(start, ((1,),) * len(start)),
+    "trust-region, unknown frequencies": lambda start: TrustRegion(start, ((),) * len(start)),
     **{method: partial(_scipy, method) for method in ScipyMethod},
 }
 MAX_ROUNDS = 12  # checked, of searches with many rounds

@@ -17,7 +17,7 @@ from hybridloop.errors import InputError
 from hybridloop.settings import OptimizerName
 from hybridloop.settings.optimizer_plugins import SCIPY_METHODS
 
-SETTINGS = {"tolerance": 0.05, "patience": 4, "gradient_norm": 0.3}
+SETTINGS = {"tolerance": 0.05, "gradient_norm": 0.3}
 
 
 @pytest.fixture
@@ -54,15 +54,13 @@ def test_a_termination_setting_is_followed_or_refused_by_its_name(name: str, set
         assert caught.value.field == setting
         return
     with_it, without = rounds_of(spec.create(name, settings)), rounds_of(spec.create(name, settings_of(ansatz)))
-    if setting == "patience":
-        assert with_it > without
-    elif name == "scipy:nelder-mead":
+    if name == "scipy:nelder-mead":
         assert with_it >= without  # its energies have to agree besides
     else:
         assert with_it <= without
 
 
-@pytest.mark.parametrize("name", ["pairs", "gradient", "quasi-newton", "spsa", "rotosolve", "scipy:l-bfgs-b"])
+@pytest.mark.parametrize("name", ["trust-region", "rotosolve", "scipy:l-bfgs-b"])
 def test_a_larger_tolerance_ends_the_search_sooner(name: str, ansatz: Ansatz) -> None:
     setting = "gradient_norm" if name == "scipy:l-bfgs-b" else "tolerance"
     optimizers = (OPTIMIZERS[name].create(name, settings_of(ansatz, **{setting: each})) for each in (0.5, 1e-6))
