@@ -16,7 +16,7 @@ from benchmarks.accuracy_kinds import kinds
 from benchmarks.accuracy_levels import levels_after_vqe
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
-from benchmarks.accuracy_searches import from_hartree_fock, random_starts
+from benchmarks.accuracy_searches import random_starts
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, grown_circuits, operators
 from benchmarks.accuracy_stretched import away_from_equilibrium
@@ -27,7 +27,6 @@ from benchmarks.shots import shots_of_ways
 ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "dihydrogen": dihydrogen,
     "random-starts": random_starts,
-    "from-hartree-fock": from_hartree_fock,
     "ground-states": ground_states,
     "shots": shots_of_ways,
     "stretched": stretched,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 from qiskit.quantum_info import Statevector
 
-from benchmarks.accuracy_energies import DATA, MHA, CountedRounds, on_qubits, p95
+from benchmarks.accuracy_energies import MHA, CountedRounds, on_qubits, p95
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.circuits.uccsd import excitation_ansatz
 from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.estimation.observable import observable
@@ -36,20 +34,20 @@ class SearchErrors:
     counted: CountedRounds
 
 
-def search_errors(problem: ElectronicProblem, ansatz: Ansatz, *, seed: int, max_rounds: int) -> SearchErrors:
+def search_errors(problem: ElectronicProblem, ansatz: Ansatz, seed: int) -> SearchErrors:
     """Run one search from the ansatz's start with the optimizer that a run would choose, which chooses its shots.
 
     The exact energy is only used for the score.
     """
     counted = CountedRounds(shot_rounds(seed))
-    outset = SearchSettings(ansatz, is_near=not ansatz.initial_point.any(), seed=seed, max_rounds=max_rounds)
+    outset = SearchSettings(ansatz, is_near=not ansatz.initial_point.any(), seed=seed, max_rounds=DEFAULT_MAX_ROUNDS)
     chosen = choose_optimizer(ansatz).name
     optimizer = OPTIMIZERS[chosen].create(chosen, outset)
     reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
     energy = split_coefficients(observable(problem.hamiltonian), reference)
     evaluated = evaluation(energy, ansatz, counted)
     point, _, _ = run_optimizer(
-        evaluated, ansatz.initial_point, optimizer, DEFAULT_SHOTS, max_rounds, FAIL, RoundLog(lambda _: None)
+        evaluated, ansatz.initial_point, optimizer, DEFAULT_SHOTS, DEFAULT_MAX_ROUNDS, FAIL, RoundLog(lambda _: None)
     )
     state = Statevector(ansatz.circuit.assign_parameters(point))
     found = float(state.expectation_value(problem.hamiltonian).real) - exact_ground_energy(problem.molecule)
@@ -71,24 +69,8 @@ def random_starts(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 def _from_random_starts(seeds: int) -> list[SearchErrors]:
     problem = on_qubits("H2_0.735")
     ansatzes = [hardware_efficient(2, np.random.default_rng(seed)) for seed in range(seeds)]
-    return [
-        search_errors(problem, ansatz, seed=seed, max_rounds=DEFAULT_MAX_ROUNDS) for seed, ansatz in enumerate(ansatzes)
-    ]
+    return [search_errors(problem, ansatz, seed) for seed, ansatz in enumerate(ansatzes)]
 
 
 def _solved(runs: list[SearchErrors]) -> int:
     return sum(run.found_mha < CHEMICAL_ACCURACY for run in runs)
-
-
-def from_hartree_fock(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """Search the H4 chain with ten angles from Hartree-Fock, three rounds."""
-    problem = on_qubits("H4_1")
-    chosen = json.loads((DATA / "adapt_operators.json").read_text())["H4_1"]
-    operators = [(tuple(emptied), tuple(filled)) for emptied, filled in chosen]
-    ansatz = excitation_ansatz(problem, operators, "adapt")
-    runs = [search_errors(problem, ansatz, seed=seed, max_rounds=3) for seed in range(2 if quick else 20)]
-    return [
-        Bound("H4 from HF, 3 rounds: most error", max(run.found_mha for run in runs), Side.AT_MOST, 1.6, "mHa"),
-        Bound("H4 from HF: most rounds", max(run.counted.rounds for run in runs), Side.AT_MOST, 3),
-        Bound("H4 from HF: most jobs", max(run.counted.jobs for run in runs), Side.AT_MOST, 2300),
-    ]
