@@ -28,7 +28,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: .venv/running ## run a VQE of H2 in a session of the local service
-	$(BIN)/hybridloop run vqe h2 --ansatz hardware-efficient --search measured --seed 7
+	$(BIN)/hybridloop run vqe h2 --search measured --seed 7
 
 test: .venv/ready ## test every claim in its cheapest form
 	$(PYTEST) -n 2 -m "not slow"

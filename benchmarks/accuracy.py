@@ -16,7 +16,6 @@ from benchmarks.accuracy_kinds import kinds
 from benchmarks.accuracy_levels import levels_after_vqe
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
-from benchmarks.accuracy_searches import random_starts
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, grown_circuits, operators
 from benchmarks.accuracy_stretched import away_from_equilibrium
@@ -26,7 +25,6 @@ from benchmarks.shots import shots_of_ways
 # A row takes `quick` (the short form of a few seconds, which pytest runs too) and returns its figures.
 ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "dihydrogen": dihydrogen,
-    "random-starts": random_starts,
     "ground-states": ground_states,
     "shots": shots_of_ways,
     "stretched": stretched,

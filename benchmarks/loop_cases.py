@@ -36,13 +36,16 @@ CHEMICAL_ACCURACY = 1.6e-3  # hartree
 SPREAD_SHARE = 1e-3  # target of a spin model or a cut, in parts of the spectrum's spread
 DIFFERENCE_RAD = 1e-5  # of gradients: third order and rounding are below 1e-9
 
+Made = tuple[Ansatz, SparsePauliOp, NDArray[np.float64] | None]  # the last are the `scales` of a case
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoopCase:
     """A case: the ansatz at its start, the Hamiltonian in qubit-wise groups, and the target above `minimum`.
 
     `two_qubit_error` is the strength of the depolarizing noise after each gate on two qubits, a tenth of it after the
-    others. Energies at angles are exact and without noise in any case.
+    others. Energies at angles are exact and without noise in any case. `scales` (n,) are comparable sizes of angles
+    whose frequencies are unknown.
     """
 
     name: str
@@ -52,6 +55,7 @@ class LoopCase:
     target: float
     minimum: float
     two_qubit_error: float = 0.0
+    scales: NDArray[np.float64] | None = None
 
     def energies(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the exact energy (k,) at each of the angles (k, n)."""
@@ -98,14 +102,14 @@ class LoopCase:
         }
 
 
-def _molecule(source: str) -> tuple[Ansatz, SparsePauliOp]:
+def _molecule(source: str) -> Made:
     problem = electronic_problem(read_fcidump(fcidump(source), source), FermionMapping.PARITY)
-    return uccsd(problem), problem.hamiltonian
+    return uccsd(problem), problem.hamiltonian, None
 
 
-def _spins(terms: Mapping[str, float], layers: int) -> tuple[Ansatz, SparsePauliOp]:
+def _spins(terms: Mapping[str, float], layers: int) -> Made:
     operator = SparsePauliOp(list(terms), list(terms.values()))
-    return hamiltonian_variational(operator, layers), operator
+    return hamiltonian_variational(operator, layers), operator, None
 
 
 def _with_fields(terms: dict[str, float], letter: str, fields: list[float]) -> dict[str, float]:
@@ -114,7 +118,7 @@ def _with_fields(terms: dict[str, float], letter: str, fields: list[float]) -> d
     return terms | {"I" * (count - 1 - i) + letter + "I" * i: field for i, field in enumerate(fields)}
 
 
-def _random_sum(qubits: int, layers: int, seed: int) -> tuple[Ansatz, SparsePauliOp]:
+def _random_sum(qubits: int, layers: int, seed: int) -> Made:
     """Return two terms of random letters on each bond of a ring, and a field of a random letter on each qubit."""
     generator = np.random.default_rng(seed)
     terms: dict[str, float] = {}
@@ -126,19 +130,20 @@ def _random_sum(qubits: int, layers: int, seed: int) -> tuple[Ansatz, SparsePaul
     return _spins(terms, layers)
 
 
-def _cut(nodes: int, layers: int, seed: int) -> tuple[Ansatz, SparsePauliOp]:
+def _cut(nodes: int, layers: int, seed: int) -> Made:
     """Return QAOA of a weighted cut of a ring with diagonals, from the table's angles."""
     generator = np.random.default_rng(seed)
     bonds = [*ring(nodes), *((i, i + nodes // 2) for i in range(nodes // 2))]
     graph = graph_from_edges(nodes, [(i, j, float(generator.uniform(0.2, 1.8))) for i, j in bonds])
     circuit = qaoa_circuit(max_cut(graph), load_table("qaoa_angles")["3-regular"], layers=layers)
     unknown = ((),) * (2 * layers)
-    return Ansatz(f"qaoa-{layers}", circuit.circuit, circuit.initial_point, unknown), circuit.cost.operator()
+    ansatz = Ansatz(f"qaoa-{layers}", circuit.circuit, circuit.initial_point, unknown, is_near=True)
+    return ansatz, circuit.cost.operator(), circuit.scales
 
 
 _STAGGERED = _with_fields(spin_model(5, chain(5), {"XX": 1.0, "YY": 1.0}), "Z", [0.5 * (-1) ** i for i in range(5)])
 _TILTED = _with_fields(spin_model(6, chain(6), {"ZZ": -1.0}, "X"), "Z", [-0.5] * 6)
-_SOURCES: Mapping[str, tuple[Callable[[], tuple[Ansatz, SparsePauliOp]], float]] = {  # with the lowest energies
+_SOURCES: Mapping[str, tuple[Callable[[], Made], float]] = {  # with the lowest energies
     "H3+": (lambda: _molecule("H3+_0.9"), -1.267587),
     "LiH": (lambda: _molecule("LiH_1.595_fc"), -7.882175),
     "H4 chain": (lambda: _molecule("H4_1"), -2.166302),
@@ -160,7 +165,7 @@ def loop_case(name: str) -> LoopCase:
     """Return a case by its name."""
     source = "H3+" if name == NOISY else name
     make, minimum = _SOURCES[source]
-    ansatz, operator = make()
+    ansatz, operator, scales = make()
     matrix = operator.to_matrix(sparse=True)
     if source in ("H3+", "LiH", "H4 chain"):
         target = CHEMICAL_ACCURACY
@@ -169,4 +174,4 @@ def loop_case(name: str) -> LoopCase:
         low, high = (float(eigsh(matrix, k=1, which=which, v0=start)[0][0]) for which in ("SA", "LA"))
         target = SPREAD_SHARE * (high - low)
     error = 0.002 if name == NOISY else 0.0
-    return LoopCase(name, ansatz, observable(operator), matrix, target, minimum, error)
+    return LoopCase(name, ansatz, observable(operator), matrix, target, minimum, error, scales)

@@ -153,10 +153,11 @@ class RoundCounter:
     shots: int = 0
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        measured = self.run_round(pubs)
         self.rounds += 1
         self.circuits += sum(pub.size for pub in pubs)
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
-        return self.run_round(pubs)
+        return measured
 
     def share(self, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
         """Share the caps of the counted rounds."""

@@ -60,7 +60,8 @@ def run_optimizer(
 
     `shots` are per circuit, for an optimizer that does not choose them. Those of one that does are shared among the
     groups. Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises
-    InputError where the optimizer asks for points of another shape.
+    InputError where the optimizer asks for points of another shape, and RoundTooLarge where the first round does not
+    fit into the caps.
     """
     recent: list[Estimate] = []
     capped: Stop | None = None
@@ -75,6 +76,8 @@ def run_optimizer(
         try:
             measured, estimates = evaluated.energies(points, wanted)
         except RoundTooLarge as reached:
+            if not recent:
+                raise
             capped = cap_limit(reached)
             break
         recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent

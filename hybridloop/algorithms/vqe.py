@@ -33,7 +33,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_leas
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound, share_caps
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
 from hybridloop.algorithms.simulated_energy import AGREES, NOT_SHOWN, SimulatedEnergy
 from hybridloop.errors import InvalidValue, RoundTooLarge
 
@@ -115,8 +115,12 @@ def vqe(
         expected = [] if deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(deviations**2))]
         share = [math.ceil(group_shots / PILOT_FRACTION) for group_shots in pilot(expected)]
         start = ansatz.initial_point
-        with share_caps(run_round, [*final_evaluation.group_pubs(start[None, :], share), *final_pubs(start)]):
-            return run_optimizer(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log)
+        kept = [*final_evaluation.group_pubs(start[None, :], share), *final_pubs(start)]
+        try:
+            with share_caps(run_round, kept):
+                return run_optimizer(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log)
+        except RoundTooLarge as reached:
+            return start, [], cap_limit(reached)
 
     def measure(
         point: NDArray[np.float64], recent: Sequence[Estimate], needed_error: NeededError = requested_error

@@ -18,7 +18,7 @@ from hybridloop.azure.targets.provider_options import (
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.dry_run import TRIALS, DryRound, dry_run, prepare_trial
+from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
 from hybridloop.estimate.pricing import (
@@ -223,7 +223,15 @@ class Planner:
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
-            run = dry_run(self.algorithm, self.problem, settings, target, prepared=prepared, trials=self.trials)
+            run = dry_run(
+                self.algorithm,
+                self.problem,
+                settings,
+                target,
+                prepared=prepared,
+                trials=self.trials,
+                max_work=MAX_WORK * self.trials / TRIALS,
+            )
             facts = run.prepared.plan_facts(samples=target.samples)
             complete = [extrapolate(trial, facts) for trial in run.trials]
             others = [simulation.sizes for simulation in self._simulations.values()]

@@ -129,7 +129,7 @@ def find_simulated(
 
 
 def _read_start(kept: Any, angles: int) -> SimulatedStart | None:
-    """Raises one of several errors unless the value is one that `find_simulated` keeps."""
+    """Read a start that `find_simulated` kept; for another value, raise one of several errors."""
     if (start := kept["start"]) is None:
         return None
     point = validate_initial_point(start["point"], angles)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,12 +17,12 @@ Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
 
 
 def noiseless_rounds() -> RunRound:
-    """Return rounds of exact distributions, scaled to the shots. Consecutive PUBs with the same points share work."""
+    """Return rounds of exact distributions, scaled to the shots. PUBs with the same points share work."""
     return _rounds(largest_remainder, exact=True)
 
 
 def shot_rounds(seed: int, start: States | None = None, two_qubit_error: float = 0.0) -> RunRound:
-    """Return rounds with shot noise. Consecutive PUBs with the same points share work.
+    """Return rounds with shot noise. PUBs with the same points share work.
 
     Circuits begin with the state `start`, (2^qubits,), instead of all zeros, or have the noise of `evolve_noisy`.
     """
@@ -40,10 +39,15 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None, two_qubit_e
         )
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        parts = itertools.groupby(pubs, lambda pub: (pub.circuit.num_parameters, pub_points(pub).tobytes()))
-        return [answer for _, part in parts for answer in run_pubs_of_same_points(list(part))]
+        by_points: dict[tuple[int, bytes], list[int]] = {}
+        for index, pub in enumerate(pubs):
+            by_points.setdefault((pub.circuit.num_parameters, pub_points(pub).tobytes()), []).append(index)
+        states: dict[int, States] = {}
+        for indices in by_points.values():
+            states |= zip(indices, states_of_same_points([pubs[index] for index in indices]), strict=True)
+        return [_measured(states[index], pub, draw, exact=exact) for index, pub in enumerate(pubs)]
 
-    def run_pubs_of_same_points(pubs: Sequence[SamplerPub]) -> list[MeasuredPub]:
+    def states_of_same_points(pubs: Sequence[SamplerPub]) -> list[States]:
         programs = []
         for pub in pubs:
             if id(pub.circuit) not in read:
@@ -56,10 +60,7 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None, two_qubit_e
         if start is not None:
             states[:] = start
         common = applied(states, programs[0][:shared], points)
-        return [
-            _measured(applied(common, program[shared:], points), pub, draw, exact=exact)
-            for program, pub in zip(programs, pubs, strict=True)
-        ]
+        return [applied(common, program[shared:], points) for program in programs]
 
     return run_round
 

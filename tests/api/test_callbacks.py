@@ -143,7 +143,7 @@ def test_a_run_is_prepared_once_also_without_a_seed_and_when_it_is_resumed(
         return build(*request)
 
     monkeypatch.setattr(vqe, "prepare_vqe", counted)
-    assert hl.vqe("h2", run_key="prepared", max_jobs=1, workspace=workspace).status == "stopped"
+    assert hl.vqe("h2", run_key="prepared", max_shots=1, workspace=workspace).status == "stopped"
     assert len(prepared) == 1
-    assert hl.vqe("h2", run_key="prepared", max_jobs=100, workspace=workspace).status == "converged"
+    assert hl.vqe("h2", run_key="prepared", max_shots=10**8, workspace=workspace).status == "converged"
     assert len(prepared) == 2

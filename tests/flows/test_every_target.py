@@ -76,7 +76,7 @@ def test_an_invented_target_runs_h2_with_its_warnings_and_is_kept_where_it_is_go
         )
         return result
 
-    stopped = run(wide, 7)
+    stopped = run(wide, 1)
     assert stopped.status == "stopped"
     text = " ".join(caplog.messages)
     assert f"not known of {INVENTED}: its price (assumed: it bills in USD); its QIR profile (assumed: Base)" in text

@@ -70,7 +70,6 @@ def test_every_mixer_works_with_a_budget(mixer: MixerName) -> None:
         ("qaoa", PETERSEN, {"cvar": 0.5}, "settings"),
         ("qaoa", PETERSEN, {"extend_to": 3}, "settings"),
         ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
-        ("qaoa", PETERSEN, {"search": "measured", "failure": {"on_lost_job": "skip"}}, "on_lost_job"),
         ("qaoa", ProblemText(name="petersn"), {}, "problem"),
         ("qaoa", ProblemText(name="h2"), {}, "problem"),
         ("qaoa", ProblemText(name="loop", text="1 1\n"), {}, "problem, line 1"),

@@ -17,7 +17,7 @@ from tests.preparation_helpers import prepared, settings_for
 
 WIDE = "".join(f"0 {node}\n" for node in range(1, 22))
 CHAIN = '{"terms": {"ZZI": 1.0, "IZZ": 1.0, "XII": 0.5, "IXI": 0.5, "IIX": 0.5}}'
-LARGE_SUM = json.dumps({"terms": {"ZZ" + "I" * 14: 1.0, **{"I" * i + "X" + "I" * (15 - i): 0.5 for i in range(16)}}})
+LARGE_SUM = json.dumps({"terms": {"ZZ" + "I" * 20: 1.0, **{"I" * i + "X" + "I" * (21 - i): 0.5 for i in range(22)}}})
 
 
 def prepare(algorithm: str, name: str, values: dict[str, Any], text: str | None = None) -> Any:
@@ -52,7 +52,7 @@ def test_a_measured_growth_has_no_simulation() -> None:
         ("vqe", "h2", {"optimizer": "rotosolve"}, "need no optimizer"),
         ("vqe", "h2", {"initial_point": "hf"}, "chooses the initial point"),
         ("vqe", "h2", {"ansatz": "hardware-efficient"}, "only uccsd is simulated"),
-        ("vqe", "large", {"layers": 40}, "too large"),
+        ("vqe", "large", {"layers": 1}, "too large"),
         ("qaoa", "wide", {}, "22 variables"),
     ],
 )

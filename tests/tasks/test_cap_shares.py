@@ -19,10 +19,12 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import CapReached
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.settings import ProblemText
 from hybridloop.tasks.cap_shares import CapShares
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.search_helpers import ISING, ansatz
+from tests.preparation_helpers import prepared, settings_for
 
 TARGET = "quantinuum.sim.h2-1e"  # whose prices have an upper bound
 PRECISION = 0.01  # some 20,000 shots of two groups
@@ -162,3 +164,17 @@ def test_a_larger_cap_lets_an_interrupted_run_go_on(capped_run: CappedRun) -> No
     assert result.is_precise
     assert result.history[:final] == whole.history[:final]
     assert capped_run.resume(Caps()).value == result.value
+
+
+@pytest.mark.parametrize("algorithm", ["adapt", "vqe"])
+def test_a_molecule_has_a_value_within_a_cap(service: Emulator, clock: ServiceClock, algorithm: str) -> None:
+    settings = settings_for(algorithm, {"precision": 0.0003})
+    search = prepared(algorithm, ProblemText(name="lih-3.0-cas22"), settings, 7)
+    workspace, options = service.workspace(f"capped-{algorithm}"), SessionOptions(caps=Caps(max_shots=9_000))
+    with open_run_session(workspace, "rigetti.sim.qvm", options, seed=7, clock=clock) as session:
+        outcome = search.run(CappedRounds(session, 1e9))
+        assert session.meter.shots <= 9_000
+    assert not outcome.converged
+    assert "in place of 0.0003; raise max_shots to about" in outcome.reason
+    assert 0.0003 < outcome.standard_error < 0.003
+    assert abs(outcome.value + 7.71) < 0.1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorPool
 from hybridloop.algorithms.adapt.selection import DEFAULT_MAX_OPERATORS, Selected, Selector
@@ -14,7 +15,12 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.diagnostics import QuantumNumbers, StateChecks
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
-from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
+from hybridloop.algorithms.estimation.final import (
+    FinalMeasurement,
+    measure_final_estimate,
+    neyman_allocation,
+    pilot_shots,
+)
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -30,9 +36,10 @@ from hybridloop.algorithms.optimizers.base import (
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
+from hybridloop.algorithms.rounds import RunRound, share_caps
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
 from hybridloop.algorithms.vqe import DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.errors import RoundTooLarge
 
 # hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
 DEFAULT_TOLERANCE = 0.8e-3
@@ -130,36 +137,50 @@ def adapt(
     operators: list[AdaptStep] = []
     point, recent = np.zeros(0), list[Estimate]()
     left = 0.0
+    ansatz = pool.ansatz(chosen)
     while True:
-        # Select operators by the derivatives of the whole pool.
-        ansatz = replace(pool.ansatz(chosen), initial_point=point)
-        selected = selector.select(ansatz, chosen)
-        if isinstance(selected, Stop):
+        try:
+            with share_caps(run_round, _final_pubs(energy, replace(ansatz, initial_point=point), precision)):
+                # Select operators by the derivatives of the whole pool.
+                ansatz = replace(pool.ansatz(chosen), initial_point=point)
+                selected = selector.select(ansatz, chosen)
+                if isinstance(selected, Stop):
+                    break
+                # Append them and optimize all angles.
+                is_saddle = selected.curvature is not None
+                longer = [*chosen, *selected.operators]
+                start = np.append(point, np.zeros(len(selected.operators)))
+                grown = replace(pool.ansatz(longer), initial_point=start)
+                evaluated = evaluation(energy.observable, grown, run_round)
+                if is_saddle and len(point):
+                    grown = _minimize_last_angle(evaluated, grown, shots, log)
+                if (model := pool.simulation(longer)) is not None:
+                    point = simulated_minimum(model, grown.initial_point)
+                else:
+                    optimizer = make_optimizer(grown)
+                    check_missing_point_policy(on_lost, optimizer)
+                    start = grown.initial_point
+                    point, recent, _ = run_optimizer(evaluated, start, optimizer, shots, max_rounds, on_lost, log)
+        except RoundTooLarge as reached:
+            selected = cap_limit(reached)
             break
-        # Append them and optimize all angles.
-        is_saddle = selected.curvature is not None
-        chosen += selected.operators
-        start = np.append(point, np.zeros(len(selected.operators)))
-        ansatz = replace(pool.ansatz(chosen), initial_point=start)
-        evaluated = evaluation(energy.observable, ansatz, run_round)
-        if is_saddle and len(point):
-            ansatz = _minimize_last_angle(evaluated, ansatz, shots, log)
-        if (model := pool.simulation(chosen)) is not None:
-            point = simulated_minimum(model, ansatz.initial_point)
+        ansatz, chosen = grown, longer
+        if model is not None:
             operators += _steps(pool, selected, model.energy(point), point)
             continue
-        optimizer = make_optimizer(ansatz)
-        check_missing_point_policy(on_lost, optimizer)
-        point, recent, _ = run_optimizer(evaluated, ansatz.initial_point, optimizer, shots, max_rounds, on_lost, log)
         left = residue_of(optimizer) or 0.0
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
     pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
     checks = StateChecks.of(pool.problem, ansatz)
-    final = measure_final_estimate(
-        evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=checks.pubs(point)
-    )
+    with share_caps(run_round, None):
+        final = measure_final_estimate(
+            evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=checks.pubs(point)
+        )
+    taken = sum(progress.shots for progress in log.history) + selector.shots_taken
+    if limit := final.limit(precision, taken):
+        selected = Stop(converged=False, reason=f"{selected.reason}; {limit}")
     return AdaptResult(
         **measured_value(final, selector.residue + left),
         final=final,
@@ -171,10 +192,17 @@ def adapt(
         is_requested=selected.is_requested,
         rounds=len(log.history) + selector.rounds,
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
-        shots=sum(progress.shots for progress in log.history) + selector.shots_taken,
+        shots=taken,
         history=tuple(log.history),
         state=checks.read(final.others),
     )
+
+
+def _final_pubs(energy: GroupingChoice, ansatz: Ansatz, precision: float) -> list[SamplerPub]:
+    """Return PUBs of a final measurement to this precision, by the expected deviations of the groups."""
+    evaluated = evaluation(energy.observable, ansatz, lambda _: [])
+    shots = neyman_allocation((energy.deviations**2).tolist(), [0] * len(energy.deviations), precision**2)
+    return evaluated.group_pubs(ansatz.initial_point[None, :], [max(1, each) for each in shots])
 
 
 def _steps(pool: OperatorPool, selected: Selected, value: float, point: NDArray[np.float64]) -> list[AdaptStep]:

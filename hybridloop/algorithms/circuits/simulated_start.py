@@ -18,6 +18,7 @@ RANDOM_STARTS = (8, 24)  # least, where the operations are left, and most
 RANDOM_SHARE = 0.05  # of the operations: above it, no more than the least number of random starts are made
 FEW_ITERATIONS = 150  # of a search from a random start; the lowest one is continued to its end
 RANDOM_RAD = 0.5  # angles of the random starts of a molecule: most of a minimum's are smaller
+LEAST_GAIN = 1e-10  # of the energy in a step: spin models have valleys that fall 1e-5 further in thousands of steps
 FLAT = 0.01  # hartree per square radian: directions of less curvature gain below 0.8 mHa over 0.4 rad
 EQUAL = 1e-7  # hartree: minima of the same energy, as symmetries make them
 ANGLE_DECIMALS = 9  # digits that another machine's rounding may change are cut off
@@ -28,7 +29,17 @@ _MEMORY = 30  # steps that L-BFGS-B keeps: its default of 10 takes three times t
 _LIMITED = 1  # status of SciPy's L-BFGS-B that ended by a limit
 
 SEARCH = (  # what a result depends on, beside the circuit and its start
-    *(MAX_OPERATIONS, MIN_REFERENCE_WEIGHT, RANDOM_STARTS, RANDOM_SHARE, FEW_ITERATIONS, RANDOM_RAD, FLAT, EQUAL),
+    *(
+        MAX_OPERATIONS,
+        MIN_REFERENCE_WEIGHT,
+        RANDOM_STARTS,
+        RANDOM_SHARE,
+        FEW_ITERATIONS,
+        RANDOM_RAD,
+        LEAST_GAIN,
+        FLAT,
+        EQUAL,
+    ),
     *(_POLISHING_STEPS, _LARGEST_POLISH_RAD, _MOST_ITERATIONS, _MEMORY, CALL, SPIN_PENALTY, DIFFERENCE_RAD),
 )
 OnGradient = Callable[[int, int], None]  # takes the searches that have ended, and the operations so far
@@ -138,7 +149,7 @@ class _Metered(EnergyModel):
                 "maxiter": iterations,
                 "maxfun": max(1, self._left),
                 "maxcor": _MEMORY,
-                "ftol": 1e-13,
+                "ftol": LEAST_GAIN,
                 "gtol": 1e-7,
             },
         )
