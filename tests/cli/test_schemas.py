@@ -188,7 +188,7 @@ def test_the_output_of_a_command_matches_its_schema(
 def test_the_output_of_a_stopped_run_matches_its_schema(
     environ: dict[str, str], inside: Callable[..., CommandResult]
 ) -> None:
-    outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-jobs", "2", "--json")
+    outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-shots", "1", "--json")
     assert outcome.code == 3, outcome.err
     assert validated("run vqe", outcome.out)["value"] is None
 

@@ -24,7 +24,7 @@ def hybridloop(
     environ = {**at_workspace.shell.environ, "HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")}
     with monkeypatch.context() as patch:
         patch.setattr(provenance, "CHOICES_VERSION", "0")
-        assert inside(environ, *RUN, "--max-jobs", "2").code == 3
+        assert inside(environ, *RUN, "--max-shots", "1").code == 3
     return lambda *arguments: inside(environ, *arguments)
 
 
@@ -32,7 +32,7 @@ def test_a_run_of_other_choices_is_refused_with_both_ways_out_before_anything_is
     hybridloop: Callable[..., CommandResult], emulator: Emulator
 ) -> None:
     sent = len(emulator.admin("ledger")["entries"])
-    for command in (("runs", "resume", KEY, "--max-jobs", "100"), RUN):
+    for command in (("runs", "resume", KEY, "--max-shots", "10000000"), RUN):
         refused = hybridloop(*command)
         assert refused.code == 2
         assert "was started by hybridloop " in refused.err

@@ -137,12 +137,12 @@ def test_levels_of_a_pauli_sum_are_measured_without_a_search(spins: Unbroken) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("unbroken", "flow", "problem", "whole", "jobs"),
+    ("unbroken", "flow", "problem", "whole", "limit"),
     [
-        ("adapted", adapt, LIH, ADAPT, 20),
-        ("spins", levels, CHAIN, SPINS, 10),
-        ("levelled", levels, H2, LEVELS, 26),
-        ("scanned", scan, CURVE, SCAN, 14),
+        ("adapted", adapt, LIH, ADAPT, {"detach_after": 1e-6}),
+        ("spins", levels, CHAIN, SPINS, {"max_jobs": 10}),
+        ("levelled", levels, H2, LEVELS, {"max_jobs": 26}),
+        ("scanned", scan, CURVE, SCAN, {"max_jobs": 9}),
     ],
     ids=["adapt", "spins", "levels", "scan"],
 )
@@ -151,7 +151,7 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     flow: Any,
     problem: ProblemText,
     whole: Any,
-    jobs: int,
+    limit: dict[str, float],
     request: pytest.FixtureRequest,
     prefect_server: PrefectServer,
     emulator: Emulator,
@@ -159,9 +159,9 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
 ) -> None:
     key = f"{flow.name}-{tmp_path.name}"
     workspace = emulator.workspace(f"{flow.name}-two")
-    first = call_flow(flow, workspace, problem, whole.model_copy(update={"max_jobs": jobs}), key)
-    assert (first.status, first.value) == ("stopped", None)
-    result = call_flow(flow, workspace, problem, whole.model_copy(update={"max_jobs": 10_000}), key)
+    first = call_flow(flow, workspace, problem, whole.model_copy(update=limit), key)
+    assert (first.status, first.value) == ("stopped" if "max_jobs" in limit else "parked", None)
+    result = call_flow(flow, workspace, problem, whole.model_copy(update=dict.fromkeys(limit, 10_000)), key)
     assert result.resumed
     expected, _ = request.getfixturevalue(unbroken)
     for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
@@ -179,7 +179,7 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
     key = f"groups-{tmp_path.name}"
     settings = ScanSettings(seed=7, mapping=MappingName.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3)
     workspace = emulator.workspace("groups")
-    first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 14}), key)
+    first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 9}), key)
     assert (first.status, first.value) == ("stopped", None)
     now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
     monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)

@@ -219,7 +219,7 @@ def test_housekeeping_resumes_parked_and_requested_runs_only(
     with open_journal() as journal:
         assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, detach_after=1e-6), parked).status == "parked"
         for key in (left, stopped):
-            assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, max_jobs=2), key).status == "stopped"
+            assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, max_shots=1), key).status == "stopped"
         journal.request_resume(journal.run(left).uid)
         became = call_flow(housekeeping, workspace)
         assert became == {parked: "parked", left: "stopped"}  # with the limits that they have

@@ -87,7 +87,7 @@ def test_a_run_is_reproduced_to_the_last_bit(at: WorkspaceShell, tmp_path: Path)
 
 def test_a_stopped_repetition_resumes(at: WorkspaceShell) -> None:
     key = f"{KEY}-by-hand"
-    assert run_in_process(at.shell.environ, *RUN[:-1], key, "--max-jobs", "8").code == 3
+    assert run_in_process(at.shell.environ, *RUN[:-1], key, "--max-jobs", "1").code == 3
     stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # the cap of the last call applies
     assert stopped.code == 3
     assert f"it is stopped; resume it with: hybridloop runs resume {key}" in stopped.out

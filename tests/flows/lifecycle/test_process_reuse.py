@@ -79,11 +79,11 @@ def test_each_point_keeps_its_flow_run_its_session_its_limits_and_its_end(
         client.upsert_global_concurrency_limit_by_name(name, 1)
         holder = ConcurrencyLeaseHolder(type="flow_run", id=uuid.uuid4())
         client.increment_concurrency_slots_with_lease([name], 1, "concurrency", PATIENCE_S, holder)
-        queue = Queue(client, share, name, {"max_jobs": 1})
-        queue.add("first", {"max_jobs": 100})
+        queue = Queue(client, share, name, {"max_shots": 1})
+        queue.add("first", {"max_shots": 10_000_000})
         queue.add("capped", {}, LATER)
-        queue.add("stopped", {"max_jobs": 100, "session_slots": name}, 2 * LATER)  # it waits for the slot
-        queue.add("left", {"max_jobs": 100}, 3 * LATER)
+        queue.add("stopped", {"max_shots": 10_000_000, "session_slots": name}, 2 * LATER)  # it waits for the slot
+        queue.add("left", {"max_shots": 10_000_000}, 3 * LATER)
         with queue.start_process("first", environ) as process:
             try:
                 key = queue.run_key("stopped")
