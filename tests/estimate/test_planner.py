@@ -172,10 +172,10 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
 @pytest.mark.parametrize(
     ("cap", "settings"),
     [
-        ("max_jobs", {"max_jobs": 20, "batching": "off"}),
+        ("max_jobs", {"max_jobs": 5, "batching": "off"}),
         ("max_jobs", {"max_jobs": 3}),
-        ("max_shots", {"max_shots": 60_000}),
-        ("max_cost", {"max_cost": "700eHQC", "target": "quantinuum.sim.h2-1e"}),
+        ("max_shots", {"max_shots": 9_000}),
+        ("max_cost", {"max_cost": "120eHQC", "target": "quantinuum.sim.h2-1e"}),
     ],
 )
 def test_a_plan_has_the_rounds_after_which_a_cap_stops_the_run(
