@@ -252,7 +252,7 @@ def test_the_product_finds_the_same_optimum(name: str) -> None:
     assert prepared.facts.exact() == pytest.approx(BINARY[name]["optimum"], abs=1e-9)
 
 
-CHEAP = {"ansatz": "hardware-efficient", "layers": 0, "optimizer": "rotosolve", "max_rounds": 1, "shots": 100, "seed": 1}
+CHEAP = {"ansatz": "hardware-efficient", "layers": 0, "search": "measured", "max_rounds": 1, "seed": 1}
 
 
 @long_form

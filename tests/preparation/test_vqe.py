@@ -134,9 +134,7 @@ def test_a_prepared_run_fits_the_request_that_it_was_prepared_for_and_no_other()
         ("h2", AnsatzName.HARDWARE_EFFICIENT, TrustRegion),
     ],
 )
-def test_a_search_is_chosen_by_the_number_of_angles(
-    problem: str, ansatz: AnsatzName, chosen: type[Optimizer]
-) -> None:
+def test_a_search_is_chosen_by_the_number_of_angles(problem: str, ansatz: AnsatzName, chosen: type[Optimizer]) -> None:
     prepared = prepare_vqe(ProblemText(name=problem), VqeSettings(ansatz=ansatz), seed=0)
     assert type(prepared.make_optimizer()) is chosen
     assert choose_optimizer(prepared.ansatz).reason

@@ -129,7 +129,7 @@ class TrustRegion:
     @property
     def point_shots(self) -> NDArray[np.int64]:
         """Shots of each point: the centre has more, as every curvature needs its energy."""
-        shots = np.full(2 * len(self.point) + 1, max(1, round(self._shots)))
+        shots = np.full(2 * len(self.point) + 1, round(self._shots))
         shots[0] = round(self._shots * (1.0 + CENTRE_SHARE * len(self.point)))
         return shots
 
@@ -230,9 +230,10 @@ class TrustRegion:
 
     def _choose_shots(self, forecast: _Forecast) -> None:
         excess = forecast.noise / max(forecast.gain, self._end)
-        wanted = self._shots * min(max(excess, GROWTH[0]), GROWTH[1])
+        least = 1.0 if self._on_plateau else GROWTH[0]  # with fewer shots, no curvature would be resolved
+        wanted = self._shots * min(max(excess, least), GROWTH[1])
         most = LARGEST_ROUND[self._on_plateau] * self._total / (2.0 * len(self.point) + 1.0)
-        self._shots = min(wanted, max(most, float(self.first_shots)))
+        self._shots = max(1.0, min(wanted, max(most, float(self.first_shots))))
 
 
 def _shift(numbers: Frequencies, shared: float) -> float:

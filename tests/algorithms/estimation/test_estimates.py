@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.estimation.estimates import combine, estimate_observable, group_statistics, shot_energies
+from hybridloop.algorithms.circuits.ansatz import hardware_efficient
+from hybridloop.algorithms.estimation.estimates import (
+    Estimate,
+    GroupStatistics,
+    combine,
+    estimate_observable,
+    evaluation,
+    group_statistics,
+    pooled,
+    shot_energies,
+)
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
-from hybridloop.algorithms.rounds import Counts
-from tests.algorithms.batched_state_helpers import largest_remainder
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.search import MIN_GROUP_SHOTS, ShotShares
+from tests.algorithms.batched_state_helpers import largest_remainder, noiseless_rounds
 
 
 @st.composite
@@ -117,3 +131,46 @@ def test_few_shots_that_agree_still_have_a_variance() -> None:
 def test_a_constant_is_exact_without_measuring() -> None:
     made = combine(1.5, [])
     assert (made.value, made.variance, made.is_exact, made.shots) == (1.5, 0.0, True, 0)
+
+
+def test_pooled_variances_of_few_shots_are_drawn_to_the_mean_of_the_round_and_those_of_many_stay() -> None:
+    agreeing, few, many = (
+        GroupStatistics(shots, 0.1, shots * v, 1.0) for shots, v in ((2, 0.0), (2, 0.5), (10**7, 0.9))
+    )
+    exact, failed = GroupStatistics(10, 0.2, 0.0, 1.0, is_exact=True), FailedPoint("gone")
+    column = pooled([failed, agreeing, exact, few, many])
+    assert (column[0], column[2]) == (failed, exact)
+    first, second, third = (each for each in column if isinstance(each, GroupStatistics) and not each.is_exact)
+    assert 0.85 < first.shot_variance < second.shot_variance < 0.9  # of 102 shots, 100 are the round's
+    assert third.shot_variance == pytest.approx(0.9, rel=1e-5)
+    assert [each.mean for each in (first, second, third)] == [0.1] * 3
+
+
+def test_points_with_shots_of_their_own_keep_their_order_in_one_round() -> None:
+    energy = observable(SparsePauliOp(["ZI", "IZ", "XX"], [1.0, 0.5, 0.7]))
+    rounds: list[int] = []
+
+    def counted(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        rounds.append(len(pubs))
+        return noiseless_rounds()(pubs)
+
+    points = np.random.default_rng(1).uniform(-2, 2, (5, 4))
+    evaluated = evaluation(energy, hardware_efficient(2, np.zeros(4)), counted)
+    shots = np.array([[10**6, 10**7], [10**7, 10**6], [10**6, 10**6], [10**7, 10**7], [10**6, 10**7]])
+    recorded, estimates = evaluated.energies(points, shots)
+    _, expected = evaluated.energies(points, 10**7)
+    assert rounds == [4, 2]  # two numbers of shots of each of two groups
+    assert np.array_equal(recorded, points)
+    for row, (found, of_all) in enumerate(zip(estimates, expected, strict=True)):
+        assert isinstance(found, Estimate)
+        assert isinstance(of_all, Estimate)
+        assert found.shots == shots[row].sum()
+        assert found.value == pytest.approx(of_all.value, abs=1e-4)
+
+
+def test_shots_are_shared_by_the_deviations_of_the_groups() -> None:
+    shares = ShotShares(np.array([3.0, 1.0, 0.0]))
+    assert shares.allocate(np.array([400, 40])).tolist() == [[300, 100, MIN_GROUP_SHOTS], [30, 10, MIN_GROUP_SHOTS]]
+    shares.update([Estimate(0.0, 0.1, 10, shot_variances=(1.0, 1.0, 4.0))])
+    assert shares.deviations.tolist() == [2.0, 1.0, 1.0]
+    assert ShotShares(np.zeros(2)).allocate(np.array([10])).tolist() == [[5, 5]]

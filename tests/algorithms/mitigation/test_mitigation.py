@@ -39,7 +39,6 @@ from hybridloop.algorithms.mitigation.zne import (
     extrapolate_to_zero_noise,
 )
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize
-from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, pub_points
@@ -209,7 +208,7 @@ def without_electrons_at_the_start() -> Ansatz:
 
 
 def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(jordan_wigner: Ground) -> None:
-    """Three of the nine points for two angles have the first at 0; the sector holds a single state."""
+    """One of the three points for the first angle has it at 0; the sector holds a single state."""
     ansatz, mitigation = (
         without_electrons_at_the_start(),
         Mitigation(symmetries=spin_parity_symmetries(jordan_wigner.problem)),
@@ -219,14 +218,14 @@ def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(j
         return vqe(
             jordan_wigner.problem.hamiltonian,
             ansatz,
-            PairwiseFit(ansatz.initial_point, ansatz.frequencies),
+            Rotosolve(ansatz.initial_point, ansatz.frequencies),
             NoisySimulator(0.0, (0.0, 0.0)).sampled(np.random.default_rng(0)),
             precision=2 * MILLI,
             mitigation=mitigation,
             on_lost=on_lost,
         )
 
-    with pytest.raises(JobFailed, match=r"3 of 9 point\(s\).*only 0.0% of 4000 shots have the state's symmetries"):
+    with pytest.raises(JobFailed, match=r"1 of 3 point\(s\).*only 0.0% of 4000 shots have the state's symmetries"):
         searched(FAIL)
     found = searched(Penalize(0.0))
     hartree_fock = jordan_wigner.problem.molecule.hartree_fock_energy
