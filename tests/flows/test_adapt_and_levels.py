@@ -142,7 +142,7 @@ def test_levels_of_a_pauli_sum_are_measured_without_a_search(spins: Unbroken) ->
         ("adapted", adapt, LIH, ADAPT, {"detach_after": 1e-6}),
         ("spins", levels, CHAIN, SPINS, {"max_jobs": 10}),
         ("levelled", levels, H2, LEVELS, {"max_jobs": 26}),
-        ("scanned", scan, CURVE, SCAN, {"max_jobs": 9}),
+        ("scanned", scan, CURVE, SCAN, {"detach_after": 1e-6}),
     ],
     ids=["adapt", "spins", "levels", "scan"],
 )
