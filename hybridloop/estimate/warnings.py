@@ -34,8 +34,8 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: S
     allowed, cost = plan.allowed, plan.cost
     if allowed.stopped_by is not None:
         yield (
-            f"{allowed.stopped_by} stops the run after {allowed.rounds} of {allowed.of} rounds ({allowed.how}); "
-            "it can be resumed with a larger one"
+            f"{allowed.stopped_by} is reached after {allowed.rounds} of {allowed.of} rounds ({allowed.how}): the run "
+            "ends with a larger standard error, or stops and can be resumed with a larger one"
         )
     if not cost.is_free and cost.upper is None:
         yield f"the maximum cost of a job on {plan.target} is unknown; state it with max_cost_per_job"

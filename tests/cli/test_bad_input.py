@@ -94,7 +94,7 @@ def test_a_file_of_another_format_is_named_with_the_command_that_takes_it(
         ("failure.retrys=3", "failure.retrys: there is no such setting. Did you mean 'retries'?"),
         ("levels=3", "It is a setting of levels."),
         ("zzz=3", "There are: seed, target"),
-        ("shots=many", "shots must be an integer, for example 4000, got 'many'."),
+        ("shots=many", "shots must be an integer, for example 2000, got 'many'."),
         ("mapping=bravyi", "mapping must be 'parity' or 'jordan-wigner', got 'bravyi'."),
         ("failure=3", "failure must be a mapping of names to values, got 3."),
         ("max_cost=50", "must be amounts with their units, for example 50USD or 50USD,200HQC, got 50."),
