@@ -28,7 +28,7 @@ from tests.preparation_helpers import settings_for
 TURNS = 5
 DRAWINGS = 200
 MOST_PERCENT = 2.0
-SETTINGS = {"seed": 7, "ansatz": "hardware-efficient", "optimizer": "spsa", "max_rounds": 20, "precision": 0.01}
+SETTINGS = {"seed": 7, "ansatz": "hardware-efficient", "optimizer": "trust-region", "max_rounds": 20, "precision": 0.01}
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.errors import InputError, RoundTooLarge
 
 DEFAULT_MAX_ROUNDS = 200
-MIN_GROUP_SHOTS = 2
+MIN_GROUP_SHOTS = 1
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
+from hybridloop.algorithms.simulated_energy import SimulatedEnergy
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
@@ -136,6 +137,9 @@ class PreparedAdapt(PreparedEnergy):
         point = np.array(result.parameters)
         symmetry, missing = another_symmetry(circuit, circuit.energy(point)), circuit.missing_energy(point)
         doubts = [] if symmetry is None else [symmetry]
+        tested = SimulatedEnergy(circuit.energy(point), CHEMICAL_ACCURACY).test(result.final.estimate)
+        if tested.passed is False:
+            doubts.append(f"unlike the simulation: {tested.reason}. Run again with search=measured.")
         if missing > CHEMICAL_ACCURACY:
             expects = f"the simulation of the circuit expects it to end {1e3 * missing:.1f} mHa above the ground state"
             doubts.append(

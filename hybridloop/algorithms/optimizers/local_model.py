@@ -16,7 +16,7 @@ from hybridloop.algorithms.circuits.ansatz import Frequencies
 from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 
 EFFECTIVE_FREQUENCY = 2  # of an angle that several rotations share: few of them act on the same term
-NEAR = 1.6  # phase beyond which an energy counts less: the model is of second order
+NEAR = 1.3  # phase beyond which an energy counts less: the model is of second order
 CROSS_CURVATURE = 0.1  # expected curvature between two angles, relative to the mean one along an angle
 CROSS_SLOPE_CURVATURE = 0.3  # the same, where slopes are fitted
 SLOPE_MODEL_ERROR = 2.0  # error of a slope at a phase u away, relative to the mean curvature times u²

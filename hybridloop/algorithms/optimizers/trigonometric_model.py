@@ -1,26 +1,19 @@
-"""Trigonometric models of noisy energies: least-squares fits along one angle, and a Gaussian process over all."""
+"""Trigonometric model of noisy energies along one angle, by least squares."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import Frequencies
 
 VARIANCE_FLOOR = 0.1  # of the mean: a point's variance is an estimate too, and must not dominate the weights
 MAX_CONDITION = 1e8  # condition number above which a fit counts as undetermined
 GRID = 64  # points per period of the highest frequency in the search for minima
-SMOOTHNESS = 2.0  # γ, weight of an angle's constant relative to that of a wave
-JITTER = 1e-9  # of the signal's variance: repeated points make rows that are equal apart from noise
-CONFIDENCE_SIGMAS = 1.5  # standard errors of the upper confidence bound that is minimized
-MIN_CURVATURE = 0.02  # hartree per square radian: a floor for curvatures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,110 +136,3 @@ def _features(
         phase = frequency * t + derivative * math.pi / 2
         columns += [frequency**derivative * np.cos(phase), frequency**derivative * np.sin(phase)]
     return np.stack(columns, axis=-1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrigonometricProcess:
-    """Gaussian process with the trigonometric kernel Π_i (γ + 2 mean_f cos(f Δ_i)) / (γ + 2), and a constant.
-
-    K. A. Nicoli et al., NeurIPS 36 (2023), "Physics-informed Bayesian optimization of variational quantum circuits".
-    The kernel's feature space is that of all products of each angle's waves, which contains the exact energy; the
-    process differs from it only by noise and by points not yet measured. Points (k, n) in radians, energies in hartree.
-    """
-
-    frequencies: tuple[Frequencies, ...]
-    points: NDArray[np.float64]
-    mean: float
-    signal: float  # prior variance
-    factor: NDArray[np.float64]  # Cholesky factor of the data's covariance
-    weights: NDArray[np.float64]
-
-    @classmethod
-    def condition(
-        cls,
-        frequencies: tuple[Frequencies, ...],
-        points: NDArray[np.float64],
-        values: NDArray[np.float64],
-        variances: NDArray[np.float64],
-    ) -> Self:
-        """Condition the process on at least one point (k, n) with its energy and variance, each (k,)."""
-        mean, signal = float(values.mean()), max(float(values.var()), float(variances.mean()), 1e-18)
-        covariance = signal * (1.0 + _kernel(frequencies, points[:, None] - points[None]).prod(axis=-1))
-        noise = np.maximum(variances, VARIANCE_FLOOR * variances.mean()) + JITTER * signal
-        factor = np.linalg.cholesky(covariance + np.diag(noise))
-        half = solve_triangular(factor, values - mean, lower=True)
-        weights = solve_triangular(factor, half, lower=True, trans="T")
-        return cls(frequencies, points, mean, signal, factor, weights)
-
-    def value(self, point: NDArray[np.float64]) -> float:
-        """Expected energy at a point (n,)."""
-        return self.mean + float(self._covariances(point) @ self.weights)
-
-    def standard_error(self, point: NDArray[np.float64]) -> float:
-        """Posterior standard deviation of the energy at a point (n,)."""
-        whitened = solve_triangular(self.factor, self._covariances(point), lower=True)
-        return math.sqrt(max(2.0 * self.signal - float(whitened @ whitened), 0.0))
-
-    def gradient(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Expected slope along each angle (n,)."""
-        return self._slopes(point) @ self.weights
-
-    def minimum(self, starts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Minimum of the upper confidence bound, by BFGS from several starts.
-
-        The bound is the expected energy plus `CONFIDENCE_SIGMAS` standard errors, so that the search stays near points
-        that were measured.
-        """
-
-        def upper_bound(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            covariances, slopes = self._covariances(point), self._slopes(point)
-            whitened = solve_triangular(self.factor, covariances, lower=True)
-            error = math.sqrt(max(2.0 * self.signal - float(whitened @ whitened), 1e-9 * self.signal))
-            solved = solve_triangular(self.factor, whitened, lower=True, trans="T")
-            value = self.mean + float(covariances @ self.weights) + CONFIDENCE_SIGMAS * error
-            return value, slopes @ self.weights - CONFIDENCE_SIGMAS * (slopes @ solved) / error
-
-        results = [minimize(upper_bound, start, jac=True, method="BFGS") for start in starts]
-        return min(results, key=lambda result: float(result.fun)).x
-
-    def noise_cost(self, point: NDArray[np.float64]) -> float:
-        """Mean excess energy of a minimum at the point, due to uncertain slopes: Σ var(slope) / (2 curvature)."""
-        whitened = solve_triangular(self.factor, self._slopes(point).T, lower=True)
-        covariance = np.diag(self.signal * _prior_slope_variances(self.frequencies)) - whitened.T @ whitened
-        curvatures, axes = np.linalg.eigh(self._curvature(point))
-        variances = np.einsum("ik,ij,jk->k", axes, covariance, axes)
-        return float((variances / (2.0 * np.maximum(curvatures, MIN_CURVATURE))).sum())
-
-    def _curvature(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        step, axes = 1e-4, np.eye(len(point))
-        rows = [self.gradient(point + step * axis) - self.gradient(point - step * axis) for axis in axes]
-        hessian = np.array(rows) / (2.0 * step)
-        return (hessian + hessian.T) / 2.0
-
-    def _covariances(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Prior covariances of the energy at a point with each measured energy, shape (k,)."""
-        product: NDArray[np.float64] = _kernel(self.frequencies, point - self.points).prod(axis=1)
-        return self.signal * (1.0 + product)
-
-    def _slopes(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Derivatives of `_covariances` along each angle, shape (n, k)."""
-        offsets = point - self.points
-        factors, slopes = _kernel(self.frequencies, offsets), _kernel(self.frequencies, offsets, derivative=1)
-        rows = [np.delete(factors, angle, axis=1).prod(axis=1) * slopes[:, angle] for angle in range(len(point))]
-        return self.signal * np.array(rows)
-
-
-def _kernel(
-    frequencies: tuple[Frequencies, ...], offsets: NDArray[np.float64], *, derivative: int = 0
-) -> NDArray[np.float64]:
-    """Factor of each angle in the kernel at the offsets (..., n), or its first derivative."""
-    columns = []
-    for angle, numbers in enumerate(frequencies):
-        waves = [f**derivative * np.cos(f * offsets[..., angle] + derivative * math.pi / 2) for f in numbers]
-        columns.append((SMOOTHNESS * (derivative == 0) + 2.0 * np.mean(waves, axis=0)) / (SMOOTHNESS + 2.0))
-    return np.stack(columns, axis=-1)
-
-
-def _prior_slope_variances(frequencies: tuple[Frequencies, ...]) -> NDArray[np.float64]:
-    """Prior variance of the slope along each angle, relative to the signal's variance."""
-    return np.array([2.0 * np.mean(np.square(numbers)) / (SMOOTHNESS + 2.0) for numbers in frequencies])

@@ -38,14 +38,14 @@ SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less 
 SHARED_SHIFTS = (0.785, 0.5)  # phase: of an angle with higher frequencies, far from the end and near it
 NEAR_END = 8.0  # times the gain at the end: a smaller one is near it
 PLAIN_SHIFT = 0.25  # phase: of an angle with unknown frequencies
-CENTRE_SHARE = 0.3  # further shots of the centre for each angle, as all curvatures need its energy
+CENTRE_SHARE = 0.15  # further shots of the centre for each angle, as all curvatures need its energy
 GROWTH = (0.7, 2.0)  # least and largest factor of the shots from round to round
 LARGEST_ROUND = (0.3, 0.05)  # shots of a round relative to all before it: while descending, and on a plateau
 RADII = (0.05, 1.0, 1.5)  # phase: smallest, first and largest trust radius
 STIFF_FLOOR = 0.15  # of curvatures relative to their mean, while descending: smaller ones are noise, or soft
 PLATEAU_FLOOR = 0.01  # the same on a plateau
 REACH = 0.5  # phase over which an unresolved direction could still fall
-PLATEAU_BUDGET = 4.0  # times all shots so far, in which the energy must fall on a plateau
+PLATEAU_BUDGET = 1.5  # times all shots so far, in which the energy must fall on a plateau
 SIGMAS = 3.0  # standard errors of such a fall, which is also at least the gain at the end
 
 Array = NDArray[np.float64]

@@ -19,7 +19,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
-from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricProcess
 from hybridloop.algorithms.qaoa.angles import WHOLE_VARIABLES, QaoaSimulation
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import recorded_target
@@ -31,6 +30,7 @@ from hybridloop.preparation.qaoa import circuit_of, read_binary
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, RC, Picture, axes_of, legend
+from hybridloop.reports.plots.trigonometric_process import TrigonometricProcess
 from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
