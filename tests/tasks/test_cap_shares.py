@@ -175,6 +175,6 @@ def test_a_molecule_has_a_value_within_a_cap(service: Emulator, clock: ServiceCl
         outcome = search.run(CappedRounds(session, 1e9))
         assert session.meter.shots <= 9_000
     assert not outcome.converged
-    assert "in place of 0.0003; raise max_shots to about" in outcome.reason
+    assert "in place of 0.0003; in a new run, raise max_shots to about" in outcome.reason
     assert 0.0003 < outcome.standard_error < 0.003
     assert abs(outcome.value + 7.71) < 0.1

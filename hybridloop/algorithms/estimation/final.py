@@ -113,11 +113,11 @@ class FinalMeasurement:
     def limit(self, precision: float, shots: int) -> str:
         """Return what the caps have ended, and what to raise, after so many shots of the run; empty without caps."""
         if not self.cap or self.is_precise:
-            return f"{self.cap} ended the measurement; raise it" if self.cap else ""
+            return f"{self.cap} ended the measurement; in a new run, raise it" if self.cap else ""
         error = self.estimate.standard_error
         missing = math.ceil(self.estimate.shots * ((error / precision) ** 2 - 1.0))
         more = f" to about {shots + missing:.2g}" if self.cap == "max_shots" else f": {missing:.2g} shots are missing"
-        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; raise {self.cap}{more}"
+        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; in a new run, raise {self.cap}{more}"
 
 
 def pilot_shots(
