@@ -102,7 +102,6 @@ bench-loop-peers: .venv/ready $(PEERS)/ready ## run the other libraries' searche
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loop --peers $(PEERS)/bin/python
 
 bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment
-	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.peers --python $(PEERS)/bin/python
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.sqd --python $(PEERS)/bin/python
 
 $(PEERS)/ready: benchmarks/peers.txt
