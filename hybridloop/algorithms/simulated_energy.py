@@ -28,10 +28,11 @@ class SimulatedEnergy:
 
     With d the measured minus the simulated energy and σ its standard error, the angles pass if d + 2σ ≤ tolerance. They
     fail if d − 3σ > 0, and once σ ≤ tolerance / 4 if d − 2σ > 0: then they pass or fail. For an exact distribution the
-    rounding bound takes the place of 2σ. A test of slopes takes up to 40 times the shots, most of them for soft directions. On molecules and
-    spin models this one took 1.1 to 2.7 final measurements (to 0.7 tolerances), and it is one. 234 of 240 right angles
-    passed. Of those with an angle off by 0.1 rad (0.2 rad), more than one tolerance above the minimum, 4 of 173 (2 of
-    226) did. Noise of gates fails it. `unit` is "hartree", or empty for a Pauli sum.
+    rounding bound takes the place of 2σ. A test of slopes takes up to 40 times the shots, most of them for soft
+    directions. On molecules and spin models a test of the energy took 1.1 to 2.7 final measurements (to 0.7
+    tolerances), and it is one. 234 of 240 right angles passed. Of those with an angle off by 0.1 rad (0.2 rad), more
+    than one tolerance above the minimum, 4 of 173 (2 of 226) did. Noise of gates fails it. `unit` is "hartree", or
+    empty for a Pauli sum.
 
     >>> SimulatedEnergy(-1.0, 1.6e-3).test(Estimate(-0.9998, 0.49e-6, 1000)).reason
     'the measured energy is 0.2 ± 0.7 mHa above the simulated one, within 1.6 mHa'

@@ -55,7 +55,7 @@ def test_the_source_of_highest_precedence_sets_the_value(layers: set[str]) -> No
         given = [Layer("--config a.yaml", {"shots": 55})] if "config" in layers else []
         given += [Layer(CALL, {"shots": 66})] if "call" in layers else []
         wanted = {
-            "default": (4000, DEFAULT),
+            "default": (None, DEFAULT),
             "file": (11, path),
             "file of one": (22, path),
             "variable": (33, "HYBRIDLOOP_SHOTS"),
@@ -70,8 +70,8 @@ def test_the_source_of_highest_precedence_sets_the_value(layers: set[str]) -> No
 def test_settings_of_one_algorithm_do_not_apply_to_another(environ: dict[str, str]) -> None:
     write(environ, "qaoa:\n  shots: 500\n")
     assert shots("qaoa", environ)[0] == 500
-    assert shots("vqe", environ) == (4000, DEFAULT)
-    assert shots("vqe", {**environ, "HYBRIDLOOP_QAOA__SHOTS": "7", "HYBRIDLOOP_LEVELS": "3"}) == (4000, DEFAULT)
+    assert shots("vqe", environ) == (None, DEFAULT)
+    assert shots("vqe", {**environ, "HYBRIDLOOP_QAOA__SHOTS": "7", "HYBRIDLOOP_LEVELS": "3"}) == (None, DEFAULT)
 
 
 def test_inner_settings_add_to_each_other(environ: dict[str, str]) -> None:
@@ -144,7 +144,7 @@ def test_an_invalid_value_that_is_overridden_is_not_refused(environ: dict[str, s
 
 def test_other_variables_of_that_prefix_are_ignored(environ: dict[str, str]) -> None:
     others = {"HYBRIDLOOP_JOURNAL": "sqlite:////a", "HYBRIDLOOP_IMAGE": "x", "HYBRIDLOOP_EMULATOR_API_KEY": "k"}
-    assert shots("vqe", {**environ, **others}) == (4000, DEFAULT)
+    assert shots("vqe", {**environ, **others}) == (None, DEFAULT)
     assert unknown_variables({**environ, **others}) == ["HYBRIDLOOP_IMAGE"]
 
 
