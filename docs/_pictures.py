@@ -20,8 +20,8 @@ from tests.emulator.browser_helpers import running_browser
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 104
 WINDOW = (1000, 1420)  # in CSS pixels
-RUN = "run vqe h2 --ansatz hardware-efficient --search measured --seed 7 --run-key night"
-KILLED = {"HYBRIDLOOP_CRASH_AT": "result.after:40"}  # the process sends SIGKILL to itself there
+RUN = "run vqe heh+ --search measured --initial-point hf --seed 7 --run-key night"
+KILLED = {"HYBRIDLOOP_CRASH_AT": "result.after:3"}  # the process sends SIGKILL to itself there
 # a picture in a page asks no other host for a font
 SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 

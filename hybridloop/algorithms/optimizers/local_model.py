@@ -62,12 +62,13 @@ class MeasuredRound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalModel:
-    """Quadratic model at a centre: slopes (n,) and curvatures (n, n), per phase; `value` is the centre's energy.
+    """Quadratic model at a centre: its energy with the variance, slopes (n,) and curvatures (n, n), per phase.
 
     `covariance` is that of the coefficients: slopes, curvatures along angles, curvatures between angles.
     """
 
     value: float
+    variance: float
     slopes: Array
     curvatures: Array
     covariance: Array
@@ -122,7 +123,7 @@ def fit_energies(
     inverse = np.linalg.inv(rows.T @ rows + np.diag(ridge))
     coefficients = inverse @ (rows.T @ (values * root))
     covariance = inverse[1:, 1:] if mean > 0.0 else np.zeros_like(inverse[1:, 1:])
-    return _model(float(coefficients[0]), coefficients[1:], covariance, count)
+    return _model(float(coefficients[0]), float(inverse[0, 0]) * (mean > 0.0), coefficients[1:], covariance, count)
 
 
 def fit_slopes(
@@ -154,7 +155,7 @@ def fit_slopes(
         normal[count + diagonal, count + diagonal] += weights
         right[count + diagonal] += weights * curvatures
     covariance: Array = np.array(np.linalg.inv(normal), float)
-    return _model(centre.value, covariance @ right, covariance, count)
+    return _model(centre.value, centre.variance, covariance @ right, covariance, count)
 
 
 def _derivatives(measured: MeasuredRound, frequencies: Sequence[Frequencies]) -> tuple[Array, Array, Array, Array]:
@@ -197,7 +198,7 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return rows, columns
 
 
-def _model(value: float, coefficients: Array, covariance: Array, count: int) -> LocalModel:
+def _model(value: float, variance: float, coefficients: Array, covariance: Array, count: int) -> LocalModel:
     curvatures, upper = np.diag(coefficients[count : 2 * count]), _pairs(count)
     curvatures[upper] = curvatures.T[upper] = coefficients[2 * count :]
-    return LocalModel(value, coefficients[:count], curvatures, covariance)
+    return LocalModel(value, variance, coefficients[:count], curvatures, covariance)

@@ -199,7 +199,7 @@ class TrustRegion:
         noise = float(np.minimum(variances / (2.0 * sizes), np.sqrt(variances) * REACH).sum())
         hidden = np.where(curvatures > errors, 0.0, 0.5 * (2.0 * errors - curvatures) * REACH**2)
         self.point = validate_initial_point((centre.centre + step) / self._units)
-        self.current = PointEstimate(self.point, model.value - gain, math.sqrt(centre.variance))
+        self.current = PointEstimate(self.point, model.value - gain, math.sqrt(model.variance))
         self.residue = max(0.0, gain) + noise
         return _Forecast(gain, noise, float(hidden.max(initial=0.0)))
 
