@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -73,8 +73,8 @@ def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_
     assert all(circuit.one_qubit is not None for circuit in plan.circuits)
     text = str(plan)
     assert "at most" not in text.lower()
-    assert f"{plan.rounds.worst:,}" not in text
+    assert not re.search(rf"\b{plan.rounds.worst:,}\b(?!,)", text)
     assert "  hard cap   none; max_cost and max_jobs set one" in text
     cost = Money("USD", 12.0, 11.0, 13.5, 4.2e9)
     assert "  price      12.00 USD, likely 11.00 to 13.50; by" in str(replace(plan, cost=cost))
-    assert math.isclose(known(plan.cost.least), known(plan.cost.expected), rel_tol=0.2)
+    assert known(plan.cost.least) <= known(plan.cost.expected) <= known(plan.cost.most)

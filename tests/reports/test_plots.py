@@ -30,7 +30,7 @@ HOUR_S = 3600.0
     ("kept", "kinds"),
     [
         ("vqe", ("convergence", "energy", "timeline")),
-        ("stopped", ("timeline",)),
+        ("stopped", ("convergence", "timeline")),
         ("scan", ("convergence", "curve", "timeline")),
         ("qaoa", ("histogram", "cut", "timeline")),
         ("idled-renew", ("timeline",)),

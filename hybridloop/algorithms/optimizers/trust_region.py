@@ -209,7 +209,7 @@ class TrustRegion:
         if self._landmark is not None and self._is_level(self._landmark):
             hidden = f"directions of unresolved curvature may hide {forecast.hidden:.2g}"
             self.stop = Stop(converged=False, reason=f"plateau: {reason}; {hidden}")
-        if max(forecast.gain, forecast.noise) > self._end:
+        if max(forecast.gain, forecast.noise) > self._end or not self._total:  # penalties alone are no evidence
             return
         if forecast.hidden <= self._end:
             if self.is_random:

@@ -137,7 +137,7 @@ def test_a_disk_that_is_full(doctor: Doctor, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "state", "message"),
     [
-        ({"HYBRIDLOOP_SHOTS": "none"}, "wrong", "HYBRIDLOOP_SHOTS must be an integer, for example 4000, got 'none'"),
+        ({"HYBRIDLOOP_SHOTS": "none"}, "wrong", "HYBRIDLOOP_SHOTS must be an integer, for example 2000, got 'none'"),
         ({"HYBRIDLOOP_MAX_COSTS": "5USD"}, "wrong", "HYBRIDLOOP_MAX_COSTS: there is no setting of that name"),
         ({"HYBRIDLOOP_GREETING": "hello"}, "warning", "HYBRIDLOOP_GREETING is no setting"),
         ({"HYBRIDLOOP_SHOTS": "7"}, "ok", "from HYBRIDLOOP_SHOTS"),

@@ -179,7 +179,7 @@ def test_an_unwritable_plot_does_not_lose_the_result(
     ("arguments", "status", "code"),
     [
         ("adapt h2 --shots 20 --precision 0.05", "finished", 4),
-        ("vqe heh+ --shots 50 --precision 0.05 --max-rounds 1", "measured", 0),
+        ("vqe heh+ --search measured --shots 50 --precision 0.05 --max-rounds 1", "measured", 0),
     ],
 )
 def test_a_result_without_convergence_is_measured_if_it_was_requested_so_and_else_exits_with_4(

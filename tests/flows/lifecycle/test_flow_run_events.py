@@ -21,6 +21,7 @@ from hybridloop.data.statuses import STATUSES
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.portal.portal import ITEM_PATH
 from hybridloop.local_stack import PrefectServer
+from hybridloop.runtime.run_events import SIMULATION_RUNNING
 from tests.conftest import Emulator
 from tests.paths import ROOT
 from tests.prefect_record_helpers import FlowRunRecord, record_of
@@ -150,6 +151,10 @@ def test_the_guide_lists_every_kind_of_event() -> None:
     folders = [ROOT / "hybridloop" / name for name in ("azure", "budget", "journal", "runs", "tasks")]
     sources = "".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
     early = {f"run.{name}" for name, facts in STATUSES.items() if not facts.has_result}
-    kinds = {kind for kind in named.findall(sources) if not kind.endswith(".py")} | early | {"run.completed"}
+    kinds = (
+        {kind for kind in named.findall(sources) if not kind.endswith(".py")}
+        | early
+        | {"run.completed", SIMULATION_RUNNING}
+    )
     guide = (ROOT / "docs" / "prefect.md").read_text("utf-8")
     assert set(re.findall(r"`hybridloop\.((?:[a-z]+)\.[a-z-]+)`", guide)) == kinds - {"round.started"}
