@@ -24,7 +24,6 @@ PRINTED = {"7-languages": "equal counts: True"}  # what must be among the output
 WARNED = {
     "2-with-an-account": "max_cost: ",
     "4-failures": "retried in",
-    "5-cost": "max_cost: ",
     "6-dissociation-curve": "max_cost: ",
 }
 WITH_AN_ACCOUNT = "2-with-an-account"  # the cells for an account, on a workspace of the local service

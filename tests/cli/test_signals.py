@@ -130,6 +130,7 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
     with mine.shell.start(*LONG_RUN, "--run-key", "waits") as run:
         try:
             assert run.stderr is not None
+            assert run.stderr.readline().startswith("angles searched on ")
             assert "The run waits for it, 30 min at most" in run.stderr.readline()
             run.send_signal(signal.SIGINT)
             result = remaining_stderr(run).splitlines()

@@ -18,9 +18,9 @@ MAX_ASSIGNMENTS = 10_000  # random ones: more than that many shots are of target
 
 
 def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
-    """Return the outcome with a choice that names the simulated mean, or a warning if the measured one differs.
+    """Return the outcome with a choice that says whether the measured mean meets the simulated one.
 
-    It says nothing of a minimum. A problem that is too large for a simulation has neither.
+    It says nothing of a minimum, and a target's errors shift the mean. A problem that is too large has none.
     """
     cost = simulated_mean(ansatz, outcome.parameters)
     if cost is None:
@@ -28,13 +28,11 @@ def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
     mean = ansatz.problem.sign * cost
     difference = abs(outcome.value - mean)
     if difference > SIGMAS * outcome.standard_error + outcome.rounding_bound:
-        warning = (
-            f"unlike the simulation: it expects a mean of {mean:.4g}, and the measured one is off by {difference:.2g}, "
-            "more than two standard errors. The target's errors may shift it."
-        )
-        return replace(outcome, warnings=(*outcome.warnings, warning))
-    agrees = f"simulation: expects a mean of {mean:.4g}, which the measured one meets within two standard errors"
-    return replace(outcome, choices=(*outcome.choices, agrees))
+        found = f"and the measured one is off by {difference:.2g}, more than two standard errors"
+    else:
+        found = "which the measured one meets within two standard errors"
+    choice = f"simulation: expects a mean of {mean:.4g}, {found}"
+    return replace(outcome, choices=(*outcome.choices, choice))
 
 
 def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed: int) -> Outcome:
