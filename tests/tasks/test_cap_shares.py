@@ -122,7 +122,7 @@ def test_a_capped_run_ends_with_a_value_and_the_error_bar_that_the_cap_pays_for(
     assert 0.0 < result.standard_error < 0.5
     assert result.is_precise == (result.standard_error <= PRECISION)
     if not result.is_precise:
-        assert f"in place of 0.01; raise {name}" in result.reason
+        assert f"in place of 0.01; in a new run, raise {name}" in result.reason
     spent = capped_run.spent
     assert spent["jobs"] <= (caps.max_jobs or spent["jobs"])
     assert spent["shots"] <= (caps.max_shots or spent["shots"])
