@@ -12,6 +12,7 @@ from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import CostSummary, sum_costs, summarize_charges
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.reports.cost_groups import CostGroup
+from hybridloop.runs.stored_run import result_of
 
 _PAGE = 200
 
@@ -57,11 +58,10 @@ def total_row(rows: Sequence[CostRow]) -> CostRow:
 
 def cost_of(journal: Journal, record: RunRecord) -> CostSummary:
     """Return what a run has cost; of one that was pruned to its result, what the result states."""
-    charges, result = journal.charges(record.uid), record.result or {}
-    if not charges and result.get("jobs"):
-        jobs = sum(int(result.get(name, 0)) for name in ("jobs", "pings", "retried"))
-        amounts = {name: result.get(name) or {} for name in ("estimated", "reserved")}
-        return CostSummary(jobs, int(result["shots"]), billed=result.get("cost") or {}, **amounts)
+    charges = journal.charges(record.uid)
+    if not charges and (result := result_of(record)) is not None:
+        jobs = result.jobs + result.pings + result.retried
+        return CostSummary(jobs, result.shots, result.estimated, result.reserved, result.cost)
     return summarize_charges(charges, recorded_target(record.target))
 
 

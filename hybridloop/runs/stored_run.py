@@ -40,8 +40,7 @@ class StoredRun:
     @property
     def result(self) -> RunResult | None:
         """The result, final or so far; None for a script, and before any result was stored."""
-        stored = self.record.result
-        return RunResult.from_dict(stored) if self.is_of_algorithm and stored is not None else None
+        return result_of(self.record)
 
     @property
     def settings(self) -> RunSettings:
@@ -52,6 +51,12 @@ class StoredRun:
     def problem(self) -> ProblemText:
         """Problem of an algorithm's run."""
         return problem_of(self.record)
+
+
+def result_of(record: RunRecord) -> RunResult | None:
+    """Return the result, final or so far; None for a script, and before any result was stored."""
+    stored = record.result
+    return RunResult.from_dict(stored) if record.algorithm in ALGORITHMS and stored is not None else None
 
 
 def load_run(journal: Journal, key: str) -> StoredRun:

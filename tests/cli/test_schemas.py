@@ -191,6 +191,9 @@ def test_the_output_of_a_stopped_run_matches_its_schema(
     outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-shots", "1", "--json")
     assert outcome.code == 3, outcome.err
     assert validated("run vqe", outcome.out)["value"] is None
+    cost = inside(environ, "cost", "--json")  # with a run that sent no job
+    assert cost.code == 0, cost.err
+    validated("cost", cost.out)
 
 
 def test_every_command_that_prints_json_is_called_here() -> None:

@@ -15,6 +15,7 @@ from hybridloop.journal import Job, Journal, journal_url
 from hybridloop.reports.cost_groups import CostGroup
 from hybridloop.reports.costs import cost_rows, total_row
 from hybridloop.reports.plots.costs import cost_bars, unit_to_draw
+from hybridloop.runs.stored_run import StoredRun
 from tests.cli.shell_helpers import run_in_process
 from tests.journal.journal_helpers import BODY, PROGRAM, new_run, pub
 
@@ -70,6 +71,19 @@ def test_costs_since_a_time_are_summed_by_group(url: str) -> None:
         assert total_row(each).cost == total_row(rows[CostGroup.RUN]).cost
         assert total_row(each).runs == 3
     assert total_row(thesis).cost.billed == {"USD": 0.0, "eHQC": 92.5}
+
+
+def test_a_run_without_jobs_in_the_journal_costs_what_its_result_states(vqe_run: StoredRun, tmp_path: Path) -> None:
+    result = vqe_run.result
+    assert result is not None
+    assert result.jobs > 0
+    result = replace(result, retried=2, pings=1, cost={"USD": 3.5})
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        lease = journal.claim(journal.add_run(replace(new_run("pruned"), algorithm="vqe")).uid)
+        journal.set_status(lease, "converged", "", result.as_dict())
+        (row,) = cost_rows(journal, 0.0, CostGroup.RUN)
+    assert (row.cost.jobs, row.cost.shots) == (result.jobs + 3, result.shots)
+    assert row.cost.billed == {"USD": 3.5}
 
 
 def test_the_picture_shows_the_unit_that_costs_and_names_all_amounts(url: str, tmp_path: Path) -> None:
