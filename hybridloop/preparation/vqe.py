@@ -67,7 +67,7 @@ from hybridloop.preparation.prepared import (
     angles_searched_on,
 )
 from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
-from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText
+from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText, StartName
 from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
@@ -229,7 +229,7 @@ def prepare_vqe(
     ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
-        is_near=ansatz.starts_near,
+        is_near=ansatz.starts_near or not isinstance(settings.initial_point, StartName),
         seed=seed,
         max_rounds=settings.max_rounds,
         tolerance=settings.tolerance,

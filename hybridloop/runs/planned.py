@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from hybridloop.runtime.paths import home
+from hybridloop.runtime.json_cache import keep, read_cached
 from hybridloop.settings import LIMITS, ProblemText, RunSettings
 
+CACHE = "plans"
 EXCESS = 2  # a plan leaves out retries and a machine's noise, so less is no surprise
 
 
@@ -29,22 +30,20 @@ class PlannedEffort:
 
 
 def store_plan(algorithm: str, problem: ProblemText, settings: RunSettings, effort: PlannedEffort) -> None:
-    """Store the effort of a request in the state folder, in place of an earlier one."""
-    path = _path(algorithm, problem, settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(effort)), "utf-8")
+    """Keep the effort of a request for later processes, in place of an earlier one."""
+    keep(CACHE, _key(algorithm, problem, settings), asdict(effort))
 
 
 def planned_effort(algorithm: str, problem: ProblemText, settings: RunSettings) -> PlannedEffort | None:
-    """Return the stored effort of a request; None if it was not planned in this state folder."""
-    try:
-        return PlannedEffort(**json.loads(_path(algorithm, problem, settings).read_text("utf-8")))
-    except (OSError, ValueError):
-        return None
+    """Return the effort kept for a request; None if it was not planned in this state folder."""
+    with suppress(TypeError, KeyError, ValueError):  # of another program
+        kept = read_cached(CACHE, _key(algorithm, problem, settings))
+        return PlannedEffort(int(kept["jobs"]), int(kept["shots"]))
+    return None
 
 
-def _path(algorithm: str, problem: ProblemText, settings: RunSettings) -> Path:
-    """Return the file of a request: its seed and its limits change no plan."""
+def _key(algorithm: str, problem: ProblemText, settings: RunSettings) -> str:
+    """Return the key of a request: its seed and its limits change no plan."""
     chosen = settings.model_dump(mode="json", exclude={*LIMITS, "seed"})
     request = json.dumps([algorithm, problem.model_dump(), chosen], sort_keys=True)
-    return home() / "plans" / f"{hashlib.sha256(request.encode()).hexdigest()}.json"
+    return hashlib.sha256(request.encode()).hexdigest()

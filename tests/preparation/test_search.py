@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.errors import InputError
 from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.vqe import PreparedVqe
@@ -31,6 +32,14 @@ def test_a_measured_search_starts_where_no_simulation_was(name: str, text: str |
     assert measured.ansatz.model is None
     assert None not in (auto.ansatz.model, simulated.ansatz.model)
     assert auto.ansatz.initial_point.tolist() == simulated.ansatz.initial_point.tolist()
+
+
+@pytest.mark.parametrize(("start", "is_random"), [("0.1,0.05,-0.1", False), ("hf", False), ("random", True)])
+def test_only_drawn_angles_are_a_random_start(start: str, is_random: bool) -> None:  # noqa: FBT001 (a row's value)
+    measured: PreparedVqe = prepare("vqe", "heh+", {"initial_point": start})
+    optimizer = measured.make_optimizer()
+    assert isinstance(optimizer, TrustRegion)
+    assert optimizer.is_random == is_random
 
 
 def test_a_single_angle_is_simulated_on_request_only() -> None:

@@ -28,3 +28,10 @@ def test_a_plan_is_found_by_its_request_without_limits_and_seed(
     store_plan("vqe", problem, VqeSettings(seed=7), PLANNED)
     assert planned_effort("vqe", problem, VqeSettings(max_jobs=3)) == PLANNED
     assert planned_effort("vqe", problem, VqeSettings(shots=100)) is None
+
+
+def test_a_plan_needs_no_folder_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path / "file"))
+    store_plan("vqe", ProblemText(name="h2"), VqeSettings(), PLANNED)
+    assert planned_effort("vqe", ProblemText(name="h2"), VqeSettings()) is None

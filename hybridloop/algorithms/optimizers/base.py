@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
+from hybridloop.algorithms.circuits.ansatz import Frequencies
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, InvalidValue, JobFailed
@@ -102,11 +102,16 @@ def residue_of(optimizer: Optimizer) -> float | None:
     return optimizer.residue if isinstance(optimizer, ForecastingOptimizer) else None
 
 
-def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> tuple[Frequencies, ...]:
-    """Return the frequencies of each angle. Raises InputError unless they are distinct positive integers."""
+def check_one_for_each(frequencies: tuple[Frequencies, ...], angles: int) -> None:
+    """Raise InputError unless there is a tuple of frequencies for each angle; it is empty where they are unknown."""
     if len(frequencies) != angles:
         problem = f"there are frequencies for {len(frequencies)} of {angles} angle(s)"
         raise InputError("frequencies", problem, "Give one tuple for each angle.")
+
+
+def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> tuple[Frequencies, ...]:
+    """Return the frequencies of each angle. Raises InputError unless they are distinct positive integers."""
+    check_one_for_each(frequencies, angles)
     if not all(frequencies):
         problem = "this optimizer needs the energy's frequencies in each angle, which are unknown for this circuit"
         remedy = (
@@ -153,38 +158,3 @@ def check_at_least_one(setting: str, value: int) -> None:
     """Raise InputError if a setting is below 1."""
     if value < 1:
         raise InvalidValue(setting, f"must be at least 1, got {value}")
-
-
-@dataclass(slots=True)
-class FitOptimizer:
-    """Optimizer state: the present point, the energy's frequencies in each angle, and the repeats of failed points.
-
-    Each step moves to the minimum of a fit, `current`.
-    """
-
-    can_skip: ClassVar[bool] = True
-
-    point: NDArray[np.float64]
-    frequencies: tuple[Frequencies, ...]
-    _again: list[int] = field(default_factory=list, init=False)  # indices of this round's failed points
-    _repeats: int = field(default=0, init=False)
-    current: PointEstimate | None = field(default=None, init=False)
-    stop: Stop | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.point = validate_initial_point(self.point)
-        self.frequencies = validate_frequencies(self.frequencies, len(self.point))
-        self.stop = stop_without_angles(self.point)
-
-    @property
-    def best(self) -> PointEstimate | None:
-        """Minimum of the last fit, which includes the results of earlier fits or starts from them."""
-        return self.current
-
-    def _repeat(self, optimizer: str, estimates: Sequence[Estimate | FailedPoint]) -> None:
-        """Repeat the failed points in the next round. Raises JobFailed for too many rounds in a row."""
-        self._repeats = count_repeat(self._repeats, optimizer, estimates)
-        indices = self._again or range(len(estimates))
-        self._again = [
-            index for index, estimate in zip(indices, estimates, strict=True) if isinstance(estimate, FailedPoint)
-        ]

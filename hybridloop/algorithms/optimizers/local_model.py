@@ -19,6 +19,7 @@ EFFECTIVE_FREQUENCY = 2  # of an angle that several rotations share: few of them
 NEAR = 1.3  # phase beyond which an energy counts less: the model is of second order
 CROSS_CURVATURE = 0.1  # expected curvature between two angles, relative to the mean one along an angle
 CROSS_SLOPE_CURVATURE = 0.3  # the same, where slopes are fitted
+UNKNOWN = 100.0  # a slope or a curvature along an angle, relative to the same, before anything is measured
 SLOPE_MODEL_ERROR = 2.0  # error of a slope at a phase u away, relative to the mean curvature times u²
 MAX_PAIRED_ANGLES = 60  # above, curvatures between angles would be too many unknowns
 MAX_ROUNDS = 40  # the newest that are fitted
@@ -136,10 +137,11 @@ def fit_slopes(
     """
     count, upper = len(centre.centre), _pairs(len(centre.centre))
     measured = [_derivatives(each, frequencies) for each in rounds[-MAX_ROUNDS:]]
-    mean = max(float(np.abs(_derivatives(centre, frequencies)[2]).mean()), MIN_CURVATURE)
+    mean = max(float(np.mean([np.abs(curvatures).mean() for _, _, curvatures, _ in measured])), MIN_CURVATURE)
     size, diagonal, pairs = 2 * count + len(upper[0]), np.arange(count), 2 * count + np.arange(len(upper[0]))
     normal, right = np.zeros((size, size)), np.zeros(size)
     normal[pairs, pairs] = (CROSS_SLOPE_CURVATURE * mean) ** -2
+    normal[np.arange(2 * count), np.arange(2 * count)] = (UNKNOWN * mean) ** -2  # an angle may lack its points
     for each, (slopes, slope_variances, curvatures, curvature_variances) in zip(
         rounds[-MAX_ROUNDS:], measured, strict=True
     ):
@@ -162,18 +164,19 @@ def _derivatives(measured: MeasuredRound, frequencies: Sequence[Frequencies]) ->
     """Return slopes and curvatures along the angles of one round, each (n,) and followed by its variances.
 
     They are exact for an angle of one frequency: the parameter-shift rule (K. Mitarai et al., Phys. Rev. A 98 (2018)
-    032309).
+    032309). Those of an angle with a missing point are 0, with an infinite variance.
     """
     up, down, centre = measured.energies[1::2], measured.energies[2::2], measured.value
     is_wave = np.array([bool(numbers) for numbers in frequencies], bool)
     width = 2.0 * np.where(is_wave, np.sin(measured.shifts), measured.shifts)
     square = np.where(is_wave, 2.0 * (1.0 - np.cos(measured.shifts)), measured.shifts**2)
     both = measured.variances[1::2] + measured.variances[2::2]
+    is_known = np.isfinite(up + down)
     return (
-        (up - down) / width,
-        both / width**2,
-        (up + down - 2.0 * centre) / square,
-        (both + 4.0 * measured.variance) / square**2,
+        np.where(is_known, (up - down) / width, 0.0),
+        np.where(is_known, both / width**2, np.inf),
+        np.where(is_known, (up + down - 2.0 * centre) / square, 0.0),
+        np.where(is_known, (both + 4.0 * measured.variance) / square**2, np.inf),
     )
 
 

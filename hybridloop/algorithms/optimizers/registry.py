@@ -23,7 +23,7 @@ TRUST_REGION, ROTOSOLVE = "trust-region", "rotosolve"
 class SearchSettings:
     """Settings of a search: the ansatz with its initial point, the seed, and the termination settings.
 
-    `is_near` is true if the initial point is near the minimum, such as Hartree-Fock, and not random. `seed` is for the
+    `is_near` is true if the initial point is known or given, such as Hartree-Fock, and not random. `seed` is for the
     optimizer's random numbers: with the same seed it must ask for the same points. `max_rounds` is enforced by the
     caller. `tolerance` (the energy's unit) and `gradient_norm` (per radian) are None where they were not set. So are
     `shots`, those of a point in the first round, for an optimizer that chooses its shots.

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import FitOptimizer, PointEstimate, Stop, check_at_least_one, check_positive
+from hybridloop.algorithms.optimizers.base import (
+    PointEstimate,
+    Stop,
+    check_at_least_one,
+    check_positive,
+    count_repeat,
+    stop_without_angles,
+    validate_frequencies,
+)
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricFit, fit_trigonometric, sample_offsets
 from hybridloop.algorithms.rounds import FailedPoint
 
 
 @dataclass(slots=True)
-class Rotosolve(FitOptimizer):
+class Rotosolve:
     """Rotosolve: coordinate-wise minimization in closed form, for energies with known frequencies in each angle.
 
     M. Ostaszewski, E. Grant and M. Benedetti, Quantum 5 (2021) 391; K. M. Nakanishi, K. Fujii and S. Todo, Phys. Rev.
@@ -31,8 +41,16 @@ class Rotosolve(FitOptimizer):
     A failed point is left out where the fit is determined without it, else it is measured again.
     """
 
+    can_skip: ClassVar[bool] = True
+
+    point: NDArray[np.float64]
+    frequencies: tuple[Frequencies, ...]
     tolerance: float = 2e-4
     max_sweeps: int = 20
+    current: PointEstimate | None = field(default=None, init=False)
+    stop: Stop | None = field(default=None, init=False)
+    _again: list[int] = field(default_factory=list, init=False)  # indices of this round's failed points
+    _repeats: int = field(default=0, init=False)
     _position: int = field(default=0, init=False)  # fits done in this sweep
     _sweeps: int = field(default=0, init=False)
     _gain: float = field(default=0.0, init=False)
@@ -41,9 +59,16 @@ class Rotosolve(FitOptimizer):
     _line: list[tuple[float, float, float]] = field(default_factory=list, init=False)  # angle, energy, variance
 
     def __post_init__(self) -> None:
-        FitOptimizer.__post_init__(self)
+        self.point = validate_initial_point(self.point)
+        self.frequencies = validate_frequencies(self.frequencies, len(self.point))
+        self.stop = stop_without_angles(self.point)
         check_positive("tolerance", self.tolerance, "energy in hartree")
         check_at_least_one("max_sweeps", self.max_sweeps)
+
+    @property
+    def best(self) -> PointEstimate | None:
+        """Minimum of the last fit, which starts from those of earlier fits."""
+        return self.current
 
     def ask(self) -> NDArray[np.float64]:
         """Return the points of the next angle's fit, the present point first; or the points to repeat."""
@@ -65,10 +90,18 @@ class Rotosolve(FitOptimizer):
         centre = float(self.point[self._position])
         model = fit_trigonometric(self.frequencies[self._position], self._line, centre)
         if model is None:
-            self._repeat("rotosolve", estimates)
+            self._repeat(estimates)
         else:
             self._again, self._repeats = [], 0
             self._move(model, centre)
+
+    def _repeat(self, estimates: Sequence[Estimate | FailedPoint]) -> None:
+        """Repeat the failed points in the next round. Raises JobFailed for too many rounds in a row."""
+        self._repeats = count_repeat(self._repeats, "rotosolve", estimates)
+        indices = self._again or range(len(estimates))
+        self._again = [
+            index for index, estimate in zip(indices, estimates, strict=True) if isinstance(estimate, FailedPoint)
+        ]
 
     def _move(self, model: TrigonometricFit, centre: float) -> None:
         offset = model.minimum()

@@ -40,11 +40,6 @@ class TrigonometricFit:
         features = _features(self.frequencies, offset)
         return math.sqrt(max(0.0, float(features @ self.covariance @ features)))
 
-    def derivative(self, order: int) -> tuple[float, float]:
-        """Derivative of the energy at the centre, by radians to the order's power, and its variance."""
-        features = _features(self.frequencies, 0.0, derivative=order)
-        return float(features @ self.coefficients), float(features @ self.covariance @ features)
-
     def minimum(self) -> float:
         """Offset of the global minimum, in one period around the centre.
 

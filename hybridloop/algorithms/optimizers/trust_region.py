@@ -16,6 +16,7 @@ from hybridloop.algorithms.optimizers.base import (
     PointEstimate,
     Stop,
     check_at_least_one,
+    check_one_for_each,
     check_positive,
     count_repeat,
     stop_without_angles,
@@ -105,6 +106,7 @@ class TrustRegion:
 
     def __post_init__(self) -> None:
         self.point = validate_initial_point(self.point)
+        check_one_for_each(self.frequencies, len(self.point))
         check_positive("tolerance", self.tolerance, "energy")
         check_at_least_one("shots", self.first_shots)
         self._units = phase_units(self.frequencies, self.scales)
@@ -152,12 +154,14 @@ class TrustRegion:
         if not is_whole and (self._on_plateau or not math.isfinite(energies[0])):
             self._repeats = count_repeat(self._repeats, "trust-region", estimates)
             return
+        before = self._radius, self._shots, self._centre
         self._rounds.append(measured)
         self._accept_or_step_back()
         centre = self._rounds[self._centre]
         model = self._fit(centre)
         if model is None:
             self._rounds.pop()
+            self._radius, self._shots, self._centre = before
             self._repeats = count_repeat(self._repeats, "trust-region", estimates)
             return
         self._repeats = 0
@@ -169,7 +173,7 @@ class TrustRegion:
 
     def _accept_or_step_back(self) -> None:
         """Take the newest round as the centre, unless its energy is above the last one's beyond noise."""
-        latest, centre = self._rounds[-1], self._rounds[min(self._centre, len(self._rounds) - 1)]
+        latest, centre = self._rounds[-1], self._rounds[self._centre]
         rise, error = latest.value - centre.value, math.sqrt(latest.variance + centre.variance)
         if len(self._rounds) > 1 and rise > error:
             self._radius = max(self._radius / 2.0, RADII[0])
@@ -214,7 +218,7 @@ class TrustRegion:
         if forecast.hidden <= self._end:
             if self.is_random:
                 reason = f"best of 1 start: {reason}; other random angles may lead to a lower minimum"
-            self.stop = Stop(converged=not self.is_random, reason=reason, is_requested=self.is_random)
+            self.stop = Stop(converged=not self.is_random, reason=reason)
             return
         if self._landmark is None:
             self._landmark = self._rounds[self._centre], self._total

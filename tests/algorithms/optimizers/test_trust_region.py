@@ -107,7 +107,7 @@ def test_the_end_of_a_search_from_a_random_start_is_no_convergence() -> None:
     optimizer = TrustRegion(np.array([0.5, 0.5]), ((1,), (1,)), is_random=True)
     run(optimizer, bowl)
     assert optimizer.stop is not None
-    assert (optimizer.stop.converged, optimizer.stop.is_requested) == (False, True)
+    assert (optimizer.stop.converged, optimizer.stop.is_requested) == (False, False)
     assert optimizer.stop.reason.startswith("best of 1 start: ")
     assert found(optimizer, bowl) == pytest.approx(-2.0, abs=DEFAULT_TOLERANCE)
 
@@ -171,3 +171,36 @@ def test_invalid_settings_are_refused_by_name(setting: dict[str, float]) -> None
     with pytest.raises(InputError) as refused:
         TrustRegion(np.zeros(1), ((1,),), **setting)  # type: ignore[arg-type]  # of the dictionary
     assert refused.value.field == {"first_shots": "shots"}.get(*setting, *setting)
+
+
+def test_points_that_failed_before_a_plateau_do_not_end_the_search() -> None:
+    """No energy depends on the second angle, so that its curvature stays unresolved."""
+
+    def flat(point: Array) -> float:
+        return float(-np.cos(point[0]))
+
+    optimizer, rng = TrustRegion(np.array([1.0, 0.3]), ((1,), (1,))), np.random.default_rng(1)
+    for number in range(200):
+        if optimizer.stop is not None:
+            break
+        estimates: list[Estimate | FailedPoint] = [*measured(optimizer, flat, rng)]
+        if number in (1, 2, 3):
+            estimates[3] = FailedPoint("it was lost")
+        optimizer.tell(optimizer.ask(), estimates)
+    assert optimizer.stop is not None
+    assert found(optimizer, flat) + 1.0 < DEFAULT_TOLERANCE
+
+
+def test_a_round_that_determines_no_model_leaves_the_state_as_it_was() -> None:
+    optimizer = TrustRegion(np.array([0.5, 0.5]), ((1,), (1,)))
+    asked, shots = optimizer.ask(), optimizer.point_shots
+    estimates = measured(optimizer, bowl)
+    optimizer.tell(asked, [estimates[0], *[FailedPoint("it was lost")] * 4])
+    assert np.array_equal(optimizer.ask(), asked)
+    assert np.array_equal(optimizer.point_shots, shots)
+    assert optimizer.best is None
+
+
+def test_frequencies_must_be_given_for_each_angle() -> None:
+    with pytest.raises(InputError, match="frequencies for 2 of 3 angle"):
+        TrustRegion(np.zeros(3), ((1,), (1,)))
