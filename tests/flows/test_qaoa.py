@@ -131,27 +131,15 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
     assert len(updates) == 1
 
 
-@pytest.mark.parametrize(
-    ("flow", "whole", "part"),
-    [
-        (
-            qaoa,
-            QaoaSettings(seed=7, layers=1, search=MEASURED, max_rounds=2, extend_to=2, cvar=0.5),
-            {"max_jobs": 7},
-        ),
-        (rqaoa, RqaoaSettings(seed=7, brute_force_below=6), {"max_jobs": 2}),
-    ],
-    ids=["qaoa", "rqaoa"],
-)
 def test_a_stopped_run_resumes_to_the_uninterrupted_result(
-    flow: Any, whole: Any, part: dict[str, int], prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
+    prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
 ) -> None:
-    key = f"{flow.name}-{tmp_path.name}"
-    unbroken = call_flow(flow, emulator.workspace(f"{flow.name}-one"), PETERSEN, whole)
-    workspace = emulator.workspace(f"{flow.name}-two")
-    first = call_flow(flow, workspace, PETERSEN, whole.model_copy(update=part), key)
+    key, whole = f"rqaoa-{tmp_path.name}", RqaoaSettings(seed=7, brute_force_below=6)
+    unbroken = call_flow(rqaoa, emulator.workspace("rqaoa-one"), PETERSEN, whole)
+    workspace = emulator.workspace("rqaoa-two")
+    first = call_flow(rqaoa, workspace, PETERSEN, whole.model_copy(update={"max_jobs": 2}), key)
     assert (first.status, first.value) == ("stopped", None)
-    result = call_flow(flow, workspace, PETERSEN, whole.model_copy(update={name: 100 for name in part}), key)
+    result = call_flow(rqaoa, workspace, PETERSEN, whole.model_copy(update={"max_jobs": 100}), key)
     assert result.resumed
     for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
         assert getattr(result, name) == getattr(unbroken, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -178,3 +179,29 @@ def test_a_molecule_has_a_value_within_a_cap(service: Emulator, clock: ServiceCl
     assert "in place of 0.0003; in a new run, raise max_shots to about" in outcome.reason
     assert 0.0003 < outcome.standard_error < 0.003
     assert abs(outcome.value + 7.71) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "caps"),
+    [
+        ({}, Caps(max_jobs=3)),
+        ({}, Caps(max_shots=600)),
+        ({"layers": 1, "extend_to": 3, "max_rounds": 2}, Caps(max_jobs=4)),
+    ],
+    ids=["jobs", "fewer-shots-than-one-round", "layers"],
+)
+def test_a_graph_has_a_mean_within_a_cap(
+    service: Emulator, clock: ServiceClock, settings: dict[str, Any], caps: Caps
+) -> None:
+    chosen = settings_for("qaoa", {"search": "measured", **settings})
+    search = prepared("qaoa", ProblemText(name="petersen"), chosen, 7)
+    workspace, options = service.workspace(f"capped-{uuid.uuid4()}"), SessionOptions(caps=caps)
+    with open_run_session(workspace, "rigetti.sim.qvm", options, seed=7, clock=clock) as session:
+        outcome = search.run(CappedRounds(session, 1e9))
+        assert session.meter.shots <= (caps.max_shots or session.meter.shots)
+        assert session.meter.jobs <= (caps.max_jobs or session.meter.jobs)
+    assert not outcome.converged
+    assert "leaves only the final measurement" in outcome.reason
+    assert outcome.history[-1].phase == "final"
+    assert 0.0 < outcome.standard_error < 0.2
+    assert 9.0 < outcome.value < 12.0

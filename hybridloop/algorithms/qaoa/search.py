@@ -37,9 +37,9 @@ from hybridloop.algorithms.optimizers.missing_points import (
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, run_optimizer
-from hybridloop.errors import InputError, InvalidValue
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, share_caps
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
+from hybridloop.errors import InputError, InvalidValue, RoundTooLarge
 
 SIGNIFICANT_SIGMAS = 2.0  # standard errors that another layer must gain
 FIXED_ANGLES = Stop(converged=False, reason="fixed angles; no search was requested", is_requested=True)
@@ -138,12 +138,15 @@ class _SearchRun:
         """Optimize angles and layers in turns; return the circuit with the point to measure, and the reason to stop."""
         if self.search.is_empty:
             return ansatz, FIXED_ANGLES
-        ansatz, stop = self._optimize_angles(ansatz)
-        while self.search.extend_to is not None and ansatz.layers < self.search.extend_to:
-            ansatz, layer_stop = self._add_layers(ansatz)
-            if layer_stop is not None:
-                return ansatz, layer_stop
+        try:
             ansatz, stop = self._optimize_angles(ansatz)
+            while self.search.extend_to is not None and ansatz.layers < self.search.extend_to:
+                ansatz, layer_stop = self._add_layers(ansatz)
+                if layer_stop is not None:
+                    return ansatz, layer_stop
+                ansatz, stop = self._optimize_angles(ansatz)
+        except RoundTooLarge as reached:
+            stop = cap_limit(reached)
         return ansatz, stop if self.search.extend_to is None else _with_layers(ansatz, stop)
 
     def _optimize_angles(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop]:
@@ -269,8 +272,9 @@ def qaoa(
     """Run QAOA: optimize angles and layers as `search` says, then measure the objective at the final point.
 
     `shots` are per point. A search may optimize the CVaR of the best shots (P. K. Barkoutsos et al., Quantum 4 (2020)
-    256). The reported value is the mean over the final measurement alone, so it has no selection bias. Raises
-    InputError for invalid settings, JobFailed where a failed job ends the run.
+    256). The reported value is the mean over the final measurement alone, so it has no selection bias. Where
+    `run_round` has caps (`CappedRounds`), the search leaves the final measurement its share. Raises InputError for
+    invalid settings, JobFailed where a failed job ends the run.
     """
     check_at_least_one("shots", shots)
     search.check(ansatz, on_lost)
@@ -278,11 +282,14 @@ def qaoa(
     problem = ansatz.problem
     tracker = AssignmentTracker(problem, run_round)
     log = RoundLog(on_progress, problem.sign)
-    final_ansatz, stop = _SearchRun(search, tracker, shots, on_lost, log).run(ansatz)
+    kept = _evaluation(ansatz, tracker).group_pubs(ansatz.initial_point[None, :], [shots])
+    with share_caps(run_round, kept):
+        final_ansatz, stop = _SearchRun(search, tracker, shots, on_lost, log).run(ansatz)
     # Measure the final point with fresh shots.
     point = final_ansatz.initial_point
     evaluated = _evaluation(final_ansatz, tracker)
-    final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
+    with share_caps(run_round, None):
+        final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
     value = problem.sign * final.estimate.value
     return Outcome(
         **measured_value(replace(final, estimate=replace(final.estimate, value=value)), None, NO_MINIMUM),
