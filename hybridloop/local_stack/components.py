@@ -44,7 +44,7 @@ class Component:
     release: Callable[[], str]
     launch: Callable[[Path, Mapping[str, str], ProcessRecord | None], Launch]
     health_timeout_s: float = 5.0
-    recovery_timeout_s: float = 60.0
+    recovery_timeout_s: float = 30.0
     stop_timeout_s: float = 6.0
 
 

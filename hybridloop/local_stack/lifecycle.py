@@ -113,6 +113,9 @@ def _is_current(component: Component, record: ProcessRecord) -> bool:
 
 def _recovers(component: Component, record: ProcessRecord) -> bool:
     """Wait for a process that is alive to answer; return False if it ends or stays silent."""
+    announce(
+        f"waiting for {component.title}, which does not answer; after {component.recovery_timeout_s:g} s it is replaced"
+    )
 
     def is_decided() -> bool:
         return not is_leader_alive(record) or is_healthy(component, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from typing import Any
 from uuid import UUID
@@ -11,9 +12,11 @@ import pytest
 from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterTypeError
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
-from hybridloop.errors import RunCancelled
+from hybridloop.errors import RunCancelled, StackError
+from hybridloop.flows.in_prefect import beside, one_request
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
@@ -108,3 +111,18 @@ def test_a_flow_with_another_body_takes_the_same_parameters_and_says_the_same_of
     assert changed.on_crashed_hooks == vqe.on_crashed_hooks
     values = {"problem": {"name": "h2"}, "settings": {"shots": "300"}}
     assert changed.validate_parameters(values) == vqe.validate_parameters(values)
+
+
+def test_nothing_is_begun_where_the_server_accepts_connections_and_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beside, "START_S", 0.3)
+    monkeypatch.setattr(beside, "LOOK_S", 0.1)
+    monkeypatch.setattr(one_request, "TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: url}), pytest.raises(StackError) as refused:
+            run_beside(doubled, lambda _: pytest.fail("it began"), "4")
+    assert "has not answered for" in str(refused.value)
+    assert "No run was affected" in str(refused.value)
+    assert "secret" not in str(refused.value)

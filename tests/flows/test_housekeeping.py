@@ -6,7 +6,9 @@ import dataclasses
 import logging
 import os
 import re
+import socket
 import sqlite3
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,7 +29,13 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
-from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_dead_flow_runs, reason_to_leave
+from hybridloop.flows.lifecycle.dead_flow_runs import (
+    PENDING_S,
+    QUIET_S,
+    SUPERSEDED_S,
+    mark_dead_flow_runs,
+    reason_to_leave,
+)
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.claimed_run import new_run
@@ -180,10 +188,42 @@ def test_a_flow_run_of_a_dead_process_does_not_stay_running(
         assert names["dead"] == names["by-key"] == "Crashed"
         assert names["cancelled"] == "Cancelled"
         assert {names[key] for key in ids.keys() - {"dead", "by-key", "cancelled"}} == {"Running"}
-        later = mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1)
-        assert later.keys() >= {"over", "superseded"}
+        assert "superseded" in mark_dead_flow_runs(journal, client, now=time.time() + SUPERSEDED_S + 1)
+        assert "over" in mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1)
     assert state_name(client, ids["unknown"]) == "Running"
     assert state_name(client, ids["another user's, with the same key"]) == "Running"
+
+
+@pytest.mark.slow
+def test_a_flow_run_that_no_runner_begins_waits_for_another_one(journal: Journal, client: SyncPrefectClient) -> None:
+    ours, other = (
+        client.create_deployment(client.create_flow_from_name(name), f"pending-{uuid.uuid4()}")
+        for name in ("vqe", f"another-{uuid.uuid4()}")
+    )
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    here = socket.gethostname()
+    pids = {"gone": f"{here}:{ended.pid}", "alive": f"{here}:{os.getpid()}", "elsewhere": f"not-{here}:1"}
+    ids: dict[str, UUID] = {}
+    for name, deployment in (("gone", other), ("alive", ours), ("elsewhere", ours), ("foreign", other)):
+        ids[name] = client.create_flow_run_from_deployment(deployment, state=Pending()).id
+        client.update_flow_run(ids[name], infrastructure_pid=pids.get(name))
+    ids["without a deployment"] = flow_run(client, Pending())
+
+    def names(after_s: float) -> dict[str, str]:
+        mark_dead_flow_runs(journal, client, now=time.time() + after_s)
+        return {name: state_name(client, flow_run_id) for name, flow_run_id in ids.items()}
+
+    pending = dict.fromkeys(ids, "Pending")
+    assert names(QUIET_S - 60.0) == pending
+    assert names(QUIET_S + 1.0) == pending | {"gone": "AwaitingRetry"}
+    assert names(PENDING_S + 1.0) == {
+        "gone": "AwaitingRetry",
+        "alive": "AwaitingRetry",
+        "elsewhere": "AwaitingRetry",
+        "foreign": "Pending",
+        "without a deployment": "Crashed",
+    }
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from copy import copy
@@ -19,11 +20,14 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 from prefect import Flow, tags
 from prefect.exceptions import Abort
 
-from hybridloop.errors import LeaseLost
+from hybridloop.errors import LeaseLost, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
+from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.runtime.signals import AFTER_THE_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
+START_S = 30.0  # without an answer of Prefect's server, before the flow run began
+LOOK_S = 5.0  # between two looks whether the server answers
 END_S = 10.0  # that a caller waits for Prefect once the work has ended
 SIGNAL_END_S = 2.0  # of a work that a signal ended
 UNANSWERED = (
@@ -32,6 +36,7 @@ UNANSWERED = (
 )
 
 R = TypeVar("R")
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -59,8 +64,9 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
 
     `work` gets the arguments as Prefect validated them, once for each attempt of the flow run. What it returned comes
     back when Prefect has its end, or after END_S with a warning. With `return_state` the flow run's state is
-    returned. Raises the error of the work, LeaseLost where another process took the run over, and Prefect's error
-    where the flow run did not begin: then nothing was done.
+    returned. Raises the error of the work, LeaseLost where another process took the run over, StackError where
+    Prefect's server does not answer for START_S, and Prefect's error where the flow run did not begin: then nothing was
+    done.
     """
     attempts: SimpleQueue[tuple[Context, inspect.BoundArguments] | None] = SimpleQueue()
     ends: SimpleQueue[Ended[R]] = SimpleQueue()
@@ -87,7 +93,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     ended: Ended[R] | None = None
     with exit_on_sigterm():
         try:
-            next_attempt = attempts.get()
+            next_attempt = _first_of(attempts)
             while next_attempt is not None:
                 context, arguments = next_attempt
                 try:
@@ -115,6 +121,24 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     if failed and ended.error is None:
         _log.warning("Prefect could not store the end of the run, which is finished: %s", failed[0])
     return ended.result()
+
+
+def _first_of(attempts: SimpleQueue[T]) -> T:
+    """Wait until Prefect has begun or refused the flow run. Raises StackError where its server does not answer."""
+    silent_since = time.monotonic()
+    while True:
+        try:
+            return attempts.get(timeout=LOOK_S)
+        except Empty:
+            with client_without_retries() as client:
+                if client.api_healthcheck() is None:
+                    silent_since = time.monotonic()
+            if time.monotonic() - silent_since >= START_S:
+                address = client.api_url.copy_with(userinfo=b"")
+                raise StackError(
+                    f"Prefect's server at {address} has not answered for {START_S:.0f} s",
+                    "Start the run again once it answers; hybridloop status shows the server.",
+                ) from None
 
 
 def with_body(flow: Flow[..., Any], body: Callable[..., Any]) -> Flow[..., Any]:

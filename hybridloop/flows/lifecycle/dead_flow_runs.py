@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -16,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.lifecycle.completion import ENDED_EARLY, completed_state
 from hybridloop.journal import Journal, RunRecord
@@ -25,6 +28,9 @@ from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.tasks.orphans import is_held, is_orphaned
 
 QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
+PENDING_S = 3600.0  # a container may have to be fetched
+OUR_FLOWS = frozenset({*ALGORITHMS, "sweep", "housekeeping"})
+SUPERSEDED_S = 60.0  # the same, where a later flow run has claimed its run: its process can only report its end
 MAX_STARTS = 20  # of one flow run
 _PAGE = 200
 
@@ -35,10 +41,18 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
     """End the flow runs of dead processes; return the new state by run key.
 
     They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended.
-    A flow run without a run in this journal belongs to another user and is not changed.
+    One that stays Pending, as its runner died before it began, waits for another worker. A flow run without a run in
+    this journal belongs to another user and is not changed otherwise.
     """
     marked: dict[str, str] = {}
     for flow_run in _active(client):
+        if _is_never_begun(client, flow_run, now):
+            if _deployment_of(client, flow_run) is not None:
+                _restart(client, flow_run)
+            else:
+                client.set_flow_run_state(flow_run.id, Crashed(message="its process died before it began"))
+            marked[flow_run.name] = "never begun"
+            continue
         try:
             record = _record_of(journal, flow_run)
             if record is None or not _is_dead(journal, record, flow_run, now):
@@ -88,8 +102,12 @@ def restart_flow_run(
         key = f"{record.uid}-{record.epoch}"
         client.create_flow_run_from_deployment(deployment, parameters=updated, idempotency_key=key)
         return "a new flow run of its deployment resumes it"
-    client.set_flow_run_state(flow_run.id, Scheduled(name="AwaitingRetry", scheduled_time=datetime.now(UTC)))
+    _restart(client, flow_run)
     return "its flow run waits for a worker"
+
+
+def _restart(client: SyncPrefectClient, flow_run: FlowRun) -> None:
+    client.set_flow_run_state(flow_run.id, Scheduled(name="AwaitingRetry", scheduled_time=datetime.now(UTC)))
 
 
 def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool, settles: bool) -> str | None:
@@ -115,7 +133,7 @@ def was_cancelled(client: SyncPrefectClient, flow_run_id: str | None) -> bool:
 
 
 def _active(client: SyncPrefectClient) -> list[FlowRun]:
-    kinds = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    kinds = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING, StateType.PENDING])
     filtered = FlowRunFilter(state=FlowRunFilterState(type=kinds))
     flow_runs: list[FlowRun] = []  # read all before one is changed: a change would shift the pages
     while page := client.read_flow_runs(
@@ -145,7 +163,18 @@ def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float)
     if is_last and is_held(record, now):
         return False
     since = max(record.updated_at if is_last else 0.0, _since(flow_run))
-    return now - since > QUIET_S  # its process may be starting, or about to report its end
+    return now - since > (QUIET_S if is_last else SUPERSEDED_S)  # it may be starting, or about to report its end
+
+
+def _is_never_begun(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
+    """Return True for a pending flow run whose runner is gone, and for one of our flows that is pending for an hour."""
+    if flow_run.state_type is not StateType.PENDING:
+        return False
+    host, _, pid = (flow_run.infrastructure_pid or "").rpartition(":")
+    is_gone = host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
+    if now - _since(flow_run) <= (QUIET_S if is_gone else PENDING_S):
+        return False
+    return is_gone or client.read_flow(flow_run.flow_id).name in OUR_FLOWS
 
 
 def _since(flow_run: FlowRun) -> float:

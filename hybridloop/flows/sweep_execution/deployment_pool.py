@@ -24,7 +24,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.states import Cancelled, Crashed
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
+from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.deployments import Deployment
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
@@ -132,9 +134,17 @@ class DeploymentPool:
                 if (end := self._end_of(key, running, flow_runs.get(running.flow_run))) is not None:
                     del self._running[key]
                     ended.append(end)
-        except (HTTPError, RuntimeError) as error:  # a server that is restarted: the workers continue meanwhile
+        except (HTTPError, RuntimeError) as error:  # the workers continue meanwhile
             _log.info("the states of the points could not be read from Prefect: %s", error)
+            for key in list(self._running):
+                if self._has_result(key):
+                    del self._running[key]
+                    ended.append(AttemptEnd(key))
         return ended
+
+    def _has_result(self, key: str) -> bool:
+        record = self._record(key)
+        return record is not None and record.status in WITH_RESULT and record.owner is None
 
     def _end_of(self, key: str, running: _Running, flow_run: FlowRun | None) -> AttemptEnd | None:
         if flow_run is None or flow_run.state is None:
@@ -197,7 +207,8 @@ class DeploymentPool:
         flow_runs: dict[UUID, FlowRun] = {}
         for first in range(0, len(ids), _PAGE):
             page = FlowRunFilter(id=FlowRunFilterId(any_=ids[first : first + _PAGE]))
-            flow_runs |= {run.id: run for run in self._client.read_flow_runs(flow_run_filter=page, limit=_PAGE)}
+            with client_without_retries() as client:  # it is asked again soon
+                flow_runs |= {run.id: run for run in client.read_flow_runs(flow_run_filter=page, limit=_PAGE)}
         return flow_runs
 
     def _read_active(self) -> Sequence[FlowRun]:
