@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybridloop.azure.addresses import origin_of
+from hybridloop.azure.redaction import foreign_text
 from hybridloop.azure.transport import FailureKind, RequestFailed
+from hybridloop.runtime.messages import escape_control
 
 INPUT_BLOB = "inputData"
 QIR = "qir.v1"
@@ -54,13 +56,16 @@ _MOST = 1e12  # of any unit: no amount and no time of the service is above
 
 
 def checked_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a session, job or provider of the service; a field of another type than the service's reads as None.
+    """Return a session, job or provider of the service, its control characters escaped.
+
+    A field of another type than the service's reads as None.
 
     `errorData` becomes None or an object with `code` and `message`, each text or None.
     """
     wrong = {key: None for key, kind in _KINDS.items() if key in item and not isinstance(item[key], kind)}
+    texts = {key: escape_control(value) for key, value in item.items() if isinstance(value, str)}
     error = {"errorData": _error_data(item["errorData"])} if "errorData" in item else {}
-    return {**item, **wrong, **error}
+    return {**item, **texts, **wrong, **error}
 
 
 def _error_data(data: Any) -> dict[str, str | None] | None:
@@ -71,7 +76,10 @@ def _error_data(data: Any) -> dict[str, str | None] | None:
         data = {"message": data}
     if not isinstance(data, dict):
         return None
-    return {key: text[:_MAX_TEXT] if isinstance(text := data.get(key), str) else None for key in ("code", "message")}
+    return {
+        key: foreign_text(text, _MAX_TEXT) if isinstance(text := data.get(key), str) else None
+        for key in ("code", "message")
+    }
 
 
 def checked_amount(value: object) -> float | None:

@@ -1,9 +1,11 @@
-"""Texts and log lines without the signatures of storage addresses."""
+"""Texts and log lines of the service without the signatures of storage addresses, and without control characters."""
 
 from __future__ import annotations
 
 import logging
 import re
+
+from hybridloop.runtime.messages import escape_control
 
 _SIGNATURE = re.compile(r"(?i)\b(sig|signature|accountkey|apikey|api-key)=[^&\s;\"']+")
 
@@ -11,6 +13,11 @@ _SIGNATURE = re.compile(r"(?i)\b(sig|signature|accountkey|apikey|api-key)=[^&\s;
 def redact(text: str) -> str:
     """Return the text with keys and signatures replaced."""
     return _SIGNATURE.sub(r"\1=REDACTED", text)
+
+
+def foreign_text(text: str, longest: int) -> str:
+    """Return a text of the service, cut at so many characters, that is safe to print."""
+    return escape_control(redact(text[:longest]))
 
 
 class _SignatureFilter(logging.Filter):

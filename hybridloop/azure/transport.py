@@ -48,7 +48,7 @@ from hybridloop.azure.answer_body import (
     redirect_target,
 )
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestPace
-from hybridloop.azure.redaction import redact, redact_signatures_in_logs
+from hybridloop.azure.redaction import foreign_text, redact_signatures_in_logs
 from hybridloop.azure.signed_request import SignedRequest, ca_file, proxy_of
 
 CONNECT_TIMEOUT_S = 10.0
@@ -361,7 +361,7 @@ def _error_body(content: bytearray, headers: Mapping[str, str]) -> tuple[str, st
 
 
 def _shorten(text: object) -> str:
-    return redact(text)[:_MAX_TEXT] if isinstance(text, str) else ""
+    return foreign_text(text, _MAX_TEXT) if isinstance(text, str) else ""
 
 
 def _parse_json(content: bytearray) -> Any:
@@ -388,4 +388,4 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return redact(lines[0] if lines else type(error).__name__)[:300]
+    return foreign_text(lines[0] if lines else type(error).__name__, 300)

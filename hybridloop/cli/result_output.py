@@ -10,7 +10,7 @@ import typer
 
 from hybridloop.algorithms.problems.energy_units import EnergyUnit
 from hybridloop.cli.output import print_json, print_line, print_message
-from hybridloop.runtime.paths import home
+from hybridloop.runtime.paths import home, make_folder
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -45,7 +45,7 @@ def _save_picture(result: RunResult) -> Path | None:
         return None
     path = home() / "pictures" / f"{result.run_key}.svg"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         result.plot(str(path))
     except OSError as error:
         print_message(f"hybridloop: the picture can't be written to {path} ({error.strerror})")

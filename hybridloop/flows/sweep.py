@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import psutil
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -41,6 +42,7 @@ from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, SDK_VARI
 from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
+PROCESS_BYTES = 400_000_000  # of a worker process, with some for its problem
 POINTS_PER_WORKER = 4  # at once, in a process each
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
@@ -88,7 +90,7 @@ def run_sweep(
             size = pool_size(spec, deployment.workers)
             pool = DeploymentPool(client, deployment, journal, identity, size=size, tag=tag, block=workspace)
         else:
-            size = pool_size(spec, None)
+            size = within_memory(pool_size(spec, None), psutil.virtual_memory().available)
             log.info("points run by %d process(es) on this machine", size)
             heartbeat_s = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
             is_by_identity = workspace is None and is_opened_by_identity(sdk_workspace)
@@ -150,6 +152,14 @@ def pool_size(spec: SweepSpec, workers: int | None) -> int:
     """Return the number of points in flight on so many workers online (None: in processes of this machine)."""
     possible = min(os.cpu_count() or 1, MAX_PROCESSES) if workers is None else POINTS_PER_WORKER * max(workers, 1)
     return spec.in_flight or (possible if spec.max_sessions is None else min(possible, spec.max_sessions))
+
+
+def within_memory(size: int, free_bytes: int) -> int:
+    """Return the number of worker processes that fit into the free memory, at most `size`; warn where that is less."""
+    fits = max(1, free_bytes // PROCESS_BYTES)
+    if fits < size:
+        _log.warning("%d processes in place of %d: each takes up to %.1f GB of memory", fits, size, PROCESS_BYTES / 1e9)
+    return min(size, fits)
 
 
 def _environment(workspace: Any, name: str | None) -> dict[str, str]:

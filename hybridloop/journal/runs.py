@@ -27,7 +27,7 @@ from hybridloop.journal.storage.rows import (
 )
 from hybridloop.journal.storage.schema import runs, states
 
-_KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # no option of a command, and no folder
 _COUNTS = ("rounds", "jobs", "sessions", "pings", "events")  # columns of `states`: numbers of a run's rows by table
 _SHORTEST_PREFIX = 4
 _SHOWN = 100  # characters of a damaged key
@@ -70,7 +70,9 @@ def check_key(key: str) -> str:
     """Return a run's key. Raises InputError if it is invalid."""
     if not _KEY.fullmatch(key):
         raise InputError(
-            "run_key", f"{key!r} is not a run's key", "Use 1 to 100 letters, digits, dots, hyphens or underscores."
+            "run_key",
+            f"{key!r} is not a run's key",
+            "Use 1 to 100 letters, digits, dots, hyphens or underscores, the first no dot or hyphen.",
         )
     return key
 

@@ -56,9 +56,9 @@ def client_environment(api_url: str, home: Path, auth_string: str = "") -> dict[
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # The server is on this machine: if it does not answer soon, it has ended or hangs, and patience would take
-        # minutes. The run is in the journal, and its result does not need the server.
-        "PREFECT_CLIENT_MAX_RETRIES": "2",
+        # The server is on this machine: if it does not answer soon, it has ended or hangs. Under load it refuses
+        # requests while its SQLite is locked, which outlasts two retries (6 s).
+        "PREFECT_CLIENT_MAX_RETRIES": "5",
         "PREFECT_API_REQUEST_TIMEOUT": "10",
     }
 
@@ -66,11 +66,9 @@ def client_environment(api_url: str, home: Path, auth_string: str = "") -> dict[
 def worker_environment(client: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a worker on the stack's server, from that of its clients.
 
-    A worker that gives up a request reports the flow run as crashed before it began, and nothing starts it again. The
-    server refuses requests while SQLite is locked, which under load outlasts the clients' two retries (6 s).
+    A worker that gives up a request reports the flow run as crashed before it began, and nothing starts it again.
     """
-    patient = {name: value for name, value in client.items() if name != "PREFECT_API_REQUEST_TIMEOUT"}
-    return {**patient, "PREFECT_CLIENT_MAX_RETRIES": "5"}
+    return {name: value for name, value in client.items() if name != "PREFECT_API_REQUEST_TIMEOUT"}
 
 
 def server_environment(environ: Mapping[str, str], home: Path, auth_string: str = "") -> dict[str, str]:

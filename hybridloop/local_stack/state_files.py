@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hybridloop.errors import StackError
+from hybridloop.runtime.paths import make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class ProcessRecord:
 def private_folder(path: Path) -> Path:
     """Return the folder, created if it is missing, readable by its owner only."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path)
         path.chmod(0o700)
     except OSError as exc:
         raise StackError(

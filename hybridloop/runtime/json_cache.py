@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hybridloop.runtime.paths import home
+from hybridloop.runtime.paths import home, make_folder
 
 MAX_ENTRIES, MAX_BYTES = 200, 4_000_000  # the oldest entries are removed above either
 
@@ -25,7 +25,7 @@ def keep(name: str, key: str, value: Any) -> None:
     """Keep a value for a key in the cache of that name, for later processes too; its file is replaced as a whole."""
     folder = home() / name
     with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=".new")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from azure.quantum._client.models import JobStatus
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import checked_item
@@ -13,12 +14,13 @@ from hybridloop.azure.listing import list_jobs
 from hybridloop.azure.targets import Batching
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.budget.unknown_facts import list_targets
-from hybridloop.errors import HybridloopError, JobFailed, ServiceError
+from hybridloop.errors import AnswerRefused, HybridloopError, JobFailed, RunParked, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
+from hybridloop.tasks.submission.jobs import ACTIVE, TERMINAL
 from hybridloop.tasks.submission.results import UnreadableResult, read_results_v2
 from tests.azure.hostile_helpers import (
     KEY,
@@ -105,6 +107,7 @@ def test_a_run_with_such_costs_has_its_counts_and_no_bill(hostile: HostileServic
         ({"code": ["x"], "message": {"y": 1}}, None),
         ({"code": 5}, None),
         ({"message": "m" * 100_000}, "mmm"),
+        ({"message": "\x1b[2J\u202eno"}, "\\x1b[2J\\u202eno"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -128,6 +131,50 @@ def test_fields_of_another_type_read_as_missing(hostile: HostileService) -> None
     counts, session = measure(hostile)
     assert counts == {"1": SHOTS}
     assert len(list_jobs(hostile.workspace, session.id)) == 1
+
+
+@pytest.mark.parametrize("status", ["Paused", None, 7])
+def test_a_job_without_a_known_status_is_named_once_and_parks_its_run(
+    hostile: HostileService, status: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile.changes["list"] = changed_job(status=status)
+    with pytest.raises(RunParked):
+        measure(hostile)
+    assert caplog.text.count("which is unknown; its run waits 30 minutes for a known one") == 1
+    assert "for 30 minutes: the run is parked" in caplog.text
+
+
+def test_a_listed_job_with_another_id_is_an_error_of_the_answer(hostile: HostileService) -> None:
+    hostile.changes["list"] = changed_job(id="b7a9c1de-0000-4000-8000-000000000000")
+    with pytest.raises(AnswerRefused, match="which is not its id"):
+        measure(hostile)
+
+
+def test_every_status_of_the_sdk_has_a_meaning() -> None:
+    assert {status.value for status in JobStatus} <= TERMINAL | ACTIVE
+
+
+def test_control_characters_of_any_text_are_escaped() -> None:
+    assert checked_item({"id": "x", "status": "\x1b[31m"})["status"] == "\\x1b[31m"
+
+
+def test_a_distribution_with_an_unreadable_outcome_is_not_rescaled() -> None:
+    for outcome in ([["-"]], ["-"]):
+        with pytest.raises(UnreadableResult, match="no bits"):
+            read_results_v2(result([(outcome, 0.995), ([1], 0.005)]), 1, exact=True, shots=SHOTS)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>", "it is no JSON document"),
+        (b'{"result": []}', "it has no field 'Results'"),
+        (b"[7]", "its fields have another form"),
+    ],
+)
+def test_what_is_wrong_with_a_result_is_said_in_words(body: bytes, said: str) -> None:
+    with pytest.raises(UnreadableResult, match=said):
+        read_results_v2(body, 1, exact=False, shots=SHOTS)
 
 
 @pytest.mark.parametrize("targets", [None, 7, [7], [{"id": 7}], [{"id": "x", "averageQueueTime": "long"}]], ids=str)

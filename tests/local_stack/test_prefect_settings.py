@@ -20,6 +20,7 @@ from hybridloop.local_stack.prefect_settings import (
     user_server,
     worker_environment,
 )
+from hybridloop.local_stack.state_files import private_folder
 from hybridloop.runtime.paths import home as hybridloop_home
 
 PROFILES = """
@@ -162,10 +163,16 @@ def test_a_process_without_a_state_file_is_stopped_and_named(tmp_path: Path) -> 
     assert stack.down(environ) == ()
 
 
-def test_a_worker_repeats_a_refused_request_for_a_minute(tmp_path: Path) -> None:
-    retries, limit = "PREFECT_CLIENT_MAX_RETRIES", "PREFECT_API_REQUEST_TIMEOUT"
+def test_clients_and_workers_repeat_a_refused_request_for_a_minute(tmp_path: Path) -> None:
+    limit = "PREFECT_API_REQUEST_TIMEOUT"
     client = client_environment("http://127.0.0.1:4200/api", tmp_path, "a:password")
     worker = worker_environment(client)
-    assert sum(2**attempt for attempt in range(1, int(worker[retries]) + 1)) >= 60
+    assert sum(2**attempt for attempt in range(1, int(client["PREFECT_CLIENT_MAX_RETRIES"]) + 1)) >= 60
     assert limit not in worker  # Prefect's own, a minute
-    assert {**worker, retries: client[retries], limit: "10"} == client
+    assert {**worker, limit: "10"} == client
+
+
+def test_all_folders_that_hold_the_stacks_state_are_made_for_their_owner_only(tmp_path: Path) -> None:
+    folder = private_folder(tmp_path / "home" / "hybridloop" / "stack")
+    made = [folder, *folder.parents][:3]
+    assert [each.stat().st_mode & 0o777 for each in made] == [0o700] * 3

@@ -148,8 +148,12 @@ def test_the_status_and_reason_of_an_end_are_stored(
 
 def test_a_uid_is_no_key(begun: Journal) -> None:
     assert run_of_key(begun, begun.run("k").uid) is None
+
+
+@pytest.mark.parametrize("key", ["../k", ".", "..", ".hidden", "-x", "--json", "", "a b", "k" * 101])
+def test_a_key_is_no_path_and_no_option(begun: Journal, key: str) -> None:
     with pytest.raises(InputError, match="is not a run's key"):
-        run_of_key(begun, "../k")
+        run_of_key(begun, key)
 
 
 def test_a_request_to_stop_that_was_met_does_not_stop_the_run_again(begun: Journal) -> None:

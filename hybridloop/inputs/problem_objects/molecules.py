@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.algorithms.formats.geometry import Atom, formula
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
-from hybridloop.runtime.paths import home
+from hybridloop.runtime.paths import home, make_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,7 +179,7 @@ def as_kept(text: str, source: str) -> str:
             if all(np.allclose(old, new, rtol=0, atol=SAME_INTEGRALS) for old, new in pairs):
                 return kept
     with contextlib.suppress(OSError):  # a folder that can't be written
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         handle, temporary = tempfile.mkstemp(dir=folder)
         os.write(handle, text.encode())
         os.close(handle)

@@ -16,8 +16,9 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, to_journal_error
-from hybridloop.journal.storage.location import Location
+from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside
 from hybridloop.journal.storage.open_file import OpenFile
+from hybridloop.journal.storage.write_queue import WriteQueue
 
 _BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
 _BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
@@ -44,6 +45,7 @@ class Database:
         self._lock_timeout = lock_timeout = LockTimeout(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite polls for its lock, and is not fair to our threads
         self._file = None if location.path is None else OpenFile(location.path, self._save)
+        self._queue = None if location.path is None else WriteQueue(beside(location.path, QUEUE_SUFFIX))
         engine = (
             _postgresql_engine(location, lock_timeout)
             if self._file is None
@@ -100,9 +102,12 @@ class Database:
     @contextmanager
     def _write_connection(self) -> Iterator[Connection]:
         """Hold a connection for the only writer among this process's threads."""
-        if self.location.is_file:
-            with self._writer_lock(), self._record_lock_timeouts(), self._connect(self._write_engine) as connection:
-                yield connection
+        if self._queue is not None:
+            with self._writer_lock(), self._queue.turn(self._lock_timeout.timeout_s) as is_next:
+                if not is_next:
+                    raise self._locked()
+                with self._record_lock_timeouts(), self._connect(self._write_engine) as connection:
+                    yield connection
             return
         # the lock comes last: a thread that waits for a server must not block the others
         with self._record_lock_timeouts(), self._connect(self._write_engine) as connection, self._writer_lock():
@@ -111,17 +116,21 @@ class Database:
     @contextmanager
     def _writer_lock(self) -> Iterator[None]:
         if not self._writer.acquire(timeout=self._lock_timeout.timeout_s):
-            self._lock_timeout.record_timeout()
-            raise JournalError(
-                f"the journal {self.location} accepted no writes for {self._lock_timeout.locked_s:g} s: another "
-                "process has it locked, or its disk does not answer",
-                "Nothing of this step was written, and what was written before is unharmed.",
-                "Resume the run once that is over; hybridloop runs list shows which process holds a run.",
-            )
+            raise self._locked()
         try:
             yield
         finally:
             self._writer.release()
+
+    def _locked(self) -> JournalError:
+        """Record that a write did not get its turn; return the error."""
+        self._lock_timeout.record_timeout()
+        return JournalError(
+            f"the journal {self.location} accepted no writes for {self._lock_timeout.locked_s:g} s: another "
+            "process has it locked, or its disk does not answer",
+            "Nothing of this step was written, and what was written before is unharmed.",
+            "Resume the run once that is over; hybridloop runs list shows which process holds a run.",
+        )
 
     @contextmanager
     def _connect(self, engine: Engine) -> Iterator[Connection]:

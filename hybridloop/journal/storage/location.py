@@ -12,10 +12,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hybridloop.errors import InputError, JournalError
+from hybridloop.runtime.paths import make_folder
 
 _EXAMPLES = "Use sqlite:////a/folder/journal.db or postgresql://user@host/database."
-LOCK_SUFFIX = ".lock"
-_SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX)  # files of a database; SQLite copies the first one's mode
+LOCK_SUFFIX, QUEUE_SUFFIX = ".lock", ".queue"
+# files of a database; SQLite copies the first one's mode
+_SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX, QUEUE_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,9 @@ def prepare_file(path: Path) -> None:
     Raises JournalError if one of them is a link or no regular file.
     """
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
         for suffix in _SUFFIXES:
-            _restrict_to_owner(path.with_name(path.name + suffix))
+            _restrict_to_owner(beside(path, suffix))
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
             path.chmod(0o600)
@@ -99,18 +101,11 @@ def prepare_file(path: Path) -> None:
 def make_private_folder(folder: Path) -> Path:
     """Return the folder, created if it is missing and accessible to its owner only."""
     try:
-        _make_folder(folder)
+        make_folder(folder)
         folder.chmod(0o700)
     except OSError as error:
         raise unusable_path_error(folder, error) from error
     return folder
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _restrict_to_owner(path: Path) -> None:
@@ -135,3 +130,8 @@ def unusable_path_error(path: Path, error: OSError) -> JournalError:
         "Nothing was written or submitted.",
         "Set HYBRIDLOOP_HOME to a folder that you can write to, or HYBRIDLOOP_JOURNAL to another database.",
     )
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the file of a database with this suffix."""
+    return path.with_name(path.name + suffix)

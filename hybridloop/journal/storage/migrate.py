@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
 from hybridloop.journal.storage.database import Database
-from hybridloop.journal.storage.location import LOCK_SUFFIX, Location, prepare_file, unusable_path_error
+from hybridloop.journal.storage.location import LOCK_SUFFIX, Location, beside, prepare_file, unusable_path_error
 from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE
 from hybridloop.runtime.paths import home
 
@@ -49,7 +49,7 @@ def migrate(database: Database, *, busy_s: float) -> None:
 @contextmanager
 def _file_lock(path: Path, busy_s: float) -> Iterator[None]:
     """Lock the set-up: SQLite itself can't make a process wait while it switches to the write-ahead log."""
-    lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=busy_s, mode=0o600)
+    lock = FileLock(beside(path, LOCK_SUFFIX), timeout=busy_s, mode=0o600)
     try:
         lock.acquire()
     except Timeout as error:  # an OSError too

@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from hybridloop.errors import JournalError, JournalGone
+from hybridloop.journal.storage.location import beside
 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO})
 
@@ -30,7 +31,7 @@ class OpenFile:
 
     def __init__(self, path: Path, save: Callable[[Path], None]) -> None:
         self._path = path
-        self._log = path.with_name(path.name + "-wal")
+        self._log = beside(path, "-wal")
         self._save = save
         self._identity: Identity | None = None
         self._disk = 0

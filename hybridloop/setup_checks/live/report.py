@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hybridloop.runtime.paths import home
+from hybridloop.runtime.paths import home, make_folder
 from hybridloop.setup_checks.live.assumptions import Assumption
 
 FORMAT = "hybridloop.live-checks.v1"
@@ -98,7 +98,7 @@ class LiveReport:
 
     def save(self) -> None:
         """Write the document to its file, readable by the user only, in place of the one before."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.path.parent)
         part = self.path.with_suffix(".part")
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(self.to_json(), file, indent=2)

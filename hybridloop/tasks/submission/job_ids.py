@@ -27,6 +27,14 @@ class RoundKey:
         """The round as users count it: from 1, with its stream unless that is the main one."""
         return f"round {self.sequence + 1}" + f" of {self.stream}" * (self.stream != MAIN_STREAM)
 
+    def has_named(self, name: str, job_id: str) -> bool:
+        """Return True if this is the id of the round's job of that name."""
+        numbers = name.removeprefix(self.prefix).split(".")
+        if not name.startswith(self.prefix) or len(numbers) != 4 or not all(map(str.isdecimal, numbers)):
+            return False
+        pub, point, part, attempt = map(int, numbers)
+        return JobKey(self, pub, point, part).job_id(attempt) == job_id
+
     @property
     def prefix(self) -> str:
         """Common prefix of the names of the round's jobs; no other job's name starts with it."""

@@ -48,6 +48,7 @@ class JobInFlight:
     failures: int = 0
     first_failure_at: float = 0.0
     listed: str = ""  # its status when the service listed it last
+    known_at: float | None = None  # when that was a known status
 
     @classmethod
     def from_record(cls, spec: JobSpec, record: Job) -> JobInFlight:
@@ -66,6 +67,7 @@ class JobInFlight:
         """Replace the failed attempt with the next one, which the journal has as intended."""
         self.move(JobPhase.INTENDED)
         self.spec, self.session, self.container, self.listed = spec, session, "", ""
+        self.known_at = None
 
     def ended(
         self, state: str, billed: Mapping[str, float] | None, reason: str = "", counts: tuple[Counts, ...] | None = None

@@ -25,6 +25,7 @@ SENT_AS_QIR = "sent_as_qir"  # key of the metadata of a job whose program is its
 NOT_SENT = "No job of this round was submitted."
 SUCCEEDED = frozenset({"Succeeded", "Completed"})
 TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
+ACTIVE = frozenset({"Waiting", "Queued", "Executing", "Finishing", "CancellationRequested", "Cancelling"})
 
 
 @dataclass(frozen=True, slots=True)

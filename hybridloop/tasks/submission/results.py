@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,17 @@ _MAX_TEXT = 200  # characters of a message
 
 class UnreadableResult(ValueError):
     """Bytes that do not follow the result format."""
+
+
+def _unreadable(error: Exception) -> UnreadableResult:
+    """Return the error for a document that Python could not take apart."""
+    if isinstance(error, UnreadableResult):
+        return error
+    if isinstance(error, KeyError):
+        return UnreadableResult(f"it has no field {str(error)[:_MAX_TEXT]}")
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return UnreadableResult("it is no JSON document")
+    return UnreadableResult("its fields have another form than this format's")
 
 
 def read_counts(data: bytes | bytearray, spec: JobSpec, target: Target) -> tuple[Counts, ...]:
@@ -61,12 +73,14 @@ def read_results_v2(
         listed = results[0].get("Shots")
         tally = _tally(listed, read) if isinstance(listed, list) and not (exact or mitigated) else {}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
+        raise _unreadable(error) from error
     total = sum(weights.values())
     if not exact and (total > shots or (total < shots and not mitigated) or not _are_whole(weights)):
         raise UnreadableResult(f"{total} counts for {shots} shots")
     if tally and tally != {bits: weight for bits, weight in weights.items() if weight}:
         raise UnreadableResult("its histogram and its list of shots differ")
+    if exact and any(weight and not set(bits) <= {"0", "1"} for bits, weight in weights.items()):
+        raise UnreadableResult("an outcome of its distribution is no bits")  # without it, the others would weigh more
     kept = {bits: weight for bits, weight in weights.items() if weight and set(bits) <= {"0", "1"}}
     if not kept:
         raise UnreadableResult("it has no counts")
@@ -89,7 +103,7 @@ def read_quil_results(
         try:
             bits = np.array(parse_json(data)["ro"])
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
+            raise _unreadable(error) from error
     if bits.shape != expected:
         what = f"{len(bits)} shots" if bits.ndim == 2 and bits.shape[1] == num_bits else f"an array {bits.shape}"
         text = f"{len(rows.slice_of)} rows of {rows.shots} shots of {num_bits} bits"
@@ -123,7 +137,7 @@ def read_document(
         else:
             num_bits = len(_bits(document["Results"][0]["Histogram"][0]["Outcome"]))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
+        raise _unreadable(error) from error
     if data_format == QUIL_RESULTS:
         rows = ParameterRows(shots, (0,), {})
         return read_quil_results(data, num_bits, rows=rows, slices=[Slice(0, 0, 0, shots)])[0]

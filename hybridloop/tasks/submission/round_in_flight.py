@@ -11,6 +11,7 @@ next attempt, which is recorded before it is sent; never while an earlier attemp
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from hybridloop.azure.client import PAGE_SIZE, upload_input
 from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
-from hybridloop.errors import AccessDenied, JobFailed, RunStopped, SessionEnded, TargetDown
+from hybridloop.errors import AccessDenied, AnswerRefused, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
@@ -31,11 +32,13 @@ from hybridloop.tasks.failure_policy import OnLostJob
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, judge_failure, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
-from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, describe_jobs, submission_body
+from hybridloop.tasks.submission.jobs import ACTIVE, SUCCEEDED, TERMINAL, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import merge_points, read_counts
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 Amounts = Mapping[str, float] | None
+SILENT_S = 1800.0  # that an accepted job may be without a known status
+_log = logging.getLogger(__name__)
 
 
 class RoundInFlight:
@@ -56,6 +59,7 @@ class RoundInFlight:
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
+        self._listed_at = -math.inf  # when jobs of every status were listed last
         self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
         self._is_batched = any(job.spec.rows is not None for job in jobs)  # then a list has all rows of all its jobs
@@ -118,16 +122,20 @@ class RoundInFlight:
                 for skip in others:
                     self._work(partial(self._observe_jobs, ordinal, skip, only_page=True), first=True)
                 self._observe_jobs(ordinal, last)  # earlier attempts may need more pages
+            self._park_if_silent()
         except BaseException as error:  # raised where the round's result is awaited
             self.fail(error)
         crash_point("poll.after")
 
     def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
-        session = self._connection.sessions.rows[ordinal].id
+        session, now = self._connection.sessions.rows[ordinal].id, self._connection.clock.now()
+        is_due = now - self._listed_at > SILENT_S / 4
+        if is_due or not self._is_batched:
+            self._listed_at = now
         listed = self._connection.service.list_session_jobs(
             session,
             name_prefix=self.key.prefix,
-            states=TERMINAL if self._is_batched else (),
+            states=TERMINAL if self._is_batched and not is_due else (),
             attempts=ATTEMPTS_IN_RUN,
             skip=skip,
             only_page=only_page,
@@ -138,9 +146,19 @@ class RoundInFlight:
     def observe(self, listed: Mapping[str, Any]) -> None:
         """Process a job as the service lists it; one that has ended is collected, or retried."""
         job, status = self._jobs.get(listed["id"]), listed.get("status")
-        if job is not None:
-            job.listed = str(status)
-        if job is None or status not in TERMINAL:
+        if job is None:
+            self._check_id(listed["id"], listed.get("name"))
+            return
+        if status in TERMINAL | ACTIVE:
+            job.known_at = self._connection.clock.now()
+        elif str(status) != job.listed:
+            _log.warning(
+                "job %s has the status %r, which is unknown; its run waits %.0f minutes for a known one, then it is "
+                "parked",
+                *(job.spec.id, status, SILENT_S / 60.0),
+            )
+        job.listed = str(status)
+        if status not in TERMINAL:
             return
         with self._lock:
             # an attempt's own thread marks it as accepted, before it may be retried under another id
@@ -152,6 +170,28 @@ class RoundInFlight:
         billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
         handle_failure = partial(self._handle_failure, found_ended=found_ended)
         self._work(partial(self._collect if status in SUCCEEDED else handle_failure, job, listed, billed), first=True)
+
+    def _check_id(self, job_id: str, name: str | None) -> None:
+        """Raise AnswerRefused for a listed job that has the name of one of this round, and not its id."""
+        is_ours = name is None or name.startswith(self.key.prefix)
+        if is_ours and not (name and self.key.has_named(name, job_id)):  # an earlier attempt
+            raise AnswerRefused(
+                f"the service lists job {name or 'without a name'} as {job_id}, which is not its id",
+                "Its counts are not read. All results are kept, and accepted jobs run on and are billed.",
+                "Resume the run; if it happens again, tell the service's support.",
+            )
+
+    def _park_if_silent(self) -> None:
+        """End the round if one of its jobs has had no known status for SILENT_S."""
+        now = self._connection.clock.now()
+        for job in self.jobs:
+            if JobPhase.ACCEPTED <= job.phase < JobPhase.ENDING:
+                job.known_at = now if job.known_at is None else job.known_at
+                if now - job.known_at > SILENT_S:
+                    what = f"the status {job.listed!r}" if job.listed else "not been listed"
+                    _log.warning("job %s has %s for %.0f minutes: the run is parked", job.spec.id, what, SILENT_S / 60)
+                    self.stop(RunParked(self.in_flight))
+                    return
 
     def fail(self, error: BaseException) -> None:
         """End the round with an error; the first one counts."""

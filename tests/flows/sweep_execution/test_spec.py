@@ -18,7 +18,7 @@ from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep import pool_size
+from hybridloop.flows.sweep import PROCESS_BYTES, pool_size, within_memory
 from hybridloop.flows.sweep_execution.results import SweepResult, row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
 from hybridloop.journal import RunRecord
@@ -257,3 +257,11 @@ def test_an_error_within_an_active_space_is_marked_in_the_table() -> None:
 def _recorded(result: RunResult) -> RunRecord:
     fields: dict[str, Any] = dict.fromkeys(each.name for each in dataclass_fields(RunRecord))
     return RunRecord(**fields | {"status": "converged", "reason": "", "result": result.as_dict()})
+
+
+def test_no_more_processes_start_than_memory_has_room_for(caplog: pytest.LogCaptureFixture) -> None:
+    assert within_memory(8, 100 * PROCESS_BYTES) == 8
+    assert caplog.text == ""
+    assert within_memory(1000, 5 * PROCESS_BYTES + 1) == 5
+    assert "5 processes in place of 1000" in caplog.text
+    assert within_memory(4, 0) == 1
