@@ -45,10 +45,18 @@ from typing import Self
 NOTHING_SUBMITTED = "Nothing was submitted."
 
 
+REFUSED = 2  # exit code of what was refused before anything was submitted
+
+
 class HybridloopError(Exception):
     """Base of all errors that hybridloop raises on purpose; `exit_code` is the exit code of a command."""
 
     exit_code = 1
+
+    @property
+    def is_refusal(self) -> bool:
+        """True if nothing was submitted, as the exit code says."""
+        return self.exit_code == REFUSED
 
 
 class InputError(HybridloopError):
@@ -57,7 +65,7 @@ class InputError(HybridloopError):
     `meaning` is for inputs that are refused where jobs were submitted, or were about to be.
     """
 
-    exit_code = 2
+    exit_code = REFUSED
     _joint = ": "
 
     def __init__(self, field: str, problem: str, remedy: str = "", meaning: str = "") -> None:
@@ -129,7 +137,7 @@ class ServiceError(_ThreePartMessage, HybridloopError):
 class AccessDenied(ServiceError):
     """The service does not accept the key or identity."""
 
-    exit_code = 2
+    exit_code = REFUSED
 
 
 class ServiceUnreachable(ServiceError):
@@ -297,7 +305,7 @@ class CallbackFailed(HybridloopError):
 class ProgramError(HybridloopError):
     """A circuit can't be compiled for the target."""
 
-    exit_code = 2
+    exit_code = REFUSED
 
     def __init__(self, circuit: str, problem: str) -> None:
         super().__init__(circuit, problem)

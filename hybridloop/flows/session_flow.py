@@ -18,7 +18,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from hybridloop.azure.targets.offered import find_offered_target, resumed_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
-from hybridloop.flows.in_prefect.beside import Ended, run_beside
+from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
 from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.hooks import run_flow_options
@@ -70,7 +70,7 @@ def make_session_flow(
 
     @functools.wraps(function)
     def fn(*args: Any, **kwargs: Any) -> Any:
-        return body.measure(find_workspace(workspace_name), *args, **kwargs).show()
+        return show_in_flow(lambda: body.measure(find_workspace(workspace_name), *args, **kwargs))
 
     del fn.__wrapped__  # Prefect would look through it at the function's own signature
     fn.__signature__ = _without_session(signature)  # type: ignore[attr-defined]

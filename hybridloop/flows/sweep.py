@@ -23,7 +23,7 @@ from prefect.states import Completed
 from hybridloop.azure.identity import is_opened_by_identity
 from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
 from hybridloop.descriptions import ALGORITHMS, Value
-from hybridloop.flows.in_prefect.beside import Ended
+from hybridloop.flows.in_prefect.beside import Ended, show_in_flow
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER, stored
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
@@ -59,7 +59,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         spec: the sweep's problems and settings, as a grid or a list.
         workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
-    return run_sweep(spec, find_workspace(workspace), workspace).show()  # type: ignore[no-any-return]
+    return show_in_flow(lambda: run_sweep(spec, find_workspace(workspace), workspace))  # type: ignore[no-any-return]
 
 
 def run_sweep(

@@ -206,6 +206,11 @@ class RunProgress:
     jobs: Mapping[str, int]
     pings: int
 
+    @property
+    def has_submitted(self) -> bool:
+        """True if a job or a ping was submitted."""
+        return self.pings > 0 or any(number for state, number in self.jobs.items() if state != "intended")
+
 
 @dataclass(frozen=True, slots=True)
 class DamagedRun:

@@ -257,8 +257,14 @@ def _note_resumed(run: ClaimedRun, limits: Mapping[str, Any] | None, flow_run_id
 
 
 def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None) -> None:
-    """Store the status of a run that an error ended; `rounds_before` is None unless the run was complete."""
+    """Store the status of a run that an error ended; `rounds_before` is None unless the run was complete.
+
+    The error's exit code is that of a refusal only if the run has submitted nothing.
+    """
     status, reason = status_after(error), _reason(error)
+    with suppress(JournalError):
+        if isinstance(error, HybridloopError) and error.is_refusal and run.journal.progress(run.uid).has_submitted:
+            error.exit_code = HybridloopError.exit_code
     with suppress(JournalError):
         if rounds_before is not None and run.journal.progress(run.uid).rounds == rounds_before:
             status, reason = run.record.status, run.record.reason

@@ -10,14 +10,15 @@ from uuid import UUID
 
 import pytest
 from prefect import flow
+from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
-from hybridloop.errors import RunCancelled, StackError
+from hybridloop.errors import InputError, InvalidValue, RunCancelled, StackError
 from hybridloop.flows.in_prefect import beside, one_request
-from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
+from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow, with_body
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from tests.prefect_server import prefect_client
@@ -126,3 +127,49 @@ def test_nothing_is_begun_where_the_server_accepts_connections_and_does_not_answ
     assert "has not answered for" in str(refused.value)
     assert "No run was affected" in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+def test_a_refused_input_is_a_completed_flow_run_and_an_error_of_its_caller(prefect_server: PrefectServer) -> None:
+    ids: list[UUID] = []
+
+    def work(_: int = 0) -> Ended[int]:
+        ids.append(current_flow_run())
+        raise InvalidValue("shots", "must be at least 1, got 0")
+
+    @flow
+    def on_a_worker() -> Any:
+        return show_in_flow(work)
+
+    @flow
+    def parent() -> Any:
+        return on_a_worker()
+
+    with pytest.raises(InputError):
+        run_beside(doubled, work)
+    assert on_a_worker(return_state=True).name == "Refused"
+    with pytest.raises(InputError):  # else the parent would go on
+        parent()
+    with prefect_client(prefect_server) as client:
+        states = [client.read_flow_run(each).state for each in ids]
+    assert [(state.name, state.type) for state in states if state is not None] == [
+        ("Refused", StateType.COMPLETED),
+        ("Refused", StateType.COMPLETED),
+        ("Failed", StateType.FAILED),
+    ]
+    assert states[0] is not None
+    assert states[0].message == "shots must be at least 1, got 0."
+
+
+def test_an_input_that_is_refused_after_jobs_were_paid_is_a_failure(prefect_server: PrefectServer) -> None:
+    ids: list[UUID] = []
+
+    def work(_: int) -> Ended[int]:
+        ids.append(current_flow_run())
+        error = InvalidValue("optimizer", "it asks for no points")
+        error.exit_code = 1
+        raise error
+
+    with pytest.raises(InputError):
+        run_beside(doubled, work)
+    with prefect_client(prefect_server) as client:
+        assert client.read_flow_run(ids[0]).state_name == "Failed"

@@ -18,11 +18,22 @@ from prefect.states import Crashed
 from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import connection_string_of, identity_of
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
+from hybridloop.errors import (
+    AccessDenied,
+    CapReached,
+    HybridloopError,
+    InputError,
+    InvalidValue,
+    RunBusy,
+    RunParked,
+    RunStopped,
+    ServiceBusy,
+    StopRequested,
+)
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT, close_open_session
 from hybridloop.flows.vqe import vqe
-from hybridloop.journal import Journal, journal_url, open_journal
+from hybridloop.journal import Job, Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.claim import RunRequest, algorithm_request, find_run, run_of_key
@@ -37,6 +48,7 @@ from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Died, Emulator
 from tests.flow_calls import call_flow
+from tests.journal.journal_helpers import BODY, PROGRAM, pub
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold, hold_found
 from tests.waiting import eventually
@@ -144,6 +156,19 @@ def test_the_status_and_reason_of_an_end_are_stored(
     assert (record.status, record.owner) == (status, None)
     assert status_after(error) == status
     assert re.search(reason, record.reason)
+
+
+@pytest.mark.parametrize("error", [AccessDenied("no role", "", ""), InvalidValue("optimizer", "it asks for no points")])
+def test_an_error_after_jobs_were_submitted_is_no_refusal(begun: Journal, error: HybridloopError) -> None:
+    job = Job(str(uuid4()), 0, 0, 0, 0, 100, None, 0, {})
+    with pytest.raises(type(error)), hold(begun, wanted()) as run:
+        begun.begin_round(run.lease, "main", 0, "ionq.simulator", [pub(points=1)], [job], {PROGRAM: BODY})
+        raise error
+    assert error.exit_code == 2  # it was not sent
+    with pytest.raises(type(error)), hold(begun, wanted()) as run:
+        begun.mark_submitted(run.lease, [job.id])
+        raise error
+    assert error.exit_code == 1
 
 
 def test_a_uid_is_no_key(begun: Journal) -> None:

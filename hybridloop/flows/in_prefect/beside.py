@@ -19,8 +19,10 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from prefect import Flow, tags
 from prefect.exceptions import Abort
+from prefect.runtime import flow_run
+from prefect.states import Completed
 
-from hybridloop.errors import LeaseLost, StackError
+from hybridloop.errors import InputError, LeaseLost, ProgramError, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.runtime.signals import AFTER_THE_END, exit_on_sigterm
@@ -30,6 +32,8 @@ START_S = 30.0  # without an answer of Prefect's server, before the flow run beg
 LOOK_S = 5.0  # between two looks whether the server answers
 END_S = 10.0  # that a caller waits for Prefect once the work has ended
 SIGNAL_END_S = 2.0  # of a work that a signal ended
+REFUSALS = (InputError, ProgramError)
+REFUSED = "Refused"  # name of the state of a flow run whose input was refused
 UNANSWERED = (
     f"Prefect's server has not answered for {END_S:.0f} s, and does not show the end of the flow run. Nothing is lost: "
     "housekeeping ends the flow run as the journal has it."
@@ -99,7 +103,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
                 try:
                     ended = context.run(partial(work, *arguments.args, **arguments.kwargs))
                 except BaseException as error:  # a Ctrl-C and SystemExit, too: Prefect shows them as a crash
-                    ended = Ended(partial(_raise, error), error=_cause(error))
+                    ended = _end_by(error)
                 ends.put(ended)
                 next_attempt = attempts.get(timeout=_patience(flow, ended))
         except Empty:
@@ -121,6 +125,27 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     if failed and ended.error is None:
         _log.warning("Prefect could not store the end of the run, which is finished: %s", failed[0])
     return ended.result()
+
+
+def show_in_flow(work: Callable[[], Ended[Any]]) -> Any:
+    """Do the work of a flow run that a worker began; return what it returns to Prefect.
+
+    Raises the error that fails the flow run. In a subflow this is a refusal, too: its parent must not go on.
+    """
+    try:
+        ended = work()
+    except REFUSALS as error:
+        if flow_run.parent_flow_run_id is not None:
+            raise
+        ended = _end_by(error)
+    return ended.show()
+
+
+def _end_by(error: BaseException) -> Ended[Any]:
+    """Return the end by an error: Prefect shows a refused input as a completed flow run, of which no alert tells."""
+    if isinstance(error, REFUSALS) and error.is_refusal:
+        return Ended(partial(Completed, name=REFUSED, message=str(error)), error=error)
+    return Ended(partial(_raise, error), error=_cause(error))
 
 
 def _first_of(attempts: SimpleQueue[T]) -> T:

@@ -22,7 +22,7 @@ from hybridloop.descriptions import Description
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.artifact import RunArtifact
-from hybridloop.flows.in_prefect.beside import Ended, run_beside
+from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
 from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_in_classical_part
@@ -104,7 +104,7 @@ def _run_in_flow(
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)
     order = RunOrder(algorithm, problem, settings, run_key, find_workspace(workspace_name))
-    return execute(order).show()
+    return show_in_flow(partial(execute, order))
 
 
 def run_order(order: RunOrder, block: str | None = None) -> RunResult:

@@ -26,6 +26,7 @@ from prefect.states import Cancelled, Crashed
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
+from hybridloop.flows.in_prefect.beside import REFUSED
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.deployments import Deployment
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
@@ -151,6 +152,8 @@ class DeploymentPool:
             return AttemptEnd(key, "its flow run was deleted in Prefect", again=True)
         state = flow_run.state
         match state.type:
+            case StateType.COMPLETED if state.name == REFUSED:
+                return AttemptEnd(key, f"it was refused: {state.message}")
             case StateType.COMPLETED:
                 self._check_setup(key)
                 self._waiting += PROCESS_LABEL in flow_run.labels and not is_process_dead(flow_run)
@@ -160,7 +163,7 @@ class DeploymentPool:
             case StateType.CRASHED:
                 return AttemptEnd(key, f"its flow run crashed: {state.message}", again=True)
             case StateType.FAILED:
-                # without a run in the journal its input was refused, and would be again
+                # without a run in the journal its input was not read, and would not be again
                 has_run = self._record(key) is not None
                 return AttemptEnd(key, f"its flow run failed: {state.message}", again=has_run)
             case StateType.RUNNING | StateType.PENDING | StateType.CANCELLING:

@@ -173,10 +173,9 @@ class RoundInFlight:
 
     def _check_id(self, job_id: str, name: str | None) -> None:
         """Raise AnswerRefused for a listed job that has the name of one of this round, and not its id."""
-        is_ours = name is None or name.startswith(self.key.prefix)
-        if is_ours and not (name and self.key.has_named(name, job_id)):  # an earlier attempt
+        if name and name.startswith(self.key.prefix) and not self.key.has_named(name, job_id):  # an earlier attempt has
             raise AnswerRefused(
-                f"the service lists job {name or 'without a name'} as {job_id}, which is not its id",
+                f"the service lists job {name} as {job_id}, which is not its id",
                 "Its counts are not read. All results are kept, and accepted jobs run on and are billed.",
                 "Resume the run; if it happens again, tell the service's support.",
             )
