@@ -146,7 +146,8 @@ def test_a_refused_input_is_a_completed_flow_run_and_an_error_of_its_caller(pref
 
     with pytest.raises(InputError):
         run_beside(doubled, work)
-    assert on_a_worker(return_state=True).name == "Refused"
+    state: Any = on_a_worker(return_state=True)
+    assert state.name == "Refused"
     with pytest.raises(InputError):  # else the parent would go on
         parent()
     with prefect_client(prefect_server) as client:
