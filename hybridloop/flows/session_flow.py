@@ -28,6 +28,7 @@ from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, open_journal
 from hybridloop.runs.claim import SESSION, FoundRun, RunRequest, claim, find_run, write_status
 from hybridloop.runs.statuses import status_after
+from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.prefect_tasks import tasks_untagged
 
@@ -70,7 +71,8 @@ def make_session_flow(
 
     @functools.wraps(function)
     def fn(*args: Any, **kwargs: Any) -> Any:
-        return body.measure(find_workspace(workspace_name), *args, **kwargs).show()
+        with exit_on_sigterm():
+            return body.measure(find_workspace(workspace_name), *args, **kwargs).show()
 
     del fn.__wrapped__  # Prefect would look through it at the function's own signature
     fn.__signature__ = _without_session(signature)  # type: ignore[attr-defined]

@@ -44,6 +44,7 @@ from hybridloop.runs.live import LiveFeed, RoundUpdate
 from hybridloop.runs.planned import planned_effort
 from hybridloop.runs.recorded import limits_of, problem_of, recorded_groupings
 from hybridloop.runs.result import RunResult
+from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import EnergySettings, ProblemText, RunKey, RunSettings, WorkspaceName
 from hybridloop.tasks.prefect_tasks import RoundTasks, tasks_untagged
 from hybridloop.tasks.recorded_steps import RecordedSteps
@@ -104,7 +105,8 @@ def _run_in_flow(
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)
     order = RunOrder(algorithm, problem, settings, run_key, find_workspace(workspace_name))
-    return execute(order).show()
+    with exit_on_sigterm():  # SIGTERM has Prefect's handler
+        return execute(order).show()
 
 
 def run_order(order: RunOrder, block: str | None = None) -> RunResult:
