@@ -4,6 +4,7 @@
     ├── InputError                an input is invalid
     │   ├── InvalidValue          … a value is of another type, or out of range
     │   ├── ProblemError          … a problem's file or text, with its line if known
+    │   ├── CompilationStopped    … the compilation of a program reached a limit of time or memory
     │   └── RunKeyTaken           … a run with this key exists
     ├── ServiceError              a request to the service failed
     │   ├── AccessDenied          … the key or identity is not accepted
@@ -105,6 +106,10 @@ class ProblemError(InputError):
         self.args = (source, line, problem, remedy)
         self.source = source
         self.line = line
+
+
+class CompilationStopped(InputError):
+    """The compilation of a program reached a limit of CPU time, time or memory, or ended the compiler's process."""
 
 
 class RunKeyTaken(InputError):

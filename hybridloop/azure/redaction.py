@@ -1,4 +1,4 @@
-"""Texts and log lines of the service without the signatures of storage addresses, and without control characters."""
+"""Texts of the service that are safe to print, and log lines without secrets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from hybridloop.runtime.messages import escape_control
 
 _SIGNATURE = re.compile(r"(?i)\b(sig|signature|accountkey|apikey|api-key)=[^&\s;\"']+")
+
+_SIGN_IN = re.compile(r"""(?i)(\bauthorization:\s*|"token"\s*:\s*")[^"\r\n]+""")
 
 
 def redact(text: str) -> str:
@@ -20,26 +22,26 @@ def foreign_text(text: str, longest: int) -> str:
     return escape_control(redact(text[:longest]))
 
 
-class _SignatureFilter(logging.Filter):
-    """Logging filter that redacts the signatures of storage URLs."""
+class _SecretFilter(logging.Filter):
+    """Logging filter that redacts the signatures of storage URLs, and how Prefect's client signs in."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.args or "sig=" in str(record.msg):
-            record.msg = redact(record.getMessage())
-            record.args = ()
+        record.msg = _SIGN_IN.sub(r"\1REDACTED", redact(record.getMessage()))
+        record.args = ()
         return True
 
 
-_FILTER = _SignatureFilter()
+_FILTER = _SecretFilter()
 
 
-def redact_signatures_in_logs() -> None:
-    """Redact storage URLs in the logs of the HTTP library and of the SDK, which log them with their signatures."""
+def redact_secrets_in_logs() -> None:
+    """Redact the logs of the libraries that log requests with their secrets: HTTP, the SDK, Prefect's websockets."""
     for name in (
         "urllib3.connectionpool",
         "azure.quantum.storage",
         "azure.quantum.workspace",
         "azure.quantum.job.base_job",
         "azure.core.pipeline.policies.http_logging_policy",
+        "websockets.client",
     ):
         logging.getLogger(name).addFilter(_FILTER)

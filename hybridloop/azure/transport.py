@@ -48,7 +48,7 @@ from hybridloop.azure.answer_body import (
     redirect_target,
 )
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestPace
-from hybridloop.azure.redaction import foreign_text, redact_signatures_in_logs
+from hybridloop.azure.redaction import foreign_text, redact_secrets_in_logs
 from hybridloop.azure.signed_request import SignedRequest, ca_file, proxy_of
 
 CONNECT_TIMEOUT_S = 10.0
@@ -131,7 +131,7 @@ class Transport:
             f"/providers/Microsoft.Quantum/workspaces/{quote(workspace.name)}"
         )
         self._blobs = PipelineClient(base_url="", policies=[], transport=_widened(RequestsTransport()))
-        redact_signatures_in_logs()
+        redact_secrets_in_logs()
 
     @property
     def host(self) -> str:

@@ -31,10 +31,19 @@ def program() -> None:
         main()
     except SystemExit as exit_:
         sys.stdout.flush()
-        timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [exit_.code if isinstance(exit_.code, int) else 0])
+        timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [exit_status(exit_.code)])
         timer.daemon = True
         timer.start()
         raise
+
+
+def exit_status(code: object) -> int:
+    """Return the status with which Python ends after `SystemExit(code)`.
+
+    >>> exit_status(None), exit_status(3), exit_status("the reason")
+    (0, 3, 1)
+    """
+    return code if isinstance(code, int) else int(code is not None)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from hybridloop.local_stack.processes import wait_until
 
 GRACE_S = 40.0  # a run closes its session within ten seconds; on a loaded machine, or with many runs, it takes longer
 END_S = 15.0  # for the worker itself
+_START = "from hybridloop.local_stack.worker_process import main; main()"
 
 
 def run_worker(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -28,9 +29,10 @@ def run_worker(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     # in the background of a script SIGINT is ignored; the worker, which ends itself by one, must not inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [sys.executable, "-m", "prefect", "worker", "start", *arguments]
-    # in its own session, since Ctrl-C in a terminal would signal worker and runs at the same time
-    with subprocess.Popen(command, env=dict(environ), start_new_session=True) as worker:
+    command = [sys.executable, "-c", _START, "worker", "start", *arguments]
+    # in its own session, since Ctrl-C in a terminal would signal worker and runs at the same time; the pipe is its
+    # lifeline: after a kill -9 of this process it takes no further runs
+    with subprocess.Popen(command, env=dict(environ), stdin=subprocess.PIPE, start_new_session=True) as worker:
         try:
             return worker.wait()
         except (KeyboardInterrupt, SystemExit):

@@ -1,4 +1,4 @@
-"""Signal handling: SIGTERM as SystemExit, and SIGINT and SIGTERM while a session is being closed."""
+"""Signal handling: SIGTERM as SystemExit, SIGHUP and SIGQUIT as SIGTERM, and signals while a session is closed."""
 
 from __future__ import annotations
 
@@ -18,22 +18,30 @@ TERMINATED = 128 + signal.SIGTERM  # what a shell shows for a process that SIGTE
 def exit_on_sigterm() -> Iterator[None]:
     """Raise `SystemExit(143)` in the block on SIGTERM, so that sessions are closed; by default the process just ends.
 
-    Does nothing if SIGTERM has a handler already (Prefect's during a flow run), and outside the main thread, the only
+    SIGHUP (the terminal was closed) and SIGQUIT are passed on as SIGTERM. A signal that has a handler (Prefect's of
+    SIGTERM in a flow run) or is ignored (SIGHUP by `nohup`) stays so. Does nothing outside the main thread, the only
     one that receives signals.
     """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, _raise_system_exit)
+    handlers = {signal.SIGTERM: _raise_system_exit, signal.SIGHUP: _pass_on, signal.SIGQUIT: _pass_on}
+    ours = {number: handle for number, handle in handlers.items() if signal.getsignal(number) is signal.SIG_DFL}
+    for number, handle in ours.items():
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _raise_system_exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
+
+
+def _pass_on(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.quantum import Workspace
 
-from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.runtime.signals import exit_on_sigterm, signals_while_closing
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
@@ -49,12 +49,35 @@ def test_ctrl_c_while_a_session_opens_leaves_none_open(emulator: Emulator) -> No
     assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
 
 
-def test_sigterm_raises_system_exit_and_the_handler_is_restored() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_ends_processes_raises_system_exit_and_its_handler_is_restored(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in ENDING]
     with pytest.raises(SystemExit) as leaving, exit_on_sigterm():
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
     assert leaving.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is before is signal.SIG_DFL
+    assert [signal.getsignal(each) for each in ENDING] == before == [signal.SIG_DFL] * 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with exit_on_sigterm():
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_while_a_session_is_closed_a_closed_terminal_hurries_it(number: signal.Signals) -> None:
+    hurried = threading.Event()
+    with exit_on_sigterm(), signals_while_closing(hurried.set):
+        os.kill(os.getpid(), number)
+    assert hurried.is_set()
 
 
 def test_an_existing_handler_of_sigterm_stays() -> None:
@@ -66,8 +89,9 @@ def test_an_existing_handler_of_sigterm_stays() -> None:
     before = signal.signal(signal.SIGTERM, theirs)
     try:
         with exit_on_sigterm():
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert seen == [signal.SIGTERM]
+            for number in ENDING:
+                os.kill(os.getpid(), number)
+        assert seen == [signal.SIGTERM] * 3
         assert signal.getsignal(signal.SIGTERM) is theirs
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import re
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from hybridloop.compiler.qsharp_process import QsharpRefused, qsharp_compiler
 from hybridloop.errors import InputError
 
 T = TypeVar("T")
-_interpreter = threading.local()  # the compiler's objects may not leave the thread that made them
 _MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
 _PLACE = re.compile(r",-\[line_\d+:(\d+):\d+\]")
 _COMMENT = re.compile(r"//[^\n]*")
@@ -71,7 +69,10 @@ def full_name(code: str, name: str, place: int) -> str:
 
 
 def compile_source(source: str, entries: Sequence[str], profile: str) -> list[str]:
-    """Compile Q# source to QIR text for each entry expression. Raises InputError with the compiler's words."""
+    """Compile Q# source to QIR text for each entry expression, in a process with limits.
+
+    Raises InputError with the compiler's words, and CompilationStopped at a limit.
+    """
     return [_compiled(source, entry, profile) for entry in entries]
 
 
@@ -93,39 +94,13 @@ def is_qsharp_callable(program: object) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(source: str, entry: str, profile: str) -> str:
-    context = in_words(lambda: _context(source, profile), profile, "Correct the source.")
     if re.fullmatch(r"\s*[A-Za-z_][\w.]*\s*", entry):
         raise InputError("entry", f"{entry!r} does not call its operation", f"Give entry {entry.strip() + '()'!r}.")
-    remedy = f"Correct the source, or what it calls, {entry!r}: hl.qsharp(source, 'My.Space.Main(0.5)')."
-    return in_words(lambda: str(context.compile(entry)), profile, remedy)
-
-
-def _context(source: str, profile: str) -> Any:
-    """Return an interpreter that has evaluated the source; this thread keeps the last one."""
-    os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")  # no telemetry about what users run
-    from qdk import Context, TargetProfile
-
-    if getattr(_interpreter, "made_for", None) != (source, profile):
-        context = Context(target_profile=getattr(TargetProfile, profile))
-        try:
-            context.eval(source)
-        finally:
-            _unlink(context.code)
-        _interpreter.context, _interpreter.made_for = context, (source, profile)
-    return _interpreter.context
-
-
-def _unlink(namespace: Any) -> None:
-    """Remove a context's callables and types, which refer to it.
-
-    A circle is collected in any thread, and the compiler's objects report an error if that is not their own.
-    """
-    for value in vars(namespace).values():
-        if isinstance(value, SimpleNamespace):
-            _unlink(value)
-        elif hasattr(value, "_qdk_context"):
-            del value._qdk_context
-    vars(namespace).clear()
+    try:
+        return qsharp_compiler(os.getpid()).compile(source, entry, profile)
+    except QsharpRefused as error:
+        remedy = f"Correct the source, or what it calls, {entry!r}: hl.qsharp(source, 'My.Space.Main(0.5)')."
+        raise _refusal(str(error), profile, remedy) from error
 
 
 def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
@@ -135,17 +110,21 @@ def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
     try:
         return compile_program()
     except QSharpError as error:
-        text = str(error)
-        said = [": ".join(filter(None, parts)) for parts in dict.fromkeys(_MESSAGE.findall(text))]
-        said = said or text.splitlines()[:1]
-        place = _PLACE.search(text)
-        where = f"line {place[1]}: " if place else ""
-        if "CapabilitiesCk" in text:
-            remedy = f"A target with profile {profile} does not take it: {_WAYS_OUT.get(profile, _IN_PYTHON)}."
-        problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
-        raise InputError("program", problem, remedy) from error
+        raise _refusal(str(error), profile, remedy) from error
     except BaseException as error:  # a panic of the compiler is no subclass of Exception; all others go on
         if type(error).__name__ != "PanicException":
             raise
         problem = "the Q# callable belongs to an interpreter of another thread"
         raise InputError("program", problem, "Set up qsharp in this thread, or give hl.qsharp(source).") from error
+
+
+def _refusal(text: str, profile: str, remedy: str) -> InputError:
+    """Return the compiler's error in words of one line, with the remedy."""
+    said = [": ".join(filter(None, parts)) for parts in dict.fromkeys(_MESSAGE.findall(text))]
+    said = said or text.splitlines()[:1]
+    place = _PLACE.search(text)
+    where = f"line {place[1]}: " if place else ""
+    if "CapabilitiesCk" in text:
+        remedy = f"A target with profile {profile} does not take it: {_WAYS_OUT.get(profile, _IN_PYTHON)}."
+    problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
+    return InputError("program", problem, remedy)

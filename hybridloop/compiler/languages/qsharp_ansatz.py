@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 from hybridloop.compiler.languages.from_qsharp import compile_source, full_name, in_words, without_comments
 from hybridloop.compiler.languages.python_ansatz import FunctionAnsatz
 from hybridloop.compiler.languages.qir_circuit import circuit_from_qir
-from hybridloop.errors import InputError, ProgramError
+from hybridloop.errors import CompilationStopped, InputError, ProgramError
 
 PROFILE = "Base"  # gates alone: what every target takes
 _OPERATION = re.compile(r"\boperation\s+(\w+)\s*\(([^()]*)\)\s*:\s*Unit\b")
@@ -93,6 +93,8 @@ class QsharpAnsatz:
         entries = [self.entry(point) for point in points.tolist()]
         try:
             texts = compile_source(self.source, entries, PROFILE)
+        except CompilationStopped as error:
+            raise error.at("ansatz") from error
         except InputError as error:
             raise InputError("ansatz", error.problem, "Correct the source; an ansatz has no measurements.") from error
         return _circuits(texts, self.operation, self.num_qubits)

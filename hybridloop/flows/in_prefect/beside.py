@@ -22,6 +22,7 @@ from prefect.exceptions import Abort
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from hybridloop.azure.redaction import redact_secrets_in_logs
 from hybridloop.errors import InputError, LeaseLost, ProgramError, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.one_request import client_without_retries
@@ -78,6 +79,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     failed: list[BaseException] = []
     signature = inspect.signature(flow.fn, eval_str=True)
     bound_exit()
+    redact_secrets_in_logs()
 
     def attempt(*args: Any, **kwargs: Any) -> Any:
         attempts.put((copy_context(), signature.bind(*args, **kwargs)))
@@ -132,13 +134,14 @@ def show_in_flow(work: Callable[[], Ended[Any]]) -> Any:
 
     Raises the error that fails the flow run. In a subflow this is a refusal, too: its parent must not go on.
     """
-    try:
-        ended = work()
-    except REFUSALS as error:
-        if flow_run.parent_flow_run_id is not None:
-            raise
-        ended = _end_by(error)
-    return ended.show()
+    with exit_on_sigterm():  # SIGTERM has Prefect's handler
+        try:
+            ended = work()
+        except REFUSALS as error:
+            if flow_run.parent_flow_run_id is not None:
+                raise
+            ended = _end_by(error)
+        return ended.show()
 
 
 def _end_by(error: BaseException) -> Ended[Any]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import math
-import sys
-import threading
 import warnings
 
 import numpy as np
@@ -162,15 +158,3 @@ def test_a_users_own_interpreter_is_taken_and_keeps_its_state() -> None:
     unrestricted.eval("operation Mine(qs : Qubit[], angles : Double[]) : Unit { Ry(angles[0], qs[0]); }")
     with pytest.raises(InputError, match=r"qdk.init\(target_profile=qdk.TargetProfile.Base\)"):
         hl.ansatz(unrestricted.code.Mine, num_qubits=2, num_angles=1)
-
-
-def test_no_interpreter_is_left_to_be_freed_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    gc.collect()
-    unraisable: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda found: unraisable.append(found.exc_value))
-    operation = QsharpAnsatz.find(SOURCE, "Pieces")
-    thread = threading.Thread(target=lambda: operation.circuits(np.array([[math.pi, 0.5]])))
-    thread.start()
-    thread.join()
-    gc.collect()
-    assert not [error for error in unraisable if "unsendable" in str(error)]
