@@ -130,8 +130,6 @@ class RoundInFlight:
     def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
         session, now = self._connection.sessions.rows[ordinal].id, self._connection.clock.now()
         is_due = now - self._listed_at > SILENT_S / 4
-        if is_due or not self._is_batched:
-            self._listed_at = now
         listed = self._connection.service.list_session_jobs(
             session,
             name_prefix=self.key.prefix,
@@ -140,6 +138,7 @@ class RoundInFlight:
             skip=skip,
             only_page=only_page,
         )
+        self._listed_at = now if is_due else self._listed_at
         for job in listed:
             self.observe(job)
 
