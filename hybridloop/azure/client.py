@@ -40,6 +40,7 @@ _FEW = 25  # on a page of jobs that may have many parameters each
 _NOT_SUBMITTED = "This request submitted no job and costs nothing."
 
 CLOSE_TIMEOUT_S = 5.0
+BRIEF_CLOSE = (2, 2.0)  # attempts, and their timeout in s, where a process is about to end
 RESULT_ATTEMPTS = 12  # a result may appear some time after its job succeeded: with the waits about a minute
 MAX_PAGES = 10_000  # of a list
 _MAY_BE_DONE = TRANSIENT | {FailureKind.CONFLICT, FailureKind.TOO_LARGE}

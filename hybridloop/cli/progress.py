@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 REFRESH_PER_S = 4.0
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
+_OPEN = frozenset({"waiting", "executing", "unknown"})  # unknown: its close failed
+_MAY_BE_OPEN = (
+    "the session may still be open (`hybridloop sessions close-orphans` closes it, else the service does after ten "
+    "minutes)"
+)
 _COLORS = {0: "bold green", 1: "bold red"}  # by the status's exit code
 
 
@@ -80,13 +85,17 @@ def show_simulations() -> Iterator[None]:
 
 
 def describe_interruption(state: LiveState) -> str:
-    """Return what an interrupted run leaves at the service; its session is closed by then."""
-    if state.snapshot is None or not state.snapshot.meter.jobs:
+    """Return what an interrupted run leaves at the service, by its session's last row of the journal."""
+    if state.snapshot is None:
         return "nothing was submitted"
+    is_open = state.snapshot.session_status.lower() in _OPEN
+    if not state.snapshot.meter.jobs:
+        return f"nothing was submitted; {_MAY_BE_OPEN}" if is_open else "nothing was submitted"
+    session = _MAY_BE_OPEN if is_open else "the session has been closed"
     if not state.snapshot.in_flight:
         lost = f"; {STEP_LOST}" if state.round and name_of_progress(state.algorithm) == ITERATION else ""
-        return f"the session has been closed, with no job in flight{lost}"
-    return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
+        return f"{session}, with no job in flight{lost}"
+    return f"{session}; its jobs in flight were left to the service, which finishes and bills them"
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S, ServiceClient
 from hybridloop.azure.listing import open_client
+from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
@@ -30,18 +31,21 @@ def close_orphaned_sessions(journal: Journal, workspace: Any) -> list[OrphanedSe
     """Close the open sessions of all runs whose owner is gone, and mark those runs as interrupted."""
     open_sessions = journal.open_sessions()
     with open_client(workspace) as service:
-        orphans = _close_all(journal, service, workspace, open_sessions)
+        orphans = _close_all(journal, service, workspace, open_sessions, (ATTEMPTS, CLOSE_TIMEOUT_S))
     for record in journal.runs_by_status(_ACTIVE):
         _mark_interrupted(journal, record)
     return orphans
 
 
 def close_sessions_of_run(journal: Journal, record: RunRecord, workspace: Any) -> list[OrphanedSession]:
-    """Close one run's open sessions and mark it as interrupted; the service is called only if a session is open."""
+    """Close one run's open sessions and mark it as interrupted; the service is called only if a session is open.
+
+    The attempts are few and short: the process that crashed has tried already, and its user waits for its end.
+    """
     orphans: list[OrphanedSession] = []
     if open_sessions := [(record, row) for row in journal.sessions(record.uid) if row.ended_at is None]:
         with open_client(workspace) as service:
-            orphans = _close_all(journal, service, workspace, open_sessions)
+            orphans = _close_all(journal, service, workspace, open_sessions, BRIEF_CLOSE)
     _mark_interrupted(journal, record)
     return orphans
 
@@ -70,16 +74,27 @@ def is_held(record: RunRecord, now: float) -> bool:
 
 
 def _close_all(
-    journal: Journal, service: ServiceClient, workspace: Any, open_sessions: Sequence[tuple[RunRecord, SessionRow]]
+    journal: Journal,
+    service: ServiceClient,
+    workspace: Any,
+    open_sessions: Sequence[tuple[RunRecord, SessionRow]],
+    limits: tuple[int, float],
 ) -> list[OrphanedSession]:
     here = identity_of(workspace)
     return [
-        OrphanedSession(record.key, row.id, _close(journal, service, here, record, row))
+        OrphanedSession(record.key, row.id, _close(journal, service, here, record, row, limits))
         for record, row in open_sessions
     ]
 
 
-def _close(journal: Journal, service: ServiceClient, here: dict[str, str], record: RunRecord, row: SessionRow) -> str:
+def _close(
+    journal: Journal,
+    service: ServiceClient,
+    here: dict[str, str],
+    record: RunRecord,
+    row: SessionRow,
+    limits: tuple[int, float],
+) -> str:
     if record.settings.get("workspace", here) != here:
         return "left: it is in another workspace"
     lease: Lease | None
@@ -90,7 +105,7 @@ def _close(journal: Journal, service: ServiceClient, here: dict[str, str], recor
     except JournalDamaged:  # the run can't be resumed; its session is closed all the same
         lease = None
     try:
-        session = service.close_session(row.id)
+        session = service.close_session(row.id, attempts=limits[0], timeout_s=limits[1])
         status = NEVER_OPENED if session is None else str(session["status"])
         journal.end_session(lease, record.uid, row.ordinal, status, time.time())
         return f"closed: {status}"

@@ -12,7 +12,7 @@ from typing import Any, overload
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.azure.client import CLOSE_TIMEOUT_S
+from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import DEFAULT_TARGET, Target
@@ -31,8 +31,6 @@ from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_blo
 from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream, session_id
 from hybridloop.tasks.submission.rounds import Rounds
-
-_INTERRUPTED_LIMITS = (2, 2.0)  # attempts to close the session, and their timeout in s
 
 _log = logging.getLogger(__name__)
 
@@ -225,7 +223,7 @@ class OpenSession:
         sessions = self.sessions
         if self._connection.run.lease_error:
             return
-        limits = _INTERRUPTED_LIMITS if is_interrupted else (ATTEMPTS, CLOSE_TIMEOUT_S)
+        limits = BRIEF_CLOSE if is_interrupted else (ATTEMPTS, CLOSE_TIMEOUT_S)
         status = log_errors(lambda: sessions.close(attempts=limits[0], timeout_s=limits[1]))
         last = sessions.rows[-1] if sessions.rows else None
         left = "unopened" if last is None else "unknown" if last.ended_at is None else last.status

@@ -65,13 +65,25 @@ def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> No
 
 
 def test_an_interruption_states_jobs_in_flight_or_that_nothing_was_submitted() -> None:
-    assert "jobs in flight were left to the service" in describe_interruption(STATE)
     assert STATE.snapshot is not None
-    idle = replace(STATE, snapshot=replace(STATE.snapshot, in_flight=0))
+    closed = replace(STATE.snapshot, session_status="Succeeded")
+    assert "closed; its jobs in flight were left" in describe_interruption(replace(STATE, snapshot=closed))
+    idle = replace(STATE, snapshot=replace(closed, in_flight=0))
     assert describe_interruption(idle) == "the session has been closed, with no job in flight"
     assert describe_interruption(replace(idle, algorithm="sqd")).endswith("nothing is paid again")
-    opened = replace(STATE, snapshot=replace(STATE.snapshot, meter=CostSummary()))
+    opened = replace(STATE, snapshot=replace(closed, meter=CostSummary()))
     assert describe_interruption(LiveState()) == describe_interruption(opened) == ("nothing was submitted")
+
+
+@pytest.mark.parametrize("status", ["unknown", "Executing", "Waiting"])
+@pytest.mark.parametrize("jobs", [0, 4])
+def test_an_interruption_whose_close_failed_does_not_claim_a_closed_session(status: str, jobs: int) -> None:
+    assert STATE.snapshot is not None
+    left = replace(STATE.snapshot, session_status=status, in_flight=jobs)
+    for snapshot in (left, replace(left, meter=CostSummary())):
+        text = describe_interruption(replace(STATE, snapshot=snapshot))
+        assert "may still be open" in text
+        assert "has been closed" not in text
 
 
 @pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 132])

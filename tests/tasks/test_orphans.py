@@ -16,7 +16,7 @@ from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import identity_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
-from hybridloop.tasks.orphans import close_orphaned_sessions
+from hybridloop.tasks.orphans import close_orphaned_sessions, close_sessions_of_run
 from hybridloop.tasks.session import open_run_session
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Died, Emulator
@@ -69,6 +69,20 @@ def test_the_session_of_a_dead_run_is_closed_and_the_run_marked(
     record = journal.run("dead")
     assert (record.status, record.owner, record.resume_requested) == ("interrupted", None, True)
     assert close_orphaned_sessions(journal, workspace) == []
+
+
+def test_the_hook_of_a_crash_tries_to_close_a_session_twice_and_housekeeping_more_often(
+    journal: Journal, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = emulator.workspace()
+    session = leave_open(journal, "dead", workspace, monkeypatch, {"workspace": identity_of(workspace)})
+    rule = {"fault": "error", "status": 503, "code": "ServiceUnavailable", "operation": "close", "times": 2}
+    emulator.admin("faults", {"rules": [rule]})
+    (left,) = close_sessions_of_run(journal, journal.run("dead"), workspace)
+    assert left.done.startswith("left: closing the session")
+    emulator.admin("faults", {"rules": [rule]})
+    assert [closed.done for closed in close_orphaned_sessions(journal, workspace)] == ["closed: Succeeded"]
+    assert statuses(workspace)[session] == "Succeeded"
 
 
 def test_a_damaged_run_does_not_block_the_closing_of_others(
