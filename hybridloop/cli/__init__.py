@@ -27,6 +27,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def program() -> None:
     """Entry point `hybridloop`: `main` with a bounded exit, because Prefect waits long for a server that is gone."""
+    logging.raiseExceptions = False  # Prefect prints one for each batch of log lines that its server does not take
     try:
         main()
     except SystemExit as exit_:

@@ -7,6 +7,7 @@ this one ends as by SIGTERM: a point at work closes its session.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -46,6 +47,7 @@ _HURRY_S = 1.0
 
 def main() -> None:
     """Serve points until standard input or the pool's process, whose id is the argument, ends."""
+    logging.raiseExceptions = False  # as the command line has it
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     reader = threading.Thread(target=_read, args=(int(sys.argv[1]), lines), name="hybridloop-points", daemon=True)
     reader.start()
