@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,8 @@ _KINDS: Mapping[str, type] = {
     **dict.fromkeys(("metadata", "inputParams", "costEstimate"), dict),
     "targets": list,
 }
+_CREDITS = {"hqc": "HQC", "ehqc": "eHQC"}  # Quantinuum's credits, which the service lists beside a total of 0 USD
+_LONGEST_UNIT = 8  # characters
 _MAX_TEXT = 1000  # characters of an error's message
 _MOST = 1e12  # of any unit: no amount and no time of the service is above
 
@@ -90,3 +93,25 @@ def checked_amount(value: object) -> float | None:
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and 0 <= value < _MOST else None  # type: ignore[operator, return-value]  # it is a number
+
+
+def billed_amounts(estimate: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Return the amounts of a job's `costEstimate` by unit (USD, HQC, eHQC, …); None if it has none, as failed jobs.
+
+    An estimate with an amount that can't be one (negative, NaN, text) states no cost: the reserved amount counts then.
+    """
+    stated = estimate if isinstance(estimate, dict) else {}
+    events = stated.get("events")
+    lines = [line for line in events if isinstance(line, dict)] if isinstance(events, list) else []
+    charges: list[tuple[object, object]] = [
+        (_CREDITS[name], line.get("amountBilled"))
+        for line in lines
+        if isinstance(name := line.get("dimensionId"), str) and name in _CREDITS
+    ]
+    billed: defaultdict[str, float] = defaultdict(float)
+    for unit, amount in charges or [(stated.get("currencyCode"), stated.get("estimatedTotal"))]:
+        checked = checked_amount(amount)
+        if checked is None or not isinstance(unit, str) or len(unit) > _LONGEST_UNIT:
+            return None
+        billed[unit] += checked
+    return dict(billed)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.job_document import checked_amount
+from hybridloop.azure.job_document import billed_amounts, checked_amount
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.azure.transport import FailureKind, RequestFailed
@@ -134,7 +134,8 @@ def _unknown_session(session_id: str) -> InputError:
 
 def _job_row(item: Row) -> Row:
     error = item.get("errorData") or {}
-    bill = item.get("costEstimate") or {}
+    billed = billed_amounts(item.get("costEstimate")) or {}
+    unit = max(billed, key=lambda unit: billed[unit], default=None)  # one provider's jobs are billed in one unit
     return {
         "id": item["id"],
         "name": item.get("name"),
@@ -142,7 +143,7 @@ def _job_row(item: Row) -> Row:
         "shots": checked_amount((item.get("inputParams") or {}).get("shots")),
         "created": item.get("creationTime"),
         "ended": item.get("endExecutionTime"),
-        "cost": checked_amount(bill.get("estimatedTotal")),
-        "unit": unit if isinstance(unit := bill.get("currencyCode"), str) else None,
+        "cost": None if unit is None else billed[unit],
+        "unit": unit,
         "error": " ".join(error[key] for key in ("code", "message") if error.get(key)) or None,
     }

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.targets import Target
-from hybridloop.budget.billing import Bill, billed_amounts
+from hybridloop.budget.billing import Bill
 from hybridloop.budget.caps import Budget, Reservation, Spending, settled_amounts
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
 from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job

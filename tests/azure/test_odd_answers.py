@@ -9,10 +9,9 @@ import pytest
 from azure.quantum._client.models import JobStatus
 
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.job_document import checked_item
+from hybridloop.azure.job_document import billed_amounts, checked_item
 from hybridloop.azure.listing import list_jobs
 from hybridloop.azure.targets import Batching
-from hybridloop.budget.billing import billed_amounts
 from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import AnswerRefused, HybridloopError, JobFailed, RunParked, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
@@ -94,6 +93,14 @@ def test_a_run_with_such_costs_has_its_counts_and_no_bill(hostile: HostileServic
         assert session.cost == {}
         hostile.changes["list"] = changed_job(costEstimate=COSTS[0])
         assert [row["cost"] for row in list_jobs(hostile.workspace, session.id)] == [None] * 3
+
+
+def test_a_listed_job_costs_what_its_provider_bills_in_its_own_unit(hostile: HostileService) -> None:
+    line = {"dimensionId": "ehqc", "amountBilled": 6.22}
+    hostile.changes["list"] = changed_job(costEstimate={"currencyCode": "USD", "events": [line], "estimatedTotal": 0.0})
+    _, session = measure(hostile)
+    (job,) = list_jobs(hostile.workspace, session.id)
+    assert (job["cost"], job["unit"]) == (6.22, "eHQC")
 
 
 @pytest.mark.parametrize(

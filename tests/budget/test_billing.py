@@ -1,6 +1,7 @@
 """Billed amounts of the service are added up by unit."""
 
-from hybridloop.budget.billing import Bill, billed_amounts
+from hybridloop.azure.job_document import billed_amounts
+from hybridloop.budget.billing import Bill
 
 
 def test_stated_amounts_are_added_and_missing_ones_are_ignored() -> None:

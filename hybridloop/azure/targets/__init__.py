@@ -103,12 +103,11 @@ def recorded_target(name: str) -> Target:
 def check_circuit_fits(target: Target, num_qubits: int, meaning: str = "") -> None:
     """Raise InputError, with its meaning, if a circuit of num_qubits can't run on the target."""
     if target.qubits is not None and num_qubits > target.qubits:
-        raise InputError(
-            "target",
-            f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}",
-            "Choose a larger target (`hybridloop targets`), or a smaller problem, of a molecule by an active space.",
-            meaning,
-        )
+        running = (each for each in known_targets().values() if not each.checks_only)
+        larger = [(each.qubits, each.name) for each in running if each.qubits is not None and each.qubits >= num_qubits]
+        named = f"Choose a larger target, such as {min(larger)[1]} (`hybridloop targets`), or" if larger else "Choose"
+        problem = f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}"
+        raise InputError("target", problem, f"{named} a smaller problem, of a molecule by an active space.", meaning)
 
 
 def check_batching(target: Target, batching: Batching) -> None:

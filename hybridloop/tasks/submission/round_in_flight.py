@@ -20,9 +20,9 @@ from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.client import PAGE_SIZE, upload_input
+from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
-from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, AnswerRefused, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point

@@ -11,8 +11,8 @@ from typing import Any
 from azure.quantum import Workspace
 
 from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.targets import Target, find_target
-from hybridloop.budget.billing import billed_amounts
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.journal import Ping

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.budget.billing import billed_amounts
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import HybridloopError, LeaseLost
 from hybridloop.journal import Journal
