@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -18,6 +18,7 @@ from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import DEFAULT_TARGET, Target
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.budget.cost_summary import CostSummary
+from hybridloop.errors import InputError
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import signals_while_closing
@@ -33,6 +34,15 @@ from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream, sessi
 from hybridloop.tasks.submission.rounds import Rounds
 
 _log = logging.getLogger(__name__)
+
+
+def _refuse_another_process(_run_uid: str, _token: str) -> NoReturn:
+    """Raise InputError: a session has been sent to another process."""
+    raise InputError(
+        "session",
+        "an open session can't go to another process",
+        "Open one there, in a flow or a task of its own, or use threads, such as Prefect's ThreadPoolTaskRunner.",
+    )
 
 
 class OpenSession:
@@ -51,6 +61,13 @@ class OpenSession:
         self._connection = connection
         self._final_status: str | None = None
         self._pings = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle to what can't be restored, and never twice to the same.
+
+        Prefect pickles the arguments of a user's task for its cache, which must find no measurement there.
+        """
+        return _refuse_another_process, (self.run_uid, secrets.token_hex(8))
 
     def __repr__(self) -> str:
         return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.num_jobs} jobs>"

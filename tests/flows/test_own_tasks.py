@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.runtime import flow_run
 from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
 from hybridloop import tasks as public
@@ -115,3 +117,31 @@ def test_a_session_that_is_not_pinged_says_so(prefect_server: PrefectServer, emu
 def test_outside_of_a_flow_it_says_what_to_use(prefect_server: PrefectServer, emulator: Emulator) -> None:
     with pytest.raises(InputError, match=r"hybridloop\.open_session"):
         tasks.open_session(hl.open_session(TARGET, workspace=emulator.workspace("no-flow")))
+
+
+def test_a_session_may_be_an_argument_of_a_users_own_task(
+    prefect_server: PrefectServer, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = emulator.workspace("own-argument")
+
+    @task
+    def measured(session: Any, shots: int) -> int:
+        ((counts,),) = session.run_round([SamplerPub.coerce((one(), None, shots))])
+        return int(counts.shots)
+
+    @flow
+    def own() -> list[int]:
+        with hl.open_session(TARGET, workspace=workspace, seed=1) as session:
+            return [measured(session, 10), measured(session, 10), measured.submit(session, 20).result()]
+
+    assert own() == [10, 10, 20]
+    assert "Error" not in caplog.text
+    assert len(list(workspace.list_jobs())) == 3  # Prefect has cached none
+
+
+def test_a_session_is_refused_in_another_process_in_words(emulator: Emulator) -> None:
+    with hl.open_session(TARGET, workspace=emulator.workspace("own-pickled"), seed=1) as session:
+        pickled = pickle.dumps(session)
+        assert pickle.dumps(session) != pickled
+    with pytest.raises(InputError, match="can't go to another process"):
+        pickle.loads(pickled)
