@@ -1,9 +1,10 @@
-"""Progress of a run on standard error: a live view on a terminal, else a line for each round."""
+"""Progress of a run on standard error: a live view on a terminal, else lines, also for the jobs of a long round."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hybridloop.runs.live import RoundUpdate
 
 REFRESH_PER_S = 4.0
+JOBS_EVERY_S = 10.0
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 _OPEN = frozenset({"waiting", "executing", "unknown"})  # unknown: its close failed
 _MAY_BE_OPEN = (
@@ -61,7 +63,7 @@ def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
         if quiet:
             yield ProgressDisplay(None, feed)
         elif is_plain:
-            with show_simulations():
+            with show_simulations(), show_jobs(feed.state):
                 yield ProgressDisplay(lambda update: print_message(format_round(update)), feed)
         else:
             with _live_view(feed):
@@ -82,6 +84,30 @@ def show_simulations() -> Iterator[None]:
 
     with observed_by(show):
         yield
+
+
+@contextmanager
+def show_jobs(state: Callable[[], LiveState], every_s: float = JOBS_EVERY_S) -> Iterator[None]:
+    """Print a line to standard error now and then while the jobs of a round are in flight; none if none has ended."""
+    ended = threading.Event()
+
+    def show() -> None:
+        shown: tuple[int, int] | None = None
+        while not ended.wait(every_s):
+            present = state()
+            if present.snapshot is not None and present.snapshot.in_flight:
+                jobs = (present.round + 1, present.snapshot.done)
+                if jobs != shown:
+                    print_message(f"round {jobs[0]:>3}  {present.snapshot.in_flight} jobs in flight, {jobs[1]} done")
+                shown = jobs
+
+    thread = threading.Thread(target=show, name="hybridloop-jobs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()  # it prints at most one line more
 
 
 def describe_interruption(state: LiveState) -> str:

@@ -15,6 +15,7 @@ import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.cli.progress import describe_interruption, render, show_progress
+from hybridloop.cli.progress import describe_interruption, render, show_jobs, show_progress
 from hybridloop.runs.live import Best, LiveState
 from tests.cli.progress_helpers import STATE
 from tests.cli.shell_helpers import Shell
 from tests.forked_processes import ForkedPython
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, eventually
 
 HIDDEN, VISIBLE = "\x1b[?25l", "\x1b[?25h"
 
@@ -84,6 +85,22 @@ def test_an_interruption_whose_close_failed_does_not_claim_a_closed_session(stat
         text = describe_interruption(replace(STATE, snapshot=snapshot))
         assert "may still be open" in text
         assert "has been closed" not in text
+
+
+def test_without_a_terminal_a_line_says_how_many_jobs_of_a_long_round_have_ended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    looks = count()
+
+    def state() -> LiveState:
+        assert STATE.snapshot is not None
+        return replace(STATE, snapshot=replace(STATE.snapshot, done=next(looks) // 3))
+
+    with show_jobs(state, 0.001):
+        eventually(lambda: next(looks) > 30)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"round {STATE.round + 1:>3}  4 jobs in flight, 0 done"
+    assert len(lines) == len(set(lines)) > 1
 
 
 @pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 132])
