@@ -80,10 +80,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _ends_by_itself(process: psutil.Process) -> bool:
-    """Return True for a fork server or Python's resource tracker, which end with the process that uses them."""
+    """Return True for a process that ends with the one that uses it.
+
+    These are fork servers, Python's resource tracker, and the compiler of Q#.
+    """
+    used = ("from multiprocessing.", "from tests.forked_processes", "from hybridloop.compiler.qsharp_worker")
     try:
         command = " ".join(process.cmdline())
-        return "from multiprocessing." in command or "from tests.forked_processes" in command
+        return any(each in command for each in used)
     except psutil.Error:
         return False
 

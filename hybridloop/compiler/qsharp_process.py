@@ -28,7 +28,11 @@ _REMEDY = (
 
 
 class QsharpRefused(Exception):
-    """The compiler does not accept a program; the text is the compiler's."""
+    """The compiler does not accept a program, or what is called of it; the text is the compiler's."""
+
+    def __init__(self, text: str, *, is_of_entry: bool) -> None:
+        super().__init__(text)
+        self.is_of_entry = is_of_entry
 
 
 class QsharpCompiler:
@@ -56,7 +60,7 @@ class QsharpCompiler:
                 self.close()
                 raise
         if "refused" in answer:
-            raise QsharpRefused(answer["refused"])
+            raise QsharpRefused(answer["refused"], is_of_entry=answer["is_of_entry"])
         return str(answer["qir"])
 
     def close(self) -> None:

@@ -36,9 +36,9 @@ def main() -> None:
                 context = _context(source, profile)
                 made_for = (source, profile)
             assert context is not None
-            answer = {"qir": str(context.compile(entry))}
+            answer: dict[str, Any] = {"qir": str(context.compile(entry))}
         except QSharpError as error:
-            answer = {"refused": str(error)}
+            answer = {"refused": str(error), "is_of_entry": made_for is not None}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -132,8 +132,9 @@ def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
     with prefect_client(prefect_server) as client:
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
         runs = client.read_flow_runs(flow_run_filter=tagged)
-        done = {each.parameters["run_key"] for each in runs if each.state is not None and each.state.is_completed()}
-        assert done == {row["run"] for row in swept.points}
+        names = {each.parameters["run_key"]: each.state.name for each in runs if each.state is not None}
+        assert {key for key, name in names.items() if name != "Refused"} == {row["run"] for row in swept.points}
+        assert list(names.values()).count("Refused") == 1  # an invalid point
         of_sweep = ArtifactFilter(key=ArtifactFilterKey(any_=["sweep-swept", "sweep-swept-picture"]))
         artifacts = {each.key: each.type for each in client.read_artifacts(artifact_filter=of_sweep)}
     assert artifacts == {"sweep-swept": "table", "sweep-swept-picture": "markdown"}

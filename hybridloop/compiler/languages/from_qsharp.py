@@ -99,8 +99,8 @@ def _compiled(source: str, entry: str, profile: str) -> str:
     try:
         return qsharp_compiler(os.getpid()).compile(source, entry, profile)
     except QsharpRefused as error:
-        remedy = f"Correct the source, or what it calls, {entry!r}: hl.qsharp(source, 'My.Space.Main(0.5)')."
-        raise _refusal(str(error), profile, remedy) from error
+        called = f", or what it calls, {entry!r}: hl.qsharp(source, 'My.Space.Main(0.5)')" if error.is_of_entry else ""
+        raise _refusal(str(error), profile, f"Correct the source{called}.") from error
 
 
 def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
