@@ -39,10 +39,10 @@ RUN_CIRQ = (
     CIRQ
     + """
 import hybridloop as hl
-hl.vqe("h2", ansatz=circuit, seed=7, run_key=sys.argv[1])
+hl.vqe("h2", ansatz=circuit, initial_point=[-0.2, 0.1], seed=7, run_key=sys.argv[1])
 """
 )
-RUN = ("run", "vqe", "h2", "--seed", "7", "--quiet", "--ansatz")
+RUN = ("run", "vqe", "h2", "--seed", "7", "--quiet", "--initial-point", "-0.2,0.1", "--ansatz")
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def test_an_operation_that_decides_on_an_angle_runs_with_one_warning_and_is_stor
     shell: Shell, emulator: Emulator, folder: Path
 ) -> None:
     at = shell.at(emulator, "decides")
-    limits = ("--precision", "0.2", "--max-rounds", "1", "--shots", "100", "--initial-point", "-0.2,0.1")
+    limits = ("--precision", "0.2", "--max-rounds", "1", "--shots", "100")
     done = run_in_process(at.shell.environ, *RUN, ansatz(folder, "decides"), *limits, "--run-key", "decides", "--json")
     assert done.code == 0, done.err
     warned = [line for line in done.err.splitlines() if "compiled for each point" in line]
