@@ -88,7 +88,7 @@ def show_simulations() -> Iterator[None]:
 
 @contextmanager
 def show_jobs(state: Callable[[], LiveState], every_s: float = JOBS_EVERY_S) -> Iterator[None]:
-    """Print a line to standard error now and then while the jobs of a round are in flight; none if none has ended."""
+    """Print a line to standard error now and then while jobs are in flight, if more have ended since the last one."""
     ended = threading.Event()
 
     def show() -> None:

@@ -72,3 +72,13 @@ def test_a_write_that_does_not_get_its_turn_says_that_nothing_is_harmed(tmp_path
                 journal.add_run(new_run())
             other.communicate()
         journal.add_run(new_run())
+
+
+def test_a_queue_that_can_not_be_opened_keeps_no_write_back(tmp_path: Path) -> None:
+    url = journal_url(tmp_path / "journal.db")
+    with Journal(url) as journal:
+        (tmp_path / "journal.db.queue").unlink(missing_ok=True)
+        (tmp_path / "journal.db.queue").mkdir()  # as a folder that its user can't write, which root always can
+        new = new_run()
+        journal.add_run(new)
+        assert journal.run(new.uid).key == new.key

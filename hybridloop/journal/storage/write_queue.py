@@ -10,7 +10,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,24 +25,23 @@ class WriteQueue:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[bool]:
-        """Hold this process's turn in the block; yield False if it did not come in time."""
-        held = self._wait(timeout_s)
+        """Hold this process's turn in the block; yield False if it did not come in time.
+
+        Where there can be no queue, such as on a full disk, it is True: SQLite says what is wrong.
+        """
+        held, may_write = None, True
+        with suppress(OSError):
+            held = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held = _Waiter(held).result(timeout_s)
+                may_write = held is not None
         try:
-            yield held is not None
+            yield may_write
         finally:
             if held is not None:
                 _release(held)
-
-    def _wait(self, timeout_s: float) -> int | None:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _Waiter(descriptor).result(timeout_s)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
 
 
 class _Waiter:
@@ -75,5 +74,6 @@ class _Waiter:
 
 
 def _release(descriptor: int) -> None:
-    fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a child of a fork may have it open as well
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a child of a fork may have it open as well
     os.close(descriptor)
