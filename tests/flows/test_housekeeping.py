@@ -29,6 +29,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
+from hybridloop.flows.lifecycle import dead_flow_runs
 from hybridloop.flows.lifecycle.dead_flow_runs import (
     PENDING_S,
     QUIET_S,
@@ -224,6 +225,10 @@ def test_a_flow_run_that_no_runner_begins_waits_for_another_one(journal: Journal
         "foreign": "Pending",
         "without a deployment": "Crashed",
     }
+    client.set_flow_run_state(ids["alive"], Pending(), force=True)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(dead_flow_runs, "MAX_STARTS", 1)
+        assert names(PENDING_S + 1.0)["alive"] == "Crashed"
 
 
 @pytest.mark.slow

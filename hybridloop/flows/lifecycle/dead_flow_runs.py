@@ -32,6 +32,7 @@ PENDING_S = 3600.0  # a container may have to be fetched
 OUR_FLOWS = frozenset({*ALGORITHMS, "sweep", "housekeeping"})
 SUPERSEDED_S = 60.0  # the same, where a later flow run has claimed its run: its process can only report its end
 MAX_STARTS = 20  # of one flow run
+AWAITS = "AwaitingRetry"
 _PAGE = 200
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
     marked: dict[str, str] = {}
     for flow_run in _active(client):
         if _is_never_begun(client, flow_run, now):
-            if _deployment_of(client, flow_run) is not None:
+            states = client.read_flow_run_states(flow_run.id)
+            is_within = sum(state.name == AWAITS for state in states) < MAX_STARTS
+            if is_within and _deployment_of(client, flow_run) is not None:
                 _restart(client, flow_run)
             else:
                 client.set_flow_run_state(flow_run.id, Crashed(message="its process died before it began"))
@@ -107,7 +110,7 @@ def restart_flow_run(
 
 
 def _restart(client: SyncPrefectClient, flow_run: FlowRun) -> None:
-    client.set_flow_run_state(flow_run.id, Scheduled(name="AwaitingRetry", scheduled_time=datetime.now(UTC)))
+    client.set_flow_run_state(flow_run.id, Scheduled(name=AWAITS, scheduled_time=datetime.now(UTC)))
 
 
 def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool, settles: bool) -> str | None:
