@@ -10,8 +10,8 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.algorithms.problems.exact import lowest_state
-from hybridloop.algorithms.problems.molecule import Molecule, frozen_core
-from hybridloop.inputs.problem_objects.molecules import geometry_fcidump
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.inputs.problem_objects.molecules import GeometryOptions, integrals_of
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ def molecules() -> dict[str, Molecule]:
     beryllium = [("Be", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.3264)), ("H", (0.0, 0.0, -1.3264))]
     nitrogen = [("N", (0.0, 0.0, 0.0)), ("N", (0.0, 0.0, 1.1))]
     return {name: read_fcidump(fcidump(name), name) for name in ("LiH_1.595_fc", "H2O_eq_fc")} | {
-        name: frozen_core(read_fcidump(geometry_fcidump(atoms, name, basis="sto-3g", charge=0, spin=None), name), core)
+        name: integrals_of(atoms, name, GeometryOptions(frozen_core=core))
         for name, atoms, core in (("BeH2_1.3264_fc", beryllium, 1), ("N2_1.1_cas10e8o", nitrogen, 2))
     }
 

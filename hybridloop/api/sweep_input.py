@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hybridloop.algorithms.formats.detect import is_atom_list
+from hybridloop.algorithms.formats.geometry import is_geometry
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.inputs.circuits import circuit_text
-from hybridloop.inputs.problems import GeometryOptions, is_file, read_problem_at, read_problems
+from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
+from hybridloop.inputs.problems import is_file, names_geometry, read_problem_at, read_problems, with_given
 from hybridloop.inputs.sources import user_defaults
 from hybridloop.inputs.validation import validate
 from hybridloop.inputs.yaml import read_yaml
+from hybridloop.settings import PART_OF_MOLECULE
 from hybridloop.settings.optimizer_plugins import GIVE_IT_HERE, NOT_STORED, is_object
 
 MAX_BYTES = 512 * 1024  # PyYAML takes seconds for more
 _PATTERN = frozenset("*?[")
-_GEOMETRY = GeometryOptions()
+_OF_POINT = frozenset({*OF_GEOMETRY, *PART_OF_MOLECULE})
 _LONGEST_PATTERN = 1000  # characters; longer text is a problem's
 
 
@@ -53,17 +56,36 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the values with files replaced by their texts; invalid values are left for the model to refuse."""
+    """Return the values with files replaced by their texts; invalid values are left for the model to refuse.
+
+    A geometry gets the basis set, multiplicity, active space and so on of its point: if the grid varies one of these,
+    each of a geometry's points is listed, with its own integrals.
+    """
     texts = dict(values)
+    shared = dict(texts["settings"]) if isinstance(texts.get("settings"), Mapping) else {}
+    of_all = _geometry_of(texts, shared, {})
+    grid = texts.get("grid")
+    varies_geometry = isinstance(grid, Mapping) and not _OF_POINT.isdisjoint(grid)
+    listed_points: list[Any] = []
     if (given := texts.get("problems")) is not None:
         listed = given if isinstance(given, list | tuple) else [given]
         files = [(f"problems.{i}", file) for i, entry in enumerate(listed) for file in _files(entry, folder)]
-        texts["problems"] = read_problems([file for _, file in files], _GEOMETRY, [place for place, _ in files])
-    if isinstance(points := texts.get("points"), list | tuple):
+        if varies_geometry:
+            assert isinstance(grid, Mapping)
+            combinations = [dict(zip(grid, each, strict=True)) for each in product(*map(_listed, grid.values()))]
+            geometries = [file for _, file in files if names_geometry(file)]
+            files = [(place, file) for place, file in files if not names_geometry(file)]
+            listed_points = [{PROBLEM: file, **each} for file in geometries for each in combinations]
+        texts["problems"] = read_problems([file for _, file in files], of_all, [place for place, _ in files])
+    if isinstance(points := texts.get("points", ()), list | tuple):
         texts["points"] = [
-            _point(f"points.{i}", point, folder) if isinstance(point, Mapping) else point
-            for i, point in enumerate(points)
+            _point(f"points.{i}", point, folder, texts, shared) if isinstance(point, Mapping) else point
+            for i, point in enumerate([*listed_points, *points])
         ]
+    if not _OF_POINT.isdisjoint(shared):
+        texts["settings"] = {name: value for name, value in shared.items() if name not in OF_GEOMETRY}
+    if varies_geometry and not texts["problems"]:
+        del texts["grid"]
     for settings in (texts.get("settings"), texts.get("grid"), *_listed(texts.get("points"))):
         if isinstance(settings, Mapping) and any(map(is_object, _listed(settings.get("optimizer")))):
             raise InvalidValue("optimizer", NOT_STORED, GIVE_IT_HERE)
@@ -81,18 +103,34 @@ def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _point(name: str, point: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _point(
+    name: str, point: Mapping[str, Any], folder: Path, sweep: Mapping[str, Any], shared: Mapping[str, Any]
+) -> dict[str, Any]:
     texts = dict(point)
     if (problem := texts.get(PROBLEM)) is not None:
-        texts[PROBLEM] = read_problem_at(f"{name}.{PROBLEM}", _in_folder(problem, folder), _GEOMETRY)
+        options = _geometry_of(sweep, shared, texts)
+        texts[PROBLEM] = read_problem_at(f"{name}.{PROBLEM}", _in_folder(problem, folder), options)
+    for option in OF_GEOMETRY:
+        texts.pop(option, None)
     if "ansatz" in texts:
         texts["ansatz"] = _circuit(texts["ansatz"], folder)
     return texts
 
 
+def _geometry_of(
+    sweep: Mapping[str, Any], shared: Mapping[str, Any], point: Mapping[str, Any]
+) -> GeometryOptions | None:
+    """Return the options of a point's geometry, out of the sweep's settings and its own; None for binary problems."""
+    algorithm = sweep.get("algorithm")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or not ALGORITHMS[algorithm].is_on_molecules:
+        return None
+    given = {**shared, **point}
+    return with_given({name: given[name] for name in _OF_POINT if given.get(name) is not None})
+
+
 def _files(entry: Any, folder: Path) -> list[Any]:
     """Return the files of one entry, those of a folder or pattern in the order of their names; an object as it is."""
-    if not isinstance(entry, str | Path) or is_atom_list(str(entry)):
+    if not isinstance(entry, str | Path) or is_geometry(str(entry)):
         return [_in_folder(entry, folder)]
     path, is_pattern = folder / entry, bool(_PATTERN & set(str(entry)) and len(str(entry)) < _LONGEST_PATTERN)
     if is_pattern and "**" in str(entry):
@@ -115,7 +153,7 @@ def _in_folder(given: Any, folder: Path) -> Any:
     """Return a file of the folder as its path; a name, a geometry or an object as it is."""
     if isinstance(given, Mapping) and isinstance(geometry := given.get("geometry"), str):
         return {**given, "geometry": _in_folder(geometry, folder)}
-    if not isinstance(given, str | Path) or is_atom_list(str(given)):
+    if not isinstance(given, str | Path) or is_geometry(str(given)):
         return given
     path = folder / given
     return path if is_file(path) or isinstance(given, Path) else given

@@ -17,10 +17,12 @@ import typer
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
+from hybridloop.algorithms.geometries import LengthUnit
 from hybridloop.azure.targets.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
-from hybridloop.inputs.problems import DEFAULT_BASIS, pop_geometry, read_for
+from hybridloop.inputs.problem_objects.molecules import DEFAULT_BASIS
+from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.settings import LIMITS, MoleculeSettings, ProblemText, RunSettings
@@ -67,19 +69,19 @@ def input_options(model: type[RunSettings]) -> list[inspect.Parameter]:
     """Return the options of `run` and `plan`: the settings, and for molecules those of a geometry."""
     if not issubclass(model, MoleculeSettings):
         return settings_options(model)
-    texts = {
-        "basis": (str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),
-        "charge": (int, "Charge of a geometry in elementary charges; left out: 0."),
-    }
-    return settings_options(model) + [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, typer.Option(help=text)],
-        )
-        for name, (kind, text) in texts.items()
-    ]
+    return settings_options(model) + GEOMETRY_OPTIONS
+
+
+def _geometry_option(name: str, kind: Any, text: str) -> inspect.Parameter:
+    annotation = Annotated[kind | None, typer.Option(help=text)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+GEOMETRY_OPTIONS = [  # of `run`, `plan` and `molecule`, beside the settings of a molecule
+    _geometry_option("basis", str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),
+    _geometry_option("charge", int, "Charge of a geometry in elementary charges; left out: 0."),
+    _geometry_option("geometry_unit", LengthUnit, "Unit of a geometry's lengths; left out: angstrom."),
+]
 
 
 def with_options(command: Callable[..., None], options: Iterable[inspect.Parameter]) -> Callable[..., None]:

@@ -20,6 +20,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings
 from prefect.states import Completed
 
+from hybridloop.algorithms.coordinates import coordinate_columns
+from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.azure.identity import is_opened_by_identity
 from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
 from hybridloop.descriptions import ALGORITHMS, Value
@@ -99,6 +101,9 @@ def run_sweep(
             pool = ProcessPool(size, _environment(sdk_workspace, name), configuration)
         with closing(pool):
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
+    geometries = [geometry_of(point.problem.text or "") for point in points]
+    columns = dict(zip((point.key for point in points), coordinate_columns(geometries), strict=True))
+    rows = [{**row, **columns[row["run"]]} for row in rows]
     result = SweepResult(
         spec.name,
         spec.algorithm,

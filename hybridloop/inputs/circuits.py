@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.compiler.languages.from_qsharp import QsharpProgram, is_qsharp_callable
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.problems import is_file
-from hybridloop.inputs.yaml import read_text
+from hybridloop.inputs.text_files import read_text
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES
 
 if TYPE_CHECKING:

@@ -2,69 +2,76 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
-from hybridloop.algorithms.formats.geometry import check_atoms
+from pydantic import TypeAdapter, ValidationError
+
+from hybridloop.algorithms.formats.geometry import check_atoms, is_geometry, read_geometry
+from hybridloop.algorithms.geometries import LengthUnit, formula
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.errors import InputError, InvalidValue, ProblemError
+from hybridloop.inputs.problem_objects.molecules import (
+    DEFAULT_BASIS,
+    OF_GEOMETRY,
+    GeometryOptions,
+    integrals_of,
+    written,
+)
+from hybridloop.inputs.text_files import check_format, decode
 from hybridloop.inputs.validation import validate
-from hybridloop.settings import MAX_PROBLEM_BYTES, MoleculeSettings, ProblemText, RunSettings
+from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
+from hybridloop.settings.parsing import AUTO_SPACE
 
 _LONGEST_SHOWN = 200
-_NO_TEXT = (
-    "the file is no text",
-    "Give a molecule's or a graph's text, or read the file in Python: hl.qaoa(numpy.load(FILE)).",
-)
-DEFAULT_BASIS = "sto-3g"  # PySCF's own default
-
-
-@dataclass(frozen=True, slots=True)
-class GeometryOptions:
-    """Basis set, charge and multiplicity of a geometry; the multiplicity left out is the lowest for its electrons."""
-
-    basis: str | None = None
-    charge: int | None = None
-    multiplicity: int | None = None
-
-    def check_unused(self, name: str) -> None:
-        """Raise InputError for options of a geometry with a problem that has its integrals already."""
-        for field in ("basis", "charge"):
-            if getattr(self, field) is not None:
-                raise InputError(field, f"{name} is no geometry, and has its integrals already", "Leave it out.")
 
 
 def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:
     """Return a problem of a built-in name, a file, or a Python object (`hybridloop.problem`).
 
-    With `geometry`, an XYZ file and atoms such as `H 0 0 0; H 0 0 0.74` become integrals, which needs PySCF. Raises
-    InputError for a file that can't be read, and for an object that is no problem.
+    With `geometry`, an XYZ file, a Z-matrix and atoms such as `H 0 0 0; H 0 0 0.74` become integrals, which needs
+    PySCF. Raises InputError for a file that can't be read, and for an object that is no problem.
     """
     if isinstance(problem, Mapping) and "geometry" in problem:
         given = dict(problem)
         source, name = given.pop("geometry"), given.pop("name", None)
-        found = read_problem(source, _geometry_options(given))
-        if name is None:
-            return found
-        if found.text is None:
-            raise InputError("problem", f"{found.name} is a built-in problem, which has its name", "Leave name out.")
-        return validate(ProblemText, {"name": name, "text": found.text}, of="problem")
-    if isinstance(problem, str) and geometry is not None and is_atom_list(problem):
+        found = read_problem(source, with_given(given, geometry))
+        return found if name is None else named(found, name)
+    if isinstance(problem, str) and geometry is not None and is_geometry(problem):
         return _integrals(problem, "", geometry)
-    read = _read(problem)
+    read = _read(problem, geometry)
     if geometry is not None:
-        if read.text is not None and (is_xyz_geometry(read.text) or is_atom_list(read.text)):
+        if read.text is not None and is_geometry(read.text):
             return _integrals(read.text, read.name, geometry)
         geometry.check_unused(read.name)
     return read
+
+
+def names_geometry(problem: Any) -> bool:
+    """Return whether a problem is a geometry: atoms, a mapping with one, or the path of a file with one."""
+    if isinstance(problem, Mapping):
+        return "geometry" in problem
+    if not isinstance(problem, str | Path):
+        return False
+    if is_geometry(str(problem)):
+        return True
+    read = _read(problem, None) if is_file(Path(problem)) else None
+    return read is not None and read.text is not None and is_geometry(read.text)
+
+
+def named(problem: ProblemText, name: Any) -> ProblemText:
+    """Return the problem under another name. Raises InputError for a built-in one."""
+    if problem.text is None:
+        raise InputError("name", f"{problem.name} is a built-in problem, whose name is its content", "Leave name out.")
+    return validate(ProblemText, {"name": name, "text": problem.text}, of="problem")
 
 
 def read_problems(
@@ -80,7 +87,7 @@ def read_problems(
     names = [problem.name for problem in read]
     seen = Counter[str]()
     for position, (value, name) in enumerate(zip(given, names, strict=True)):
-        is_named = isinstance(value, ProblemText | Path) or (isinstance(value, str) and not is_atom_list(value))
+        is_named = isinstance(value, ProblemText | Path) or (isinstance(value, str) and not is_geometry(value))
         if names.count(name) > 1 and not is_named:
             seen[name] += 1
             read[position] = read[position].model_copy(update={"name": f"{name}-{seen[name]}"})
@@ -99,31 +106,32 @@ def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None =
 
 
 def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:
-    """Take the options of a geometry, `basis` and `charge`, out of the options of a run; binary problems have none."""
+    """Take the options of a geometry that are no settings out of the options of a run; binary problems have none."""
     if algorithm not in ALGORITHMS or not ALGORITHMS[algorithm].is_on_molecules:
         return GeometryOptions()
-    basis, charge = options.pop("basis", None), options.pop("charge", None)
-    if not isinstance(basis, str | None) or isinstance(charge, bool) or not isinstance(charge, int | None):
-        raise InputError("basis", f"{basis!r} with charge {charge!r}", "Give a name and a whole number.")
-    return GeometryOptions(basis, charge)
+    given = {name: options.pop(name) for name in OF_GEOMETRY if name in options}
+    return with_given({name: value for name, value in given.items() if value is not None})
 
 
 def read_for(algorithm: str, problem: Any, settings: RunSettings, geometry: GeometryOptions) -> ProblemText:
-    """Return the problem of an algorithm; a geometry gets the multiplicity of the settings.
+    """Return the problem of an algorithm; a geometry gets the multiplicity and the active space of the settings.
 
     Raises InputError, also for several problems where one is needed.
     """
     options = None
     if isinstance(settings, MoleculeSettings):
-        options = replace(geometry, multiplicity=settings.multiplicity)
+        part = {name: getattr(settings, name) for name in PART_OF_MOLECULE}
+        options = replace(geometry, **part)
     if ALGORITHMS[algorithm].subject is not Subject.SERIES:
         return read_problem(problem, options)
     if isinstance(problem, ProblemText):  # the series already
         return problem
+    if options is not None and options.active_space == AUTO_SPACE:  # of all points together, which the run chooses
+        options = replace(options, active_space=None)
     return read_scan(problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem], options)
 
 
-def _read(problem: Any) -> ProblemText:
+def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
     if isinstance(problem, ProblemText):
         return problem
     if isinstance(problem, Mapping) and "name" in problem:  # as flows take it
@@ -131,7 +139,7 @@ def _read(problem: Any) -> ProblemText:
     if not isinstance(problem, str | os.PathLike):
         from hybridloop.inputs.problem_objects import problem_from_object
 
-        return problem_from_object(problem)
+        return problem_from_object(problem, geometry=geometry)
     if isinstance(problem, str):
         check_atoms(problem)
     if isinstance(problem, str) and "\n" in problem:
@@ -142,8 +150,6 @@ def _read(problem: Any) -> ProblemText:
         if path.is_file():
             return _read_file(path)
         state = "it is a folder" if path.is_dir() else "there is no such file"
-    except UnicodeDecodeError as error:
-        raise ProblemError(str(path), None, *_NO_TEXT) from error
     except OSError as error:  # also a name that is too long, which Path does not take for a missing file
         name = str(path) if len(str(path)) < _LONGEST_SHOWN else f"{str(path)[:_LONGEST_SHOWN]!r}…"
         raise ProblemError(name, None, f"it can't be read ({error.strerror})", "Check the path.") from error
@@ -159,9 +165,9 @@ def _read_file(path: Path) -> ProblemText:
     if len(data) > MAX_PROBLEM_BYTES:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
-    text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    if "\0" in text:  # valid UTF-8, but refused by databases
-        raise ProblemError(str(path), None, *_NO_TEXT)
+    text = decode(data, str(path))
+    if not is_geometry(text):
+        check_format(text, str(path))
     return validate(ProblemText, {"name": path.stem, "text": text}, of="problem")
 
 
@@ -173,31 +179,38 @@ def read_scan(problems: Sequence[Any], geometry: GeometryOptions | None = None) 
     return validate(ProblemText, {"name": name, "text": text}, of="problem")
 
 
-def _geometry_options(values: Mapping[str, Any]) -> GeometryOptions:
-    """Return the options beside a geometry in a mapping. Raises InputError for others."""
-    for name, value in values.items():
-        kind = {"basis": str, "charge": int, "multiplicity": int}.get(name)
-        if kind is None:
-            raise InputError("problem", f"a geometry has no {name!r}", "There are: name, basis, charge, multiplicity.")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError("problem", f"the {name} of a geometry is {value!r}", "Give sto-3g, 0 and 1, for example.")
-    return GeometryOptions(**values)
+def with_given(values: Mapping[str, Any], options: GeometryOptions | None = None) -> GeometryOptions:
+    """Return the options of a geometry by name, in place of those in `options`. Raises InputError."""
+    names = [field.name for field in fields(GeometryOptions)]
+    for name in values:
+        if name not in names:
+            similar = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"Did you mean {similar[0]!r}?" if similar else f"There are: name, {', '.join(names)}."
+            raise InputError("problem", f"a geometry has no {name!r}", hint)
+    try:
+        return TypeAdapter(GeometryOptions).validate_python({**asdict(options or GeometryOptions()), **values})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        remedy = f"Give {_EXAMPLES[name]}, for example."
+        raise InvalidValue(name, f"{first.get('input')!r:.80} is not taken for a geometry", remedy) from error
+
+
+_EXAMPLES = {
+    "basis": "sto-3g",
+    "charge": "0",
+    "geometry_unit": f"{', '.join(LengthUnit)}",
+    "multiplicity": "1",
+    "active_space": "4,4",
+    "frozen_core": "1",
+}
 
 
 def _integrals(text: str, name: str, options: GeometryOptions) -> ProblemText:
-    """Return the integrals of a geometry over its Hartree-Fock orbitals."""
-    from hybridloop.algorithms.formats.geometry import formula, read_geometry
-    from hybridloop.inputs.problem_objects.molecules import as_kept, geometry_fcidump
-
-    atoms = read_geometry(text, name or "geometry")
-    basis, charge = options.basis or DEFAULT_BASIS, options.charge or 0
-    spin = None if options.multiplicity is None else options.multiplicity - 1
-    name = f"{name or formula(symbol for symbol, _ in atoms)}-{basis}"
-    integrals = as_kept(geometry_fcidump(atoms, name, basis=basis, charge=charge, spin=spin), name)
-    if len(integrals) > MAX_PROBLEM_BYTES:
-        size = f"its integrals have {len(integrals):,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
-        raise ProblemError(name, None, size, "Choose a smaller basis, or give a CASCI of PySCF.")
-    return validate(ProblemText, {"name": name, "text": integrals}, of="problem")
+    """Return the integrals of a geometry over its Hartree-Fock orbitals, in the options' active space."""
+    atoms = read_geometry(text, name or "geometry", options.geometry_unit)
+    name = f"{name or formula(symbol for symbol, _ in atoms)}-{options.basis or DEFAULT_BASIS}"
+    return validate(ProblemText, {"name": name, "text": written(integrals_of(atoms, name, options))}, of="problem")
 
 
 def is_file(path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from hybridloop.errors import InputError
+from hybridloop.inputs.text_files import read_text
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 20  # levels of lists and mappings
@@ -21,24 +22,6 @@ def read_yaml(path: Path, of: str, *, max_bytes: int = MAX_BYTES) -> dict[str, A
     if not isinstance(values, dict):
         raise InputError(of, f"{path} holds no settings by name", "Write one setting per line, as `shots: 2000`.")
     return values
-
-
-def read_text(path: Path, of: str, kind: str, max_bytes: int) -> str:
-    """Return the text of a file. Raises InputError with the setting or option `of`, and the `kind` that is needed.
-
-    At most `max_bytes` are read, also of a pipe or device, whose size is not known beforehand.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            raise InputError(of, f"{path} has more than {max_bytes:,} bytes", f"Give at most {max_bytes:,}.")
-        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        raise InputError(of, f"{path} is no text", f"Give {kind} in UTF-8.") from error
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(of, f"{path} can't be read ({reason})", "Check the path.") from error
 
 
 def parse_yaml(text: str, of: str) -> Any:

@@ -27,8 +27,9 @@ class ProblemFacts:
     `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean of an objective
     over all assignments. `exact` computes the exact value, which may take a second of diagonalization; it gives None
     where the problem is too large. `note` gives a sentence about the problem to tell with a result. `title` says
-    in a few words what is computed: "molecule of 4 electrons in 4 orbitals". `orbitals` says why these, if they were
-    chosen automatically. With `is_active_space` a molecule has others too, and the exact energy is that of the space.
+    in a few words what is computed: "molecule of 4 electrons in 4 orbitals", or with `is_of_geometry` which molecule.
+    `orbitals` says why these, if they were chosen automatically. With `is_active_space` a molecule has others too, and
+    the exact energy is that of the space.
     `is_solved` says whether `exact` takes no more work, for a run that is ended early.
     """
 
@@ -41,6 +42,7 @@ class ProblemFacts:
     title: str = ""
     orbitals: str = ""
     is_active_space: bool = False
+    is_of_geometry: bool = False
     is_solved: Callable[[], bool] = lambda: True
 
 
@@ -52,7 +54,7 @@ def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
     if not facts.title:
         return ""
     if problem.text is not None:
-        return f"file or object: {facts.title}"
+        return facts.title if facts.is_of_geometry else f"file or object: {facts.title}"
     name = problem.name.lower()
     tables = (load_table(table) for table in ("problems", "binary_problems"))
     title = next(table[name]["title"] for table in tables if name in table)

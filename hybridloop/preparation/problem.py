@@ -8,15 +8,14 @@ from functools import cache
 from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
-from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, with_multiplicity
-from hybridloop.algorithms.problems.natural_orbitals import choose_active_space, with_reason
+from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
+from hybridloop.algorithms.problems.natural_orbitals import part_of
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, ProblemText
-from hybridloop.settings.parsing import automatic_space
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -43,7 +42,7 @@ def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Ta
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    molecule = _active_part(with_asked_spin(parsed, settings), settings)
+    molecule = part_of(with_asked_spin(parsed, settings), settings.active_space, settings.frozen_core)
     if molecule.norb > MOST_ORBITALS:
         what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
         raise InputError("problem", what, "Choose an active space.")
@@ -55,16 +54,6 @@ def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Ta
 def with_asked_spin(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
     """Return the molecule with the multiplicity of the settings, if they have one."""
     return molecule if settings.multiplicity is None else with_multiplicity(molecule, settings.multiplicity)
-
-
-def _active_part(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
-    if isinstance(space := settings.active_space, str):
-        return choose_active_space(molecule, automatic_space(space))
-    if space is not None:
-        return with_reason(active_space(molecule, *space), molecule)
-    if settings.frozen_core:
-        return with_reason(frozen_core(molecule, settings.frozen_core), molecule)
-    return molecule
 
 
 def parse_problem(problem: ProblemText) -> Molecule | PauliProblem:
@@ -112,9 +101,14 @@ def facts_of(resolved: EnergyProblem) -> ProblemFacts:
         return ProblemFacts("", resolved.num_qubits, -1, trace, cache(resolved.exact_ground_energy), title=title)
     molecule = resolved.molecule
     title = f"molecule of {sum(molecule.electrons)} electrons in {molecule.norb} orbitals"
+    if (geometry := molecule.geometry) is not None:
+        multiplicity = abs(molecule.electrons[0] - molecule.electrons[1]) + 1
+        orbitals = f"{molecule.norb} of {geometry.orbitals}" if molecule.is_active_space else f"{molecule.norb}"
+        size = f"{sum(molecule.electrons)} electrons in {orbitals} orbitals, multiplicity {multiplicity}"
+        title = f"{geometry.title}; {size}"
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
-    part = (molecule.orbitals_reason, molecule.is_active_space)
+    part = (molecule.orbitals_reason, molecule.is_active_space, geometry is not None)
     reference = molecule.hartree_fock_energy
     return ProblemFacts("hartree", resolved.encoding.num_qubits, -1, reference, exact, note, title, *part)
 

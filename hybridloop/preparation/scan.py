@@ -10,8 +10,10 @@ import numpy as np
 
 from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
+from hybridloop.algorithms.coordinates import coordinate_columns
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.estimation.estimates import evaluation
+from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -22,7 +24,7 @@ from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
-from hybridloop.preparation.problem import parse_problem, with_asked_spin
+from hybridloop.preparation.problem import EnergyProblem, parse_problem, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
 from hybridloop.settings import ProblemText, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
@@ -68,6 +70,7 @@ class PreparedScan(PreparedAlgorithm):
         rows: list[dict[str, Any]] = []
         warnings: list[str] = []
         open_ends: list[str] = []
+        coordinates = coordinate_columns([_geometry_of(point.problem) for point in self.points])
         for i, (name, point) in enumerate(zip(self.names, self.points, strict=True)):
             # start from the angles of the point before, if they help
             counter = RoundCounter(run_round)
@@ -77,7 +80,7 @@ class PreparedScan(PreparedAlgorithm):
             # measure, and keep the row and the warnings of the point
             outcome, exact = point.measure(counter, log.next_point()), point.facts.exact()
             outcomes.append(outcome)
-            rows.append(_row(name, outcome, exact, point.facts, counter, start_reason))
+            rows.append(_row(name, outcome, exact, point.facts, counter, start_reason) | coordinates[i])
             open_ends += [] if outcome.converged else [f"{name}: {outcome.reason}"]
             warnings += [f"{name}: {warning}" for warning in outcome.warnings]
             below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, exact)
@@ -162,6 +165,10 @@ def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> 
         return settings  # refused for the Pauli sum
     electrons, orbitals = common_size(molecules)
     return settings.model_copy(update={"active_space": f"{AUTO_SPACE}:{electrons},{orbitals}"})
+
+
+def _geometry_of(problem: EnergyProblem) -> Geometry | None:
+    return problem.molecule.geometry if isinstance(problem, ElectronicProblem) else None
 
 
 def _row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hybridloop.settings.energies import (
+    PART_OF_MOLECULE,
     AnsatzName,
     EnergySettings,
     EntanglementName,
@@ -25,7 +26,7 @@ from hybridloop.settings.run import (
     first_difference,
 )
 
-__all__ = ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES"]
+__all__ = ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES", "PART_OF_MOLECULE"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["EnergySettings", "MoleculeSettings", "RunSettings"]

@@ -141,7 +141,8 @@ class MoleculeSettings(RunSettings):
         None,
         ge=1,
         le=100,
-        description="spin multiplicity 2S + 1 of the molecule, in the same orbitals; left out: MS2 + 1 of its file",
+        description="spin multiplicity 2S + 1 of the molecule, in the same orbitals; left out: MS2 + 1 of its file, "
+        "or the lowest of a geometry",
         examples=[3],
     )
 
@@ -150,6 +151,9 @@ class MoleculeSettings(RunSettings):
         if self.active_space is not None and self.frozen_core:
             raise ValueError("the active space and the frozen core both choose the occupied orbitals: give one of them")
         return self
+
+
+PART_OF_MOLECULE = ("multiplicity", "active_space", "frozen_core")  # settings that integrals are made for
 
 
 class EnergySettings(MoleculeSettings):

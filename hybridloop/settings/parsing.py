@@ -117,12 +117,6 @@ def _parse_space(value: object) -> object:
     return split_at_commas(text)
 
 
-def automatic_space(space: tuple[int, int] | str | None) -> tuple[int, int] | None:
-    """Return the electrons and orbitals of a space such as auto:4,4, None for others."""
-    found = _SIZED_SPACE.fullmatch(space) if isinstance(space, str) else None
-    return (int(found[1]), int(found[2])) if found else None
-
-
 _SIZED_SPACE = re.compile(r"auto:([0-9]{1,4}),([1-9][0-9]{0,3})")
 _Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
 _Automatic = Annotated[str, Field(pattern=r"^auto(:[0-9]{1,4},[1-9][0-9]{0,3})?$")]

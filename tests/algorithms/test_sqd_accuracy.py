@@ -16,7 +16,8 @@ from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_v
 from hybridloop.algorithms.sqd.full_space import solve_in_turn
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
-from hybridloop.inputs.problems import GeometryOptions, read_problem
+from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.sqd import PreparedSqd
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import long_form, long_only

@@ -66,7 +66,7 @@ def test_a_file_that_is_not_text_is_refused(run_command: Hybridloop, home: Path,
     [
         ("vqe", "roads.txt", "oslo bergen 4\n", "roads: this looks like a graph (an edge list)", "run qaoa takes it"),
         ("qaoa", "h2.fcidump", H2, "h2: this looks like a molecule's integrals (FCIDUMP)", "run vqe takes it"),
-        ("rqaoa", "h2.xyz", "2\n\nH 0 0 0\nH 0 0 0.7\n", "a molecule's geometry (XYZ)", "hybridloop molecule FILE.xyz"),
+        ("rqaoa", "h2.xyz", "2\n\nH 0 0 0\nH 0 0 0.7\n", "a molecule's geometry", "hybridloop molecule FILE.xyz"),
         ("vqe", "mine.yaml", "shots: 100\n", "looks like settings (YAML)", "--config FILE"),
         ("adapt", "mine.qasm", "OPENQASM 3.0;\nqubit[2] q;\n", "looks like a circuit", "--ansatz FILE"),
     ],

@@ -59,7 +59,7 @@ def test_the_format_of_a_text_is_detected_from_its_content_not_its_file_name(tmp
         ('{"mine": [], "links": []}', r"this JSON is no Pauli sum \(keys: 'links', 'mine'\)"),
         ('{"nodes": [], "links": []}', r"this looks like a graph \(node-link JSON\), and a molecule is needed"),
         ("[1, 2]", "the text is not a JSON object"),
-        (XYZ, r"geometry \(XYZ\), and integrals are needed"),
+        (XYZ, r"geometry, and integrals are needed"),
         ("1 2\n2 3\n", r"this looks like a graph \(an edge list\), and a molecule is needed"),
         ("1 2 3 4\n", "this is not FCIDUMP"),
     ],

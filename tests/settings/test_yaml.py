@@ -9,7 +9,8 @@ import pytest
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import circuit_text
-from hybridloop.inputs.yaml import parse_yaml, read_text
+from hybridloop.inputs.text_files import read_text
+from hybridloop.inputs.yaml import parse_yaml
 
 
 @pytest.mark.parametrize(

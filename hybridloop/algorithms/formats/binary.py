@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.graphs import read_graphml, read_node_link
 from hybridloop.algorithms.formats.json_text import JsonDocument, is_number, read_json_object
-from hybridloop.algorithms.formats.tables import read_table
+from hybridloop.algorithms.formats.tables import SquareMatrix, read_table
 from hybridloop.algorithms.problems.binary import (
     BinaryProblem,
     independent_set,
@@ -57,7 +57,7 @@ class GraphObjective(enum.StrEnum):
 
 def read_binary_problem(text: str, source: str, objective: GraphObjective = GraphObjective.MAX_CUT) -> BinaryProblem:
     """Read a binary problem. Its beginning tells the format: `<` GraphML, `{` JSON. Other texts
-    are edge lists (`read_table`).
+    are tables (`read_table`): edges, or a matrix.
 
     JSON has one of these sets of keys; the first two may have an `offset`:
     `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with `variables`, their count or their names;
@@ -76,7 +76,7 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
     if start == "<":
         return _graph_problem(read_graphml(text, source), objective)
     if start != "{":
-        return _graph_problem(read_table(text, source), objective)
+        return _table_problem(read_table(text, source), objective)
     # JSON: its keys tell the kind of problem
     document = JsonDocument(source, read_json_object(text, source))
     readers: tuple[tuple[str, Callable[[JsonDocument], BinaryProblem]], ...] = (
@@ -104,6 +104,19 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
 
 def _graph_problem(graph: Graph, objective: GraphObjective) -> BinaryProblem:
     return max_cut(graph) if objective is GraphObjective.MAX_CUT else independent_set(graph)
+
+
+def _table_problem(table: Graph | SquareMatrix, objective: GraphObjective) -> BinaryProblem:
+    """Return the problem of a table: its graph's, or the minimum of xᵀQx."""
+    graph = table if isinstance(table, Graph) else table.as_graph()
+    if graph is not None:
+        return _graph_problem(graph, objective)
+    assert isinstance(table, SquareMatrix)
+    _check_own_objective(table.source, objective)
+    matrix = np.zeros((len(table.labels),) * 2)
+    for place, value in table.entries.items():
+        matrix[place] = value
+    return qubo(matrix, table.source, offset=0.0, labels=list(table.labels))
 
 
 def _check_own_objective(source: str, objective: GraphObjective) -> None:

@@ -10,14 +10,10 @@ import itertools
 import json
 import re
 
+from hybridloop.algorithms.formats.geometry import is_geometry
+
 _MAX_LINES = 20  # that are looked at
 _MAX_LINE_LENGTH = 500  # characters of a line that may be an edge
-_GEOMETRY = re.compile(
-    r"\s*\d{1,9}[ \t]*\n[^\n]*\n\s*[A-Za-z]{1,2}\d*(\s+[-+]?[\d.]+(e[-+]?\d+)?){3}\s*(\n|$)", re.IGNORECASE
-)
-# each text matches in one way only, so that the search takes a time in proportion to its length
-_ATOM = r"[A-Za-z]{1,2}\d*(?:[ \t]+[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){3}"
-_ATOMS = re.compile(rf"\s*{_ATOM}(?:[ \t]*[;\n][;\s]*{_ATOM})*[;\s]*", re.ASCII)
 _YAML = re.compile(r"[A-Za-z_]+:(\s|$)")
 
 
@@ -25,8 +21,9 @@ class InputFormat(enum.StrEnum):
     """A format of input text; the value names it in messages."""
 
     FCIDUMP = "a molecule's integrals (FCIDUMP)"
+    MOLECULE = "a molecule's integrals and geometry (JSON)"
     PAULI_SUM = "a Pauli sum"
-    GEOMETRY = "a molecule's geometry (XYZ)"
+    GEOMETRY = "a molecule's geometry"
     EDGE_LIST = "a graph (an edge list)"
     TABLE = "a table (CSV)"
     GRAPHML = "a graph (GraphML)"
@@ -36,11 +33,12 @@ class InputFormat(enum.StrEnum):
     SETTINGS = "settings (YAML)"
 
 
-ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
+ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.MOLECULE, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
 BINARY_FORMATS = frozenset(
     {InputFormat.EDGE_LIST, InputFormat.TABLE, InputFormat.GRAPHML, InputFormat.NODE_LINK, InputFormat.BINARY}
 )
 _FORMAT_BY_KEY = {
+    "fcidump": InputFormat.MOLECULE,
     "terms": InputFormat.PAULI_SUM,
     "nodes": InputFormat.NODE_LINK,
     "linear_biases": InputFormat.BINARY,
@@ -49,16 +47,6 @@ _FORMAT_BY_KEY = {
     "numbers": InputFormat.BINARY,
     "returns": InputFormat.BINARY,
 }
-
-
-def is_xyz_geometry(text: str) -> bool:
-    """Return whether the text is an XYZ geometry: atom count, comment, then lines of a symbol and three coordinates."""
-    return _GEOMETRY.match(text) is not None
-
-
-def is_atom_list(text: str) -> bool:
-    """Return whether the text lists atoms with three coordinates each, separated by semicolons or lines."""
-    return _ATOMS.fullmatch(text) is not None
 
 
 def detect_format(text: str) -> InputFormat | None:
@@ -70,7 +58,7 @@ def detect_format(text: str) -> InputFormat | None:
         return _detect_json_format(text.lstrip("\ufeff"))
     if start.startswith("<"):
         return InputFormat.GRAPHML if "<graphml" in text[: 10 * _MAX_LINE_LENGTH] else None
-    if is_xyz_geometry(text) or is_atom_list(text):
+    if is_geometry(text):
         return InputFormat.GEOMETRY
     lines = [words for line in itertools.islice(text.splitlines(), _MAX_LINES) if (words := _words(line))]
     if any(line[0] == "OPENQASM" for line in lines[:1]):

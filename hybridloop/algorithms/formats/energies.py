@@ -1,15 +1,20 @@
-"""Reader for problems of energies: Pauli sums in JSON, and molecules in FCIDUMP."""
+"""Reader for problems of energies: Pauli sums in JSON, and molecules in FCIDUMP, or in JSON with their geometry."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.formats.detect import is_xyz_geometry
-from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.formats.detect import InputFormat, detect_format
+from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
+from hybridloop.algorithms.formats.geometry import is_geometry
 from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json_object
+from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
@@ -80,13 +85,56 @@ def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:
     Raises ProblemError for text in another format.
     """
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
-        if is_xyz_geometry(text):
-            problem = "this is a molecule's geometry (XYZ), and integrals are needed"
+        if is_geometry(text):
+            problem = "this is a molecule's geometry, and integrals are needed"
             raise ProblemError(source, 1, problem, "Compute them: hybridloop molecule FILE.xyz --output FILE.fcidump")
         return read_fcidump(text, source)
-    names = read_json_object(text, source).keys()
+    document = read_json_object(text, source)
+    names = document.keys()
+    if "fcidump" in names:
+        return _read_with_geometry(document, source)
     if "terms" in names:
         return read_pauli_sum(text, source)
     problem = f"this JSON is no Pauli sum (keys: {', '.join(map(repr, sorted(names)[:5])) or 'none'})"
     remedy = 'Give one, {"terms": {"ZZ": -1.0}}, or a molecule in FCIDUMP.'
     raise ProblemError(source, None, problem, remedy)
+
+
+def molecule_text(molecule: Molecule) -> str:
+    """Return a molecule's FCIDUMP text, or JSON with that, its geometry, and the active space that it is reduced to."""
+    fcidump = fcidump_text(molecule)
+    if molecule.geometry is None and not molecule.space:
+        return fcidump
+    fields = {
+        "geometry": None if molecule.geometry is None else asdict(molecule.geometry),
+        "space": molecule.space,
+        "left_out": molecule.orbitals_reason,
+        "is_active_space": molecule.is_active_space,
+        "fcidump": fcidump,
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def geometry_of(text: str) -> Geometry | None:
+    """Return the geometry of a molecule's text, without its integrals; None for other texts."""
+    if detect_format(text) is not InputFormat.MOLECULE:
+        return None
+    return _GEOMETRY.validate_python(read_json_object(text, "a molecule").get("geometry"))
+
+
+def _read_with_geometry(document: dict[str, Any], source: str) -> Molecule:
+    """Read what `molecule_text` wrote. Raises ProblemError."""
+    check_names(document, ("geometry", "space", "left_out", "is_active_space", "fcidump"), source)
+    try:
+        geometry, text = _GEOMETRY.validate_python(document.get("geometry")), _TEXT.validate_python(document["fcidump"])
+        space, reason = (_TEXT.validate_python(document.get(name, "")) for name in ("space", "left_out"))
+    except ValidationError as error:
+        what = f"the molecule is not as it was written: {error.errors(include_url=False)[0]['msg']}"
+        raise ProblemError(source, None, what, "Make the text again: hybridloop.problem(FILE).") from error
+    is_part = document.get("is_active_space") is True
+    molecule = read_fcidump(text, source)
+    return replace(molecule, geometry=geometry, space=space, orbitals_reason=reason, is_active_space=is_part)
+
+
+_GEOMETRY: TypeAdapter[Geometry | None] = TypeAdapter(Geometry | None)
+_TEXT = TypeAdapter(str)

@@ -1,74 +1,222 @@
-"""Reader for geometries: an XYZ file, or atoms in a line as `H 0 0 0; H 0 0 0.74`."""
+"""Reader for geometries: an XYZ file, a Z-matrix, or atoms in a line as `H 0 0 0; H 0 0 0.74`.
+
+Every number is parsed here, since PySCF evaluates as Python what is no number.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
+from hybridloop.algorithms.geometries import IN_ANGSTROM, Atom, LengthUnit
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import InputError, ProblemError
 
-Atom = tuple[str, tuple[float, float, float]]  # symbol and coordinates in Å
-
-_SYMBOL = re.compile(r"[A-Za-z]{1,2}[0-9]*")
+ELEMENTS = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+    "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+    "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl "
+    "Mc Lv Ts Og"
+).split()
+_SYMBOL = re.compile(r"([A-Za-z]{1,2})\d{0,4}", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
+_COUNT = re.compile(r"\s*(\d{1,9})[ \t]*\n", re.ASCII)
+_VARIABLE = re.compile(r"([A-Za-z]\w*)(?:[ \t]+|[ \t]*=[ \t]*)(\S+)", re.ASCII)
 _START = re.compile(r"\s*[A-Z][a-z]?[0-9]*(?:[ \t,]+[-+]?[0-9.]+){2}")
-_FORMS = "Give an XYZ file (number of atoms, comment, then `symbol x y z` in Å), or 'H 0 0 0; H 0 0 0.74'."
+_COLUMNS = re.compile(r"\bProperties=(\S+)", re.IGNORECASE)
+_PERIODIC = re.compile(r"\bpbc=\"[^\"]*T", re.IGNORECASE)
+_UNITS = {
+    LengthUnit.BOHR: re.compile(r"\b(bohr|a\.?u\.?|atomic units)(?!\w)", re.IGNORECASE),
+    LengthUnit.PM: re.compile(r"\b(pm|picomet(er|re)s?)\b"),
+    LengthUnit.NM: re.compile(r"\b(nm|nanomet(er|re)s?)\b"),
+}
+_FORMS = "Give an XYZ file (number of atoms, comment, then `symbol x y z`), a Z-matrix, or 'H 0 0 0; H 0 0 0.74'."
 
 
-def read_geometry(text: str, source: str) -> tuple[Atom, ...]:
-    """Return the atoms of an XYZ text or of a list of atoms. Raises ProblemError with the line of what is malformed.
+def is_geometry(text: str) -> bool:
+    """Return whether the text is a geometry: an XYZ file, a list of atoms, or a Z-matrix."""
+    return is_xyz(text) or is_atom_list(text) or is_zmatrix(text)
 
-    Every coordinate is parsed here, since PySCF evaluates as Python what is no number.
+
+def is_xyz(text: str) -> bool:
+    """Return whether the text is an XYZ file: atom count, comment, then lines of a symbol and three coordinates.
+
+    A symbol may be an atomic number where the lines are as many as the count, and coordinates have a point: other
+    numbers in rows are a table.
+    """
+    text = text.lstrip("\ufeff")
+    if (count := _COUNT.match(text)) is None:
+        return False
+    comment, _, rest = text[count.end() :].partition("\n")
+    lines = [line for line in rest.splitlines() if line.strip()]
+    if not lines or not (_COLUMNS.search(comment) or _is_atom(lines[0], more=True)):
+        return False
+    return not lines[0].split()[0].isdigit() or (len(lines) == int(count[1]) and "." in lines[0])
+
+
+def is_atom_list(text: str) -> bool:
+    """Return whether the text lists atoms with three coordinates each, separated by semicolons or lines."""
+    parts = [part for part in re.split(r"[;\n]", text.lstrip("\ufeff")) if part.strip()]
+    return bool(parts) and all(_is_atom(part) and not part.split()[0].isdigit() for part in parts)
+
+
+def is_zmatrix(text: str) -> bool:
+    """Return whether the text is a Z-matrix of two atoms or more: `O; H 1 0.96; H 1 0.96 2 104.5`."""
+    rows, _ = _zmatrix_rows(text)
+    lengths = [1, 3, 5, *(7,) * len(rows)][: len(rows)]
+    return len(rows) > 1 and all(
+        len(row) == length and _element(row[0]) is not None and all(word.isdigit() for word in row[1::2])
+        for row, length in zip(rows, lengths, strict=True)
+    )
+
+
+def read_geometry(text: str, source: str, unit: LengthUnit | None = None) -> tuple[Atom, ...]:
+    """Return the atoms of a geometry in Å. Raises ProblemError with the line of what is malformed.
+
+    `unit` is that of the text's lengths, by default Å; InputError where an XYZ file's comment names another.
 
     >>> read_geometry("H 0 0 0; H 0 0 0.74", "H2")
     (('H', (0.0, 0.0, 0.0)), ('H', (0.0, 0.0, 0.74)))
     """
-    if not is_xyz_geometry(text):
-        if not is_atom_list(text):
-            raise ProblemError(source, None, "this is no geometry", _FORMS)
-        return tuple(_atom(part, None, source) for part in re.split(r"[;\n]", text) if part.strip())
-    count, _, *lines = text.lstrip().splitlines()
-    numbered = [(number, line) for number, line in enumerate(lines, start=3) if line.strip()]
-    if len(numbered) != int(count):
-        problem = f"the first line says {int(count)} atoms, and {len(numbered)} lines follow the comment"
-        raise ProblemError(source, None, problem, "Give a file with one geometry.")
-    return tuple(_atom(line, number, source) for number, line in numbered)
+    text = text.lstrip("\ufeff")
+    if is_xyz(text):
+        atoms = _read_xyz(text, source, unit)
+    elif is_atom_list(text):
+        atoms = tuple(_atom(part, None, source) for part in re.split(r"[;\n]", text) if part.strip())
+    elif is_zmatrix(text):
+        atoms = _read_zmatrix(text, source)
+    else:
+        raise ProblemError(source, None, "this is no geometry", _FORMS)
+    scale = IN_ANGSTROM[unit or LengthUnit.ANGSTROM]
+    return tuple((symbol, (x * scale, y * scale, z * scale)) for symbol, (x, y, z) in atoms)
 
 
 def check_atoms(text: str) -> None:
     """Raise InputError for a text that begins as a list of atoms, and is none, with the atom that is malformed."""
-    if _START.match(text) is None or is_atom_list(text):
+    if _START.match(text) is None or is_geometry(text):
         return
     for number, part in enumerate(filter(str.strip, re.split(r"[;\n]", text)), start=1):
-        symbol, *words = part.split()
-        if "," in part:
-            raise InputError("problem", f"atom {number} has a comma", "Separate atoms with ;, coordinates with blanks.")
+        symbol, *words = _words(part)
         if len(words) != 3:
             problem = f"atom {number} ({symbol[:40]}) has {len(words)} coordinate{'s' * (len(words) != 1)}"
-            raise InputError("problem", problem, "Give three, in Å.")
-        if not is_atom_list(part):
+            raise InputError("problem", problem, "Give three; atoms are separated by semicolons.")
+        if not _is_atom(part):
             raise InputError("problem", f"atom {number} is {part.strip()[:80]!r}", _FORMS)
 
 
-def formula(elements: Iterable[str]) -> str:
-    """Return the formula of a molecule, its elements in the order in which they appear.
+def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[Atom, ...]:
+    first, comment, *lines = text.lstrip().splitlines()
+    count = int(first)
+    numbered = [(number, line) for number, line in enumerate(lines, start=3) if line.strip()]
+    if len(numbered) != count:
+        problem = f"the first line says {count} atoms, and {len(numbered)} lines follow the comment"
+        remedy = "Give a file with one geometry."
+        if len(numbered) > count and numbered[count][1].strip() == str(count):
+            problem = f"it holds several geometries of {count} atoms, and one is taken"
+            remedy = "Write one file for each, as ASE does: for i, atoms in enumerate(ase.io.read(FILE, ':')): …"
+        raise ProblemError(source, None, problem, remedy)
+    if _PERIODIC.search(comment):
+        raise ProblemError(source, 2, "the geometry is periodic, and molecules are taken", 'Write pbc="F F F".')
+    named = next((each for each, pattern in _UNITS.items() if pattern.search(comment)), None)
+    if named is not None and unit is None:
+        problem = f"the comment of {source} says {comment.strip()[:60]!r}, and XYZ files are in Å"
+        raise InputError("geometry_unit", problem, f"Set geometry_unit to {named} or to angstrom.")
+    symbol, place = _columns(comment, source)
+    return tuple(_atom(line, number, source, symbol, place) for number, line in numbered)
 
-    >>> formula(["O", "H", "H"])
-    'OH2'
-    """
-    names = [element.rstrip("0123456789").capitalize() for element in elements]
-    counts = {name: names.count(name) for name in names}
-    return "".join(f"{name}{count if count > 1 else ''}" for name, count in counts.items())
+
+def _columns(comment: str, source: str) -> tuple[int, int]:
+    """Return the columns of the symbol and of the first coordinate, which the comment of an extended XYZ file names."""
+    if (found := _COLUMNS.search(comment)) is None:
+        return 0, 1
+    words, starts, column = found[1].strip('"').split(":"), dict[str, int](), 0
+    for name, _, width in zip(words[::3], words[1::3], words[2::3], strict=False):
+        starts[name.lower()] = column
+        column += int(width) if width.isdigit() and len(width) < 4 else 1
+    if not {"species", "pos"} <= starts.keys():
+        raise ProblemError(source, 2, "Properties names no species or no pos", "Give species:S:1:pos:R:3.")
+    return starts["species"], starts["pos"]
 
 
-def _atom(line: str, number: int | None, source: str) -> Atom:
-    symbol, *words = line.split()
+def _read_zmatrix(text: str, source: str) -> tuple[Atom, ...]:
+    """Return the atoms of a Z-matrix, whose names of lengths and angles are defined below it (as Gaussian has them)."""
+    from pyscf.gto.mole import from_zmatrix
+
+    rows, variables = _zmatrix_rows(text)
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        words = [_element(row[0]) or row[0]]
+        for reference, word in zip(row[1::2], row[2::2], strict=True):
+            sign, name = (-1.0, word[1:]) if word[:1] == "-" and word[1:] in variables else (1.0, word)
+            try:
+                words += [reference, repr(sign * parse_decimal(variables.get(name, name)))]
+            except ValueError:
+                problem = f"{word[:40]!r} of atom {number} is no number, and no variable below the Z-matrix"
+                raise ProblemError(source, None, problem, "Define it in a line: R = 0.96.") from None
+        if any(not 0 < int(reference) < number for reference in row[1::2]) or len(set(row[1::2])) < len(row[1::2]):
+            problem = f"atom {number} of the Z-matrix refers to {' and '.join(row[1::2])}"
+            raise ProblemError(source, None, problem, "Refer to different atoms above it, which are numbered from 1.")
+        lines.append(" ".join(words))
     try:
-        if _SYMBOL.fullmatch(symbol) is None:
-            raise ValueError
-        x, y, z = (parse_decimal(word) for word in words[:3])  # an XYZ file may have further columns
-    except ValueError:
+        atoms = from_zmatrix("\n".join(lines))
+    except (AssertionError, ValueError, ZeroDivisionError) as error:
+        raise ProblemError(source, None, "the Z-matrix has an impossible angle", "Give 0 to 180°.") from error
+    return tuple((symbol, (float(x), float(y), float(z))) for symbol, (x, y, z) in atoms)
+
+
+def _zmatrix_rows(text: str) -> tuple[list[list[str]], dict[str, str]]:
+    """Return the rows of a Z-matrix as words, and the values of its variables by name."""
+    rows: list[list[str]] = []
+    variables: dict[str, str] = {}
+    for part in re.split(r"[;\n]", text.lstrip("\ufeff")):
+        words = part.replace(",", " ").split()
+        if not words or words in (["Variables:"], ["Constants:"]):
+            continue
+        is_row = len(words) % 2 == 1 and "=" not in part and not variables
+        if not is_row and (found := _VARIABLE.fullmatch(part.strip())) is not None:
+            variables[found[1]] = found[2]
+        else:
+            rows.append(words)
+    return rows, variables
+
+
+def _atom(line: str, number: int | None, source: str, symbol: int = 0, place: int = 1) -> Atom:
+    words = _words(line)
+    try:
+        element = _element(words[symbol])
+        x, y, z = (parse_decimal(word) for word in words[place : place + 3])  # an XYZ file may have further columns
+    except (ValueError, IndexError):
         problem = f"{line.strip()[:80]!r} is no atom with three coordinates"
         raise ProblemError(source, number, problem, _FORMS) from None
-    return symbol, (x, y, z)
+    if element is None:
+        raise ProblemError(source, number, f"{words[symbol][:40]!r} is no element", "Give its symbol, such as He.")
+    return element, (x, y, z)
+
+
+def _is_atom(line: str, *, more: bool = False) -> bool:
+    """Return whether a line is a symbol with three coordinates; with `more`, further columns may follow."""
+    words = _words(line)
+    is_long = len(words) >= 4 if more else len(words) == 4
+    return is_long and _element(words[0]) is not None and all(map(_NUMBER.fullmatch, words[1:4]))
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of an atom's line. Commas separate them, or are decimal signs where three numbers have one."""
+    symbol, *words = line.split() or [""]
+    if len(words) >= 3 and all(map(_DECIMAL_COMMA.fullmatch, words[:3])):
+        words = [word.replace(",", ".") for word in words]
+    elif "," in line:
+        symbol, *words = line.replace(",", " ").split() or [""]
+    return [symbol, *(re.sub("[dD]", "e", word) if _NUMBER.fullmatch(word) else word for word in words)]
+
+
+def _element(word: str) -> str | None:
+    """Return the symbol of an element, with its number in the molecule (`H1`), or of an atomic number; else None."""
+    if word.isdigit() and word.isascii() and len(word) < 4:
+        return ELEMENTS[int(word) - 1] if 1 <= int(word) <= len(ELEMENTS) else None
+    found = _SYMBOL.fullmatch(word)
+    symbol = found[1].capitalize() if found else ""
+    return symbol + word[len(symbol) :] if symbol in _KNOWN else None
+
+
+_KNOWN = frozenset(ELEMENTS)

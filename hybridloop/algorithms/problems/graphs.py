@@ -1,4 +1,4 @@
-"""Weighted graphs, and the reader for edge lists."""
+"""Weighted graphs, built of edges."""
 
 from __future__ import annotations
 
@@ -92,27 +92,13 @@ def graph_from_edges(num_nodes: int, edges: Iterable[tuple[int, int, float]], so
     return builder.build()
 
 
-def read_edge_list(text: str, source: str) -> Graph:
-    """Read a graph from lines `node node [weight]`; `#`, `%` or `//` begin a comment, names are words without blanks.
+def graph_from_rows(rows: list[tuple[int, list[str]]], source: str) -> Graph:
+    """Build a graph from the line and the words of each edge: two nodes and a weight, by default 1.
 
-    Nodes become qubits in order of appearance, or in numeric order if all names are whole numbers. A first line
-    `nodes edges` above weighted lines (rudy's format, as in the Gset) is taken as a header if its count of edges is
+    Nodes become qubits in order of appearance, or in numeric order if all names are whole numbers. A first row
+    `nodes edges` above weighted ones (rudy's format, as in the Gset) is taken as a header if its count of edges is
     right; nodes are then numbered from 1. Raises ProblemError with the line of what is malformed.
     """
-    if text.count("\n") > 2 * MAX_EDGES:  # before the lines are parsed one by one
-        raise ProblemError(source, None, f"there are more than {2 * MAX_EDGES:,} lines", "Give a smaller graph.")
-    rows = [(number, words) for number, line in enumerate(text.splitlines(), 1) if (words := _words(line))]
-    builder = GraphBuilder(source)
-    # check the form of each line
-    for number, words in rows:
-        if len(words) not in (2, 3):
-            problem = f"{' '.join(words)[:80]!r} is not two nodes and an optional weight"
-            raise builder.error(number, problem, "Write `node node` or `node node weight` on each line.")
-    return graph_from_rows(rows, source)
-
-
-def graph_from_rows(rows: list[tuple[int, list[str]]], source: str) -> Graph:
-    """Build a graph from the line and the words of each edge; a first row `nodes edges` is a header, as above."""
     builder = GraphBuilder(source)
     # numbered nodes keep their numeric order
     if _has_header(rows):
@@ -131,14 +117,11 @@ def graph_from_rows(rows: list[tuple[int, list[str]]], source: str) -> Graph:
         if numbered and (first not in builder.nodes or second not in builder.nodes):
             problem = f"the edge {first} {second} names a node that is not among the {len(numbered)} of the header"
             raise builder.error(number, problem, f"Number the nodes from 1 to {len(numbered)}.")
+        if first == second and rest:
+            remedy = "Remove self-loops. Terms of a QUBO are given in Python: hl.qaoa({(0, 0): -1.0, (0, 1): 2.0})."
+            raise builder.error(number, f"node {first[:40]!r} has an edge to itself", remedy)
         builder.add_edge(first, second, builder.parse_weight(rest[0], number) if rest else 1.0, number)
     return builder.build()
-
-
-def _words(line: str) -> list[str]:
-    for mark in ("#", "%", "//"):
-        line = line.split(mark, 1)[0]
-    return line.replace(",", " ").split()
 
 
 def _has_header(rows: list[tuple[int, list[str]]]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.geometries import Geometry
 from hybridloop.errors import InputError, ProblemError
 
 MAX_INTEGRAL = 1e9  # hartree: far above any molecule's, and products of many stay finite
@@ -24,6 +25,8 @@ class Molecule:
     electrons = (alpha, beta); core_energy is nuclear repulsion and frozen core. The Hartree-Fock determinant fills
     the lowest orbitals of each spin, in the order of the arrays. `orbitals_reason` says which part of a larger
     molecule this is, and what is left out; empty for a whole one. With `is_active_space` orbitals are left out.
+    `geometry` is that whose integrals these are, if it is known; `space` is the active space to which they were reduced
+    where they were made, as the settings' text.
     """
 
     one_body: NDArray[np.float64]
@@ -33,6 +36,8 @@ class Molecule:
     source: str
     orbitals_reason: str = ""
     is_active_space: bool = False
+    geometry: Geometry | None = None
+    space: str = ""
 
     def __post_init__(self) -> None:
         norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0
@@ -134,7 +139,8 @@ def active_space(molecule: Molecule, electrons: int, orbitals: int) -> Molecule:
     inside = two[active, active, active, active]
     source = f"{molecule.source} ({electrons}e, {orbitals}o)"
     is_part = molecule.is_active_space or orbitals < molecule.norb
-    return Molecule(field[active, active], inside, (alpha, beta), energy, source, is_active_space=is_part)
+    one, two, counts = field[active, active], inside, (alpha, beta)
+    return Molecule(one, two, counts, energy, source, is_active_space=is_part, geometry=molecule.geometry)
 
 
 def _allowed_electrons(molecule: Molecule) -> str:

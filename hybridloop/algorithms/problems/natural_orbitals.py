@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.eigenvectors import pivoted_eigenvectors
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.molecule import Molecule, active_space
+from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
 from hybridloop.errors import InputError
 
 THRESHOLD = 0.02  # electrons: P. Pulay and T. P. Hamilton, J. Chem. Phys. 88, 4926 (1988)
@@ -83,6 +83,24 @@ def choose_active_space(molecule: Molecule, size: tuple[int, int] | None = None)
         size = sum(molecule.electrons) - 2 * first, end - first
     space = active_space(natural.molecule, *size)
     return replace(space, orbitals_reason=_reason(natural, space))
+
+
+def part_of(molecule: Molecule, space: tuple[int, int] | str | None, core: int) -> Molecule:
+    """Return the molecule in an active space, or with `core` frozen orbitals, and why.
+
+    A space is electrons and orbitals, `auto`, or `auto:4,4`. A molecule that was reduced to the same one where its
+    integrals were made stays as it is. Raises InputError for a space that does not fit.
+    """
+    text = space if isinstance(space, str) else ",".join(map(str, space)) if space else f"core {core}" if core else ""
+    if text in ("", molecule.space):
+        return molecule
+    if isinstance(space, str):
+        size = space.partition(":")[2]
+        electrons, _, orbitals = size.partition(",")
+        part = choose_active_space(molecule, (int(electrons), int(orbitals)) if size else None)
+    else:
+        part = with_reason(active_space(molecule, *space) if space else frozen_core(molecule, core), molecule)
+    return replace(part, space=text)
 
 
 def common_size(molecules: Sequence[Molecule]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.cli.completion import built_in_problems, did_you_mean
+from hybridloop.cli.options import GEOMETRY_OPTIONS, settings_options, with_options
 from hybridloop.cli.output import (
     AsJson,
     Workspace,
@@ -21,6 +22,7 @@ from hybridloop.cli.output import (
     print_text,
 )
 from hybridloop.errors import InputError
+from hybridloop.settings import PART_OF_MOLECULE, MoleculeSettings
 
 
 def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
@@ -39,27 +41,28 @@ def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
 
 def molecule(
     geometry: Annotated[
-        str, typer.Argument(metavar="FILE.xyz", help="XYZ file, or atoms ('H 0 0 0; H 0 0 0.74'); coordinates in Å.")
+        str, typer.Argument(metavar="FILE.xyz", help="XYZ file, Z-matrix, or atoms ('H 0 0 0; H 0 0 0.74').")
     ],
     *,
-    basis: Annotated[str, typer.Option(help="Basis set, by PySCF's name.")] = "sto-3g",
-    charge: Annotated[int, typer.Option(help="Charge in elementary charges.")] = 0,
-    spin: Annotated[int, typer.Option(min=0, help="Number of unpaired electrons.")] = 0,
     output: Annotated[Path | None, typer.Option(metavar="FILE.fcidump", help="Default: standard output.")] = None,
+    **options: Any,
 ) -> None:
     """Compute a molecule's integrals from its geometry, and write them as an FCIDUMP file. Requires PySCF.
 
-    Example: hybridloop molecule water.xyz --output water.fcidump
+    Example: hybridloop molecule water.xyz --basis cc-pvdz --active-space 4,4 --output water.fcidump
     """
     from hybridloop.api.geometry import molecule
 
-    problem = molecule(geometry, basis=basis, charge=charge, spin=spin)
+    problem = molecule(geometry, **{name: value for name, value in options.items() if value is not None})
     assert problem.text is not None
     if output is None:
         print_text(problem.text, end="")
     else:
         output.write_text(problem.text, encoding="utf-8")
-        print_message(f"{output}: {problem.name} in {basis}")
+        print_message(f"{output}: {problem.name}")
+
+
+with_options(molecule, [*GEOMETRY_OPTIONS, *settings_options(MoleculeSettings, only=PART_OF_MOLECULE)])
 
 
 def problems(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
 
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
@@ -40,15 +41,22 @@ _ACCEPTED = (
 )
 
 
-def problem_from_object(value: object, electrons: tuple[int, int] | None = None) -> ProblemText:
+def problem_from_object(value: object, electrons: tuple[int, int] | None = None, geometry: Any = None) -> ProblemText:
     """Return the problem of a Python object; `electrons` (alpha, beta) are for integrals that don't state them.
+
+    `geometry` has the active space of a molecule of PySCF (`molecules.GeometryOptions`).
 
     Raises InputError for an object that is no problem, and for one that has no text, such as a directed graph.
     """
     convert = _converter(value)
     if electrons is not None and type(value).__module__.partition(".")[0] != "qdk_chemistry":
         raise InputError("electrons", "the problem states its electrons itself, or has none", "Leave electrons out.")
-    name, text = convert(value) if electrons is None else convert(value, electrons)
+    if convert.__name__ == "pyscf_object":
+        from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+
+        name, text = convert(value, geometry or GeometryOptions())
+    else:
+        name, text = convert(value) if electrons is None else convert(value, electrons)
     if len(text) > MAX_PROBLEM_BYTES:
         size = f"{name}: its text has {len(text):,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise InputError("problem", size, "Choose a smaller active space or graph.")

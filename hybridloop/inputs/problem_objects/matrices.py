@@ -4,45 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.problems.graphs import Graph, GraphBuilder
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.algorithms.formats.tables import SquareMatrix
+from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.graphs import graph_text
 
 Terms = Mapping[tuple[object, object], float]
-
-
-@dataclass(frozen=True, slots=True)
-class SquareMatrix:
-    """A square matrix with named rows; entries that are 0 are left out."""
-
-    labels: tuple[str, ...]
-    entries: Mapping[tuple[int, int], float]
-    source: str
-
-    def as_graph(self) -> Graph | None:
-        """Return the graph whose weights these are; None for a QUBO, which has a diagonal.
-
-        A symmetric matrix with a diagonal of 0 and without negative entries is a graph: as a QUBO its minimum would be
-        0 with all variables 0. Others with a diagonal of 0 could be either. Raises ProblemError for these.
-        """
-        if any(i == j for i, j in self.entries):
-            return None
-        symmetric = all(self.entries.get((j, i)) == value for (i, j), value in self.entries.items())
-        if not symmetric or any(value < 0 for value in self.entries.values()):
-            problem = "its diagonal is 0, so the matrix may be a graph's weights or a QUBO"
-            remedy = 'Give edges or networkx.from_numpy_array(matrix) for a graph, {"qubo": [[…], …]} for a QUBO.'
-            raise ProblemError(self.source, None, problem, remedy)
-        builder = GraphBuilder(self.source)
-        for label in self.labels:
-            builder.add_node(label, None)
-        for (i, j), value in self.entries.items():
-            if i < j:
-                builder.add_edge(self.labels[i], self.labels[j], value, None)
-        return builder.build()
 
 
 def matrix(values: Any) -> tuple[str, str]:

@@ -8,30 +8,62 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from hybridloop.algorithms.formats.geometry import Atom, formula
+from pydantic import Field
+
+from hybridloop.algorithms.geometries import Atom, Geometry, LengthUnit, formula, shortest_distance
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.runtime.paths import home, make_folder
+from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, ActiveSpace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from hybridloop.algorithms.problems.molecule import Molecule
 
 _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
 _BASIS = re.compile(r"[A-Za-z0-9+*(),_@ -]{1,60}")  # a name: PySCF would also read a file
 _NEWTON_CYCLES, _STABILITY_STEPS = 100, 5  # bounds: stretched bonds take about 20 cycles and one step
-_MOST_ORBITALS = 40  # integrals over more fit no problem's text, and their array grows with the fourth power
+_MOST_WRITTEN = 40  # orbitals: integrals over more fit no problem's text
+_MOST_IN_MEMORY = 70  # orbitals, whose array of integrals takes 200 MB, and grows with the fourth power
 
 
-def geometry_fcidump(atoms: Sequence[Atom], source: str, *, basis: str, charge: int, spin: int | None) -> str:
-    """Return FCIDUMP text over the Hartree-Fock orbitals of a geometry.
+@dataclass(frozen=True, slots=True)
+class GeometryOptions:
+    """What a geometry needs for its integrals, and the part of the molecule that is taken.
 
-    `spin` is the number of unpaired electrons; None: 0 or 1, by the number of electrons. Raises InputError if PySCF is
-    missing or fails.
+    What is left out: sto-3g, charge 0, the lowest multiplicity, Å, the whole molecule.
     """
+
+    basis: str | None = None
+    charge: Annotated[int, Field(strict=True)] | None = None
+    geometry_unit: LengthUnit | None = None
+    multiplicity: Annotated[int, Field(ge=1, strict=True)] | None = None
+    active_space: ActiveSpace | None = None
+    frozen_core: int = 0
+
+    def check_unused(self, name: str) -> None:
+        """Raise InputError for options of a geometry with a problem that has its integrals already."""
+        for field in OF_GEOMETRY:
+            if getattr(self, field) is not None:
+                raise InputError(field, f"{name} is no geometry, and has its integrals already", "Leave it out.")
+
+
+OF_GEOMETRY = ("basis", "charge", "geometry_unit")  # options that are no settings of a run
+DEFAULT_BASIS = "sto-3g"  # PySCF's own default
+
+
+def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions) -> Molecule:
+    """Return the molecule of a geometry over its Hartree-Fock orbitals, in the active space of the options.
+
+    Raises InputError if PySCF is missing or fails, and for a space that does not fit.
+    """
+    basis = options.basis or DEFAULT_BASIS
     if _BASIS.fullmatch(basis) is None:
         raise InputError("basis", f"{basis[:80]!r} is no name of a basis set", "Give PySCF's name, such as cc-pvdz.")
     name = basis.partition("@")[0]
@@ -42,14 +74,29 @@ def geometry_fcidump(atoms: Sequence[Atom], source: str, *, basis: str, charge: 
         from pyscf import gto, scf
     except ImportError as error:
         raise InputError("geometry", "integrals of a geometry need PySCF, which is not installed", _INSTALL) from error
+    charge = options.charge or 0
+    shortest_distance(atoms, covalent_radius, source)  # before PySCF fails for another reason
+    spin = None if options.multiplicity is None else options.multiplicity - 1
     with _errors_of_pyscf(source), _no_evaluation():
         built: Any = gto.M(atom=list(atoms), basis=basis, charge=charge, spin=spin, unit="Angstrom", verbose=0)
-        _check_size(built.nao, source)
-        return _fcidump_of_field(scf.RHF(built), source)
+        return _molecule_of_field(scf.RHF(built), source, options)
 
 
-def pyscf_object(value: Any) -> tuple[str, str]:
-    """Return the formula and FCIDUMP text of a PySCF Mole, restricted SCF, CASCI or CASSCF.
+def written(molecule: Molecule) -> str:
+    """Return the text of a molecule, as an earlier call kept it. Raises InputError for one that is too large."""
+    from hybridloop.algorithms.formats.energies import molecule_text
+
+    text = molecule_text(molecule) if molecule.norb <= _MOST_WRITTEN else ""
+    if not text or len(text) > MAX_PROBLEM_BYTES:
+        size = f"{len(text):,} characters" if text else "more"
+        what = f"{molecule.source} has {molecule.norb} orbitals, whose integrals take {size}"
+        remedy = "Choose an active space, such as 4,4 electrons and orbitals (--active-space 4,4)."
+        raise InputError("active_space", f"{what}; at most {MAX_PROBLEM_BYTES:,} are taken", remedy)
+    return as_kept(text, molecule.source)
+
+
+def pyscf_object(value: Any, options: GeometryOptions) -> tuple[str, str]:
+    """Return the formula and text of a PySCF Mole, restricted SCF, CASCI or CASSCF, in the options' active space.
 
     What was not run yet is run, on a copy. Orbitals get the sign that makes their largest coefficient positive.
     """
@@ -67,9 +114,9 @@ def pyscf_object(value: Any) -> tuple[str, str]:
         if isinstance(value, gto.Mole):
             value = scf.RHF(value)
         if isinstance(value, mcscf.casci.CASBase):
-            return name, as_kept(_fcidump_of_active_space(value, name), name)
+            return name, written(replace(_active_space_of(value, name), geometry=_geometry_of(value.mol)))
         if isinstance(value, scf.hf.SCF):
-            return name, as_kept(_fcidump_of_field(value, name), name)
+            return name, written(_molecule_of_field(value, name, options))
     raise not_a_problem(value, "Give its SCF or its CASSCF.")
 
 
@@ -89,14 +136,52 @@ def qdk_chemistry_object(value: Any, electrons: tuple[int, int] | None = None) -
         return "molecule", path.read_text("utf-8")
 
 
-def _fcidump_of_field(field: Any, source: str) -> str:
-    from pyscf import ao2mo, scf
+def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Molecule:
+    """Return a field's molecule with its geometry, in the active space of the options."""
+    from pyscf import ao2mo, mcscf, scf
+
+    from hybridloop.algorithms.problems.natural_orbitals import part_of
 
     if isinstance(field, scf.uhf.UHF | scf.ghf.GHF):
         problem = f"the orbitals of a {type(field).__name__} differ by spin, and restricted ones are needed"
         raise InputError("problem", problem, "Give scf.RHF(mol) or scf.ROHF(mol).")
+    size, space = int(field.mol.nao), options.active_space
+    is_large = size > _MOST_IN_MEMORY
+    if is_large and not isinstance(space, tuple):
+        problem = f"{source} has {size} orbitals, and all integrals of at most {_MOST_IN_MEMORY} fit in memory"
+        raise InputError("active_space", problem, "Choose electrons and orbitals, such as 4,4 (--active-space 4,4).")
+    field = _converged(field, source)
+    if is_large:  # PySCF transforms the integrals of the space alone
+        assert isinstance(space, tuple)
+        electrons, active = space
+        found = replace(
+            _active_space_of(mcscf.CASCI(field, active, electrons), source),
+            space=f"{electrons},{active}",
+        )
+    else:
+        orbitals = _with_signs(field.mo_coeff)
+        one = orbitals.T @ field.get_hcore() @ orbitals
+        integrals = field.mol if field._eri is None else field._eri  # the user's own, as of a model Hamiltonian
+        two = ao2mo.restore(1, ao2mo.full(integrals, orbitals), orbitals.shape[1])
+        found = _molecule(one, two, field.mol.nelec, field.energy_nuc(), source)
+        found = part_of(found, space, options.frozen_core)
+    return replace(found, geometry=_geometry_of(field.mol))
+
+
+def _geometry_of(built: Any) -> Geometry | None:
+    """Return the geometry of a PySCF Mole; None for a model without atoms."""
+    places = built.atom_coords(unit="Angstrom").round(9).tolist()
+    atoms = tuple((built.atom_pure_symbol(i), (x, y, z)) for i, (x, y, z) in enumerate(places))
+    if not atoms:
+        return None
+    basis = built.basis if isinstance(built.basis, str) else "a basis set of its own"
+    shortest = shortest_distance(atoms, covalent_radius, formula(symbol for symbol, _ in atoms))
+    return Geometry(atoms, basis, int(built.charge), int(built.nao), shortest)
+
+
+def _converged(field: Any, source: str) -> Any:
+    """Return the field, converged. Raises InputError where it does not converge."""
     if field.mo_coeff is None:
-        _check_size(field.mol.nao, source)
         field = field.copy()
         field.verbose = 0
         field.kernel()
@@ -104,12 +189,7 @@ def _fcidump_of_field(field: Any, source: str) -> str:
     if not field.converged:
         problem = f"the Hartree-Fock calculation of {source} did not converge"
         raise InputError("geometry", problem, "Check the distances, or give integrals from another program.")
-    orbitals = _with_signs(field.mo_coeff)
-    _check_size(orbitals.shape[1], source)
-    one = orbitals.T @ field.get_hcore() @ orbitals
-    integrals = field.mol if field._eri is None else field._eri  # the user's own, as of a model Hamiltonian
-    two = ao2mo.restore(1, ao2mo.full(integrals, orbitals), orbitals.shape[1])
-    return _fcidump(one, two, field.mol.nelec, field.energy_nuc(), source)
+    return field
 
 
 def _of_second_order(field: Any) -> Any:
@@ -128,10 +208,12 @@ def _of_second_order(field: Any) -> Any:
     return solver
 
 
-def _fcidump_of_active_space(cas: Any, source: str) -> str:
+def _active_space_of(cas: Any, source: str) -> Molecule:
     from pyscf import ao2mo, mcscf
 
-    _check_size(cas.ncas, source)
+    if cas.ncas > _MOST_WRITTEN:
+        what = f"{source} has {cas.ncas} active orbitals, and integrals over at most {_MOST_WRITTEN} are written"
+        raise InputError("problem", what, "Choose a smaller active space.")
     if isinstance(cas, mcscf.mc1step.CASSCF):
         if cas.ci is None:
             cas = cas.copy()
@@ -144,15 +226,25 @@ def _fcidump_of_active_space(cas: Any, source: str) -> str:
     orbitals = _with_signs(cas.mo_coeff)
     one, core = cas.get_h1eff(orbitals)
     two = ao2mo.restore(1, cas.get_h2eff(orbitals), cas.ncas)
-    return _fcidump(one, two, cas.nelecas, core, source)
+    found, size = _molecule(one, two, cas.nelecas, core, source), int(cas.mol.nao)
+    if cas.ncas == size:
+        return found
+    reason = f"active space: {sum(cas.nelecas)} electrons in {cas.ncas} of {size} orbitals"
+    return replace(found, is_active_space=True, orbitals_reason=reason)
 
 
-def _fcidump(one: NDArray[Any], two: NDArray[Any], electrons: Iterable[int], core: float, source: str) -> str:
-    from hybridloop.algorithms.formats.fcidump import fcidump_text
+def _molecule(one: NDArray[Any], two: NDArray[Any], electrons: Iterable[int], core: float, source: str) -> Molecule:
     from hybridloop.algorithms.problems.molecule import Molecule
 
     alpha, beta = (int(count) for count in electrons)
-    return fcidump_text(Molecule((one + one.T) / 2, two, (alpha, beta), float(core), source))
+    return Molecule((one + one.T) / 2, two, (alpha, beta), float(core), source)
+
+
+def covalent_radius(symbol: str) -> float:
+    """Return an element's covalent radius in Å (B. Cordero et al., Dalton Trans. (2008) 2832)."""
+    from pyscf.data import elements, nist, radii
+
+    return float(radii.COVALENT[elements.charge(symbol)] * nist.BOHR)
 
 
 def as_kept(text: str, source: str) -> str:
@@ -162,21 +254,25 @@ def as_kept(text: str, source: str) -> str:
     """
     import numpy as np
 
-    from hybridloop.algorithms.formats.fcidump import read_fcidump
+    from hybridloop.algorithms.formats.energies import read_energy_problem
+    from hybridloop.algorithms.problems.molecule import Molecule
 
-    found = read_fcidump(text, source)
+    found = read_energy_problem(text, source)
+    assert isinstance(found, Molecule)
     folder, electrons = home() / "integrals", "-".join(map(str, found.electrons))
     cores = {f"{found.core_energy + shift:.6f}" for shift in (-1e-6, 0.0, 1e-6)}
-    candidates = [path for core in cores for path in folder.glob(f"{found.norb}-{electrons}-{core}-*.fcidump")]
+    candidates = [path for core in cores for path in folder.glob(f"{found.norb}-{electrons}-{core}-*.txt")]
     for path in sorted(candidates):
         with contextlib.suppress(OSError, ValueError, InputError):  # removed meanwhile, or damaged
-            earlier = read_fcidump(kept := path.read_text("utf-8"), source)
+            earlier = read_energy_problem(kept := path.read_text("utf-8"), source)
+            assert isinstance(earlier, Molecule)
             pairs = (
                 (earlier.one_body, found.one_body),
                 (earlier.two_body, found.two_body),
                 (earlier.core_energy, found.core_energy),
             )
-            if all(np.allclose(old, new, rtol=0, atol=SAME_INTEGRALS) for old, new in pairs):
+            is_same = (earlier.geometry, earlier.space) == (found.geometry, found.space)
+            if is_same and all(np.allclose(old, new, rtol=0, atol=SAME_INTEGRALS) for old, new in pairs):
                 return kept
     with contextlib.suppress(OSError):  # a folder that can't be written
         make_folder(folder)
@@ -184,7 +280,7 @@ def as_kept(text: str, source: str) -> str:
         os.write(handle, text.encode())
         os.close(handle)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        Path(temporary).replace(folder / f"{found.norb}-{electrons}-{found.core_energy:.6f}-{digest}.fcidump")
+        Path(temporary).replace(folder / f"{found.norb}-{electrons}-{found.core_energy:.6f}-{digest}.txt")
     return text
 
 
@@ -197,12 +293,6 @@ def _with_signs(orbitals: NDArray[Any]) -> NDArray[Any]:
     orbitals = np.asarray(orbitals)
     largest = orbitals[np.abs(orbitals).argmax(axis=0), range(orbitals.shape[1])]
     return orbitals * np.where(largest < 0, -1.0, 1.0)
-
-
-def _check_size(orbitals: int, source: str) -> None:
-    if orbitals > _MOST_ORBITALS:
-        problem = f"{source} has {orbitals} orbitals, and integrals over at most {_MOST_ORBITALS} are written"
-        raise InputError("geometry", problem, "Choose a smaller basis, or give a CASCI of PySCF.")
 
 
 @contextlib.contextmanager

@@ -46,7 +46,8 @@ class Axis:
 
 
 def find_axis(rows: Sequence[Mapping[str, Any]], varied: Sequence[str], unit: str, label: str = "") -> Axis | None:
-    """Return the axis of what varies as a number: a setting, what built-in problems differ in, a number in names.
+    """Return the axis of what varies as a number: a setting, a coordinate of geometries, what built-in problems differ
+    in, a number in names.
 
     Seeds come last, since a curve over seeds shows only noise. `label` replaces the label of an axis of problems.
     None if nothing varies as a number.
@@ -60,6 +61,8 @@ def find_axis(rows: Sequence[Mapping[str, Any]], varied: Sequence[str], unit: st
             of_energy = _OF_ENERGY.get(name, "") if unit == "hartree" else ""
             text = _NAMES.get(name, name.replace("_", " "))
             return Axis(f"{text} ({of_energy})" if of_energy else text, name, numbers)
+    if numbers := _numbers(rows, "coordinate"):
+        return Axis(label or str(rows[0]["coordinate_label"]), "", numbers)
     if found := _of_problems([str(row["problem"]) for row in rows]):
         return Axis(label or found[0], "", found[1])
     numbers = _numbers(rows, "seed") if "seed" in varied else ()

@@ -79,9 +79,14 @@ REFUSED: dict[str, tuple[str, int | None, str]] = {
     "columns without a header": ("a,b,c,1\nb,c,d,2\n", 1, "4 columns.*source,target,weight"),
     "a weight that is none": ("source,target,weight\na,b,1\nb,c,far\n", 3, "'far' is not a number"),
     "an edge twice": ("source,target\na,b\nb,a\n", 3, "given twice"),
-    "a matrix": ("0,-1,0,0\n-1,0,0,0\n0,0,0,1\n0,0,1,0\n", None, "this is a matrix"),
-    "a matrix in words": ("1 -1 0\n-1 2 0.5\n0 0.5 3\n", None, "this is a matrix"),
-    "two lines of decimals": ("1.0 2.0\n0.0 2.0\n", None, "this is a matrix"),
+    "a matrix": ("0,-1,0,0\n-1,0,0,0\n0,0,0,1\n0,0,1,0\n", None, "a graph's weights or a QUBO"),
+    "a first row that may be names": ("Ort;Ziel\na;b\nb;c\nc;a\n", 1, "names of columns or an edge"),
+    "two decimal signs": ("a;b;1,5\nb;c;2.5\n", 1, "1,5 and 2.5: two decimal signs"),
+    "thousands": ("a;b;1,500\nb;c;2,000\n", 1, "one and a part, or some thousands.*1.500 or 1500"),
+    "commas of two meanings": ("source,target,km\na,b,1,5\nb,c,2\n", 2, "may be decimal signs"),
+    "data without a weight": ("a b {'km': 3}\nb c {'km': 4}\n", 1, "'km', and no weight"),
+    "terms of a QUBO": ("0 0 -1.0\n0 1 2.0\n", 1, r"to itself.*hl.qaoa\(\{\(0, 0\)"),
+    "an adjacency list": ("a b c\nb c\nc\n", 3, "read_adjlist"),
     "a name of a column that is also a node": ("a,b,w\nb,c,1\n", 1, "'w' is not a number"),
 }
 

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
+from hybridloop.algorithms.formats.tables import read_table
 from hybridloop.algorithms.problems import binary
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.problems.graphs import Graph, graph_from_edges, read_edge_list
+from hybridloop.algorithms.problems.graphs import Graph, graph_from_edges
 from hybridloop.algorithms.problems.ising import Ising, ising_from_qubo
 from hybridloop.errors import InputError, ProblemError
 from tests.paths import DATA
@@ -178,10 +179,13 @@ def test_every_graph_format_gives_the_same_problem(edges: dict[tuple[int, int], 
 
 
 def test_an_edge_list_keeps_node_names_and_weights_are_optional() -> None:
-    graph = read_edge_list("# three towns\nParis Rome 2.5\nRome, Oslo  # by sea\n", "towns")
+    graph = read_table("# three towns\nParis Rome 2.5\nRome, Oslo  # by sea\n", "towns")
+    assert isinstance(graph, Graph)
     assert graph.nodes == ("Paris", "Rome", "Oslo")
     assert graph.edges == ((0, 1, 2.5), (1, 2, 1.0))
-    assert read_edge_list("10 2\n2 1", "numbers").nodes == ("1", "2", "10")
+    numbered = read_table("10 2\n2 1", "numbers")
+    assert isinstance(numbered, Graph)
+    assert numbered.nodes == ("1", "2", "10")
 
 
 @pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
