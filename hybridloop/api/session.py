@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace, target_of_run
-from hybridloop.api.session_block import session_block
+from hybridloop.api.session_block import SessionBlock
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target, may_be_offered
 from hybridloop.descriptions.options import SessionKeywords, SettingOptions
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
+from hybridloop.settings.synonyms import suggestion
 
 if TYPE_CHECKING:
     from hybridloop.journal import NewRun, RunRecord
@@ -29,7 +30,6 @@ R = TypeVar("R")
 _STORED = ("debias", "batching", "provider_options")  # settings that a resumed script must repeat
 
 
-@session_block
 def open_session(
     target: str | None = None,
     *,
@@ -40,8 +40,11 @@ def open_session(
     name: str = "hybridloop",
     clock: Clock | None = None,
     **options: Unpack[SessionKeywords],
-) -> Iterator[OpenSession]:
+) -> SessionBlock:
     """Hold one session open for a `with` block; it is closed however the block ends, SIGTERM included.
+
+    Over several cells of a notebook: `session = hybridloop.open_session(…).open()`, and at the end `session.close()`.
+    What is still open when the program ends is closed then, with a warning.
 
     With a `run_key` the run is stored in the journal: a script that is started again with it gets its measured rounds
     from there, without a request. It must ask for the same rounds in the same order (ReplayDiverged). `seed` fixes the
@@ -54,11 +57,27 @@ def open_session(
     The options are the fields of `hybridloop.RunSettings` that concern a session: caps on what the run may spend in
     all, such as `max_cost="30USD"` and `deadline="8h"`, `failure=hybridloop.FailurePolicy(…)`, `keep_alive`, `debias`,
     `batching`, `provider_options={"tket-opt-level": 1}` and so on. `clock` is the time source of all waits
-    (`hybridloop.emulator.client_clock.ServiceClock` for a virtual one). Raises InputError before a session is opened.
+    (`hybridloop.emulator.client_clock.ServiceClock` for a virtual one). Raises InputError for unknown options and
+    targets at once, for others before a session is opened.
     """
     if target is not None and not may_be_offered(target):
         find_target(target)
     settings = _session_settings(options, seed)
+    return SessionBlock(_opened(target, run_key, session_id, seed, workspace, name, clock, settings))
+
+
+@contextmanager
+def _opened(
+    target: str | None,
+    run_key: str | None,
+    session_id: str | None,
+    seed: int | None,
+    workspace: str | Any | None,
+    name: str,
+    clock: Clock | None,
+    settings: RunSettings,
+) -> Iterator[OpenSession]:
+    """Hold the session of `open_session` for a block."""
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.api.joining import find_joined, join_session
     from hybridloop.journal.claimed_run import temporary_run
@@ -108,8 +127,12 @@ def session(session_id: str, *, workspace: str | Any | None = None) -> ServiceSe
 
 def _session_settings(options: Mapping[str, Any], seed: int | None) -> RunSettings:
     """Return settings with these options of a session. Raises InputError for others."""
+    known = SessionKeywords.__annotations__
     for name in options:
-        if name in RunSettings.model_fields and name not in SessionKeywords.__annotations__:
+        if name not in known and name not in RunSettings.model_fields:
+            remedy = suggestion(name, known) or f"There are: {', '.join(known)}."
+            raise InputError(name, "open_session has no such option", remedy)
+        if name in RunSettings.model_fields and name not in known:
             raise InputError(name, "open_session has no such option", "It is for algorithms and for session_flow.")
     return validate(RunSettings, {**options, "seed": seed})
 

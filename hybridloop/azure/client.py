@@ -201,10 +201,12 @@ class ServiceClient:
     ) -> Iterator[dict[str, Any]]:
         """Yield the session's jobs in order of creation, without the first `skip`, all or those of one page.
 
-        Optionally only those whose name has the prefix, and only those in one of the states.
+        Optionally only those whose name has the prefix, up to a quote in it, which a filter can't have; and only those
+        in one of the states.
         """
         query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE_SIZE if name_prefix else _FEW}
-        terms = [f"startswith(Name, '{name_prefix}')"] if name_prefix else []
+        before_quote = name_prefix.partition("'")[0]
+        terms = [f"startswith(Name, '{before_quote}')"] if before_quote else []
         if states:
             terms.append("(" + " or ".join(f"State eq '{state}'" for state in sorted(states)) + ")")
         if terms:

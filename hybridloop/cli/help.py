@@ -10,6 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hybridloop.errors import InputError
+from hybridloop.inputs.validation import elsewhere
+from hybridloop.settings.synonyms import suggestion
+
 # headings of `hybridloop --help`, with their commands in order
 COMMAND_GROUPS = {
     "Run": ("run", "plan", "sweep", "runs", "cost"),
@@ -47,11 +51,25 @@ def brief_command(shown: Collection[str]) -> type[TyperCommand]:
                 if param.param_type_name == "argument" or param.name in shown
             ]
 
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            try:
+                return super().parse_args(ctx, args)
+            except typer._click.exceptions.NoSuchOption as error:
+                names = {option.name for option in super().get_params(ctx) if option.name}
+                remedy = suggestion(error.option_name, names, _as_option) or elsewhere(error.option_name.strip("-"))
+                if not remedy:
+                    raise
+                raise InputError(error.option_name, "there is no such option", remedy) from error
+
         def format_help(self, ctx: Any, formatter: Any) -> None:
             ctx.meta.setdefault(_SHOWS_ALL, False)
             super().format_help(ctx, formatter)
 
     return BriefCommand
+
+
+def _as_option(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
 
 
 def _without_heading(option: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import os
@@ -30,6 +29,7 @@ from hybridloop.inputs.text_files import check_format, decode
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.parsing import AUTO_SPACE
+from hybridloop.settings.synonyms import suggestion
 
 _LONGEST_SHOWN = 200
 
@@ -184,8 +184,7 @@ def with_given(values: Mapping[str, Any], options: GeometryOptions | None = None
     names = [field.name for field in fields(GeometryOptions)]
     for name in values:
         if name not in names:
-            similar = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"Did you mean {similar[0]!r}?" if similar else f"There are: name, {', '.join(names)}."
+            hint = suggestion(str(name), names) or f"There are: name, {', '.join(names)}."
             raise InputError("problem", f"a geometry has no {name!r}", hint)
     try:
         return TypeAdapter(GeometryOptions).validate_python({**asdict(options or GeometryOptions()), **values})

@@ -24,6 +24,7 @@ from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.runtime.dotted_names import nest
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import RunSettings
+from hybridloop.settings.synonyms import suggestion
 
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
@@ -161,8 +162,7 @@ def _is_setting(algorithm: str, name: str) -> bool:
 def _check_names(values: Mapping[str, Any], path: str) -> None:
     for name, value in values.items():
         if name not in _names():
-            similar = difflib.get_close_matches(str(name), sorted(_names()), n=1)
-            hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists all settings."
+            hint = suggestion(str(name), sorted(_names())) or "`hybridloop config` lists all settings."
             raise InputError(f"{path}, {name}", "there is no setting of that name", hint)
         if name in ALGORITHMS and not isinstance(value, Mapping | None):
             raise InputError(f"{path}, {name}", f"{value!r} holds no settings by name", "Indent them below it.")

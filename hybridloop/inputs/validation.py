@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, InvalidValue
+from hybridloop.settings.synonyms import setting_of, suggestion
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -71,11 +71,16 @@ def _short_repr(value: object) -> str:
 
 
 def _suggestion(name: str, model: type[BaseModel]) -> str:
-    """Suggest a similar setting for an unknown name, or the algorithms that have it."""
-    if similar := difflib.get_close_matches(name, model.model_fields, n=1):
-        return f"Did you mean {similar[0]!r}?"
-    others = [other.name for other in ALGORITHMS.values() if name in other.settings.model_fields]
-    return f"It is a setting of {', '.join(others)}." if others else f"There are: {', '.join(model.model_fields)}."
+    """Suggest the setting that an unknown name means, or the algorithms that have it."""
+    found = suggestion(name, model.model_fields) or elsewhere(name)
+    return found or f"There are: {', '.join(model.model_fields)}."
+
+
+def elsewhere(name: str) -> str:
+    """Return a sentence with the algorithms that have a setting; empty if none has it."""
+    setting = setting_of(name)
+    others = [other.name for other in ALGORITHMS.values() if setting in other.settings.model_fields]
+    return f"{'It' if setting == name else setting} is a setting of {', '.join(others)}." if others else ""
 
 
 def _example(model: type[BaseModel], name: str) -> str:

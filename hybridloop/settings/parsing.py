@@ -109,7 +109,7 @@ AUTO_SPACE: Literal["auto"] = "auto"
 def _parse_space(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = re.sub(r"\s+", "", value.lower())
+    text = re.sub(r"\s+", "", value.lower()).removeprefix("(").removesuffix(")")
     if text == AUTO_SPACE or _SIZED_SPACE.fullmatch(text):
         return text
     if text.startswith(AUTO_SPACE) or text.count(",") != 1:

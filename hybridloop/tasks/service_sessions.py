@@ -38,7 +38,7 @@ class ServiceJob:
 
     def __init__(self, workspace: Any, document: dict[str, Any]) -> None:
         self.id: str = document["id"]
-        self.name: str = _given_name(document)
+        self.name: str = document.get("name") or ""
         self.details = document
         self._workspace = workspace
 
@@ -173,10 +173,3 @@ def jobs_of_session(workspace: Any, session_id: str) -> list[ServiceJob]:
     """Return a session's jobs in order of creation. Raises InputError if no session has that id."""
     with open_client(workspace) as client, session_expected(session_id):
         return [ServiceJob(workspace, document) for document in client.list_session_jobs(session_id)]
-
-
-def _given_name(document: dict[str, Any]) -> str:
-    """Return the name that a user gave to a job of `session.run`, which is its stream; else the service's name."""
-    place = (document.get("metadata") or {}).get("place")
-    parts = place.split("/") if isinstance(place, str) else []
-    return parts[1] if len(parts) == 6 and parts[1] != "main" else document.get("name") or ""

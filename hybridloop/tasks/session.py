@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn, overload
 
@@ -58,6 +58,7 @@ class OpenSession:
         self.seed = connection.run.seed
         self.rounds = Rounds(connection)
         self.circuit_rounds = CircuitRounds(self.rounds)
+        self.on_close: Callable[[], None] | None = None  # of the block that holds the session
         self._connection = connection
         self._final_status: str | None = None
         self._pings = 0
@@ -140,6 +141,16 @@ class OpenSession:
     def open(self) -> None:
         """Open a session at the service now; otherwise a run's first round does it."""
         self.sessions.current()
+
+    def close(self) -> None:
+        """Await the session's jobs and close it, as the end of its `with` block does; a second time does nothing.
+
+        Raises InputError for the session of a flow, which closes it.
+        """
+        if self.on_close is None:
+            remedy = "Return from the flow, or hold a session of your own: hybridloop.open_session(…).open()."
+            raise InputError("session", "it belongs to a flow, which closes it at its end", remedy)
+        self.on_close()
 
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Measure a round on the session's main stream; see `hybridloop.algorithms.rounds.RunRound`.

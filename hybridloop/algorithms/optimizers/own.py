@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -34,6 +35,7 @@ from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import CallbackFailed, HybridloopError, InputError, ReplayDiverged
 
 _KINDS = "a name (`hybridloop optimizers`), a function minimize(fun, x0), or an object with ask and tell or minimize"
+LEAST_STEP_RAD = 1e-4  # over which an energy changes by less than any shot noise
 _GROUPED = 1000  # points that an optimizer of qiskit-algorithms may ask for at once
 
 
@@ -51,6 +53,16 @@ def own_optimizer(name: str, optimizer: object) -> OptimizerSpec:
     if callable(getattr(optimizer, "ask", None)) and callable(getattr(optimizer, "tell", None)):
         return OptimizerSpec(partial(_ask_and_tell, name, optimizer))
     raise InputError("optimizer", f"{name} is no optimizer", f"Give {_KINDS}.")
+
+
+def difference_of_first_points(name: str, optimizer: Any) -> float:
+    """Return how far apart (rad) the first two points are that a copy of a minimizer asks for; inf if it has none."""
+    probe = OwnMinimizer(name, optimizer, np.full(2, 0.1), 0)
+    with suppress(Exception):  # what it raises is reported where the run starts it
+        first = probe.ask()
+        probe.tell(first, [Estimate(0.3, 1e-6, 1000)] * len(first))
+        return float(np.abs(probe.ask()[:, None] - first[None]).max(axis=-1).min(initial=math.inf))
+    return math.inf
 
 
 def _minimizer(name: str, optimizer: Any, settings: SearchSettings) -> Optimizer:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from dataclasses import dataclass
 
 from hybridloop.errors import InputError
 
 MAIN_STREAM = "main"
-_STREAM = re.compile(r"[A-Za-z0-9_-]{1,40}")  # job names go unescaped into the service's filters
+_LONGEST_NAME = 100
 _NAME_UID_DIGITS = 12
 
 
@@ -28,7 +27,9 @@ class RoundKey:
         return f"round {self.sequence + 1}" + f" of {self.stream}" * (self.stream != MAIN_STREAM)
 
     def has_named(self, name: str, job_id: str) -> bool:
-        """Return True if this is the id of the round's job of that name."""
+        """Return True if this is the id of the round's job of that name; a name that a user gave tells no id."""
+        if self.stream != MAIN_STREAM:
+            return True
         numbers = name.removeprefix(self.prefix).split(".")
         if not name.startswith(self.prefix) or len(numbers) != 4 or not all(map(str.isdecimal, numbers)):
             return False
@@ -37,7 +38,9 @@ class RoundKey:
 
     @property
     def prefix(self) -> str:
-        """Common prefix of the names of the round's jobs; no other job's name starts with it."""
+        """Common prefix of the names of the round's jobs: the name that a user gave, numbered from its second round."""
+        if self.stream != MAIN_STREAM:
+            return f"{self.stream} ({self.sequence + 1})" if self.sequence else self.stream
         return f"{uuid.UUID(self.run_uid).hex[:_NAME_UID_DIGITS]}.{self.stream}.{self.sequence}."
 
 
@@ -62,6 +65,8 @@ class JobKey:
 
     def name(self, attempt: int) -> str:
         """Return the job's name at the service."""
+        if self.round.stream != MAIN_STREAM:
+            return self.round.prefix
         return f"{self.round.prefix}{self.pub}.{self.point}.{self.part}.{attempt}"
 
     def sampling_value(self, seed: int, shared_seed: int | None = None) -> str:
@@ -82,11 +87,11 @@ def session_id(run_uid: str, ordinal: int) -> str:
 
 
 def check_stream(stream: str, field: str = "stream") -> str:
-    """Return the stream's name. Raises InputError, about the `field`, if it can't be part of job names."""
-    if not isinstance(stream, str) or not _STREAM.fullmatch(stream):
-        raise InputError(
-            field,
-            f"{stream!r} is not a valid name of a {'stream' if field == 'stream' else 'job'}",
-            "Use 1 to 40 letters, digits, hyphens or underscores.",
-        )
+    """Return the stream's name, which its jobs have at the service. Raises InputError about the `field`."""
+    kind = "stream" if field == "stream" else "job"
+    if not isinstance(stream, str) or not 1 <= len(stream) <= _LONGEST_NAME or not stream.isprintable():
+        problem = f"{stream!r:.120} is not a valid name of a {kind}"
+        raise InputError(field, problem, f"Use 1 to {_LONGEST_NAME} printable characters.")
+    if stream.strip() != stream:
+        raise InputError(field, f"the name {stream!r} begins or ends with a blank", "Remove it.")
     return stream
