@@ -22,7 +22,7 @@ from hybridloop.cli.commands import (
     stack,
     sweep,
 )
-from hybridloop.cli.help import GroupedCommands, heading_of
+from hybridloop.cli.help import GroupedCommands, HintedCommand, heading_of
 
 runs.app.add_typer(archive.app)
 
@@ -46,7 +46,7 @@ def build_app() -> typer.Typer:
     for group in (run, plan, runs, sessions, emulator):
         app.add_typer(group.app, rich_help_panel=heading_of(str(group.app.info.name)))
     for command in _COMMANDS:
-        app.command(rich_help_panel=heading_of(command.__name__))(command)
+        app.command(cls=HintedCommand, rich_help_panel=heading_of(command.__name__))(command)
     return app
 
 

@@ -37,10 +37,24 @@ def heading_of(command: str) -> str:
     return {name: heading for heading, names in COMMAND_GROUPS.items() for name in names}[command]
 
 
+class HintedCommand(TyperCommand):
+    """Command that names the option which a word of another library means."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer._click.exceptions.NoSuchOption as error:
+            names = {option.name for option in super().get_params(ctx) if option.name}
+            remedy = suggestion(error.option_name, names, _as_option) or elsewhere(error.option_name.strip("-"))
+            if not remedy:
+                raise
+            raise InputError(error.option_name, "there is no such option", remedy) from error
+
+
 def brief_command(shown: Collection[str]) -> type[TyperCommand]:
     """Return a command class whose `--help` shows these parameters, and `--help-all` all of them."""
 
-    class BriefCommand(TyperCommand):
+    class BriefCommand(HintedCommand):
         def get_params(self, ctx: Any) -> list[Any]:
             params = super().get_params(ctx)
             if ctx.meta.get(_SHOWS_ALL, True):
@@ -50,16 +64,6 @@ def brief_command(shown: Collection[str]) -> type[TyperCommand]:
                 for param in params
                 if param.param_type_name == "argument" or param.name in shown
             ]
-
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            try:
-                return super().parse_args(ctx, args)
-            except typer._click.exceptions.NoSuchOption as error:
-                names = {option.name for option in super().get_params(ctx) if option.name}
-                remedy = suggestion(error.option_name, names, _as_option) or elsewhere(error.option_name.strip("-"))
-                if not remedy:
-                    raise
-                raise InputError(error.option_name, "there is no such option", remedy) from error
 
         def format_help(self, ctx: Any, formatter: Any) -> None:
             ctx.meta.setdefault(_SHOWS_ALL, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_text import check_names, read_json_object
@@ -97,6 +98,11 @@ def _check_name(name: str, *, is_energy: bool) -> None:
     if name.lower() in others:
         command = "a binary one: hybridloop run qaoa" if is_energy else "a molecule or Pauli sum: hybridloop run vqe"
         raise InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {command} {name}.")
+    if "/" in name or re.search(
+        r"\.[A-Za-z]\w*$", name
+    ):  # a command reads its file before, and a flow gets a name or text
+        problem = f"{name!r} was given to a flow, which reads no files, and there is no built-in problem of that name"
+        raise InputError("problem", problem, "Give its text: problem = hybridloop.problem(FILE).model_dump().")
     longer = [each for each in built_in if each.startswith(f"{name.lower()}-")]
     similar = longer[:2] or difflib.get_close_matches(name.lower(), list(built_in), n=1)
     meant = " or ".join(map(repr, similar))

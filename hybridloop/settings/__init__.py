@@ -19,6 +19,7 @@ from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Du
 from hybridloop.settings.run import (
     LIMITS,
     AutoResume,
+    Problem,
     ProblemText,
     RunKey,
     RunSettings,
@@ -28,6 +29,6 @@ from hybridloop.settings.run import (
 
 __all__ = ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES", "PART_OF_MOLECULE"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
-__all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
+__all__ += ["Duration", "Problem", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["EnergySettings", "MoleculeSettings", "RunSettings"]
 __all__ += ["EntanglementName", "RotationsName", "SearchName"]

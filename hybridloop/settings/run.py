@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
 from hybridloop.azure.targets import Batching
@@ -89,6 +90,18 @@ class ProblemText(BaseModel):
     )
 
 
+def _as_problem(value: object) -> object:
+    """Return the values of a problem; a string is its name."""
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping | ProblemText):
+        remedy = "Give a name, a file, or a mapping of name and text."
+        raise PydanticCustomError("no_problem", "must be a problem", {"remedy": remedy})
+    return value
+
+
+# a string is the name of a built-in problem
+Problem = Annotated[ProblemText, BeforeValidator(_as_problem, json_schema_input_type=str | ProblemText)]
 # Parameters of the flows beside problem and settings. Prefect takes the description of a parameter from the flow's
 # docstring only.
 RunKey = Annotated[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] | None, Field(examples=["night"])]

@@ -38,6 +38,8 @@ _EXAMPLES = {
     "provider_option": "noise.model=aria-1",
     "failure": 'hybridloop.FailurePolicy(session_on_job_failure="abort")',
     "active_space": "4,4 (electrons and orbitals)",
+    "initial_point": "0.1,-0.2",
+    "layers": "3",
     "multiplicity": "3 for two unpaired electrons",
 }
 

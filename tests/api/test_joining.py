@@ -133,7 +133,7 @@ def test_idle_time_counts_from_the_last_job_of_the_session() -> None:
     ("options", "message"),
     [
         ({"max_cost": "30"}, "max_cost must be amounts"),
-        ({"max_costs": "30USD"}, "max_costs: there is no such setting.*max_cost"),
+        ({"max_costs": "30USD"}, "max_costs: open_session has no such option.*max_cost"),
         ({"session_slots": "slots"}, "session_slots: open_session has no such option"),
         ({"seed": -1}, "seed must be at least 0"),
     ],

@@ -44,7 +44,7 @@ from hybridloop.runs.live import LiveFeed, RoundUpdate
 from hybridloop.runs.planned import planned_effort
 from hybridloop.runs.recorded import limits_of, problem_of, recorded_groupings
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import EnergySettings, ProblemText, RunKey, RunSettings, WorkspaceName
+from hybridloop.settings import EnergySettings, Problem, ProblemText, RunKey, RunSettings, WorkspaceName
 from hybridloop.tasks.prefect_tasks import RoundTasks, tasks_untagged
 from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
@@ -74,9 +74,7 @@ def algorithm_flow(algorithm: Description) -> Any:
     """Return the flow of an algorithm; its parameters and their texts are what Prefect shows of a deployment."""
     default = algorithm.settings()
 
-    def run(
-        problem: ProblemText, settings: Any = default, run_key: RunKey = None, workspace: WorkspaceName = None
-    ) -> Any:
+    def run(problem: Problem, settings: Any = default, run_key: RunKey = None, workspace: WorkspaceName = None) -> Any:
         return _run_in_flow(algorithm.name, problem, settings, run_key, workspace)
 
     run.__name__ = run.__qualname__ = algorithm.name

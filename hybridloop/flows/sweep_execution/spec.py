@@ -18,7 +18,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.runtime.dotted_names import flatten, nest
-from hybridloop.settings import LIMITS, ProblemText, RunSettings
+from hybridloop.settings import LIMITS, Problem, ProblemText, RunSettings
 
 MAX_POINTS = 10_000
 MAX_BYTES = 500_000  # of the JSON: a Prefect server accepts parameters up to 512 KiB
@@ -27,26 +27,8 @@ HERE = "none"  # deployment name for processes on this machine
 _KEY_DIGITS = 12
 
 
-def _as_problem(value: object) -> object:
-    """Return the values of a problem; a string is its name."""
-    if isinstance(value, str):
-        return {"name": value}
-    if not isinstance(value, Mapping | ProblemText):
-        remedy = "Give a name, a file, or a mapping of name and text."
-        raise PydanticCustomError("no_problem", "must be a problem", {"remedy": remedy})
-    return value
-
-
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str | Mapping | ProblemText) else value
-
-
-Problem = Annotated[
-    ProblemText,
-    BeforeValidator(
-        _as_problem, json_schema_input_type=str | ProblemText
-    ),  # a string is the name of a built-in problem
-]
 
 
 class SweepSpec(BaseModel):
