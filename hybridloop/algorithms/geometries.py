@@ -38,21 +38,21 @@ class Geometry:
     """Geometry whose integrals a molecule has: atoms in Å, PySCF's name of the basis set, charge, all its orbitals.
 
     `shortest` has the two atoms (counted from 1) with the fewest bond lengths between them, their distance in Å, and
-    that in bond lengths; it is empty for an atom.
+    that in bond lengths; it is None for an atom.
     """
 
     atoms: tuple[Atom, ...]
     basis: str
     charge: int
     orbitals: int
-    shortest: tuple[int, int, float, float] | tuple[()] = ()
+    shortest: tuple[int, int, float, float] | None = None
 
     @property
     def title(self) -> str:
         """The formula with its charge, the basis set, and the shortest distance."""
         charge = f", charge {self.charge:+d}" if self.charge else ""
         title = f"{formula(symbol for symbol, _ in self.atoms)}{charge} in {self.basis}"
-        if not self.shortest:
+        if self.shortest is None:
             return title
         first, second, distance, bonds = self.shortest
         pair = f"{self.atoms[first - 1][0]}–{self.atoms[second - 1][0]}"
@@ -72,7 +72,7 @@ def formula(elements: Iterable[str]) -> str:
 
 def shortest_distance(
     atoms: Sequence[Atom], radius: Callable[[str], float], source: str
-) -> tuple[int, int, float, float] | tuple[()]:
+) -> tuple[int, int, float, float] | None:
     """Return the two atoms with the fewest bond lengths between them, their distance in Å, and in bond lengths.
 
     A bond length is the sum of the covalent radii, which `radius` gives in Å by symbol (B. Cordero et al., Dalton
@@ -83,7 +83,7 @@ def shortest_distance(
         for (i, (first, one)), (j, (second, two)) in combinations(enumerate(atoms), 2)
     ]
     if not found:
-        return ()
+        return None
     bonds, first_atom, second_atom, distance = min(found)
     pair = f"atoms {first_atom} and {second_atom} ({atoms[first_atom - 1][0]}, {atoms[second_atom - 1][0]})"
     if distance < _SAME_PLACE:

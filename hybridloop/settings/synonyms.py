@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection
 
-_WORDS = {  # by setting: what Qiskit, PennyLane, Cirq, OpenFermion, SciPy and the Azure Quantum SDK call it
+WORDS = {  # by setting: what Qiskit, PennyLane, Cirq, OpenFermion, SciPy and the Azure Quantum SDK call it
     "layers": "reps p depth num_layers n_layers circuit_depth repetitions",
     "initial_point": "warm_start x0 initial_parameters initial_params init_params initial_angles theta0 start",
     "max_rounds": "maxiter max_iter max_iterations iterations maxfev max_evals max_steps steps epochs",
@@ -31,7 +31,7 @@ _WORDS = {  # by setting: what Qiskit, PennyLane, Cirq, OpenFermion, SciPy and t
     "geometry_unit": "unit units length_unit",
     "name": "session_name",
 }
-_SETTING = {word: setting for setting, words in _WORDS.items() for word in words.split()}
+_SETTING = {word: setting for setting, words in WORDS.items() for word in words.split()}
 _OPTIONS = {"provider_options": "provider_option"}  # settings of which an option gives one part
 _EXAMPLES = {
     "provider_options": '{"noise.model": "aria-1"}',

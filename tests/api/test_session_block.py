@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.azure.workspace import connection_string_of
+from hybridloop.errors import InputError
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
@@ -37,6 +41,37 @@ def test_a_session_whose_block_is_lost_is_closed(emulator: Emulator, caplog: pyt
     del block
     assert f"session {session.id} was left open and is closed now" in caplog.messages[0]
     assert [found.details.status for found in workspace.list_sessions()] == ["Succeeded"] * 2
+
+
+def test_a_session_is_held_over_cells_from_open_to_close(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    workspace = emulator.workspace()
+    session = hl.open_session("ionq.simulator", workspace=workspace, seed=1).open()
+    gc.collect()  # the session holds its block
+    assert session.status == "Waiting"
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    assert session.run(circuit, shots=10).counts == {"1": 10}
+    session.close()
+    session.close()
+    assert caplog.messages == []
+    assert [found.details.status for found in workspace.list_sessions()] == ["Succeeded"]
+    with hl.open_session("ionq.simulator", workspace=workspace) as early:
+        early.close()
+    assert [found.details.status for found in workspace.list_sessions()] == ["Succeeded"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"job_failure_policy": "abort"}, r"It is called failure here, such as hybridloop\.FailurePolicy"),
+        ({"max_costs": "3USD"}, "Did you mean 'max_cost'"),
+        ({"session_slots": "a"}, "It is for algorithms and for session_flow"),
+    ],
+)
+def test_an_unknown_option_is_refused_at_the_call(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hl.open_session("ionq.simulator", **options)
 
 
 @pytest.mark.slow

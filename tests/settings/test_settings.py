@@ -27,7 +27,9 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.inputs.sources import Layer, resolve_settings
+from hybridloop.inputs.validation import validate
 from hybridloop.settings import LIMITS, MAX_PROBLEM_BYTES, MitigationName, ProblemText, first_difference
+from hybridloop.settings.synonyms import WORDS, setting_of
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveMode
 from tests.paths import DOCS
@@ -286,3 +288,28 @@ def test_invalid_amounts_are_refused(text: str) -> None:
 def test_invalid_caps_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         hl.RunSettings.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "word", "meant"),
+    [
+        ("qaoa", "reps", "It is called layers here"),
+        ("qaoa", "p", "It is called layers here"),
+        ("vqe", "depth", "It is called layers here"),
+        ("vqe", "warm_start", "It is called initial_point here, such as 0.1,-0.2"),
+        ("qaoa", "warm_start", "initial_point is a setting of vqe"),
+        ("vqe", "noise_model", 'It is called provider_options here, such as {"noise.model": "aria-1"}'),
+        ("vqe", "maxiter", "It is called max_rounds here"),
+        ("adapt", "nothing_like_it", "There are: seed"),
+    ],
+)
+def test_a_word_of_another_library_names_the_setting_that_it_means(algorithm: str, word: str, meant: str) -> None:
+    with pytest.raises(InputError, match=re.escape(meant)):
+        validate(ALGORITHMS[algorithm].settings, {word: 2})
+
+
+def test_no_word_of_another_library_is_a_setting() -> None:
+    names = {name for each in ALGORITHMS.values() for name in each.settings.model_fields}
+    words = [word for text in WORDS.values() for word in text.split()]
+    assert len(set(words)) == len(words)
+    assert {word for word in words if word in names and setting_of(word) != word} <= {"iterations"}

@@ -253,3 +253,12 @@ def test_a_listed_job_of_many_points_says_where_its_counts_are(workspace: Worksp
         assert low.id == high.id  # one job of two points
         with pytest.raises(InputError, match=r"measured 2 points.*session\.run"):
             session.jobs()[0].result()
+
+
+def test_jobs_have_the_names_that_a_user_gave(workspace: Workspace) -> None:
+    names = ["Job 1", "Job 10", "it's", "'quoted'", "a/b (2)", "H₂ at 0.74 Å", "Job 1"]
+    with open_run_session(workspace, "rigetti.sim.qvm", seed=3) as session:
+        jobs = [session.run(flipped(1), shots=10, name=name) for name in names]
+        assert [job.counts for job in jobs] == [{"0 10": 10}] * len(names)
+        assert [job.name for job in session.jobs()] == [*names[:-1], "Job 1 (2)"]
+    assert sorted(row["name"] for row in list_jobs(workspace, session.id)) == sorted([*names[:-1], "Job 1 (2)"])

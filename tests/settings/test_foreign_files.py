@@ -1,0 +1,145 @@
+"""Files that other programs wrote: each is read as what it is, or refused by its format, with the way to read it.
+
+`tests/data/foreign` has files of networkx 3.6, igraph 1.0, pandas 2.3, NumPy, SciPy, dimod 0.12 and ASE 3.26, of the
+graph, model or molecule below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networkx as nx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hybridloop as hl
+from hybridloop.algorithms.formats.binary import read_binary_problem
+from hybridloop.algorithms.formats.energies import geometry_of
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.problems import read_problem
+from hybridloop.inputs.text_files import check_format, decode
+from tests.paths import DATA
+
+FOREIGN = DATA / "foreign"
+ROADS = {("Bergen", "Oslo"): 7.5, ("Bergen", "Voss"): 1.25, ("Oslo", "Voss"): 3.0}
+READ = (  # all are the weighted graph, by its names or by numbers
+    *("igraph.ncol", "igraph.graphml", "networkx.graphml", "networkx_edgelist.txt", "networkx_edgelist_int.txt"),
+    *("networkx_weighted.txt", "nx_nodelink.json", "pandas.csv", "pandas_noindex.csv", "pandas_de.csv"),
+    *("pandas_bom.csv", "pandas_utf16.csv", "pandas_cp1252.csv", "pandas_matrix.csv", "pandas_matrix_de.csv"),
+    "numpy.csv",
+)
+UNREAD = {
+    "networkx.gml": ("GML", "networkx.read_gml"),
+    "igraph.gml": ("GML", "networkx.read_gml"),
+    "networkx.net": ("Pajek", "networkx.read_pajek"),
+    "igraph.pajek": ("Pajek", "networkx.read_pajek"),
+    "networkx.dot": ("DOT", "read_dot"),
+    "igraph.dot": ("DOT", "read_dot"),
+    "networkx.gexf": ("GEXF", "networkx.read_gexf"),
+    "networkx.g6": ("graph6", "networkx.read_graph6"),
+    "networkx.s6": ("sparse6", "networkx.read_sparse6"),
+    "networkx_multi.txt": ("adjacency list", "read_multiline_adjlist"),
+    "nx_adj.json": ("adjacency format", "networkx.adjacency_graph"),
+    "nx_cyto.json": ("Cytoscape", "networkx.cytoscape_graph"),
+    "igraph.lgl": ("LGL", "Read_Lgl"),
+    "igraph.dimacs": ("DIMACS", "hl.qaoa"),
+    "dimod.lp": ("LP format", "dimod.lp.load"),
+    "dimod_head.coo": ("COO", "dimod.serialization.coo.load"),
+    "dimod.bqm": ("dimod", "BinaryQuadraticModel.from_file"),
+    "scipy.mtx": ("Matrix Market", "scipy.io.mmread"),
+    "numpy.npy": ("NumPy", "numpy.load"),
+    "pandas.xlsx": ("Excel", "pandas.read_excel"),
+    "ase.pdb": ("PDB", "ase.io.read"),
+    "ase.gjf": ("Gaussian", "ase.io.read"),
+    "ase.nwi": ("NWChem", "ase.io.read"),
+    "ase.tm": ("Turbomole", "ase.io.read"),
+    "ase.json": ("ASE", "ase.io.read"),
+    "ase.cif": ("CIF", "XYZ"),
+    "ase.xsf": ("XSF", "ase.io.read"),
+    "ase.mol": ("MOL or SDF", "ase.io.read"),
+    "ase.sdf": ("MOL or SDF", "ase.io.read"),
+    "geometry.in": ("FHI-aims", "ase.io.read"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Integrals of PySCF are kept in HYBRIDLOOP_HOME."""
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))
+
+
+def weights(name: str) -> dict[tuple[str, ...], float]:
+    """Return the weights of a file's edges, with the names that its program gave in place of the roads'."""
+    read = read_problem(FOREIGN / name)
+    problem = read_binary_problem(str(read.text), read.name)
+    assert problem.kind == "max-cut"
+    named = {"0": "Oslo", "1": "Bergen", "2": "Voss", "n0": "Oslo", "n1": "Bergen", "n2": "Voss", "Köln": "Bergen"}
+    labels = [named.get(label, label) for label in problem.labels]
+    return {tuple(sorted((labels[i], labels[j]))): -2 * w for (i, j), w in problem.objective.couplings.items()}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_graph_that_another_program_wrote_is_read_with_its_weights(name: str) -> None:
+    assert weights(name) == ROADS
+
+
+def test_an_edge_list_of_igraph_has_no_weights() -> None:
+    assert weights("igraph.edgelist") == dict.fromkeys(ROADS, 1.0)
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_format_that_is_not_read_is_named_with_the_way_to_read_it(name: str) -> None:
+    what, way = UNREAD[name]
+    with pytest.raises(ProblemError, match=f"this is .*{what}") as refused:
+        read_problem(FOREIGN / name)
+    assert way in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("networkx_adjlist.txt", "networkx.read_adjlist"), ("dimod.coo", r"hl.qaoa\(\{\(0, 0\)")]
+)
+def test_a_table_that_can_be_no_graph_is_refused_with_the_way(name: str, remedy: str) -> None:
+    read = read_problem(FOREIGN / name)
+    with pytest.raises(ProblemError, match=remedy):
+        read_binary_problem(str(read.text), read.name)
+
+
+def test_a_remedy_reads_the_graph_that_was_refused() -> None:
+    assert nx.is_isomorphic(nx.Graph(nx.read_gml(FOREIGN / "networkx.gml")), nx.complete_graph(3))
+    lines = (FOREIGN / "igraph.dimacs").read_text().splitlines()
+    edges = [(*line.split()[1:3], *map(float, line.split()[3:4])) for line in lines if line[0] in "ae"]
+    assert hl.problem(edges).text is not None
+
+
+@pytest.mark.parametrize("name", ["ase.plain.xyz", "ase.ext.xyz"])
+def test_a_molecule_that_ase_wrote_is_read_without_its_forces(name: str) -> None:
+    geometry = geometry_of(str(hl.problem(FOREIGN / name).text))
+    assert geometry is not None
+    assert geometry.shortest is not None
+    assert [symbol for symbol, _ in geometry.atoms] == ["O", "H", "H"]
+    assert geometry.shortest[2] == pytest.approx(0.958, abs=1e-3)
+
+
+def test_a_periodic_cell_is_no_molecule() -> None:
+    with pytest.raises(InputError, match="the geometry is periodic"):
+        hl.problem(FOREIGN / "ase.pbc.xyz")
+
+
+def test_text_is_decoded_by_its_mark_or_as_windows_writes_it() -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+        assert decode("Köln;Bonn\r\n".encode(encoding), "file") == "Köln;Bonn\n"
+    for data in (b"\x00\x01", b"\x81\x8d", "Köln".encode("utf-16-be")):
+        with pytest.raises(ProblemError, match="the file is no text"):
+            decode(data, "file")
+
+
+@given(
+    st.sampled_from(["! \n", " \n", "#\n", "a 1\n", "c \n", "%\n", "ABCDEF\n", "min st ", "# a\nb 1", '{"', "end\n"])
+)
+def test_no_text_is_looked_at_for_long(part: str) -> None:
+    """The time limit of the test is the check: a pattern that could match in many ways would take hours."""
+    try:
+        check_format(part * 100_000, "text")
+    except ProblemError:
+        assert part == "# a\nb 1"
