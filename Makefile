@@ -85,8 +85,9 @@ docs: .venv/ready ## build the site of the guides and the reference, in build/si
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "build/site/index.html; to view it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 
-pictures: .venv/ready ## make the pictures of the README again, from real runs
+pictures: .venv/ready ## make the pictures of the README and the outputs of the notebooks again, from real runs
 	@$(BIN)/python -m docs._pictures
+	@$(BIN)/python -m docs._execute
 
 bench: .venv/ready ## run the benchmarks and compare their figures with the bounds
 	@missed=0; for name in startup submission far replay service live orchestration sweep accuracy; do \

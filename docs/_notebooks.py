@@ -1,4 +1,4 @@
-"""Notebooks as pages of the site: their cells without outputs, and the file itself for download."""
+"""Notebooks as pages of the site: their cells with what they print, and the file itself for download."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def page(notebook: str, name: str) -> str:
     """Return a notebook as Markdown: a link to `name` after its title, code in fences. The first cell has the title."""
-    (_, first), *cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"]]
-    title, _, rest = first.partition("\n")
+    first, *cells = json.loads(notebook)["cells"]
+    title, _, rest = "".join(first["source"]).partition("\n")
     parts = [title, f"[This page as a notebook, to run it]({name}){{ download={name} }}", rest.strip()]
-    parts += [f"```python\n{text}\n```" if kind == "code" else text for kind, text in cells]
+    for cell in cells:
+        text = "".join(cell["source"])
+        parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
+        printed = "".join(
+            "".join(output["text"]) for output in cell.get("outputs", ()) if output.get("name") == "stdout"
+        )
+        parts.append(f"```text\n{printed.rstrip()}\n```" if printed.strip() else "")
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -54,7 +54,7 @@ from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RoundTooLarge
-from hybridloop.preparation.checks import check_mitigation
+from hybridloop.preparation.checks import check_mitigation, noise_warning
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import (
@@ -92,6 +92,7 @@ class PreparedVqe(PreparedEnergy):
     mitigation: Mitigation
     accuracy: Accuracy
     energy: GroupingChoice
+    has_noise: bool = False  # of the target, which mitigation does not take out
 
     @property
     def origin_of_angles(self) -> str:
@@ -162,7 +163,8 @@ class PreparedVqe(PreparedEnergy):
         if self.ansatz.model is None:
             return None
         energy = self.ansatz.model.energy(self.ansatz.initial_point)
-        return SimulatedEnergy(energy, self.accuracy.tolerance or CHEMICAL_ACCURACY, self.facts.unit)
+        tolerance = self.accuracy.tolerance or CHEMICAL_ACCURACY
+        return SimulatedEnergy(energy, tolerance, self.facts.unit, self.has_noise)
 
     def _choices(self) -> Iterator[str]:
         """Yield each choice that the settings left open, with its reason."""
@@ -262,6 +264,7 @@ def prepare_vqe(
         mitigation,
         accuracy,
         energy,
+        noise_warning(target, settings) is not None,
     )
 
 

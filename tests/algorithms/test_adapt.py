@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
+import hybridloop as hl
 from hybridloop.algorithms.adapt.growth import AdaptResult, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.circuits.ansatz import Ansatz
@@ -246,3 +248,12 @@ def test_settings_out_of_range_are_refused(
     with pytest.raises(InputError) as caught:
         adapt(OperatorPool.of(problem_of("H2_0.735")), rotosolve, noiseless_rounds(), **settings)
     assert caught.value.field == setting
+
+
+def test_a_molecule_that_needs_no_operator_has_converged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
+    fluoride = hl.problem("F 0 0 0; H 0 0 0.9", active_space=(2, 2))
+    found = prepare_adapt(fluoride, AdaptSettings(active_space=(2, 2), precision=5e-3), 1).measure(
+        shot_rounds(1), lambda _: None
+    )
+    assert (found.converged, found.parameters, found.table) == (True, (), ())

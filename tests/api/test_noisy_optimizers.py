@@ -1,4 +1,4 @@
-"""A minimizer that takes differences over angles far below shot noise is warned of before the first job."""
+"""Before the first job, a warning names a minimizer that takes differences over angles far below shot noise."""
 
 from __future__ import annotations
 

@@ -134,3 +134,17 @@ def test_a_test_is_reported_with_the_unit_of_the_energy() -> None:
         " failed: the measured energy is 12 ± 1 mHa above the simulated one"
     )
     assert "0.012 ± 0.001 above" in replace(SIMULATED, unit="").test(estimate).reason
+
+
+def test_no_shots_go_to_a_test_that_the_noise_of_the_target_decides(molecule: PreparedVqe) -> None:
+    settings = VqeSettings(precision=5e-3, target="quantinuum.qpu.h2-1")
+    on_machine = prepare_vqe(problem("NaH_4.5"), settings, 0)
+    assert (molecule.has_noise, on_machine.has_noise) == (False, True)
+    corrected = VqeSettings(mitigation=("readout", "zne-linear"), target="quantinuum.qpu.h2-1")
+    assert not prepare_vqe(problem("NaH_4.5"), corrected, 0).has_noise
+    found = on_machine.measure(shot_rounds(1), lambda _: None)
+    assert not found.converged
+    assert found.reason.endswith("noise of the target shifts energies")
+    assert {round_.phase for round_ in found.history} == {"final"}
+    tested = replace(on_machine, has_noise=False).measure(shot_rounds(1), lambda _: None)
+    assert found.history[-1].total_shots < tested.history[-1].total_shots / 3

@@ -93,6 +93,8 @@ def simulated_start_near(
 
 def simulated_minimum(simulation: SimulatedCircuit, start: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the minimum (n,) that the simulated objective has downhill of a start (n,), also of a saddle."""
+    if not len(start):  # a circuit without angles, as of ADAPT-VQE that needs no operator
+        return start
     model = _Metered(simulation, None)
     first = model.minimum(start)
     curvatures, axes = np.linalg.eigh(model.hessian(first.point))

@@ -52,9 +52,7 @@ def problem_from_object(value: object, electrons: tuple[int, int] | None = None,
     if electrons is not None and type(value).__module__.partition(".")[0] != "qdk_chemistry":
         raise InputError("electrons", "the problem states its electrons itself, or has none", "Leave electrons out.")
     if convert.__name__ == "pyscf_object":
-        from hybridloop.inputs.problem_objects.molecules import GeometryOptions
-
-        name, text = convert(value, geometry or GeometryOptions())
+        name, text = convert(value, geometry)
     else:
         name, text = convert(value) if electrons is None else convert(value, electrons)
     if len(text) > MAX_PROBLEM_BYTES:

@@ -35,7 +35,7 @@ _MOST_IN_MEMORY = 70  # orbitals, whose array of integrals takes 200 MB, and gro
 
 @dataclass(frozen=True, slots=True)
 class GeometryOptions:
-    """What a geometry needs for its integrals, and the part of the molecule that is taken.
+    """Options for the integrals of a geometry, and the part of the molecule that is taken.
 
     What is left out: sto-3g, charge 0, the lowest multiplicity, Å, the whole molecule.
     """
@@ -95,7 +95,7 @@ def written(molecule: Molecule) -> str:
     return as_kept(text, molecule.source)
 
 
-def pyscf_object(value: Any, options: GeometryOptions) -> tuple[str, str]:
+def pyscf_object(value: Any, options: GeometryOptions | None) -> tuple[str, str]:
     """Return the formula and text of a PySCF Mole, restricted SCF, CASCI or CASSCF, in the options' active space.
 
     What was not run yet is run, on a copy. Orbitals get the sign that makes their largest coefficient positive.
@@ -116,7 +116,7 @@ def pyscf_object(value: Any, options: GeometryOptions) -> tuple[str, str]:
         if isinstance(value, mcscf.casci.CASBase):
             return name, written(replace(_active_space_of(value, name), geometry=_geometry_of(value.mol)))
         if isinstance(value, scf.hf.SCF):
-            return name, written(_molecule_of_field(value, name, options))
+            return name, written(_molecule_of_field(value, name, options or GeometryOptions()))
     raise not_a_problem(value, "Give its SCF or its CASSCF.")
 
 

@@ -208,7 +208,10 @@ def without_electrons_at_the_start() -> Ansatz:
 
 
 def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(jordan_wigner: Ground) -> None:
-    """One of the three points for the first angle has it at 0; the sector holds a single state."""
+    """One of the three points for the first angle has it at 0; the sector holds a single state.
+
+    Its energy is the same at all angles, so that further rounds would end at any of them, also outside the sector.
+    """
     ansatz, mitigation = (
         without_electrons_at_the_start(),
         Mitigation(symmetries=spin_parity_symmetries(jordan_wigner.problem)),
@@ -221,6 +224,7 @@ def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(j
             Rotosolve(ansatz.initial_point, ansatz.frequencies),
             NoisySimulator(0.0, (0.0, 0.0)).sampled(np.random.default_rng(0)),
             precision=2 * MILLI,
+            max_rounds=1,
             mitigation=mitigation,
             on_lost=on_lost,
         )
