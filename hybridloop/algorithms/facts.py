@@ -12,7 +12,6 @@ from hybridloop.algorithms.circuits.model_space import model_space
 from hybridloop.algorithms.circuits.simulated_start import FLAT, MIN_REFERENCE_WEIGHT
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT, strong_correlation_warning
-from hybridloop.algorithms.estimation.variance import EnergyVariance
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact
 from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
@@ -108,28 +107,21 @@ def examine_large_circuit(molecule: Molecule, point: NDArray[np.float64], stop: 
     return _examined(stop, shown=correlation is None, reason=correlation or weak)
 
 
-def examine_by_variance(stop: Stop, variance: EnergyVariance | str) -> tuple[Fact, ...]:
-    """Examine the circuit of a Pauli sum by the energy variance of its final state, or the reason why it is unknown.
+def examine_by_bound(stop: Stop, excess: float | None, tolerance: float, unit: str) -> tuple[Fact, ...]:
+    """Examine another circuit by how far its simulated state is above the lowest eigenvalue, both computed in full.
 
-    The variance proves an error, or bounds the distance to the nearest eigenvalue, not that this is the lowest.
+    Nothing less is a bound from above: a state with a small energy variance is nearly an eigenstate, maybe of another
+    symmetry sector. `excess` and `tolerance` are in the operator's `unit`; a state of other electrons may be below.
     """
-    if isinstance(variance, str):
-        return unexamined(stop, variance)
-    return _examined(stop, shown=variance.warning is None, reason=variance.warning or variance.summary)
-
-
-def examine_by_simulation(stop: Stop, missing: float | None) -> tuple[Fact, ...]:
-    """Examine another circuit of a molecule by the energy (hartree) that its simulation expects to be missing.
-
-    The energy variance would prove errors of tens of millihartrees only, as molecules have wide spectra.
-    """
-    if missing is None:
-        return unexamined(stop, "the circuit has too many qubits to be simulated. Compare with uccsd or adapt.")
-    expects = f"the simulation at these angles expects {1e3 * missing:.2g} mHa above the eigenstate near it"
-    if missing <= MISSING_TOLERANCE:
-        return _examined(stop, shown=True, reason=expects)
-    remedy = "The circuit can't express the ground state, or the search ended elsewhere. Give more layers, or uccsd."
-    return _examined(stop, shown=False, reason=f"no eigenstate: {expects}. {remedy}")
+    if excess is None:
+        return unexamined(stop, "the lowest eigenvalue, or the circuit's state, takes too much work to be computed")
+    amount = f"{1e3 * excess:.2g} mHa" if unit == "hartree" else f"{excess:.2g}"
+    bound = f"the circuit's simulated state at these angles is {amount} above the lowest eigenvalue"
+    if abs(excess) <= tolerance:
+        return _examined(stop, shown=True, reason=bound)
+    remedy = "The circuit can't express the ground state, or the search ended elsewhere. Give more layers (layers), "
+    remedy += "or another ansatz."
+    return _examined(stop, shown=False, reason=f"above the ground state: {bound}. {remedy}")
 
 
 def unexamined(stop: Stop, why: str) -> tuple[Fact, ...]:

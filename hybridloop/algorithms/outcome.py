@@ -81,7 +81,7 @@ class Fact:
     """Something that a run has shown of its value, or not: `shown` is None where it was not examined.
 
     Names are "locally_optimal" (no step within the circuit gains more), "no_operator_outside" (no operator outside the
-    circuit promises more) and "equals_exact" (compared to exact diagonalization, which `converged` does not rest on).
+    circuit promises more) and "equals_exact" (the value compared to exact diagonalization).
     Those of a subspace are "self_consistent" (further iterations changed nothing) and "little_left" (at most chemical
     accuracy is left below the energy, by the exact one where it is known); `converged` rests on both.
     """
@@ -105,9 +105,9 @@ class Outcome:
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
     assignment sampled in any round and `best_value` its objective; both are None where there is none.
-    `approximation_ratio` is that of `value`: 0 for the worst assignment and 1 for the best, None where the optimum is
-    unknown. `solution` is the best assignment in the problem's terms, as lines of text by name (partition, cut; chosen,
-    nodes; hold; variables; spins; parts, sums; objective).
+    `approximation_ratio` is that of `value`, (value − worst) / (best − worst): 0 for the worst assignment and 1 for the
+    best, None where the optimum is unknown. `solution` is the best assignment in the problem's terms, as lines of text
+    by name (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
 
     For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
     the circuit conserves them; None where they are unknown.

@@ -6,25 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
-from hybridloop.algorithms.circuits.perturbation import missing_energy_at
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS, Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
-from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
 from hybridloop.algorithms.facts import (
-    examine_by_simulation,
-    examine_by_variance,
+    MISSING_TOLERANCE,
+    examine_by_bound,
     examine_circuit,
     examine_large_circuit,
     unexamined,
 )
-from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
+from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import (
     ZeroNoiseExtrapolation,
@@ -45,6 +45,7 @@ from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_opt
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
+from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS
 from hybridloop.algorithms.rounds import RunRound, share_caps
 from hybridloop.algorithms.simulated_energy import SimulatedEnergy
 from hybridloop.algorithms.vqe import VqeResult, vqe
@@ -72,7 +73,7 @@ from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
-MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit, or the energy variance
+MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class PreparedVqe(PreparedEnergy):
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, of the final measurement, and of what examines it."""
         final = (MAX_ROUNDS if samples else MAX_EXACT_ROUNDS) * (1 if self.ansatz.model is None else 2)  # a test too
-        return self._plan_facts(self.settings.max_rounds, final, MAX_ROUNDS_OF_FACTS, samples=samples)
+        further = MAX_ROUNDS_OF_FACTS if self.simulation is not None else 0
+        return self._plan_facts(self.settings.max_rounds, final, further, samples=samples)
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer, which serves one run."""
@@ -189,30 +191,22 @@ class PreparedVqe(PreparedEnergy):
             return examine_circuit(
                 self.problem, self.ansatz, point, self.simulation, stop, run_round, shots=self.settings.circuit_shots
             )
-        if not isinstance(self.problem, ElectronicProblem):
-            variance = self._variance(result, run_round)
-            return examine_by_variance(stop, variance), int(isinstance(variance, EnergyVariance))
-        if self.settings.is_uccsd:
+        if self.settings.is_uccsd and isinstance(self.problem, ElectronicProblem):
             return examine_large_circuit(self.problem.molecule, point, stop), 0
-        return examine_by_simulation(stop, missing_energy_at(self.problem.hamiltonian, self.ansatz, point)), 0
+        is_molecule = isinstance(self.problem, ElectronicProblem)
+        tolerance = MISSING_TOLERANCE if is_molecule else self.accuracy.tolerance or MISSING_TOLERANCE
+        return examine_by_bound(stop, self._excess(point), tolerance, self.facts.unit), 0
 
-    def _variance(self, result: VqeResult, run_round: RunRound) -> EnergyVariance | str:
-        """Measure the energy variance where the search converged; the reason where it is not known.
+    def _excess(self, point: NDArray[np.float64]) -> float | None:
+        """Return how far the circuit's state at a point (n,) in radians is above the exact lowest energy.
 
-        With error mitigation there is none: mitigated energies belong to no state.
+        It is in the problem's unit; None where the energy is not known, or the state too large to be simulated.
         """
-        if not result.converged:
-            return "no minimum is shown"
-        if self.mitigation != UNMITIGATED:
-            return "the energy variance that examines it is that of a state, and a mitigated energy belongs to none"
-        squared = squared_observable(self.problem.hamiltonian)
-        if squared is None:
-            return "the square of the Hamiltonian, which examines it, has too many terms to be measured"
-        energy = self.energy.observable
-        highest = energy.constant + sum(group.max_abs_energy for group in energy.groups)
-        point, estimate = np.array(result.parameters), result.final.estimate
-        variance = measure_variance(squared, self.ansatz, point, estimate, highest, result.shots, run_round)
-        return "a job that measures the energy variance failed" if variance is None else variance
+        lowest = self.facts.exact()
+        if lowest is None or self.ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
+            return None
+        state = Statevector(self.ansatz.circuit.assign_parameters(point))
+        return float(state.expectation_value(self.problem.hamiltonian).real) - lowest
 
 
 def prepare_vqe(

@@ -237,7 +237,9 @@ def _assignment(result: RunResult) -> Iterator[Row]:
 
 
 def _mean(result: RunResult) -> Row:
-    ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
+    ratio = ""
+    if result.exact is not None and result.value is not None and (way := result.exact - result.reference):
+        ratio = f", {(result.value - result.reference) / way:.1%} of the way from random assignments to the optimum"
     if result.is_exact and not result.rounding_bound:  # computed, not measured
         return Row("objective", result.value, "", f"{result.value:g}{ratio}")
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT
-from hybridloop.algorithms.facts import examine_by_simulation, examine_large_circuit, what_reaches_further
+from hybridloop.algorithms.facts import MISSING_TOLERANCE, examine_by_bound, examine_large_circuit, what_reaches_further
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
@@ -142,5 +142,5 @@ def test_a_circuit_too_large_to_simulate_is_judged_by_its_angles(angles: list[fl
     ("missing", "shown"), [(None, None), (0.4e-3, True), (0.6e-3, False)], ids=["unknown", "little", "much"]
 )
 def test_only_what_a_simulation_examined_is_shown(missing: float | None, shown: bool | None) -> None:  # noqa: FBT001
-    local, outside = examine_by_simulation(Stop(converged=True, reason="met"), missing)
+    local, outside = examine_by_bound(Stop(converged=True, reason="met"), missing, MISSING_TOLERANCE, "hartree")
     assert (local.shown, outside.shown) == (True, shown)

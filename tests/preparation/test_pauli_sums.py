@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from hybridloop.algorithms.facts import examine_by_bound
+from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.vqe import PreparedVqe
@@ -67,7 +70,7 @@ def test_complex_operators_of_few_qubits_are_solved_to_noise(terms: dict[str, fl
     assert outcome.converged
     assert error < ACCURACY
     assert outcome.value == pytest.approx(np.linalg.eigvalsh(dense(terms))[0], abs=2.5e-3)
-    assert any("energy variance is" in fact.reason for fact in outcome.facts)
+    assert any("above the lowest eigenvalue" in fact.reason for fact in outcome.facts)
 
 
 @long_form
@@ -119,8 +122,40 @@ def test_a_circuit_that_cannot_express_the_ground_state_is_no_convergence() -> N
     assert error > 0.3  # a product state
     assert not outcome.converged
     (warning,) = outcome.warnings
-    assert warning.startswith("no eigenstate: ")
-    assert outcome.reason.startswith("no eigenstate; ")
+    assert warning.startswith("above the ground state: ")
+    assert outcome.reason.startswith("above the ground state; ")
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "terms",
+    [spin_model(4, chain(4), {"ZZ": -1.0}, "X"), spin_model(4, ring(4), HEISENBERG), CHAIN],
+    ids=["ising", "ring", "chain"],
+)
+def test_a_circuit_with_too_few_layers_claims_nothing(terms: dict[str, float], layers: int) -> None:
+    """Its lowest state may be nearly another eigenstate: the bound is the lowest eigenvalue alone."""
+    outcome, error = run(terms, 0, layers=layers)
+    limit = prepared(terms).accuracy.tolerance
+    assert limit is not None
+    assert outcome.converged == (error <= limit)
+
+
+def test_a_sum_without_a_known_lowest_eigenvalue_claims_nothing() -> None:
+    large = spin_model(17, chain(17), {"ZZ": -1.0}, "X")
+    assert PauliProblem(SparsePauliOp.from_list(list(large.items())), "large").exact_ground_energy() is None
+    (_, outside) = examine_by_bound(Stop(converged=True, reason="an end"), None, 1e-3, "")
+    assert outside.shown is None
+    for off in (3, 10, 30, -3):  # tolerances
+        local, outside = examine_by_bound(Stop(converged=True, reason="an end"), off * 1e-3, 1e-3, "")
+        assert (local.shown, outside.shown) == (True, False)
+    assert examine_by_bound(Stop(converged=True, reason="an end"), 0.9e-3, 1e-3, "")[1].shown
+
+
+def test_the_lowest_eigenvalue_of_sixteen_spins_is_known() -> None:
+    ising = spin_model(16, chain(16), {"ZZ": -1.0}, "X")
+    found = PauliProblem(SparsePauliOp.from_list(list(ising.items())), "ising").exact_ground_energy()
+    # the critical chain with open ends: E_0 = 1 − 1 / sin(π / (2 (2 n + 1))) (P. Pfeuty, Ann. Phys. 57 (1970) 79)
+    assert found == pytest.approx(1 - 1 / np.sin(np.pi / (2 * (2 * 16 + 1))), abs=1e-8)
 
 
 def test_the_shape_of_a_hardware_efficient_circuit_is_a_setting() -> None:

@@ -6,13 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import SparsePauliOp, Statevector
 from scipy.sparse import csr_array
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz
-
 MIN_GAP = 0.2  # hartree: determinants of the state itself lie near its energy, or below
-MAX_QUBITS = 12  # a matrix of so many has 10⁷ elements
 
 
 def missing_energy(hamiltonian: csr_array, state: NDArray[Any]) -> float:
@@ -27,11 +23,3 @@ def missing_energy(hamiltonian: csr_array, state: NDArray[Any]) -> float:
     residual = image - energy * state
     gaps = np.maximum(hamiltonian.diagonal().real - energy, MIN_GAP)
     return float((np.abs(residual) ** 2 / gaps).sum())
-
-
-def missing_energy_at(hamiltonian: SparsePauliOp, ansatz: Ansatz, point: NDArray[np.float64]) -> float | None:
-    """Return `missing_energy` of a circuit's state at a point (n,) in radians; None where it has too many qubits."""
-    if ansatz.circuit.num_qubits > MAX_QUBITS:
-        return None
-    state = Statevector(ansatz.circuit.assign_parameters(point)).data
-    return missing_energy(csr_array(hamiltonian.to_matrix(sparse=True)), state)

@@ -8,7 +8,8 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse.linalg import eigsh
 
-MAX_EXACT_QUBITS = 12  # 4096 amplitudes: the lowest eigenvalue takes well under a second
+MAX_EXACT_QUBITS = 16
+MAX_ELEMENTS = 2**22  # of the matrix: the lowest eigenvalue takes about two seconds
 MAX_DENSE_QUBITS = 6
 
 
@@ -24,8 +25,12 @@ class PauliProblem:
         return int(self.hamiltonian.num_qubits)
 
     def exact_ground_energy(self) -> float | None:
-        """Return the lowest eigenvalue by exact diagonalization; None above `MAX_EXACT_QUBITS` qubits."""
-        if self.num_qubits > MAX_EXACT_QUBITS:
+        """Return the lowest eigenvalue by exact diagonalization.
+
+        None above `MAX_EXACT_QUBITS` qubits, and where the matrix has too many elements.
+        """
+        in_a_row = len(np.unique(self.hamiltonian.paulis.x, axis=0))
+        if self.num_qubits > MAX_EXACT_QUBITS or in_a_row << self.num_qubits > MAX_ELEMENTS:
             return None
         if self.num_qubits <= MAX_DENSE_QUBITS:
             return float(np.linalg.eigvalsh(self.hamiltonian.to_matrix())[0])

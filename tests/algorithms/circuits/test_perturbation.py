@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.circuits.ansatz import hardware_efficient
-from hybridloop.algorithms.circuits.perturbation import MAX_QUBITS, missing_energy, missing_energy_at
+from hybridloop.algorithms.circuits.perturbation import missing_energy
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 
 
@@ -22,8 +20,3 @@ def test_eigenstates_miss_nothing_and_mixtures_about_their_error(problem_of: Cal
         mixed = np.sqrt(0.995) * states[:, 0] + np.sqrt(0.005) * states[:, other]
         error = 0.005 * (energies[other] - energies[0])
         assert 0.3 * error < missing_energy(matrix, mixed) < 3.0 * error
-
-
-def test_a_circuit_with_too_many_qubits_is_not_examined() -> None:
-    ansatz = hardware_efficient(MAX_QUBITS + 1, np.random.default_rng(0))
-    assert missing_energy_at(SparsePauliOp("Z" * (MAX_QUBITS + 1)), ansatz, ansatz.initial_point) is None
