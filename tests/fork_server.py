@@ -30,7 +30,7 @@ for name in (
     "hybridloop.cli.app",
     *(f"hybridloop.flows.{name}" for name in ("adapt", "levels", "qaoa", "sqd", "sweep", "vqe")),
     *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqe")),
-    *("hybridloop.algorithms.estimation.variance", *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session"))),
+    *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session")),
     *("hybridloop.azure.targets.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),
     *("alembic.autogenerate", "azure.quantum.job.session", "azure.storage.blob", "matplotlib.backends.backend_svg"),
     *(

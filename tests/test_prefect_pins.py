@@ -21,7 +21,7 @@ def double(x: int) -> int:
     return 2 * x
 
 @flow
-def pinned_answer(x: int = 21) -> int:
+def pinned(x: int = 21) -> int:
     return double(x)
 """
 
@@ -29,7 +29,7 @@ DEPLOYMENTS = """
 pull: []
 deployments:
 - name: nightly
-  entrypoint: pinned_answer.py:pinned_answer
+  entrypoint: pinned.py:pinned
   work_pool: {name: guard, work_queue_name: null}
   schedules:
   - cron: "0 3 * * *"
@@ -39,7 +39,7 @@ deployments:
 def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
     prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "pinned_answer.py").write_text(FLOW)
+    (tmp_path / "pinned.py").write_text(FLOW)
     (tmp_path / "prefect.yaml").write_text(DEPLOYMENTS)
     environ = {**os.environ, **prefect_server.environment}
 
@@ -49,10 +49,10 @@ def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert run("-c", "import pinned_answer; print(pinned_answer.pinned_answer())") == "42\n"
+    assert run("-c", "import pinned; print(pinned.pinned())") == "42\n"
 
     with prefect_client(prefect_server) as client:
-        ours = FlowFilter(name=FlowFilterName(any_=["pinned_answer"]))
+        ours = FlowFilter(name=FlowFilterName(any_=["pinned"]))
         (completed,) = client.read_flow_runs(flow_filter=ours)
         assert completed.state is not None
         assert completed.state.is_completed()
@@ -60,7 +60,7 @@ def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
         run("-m", "prefect", "work-pool", "create", "--type", "process", "guard")
         # a fastapi that Prefect does not know: 422 here; the deployment exists by then, so only the exit code tells
         run("-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "prefect.yaml", "--all")
-        nightly = client.read_deployment_by_name("pinned_answer/nightly").id
+        nightly = client.read_deployment_by_name("pinned/nightly").id
 
         # a sqlalchemy that Prefect does not know: the scheduler raises on its bulk insert, so no run ever appears
         def is_scheduled() -> bool:
