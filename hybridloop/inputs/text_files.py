@@ -52,7 +52,7 @@ _TEXTS = (
     (r"p\s+qubo\b", "a QUBO in qbsolv's format", f"hl.qaoa({_TERMS_OF_QBSOLV})"),
     (r"p\s+\w+\s+\d+\s+\d+", "a graph in DIMACS format", f"hl.qaoa({_EDGES_OF_DIMACS})"),
     (
-        r"(?:minimi[sz]e|maximi[sz]e|min|max)\b(?s:.*)\n\s*(?:subject to|such that|st|s\.t\.)\b",
+        r"(?:(?:min|max)imi[sz]e\b|(?:min|max)\s*\n)(?s:.*)\n\s*(?:subject to|such that|st|s\.t\.)\b",
         "a program in LP format",
         _LP,
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hybridloop.algorithms.problems.graphs import MAX_EDGES, Graph, GraphBuilder, graph_from_rows
@@ -118,7 +118,7 @@ def _rows(text: str, source: str) -> list[Row]:
     try:
         cells = [
             [cell.strip() for cell in row]
-            for row in csv.reader(_lines(numbered), delimiter=separator, skipinitialspace=True)
+            for row in csv.reader([line for _, line in numbered], delimiter=separator, skipinitialspace=True)
         ]
     except csv.Error as error:
         raise ProblemError(source, None, f"the table can't be read: {error}", "Export it again as CSV.") from error
@@ -126,14 +126,14 @@ def _rows(text: str, source: str) -> list[Row]:
         raise ProblemError(source, None, "a quoted cell goes over several lines", "Write each row on one line.")
     table = _padded([(number, row) for (number, _), row in zip(numbered, cells, strict=True)])
     widths = {len(row) for _, row in table}
-    if separator == "," and len(table[0][1]) == 3 and widths == {3, 4}:
+    (_, first), *rest = table
+    is_matrix = [row[0] for _, row in rest] == first  # without a name of the first column
+    if separator == "," and len(first) == 3 and widths == {3, 4} and not is_matrix:
         problem = "rows have four cells below a header of three: commas separate cells, and may be decimal signs"
         raise ProblemError(source, table[1][0], problem, "Export it with semicolons, or with decimal points.")
-    return table if len(widths) == 1 and widths.pop() > 1 else _padded(words)
-
-
-def _lines(numbered: Sequence[tuple[int, str]]) -> Iterator[str]:
-    return (line for _, line in numbered)
+    if len(widths) == 1 and widths.pop() > 1:
+        return table
+    return [(number, line.replace(separator, " ").split()) for number, line in numbered]
 
 
 def _with_data(numbered: Sequence[tuple[int, str]], source: str) -> list[Row]:

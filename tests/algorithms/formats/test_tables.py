@@ -61,6 +61,10 @@ def test_the_columns_of_edges_are_found_by_name() -> None:
         ("from,to\nto,via\nvia,from\n", [("from", "to"), ("to", "via"), ("via", "from")]),
         ("source,target,weight\nsource,a,1\na,target,1\n", [("source", "a"), ("a", "target")]),
         ("0 1\n1 2\n", ["01", "12"]),
+        ("0,1,1\n1,2\n", ["01", "12"]),
+        ("sep=;\n0;1\n1;2\n", ["01", "12"]),
+        ("0|1\n1|2\n", ["01", "12"]),
+        ("Start;Ziel\n0;1\n1;2\n2;3\n", ["01", "12", "23"]),
         ("0 1 1\n1 2 1\n2 0 1\n", ["01", "12", "20"]),
     ],
 )
@@ -72,6 +76,27 @@ def test_three_words_of_edges_keep_their_weights() -> None:
     graph = nx.Graph()
     graph.add_weighted_edges_from([(1, 2, 3), (2, 3, 1), (3, 1, 2)])
     assert is_graph(read_binary_problem("1 2 3\n2 3 1\n3 1 2\n", "edges"), graph)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a;b;1,5\nb;c;0,25\n", "a b 1,5\nb c 0,25\n", "von\tnach\tkm\na\tb\t1,5\nb\tc\t0,25\n"],
+    ids=["semicolons", "words", "tabs"],
+)
+def test_decimal_commas_are_found_with_the_separator(text: str) -> None:
+    graph = nx.Graph()
+    graph.add_weighted_edges_from([("a", "b", 1.5), ("b", "c", 0.25)])
+    assert is_graph(read_binary_problem(text, "edges"), graph)
+
+
+@pytest.mark.parametrize("first", [",a,b,c", "a,b,c", "km,a,b,c"])
+def test_a_matrix_with_names_is_a_graph_or_a_qubo(first: str) -> None:
+    graph = nx.Graph()
+    graph.add_weighted_edges_from([("a", "b", 1.5), ("b", "c", 0.25)])
+    assert is_graph(read_binary_problem(f"{first}\na,0,1.5,0\nb,1.5,0,0.25\nc,0,0.25,0\n", "matrix"), graph)
+    found = read_binary_problem(f"{first}\na,-1,2,0\nb,0,-1,0\nc,0,0,3\n", "matrix")
+    assert (found.kind, found.labels) == ("qubo", ("a", "b", "c"))
+    assert found.objective.all_energies().min() == pytest.approx(-1.0)
 
 
 REFUSED: dict[str, tuple[str, int | None, str]] = {
