@@ -115,10 +115,13 @@ def examine_by_bound(stop: Stop, excess: float | None, tolerance: float, unit: s
     """
     if excess is None:
         return unexamined(stop, "the lowest eigenvalue, or the circuit's state, takes too much work to be computed")
-    amount = f"{1e3 * excess:.2g} mHa" if unit == "hartree" else f"{excess:.2g}"
-    bound = f"the circuit's simulated state at these angles is {amount} above the lowest eigenvalue"
+    amount = f"{1e3 * abs(excess):.2g} mHa" if unit == "hartree" else f"{abs(excess):.2g}"
+    side = "below the lowest eigenvalue of these electrons" if excess < -tolerance else "above the lowest eigenvalue"
+    bound = f"the circuit's simulated state at these angles is {amount} {side}"
     if abs(excess) <= tolerance:
         return _examined(stop, shown=True, reason=bound)
+    if excess < 0:
+        return _examined(stop, shown=False, reason=f"other electrons: {bound}")
     remedy = "The circuit can't express the ground state, or the search ended elsewhere. Give more layers (layers), "
     remedy += "or another ansatz."
     return _examined(stop, shown=False, reason=f"above the ground state: {bound}. {remedy}")

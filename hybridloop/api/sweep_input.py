@@ -82,7 +82,7 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             _point(f"points.{i}", point, folder, texts, shared) if isinstance(point, Mapping) else point
             for i, point in enumerate([*listed_points, *points])
         ]
-    if not _OF_POINT.isdisjoint(shared):
+    if of_all is not None and not _OF_POINT.isdisjoint(shared):
         texts["settings"] = {name: value for name, value in shared.items() if name not in OF_GEOMETRY}
     if varies_geometry and not texts["problems"]:
         del texts["grid"]
@@ -107,10 +107,10 @@ def _point(
     name: str, point: Mapping[str, Any], folder: Path, sweep: Mapping[str, Any], shared: Mapping[str, Any]
 ) -> dict[str, Any]:
     texts = dict(point)
+    options = _geometry_of(sweep, shared, texts)
     if (problem := texts.get(PROBLEM)) is not None:
-        options = _geometry_of(sweep, shared, texts)
         texts[PROBLEM] = read_problem_at(f"{name}.{PROBLEM}", _in_folder(problem, folder), options)
-    for option in OF_GEOMETRY:
+    for option in OF_GEOMETRY if options is not None else ():
         texts.pop(option, None)
     if "ansatz" in texts:
         texts["ansatz"] = _circuit(texts["ansatz"], folder)

@@ -218,3 +218,9 @@ def test_a_sweep_makes_the_integrals_of_each_point_for_its_settings() -> None:
         {**sweep, "problems": ["H 0 0 0; H 0 0 0.74"], "grid": {"basis": ["sto-3g", "6-31g"]}, "points": []}
     )
     assert [point.problem.name for point in points_of(whole)] == ["H2-sto-3g", "H2-6-31g"]
+
+
+def test_a_sweep_of_graphs_has_no_basis_set() -> None:
+    for extra in ({"settings": {"basis": "sto-3g"}}, {"points": [{"basis": "sto-3g"}]}):
+        with pytest.raises(InputError, match="basis"):
+            read_sweep({"name": "s", "algorithm": "qaoa", "problems": ["petersen"], **extra})

@@ -106,7 +106,7 @@ def test_a_circuit_of_layers_that_misses_the_state_is_not_converged() -> None:
     local, outside = outcome.facts
     assert (local.name, outside.name) == ("locally_optimal", "no_operator_outside")
     assert outside.shown is False
-    assert "above the eigenstate near it" in outside.reason
+    assert "above the lowest eigenvalue" in outside.reason
 
 
 def test_a_circuit_of_layers_that_holds_the_state_shows_it() -> None:

@@ -85,8 +85,9 @@ def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
     assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: the state has another charge
     assert outcome.reason.startswith("wrong particle number; ")
     assert not outcome.converged
-    wrong, below = with_doubts(outcome, prepared.facts).warnings
+    wrong, other, below = with_doubts(outcome, prepared.facts).warnings
     assert "2 (1 alpha, 1 beta)" in wrong
+    assert other.startswith("other electrons: ")
     assert below.startswith("below the exact energy: ")
 
 
