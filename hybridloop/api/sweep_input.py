@@ -84,7 +84,7 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         ]
     if of_all is not None and not _OF_POINT.isdisjoint(shared):
         texts["settings"] = {name: value for name, value in shared.items() if name not in OF_GEOMETRY}
-    if varies_geometry and not texts["problems"]:
+    if varies_geometry and listed_points and not texts["problems"]:
         del texts["grid"]
     for settings in (texts.get("settings"), texts.get("grid"), *_listed(texts.get("points"))):
         if isinstance(settings, Mapping) and any(map(is_object, _listed(settings.get("optimizer")))):
