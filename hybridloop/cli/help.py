@@ -43,12 +43,15 @@ class HintedCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
-        except typer._click.exceptions.NoSuchOption as error:
-            names = {option.name for option in super().get_params(ctx) if option.name}
-            remedy = suggestion(error.option_name, names, _as_option) or elsewhere(error.option_name.strip("-"))
-            if not remedy:
+        except Exception as error:  # click's NoSuchOption, of which some versions of typer have their own
+            if (given := getattr(error, "option_name", None)) is None:
                 raise
-            raise InputError(error.option_name, "there is no such option", remedy) from error
+            names = {option.name for option in super().get_params(ctx) if option.name}
+            if type(error).__name__ != "NoSuchOption" or not (
+                remedy := suggestion(given, names, _as_option) or elsewhere(given.strip("-"))
+            ):
+                raise
+            raise InputError(given, "there is no such option", remedy) from error
 
 
 def brief_command(shown: Collection[str]) -> type[TyperCommand]:

@@ -254,3 +254,19 @@ def test_an_invalid_connection_string_is_refused_and_not_repeated(
     message = refused(run_command(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)
     assert "AZURE_QUANTUM_CONNECTION_STRING: it is not a connection string" in message
     assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("run qaoa petersen --depth 2", "It is called --layers here"),
+        ("plan vqe h2 --warm-start 0.1", "It is called --initial-point here, such as 0.1,-0.2"),
+        ("run vqe h2 --noise-model aria-1", "It is called --provider-option here, such as noise.model=aria-1"),
+        ("molecule water.xyz --spin 1", "It is called --multiplicity here"),
+        ("run qaoa petersen --initial-point 0.1", "initial_point is a setting of vqe"),
+    ],
+)
+def test_an_option_of_another_library_is_refused_with_ours(
+    command: str, meant: str, run_command: Hybridloop, home: Path
+) -> None:
+    assert meant in refused(run_command(*command.split()), home)
