@@ -11,7 +11,6 @@ next attempt, which is recorded before it is sent; never while an earlier attemp
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +58,7 @@ class RoundInFlight:
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
-        self._listed_at = -math.inf  # when jobs of every status were listed last
+        self._listed_at = 0.0  # when jobs of every status were listed last, at first the round's start
         self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
         self._is_batched = any(job.spec.rows is not None for job in jobs)  # then a list has all rows of all its jobs
@@ -100,7 +99,7 @@ class RoundInFlight:
 
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
-        self.started_at = now = self._connection.clock.now()
+        self.started_at = self._listed_at = now = self._connection.clock.now()
         report("round.started", str(self), self._place(), level=logging.DEBUG, ended_at=now)
         waiting = [job for job in self._jobs.values() if job.phase < JobPhase.DONE]
         self._to_accept = {job.spec.id for job in waiting}
