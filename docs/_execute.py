@@ -34,11 +34,14 @@ def without_noise(book: Any) -> Any:
     return book
 
 
-def printed(book: Any) -> list[str]:
-    """Return what each code cell prints, without numbers and drawn ids: the words of a claim, as `converged`."""
+def printed(book: Any) -> list[set[str]]:
+    """Return the lines that each code cell prints, without numbers and drawn ids: the words of a claim, as `converged`.
+
+    Rows of a table that differ in their numbers alone are one: without a seed their number differs.
+    """
     cells = [cell.outputs for cell in book.cells if cell.cell_type == "code"]
     texts = ["".join(output.text for output in outputs if output.get("name") == "stdout") for outputs in cells]
-    return [re.sub(r"[-+]?[\d.,]*\d", "#", _DRAWN.sub("#", text)) for text in texts]
+    return [set(re.sub(r"[-+]?[\d.,]*\d", "#", _DRAWN.sub("#", text)).splitlines()) for text in texts]
 
 
 def main(names: list[str]) -> None:
