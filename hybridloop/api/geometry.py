@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from hybridloop.descriptions.options import GeometryKeywords
 from hybridloop.errors import InputError
 from hybridloop.inputs.problems import named, read_problem, with_given
 from hybridloop.settings import ProblemText
 
 
-def molecule(geometry: str | Path, **options: Any) -> ProblemText:
+def molecule(geometry: str | Path, **options: Unpack[GeometryKeywords]) -> ProblemText:
     """Return the molecule of a geometry as a problem: FCIDUMP text, which other programs read too.
 
     `geometry` is an XYZ file, a Z-matrix, or a list of atoms such as `H 0 0 0; H 0 0 0.74`. The options are those of
@@ -33,7 +34,11 @@ def molecule(geometry: str | Path, **options: Any) -> ProblemText:
 
 
 def problem(
-    value: Any, *, name: str | None = None, electrons: tuple[int, int] | None = None, **options: Any
+    value: Any,
+    *,
+    name: str | None = None,
+    electrons: tuple[int, int] | None = None,
+    **options: Unpack[GeometryKeywords],
 ) -> ProblemText:
     """Return the problem of a file, a name, a geometry or an object, as runs and deployments take it.
 

@@ -51,15 +51,21 @@ class RunOptions(SettingOptions, total=False):
     callback: Callback | None
 
 
-class MoleculeOptions(RunOptions, total=False):
-    """Keyword arguments of every run on a molecule."""
+class GeometryKeywords(TypedDict, total=False):
+    """Keyword arguments of a geometry: for its integrals, and the part of the molecule that is taken."""
 
-    basis: str
-    charge: int
-    mapping: str
+    basis: str | None
+    charge: int | None
+    geometry_unit: str | None
     active_space: str | tuple[int, int] | None
     frozen_core: int
     multiplicity: int | None
+
+
+class MoleculeOptions(RunOptions, GeometryKeywords, total=False):
+    """Keyword arguments of every run on a molecule."""
+
+    mapping: str
 
 
 class EnergyOptions(MoleculeOptions, total=False):

@@ -174,7 +174,7 @@ class PreparedVqe(PreparedEnergy):
             yield f"circuit: {self.circuit_reason}"
         if self.start_reason is not None:
             yield f"start: {self.start_reason}"
-        if self.settings.optimizer == OptimizerName.AUTO:
+        if self.settings.optimizer == OptimizerName.AUTO and not (self.has_noise and self.ansatz.model):
             choice = choose_optimizer(self.ansatz)
             only = "" if self.ansatz.model is None else "if the measured energy is above the simulated one, "
             yield f"optimizer: {only}{choice.name}, as {choice.reason}"

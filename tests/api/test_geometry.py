@@ -82,6 +82,9 @@ def test_without_pyscf_the_error_says_what_to_install(geometry: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "pyscf", None)
     with pytest.raises(InputError, match=r"PySCF, which is not installed.* pip install 'hybridloop\[pyscf\]'"):
         hl.molecule(geometry)
+    monkeypatch.setitem(sys.modules, "pyscf.gto", None)
+    with pytest.raises(InputError, match="a Z-matrix needs PySCF"):
+        hl.molecule("H; H 1 0.74")
 
 
 WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
@@ -134,6 +137,8 @@ def test_a_zmatrix_is_the_molecule_that_pyscf_makes_of_it() -> None:
         ("H 0 0 0; H 0 0 0.074", "in nm .0.74 Å., set geometry_unit to nm"),
         ("H 0 0 0; H 0 0 0", "are at one place"),
         ("H; H 1 R", "'R' of atom 2 is no number"),
+        ("O; H 1 0; H 1 0.96 2 104", "at one place"),
+        ("H; H __import__ 0.74", "no file|geometry|such"),
         ("H; H 2 0.74", "atom 2 of the Z-matrix refers to 2"),
         ("O; H 1 0.96; H 1 0.96 2 -104", "impossible angle|Give 0 to 180"),
         ("H 0 0 0; Qq 0 0 0.74", "Qq"),

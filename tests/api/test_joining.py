@@ -25,6 +25,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.descriptions import ALGORITHMS, options
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
+from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
 from hybridloop.journal import open_journal
 from hybridloop.runs.result import RunResult
 from hybridloop.tasks.session_renewal import SessionRenewal
@@ -206,8 +207,13 @@ def test_an_editor_knows_all_keywords_of_an_algorithm(algorithm: str) -> None:
     (typed,) = get_args(get_type_hints(function, None, {"RunResult": RunResult})["options"])  # for type checkers only
     also = {"run_key", "workspace", "on_progress", "callback"}
     if ALGORITHMS[algorithm].is_on_molecules:  # of a geometry, which becomes a molecule's text
-        also |= {"basis", "charge"}
+        also |= set(OF_GEOMETRY)
     assert typed.__optional_keys__ == set(ALGORITHMS[algorithm].settings.model_fields) | also
+
+
+def test_an_editor_knows_all_keywords_of_a_geometry() -> None:
+    names = {field.name for field in fields(GeometryOptions)}
+    assert options.GeometryKeywords.__optional_keys__ == names
 
 
 def test_an_editor_knows_all_options_of_a_session() -> None:

@@ -146,5 +146,6 @@ def test_no_shots_go_to_a_test_that_the_noise_of_the_target_decides(molecule: Pr
     assert not found.converged
     assert found.reason.endswith("noise of the target shifts energies")
     assert {round_.phase for round_ in found.history} == {"final"}
+    assert not any(choice.startswith("optimizer: ") for choice in found.choices)  # none is used
     tested = replace(on_machine, has_noise=False).measure(shot_rounds(1), lambda _: None)
     assert found.history[-1].total_shots < tested.history[-1].total_shots / 3

@@ -140,27 +140,39 @@ def _columns(comment: str, source: str) -> tuple[int, int]:
 
 def _read_zmatrix(text: str, source: str) -> tuple[Atom, ...]:
     """Return the atoms of a Z-matrix, whose names of lengths and angles are defined below it (as Gaussian has them)."""
-    from pyscf.gto.mole import from_zmatrix
+    import numpy as np
 
+    try:
+        from pyscf.gto import mole
+    except ImportError as error:
+        remedy = "Install it: pip install 'hybridloop[pyscf]'."
+        raise InputError("geometry", "a Z-matrix needs PySCF, which is not installed", remedy) from error
     rows, variables = _zmatrix_rows(text)
     lines = []
     for number, row in enumerate(rows, start=1):
         words = [_element(row[0]) or row[0]]
-        for reference, word in zip(row[1::2], row[2::2], strict=True):
+        references = [int(reference) for reference in row[1::2]]
+        for reference, word in zip(references, row[2::2], strict=True):
             sign, name = (-1.0, word[1:]) if word[:1] == "-" and word[1:] in variables else (1.0, word)
             try:
-                words += [reference, repr(sign * parse_decimal(variables.get(name, name)))]
+                words += [str(reference), repr(sign * parse_decimal(variables.get(name, name)))]
             except ValueError:
                 problem = f"{word[:40]!r} of atom {number} is no number, and no variable below the Z-matrix"
                 raise ProblemError(source, None, problem, "Define it in a line: R = 0.96.") from None
-        if any(not 0 < int(reference) < number for reference in row[1::2]) or len(set(row[1::2])) < len(row[1::2]):
+        if not all(0 < reference < number for reference in references) or len(set(references)) < len(references):
             problem = f"atom {number} of the Z-matrix refers to {' and '.join(row[1::2])}"
             raise ProblemError(source, None, problem, "Refer to different atoms above it, which are numbered from 1.")
         lines.append(" ".join(words))
+    evaluates, mole.DISABLE_EVAL = mole.DISABLE_EVAL, True
     try:
-        atoms = from_zmatrix("\n".join(lines))
-    except (AssertionError, ValueError, ZeroDivisionError) as error:
+        with np.errstate(all="ignore"):
+            atoms = mole.from_zmatrix("\n".join(lines))
+    except (AssertionError, ValueError) as error:
         raise ProblemError(source, None, "the Z-matrix has an impossible angle", "Give 0 to 180°.") from error
+    finally:
+        mole.DISABLE_EVAL = evaluates
+    if not np.isfinite([place for _, place in atoms]).all():
+        raise ProblemError(source, None, "two atoms of the Z-matrix are at one place", "Give distances above 0.")
     return tuple((symbol, (float(x), float(y), float(z))) for symbol, (x, y, z) in atoms)
 
 

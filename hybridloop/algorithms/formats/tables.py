@@ -66,7 +66,9 @@ def read_table(text: str, source: str) -> Graph | SquareMatrix:
     A header names the columns of edges (`source,target,weight`). Lines that begin with `#`, `%` or `//` are comments.
     Raises ProblemError with the line of what is malformed, or of what could mean two things.
     """
-    rows = _with_points(_rows(text, source), source)
+    rows = _with_points([(line, cells) for line, cells in _rows(text, source) if cells], source)
+    if not rows:
+        raise ProblemError(source, None, "the graph has no edge", "Give edges: `node node weight`.")
     if (matrix := _as_matrix([cells for _, cells in rows], source)) is not None:
         return matrix
     (line, header), *rest = rows
@@ -105,7 +107,7 @@ def _rows(text: str, source: str) -> list[Row]:
         if line.strip() and not line.lstrip().startswith(_MARKS)
     ]
     if not numbered:
-        raise ProblemError(source, None, "the graph has no edge", "Give edges: `node node weight`.")
+        return []
     if _DATA.fullmatch(numbered[0][1]):
         return _with_data(numbered, source)
     words = [(number, _words(line)) for number, line in numbered]
@@ -127,7 +129,7 @@ def _rows(text: str, source: str) -> list[Row]:
     table = _padded([(number, row) for (number, _), row in zip(numbered, cells, strict=True)])
     widths = {len(row) for _, row in table}
     (_, first), *rest = table
-    is_matrix = [row[0] for _, row in rest] == first  # without a name of the first column
+    is_matrix = [row[:1] for _, row in rest] == [[name] for name in first]  # without a name of the first column
     if separator == "," and len(first) == 3 and widths == {3, 4} and not is_matrix:
         problem = "rows have four cells below a header of three: commas separate cells, and may be decimal signs"
         raise ProblemError(source, table[1][0], problem, "Export it with semicolons, or with decimal points.")

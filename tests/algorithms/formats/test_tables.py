@@ -111,6 +111,8 @@ REFUSED: dict[str, tuple[str, int | None, str]] = {
     "commas of two meanings": ("source,target,km\na,b,1,5\nb,c,2\n", 2, "may be decimal signs"),
     "data without a weight": ("a b {'km': 3}\nb c {'km': 4}\n", 1, "'km', and no weight"),
     "terms of a QUBO": ("0 0 -1.0\n0 1 2.0\n", 1, r"to itself.*hl.qaoa\(\{\(0, 0\)"),
+    "separators alone": ("sep=;\n;\n;", None, "has no edge"),
+    "a line of one comma": ("a b far\n,\nb c 1\n", 1, "'far' is not a number"),
     "an adjacency list": ("a b c\nb c\nc\n", 3, "read_adjlist"),
     "a name of a column that is also a node": ("a,b,w\nb,c,1\n", 1, "'w' is not a number"),
 }
