@@ -1,4 +1,4 @@
-"""Plausibility checks of a result: particle number, spin, energy below the exact one, strong correlation."""
+"""Plausibility checks of a result: particle number, spin, energy below the exact one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.simulated_start import MIN_REFERENCE_WEIGHT
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 
 SECTOR_SHOTS = 4000
 TOLERATED_SPREAD = 0.1  # squared electrons: one shot in ten wrong by one, as a noisy machine makes of a correct state
 TOLERATED_SPIN = 0.1  # of S²: a twentieth of a triplet in a singlet, which a machine's errors may make of a right state
 SIGMAS = 3.0  # standard errors: a smaller deviation counts as noise
-COMPARE_WITH_ADAPT = "Adapt, which adds operators as needed, may end lower or higher: compare both."
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,24 +165,4 @@ def below_exact_warning(value: float, standard_error: float, rounding_bound: flo
         f"below the exact energy: the value is {amount} below{sigmas} the lowest energy of the molecule's spin in its "
         "orbitals, so its error is at least that large. Possible causes: errors of the machine, an error mitigation "
         "that overshoots, or a state of another spin or with another number of electrons."
-    )
-
-
-def strong_correlation_warning(
-    molecule: Molecule, point: NDArray[np.float64], remedy: str = COMPARE_WITH_ADAPT
-) -> str | None:
-    """Return a warning if a state has a low weight of its reference determinant, else None.
-
-    `point` has the angle of each excitation in the circuit. An excitation by an angle θ leaves cos²θ of the
-    determinant's weight; later excitations return little of it.
-    For two electrons, or two holes, single and double excitations are complete and reach any state: no warning.
-    """
-    electrons = sum(molecule.electrons)
-    weight = math.prod(np.cos(point).tolist()) ** 2
-    if min(electrons, 2 * molecule.norb - electrons) <= 2 or weight >= MIN_REFERENCE_WEIGHT:
-        return None
-    return (
-        f"strongly correlated: the state has {weight:.0%} of Hartree-Fock's determinant, below "
-        f"{MIN_REFERENCE_WEIGHT:.0%}. Single and double excitations may then end millihartrees above the ground state, "
-        f"which the error bar, that of the measurement, does not include. {remedy}"
     )

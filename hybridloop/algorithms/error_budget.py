@@ -36,8 +36,10 @@ def error_budget(estimate: Estimate, residue: float | None, meaning: str | None 
     """
     sampled = "standard error of the mean of the shots"
     extrapolation = "none: no extrapolation to zero noise"
-    if estimate.extrapolation_spread is not None:
-        gates = " : ".join(f"{number:g}" for number in estimate.gates_by_scale)
+    spread: float | None = None
+    if estimate.extrapolation is not None:
+        spread = estimate.extrapolation.spread
+        gates = " : ".join(f"{number:g}" for number in estimate.extrapolation.gates_by_scale)
         extrapolation = (
             "difference between the linear and the exponential model of zero-noise extrapolation, over circuits with "
             f"{gates} gates on two qubits"
@@ -55,7 +57,7 @@ def error_budget(estimate: Estimate, residue: float | None, meaning: str | None 
             estimate.rounding_bound,
             "bound on the rounding of the exact distribution to counts" if estimate.is_exact else "none: it samples",
         ),
-        ErrorSource("extrapolation", estimate.extrapolation_spread, extrapolation),
+        ErrorSource("extrapolation", spread, extrapolation),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,12 +77,20 @@ class RoundLog:
         self.add("final", PointEstimate.of(estimate, point), 1, circuits, shots)
 
 
+class Kind(enum.StrEnum):
+    """How a fact is known."""
+
+    BOUNDED = "bounded"  # the error is at most an amount, by a theorem or a computation in full
+    ESTIMATED = "estimated"  # by a model with an error: shown if twice that is within the tolerance, too
+    NOT_EXAMINED = "not examined"
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that a run has shown of its value, or not: `shown` is None where it was not examined.
+    """Something that a run has shown of its value, or not; `shown` is None where that is not known.
 
-    Names are "locally_optimal" (no step within the circuit gains more), "no_operator_outside" (no operator outside the
-    circuit promises more) and "equals_exact" (the value compared to exact diagonalization).
+    Names are "locally_optimal" (the search met its own rule), "ground_state" (the state is at most the tolerance above
+    the exact lowest energy) and "equals_exact" (the value compared to exact diagonalization).
     Those of a subspace are "self_consistent" (further iterations changed nothing) and "little_left" (at most chemical
     accuracy is left below the energy, by the exact one where it is known); `converged` rests on both.
     """
@@ -89,6 +98,11 @@ class Fact:
     name: str
     shown: bool | None
     reason: str
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        if self.shown is not None and self.kind is Kind.NOT_EXAMINED:
+            raise ValueError(f"{self.name}: only what was examined is shown or not")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.problems.energy_units import amount_text
 
 SIGMAS = 2.0  # standard errors within which angles pass, and beyond which they fail in the end
 EARLY_SIGMAS = 3.0  # standard errors beyond which they fail before, as each look may fail by chance
@@ -33,7 +34,9 @@ class SimulatedEnergy:
     directions. On molecules and spin models a test of the energy took 1.1 to 2.7 final measurements (to 0.7
     tolerances), and it is one. 234 of 240 right angles passed. Of those with an angle off by 0.1 rad (0.2 rad), more
     than one tolerance above the minimum, 4 of 173 (2 of 226) did. With `has_noise` the target's shifts the energy, so
-    that a test would say nothing of the angles, and none is made. `unit` is "hartree", or empty for a Pauli sum.
+    that a test would say nothing of the angles: none is made, and no search on the noisy surface replaces them. An
+    extrapolated energy passes within 2σ and the spread of the extrapolation, to either side. `unit` is "hartree", or
+    empty for a Pauli sum.
 
     >>> SimulatedEnergy(-1.0, 1.6e-3).test(Estimate(-0.9998, 0.49e-6, 1000)).reason
     'the measured energy is 0.2 ± 0.7 mHa above the simulated one, within 1.6 mHa'
@@ -46,9 +49,14 @@ class SimulatedEnergy:
 
     def test(self, estimate: Estimate) -> SimulationTest:
         """Compare a measured energy."""
-        if self.has_noise:
-            return SimulationTest(passed=None, reason=NOISE)
         difference, doubt = self._difference(estimate)
+        if estimate.extrapolation is None and self.has_noise:
+            return SimulationTest(passed=None, reason=NOISE)
+        if estimate.extrapolation is not None:
+            side = "above" if difference >= 0.0 else "below"
+            amounts = f"{amount_text(abs(difference), self.unit)} ± {amount_text(doubt, self.unit)}"
+            reason = f"the extrapolated energy is {amounts} {side} the simulated one"
+            return SimulationTest(passed=abs(difference) <= doubt or None, reason=reason)
         error = doubt if estimate.is_exact else estimate.standard_error
         scale, unit = (1e3, " mHa") if self.unit == "hartree" else (1.0, "")
         decimals = max(0, -math.floor(math.log10(scale * error))) if error > 0.0 else 6
@@ -71,6 +79,6 @@ class SimulatedEnergy:
         return min(precision, max(AIM * deciding, self.tolerance / (2.0 * SIGMAS)))
 
     def _difference(self, estimate: Estimate) -> tuple[float, float]:
-        """Return the measured minus the simulated energy, and two standard errors or the rounding bound."""
-        doubt = estimate.rounding_bound if estimate.is_exact else SIGMAS * estimate.standard_error
+        """Return the measured minus the simulated energy, and two standard errors with other errors."""
+        doubt = SIGMAS * estimate.standard_error + estimate.systematic_error
         return estimate.value - self.energy, doubt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,13 +13,11 @@ from hybridloop.algorithms.adapt.growth import AdaptResult, AdaptStep, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.adapt.selection import MIN_CURVATURE
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.uccsd import Excitation
-from hybridloop.algorithms.diagnostics import strong_correlation_warning
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.facts import LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
-from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.facts import TOO_LARGE, another_symmetry, examine, lowest_of, unexamined
+from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -32,7 +29,6 @@ from hybridloop.algorithms.simulated_energy import SimulatedEnergy
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import (
     ANGLES_SIMULATED,
@@ -50,6 +46,8 @@ from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
 
 GAIN_DECIMALS = 9  # in hartree: gains that are equal up to rounding keep the pool's order
+TOLERANCE = 0.8e-3  # hartree: half of chemical accuracy, as growth ends where its tolerance is left
+REMEDY = "Lower the tolerance, raise max_operators, or compare with vqe."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class PreparedAdapt(PreparedEnergy):
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
-        warnings = self._doubts(result)
+        facts, warnings = self.examined(result)
         reason = f"{result.reason} ({len(result.operators)} operators taken from a pool of {len(self.pool.groups)})"
         return Outcome(
             **measured_value(result.final, result.residue),
@@ -102,50 +100,31 @@ class PreparedAdapt(PreparedEnergy):
             history=result.history,
             table=tuple(_row(step) for step in result.operators),
             warnings=warnings,
-            facts=_facts(result, warnings),
+            facts=facts,
             choices=(f"groups: {self.energy.text}",) if self.groupings else (),
             **result.state.columns,
         )
 
-    def _doubts(self, result: AdaptResult) -> tuple[str, ...]:
-        """Return reasons to doubt the state."""
-        doubts = list(result.state.warnings)
-        if (simulated := self._simulated_doubts(result)) is not None:
-            return (*doubts, *simulated)
-        softest = float(np.linalg.eigvalsh(self.pool.derivatives_at_hartree_fock()[1])[0])
-        if softest < -MIN_INSTABILITY:
-            doubts.append(
-                f"unstable reference: at Hartree-Fock the energy has a curvature of {softest:.2g} hartree per square "
-                "radian. Operators that are added one at a time may then end in a higher minimum. Compare with vqe."
-            )
-        # the sum of the angles of each excitation
-        angles: defaultdict[Excitation, float] = defaultdict(float)
-        for step, angle in zip(result.operators, result.parameters, strict=True):
-            for excitation in step.group:
-                angles[excitation] += angle
-        remedy = "Operators that are added one at a time may also end in a higher minimum. Compare with vqe."
-        molecule = self.problem.molecule
-        if (correlation := strong_correlation_warning(molecule, np.array([*angles.values()]), remedy)) is not None:
-            doubts.append(correlation)
-        return tuple(doubts)
-
-    def _simulated_doubts(self, result: AdaptResult) -> tuple[str, ...] | None:
-        """Return doubts by a simulation of the final circuit; None where that takes too long."""
+    def examined(self, result: AdaptResult) -> tuple[tuple[Fact, ...], tuple[str, ...]]:
+        """Return what is shown of the state, and reasons to doubt it."""
+        stop, doubts = Stop(result.converged, result.reason), list(result.state.warnings)
         circuit = self.pool.simulation([self.pool.groups.index(step.group) for step in result.operators])
         if circuit is None:
-            return None
-        point = np.array(result.parameters)
-        symmetry, missing = another_symmetry(circuit, circuit.energy(point)), circuit.missing_energy(point)
-        doubts = [] if symmetry is None else [symmetry]
-        tested = SimulatedEnergy(circuit.energy(point), CHEMICAL_ACCURACY).test(result.final.estimate)
-        if tested.passed is False:
-            doubts.append(f"unlike the simulation: {tested.reason}. Run again with search=measured.")
-        if missing > CHEMICAL_ACCURACY:
-            expects = f"the simulation of the circuit expects it to end {1e3 * missing:.1f} mHa above the ground state"
-            doubts.append(
-                f"operators missing: {expects}. Lower the tolerance, raise max_operators, or compare with vqe."
+            facts = unexamined(stop, TOO_LARGE)
+        else:
+            energy, lowest = circuit.energy(np.array(result.parameters)), lowest_of(self.facts.exact(), circuit)
+            facts = examine(
+                stop,
+                energy,
+                lowest,
+                TOLERANCE,
+                unit="hartree",
+                remedy=lambda: another_symmetry(circuit, energy) or REMEDY,
             )
-        return tuple(doubts)
+            tested = SimulatedEnergy(energy, CHEMICAL_ACCURACY).test(result.final.estimate)
+            if tested.passed is False:
+                doubts.append(f"unlike the simulation: {tested.reason}. Run again with search=measured.")
+        return facts, (*doubts, *(fact.reason for fact in facts if not fact.shown and stop.converged))
 
 
 def prepare_adapt(
@@ -192,15 +171,6 @@ def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int
     left = gains.sum() - np.cumsum(gains[order])
     count = 1 + int(np.count_nonzero(left[:-1] > settings.tolerance))
     return [*map(int, order[: min(count, settings.max_operators)])]
-
-
-def _facts(result: AdaptResult, warnings: Sequence[str]) -> tuple[Fact, ...]:
-    """Return what the end of the growth has shown."""
-    outside = Fact(NO_OPERATOR_OUTSIDE, shown=None, reason="no minimum is shown")
-    if result.converged:
-        reason = "; ".join(warnings) or "the pool's gradients and curvatures promise no more, nor does the simulation"
-        outside = Fact(NO_OPERATOR_OUTSIDE, shown=not warnings, reason=reason)
-    return Fact(LOCALLY_OPTIMAL, shown=result.converged, reason=result.reason), outside
 
 
 def _optimizer(shots: int | None, ansatz: Ansatz) -> Optimizer:

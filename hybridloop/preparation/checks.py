@@ -140,5 +140,6 @@ def noise_warning(target: Target, settings: EnergySettings) -> str | None:
     )
     return (
         f"noise: {open_errors} left in the value, and the error bar is of shots alone, on {target.name}. They shift "
-        f"energies, mostly upwards and by more than chemical accuracy. {remedy}"
+        "energies, mostly upwards and by more than chemical accuracy; a search ends at the minimum of the noisy "
+        f"surface. {remedy}"
     )

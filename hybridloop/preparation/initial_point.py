@@ -31,7 +31,6 @@ from hybridloop.runtime.run_events import SIMULATION_RUNNING, report
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import SearchName, StartName
 
-MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
 CACHE, MIN_KEPT = "simulations", 100_000_000  # operations: half a second
 FIRST_SHOWN_S, SHOWN_EVERY_S = 1.0, 5.0
@@ -41,11 +40,10 @@ InitialPoint = StartName | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An ansatz at its initial point, the reason for a point that was chosen here, and a doubt about the minimum."""
+    """An ansatz at its initial point, and the reason for a point that was chosen here."""
 
     ansatz: Ansatz
     reason: str | None = None
-    doubt: str | None = None
 
 
 def choose_start(
@@ -161,30 +159,19 @@ def _start_near_hartree_fock(problem: ElectronicProblem) -> Start:
     """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global.
 
     Mirrored excitations share an angle, so that a round has fewer points.
-    Where the models disagree the minimum is far from Hartree-Fock. A search along slopes can end at a saddle or in
-    another minimum, if Hartree-Fock is unstable: it has negative curvature (J. Čížek and J. Paldus, J. Chem. Phys. 47
-    (1967) 3976).
+    Where the models disagree the minimum is far from Hartree-Fock.
     """
     ansatz, selected = uccsd(problem, is_tied=True), symmetry_allowed_excitations(problem)
     if ansatz.num_parameters == 1:
         return Start(ansatz)
     newton = newton_start(problem, selected)
-    doubt = _instability(newton.softest) if newton.softest < -MIN_INSTABILITY else None
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
         point = newton.point[np.unique(mirrored_angles(problem, selected), return_index=True)[1]]
-        return Start(replace(_at(ansatz, point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
+        return Start(replace(_at(ansatz, point), is_near=True), f"Newton start: {_expected_gain(newton)}")
     reason = "Hartree-Fock: the model of a Newton start has no minimum nearby"
     if newton.gain > 0.0:
         reason = f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
-    return Start(ansatz, reason, doubt)
-
-
-def _instability(curvature: float) -> str:
-    return (
-        f"unstable reference: at Hartree-Fock the energy has a curvature of {curvature:.2g} hartree per square radian, "
-        "so it is no minimum of the mean field, and a state far below it may exist that a search along slopes misses. "
-        "Compare with random initial angles (initial_point=random) or with adapt."
-    )
+    return Start(ansatz, reason)
 
 
 def _expected_gain(newton: NewtonStart) -> str:

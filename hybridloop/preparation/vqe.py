@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,17 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
-from hybridloop.algorithms.diagnostics import StateChecks, strong_correlation_warning
+from hybridloop.algorithms.diagnostics import StateChecks
 from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS, Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.facts import (
-    MISSING_TOLERANCE,
-    examine_by_bound,
-    examine_circuit,
-    examine_large_circuit,
-    unexamined,
+    GIVE_LAYERS,
+    GROUND_TOLERANCE,
+    another_symmetry,
+    examine,
+    lowest_of,
+    what_reaches_further,
 )
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
@@ -30,8 +32,9 @@ from hybridloop.algorithms.mitigation.zne import (
     ZeroNoiseExtrapolation,
     ZneModel,
     draw_paulis,
+    extrapolation_doubts,
     fold_gates,
-    unseen_noise,
+    is_too_noisy,
 )
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import (
@@ -46,16 +49,16 @@ from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS
-from hybridloop.algorithms.rounds import RunRound, share_caps
+from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.simulated_energy import SimulatedEnergy
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.vqe import vqe
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.errors import InputError, RoundTooLarge
-from hybridloop.preparation.checks import check_mitigation, noise_warning
+from hybridloop.errors import InputError
+from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import (
@@ -73,8 +76,6 @@ from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
-MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqe(PreparedEnergy):
@@ -85,7 +86,6 @@ class PreparedVqe(PreparedEnergy):
     ansatz: Ansatz
     circuit_reason: str | None
     start_reason: str | None
-    start_doubt: str | None
     simulation: SimulatedCircuit | None
     search: SearchSettings
     on_lost: MissingPointPolicy
@@ -93,7 +93,7 @@ class PreparedVqe(PreparedEnergy):
     mitigation: Mitigation
     accuracy: Accuracy
     energy: GroupingChoice
-    has_noise: bool = False  # of the target, which mitigation does not take out
+    has_noise: bool = False  # of the target
 
     @property
     def origin_of_angles(self) -> str:
@@ -101,10 +101,9 @@ class PreparedVqe(PreparedEnergy):
         return angles_searched_on(self.settings.target) if self.ansatz.model is None else ANGLES_SIMULATED
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
-        """Return the limits of the search, of the final measurement, and of what examines it."""
+        """Return the limits of the search and of the final measurement."""
         final = (MAX_ROUNDS if samples else MAX_EXACT_ROUNDS) * (1 if self.ansatz.model is None else 2)  # a test too
-        further = MAX_ROUNDS_OF_FACTS if self.simulation is not None else 0
-        return self._plan_facts(self.settings.max_rounds, final, further, samples=samples)
+        return self._plan_facts(self.settings.max_rounds, final, 0, samples=samples)
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer, which serves one run."""
@@ -112,7 +111,7 @@ class PreparedVqe(PreparedEnergy):
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for the lowest energy and measure it, by an optimizer of this run."""
-        optimizer = self.make_optimizer()
+        optimizer, model = self.make_optimizer(), self.ansatz.model
         electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
         checks = None if electronic is None else StateChecks.of(electronic, self.ansatz)
         result = vqe(
@@ -127,7 +126,7 @@ class PreparedVqe(PreparedEnergy):
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
             deviations=self.energy.deviations,
-            simulated=self._simulated_energy(),
+            simulated=None if model is None else self._simulated_energy(model.energy(self.ansatz.initial_point)),
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
         )
@@ -135,38 +134,29 @@ class PreparedVqe(PreparedEnergy):
         point = np.array(result.parameters)
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        try:
-            with share_caps(run_round, ()):
-                facts, rounds = self._facts(result, run_round)
-        except RoundTooLarge as reached:
-            stop = Stop(result.converged, result.reason)
-            facts, rounds = unexamined(stop, f"{reached.cap} leaves too little for it"), 0
-        if facts:
-            warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
-        elif electronic is not None and self.settings.is_uccsd:
-            correlation = strong_correlation_warning(electronic.molecule, point)
-            warnings += [] if correlation is None else [correlation]
-        warnings += [] if self.start_doubt is None else [self.start_doubt]
-        if (unseen := unseen_noise(result.final.estimate)) is not None:
-            warnings.append(unseen)
+        facts = self.examined(point, Stop(result.converged, result.reason))
+        warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
+        is_bounded = True
+        if (estimate := result.final.estimate).extrapolation is not None:
+            warnings += extrapolation_doubts(estimate, self.accuracy.precision, self.facts.unit)
+            simulated = self.simulated_energy(point)
+            tested = None if simulated is None else self._simulated_energy(simulated).test(estimate)
+            is_bounded = not is_too_noisy(estimate) and (tested is None or tested.passed is True)
+            if tested is not None and not tested.passed:
+                warnings.append(f"unlike the simulation: {tested.reason}, so no interval is given.")
         return replace(
             result,
+            interval95=result.interval95 if is_bounded else None,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
-            rounds=result.rounds + rounds,
             warnings=tuple(warnings),
             facts=facts,
             choices=tuple(self._choices()),
             **({} if state is None else state.columns),
         )
 
-    def _simulated_energy(self) -> SimulatedEnergy | None:
-        """Return the simulated energy at the initial point, if that is a minimum of a simulation."""
-        if self.ansatz.model is None:
-            return None
-        energy = self.ansatz.model.energy(self.ansatz.initial_point)
-        tolerance = self.accuracy.tolerance or CHEMICAL_ACCURACY
-        return SimulatedEnergy(energy, tolerance, self.facts.unit, self.has_noise)
+    def _simulated_energy(self, energy: float) -> SimulatedEnergy:
+        return SimulatedEnergy(energy, self.accuracy.tolerance or CHEMICAL_ACCURACY, self.facts.unit, self.has_noise)
 
     def _choices(self) -> Iterator[str]:
         """Yield each choice that the settings left open, with its reason."""
@@ -183,30 +173,28 @@ class PreparedVqe(PreparedEnergy):
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
-    def _facts(self, result: VqeResult, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
-        """Return what is shown of the point found, and the rounds measured for it."""
-        point, stop = np.array(result.parameters), Stop(result.converged, result.reason)
+    def examined(self, point: NDArray[np.float64], stop: Stop) -> tuple[Fact, ...]:
+        """Return what is shown of the point (n,) in radians at which a search stopped."""
+        energy, lowest = self.simulated_energy(point), self.facts.exact()
         if self.simulation is not None:
-            assert isinstance(self.problem, ElectronicProblem)
-            return examine_circuit(
-                self.problem, self.ansatz, point, self.simulation, stop, run_round, shots=self.settings.circuit_shots
-            )
-        if self.settings.is_uccsd and isinstance(self.problem, ElectronicProblem):
-            return examine_large_circuit(self.problem.molecule, point, stop), 0
+            lowest = lowest_of(lowest, self.simulation)
         is_molecule = isinstance(self.problem, ElectronicProblem)
-        tolerance = MISSING_TOLERANCE if is_molecule else self.accuracy.tolerance or MISSING_TOLERANCE
-        return examine_by_bound(stop, self._excess(point), tolerance, self.facts.unit), 0
+        tolerance = GROUND_TOLERANCE if is_molecule else self.accuracy.tolerance or GROUND_TOLERANCE
+        return examine(stop, energy, lowest, tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
 
-    def _excess(self, point: NDArray[np.float64]) -> float | None:
-        """Return how far the circuit's state at a point (n,) in radians is above the exact lowest energy.
+    def _remedy(self, energy: float | None) -> str:
+        if energy is None or self.simulation is None:
+            return GIVE_LAYERS
+        return another_symmetry(self.simulation, energy) or what_reaches_further(self.simulation.problem)
 
-        It is in the problem's unit; None where the energy is not known, or the state too large to be simulated.
-        """
-        lowest = self.facts.exact()
-        if lowest is None or self.ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
+    def simulated_energy(self, point: NDArray[np.float64]) -> float | None:
+        """Return the energy of the circuit's state at a point (n,) in radians; None where it takes too much work."""
+        if self.simulation is not None:
+            return self.simulation.energy(point)
+        if self.ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
             return None
         state = Statevector(self.ansatz.circuit.assign_parameters(point))
-        return float(state.expectation_value(self.problem.hamiltonian).real) - lowest
+        return float(state.expectation_value(self.problem.hamiltonian).real)
 
 
 def prepare_vqe(
@@ -250,7 +238,6 @@ def prepare_vqe(
         ansatz,
         circuit_reason,
         start.reason,
-        start.doubt,
         _simulation(resolved, ansatz) if settings.is_uccsd else None,
         search,
         on_lost,
@@ -258,7 +245,7 @@ def prepare_vqe(
         mitigation,
         accuracy,
         energy,
-        noise_warning(target, settings) is not None,
+        target.is_noisy,
     )
 
 

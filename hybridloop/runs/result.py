@@ -12,7 +12,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 from pydantic import TypeAdapter
 
 from hybridloop.algorithms.error_budget import ErrorSource
-from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
+from hybridloop.algorithms.outcome import Fact, Kind, Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, energy_name
 from hybridloop.data.statuses import STATUSES
 from hybridloop.descriptions import ALGORITHMS
@@ -269,7 +269,7 @@ class RunResult:
         noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + (outcome.residue or 0.0)
         off = outcome.value - exact
         difference = f"{1e3 * off:+.3f} mHa from the {self.exact_name}, {1e3 * noise:.3f} mHa are"
-        return Fact("equals_exact", abs(off) <= noise, f"{difference} within its error budget")
+        return Fact("equals_exact", abs(off) <= noise, f"{difference} within its error budget", Kind.ESTIMATED)
 
 
 @cache

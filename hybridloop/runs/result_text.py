@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
-from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, energy_name
+from hybridloop.algorithms.outcome import Kind
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, amount_text, energy_name
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.runs.live import name_of_progress
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 FACT_LABELS = {
     "locally_optimal": "optimal",
-    "no_operator_outside": "complete",
+    "ground_state": "ground state",
     "self_consistent": "stable",
     "little_left": "left",
 }  # the error is a line of its own
-SHOWN = {True: "shown", False: "not shown", None: "not examined"}
+SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
 _CELL = "text-align:left;padding:0 1em 0 0"
 
@@ -166,7 +167,8 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         yield Row("spin", result.spin_squared, "", f"{squared}, electrons {electrons}")
     for fact in result.facts:
         if fact.name in FACT_LABELS:
-            yield _text_row(FACT_LABELS[fact.name], f"{SHOWN[fact.shown]}: {fact.reason}")
+            how = "not examined" if fact.kind is Kind.NOT_EXAMINED else f"{SHOWN[fact.shown]} ({fact.kind})"
+            yield _text_row(FACT_LABELS[fact.name], f"{how}: {fact.reason.removeprefix('not examined: ')}")
 
 
 def _upper_bound(result: RunResult) -> str:
@@ -209,7 +211,7 @@ def _amount_text(source: ErrorSource) -> str | None:
     """Return an error source's amount with its unit, side and meaning; None if the value has no such error."""
     if not source.amount:
         return None if source.meaning.startswith("none") else source.meaning
-    amount = f"{1e3 * source.amount:.2g} mHa" if source.unit == "hartree" else f"{source.amount:.2g}"
+    amount = amount_text(source.amount, source.unit)
     return f"{amount} below ({source.meaning})" if source.is_one_sided else f"{amount} ({source.meaning})"
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.error_budget import error_budget, interval95
-from hybridloop.algorithms.estimation.estimates import Z95, Estimate
+from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Extrapolation
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.reports.answer import summarize
 from hybridloop.runs.result import RunResult
@@ -27,7 +27,8 @@ AMOUNTS = st.floats(0.0, 1.0)
 def test_the_interval_holds_every_amount_and_the_residue_widens_its_lower_end(
     sigma: float, residue: float | None, spread: float | None
 ) -> None:
-    estimate = Estimate(-1.0, sigma**2, 100, extrapolation_spread=spread)
+    found = None if spread is None else Extrapolation(spread, (-0.9, 0.0), (0.2, 0.0), 0.9, (2.0, 6.0))
+    estimate = Estimate(-1.0, sigma**2, 100, extrapolation=found)
     budget = error_budget(estimate, residue)
     assert [source.source for source in budget] == SOURCES
     assert [source.source for source in budget if source.is_one_sided] == ["search residue"]

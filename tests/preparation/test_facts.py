@@ -1,24 +1,34 @@
-"""Facts shown by a VQE of its value: a minimum of the circuit, and no gain left for operators outside it."""
+"""Facts shown by an algorithm of its value: a claim needs a bound, which no state far above the ground state meets."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize
 
-from hybridloop.algorithms.diagnostics import COMPARE_WITH_ADAPT
-from hybridloop.algorithms.facts import MISSING_TOLERANCE, examine_by_bound, examine_large_circuit, what_reaches_further
+from hybridloop.algorithms.adapt.growth import AdaptResult, adapt
+from hybridloop.algorithms.circuits import statevector
+from hybridloop.algorithms.facts import GROUND_TOLERANCE, TOO_LARGE, examine, what_reaches_further
 from hybridloop.algorithms.optimizers.base import Stop
-from hybridloop.algorithms.outcome import Fact, Outcome
-from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.outcome import Fact, Kind, Outcome
+from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
+from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.preparation.adapt import TOLERANCE
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation.test_pauli_sums import CHAIN
 from tests.preparation.test_spin_and_stability import molecule_of, problem
-from tests.preparation_helpers import prepare_vqe
+from tests.preparation_helpers import prepare_adapt, prepare_vqe
+from tests.spin_models import chain, pauli_text, spin_model
+
+MET = Stop(converged=True, reason="met")
 
 
 def measured(text: ProblemText, seed: int = 0, settings: VqeSettings | None = None) -> tuple[PreparedVqe, Outcome]:
@@ -30,12 +40,102 @@ def facts_of(outcome: Outcome) -> dict[str, Fact]:
     return {fact.name: fact for fact in outcome.facts}
 
 
-def test_two_electrons_need_no_operator_outside() -> None:
+def off_by(prepared: PreparedVqe, excess: float) -> NDArray[np.float64]:
+    """Return a point near the minimum whose simulated energy is that far above the exact one."""
+    exact, start = prepared.facts.exact(), prepared.ansatz.initial_point
+    assert exact is not None
+
+    def energy(point: NDArray[np.float64]) -> float:
+        found = prepared.simulated_energy(point)
+        assert found is not None
+        return found - exact
+
+    lowest, direction = minimize(energy, start).x, np.random.default_rng(3).normal(size=len(start))
+    step = next(step for step in np.linspace(0.001, 2.0, 2000) if energy(lowest + step * direction) > excess)
+    return lowest + float(brentq(lambda t: energy(lowest + t * direction) - excess, 0.0, step)) * direction
+
+
+@pytest.mark.parametrize("tolerances", [3, 10, 30])
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        (problem("NaH_4.5"), VqeSettings()),
+        (problem("BH_1.23_fc"), VqeSettings()),
+        (problem("H2_1.4"), VqeSettings(ansatz="hardware-efficient", layers=2)),
+        (pauli_text(CHAIN), VqeSettings()),
+        (pauli_text(spin_model(5, chain(5), {"ZZ": -1.0}, "X")), VqeSettings()),
+    ],
+    ids=["two electrons", "weakly correlated", "layers", "chain", "ising"],
+)
+def test_a_state_above_the_tolerance_shows_nothing(text: ProblemText, settings: VqeSettings, tolerances: int) -> None:
+    prepared = prepare_vqe(text, settings, 0)
+    tolerance = GROUND_TOLERANCE if prepared.facts.unit else prepared.accuracy.tolerance
+    assert tolerance is not None
+    found = prepared.examined(off_by(prepared, tolerances * tolerance), MET)
+    assert [(fact.shown, fact.kind) for fact in found] == [(True, Kind.ESTIMATED), (False, Kind.BOUNDED)]
+    assert found[1].reason.startswith("above the ground state: ")
+    assert [fact.shown for fact in prepared.examined(off_by(prepared, 0.9 * tolerance), MET)] == [True, True]
+
+
+@pytest.mark.parametrize("tolerances", [3, 10, 30])
+def test_a_grown_circuit_above_the_tolerance_shows_nothing(monkeypatch: pytest.MonkeyPatch, tolerances: int) -> None:
+    prepared = prepare_adapt(problem("LiH_4.3"), AdaptSettings(), 0)
+
+    def off(*args: Any, **options: Any) -> AdaptResult:
+        result = adapt(*args, **options)
+        circuit = prepared.pool.simulation([prepared.pool.groups.index(step.group) for step in result.operators])
+        assert circuit is not None
+        found = np.array(result.parameters)
+        energies = [circuit.energy(found + step) - circuit.energy(found) for step in np.linspace(0.0, 0.5, 501)]
+        step = 1e-3 * int(np.searchsorted(energies, tolerances * TOLERANCE))
+        return replace(result, parameters=tuple((found + step).tolist()), converged=True)
+
+    monkeypatch.setattr("hybridloop.preparation.adapt.adapt", off)
+    outcome = prepared.measure(shot_rounds(0), lambda _: None)
+    assert not outcome.converged
+    assert facts_of(outcome)["ground_state"].shown is False
+
+
+def test_a_circuit_too_large_to_simulate_is_not_examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statevector, "MAX_OPERATIONS", 0)
+    monkeypatch.setattr("hybridloop.preparation.vqe.MAX_EXACT_QUBITS", 1)
+    _, outcome = measured(problem("H2_1.4"))
+    fact = facts_of(outcome)["ground_state"]
+    assert (outcome.converged, fact.shown, fact.kind) == (False, None, Kind.NOT_EXAMINED)
+    assert outcome.reason.startswith("not examined; ")
+
+
+def test_only_what_was_examined_is_shown() -> None:
+    with pytest.raises(ValueError, match="only what was examined"):
+        Fact("ground_state", shown=True, reason="", kind=Kind.NOT_EXAMINED)
+
+
+@pytest.mark.parametrize(
+    ("energy", "lowest", "shown", "says"),
+    [
+        (None, -1.0, None, TOO_LARGE),
+        (-1.0, None, None, TOO_LARGE),
+        (-0.9996, -1.0, True, "0.40 mHa above the exact lowest energy"),
+        (-0.9994, -1.0, False, "0.60 mHa above the exact lowest energy. Do this."),
+        (-1.0006, -1.0, False, "other electrons: the circuit's simulated state at these angles is 0.60 mHa below"),
+    ],
+)
+def test_a_state_is_judged_by_its_distance_to_the_exact_energy(
+    energy: float | None,
+    lowest: float | None,
+    shown: bool | None,  # noqa: FBT001
+    says: str,
+) -> None:
+    local, ground = examine(MET, energy, lowest, GROUND_TOLERANCE, unit="hartree", remedy=lambda: "Do this.")
+    assert (local.shown, ground.shown) == (True, shown)
+    assert says in ground.reason
+
+
+def test_two_electrons_reach_the_ground_state() -> None:
     _, outcome = measured(problem("NaH_4.5"))
     facts = facts_of(outcome)
     assert outcome.converged
-    assert [facts[name].shown for name in ("locally_optimal", "no_operator_outside")] == [True, True]
-    assert "the simulated one, within 1.6 mHa, softest curvature" in facts["locally_optimal"].reason
+    assert [facts[name].shown for name in ("locally_optimal", "ground_state")] == [True, True]
     assert outcome.rounds == 1
 
 
@@ -44,42 +144,17 @@ def test_a_circuit_that_misses_the_state_is_not_converged_and_nothing_is_spent_t
     exact = prepared.facts.exact()
     assert exact is not None
     assert outcome.value - exact > 1.6e-3
-    fact = facts_of(outcome)["no_operator_outside"]
+    fact = facts_of(outcome)["ground_state"]
     assert (outcome.converged, fact.shown, outcome.rounds) == (False, False, 2)
-    assert re.search("expects the circuit to end 3.[78] mHa above", fact.reason)
+    assert re.search("is 3.[23] mHa above the exact lowest energy", fact.reason)
     assert "Run levels: it measures all 36 determinants" in fact.reason
-    assert outcome.reason.startswith("strongly correlated; ")
+    assert outcome.reason.startswith("above the ground state; ")
 
 
 def test_levels_are_named_only_where_they_take_all_determinants() -> None:
     water, chain = (electronic_problem(molecule_of(name), FermionMapping.PARITY) for name in ("H2O_0.9572", "H4_1.8"))
-    assert what_reaches_further(water) == COMPARE_WITH_ADAPT
+    assert what_reaches_further(water).startswith("Adapt, which adds operators as needed")
     assert what_reaches_further(chain).startswith("Run levels: it measures all 36 determinants")
-
-
-def test_operators_outside_are_measured_where_the_simulation_expects_no_gain() -> None:
-    prepared, outcome = measured(problem("H4_1.5"))
-    fact = facts_of(outcome)["no_operator_outside"]
-    exact = prepared.facts.exact()
-    assert exact is not None
-    if fact.shown:
-        assert outcome.rounds > 2
-        assert abs(outcome.value - exact) < 1.6e-3 + 4.0 * outcome.standard_error
-    else:
-        assert not outcome.converged
-
-
-def test_the_measured_gain_is_what_the_operators_gain() -> None:
-    prepared = prepare_vqe(problem("H4_1.8"), VqeSettings(), 0)
-    simulation, point = prepared.simulation, prepared.ansatz.initial_point
-    assert simulation is not None
-    assert isinstance(prepared.problem, ElectronicProblem)
-    gain = measure_outside_gain(
-        prepared.problem, prepared.ansatz, point, simulation, shot_rounds(1), shots=2000, tolerance=0.8e-3
-    )
-    slopes, curvatures = simulation.appended(point, generalized_excitations(prepared.problem))
-    assert gain.gain == pytest.approx(float((slopes**2 / (2.0 * np.maximum(curvatures, 0.2))).sum()), abs=1.5e-3)
-    assert 0.0 < gain.noise < 3e-3
 
 
 def test_a_saddle_is_no_minimum_with_another_optimizer_either() -> None:
@@ -88,9 +163,8 @@ def test_a_saddle_is_no_minimum_with_another_optimizer_either() -> None:
     exact = prepared.facts.exact()
     assert exact is not None
     assert outcome.value - exact > 0.05
-    fact = facts_of(outcome)["locally_optimal"]
-    assert (outcome.converged, fact.shown) == (False, False)
-    assert "(simulated)" in fact.reason
+    assert not outcome.converged
+    assert facts_of(outcome)["ground_state"].shown is False
 
 
 def test_the_parameters_of_a_result_are_an_initial_point() -> None:
@@ -104,9 +178,9 @@ def test_a_circuit_of_layers_that_misses_the_state_is_not_converged() -> None:
     _, outcome = measured(problem("H4_1.5"), settings=VqeSettings(ansatz="hardware-efficient", layers=1, shots=200))
     assert not outcome.converged
     local, outside = outcome.facts
-    assert (local.name, outside.name) == ("locally_optimal", "no_operator_outside")
+    assert (local.name, outside.name) == ("locally_optimal", "ground_state")
     assert outside.shown is False
-    assert "above the lowest eigenvalue" in outside.reason
+    assert "above the exact lowest energy" in outside.reason
 
 
 def test_a_circuit_of_layers_that_holds_the_state_shows_it() -> None:
@@ -128,19 +202,3 @@ def test_an_eigenstate_of_mixed_spin_is_not_converged(seed: int) -> None:
     assert outcome.converged == (not is_mixed)
     assert outcome.reason.startswith("spin; ") == is_mixed
     assert [fact.shown for fact in outcome.facts] == [True, True]
-
-
-@pytest.mark.parametrize(("angles", "shown"), [([0.05] * 8, True), ([0.3] * 8, False)], ids=["weak", "strong"])
-def test_a_circuit_too_large_to_simulate_is_judged_by_its_angles(angles: list[float], shown: bool) -> None:  # noqa: FBT001
-    molecule = prepare_vqe(problem("H4_1.5"), VqeSettings(), 0).problem
-    assert isinstance(molecule, ElectronicProblem)
-    local, outside = examine_large_circuit(molecule.molecule, np.array(angles), Stop(converged=True, reason="met"))
-    assert (local.shown, outside.shown) == (True, shown)
-
-
-@pytest.mark.parametrize(
-    ("missing", "shown"), [(None, None), (0.4e-3, True), (0.6e-3, False)], ids=["unknown", "little", "much"]
-)
-def test_only_what_a_simulation_examined_is_shown(missing: float | None, shown: bool | None) -> None:  # noqa: FBT001
-    local, outside = examine_by_bound(Stop(converged=True, reason="met"), missing, MISSING_TOLERANCE, "hartree")
-    assert (local.shown, outside.shown) == (True, shown)

@@ -13,7 +13,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import facts_of, lower_spin, resolve_problem
-from hybridloop.settings import AnsatzName, OptimizerName, ProblemText
+from hybridloop.settings import AnsatzName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.preparation_helpers import parse_problem, prepare_vqe
 
@@ -38,17 +38,6 @@ def test_a_search_leaves_a_saddle_at_hartree_fock() -> None:
     assert prepared.facts.reference - exact > 0.06
     assert outcome.converged
     assert outcome.value == pytest.approx(exact, abs=5e-4)
-
-
-def test_an_unstable_reference_of_many_angles_is_a_doubt() -> None:
-    prepared = prepare_vqe(problem("H4_1.8"), VqeSettings(optimizer=OptimizerName.TRUST_REGION), seed=0)
-    assert prepared.start_doubt is not None
-    assert prepared.start_doubt.startswith("unstable reference: ")
-
-
-def test_a_stable_reference_is_no_doubt() -> None:
-    assert prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0).start_doubt is None
-    assert prepare_vqe(problem("BH_1.23_fc"), VqeSettings(), seed=0).start_doubt is None
 
 
 def test_a_lower_state_of_another_spin_is_named_and_is_not_the_exact_energy() -> None:

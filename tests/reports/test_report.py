@@ -133,7 +133,7 @@ def test_a_script_has_no_plan(kept: StoredRun, rows: int) -> None:
 def hostile(value: Any) -> Any:
     """Replace every text by a hostile one, except values that must be known names."""
     if isinstance(value, dict):
-        return {name: each if name in ("phase", "status") else hostile(each) for name, each in value.items()}
+        return {name: each if name in ("phase", "status", "kind") else hostile(each) for name, each in value.items()}
     if isinstance(value, list):
         return [hostile(each) for each in value]
     return HOSTILE if isinstance(value, str) else value

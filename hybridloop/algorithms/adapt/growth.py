@@ -116,7 +116,7 @@ def adapt(
     within noise that may hide more than the tolerance are measured again, with at most the shots of the final
     measurement. Where the circuit can be simulated, the search starts at the minimum of its simulation, and no stop is
     made while the simulated state is above the ground state by more than the tolerance and a simulated gradient shows
-    the next operator. Where it can't, and Hartree-Fock has a soft direction, no convergence is claimed.
+    the next operator.
 
     `precision` is the standard error of the final measurement, which also measures the spin if the circuit does not
     conserve it. `energy` is the Hamiltonian in measurement groups, by

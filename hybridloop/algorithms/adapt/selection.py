@@ -24,7 +24,6 @@ MARGIN = 2.0  # of further shots for gradients: what noise still hides is then w
 MIN_SIMULATED_SLOPE = 1e-3  # hartree per radian: less is the search's own distance from the minimum
 MAX_HIDDEN_CURVATURE = 0.02  # hartree per radian²: a tenth of a typical saddle's, which 4000 shots resolve
 MIN_MEASURED_CURVATURE = 0.05  # hartree per radian²: a floor for measured curvatures, whose noise is about as large
-SOFT = 0.25  # lowest curvature by the mean one: a gradient search takes lower ones for noise, and ends too early
 MIN_CURVATURE = 0.2  # hartree per radian²: a floor for curvatures; softer excitations are nearly degenerate
 
 
@@ -61,13 +60,6 @@ class Selector:
     def __post_init__(self) -> None:
         self.gradients = PoolDerivatives.gradients(self.pool, self.grouping)
         self.at_hartree_fock = self.pool.derivatives_at_hartree_fock()
-
-    @property
-    def is_soft(self) -> bool:
-        """True where Hartree-Fock has a direction of low or negative curvature: the minimum may be far along it."""
-        hessian = self.at_hartree_fock[1]
-        softest = float(np.linalg.eigvalsh(hessian)[0])
-        return softest < SOFT * float(np.diag(hessian).mean())
 
     def select(self, ansatz: Ansatz, chosen: Sequence[int]) -> Selected | Stop:
         """Return the operators to append to a circuit of those chosen, at its initial point, or the reason to stop."""
@@ -165,17 +157,10 @@ class Selector:
         return Stop(converged=True, reason=f"and no curvature is below {min(least, 0.0):.2g} hartree per square radian")
 
     def _examine(self, ansatz: Ansatz, chosen: Sequence[int], stop: Stop) -> Stop | int:
-        """Return the steepest operator of a simulation that ends above the ground state; else the reason to stop.
-
-        Without a simulation, the gain expected by the curvatures at Hartree-Fock is no bound if those are soft.
-        """
+        """Return the steepest operator of a simulation that ends above the ground state; else the reason to stop."""
         circuit = self.pool.simulation(chosen)
         if circuit is None:
-            if not (stop.converged and self.is_soft):
-                return stop
-            return Stop(
-                converged=False, reason=f"{stop.reason}; Hartree-Fock has a soft direction, so more may be left"
-            )
+            return stop
         point = simulated_minimum(circuit, ansatz.initial_point)
         if circuit.missing_energy(point) <= self.tolerance:
             return stop

@@ -38,7 +38,6 @@ COSINE_TIE = 0.02  # cosines closer than this do not distinguish two choices of 
 class NewtonStart:
     """A start near Hartree-Fock: angles (n,) in radians, their expected gain and its uncertainty in hartree.
 
-    `softest` is the smallest curvature at Hartree-Fock, in hartree per square radian; below 0 it is no minimum.
     `gain` (≥ 0) is the decrease of the energy below Hartree-Fock by the trigonometric model. `gain_uncertainty` is its
     difference from the gain by the quadratic model: if it is small against the gain, the neglected terms are smaller
     still.
@@ -47,7 +46,6 @@ class NewtonStart:
     point: NDArray[np.float64]
     gain: float
     gain_uncertainty: float
-    softest: float
 
 
 def newton_start(problem: ElectronicProblem, excitations: Sequence[Excitation]) -> NewtonStart:
@@ -63,8 +61,7 @@ def newton_start(problem: ElectronicProblem, excitations: Sequence[Excitation]) 
     """
     gradient, hessian = gradient_and_hessian(problem, excitations)
     values, directions = np.linalg.eigh(hessian)
-    softest = float(values.min(initial=np.inf))
-    hartree_fock = NewtonStart(np.zeros(len(excitations)), 0.0, 0.0, softest)
+    hartree_fock = NewtonStart(np.zeros(len(excitations)), 0.0, 0.0)
     if not len(excitations):
         return hartree_fock
     # the quadratic model, in the directions that have a gradient
@@ -78,7 +75,7 @@ def newton_start(problem: ElectronicProblem, excitations: Sequence[Excitation]) 
     if point is None or np.abs(point).max() > MAX_ANGLE_RAD:
         return hartree_fock
     gain = -_model(gradient, hessian, point)[0]
-    return NewtonStart(np.round(point, ANGLE_DECIMALS) + 0.0, gain, abs(gain - newton_gain), softest)
+    return NewtonStart(np.round(point, ANGLE_DECIMALS) + 0.0, gain, abs(gain - newton_gain))
 
 
 def gradient_and_hessian(

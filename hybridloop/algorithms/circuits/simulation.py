@@ -88,16 +88,23 @@ class SimulatedCircuit(EnergyModel):
         return self.sequence.operations + int(self.objective.nnz)
 
     @property
-    def lowest_unreached(self) -> float:
-        """Lowest objective of states of another symmetry than the reference's, in hartree.
+    def lowest_reached(self) -> float:
+        """Lowest objective of states of the reference's symmetry, in hartree; Lanczos takes up to half a minute."""
+        return lowest_state(self.objective, len(self.determinants))[0]
 
-        It is inf if there are none, or if their matrix takes above `MAX_BYTES`.
+    @property
+    def lowest_unreached(self) -> float | None:
+        """Lowest objective of states of another symmetry than the reference's, in hartree; inf if there are none.
+
+        None if their matrix takes above `MAX_BYTES`.
         """
         molecule = self.problem.molecule
         rest = determinants_of(molecule)
         rest = rest[~_has_symmetry(self.problem, rest)]
-        if not len(rest) or len(rest) * _connections(molecule) * BYTES_PER_ELEMENT > MAX_BYTES:
+        if not len(rest):
             return math.inf
+        if len(rest) * _connections(molecule) * BYTES_PER_ELEMENT > MAX_BYTES:
+            return None
         objective = hamiltonian_matrix(molecule, rest) + SPIN_PENALTY * _excess_spin(molecule, rest)
         return lowest_state(objective, len(rest))[0]
 

@@ -24,14 +24,29 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
 @dataclass(frozen=True, slots=True)
+class Extrapolation:
+    """What a zero-noise extrapolation to a value shows of itself, in the operator's unit.
+
+    `spread` is the difference between two models, `raw` the value at the first scale factor, and `amplified` what the
+    last factor added to it; both have a standard error. `signal` is the part of what decays with the noise, the value
+    without the constant, that is left at the first factor: 0 where nothing is seen. `gates_by_scale` are the gates on
+    two qubits in the circuits, on average for each factor.
+    """
+
+    spread: float
+    raw: tuple[float, float]
+    amplified: tuple[float, float]
+    signal: float
+    gates_by_scale: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """An expectation value, in the operator's unit.
 
     From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
     returns its exact distribution, rounded to the shots, `variance` is 0 and the true value is within `rounding_bound`.
-    `extrapolation_spread` is the difference between two models of zero-noise extrapolation, None without it, and
-    `amplified` what its largest scale factor added to the value, with standard error. `gates_by_scale` are the gates on
-    two qubits in its circuits, on average for each factor.
+    `extrapolation` is None without zero-noise extrapolation.
     """
 
     value: float
@@ -40,13 +55,16 @@ class Estimate:
     is_exact: bool = False
     rounding_bound: float = 0.0
     shot_variances: tuple[float, ...] = ()  # variance of one shot, for each measured group
-    extrapolation_spread: float | None = None
-    amplified: tuple[float, float] | None = None
-    gates_by_scale: tuple[float, ...] = ()
+    extrapolation: Extrapolation | None = None
 
     @property
     def standard_error(self) -> float:
         return math.sqrt(self.variance)
+
+    @property
+    def systematic_error(self) -> float:
+        """What more shots do not reduce: the rounding bound, and the spread of an extrapolation."""
+        return self.rounding_bound + (0.0 if self.extrapolation is None else self.extrapolation.spread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,15 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Qubit
 
 from hybridloop.algorithms.circuits.basis import keep_gates, to_basis, two_qubit_gates
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
+from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Evaluation, Extrapolation, GroupStatistics
 from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.problems.energy_units import amount_text
 from hybridloop.errors import InputError
 
 DEFAULT_SCALES = (1, 3)
 SIGMAS = 3.0  # standard errors: less counts as noise of the shots
+MIN_SIGNAL = 0.5  # left at the first scale factor: with less the difference between two models is no measure of errors
+MAX_WIDTH = 3.0  # half of the interval, in requested precisions, for a claim
 TWIRLS = 4  # circuits: no more jobs than the shots need, at 10,000 a job and the default precision
 
 
@@ -118,7 +122,7 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolatio
 
     Each factor has `TWIRLS` circuits, which differ in their random Paulis, always the same. Shot allocation thus
     weighs the factors as the linear extrapolation does. The exponential model computes value and variance by its own
-    formula. The estimate's `extrapolation_spread` is the difference between both models by the same shots; if no
+    formula. The `spread` of the `extrapolation` is the difference between both models by the same shots; if no
     exponential fits, that between the extrapolated value and the one at the first factor.
     """
     # the groups and circuits of all scale factors
@@ -140,42 +144,64 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolatio
     def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         by_scale = [statistics[k * count : (k + 1) * count] for k in range(len(zne.scales))]
         decays = [
-            math.fsum(group.mean for group in scaled) / weight
+            (math.fsum(group.mean for group in scaled) / weight, _error(scaled, weight))
             for scaled, weight in zip(by_scale, zne.weights, strict=True)
         ]
-        amplified = _amplified(by_scale, decays, zne.weights)
-        linear = replace(combine_linear(constant, statistics), amplified=amplified, gates_by_scale=gates)
-        exponential = _extrapolate_exponential(constant, statistics, decays, zne.weights, combine_linear)
-        if exponential is None:
-            return replace(linear, extrapolation_spread=abs(linear.value - constant - decays[0]))
-        chosen = exponential if zne.model is ZneModel.EXPONENTIAL else linear
-        chosen = replace(chosen, amplified=amplified, gates_by_scale=gates)
-        return replace(chosen, extrapolation_spread=abs(linear.value - exponential.value))
+        means = [mean for mean, _ in decays]
+        linear = combine_linear(constant, statistics)
+        exponential = _extrapolate_exponential(constant, statistics, means, zne.weights, combine_linear)
+        (first, first_error), (last, last_error) = decays[0], decays[-1]
+        is_seen = exponential is not None and abs(last) > SIGMAS * last_error
+        extrapolation = Extrapolation(
+            abs(linear.value - (constant + first if exponential is None else exponential.value)),
+            (constant + first, first_error),
+            (last - first, math.hypot(first_error, last_error)),
+            (last / first) ** (zne.scales[0] / (zne.scales[-1] - zne.scales[0])) if is_seen else 0.0,
+            gates,
+        )
+        chosen = exponential if exponential is not None and zne.model is ZneModel.EXPONENTIAL else linear
+        return replace(chosen, extrapolation=extrapolation)
 
     return replace(evaluation, observable=weighted, circuits=tuple(circuits), combine_groups=combine)
 
 
-def _amplified(
-    by_scale: Sequence[Sequence[GroupStatistics]], decays: Sequence[float], weights: Sequence[float]
-) -> tuple[float, float]:
-    """Return the value at the last scale factor minus that at the first, with standard error."""
-    ends = (0, len(decays) - 1)
-    variance = math.fsum(group.variance / weights[k] ** 2 for k in ends for group in by_scale[k])
-    return decays[-1] - decays[0], math.sqrt(variance)
+def _error(scaled: Sequence[GroupStatistics], weight: float) -> float:
+    return math.sqrt(math.fsum(group.variance for group in scaled)) / abs(weight)
 
 
-def unseen_noise(estimate: Estimate) -> str | None:
-    """Return a warning if the noise that an extrapolation amplifies is below three standard errors, else None."""
-    if estimate.amplified is None or estimate.is_exact:
-        return None
-    difference, error = estimate.amplified
-    if abs(difference) > SIGMAS * error:
-        return None
-    return (
-        f"no noise seen: repeated gates changed the energy by {1e3 * difference:.2f} ± {1e3 * error:.2f} mHa. Either "
-        "the noise is too small to be seen with these shots, or the repeated gates were removed before they ran: the "
-        "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out."
-    )
+def is_too_noisy(estimate: Estimate) -> bool:
+    """Return whether less than `MIN_SIGNAL` is left at the first scale factor, so that no error can be given."""
+    return estimate.extrapolation is not None and estimate.extrapolation.signal < MIN_SIGNAL
+
+
+def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Iterator[str]:
+    """Yield reasons to doubt an extrapolated value: too much noise, none seen, or models that differ too much.
+
+    `precision` is the requested standard error, in the observable's `unit`: hartree, or empty.
+    """
+    found = estimate.extrapolation
+    if found is None:
+        return
+    (difference, error), size = found.amplified, partial(amount_text, unit=unit)
+    if abs(difference) <= SIGMAS * error and not estimate.is_exact:
+        yield (
+            f"no noise seen: repeated gates changed the energy by {size(difference)} ± {size(error)}. Either the noise "
+            "is too small to be seen with these shots, or the repeated gates were removed before they ran: the "
+            "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out."
+        )
+    elif is_too_noisy(estimate):
+        raw, raw_error = found.raw
+        yield (
+            f"too noisy to extrapolate: the noise of the circuit leaves {found.signal:.0%} of the energy's part that "
+            f"decays with noise, and at least {MIN_SIGNAL:.0%} are needed, so no interval is given. Without "
+            f"extrapolation the value is {raw:.6g} ± {raw_error:.2g}. Choose a shorter circuit, or another target."
+        )
+    elif (width := Z95 * estimate.standard_error + estimate.systematic_error) > MAX_WIDTH * precision:
+        yield (
+            f"uncertain extrapolation: the two models differ by {size(found.spread)}, and ± {size(width)} is more than "
+            f"{MAX_WIDTH:g} times the requested precision. Choose a shorter circuit, another target, or a larger "
+            "precision."
+        )
 
 
 def _extrapolate_exponential(

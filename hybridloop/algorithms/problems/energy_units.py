@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 
 
@@ -32,6 +33,17 @@ PER_HARTREE: dict[str, float] = {
 }
 ENERGY_PATTERN = rf"\s*\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*({'|'.join(PER_HARTREE)})?\s*"
 _ENERGY = re.compile(ENERGY_PATTERN)
+
+
+def amount_text(amount: float, unit: str) -> str:
+    """Return an amount with two digits or all before the point, hartree as mHa; `unit` is "hartree", or empty.
+
+    >>> amount_text(0.1503, "hartree"), amount_text(-0.00321, "")
+    ('150 mHa', '-0.0032')
+    """
+    scaled, name = (1e3 * amount, " mHa") if unit == "hartree" else (amount, "")
+    decimals = max(0, 1 - math.floor(math.log10(abs(scaled)))) if scaled else 0
+    return f"{scaled:.{decimals}f}{name}"
 
 
 def parse_energy(text: str) -> float:

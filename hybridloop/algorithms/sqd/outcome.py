@@ -11,7 +11,7 @@ import numpy as np
 from hybridloop.algorithms.diagnostics import TOLERATED_SPIN
 from hybridloop.algorithms.error_budget import subspace_error
 from hybridloop.algorithms.estimation.configurations import Samples
-from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
+from hybridloop.algorithms.outcome import Fact, Kind, Outcome, RoundProgress
 from hybridloop.algorithms.sqd.comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
 from hybridloop.algorithms.sqd.diagonalization import UNCHANGED, Batch, SqdResult
 from hybridloop.algorithms.sqd.extrapolation import SIGMAS, Extrapolation, extrapolate_variance
@@ -44,8 +44,8 @@ def outcome_of(
     extrapolated = extrapolate_variance(found.batches)
     left = remainder_below(best, extrapolated, compared, exact, is_complete=best.determinants == total)
     facts = (
-        Fact("self_consistent", found.is_self_consistent, _consistency(found)),
-        Fact("little_left", left.is_little, left.reason),
+        Fact("self_consistent", found.is_self_consistent, _consistency(found), Kind.ESTIMATED),
+        Fact("little_left", left.is_little, left.reason, left.kind),
     )
     valid, shots = int(samples.shots[samples.is_valid].sum()), int(samples.shots.sum())
     at_random = total / 2**num_qubits

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from hybridloop.algorithms.outcome import Kind
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.sqd.comparison import ClassicalSpace
 from hybridloop.algorithms.sqd.diagonalization import Batch
@@ -23,13 +24,14 @@ class Remainder:
     """Energy left below a bound: `most` of it in hartree and the `meaning` of that, None where nothing tells.
 
     `is_little` is True where at most chemical accuracy was shown to be left, False where more was, else None; `reason`
-    says what showed it.
+    says what showed it, and `kind` how.
     """
 
     most: float | None
     meaning: str
     is_little: bool | None
     reason: str
+    kind: Kind
 
 
 def remainder_below(
@@ -61,16 +63,18 @@ def remainder_below(
         most, meaning = max(below, expected + SIGMAS * extrapolated.error), BY_EXTRAPOLATION
     left = partial(Remainder, most=most, meaning=meaning)
     if lowest is not None and below > CHEMICAL_ACCURACY:
-        return left(is_little=False, reason=_lower(lowest.name, below))
+        return left(is_little=False, reason=_lower(lowest.name, below), kind=Kind.BOUNDED)
     if most is None:
-        return left(is_little=None, reason=f"how much is left below the energy is {meaning}")
+        reason = f"how much is left below the energy is {meaning}"
+        return left(is_little=None, reason=reason, kind=Kind.NOT_EXAMINED)
     if is_complete:
-        return left(is_little=True, reason=f"the subspace has all determinants, {OF_ONE_SYMMETRY}")
+        reason = f"the subspace has all determinants, {OF_ONE_SYMMETRY}"
+        return left(is_little=True, reason=reason, kind=Kind.BOUNDED)
     by = "the extrapolation in its variance leaves"
     if expected > CHEMICAL_ACCURACY:
-        return left(is_little=False, reason=f"{by} {1e3 * expected:.2f} mHa")
+        return left(is_little=False, reason=f"{by} {1e3 * expected:.2f} mHa", kind=Kind.ESTIMATED)
     reason = f"{by} at most {1e3 * most:.2f} mHa {OF_ONE_SYMMETRY}, two of its errors included"
-    return left(is_little=True if most <= CHEMICAL_ACCURACY else None, reason=reason)
+    return left(is_little=True if most <= CHEMICAL_ACCURACY else None, reason=reason, kind=Kind.ESTIMATED)
 
 
 _EXACT = "the exact energy in these orbitals"
@@ -81,9 +85,10 @@ def _above_exact(left: float) -> Remainder:
     if left < -SAME_ENERGY:
         meaning = f"unknown: the energy is {-1e3 * left:.2f} mHa below the exact one, as a state of another spin"
         reason = f"how much is left below the energy is {meaning}"
-        return Remainder(most=None, meaning=meaning, is_little=None, reason=reason)
+        return Remainder(most=None, meaning=meaning, is_little=None, reason=reason, kind=Kind.NOT_EXAMINED)
     meaning, reason = f"distance to {_EXACT}", _lower(_EXACT, left)
-    return Remainder(most=max(0.0, left), meaning=meaning, is_little=left <= CHEMICAL_ACCURACY, reason=reason)
+    is_little = left <= CHEMICAL_ACCURACY
+    return Remainder(most=max(0.0, left), meaning=meaning, is_little=is_little, reason=reason, kind=Kind.BOUNDED)
 
 
 def _lower(name: str, amount: float) -> str:

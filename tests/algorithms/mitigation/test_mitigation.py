@@ -266,7 +266,9 @@ def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(par
         estimate_of(extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)), parity.point)
         for model in ZneModel
     )
-    assert line.extrapolation_spread == curve.extrapolation_spread == pytest.approx(abs(line.value - curve.value))
+    assert line.extrapolation is not None
+    assert curve.extrapolation is not None
+    assert line.extrapolation.spread == curve.extrapolation.spread == pytest.approx(abs(line.value - curve.value))
     assert line.value != curve.value
 
 

@@ -1,0 +1,68 @@
+"""Claims of energies that are extrapolated to zero noise, at four levels of noise; the interval where one is given."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.emulator.simulation.noise import noise_models
+from hybridloop.settings import MitigationName
+from tests.algorithms.noisy_state_helpers import NoisySimulator
+from tests.preparation_helpers import prepare_vqe
+from tests.spin_models import chain, pauli_text, spin_model
+
+ISING = spin_model(4, chain(4), {"ZZ": 1.0}, "X")  # 24 gates on two qubits
+LEVELS = {name: noise_models()[name].two_qubit for name in ("quantinuum-helios", "quantinuum-h2", "aria-1")}
+
+
+@cache
+def simulator(two_qubit: float) -> NoisySimulator:
+    return NoisySimulator(two_qubit, (0.002, 0.002))
+
+
+def run(two_qubit: float, precision: float, seed: int) -> tuple[Outcome, float]:
+    """Return the outcome of four spins on a machine, and the exact energy."""
+    mitigation = (MitigationName.READOUT, MitigationName.ZNE_LINEAR)
+    settings = VqeSettings(mitigation=mitigation, precision=precision, target="quantinuum.sim.h2-1e")
+    prepared = prepare_vqe(pauli_text(ISING), settings, seed)
+    exact = prepared.facts.exact()
+    assert exact is not None
+    return prepared.measure(simulator(two_qubit).sampled(np.random.default_rng(seed)), lambda _: None), exact
+
+
+@pytest.mark.parametrize(
+    ("two_qubit", "precision", "says"),
+    [
+        (LEVELS["quantinuum-helios"], 0.02, ""),
+        (LEVELS["quantinuum-h2"], 0.03, ""),
+        (LEVELS["quantinuum-h2"], 0.005, "uncertain extrapolation"),
+        (LEVELS["aria-1"], 0.02, "uncertain extrapolation"),
+        (0.02, 0.02, "uncertain extrapolation"),
+        (0.05, 0.02, "too noisy to extrapolate"),
+    ],
+)
+def test_a_claim_has_an_interval_of_three_precisions_that_holds(two_qubit: float, precision: float, says: str) -> None:
+    found = [run(two_qubit, precision, seed) for seed in range(4)]
+    claims = [outcome for outcome, _ in found if outcome.converged]
+    assert len(claims) == 0 if says else len(claims) >= 3
+    for outcome, exact in found:
+        assert outcome.reason.startswith(says) or outcome.reason.startswith("unlike the simulation")
+        assert {round_.phase for round_ in outcome.history} == {"final"}  # no search on the noisy surface
+        if outcome.interval95 is not None:
+            low, high = outcome.interval95
+            assert low <= exact <= high
+            assert (high - low) / 2.0 <= 3.0 * precision or not outcome.converged
+        assert not outcome.converged or abs(outcome.value - exact) <= 4.0 * outcome.standard_error
+
+
+def test_a_value_without_an_interval_has_the_raw_one_beside_it() -> None:
+    outcome, exact = run(0.05, 0.02, 0)
+    assert outcome.interval95 is None
+    (warning, unlike) = outcome.warnings
+    assert unlike.startswith("unlike the simulation: the extrapolated energy is ")
+    raw = float(warning.split("Without extrapolation the value is ")[1].split(" ±")[0])
+    assert exact < outcome.value < raw < 0.0
