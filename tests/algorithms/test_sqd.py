@@ -351,6 +351,18 @@ def test_energies_on_a_line_are_extrapolated_to_its_end() -> None:
         assert isinstance(extrapolate_variance(unusable), str)
 
 
+def test_the_error_of_an_extrapolation_is_at_least_the_jackknife_over_iterations() -> None:
+    ratios, iterations = np.linspace(0.01, 0.06, 12), np.repeat(np.arange(6), 2)
+    energies = -2.0 + 0.5 * ratios + np.random.default_rng(26).normal(0.0, 6e-4, 12)  # no other estimate is larger
+    triples = zip(iterations.tolist(), energies.tolist(), ratios.tolist(), strict=True)
+    found = extrapolate_variance([Batch(each, energy, 4, ratio * energy**2, 0.0) for each, energy, ratio in triples])
+    assert isinstance(found, Extrapolation)
+    left_out = [np.polyfit(ratios[iterations != each], energies[iterations != each], 1)[-1] for each in range(6)]
+    # B. Efron and C. Stein, Ann. Stat. 9 (1981) 586
+    jackknife = np.sqrt(5 / 6 * np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
+    assert found.error == pytest.approx(jackknife, abs=1e-8)
+
+
 def test_a_space_too_large_for_vectors_is_compared_with_a_selected_ci_of_strings() -> None:
     molecule = h4()
     strings = StringLimits.of(molecule, 16).cut(*FullSpace(molecule).best_strings(is_shared=True))

@@ -13,7 +13,7 @@ from scipy.optimize import brentq, minimize
 
 from hybridloop.algorithms.adapt.growth import AdaptResult, adapt
 from hybridloop.algorithms.circuits import statevector
-from hybridloop.algorithms.facts import GROUND_TOLERANCE, TOO_LARGE, examine, what_reaches_further
+from hybridloop.algorithms.facts import GROUND_TOLERANCE, TOO_LARGE, examine, lowest_of, what_reaches_further
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Kind, Outcome
 from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
@@ -23,6 +23,7 @@ from hybridloop.preparation.adapt import TOLERANCE
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation.test_adapt_claims import SYSTEMS
 from tests.preparation.test_pauli_sums import CHAIN
 from tests.preparation.test_spin_and_stability import molecule_of, problem
 from tests.preparation_helpers import prepare_adapt, prepare_vqe
@@ -129,6 +130,17 @@ def test_a_state_is_judged_by_its_distance_to_the_exact_energy(
     local, ground = examine(MET, energy, lowest, GROUND_TOLERANCE, unit="hartree", remedy=lambda: "Do this.")
     assert (local.shown, ground.shown) == (True, shown)
     assert says in ground.reason
+
+
+@pytest.mark.parametrize("name", ["H4_1.8", "HF+ 1.6 doublet"])
+def test_the_lowest_energy_of_too_many_determinants_is_that_of_all_symmetries(name: str) -> None:
+    text = problem(name) if name == "H4_1.8" else ProblemText(name=name, text=SYSTEMS[name]["text"])
+    prepared = prepare_vqe(text, VqeSettings(), 0)
+    assert prepared.simulation is not None
+    lowest = lowest_of(None, prepared.simulation)
+    assert lowest == pytest.approx(prepared.facts.exact(), abs=1e-7)
+    assert lowest is not None
+    assert (prepared.simulation.lowest_reached > lowest + 1e-3) == name.startswith("HF+")
 
 
 def test_two_electrons_reach_the_ground_state() -> None:

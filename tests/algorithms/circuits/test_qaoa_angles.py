@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qiskit.quantum_info import Statevector
@@ -85,6 +87,18 @@ def test_a_mean_that_is_no_better_than_chance_is_said_to_be_none() -> None:
     better = beside_classical(qaoa(good, shot_rounds(0), shots=500), good, shots=500, seed=0)
     assert better.warnings == ()
     assert better.value > outcome.value
+
+
+def test_the_descent_begins_at_the_best_sample() -> None:
+    problem = problem_of("fields", 10)
+    circuit = qaoa_circuit(problem, TABLE, layers=1)
+    starts = np.random.default_rng(0).integers(0, 2, (200, 10))
+    reached, other = (problem.objective.energies(descend(problem.cost, bits)) for bits in (starts, starts[:, ::-1]))
+    (row, *_) = np.flatnonzero(np.abs(other - reached) > 0.1)
+    sampled = "".join(map(str, starts[row][::-1]))  # the rightmost character is variable 0
+    outcome = replace(qaoa(circuit, shot_rounds(0), shots=100), best_bitstring=sampled)
+    found = beside_classical(outcome, circuit, shots=100, seed=0)
+    assert any(f"from the best sample reaches {reached[row]:.6g}, " in choice for choice in found.choices)
 
 
 def test_a_problem_whose_optimum_is_unknown_has_a_bound() -> None:

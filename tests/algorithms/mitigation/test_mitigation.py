@@ -272,6 +272,42 @@ def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(par
     assert line.value != curve.value
 
 
+@pytest.mark.parametrize("model", ZneModel)
+def test_the_variance_of_an_extrapolation_is_that_of_its_groups_to_first_order(parity: Ground, model: ZneModel) -> None:
+    combined = extrapolate_to_zero_noise(
+        parity.evaluated(NoisySimulator(0.0).exact), ZeroNoiseExtrapolation(model)
+    ).combine_groups
+    means = [mean / TWIRLS for mean in (-0.6, -0.3, 0.12, 0.05) for _ in range(TWIRLS)]
+    statistics = [GroupStatistics(100, mean, 50.0 + k, 1.0) for k, mean in enumerate(means)]
+    expected, step = 0.0, 1e-6
+    for k, group in enumerate(statistics):
+        ends = []
+        for mean in (group.mean - step, group.mean + step):
+            ends.append(combined(-0.3, [*statistics[:k], replace(group, mean=mean), *statistics[k + 1 :]]).value)
+        expected += ((ends[1] - ends[0]) / (2.0 * step)) ** 2 * group.variance
+    assert combined(-0.3, statistics).variance == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("last", "signal"), [(-0.4, (0.4 / 0.8) ** 0.5), (-0.05, 0.0), (0.3, 0.0)])
+def test_the_signal_left_is_none_where_the_last_value_is_within_noise(
+    parity: Ground, last: float, signal: float
+) -> None:
+    combined = extrapolate_to_zero_noise(
+        parity.evaluated(NoisySimulator(0.0).exact), ZeroNoiseExtrapolation()
+    ).combine_groups
+    weighted = [(1.5 * -0.8 / 2, 1.5), (-0.5 * last / 2, 0.5)]  # two groups at each factor, of variance 4e-4 together
+    statistics = [
+        GroupStatistics(1000, mean / TWIRLS, 200.0 * weight**2 / TWIRLS, 0.0)
+        for mean, weight in weighted
+        for _ in range(2 * TWIRLS)
+    ]
+    found = combined(-0.3, statistics).extrapolation
+    assert found is not None
+    assert found.raw == pytest.approx((-1.1, 0.02))
+    assert found.amplified == pytest.approx((last + 0.8, 0.02 * 2**0.5))
+    assert found.signal == pytest.approx(signal)
+
+
 def test_exponential_zne_of_values_with_two_signs_is_linear(parity: Ground) -> None:
     evaluated = parity.evaluated(NoisySimulator(0.01).exact)
     line, curve = (extrapolate_to_zero_noise(evaluated, ZeroNoiseExtrapolation(model)) for model in ZneModel)
