@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hybridloop.algorithms.estimation.estimates import Z95, Estimate
+from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Extrapolation
 
 FORECAST = "expected gain left and cost of shot noise in the angles, by the search"
 NO_FORECAST = "unknown: the search forecasts no gain"
@@ -35,15 +35,6 @@ def error_budget(estimate: Estimate, residue: float | None, meaning: str | None 
     out: the search forecasts it, or does not.
     """
     sampled = "standard error of the mean of the shots"
-    extrapolation = "none: no extrapolation to zero noise"
-    spread: float | None = None
-    if estimate.extrapolation is not None:
-        spread = estimate.extrapolation.spread
-        gates = " : ".join(f"{number:g}" for number in estimate.extrapolation.gates_by_scale)
-        extrapolation = (
-            "difference between the linear and the exponential model of zero-noise extrapolation, over circuits with "
-            f"{gates} gates on two qubits"
-        )
     return (
         ErrorSource("shot noise", estimate.standard_error, "none: exact" if estimate.is_exact else sampled),
         ErrorSource(
@@ -57,8 +48,18 @@ def error_budget(estimate: Estimate, residue: float | None, meaning: str | None 
             estimate.rounding_bound,
             "bound on the rounding of the exact distribution to counts" if estimate.is_exact else "none: it samples",
         ),
-        ErrorSource("extrapolation", spread, extrapolation),
+        _extrapolation(estimate.extrapolation),
     )
+
+
+def _extrapolation(found: Extrapolation | None) -> ErrorSource:
+    if found is None:
+        return ErrorSource("extrapolation", None, "none: no extrapolation to zero noise")
+    gates = " : ".join(f"{number:g}" for number in found.gates_by_scale)
+    what = "difference between the linear and the exponential model of zero-noise extrapolation"
+    if found.is_of_simulation:
+        what = "what the interval lacks without it to hold the simulated energy of these angles, by an extrapolation"
+    return ErrorSource("extrapolation", found.spread, f"{what}, over circuits with {gates} gates on two qubits")
 
 
 def subspace_error(residue: float | None, meaning: str) -> ErrorSource:

@@ -16,6 +16,8 @@ from hybridloop.errors import InputError
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
 GROUND_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
 TOO_LARGE = "the lowest energy, or the circuit's state, takes too much work to be computed"
+KNOWN = "distance of the circuit's simulated state to the exact energy"
+SHOWN_SHARE = 1e-3  # of the tolerance: less is rounding
 GIVE_LAYERS = (
     "The circuit can't express the ground state, or the search ended elsewhere. Give more layers (layers), or another "
     "ansatz."
@@ -23,23 +25,27 @@ GIVE_LAYERS = (
 
 
 def examine(
-    stop: Stop, energy: float | None, lowest: float | None, tolerance: float, *, unit: str, remedy: Callable[[], str]
+    stop: Stop, excess: float | None, tolerance: float, *, unit: str, remedy: Callable[[], str]
 ) -> tuple[Fact, Fact]:
-    """Examine a state by its simulated `energy` and the exact `lowest` one, both computed in full; None: unknown.
+    """Examine a state by how far its simulated energy is above the exact lowest one, both computed in full.
 
     Nothing less is a bound from above: a minimum, a state without variance and one that no operator improves may be
-    another eigenstate. Energies and `tolerance` are in the operator's `unit`; a state of other electrons may be below.
-    `remedy` returns a sentence on what reaches further.
+    another eigenstate. `excess` and `tolerance` are in the operator's `unit`; None: one of the energies is unknown. A
+    state of other electrons may be below. `remedy` returns a sentence on what reaches further.
     """
-    if energy is None or lowest is None:
+    if excess is None:
         return unexamined(stop, TOO_LARGE)
-    excess = energy - lowest
-    amount = amount_text(abs(excess), unit)
+    amount = amount_text(abs(excess) if abs(excess) > SHOWN_SHARE * tolerance else 0.0, unit)
     side = "below the exact energy of these electrons" if excess < -tolerance else "above the exact lowest energy"
     bound = f"the circuit's simulated state at these angles is {amount} {side}"
     if abs(excess) > tolerance:
         bound = f"other electrons: {bound}" if excess < 0 else f"above the ground state: {bound}. {remedy()}"
     return _end(stop), Fact(GROUND_STATE, abs(excess) <= tolerance, bound, Kind.BOUNDED)
+
+
+def known_residue(excess: float | None) -> tuple[float, str] | None:
+    """Return what is left below a measured value and what that means, where a state was examined; else None."""
+    return None if excess is None else (max(0.0, excess), KNOWN)
 
 
 def unexamined(stop: Stop, why: str) -> tuple[Fact, Fact]:

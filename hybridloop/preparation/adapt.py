@@ -16,7 +16,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.facts import TOO_LARGE, another_symmetry, examine, lowest_of, unexamined
+from hybridloop.algorithms.facts import another_symmetry, examine, known_residue, lowest_of
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
@@ -88,10 +88,10 @@ class PreparedAdapt(PreparedEnergy):
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
-        facts, warnings = self.examined(result)
+        excess, facts, warnings = self.examined(result)
         reason = f"{result.reason} ({len(result.operators)} operators taken from a pool of {len(self.pool.groups)})"
         return Outcome(
-            **measured_value(result.final, result.residue),
+            **measured_value(result.final, *(known_residue(excess) or (result.residue, None))),
             parameters=result.parameters,
             converged=result.converged and not warnings,
             is_requested=result.is_requested,
@@ -105,26 +105,19 @@ class PreparedAdapt(PreparedEnergy):
             **result.state.columns,
         )
 
-    def examined(self, result: AdaptResult) -> tuple[tuple[Fact, ...], tuple[str, ...]]:
-        """Return what is shown of the state, and reasons to doubt it."""
+    def examined(self, result: AdaptResult) -> tuple[float | None, tuple[Fact, ...], tuple[str, ...]]:
+        """Return how far the simulated state is above the exact energy, what that shows, and reasons to doubt it."""
         stop, doubts = Stop(result.converged, result.reason), list(result.state.warnings)
         circuit = self.pool.simulation([self.pool.groups.index(step.group) for step in result.operators])
-        if circuit is None:
-            facts = unexamined(stop, TOO_LARGE)
-        else:
+        excess, symmetry = None, None
+        if circuit is not None:
             energy, lowest = circuit.energy(np.array(result.parameters)), lowest_of(self.facts.exact(), circuit)
-            facts = examine(
-                stop,
-                energy,
-                lowest,
-                TOLERANCE,
-                unit="hartree",
-                remedy=lambda: another_symmetry(circuit, energy) or REMEDY,
-            )
+            excess, symmetry = None if lowest is None else energy - lowest, another_symmetry(circuit, energy)
             tested = SimulatedEnergy(energy, CHEMICAL_ACCURACY).test(result.final.estimate)
             if tested.passed is False:
                 doubts.append(f"unlike the simulation: {tested.reason}. Run again with search=measured.")
-        return facts, (*doubts, *(fact.reason for fact in facts if not fact.shown and stop.converged))
+        facts = examine(stop, excess, TOLERANCE, unit="hartree", remedy=lambda: symmetry or REMEDY)
+        return excess, facts, (*doubts, *(fact.reason for fact in facts if not fact.shown and stop.converged))
 
 
 def prepare_adapt(

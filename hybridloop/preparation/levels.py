@@ -38,6 +38,7 @@ from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_proble
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, ProblemText
 
+ALL_DETERMINANTS = "none: the levels are those of all determinants at any angles"
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
     *("search", "optimizer", "tolerance", "gradient_norm"),
@@ -105,9 +106,12 @@ class PreparedLevels(PreparedAlgorithm):
         if self.space.is_complete:
             reason = f"all determinants: the levels do not depend on the angles of the VQE ({ground.reason})"
             ground = replace(ground, converged=True, is_requested=False, warnings=(), facts=(), reason=reason)
+            left: tuple[float | None, str | None] = (0.0, ALL_DETERMINANTS)
+        else:
+            left = (ground.residue, None)
         return replace(
             ground,
-            **measured_value(FinalMeasurement(found.ground, found.is_precise), ground.residue),
+            **measured_value(FinalMeasurement(found.ground, found.is_precise), *left),
             rounds=ground.rounds + found.rounds,
             history=tuple(log.history),
             table=_table(found, self.exact_levels(), list(self.problem.molecule.electrons)),

@@ -23,6 +23,7 @@ from hybridloop.algorithms.facts import (
     GROUND_TOLERANCE,
     another_symmetry,
     examine,
+    known_residue,
     lowest_of,
     what_reaches_further,
 )
@@ -35,6 +36,7 @@ from hybridloop.algorithms.mitigation.zne import (
     extrapolation_doubts,
     fold_gates,
     is_too_noisy,
+    with_interval_over,
 )
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import (
@@ -45,7 +47,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
-from hybridloop.algorithms.outcome import Fact, Outcome
+from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS
@@ -134,19 +136,24 @@ class PreparedVqe(PreparedEnergy):
         point = np.array(result.parameters)
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
-        facts = self.examined(point, Stop(result.converged, result.reason))
+        energy = self.simulated_energy(point)
+        facts = self.examined(energy, Stop(result.converged, result.reason))
         warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
-        is_bounded = True
-        if (estimate := result.final.estimate).extrapolation is not None:
+        final = result.final
+        if (estimate := final.estimate).extrapolation is not None:
             warnings += extrapolation_doubts(estimate, self.accuracy.precision, self.facts.unit)
-            simulated = self.simulated_energy(point)
-            tested = None if simulated is None else self._simulated_energy(simulated).test(estimate)
-            is_bounded = not is_too_noisy(estimate) and (tested is None or tested.passed is True)
-            if tested is not None and not tested.passed:
-                warnings.append(f"unlike the simulation: {tested.reason}, so no interval is given.")
+            if energy is not None:
+                tested = self._simulated_energy(energy).test(estimate)
+                warnings += (
+                    [] if tested.passed else [f"unlike the simulation: {tested.reason}. The interval holds both."]
+                )
+                final = replace(final, estimate=with_interval_over(estimate, energy))
+        (forecast,) = [source for source in result.error_budget if source.is_one_sided]
+        left = known_residue(self.excess(energy)) or (forecast.amount, forecast.meaning)
+        result = replace(result, **measured_value(final, *left))
         return replace(
             result,
-            interval95=result.interval95 if is_bounded else None,
+            interval95=None if energy is None and is_too_noisy(estimate) else result.interval95,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
             warnings=tuple(warnings),
@@ -173,19 +180,23 @@ class PreparedVqe(PreparedEnergy):
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
-    def examined(self, point: NDArray[np.float64], stop: Stop) -> tuple[Fact, ...]:
-        """Return what is shown of the point (n,) in radians at which a search stopped."""
-        energy, lowest = self.simulated_energy(point), self.facts.exact()
-        if self.simulation is not None:
-            lowest = lowest_of(lowest, self.simulation)
+    def examined(self, energy: float | None, stop: Stop) -> tuple[Fact, ...]:
+        """Return what is shown of a state with this simulated energy, at which a search stopped."""
         is_molecule = isinstance(self.problem, ElectronicProblem)
         tolerance = GROUND_TOLERANCE if is_molecule else self.accuracy.tolerance or GROUND_TOLERANCE
-        return examine(stop, energy, lowest, tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
+        return examine(stop, self.excess(energy), tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
 
     def _remedy(self, energy: float | None) -> str:
-        if energy is None or self.simulation is None:
+        if self.simulation is None or energy is None:
             return GIVE_LAYERS
         return another_symmetry(self.simulation, energy) or what_reaches_further(self.simulation.problem)
+
+    def excess(self, energy: float | None) -> float | None:
+        """Return how far a simulated energy is above the exact one, None where one of them is unknown."""
+        lowest = self.facts.exact()
+        if self.simulation is not None:
+            lowest = lowest_of(lowest, self.simulation)
+        return None if energy is None or lowest is None else energy - lowest
 
     def simulated_energy(self, point: NDArray[np.float64]) -> float | None:
         """Return the energy of the circuit's state at a point (n,) in radians; None where it takes too much work."""

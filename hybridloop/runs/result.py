@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Kind, Outcome, RoundProgress, Table
-from hybridloop.algorithms.problems.energy_units import PER_HARTREE, energy_name
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, energy_name
 from hybridloop.data.statuses import STATUSES
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
@@ -266,10 +266,12 @@ class RunResult:
         return picture.figure
 
     def _equals_exact(self, outcome: Outcome, exact: float) -> Fact:
-        noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + (outcome.residue or 0.0)
+        noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + min(
+            outcome.residue or 0.0, CHEMICAL_ACCURACY
+        )
         off = outcome.value - exact
         difference = f"{1e3 * off:+.3f} mHa from the {self.exact_name}, {1e3 * noise:.3f} mHa are"
-        return Fact("equals_exact", abs(off) <= noise, f"{difference} within its error budget", Kind.ESTIMATED)
+        return Fact("equals_exact", abs(off) <= noise, f"{difference} within its errors", Kind.ESTIMATED)
 
 
 @cache

@@ -72,10 +72,12 @@ def test_a_state_above_the_tolerance_shows_nothing(text: ProblemText, settings: 
     prepared = prepare_vqe(text, settings, 0)
     tolerance = GROUND_TOLERANCE if prepared.facts.unit else prepared.accuracy.tolerance
     assert tolerance is not None
-    found = prepared.examined(off_by(prepared, tolerances * tolerance), MET)
+    found = prepared.examined(prepared.simulated_energy(off_by(prepared, tolerances * tolerance)), MET)
     assert [(fact.shown, fact.kind) for fact in found] == [(True, Kind.ESTIMATED), (False, Kind.BOUNDED)]
     assert found[1].reason.startswith("above the ground state: ")
-    assert [fact.shown for fact in prepared.examined(off_by(prepared, 0.9 * tolerance), MET)] == [True, True]
+    assert [
+        fact.shown for fact in prepared.examined(prepared.simulated_energy(off_by(prepared, 0.9 * tolerance)), MET)
+    ] == [True, True]
 
 
 @pytest.mark.parametrize("tolerances", [3, 10, 30])
@@ -112,24 +114,35 @@ def test_only_what_was_examined_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("energy", "lowest", "shown", "says"),
+    ("excess", "shown", "says"),
     [
-        (None, -1.0, None, TOO_LARGE),
-        (-1.0, None, None, TOO_LARGE),
-        (-0.9996, -1.0, True, "0.40 mHa above the exact lowest energy"),
-        (-0.9994, -1.0, False, "0.60 mHa above the exact lowest energy. Do this."),
-        (-1.0006, -1.0, False, "other electrons: the circuit's simulated state at these angles is 0.60 mHa below"),
+        (None, None, TOO_LARGE),
+        (1e-12, True, "is 0 mHa above the exact lowest energy"),
+        (0.4e-3, True, "0.40 mHa above the exact lowest energy"),
+        (0.6e-3, False, "0.60 mHa above the exact lowest energy. Do this."),
+        (-0.6e-3, False, "other electrons: the circuit's simulated state at these angles is 0.60 mHa below"),
     ],
 )
 def test_a_state_is_judged_by_its_distance_to_the_exact_energy(
-    energy: float | None,
-    lowest: float | None,
+    excess: float | None,
     shown: bool | None,  # noqa: FBT001
     says: str,
 ) -> None:
-    local, ground = examine(MET, energy, lowest, GROUND_TOLERANCE, unit="hartree", remedy=lambda: "Do this.")
+    local, ground = examine(MET, excess, GROUND_TOLERANCE, unit="hartree", remedy=lambda: "Do this.")
     assert (local.shown, ground.shown) == (True, shown)
     assert says in ground.reason
+
+
+def test_the_interval_holds_what_the_circuit_is_known_to_miss() -> None:
+    for seed in range(5):
+        prepared, outcome = measured(problem("H4_1.8"), seed)
+        exact = prepared.facts.exact()
+        assert exact is not None
+        assert outcome.interval95 is not None
+        assert outcome.interval95[0] - outcome.standard_error < exact < outcome.interval95[1]
+        assert outcome.residue == pytest.approx(
+            prepared.excess(prepared.simulated_energy(np.array(outcome.parameters)))
+        )
 
 
 @pytest.mark.parametrize("name", ["H4_1.8", "HF+ 1.6 doublet"])

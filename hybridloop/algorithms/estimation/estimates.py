@@ -27,7 +27,8 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 class Extrapolation:
     """What a zero-noise extrapolation to a value shows of itself, in the operator's unit.
 
-    `spread` is the difference between two models, `raw` the value at the first scale factor, and `amplified` what the
+    `spread` is the difference between two models, or with `is_of_simulation` what the interval lacked to hold the
+    simulated energy. `raw` is the value at the first scale factor, and `amplified` what the
     last factor added to it; both have a standard error. `signal` is the part of what decays with the noise, the value
     without the constant, that is left at the first factor: 0 where nothing is seen. `gates_by_scale` are the gates on
     two qubits in the circuits, on average for each factor.
@@ -38,6 +39,7 @@ class Extrapolation:
     amplified: tuple[float, float]
     signal: float
     gates_by_scale: tuple[float, ...]
+    is_of_simulation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from hybridloop.errors import InputError
 DEFAULT_SCALES = (1, 3)
 SIGMAS = 3.0  # standard errors: less counts as noise of the shots
 MIN_SIGNAL = 0.5  # left at the first scale factor: with less the difference between two models is no measure of errors
+ROUNDING = 1e-9  # of a distance
 MAX_WIDTH = 3.0  # half of the interval, in requested precisions, for a claim
 TWIRLS = 4  # circuits: no more jobs than the shots need, at 10,000 a job and the default precision
 
@@ -174,6 +175,15 @@ def is_too_noisy(estimate: Estimate) -> bool:
     return estimate.extrapolation is not None and estimate.extrapolation.signal < MIN_SIGNAL
 
 
+def with_interval_over(estimate: Estimate, simulated: float) -> Estimate:
+    """Return an extrapolated estimate whose spread is at least what its interval lacks to hold a simulated energy."""
+    found = estimate.extrapolation
+    lacks = (1.0 + ROUNDING) * abs(estimate.value - simulated) - Z95 * estimate.standard_error
+    if found is None or lacks <= found.spread:
+        return estimate
+    return replace(estimate, extrapolation=replace(found, spread=lacks, is_of_simulation=True))
+
+
 def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Iterator[str]:
     """Yield reasons to doubt an extrapolated value: too much noise, none seen, or models that differ too much.
 
@@ -193,7 +203,7 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
         raw, raw_error = found.raw
         yield (
             f"too noisy to extrapolate: the noise of the circuit leaves {found.signal:.0%} of the energy's part that "
-            f"decays with noise, and at least {MIN_SIGNAL:.0%} are needed, so no interval is given. Without "
+            f"decays with noise, and at least {MIN_SIGNAL:.0%} are needed. Without "
             f"extrapolation the value is {raw:.6g} ± {raw_error:.2g}. Choose a shorter circuit, or another target."
         )
     elif (width := Z95 * estimate.standard_error + estimate.systematic_error) > MAX_WIDTH * precision:
