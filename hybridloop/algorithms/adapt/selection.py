@@ -55,6 +55,7 @@ class Selector:
     residue: float = 0.0  # hartree that the last slopes may promise, with what noise hides
     gradients: PoolDerivatives = field(init=False)
     curvatures: PoolDerivatives | None = None  # takes a multiple of the gradients' time to build
+    lowest: float | None = None  # energy in hartree that circuits of the pool reach, by their simulation
     at_hartree_fock: tuple[NDArray[np.float64], NDArray[np.float64]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,7 +163,9 @@ class Selector:
         if circuit is None:
             return stop
         point = simulated_minimum(circuit, ansatz.initial_point)
-        if circuit.missing_energy(point) <= self.tolerance:
+        if self.lowest is None:
+            self.lowest = circuit.lowest_reached
+        if circuit.energy(point) - self.lowest <= self.tolerance:
             return stop
         groups, generator_of = self.pool.groups, self.pool.generator_of
         slopes = [abs(math.fsum(circuit.appended(point, group, generator_of)[0])) for group in groups]

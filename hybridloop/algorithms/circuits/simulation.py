@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
 from hybridloop.algorithms.circuits.ansatz import EnergyModel
-from hybridloop.algorithms.circuits.perturbation import missing_energy
 from hybridloop.algorithms.circuits.statevector import (
     BYTES_PER_ELEMENT,
     MAX_BYTES,
@@ -120,10 +119,6 @@ class SimulatedCircuit(EnergyModel):
         """Return the energy ⟨H⟩ at the point."""
         state = self.state(point)
         return float(state @ (self.hamiltonian @ state))
-
-    def missing_energy(self, point: NDArray[np.float64]) -> float:
-        """Return `missing_energy` of the state at a point (n,), in hartree."""
-        return missing_energy(self.hamiltonian, self.state(point))
 
     def objective_and_gradient(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the objective and its gradient (n,)."""

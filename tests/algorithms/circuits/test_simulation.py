@@ -146,14 +146,3 @@ def test_the_lowest_state_of_another_symmetry_is_known() -> None:
     whole = (hamiltonian_matrix(molecule, states) + SPIN_PENALTY * squared).toarray()
     assert not whole[np.ix_(reached, ~reached)].any()
     assert simulation.lowest_unreached == pytest.approx(np.linalg.eigvalsh(whole[np.ix_(~reached, ~reached)])[0])
-
-
-def test_the_missing_energy_is_near_the_distance_to_the_exact_state() -> None:
-    for name in ("NaH_4.5", "H4_1.8", "BH_1.23_fc"):
-        problem = problem_of(name)
-        _, simulation = simulated(problem)
-        start = simulated_start(simulation)
-        assert start is not None
-        point = start.point
-        distance = simulation.energy(point) - exact_energy_of_spin(problem.molecule)
-        assert simulation.missing_energy(point) == pytest.approx(distance, rel=0.5, abs=2e-5)
