@@ -14,7 +14,8 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, amoun
 from hybridloop.errors import InputError
 
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
-GROUND_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
+GROUND_TOLERANCE = 0.5e-3  # hartree
+SHARE_OF_PRECISION = 0.7  # so that three standard errors still hold
 TOO_LARGE = "the lowest energy, or the circuit's state, takes too much work to be computed"
 KNOWN = "distance of the circuit's simulated state to the exact energy"
 SHOWN_SHARE = 1e-3  # of the tolerance: less is rounding
@@ -41,6 +42,11 @@ def examine(
     if abs(excess) > tolerance:
         bound = f"other electrons: {bound}" if excess < 0 else f"above the ground state: {bound}. {remedy()}"
     return _end(stop), Fact(GROUND_STATE, abs(excess) <= tolerance, bound, Kind.BOUNDED)
+
+
+def ground_tolerance(precision: float, least: float = GROUND_TOLERANCE) -> float:
+    """Return how far above the ground state a molecule's state may be for a claim, by the precision, in hartree."""
+    return min(max(least, SHARE_OF_PRECISION * precision), CHEMICAL_ACCURACY)
 
 
 def known_residue(excess: float | None) -> tuple[float, str] | None:

@@ -78,7 +78,7 @@ class RoundLog:
 
 
 class Kind(enum.StrEnum):
-    """How a fact is known."""
+    """The source of a fact."""
 
     BOUNDED = "bounded"  # the error is at most an amount, by a theorem or a computation in full
     ESTIMATED = "estimated"  # by a model with an error: shown if twice that is within the tolerance, too

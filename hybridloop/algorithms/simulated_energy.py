@@ -35,7 +35,7 @@ class SimulatedEnergy:
     tolerances), and it is one. 234 of 240 right angles passed. Of those with an angle off by 0.1 rad (0.2 rad), more
     than one tolerance above the minimum, 4 of 173 (2 of 226) did. With `has_noise` the target's shifts the energy, so
     that a test would say nothing of the angles: none is made, and no search on the noisy surface replaces them. An
-    extrapolated energy passes within 2σ and the spread of the extrapolation, to either side. `unit` is "hartree", or
+    extrapolated energy passes within 3σ and the spread of the extrapolation, to either side. `unit` is "hartree", or
     empty for a Pauli sum.
 
     >>> SimulatedEnergy(-1.0, 1.6e-3).test(Estimate(-0.9998, 0.49e-6, 1000)).reason
@@ -56,7 +56,8 @@ class SimulatedEnergy:
             side = "above" if difference >= 0.0 else "below"
             amounts = f"{amount_text(abs(difference), self.unit)} ± {amount_text(doubt, self.unit)}"
             reason = f"the extrapolated energy is {amounts} {side} the simulated one"
-            return SimulationTest(passed=abs(difference) <= doubt or None, reason=reason)
+            limit = EARLY_SIGMAS * estimate.standard_error + estimate.systematic_error
+            return SimulationTest(passed=abs(difference) <= limit or None, reason=reason)
         error = doubt if estimate.is_exact else estimate.standard_error
         scale, unit = (1e3, " mHa") if self.unit == "hartree" else (1.0, "")
         decimals = max(0, -math.floor(math.log10(scale * error))) if error > 0.0 else 6

@@ -156,7 +156,7 @@ def vqe(
         stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")
     total = sum(progress.shots for progress in log.history)
     if limit := final.limit(precision, total):
-        stop = Stop(converged=False, reason=f"{stop.reason}; {limit}")
+        stop = Stop(converged=False, reason=f"{limit}; {stop.reason}")
     return VqeResult(
         **measured_value(final, *residue),
         final=final,

@@ -17,6 +17,7 @@ from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
+from hybridloop.runtime.text_table import count_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -98,7 +99,8 @@ def show_jobs(state: Callable[[], LiveState], every_s: float = JOBS_EVERY_S) -> 
             if present.snapshot is not None and present.snapshot.in_flight:
                 jobs = (present.round + 1, present.snapshot.done)
                 if jobs != shown:
-                    print_message(f"round {jobs[0]:>3}  {present.snapshot.in_flight} jobs in flight, {jobs[1]} done")
+                    flying = count_text(present.snapshot.in_flight, "job")
+                    print_message(f"round {jobs[0]:>3}  {flying} in flight, {jobs[1]} done")
                 shown = jobs
 
     thread = threading.Thread(target=show, name="hybridloop-jobs", daemon=True)

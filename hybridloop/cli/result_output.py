@@ -22,7 +22,7 @@ UNIT = inspect.Parameter("unit", inspect.Parameter.KEYWORD_ONLY, default=None, a
 
 def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = None) -> None:
     """Print a run's result, energies in another unit too; exit with its status's code if that is not 0."""
-    from hybridloop.runs.result_text import lines
+    from hybridloop.runs.summary import summary
 
     if as_json:
         picture = _save_picture(result)
@@ -31,19 +31,25 @@ def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = 
         if unit is not None and result.unit != "hartree":
             print_message(f"hybridloop: --unit {unit} is left out: the value is no energy in hartree")
             unit = None
-        for line in lines(result, unit):
+        *first, last = summary(result, unit, _picture_path(result))
+        for line in first:
             print_line(line)
-        if picture := _save_picture(result):  # loading the library takes a moment, and the answer is read meanwhile
-            print_line(f"  {'picture':<10} {picture}")
+        if not _save_picture(result):  # loading the library takes a moment, and the answer is read meanwhile
+            (*_, last) = summary(result)
+        print_line(last)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def _picture_path(result: RunResult) -> str:
+    return str(home() / "pictures" / f"{result.run_key}.svg") if result.history else ""
 
 
 def _save_picture(result: RunResult) -> Path | None:
     """Return the picture's path; None without a measurement, or, with a message, if it can't be written."""
     if not result.history:
         return None
-    path = home() / "pictures" / f"{result.run_key}.svg"
+    path = Path(_picture_path(result))
     try:
         make_folder(path.parent)
         result.plot(str(path))

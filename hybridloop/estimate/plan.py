@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import as_html, format_table
+from hybridloop.runtime.text_table import as_html, count_text, format_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +243,10 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"             off: {_money(plan.unmitigated)}"
     if (bare := plan.without_mitigation) is not None:
         more = f"{plan.shots.expected / max(bare.shots, 1):.1f} times the shots of a run without it"
-        yield f"  mitigation {more}: {bare.jobs:,} jobs, {bare.shots:,} shots, {_money(bare.cost)}"
+        yield f"  mitigation {more}: {count_text(bare.jobs, 'job')}, {bare.shots:,} shots, {_money(bare.cost)}"
     for number, (search, effort) in enumerate(plan.searches.items()):
         rough = "" if effort.assumed is None else ", assumed"
-        text = f"{search}: {effort.jobs:,} jobs, {effort.shots:,} shots, {_money(effort.cost)}{rough}"
+        text = f"{search}: {count_text(effort.jobs, 'job')}, {effort.shots:,} shots, {_money(effort.cost)}{rough}"
         yield f"  {'' if number else 'search':<10} {text}"
     yield f"  keep-alive {_keep_alive(plan)}"
     yield f"  time       {_time(plan)}"
@@ -305,7 +305,7 @@ def _caps(plan: Plan) -> str:
     named = ", ".join(f"{name} {allowed.values.get(name, '')}".rstrip() for name in allowed.given)
     if allowed.stopped_by is None:
         return f"{named}: the run fits"
-    spent = f"{allowed.jobs:,} jobs, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
+    spent = f"{count_text(allowed.jobs, 'job')}, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
     return f"{named}: {allowed.rounds} of {allowed.of} rounds, {spent}; then {allowed.stopped_by} is reached"
 
 

@@ -16,7 +16,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.facts import another_symmetry, examine, known_residue, lowest_of
+from hybridloop.algorithms.facts import another_symmetry, examine, ground_tolerance, known_residue, lowest_of
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
@@ -116,7 +116,8 @@ class PreparedAdapt(PreparedEnergy):
             tested = SimulatedEnergy(energy, CHEMICAL_ACCURACY).test(result.final.estimate)
             if tested.passed is False:
                 doubts.append(f"unlike the simulation: {tested.reason}. Run again with search=measured.")
-        facts = examine(stop, excess, TOLERANCE, unit="hartree", remedy=lambda: symmetry or REMEDY)
+        tolerance = ground_tolerance(self.accuracy.precision, TOLERANCE)
+        facts = examine(stop, excess, tolerance, unit="hartree", remedy=lambda: symmetry or REMEDY)
         return excess, facts, (*doubts, *(fact.reason for fact in facts if not fact.shown and stop.converged))
 
 

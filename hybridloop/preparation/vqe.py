@@ -20,9 +20,9 @@ from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.facts import (
     GIVE_LAYERS,
-    GROUND_TOLERANCE,
     another_symmetry,
     examine,
+    ground_tolerance,
     known_residue,
     lowest_of,
     what_reaches_further,
@@ -183,7 +183,8 @@ class PreparedVqe(PreparedEnergy):
     def examined(self, energy: float | None, stop: Stop) -> tuple[Fact, ...]:
         """Return what is shown of a state with this simulated energy, at which a search stopped."""
         is_molecule = isinstance(self.problem, ElectronicProblem)
-        tolerance = GROUND_TOLERANCE if is_molecule else self.accuracy.tolerance or GROUND_TOLERANCE
+        tolerance = ground_tolerance(self.accuracy.precision)
+        tolerance = tolerance if is_molecule else self.accuracy.tolerance or tolerance
         return examine(stop, self.excess(energy), tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
 
     def _remedy(self, energy: float | None) -> str:

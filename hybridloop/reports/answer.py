@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hybridloop.runs import summary
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer, headline
+from hybridloop.runs.result_text import answer
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -16,10 +17,14 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Summary of a result: a headline, facts by name, the reason of its end, warnings and choices."""
+    """Summary of a result: a headline, the few facts to read first, the reason of its end, warnings, and all else.
+
+    Facts and choices are pairs of a name and a text.
+    """
 
     headline: str
     lines: Pairs
+    details: Pairs
     meaning: str
     warnings: tuple[str, ...]
     choices: tuple[str, ...]
@@ -28,8 +33,10 @@ class Answer:
 def summarize(result: RunResult) -> Answer:
     """Summarize a result; `meaning` is empty for a run in progress."""
     end = f"{result.status.capitalize()}: {result.reason}." if result.reason else ""
-    lines = tuple((row.name.capitalize(), format_value(row.text)) for row in answer(result))
-    return Answer(headline(result), lines, end, result.warnings, result.choices)
+    first = (*summary.answer(result), *summary.effort(result))
+    lines = tuple((name.capitalize(), format_value(text)) for name, text in first)
+    details = tuple((row.name.capitalize(), format_value(row.text)) for row in answer(result))
+    return Answer(summary.headline(result), lines, details, end, result.warnings, result.choices)
 
 
 def format_cost(cost: Mapping[str, float]) -> str:

@@ -114,7 +114,7 @@ def _answer(run: StoredRun) -> Answer:
     status = f"{record.status.capitalize()}: {record.reason}" if record.reason else f"{record.status.capitalize()}."
     if result is not None:  # the run was resumed after this result
         return replace(summarize(result), meaning=status)
-    return Answer("No result yet" if run.is_of_algorithm else "A script's own loop", (), status, (), ())
+    return Answer("No result yet" if run.is_of_algorithm else "A script's own loop", (), (), status, (), ())
 
 
 def _results(result: RunResult) -> ReportTable | None:
@@ -134,12 +134,14 @@ def _assignments(run: StoredRun, result: RunResult | None) -> ReportTable | None
 
     measured = final_assignments(run, problem_of(run))
     total = sum(row.shots for row in measured)
-    rows = tuple(
-        (row.bitstring, f"{row.value:g}", f"{row.shots:,}", f"{row.shots / total:.1%}", format_value(row.is_feasible))
+    is_constrained = not all(row.is_feasible for row in measured)
+    rows = [
+        (row.bitstring, f"{row.value:g}", f"{row.shots:,}", f"{row.shots / total:.1%}")
+        + (format_value(row.is_feasible),) * is_constrained
         for row in measured[:MAX_ASSIGNMENTS]
-    )
-    columns = ("Assignment", "Objective", "Shots", "Share", "Meets the constraint")
-    return ReportTable("Best assignments of the final measurement", columns, rows)
+    ]
+    columns = ("Assignment", "Objective", "Shots", "Share", *("Meets the constraint",) * is_constrained)
+    return ReportTable("Best assignments of the final measurement", columns, tuple(rows))
 
 
 def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> Pairs:

@@ -14,6 +14,7 @@ from hybridloop.journal.provenance import changed_versions
 from hybridloop.reports.verify import is_same
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runtime.text_table import count_text
 
 SIGMAS = 3.0  # of the difference of two independent estimates: one in 370 lies outside by chance
 _EXACT = ("parameters", "rounds", "jobs", "shots", "best_bitstring", "best_value")
@@ -140,7 +141,7 @@ def _counts(before: StoredRun, again: StoredRun) -> ComparedValue:
     one, other = _counts_by_job(before), _counts_by_job(again)
     equal = sum(counts == other.get(job) for job, counts in one.items())
     verdict = SAME if equal == len(one) == len(other) else OTHER
-    return ComparedValue("counts", f"{len(one)} jobs", f"{equal} with the same counts", verdict)
+    return ComparedValue("counts", count_text(len(one), "job"), f"{equal} with the same counts", verdict)
 
 
 def _counts_by_job(run: StoredRun) -> dict[object, object]:

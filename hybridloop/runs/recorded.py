@@ -49,6 +49,24 @@ def recorded_settings(record: RunRecord) -> dict[str, Any]:
     return dict(record.settings.get("settings", {}))
 
 
+def changed_settings(algorithm: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recorded settings, plain values, that are not an algorithm's defaults; all of another version's."""
+    defaults = ALGORITHMS[algorithm].settings().model_dump(mode="json") if algorithm in ALGORITHMS else {}
+    return _unlike(settings, defaults)
+
+
+def _unlike(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    changed = dict[str, Any]()
+    for name, value in settings.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value = _unlike(value, default)
+            default = {}
+        if name not in defaults or value != default:
+            changed[name] = value
+    return changed
+
+
 def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
     """Return the settings of a recorded run, with the limits of the last resume; see `settings_after`."""
     return settings_after(record, journal.events(record.uid))

@@ -17,8 +17,9 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_H
 from hybridloop.data.statuses import STATUSES
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.runs.result_text import as_html, lines
+from hybridloop.runs.result_text import lines
 from hybridloop.runs.statuses import status_of
+from hybridloop.runs.summary import as_html, summary
 
 SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
 MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing
@@ -234,7 +235,17 @@ class RunResult:
         return self.text()
 
     def text(self, unit: str | None = None) -> str:
-        """Return the text that the command line prints, with energies in another unit too. Raises InputError."""
+        """Return the text that the command line prints, with the energy in another unit too. Raises InputError.
+
+        It has at most eight lines; `details` has all that is known.
+        """
+        return "\n".join(summary(self, unit))
+
+    def details(self, unit: str | None = None) -> str:
+        """Return all facts of the result and its table as text, with the energy in another unit too.
+
+        Raises InputError for another unit than those of `value_in`.
+        """
         return "\n".join(lines(self, unit))
 
     def _repr_html_(self) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
@@ -15,7 +14,7 @@ from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import format_cell, format_table, join_list
+from hybridloop.runtime.text_table import count_text, format_table, join_list
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -28,7 +27,6 @@ FACT_LABELS = {
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
-_CELL = "text-align:left;padding:0 1em 0 0"
 
 
 class Row(NamedTuple):
@@ -40,19 +38,22 @@ class Row(NamedTuple):
     text: str
 
 
+def measured_text(value: float, error: float) -> str:
+    """Return a value with its error bar, of two digits; that of an exact value is left out.
+
+    >>> measured_text(-1.1383074, 0.000685), measured_text(11.731, 0.0261), measured_text(-1.5, 0.0)
+    ('-1.13831 ± 0.00068', '11.731 ± 0.026', '-1.500000')
+    """
+    if not 0.0 < error < math.inf:
+        return f"{value:.6f}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
 def heading(result: RunResult) -> str:
     """Return the problem, the target, and the status with its reason."""
     target = target_text(result.target, result.provider_options)
     return f"{result.problem} on {target}: {result.status} ({result.reason})"
-
-
-def headline(result: RunResult) -> str:
-    """Return the value alone: the energy, or the objective of the best assignment."""
-    if result.value is None:
-        return "No result yet"
-    if result.value_name != Value.OBJECTIVE:
-        return f"{result.value:.6f} {result.unit}".rstrip()
-    return "no measured assignment meets the constraint" if result.best_value is None else f"{result.best_value:g}"
 
 
 def answer(result: RunResult, unit: str | None = None) -> Iterator[Row]:
@@ -76,9 +77,8 @@ def notes(result: RunResult) -> Iterator[Row]:
 
 def effort(result: RunResult) -> Iterator[Row]:
     """Yield the facts of the effort."""
-    taken = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
-    yield Row("effort", result.wall_seconds, "s", f"{taken}, {format_duration(result.wall_seconds)}")
-    yield _text_row("cost", _cost(result))
+    yield Row("effort", result.wall_seconds, "s", effort_text(result))
+    yield _text_row("cost", cost_text(result))
     for session in result.sessions:
         yield _text_row("session", f"{session.id} {session.status}")
     yield _text_row("run", f"{result.run_key}{' (resumed)' if result.resumed else ''}")
@@ -99,28 +99,6 @@ def lines(result: RunResult, unit: str | None = None) -> Iterator[str]:
         yield from (f"  {line}" for line in format_table(tuple(rows[0]), rows))
 
 
-def as_html(result: RunResult) -> str:
-    """Return the result as HTML, in which all of its text is escaped."""
-    facts = "".join(
-        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(row.name)}</th>'
-        f'<td style="{_CELL}">{html.escape(row.text)}</td></tr>'
-        for row in (*answer(result), *notes(result), *effort(result))
-    )
-    caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(heading(result))}</caption>'
-    return f"<div><table>{caption}{facts}</table>{_table_as_html(table(result))}</div>"
-
-
-def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in rows[0])
-    lines = (
-        "".join(f'<td style="{_CELL}">{html.escape(format_cell(cell))}</td>' for cell in row.values()) for row in rows
-    )
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
 def _text_row(name: str, text: str) -> Row:
     return Row(name, text, "", text)
 
@@ -130,13 +108,12 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     assert result.value is not None
     exact = energy_name("exact", is_active_space=result.is_active_space)
     of_unit = f" {result.unit}".rstrip()
-    bar = f"± {result.standard_error:.6f} (standard error)"
-    if result.is_exact:
-        bar = f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
+    what = "rounding; the target does not sample" if result.is_exact else "standard error"
+    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
     if result.is_upper_bound:
-        bar = f"({_upper_bound(result)})"
+        what = _upper_bound(result)
     short = "" if result.is_precise else ", wider than the requested precision"
-    yield Row("energy", result.value, result.unit, f"{result.value:.6f}{of_unit} {bar}{short}")
+    yield Row("energy", result.value, result.unit, f"{measured_text(result.value, error)}{of_unit} ({what}){short}")
     if result.of_what:
         yield _text_row("of", result.of_what)
     if result.interval95 is not None:
@@ -148,12 +125,9 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     if result.error is None or result.exact is None:
         yield Row("error", None, "", "unknown: the problem is too large to diagonalize")
     else:
-        error = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
-        yield Row("error", result.error, result.unit, f"{error} against the {exact}")
-        within = ""
-        if result.unit == "hartree":
-            side = "within" if abs(result.error) <= CHEMICAL_ACCURACY else "outside"
-            within = f"; the error is {side} chemical accuracy (1.6 mHa)"
+        off = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
+        yield Row("error", result.error, result.unit, f"{off} against the {exact}")
+        within = f"; {accuracy_text(result)}" if result.unit == "hartree" else ""
         yield Row("exact", result.exact, result.unit, f"{result.exact:.6f}{of_unit}{within}")
     if unit is not None:
         yield _in_unit(result, unit)
@@ -169,6 +143,19 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         if fact.name in FACT_LABELS:
             how = "not examined" if fact.kind is Kind.NOT_EXAMINED else f"{SHOWN[fact.shown]} ({fact.kind})"
             yield _text_row(FACT_LABELS[fact.name], f"{how}: {fact.reason.removeprefix('not examined: ')}")
+
+
+def accuracy_text(result: RunResult) -> str:
+    """Return the error in hartree against chemical accuracy: within or outside it only if the whole interval is."""
+    assert result.error is not None
+    assert result.value is not None
+    low, high = result.interval95 or (result.value, result.value)
+    half = max(high - result.value, result.value - low)
+    if abs(result.error) + half <= CHEMICAL_ACCURACY:
+        return "within chemical accuracy"
+    if abs(result.error) - half > CHEMICAL_ACCURACY:
+        return "outside chemical accuracy"
+    return f"not resolved: ± {amount_text(half, 'hartree')}"
 
 
 def _upper_bound(result: RunResult) -> str:
@@ -200,7 +187,7 @@ def _correlation(result: RunResult) -> str | None:
         bar = "" if result.is_upper_bound else f" ± {1e3 * error:.3f}"
         found = f"{1e3 * (result.value - result.reference):.3f}{bar} mHa"
         return f"{found} of {name}; the whole is unknown"
-    if (recovered := result.correlation_recovered) is None:
+    if (recovered := result.correlation_recovered) is None or error > abs(result.exact - result.reference):
         return None
     whole = result.exact - result.reference
     bar = "" if result.is_upper_bound else f" ± {abs(error / whole):.1%}"
@@ -267,11 +254,13 @@ def _so_far(result: RunResult) -> Iterator[Row]:
     yield _text_row("resume", f"hybridloop runs resume {result.run_key} {result.larger_cap}".rstrip())
 
 
-def _count(number: int, of: str) -> str:
-    return f"{number:,} {of}{'' if number == 1 else 's'}"
+def effort_text(result: RunResult) -> str:
+    """Return the rounds, jobs, shots and time that a run took."""
+    counts = (count_text(result.rounds, "round"), count_text(result.jobs, "job"), count_text(result.shots, "shot"))
+    return ", ".join((*counts, format_duration(result.wall_seconds)))
 
 
-def _cost(result: RunResult) -> str:
+def cost_text(result: RunResult) -> str:
     """Return the billed and reserved amounts by unit; the service may state none."""
     unstated = "not stated by the service" if result.jobs or result.pings else "nothing was submitted"
     billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or unstated

@@ -19,6 +19,15 @@ def format_cell(value: object) -> str:
     return str(value)
 
 
+def count_text(number: int, of: str) -> str:
+    """Return a number of things.
+
+    >>> count_text(1, "job"), count_text(1200, "job")
+    ('1 job', '1,200 jobs')
+    """
+    return f"{number:,} {of}{'' if number == 1 else 's'}"
+
+
 def join_list(value: object) -> object:
     """Return the elements of a list as text with blanks in between, other values as they are."""
     return " ".join(map(str, value)) if isinstance(value, list) else value

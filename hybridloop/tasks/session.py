@@ -22,6 +22,7 @@ from hybridloop.errors import InputError
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import signals_while_closing
+from hybridloop.runtime.text_table import count_text
 from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
 from hybridloop.tasks.primitives.estimator import SessionEstimator
@@ -71,7 +72,7 @@ class OpenSession:
         return _refuse_another_process, (self.run_uid, secrets.token_hex(8))
 
     def __repr__(self) -> str:
-        return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.num_jobs} jobs>"
+        return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {count_text(self.num_jobs, 'job')}>"
 
     @property
     def id(self) -> str:

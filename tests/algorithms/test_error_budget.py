@@ -98,4 +98,4 @@ def test_the_budget_has_its_unit_in_result_json_text_and_report() -> None:
     assert rows["shot noise"].text.endswith(" mHa (standard error of the mean of the shots)")
     assert " mHa below (distance of the circuit" in rows["residue"].text
     assert {"rounding", "extrapolation"}.isdisjoint(rows)  # there is none
-    assert {"Shot noise", "Residue", "Interval"} <= dict(summarize(result).lines).keys()
+    assert {"Shot noise", "Residue", "Interval"} <= dict(summarize(result).details).keys()

@@ -15,7 +15,8 @@ from hybridloop.api.progress import show_progress
 from hybridloop.descriptions.levels import LEVELS
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer, as_html, effort, heading
+from hybridloop.runs.result_text import answer, effort, heading
+from hybridloop.runs.summary import as_html
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.notebook_helpers import ForkedNotebookClient
@@ -31,18 +32,18 @@ def test_all_foreign_text_in_a_result_is_escaped() -> None:
     notes: dict[str, Any] = {"warnings": (ATTACK,), "choices": (f"{ATTACK}: {ATTACK}",)}
     shown = as_html(replace(answered(a_result(), table=(row,), **notes), algorithm="levels", **texts))
     assert "<script" not in shown
-    assert html.unescape(shown).count(ATTACK) == len(texts) + 3 + len(row)
+    assert html.unescape(shown).count(ATTACK) == len(texts) + len(row)  # the warning in place of the reason
 
 
 def test_a_result_is_printed_as_text_with_its_table() -> None:
     rows = [{**dict.fromkeys(LEVELS.columns), "level": n, "energy": -1.5 + n, "symmetry": n} for n in range(2)]
-    lines = str(replace(answered(a_result(), table=tuple(rows)), algorithm="levels")).splitlines()
+    lines = replace(answered(a_result(), table=tuple(rows)), algorithm="levels").details().splitlines()
     assert lines[0] == heading(a_result())
     assert "  of         the ground state, the lowest of 2 levels" in lines
     head, ground, excited = (line.split() for line in lines[-3:])
     assert (head, len(ground), len(excited)) == (list(LEVELS.columns), len(head), len(head))
     assert (ground[:2], ground[-1], excited[:2], excited[-1]) == (["0", "-1.500000"], "0", ["1", "-0.500000"], "1")
-    plain = str(a_result()).splitlines()
+    plain = a_result().details().splitlines()
     assert len(plain) == 1 + len([*answer(a_result()), *effort(a_result())])
 
 

@@ -72,17 +72,17 @@ def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unb
     assert result.exact is not None
     assert result.value > result.exact
     assert [update.progress for update in updates] == list(result.history)
-    text = result.text("kcal/mol")
+    text = result.details("kcal/mol")
     assert "an upper bound" in text
     assert "16 of 36 determinants" in text
     head = text.split("space  ")[0]  # before the table
     assert "±" not in head.replace("extrapolated to", "")
-    lines = dict(summarize(result).lines)
+    lines = dict(summarize(result).details)
     assert lines["Energy"].endswith(" hartree (an upper bound: the exact energy is not above it)")
     assert "Interval" not in lines
     stopped = replace(result, outcome=None, status="stopped")
-    assert dict(summarize(stopped).lines)["So far"].endswith("(upper bound) hartree")
-    assert "(upper bound)" in stopped.text()
+    assert dict(summarize(stopped).details)["So far"].endswith("(upper bound) hartree")
+    assert "so far (upper bound), stopped" in stopped.text()
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 
 

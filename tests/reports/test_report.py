@@ -13,7 +13,7 @@ import pytest
 from hybridloop.journal import PRUNED, Event
 from hybridloop.reports.content import MAX_ROWS, report_content
 from hybridloop.reports.html import compare_with_plan, render_report
-from hybridloop.runs.result_text import FACT_LABELS
+from hybridloop.runs.result_text import FACT_LABELS, measured_text
 from hybridloop.runs.stored_run import StoredRun
 from tests.conftest import Emulator
 from tests.long_run_helpers import long_run
@@ -63,10 +63,10 @@ def test_a_page_stands_alone(kept: StoredRun, emulator: Emulator) -> None:
 def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
     result = vqe_run.result
     assert result is not None
+    assert result.value is not None
     text = Page(render_report(vqe_run)).text
     for said in (
-        f"{result.value:.6f} hartree",
-        f"± {result.standard_error:.6f} (standard error)",
+        f"{measured_text(result.value, result.standard_error or 0.0)} hartree (standard error)",
         "-1.137306 hartree",
         f"Converged: {result.reason}.",
         result.choices[0],
@@ -98,7 +98,7 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
             ),
         ),
         ("scan", ("Points", "h2-1.6", "Of h2-0.3, the first of 3 points", "rigetti.sim.qvm: converged")),
-        ("stopped", ("No result yet", "So far -1.1", "max_jobs is reached", "max_jobs 10")),
+        ("stopped", ("hartree so far", "So far -1.1", "max_jobs is reached", "max_jobs 10")),
         ("idled-ping", ("A script's own loop", "Measured: the script came to the end", "Keep-alive pings 2")),
         ("idled-renew", ("TimedOut", "idle")),
     ],

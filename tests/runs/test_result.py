@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.errors import InputError
 from hybridloop.reports.answer import summarize
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer, effort
+from hybridloop.runs.result_text import answer, effort, measured_text
 from tests.result_helpers import a_result, answered, texts
 
 DICTIONARIES = {"cost", "costs", "estimated", "jobs", "provider_options", "reserved", "solution"}
@@ -64,27 +65,30 @@ def test_unknown_values_are_null(result: RunResult) -> None:
 
 def test_the_error_and_the_correlation_energy_of_an_active_space_are_called_its_own(result: RunResult) -> None:
     of_space = dataclasses.replace(result, is_active_space=True)
-    text = of_space.text("eV")
+    text = of_space.details("eV")
+    assert "+1.3 mHa from the exact energy of its space; not resolved: ± 2.0 mHa" in str(of_space)
     assert of_space.exact_name == "exact energy of the active space"
     for line in ("error", "recovered", "also"):
         (told,) = [each for each in text.splitlines() if each.startswith(f"  {line}")]
         assert "energy of the active space" in told
-    lines = dict(summarize(of_space).lines)
-    assert lines["Exact"] == "-1.137300 hartree; the error is within chemical accuracy (1.6 mHa)"
+    lines = dict(summarize(of_space).details)
+    assert lines["Exact"] == "-1.137300 hartree; not resolved: ± 2.0 mHa"
     assert lines["Error"] == "+1.300 mHa against the exact energy of the active space"
     assert "of the active space" in lines["Recovered"]
-    assert "active space" not in str(result)
+    assert "active space" not in result.details()
 
 
 def test_the_recovered_correlation_energy_is_told_with_its_error(result: RunResult) -> None:
     assert result.correlation_recovered == pytest.approx((1.136 - 1.117) / (1.1373 - 1.117))
     assert json.loads(result.to_json())["correlation_recovered"] == result.correlation_recovered
-    assert "  recovered  93.6% ± 4.9% of the correlation energy, -20.300 mHa\n" in str(result)  # 0.001 / 0.0203
+    assert "  recovered  93.6% ± 4.9% of the correlation energy, -20.300 mHa\n" in result.details()  # 0.001 / 0.0203
     unknown = dataclasses.replace(result, exact=None)
     assert unknown.correlation_recovered is None
-    assert "  recovered  -19.000 ± 1.000 mHa of correlation energy; the whole is unknown\n" in str(unknown)
+    assert "  recovered  -19.000 ± 1.000 mHa of correlation energy; the whole is unknown\n" in unknown.details()
     for other in ({"exact": result.reference}, {"unit": "", "exact": None}):
-        assert "recovered" not in str(dataclasses.replace(result, **other))
+        assert "recovered" not in dataclasses.replace(result, **other).details()
+    drowned = answered(result, standard_error=0.03)  # of 0.0203
+    assert "recovered" not in drowned.details()
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,11 @@ def test_the_recovered_correlation_energy_is_told_with_its_error(result: RunResu
 )
 def test_energies_are_given_in_other_units_too(unit: str, energy: float, line: str, result: RunResult) -> None:
     assert result.value_in(unit) == pytest.approx(energy, rel=1e-7)
-    assert f"  also       {line}\n" in result.text(unit)
-    assert "also" not in str(result)
+    assert f"  also       {line}\n" in result.details(unit)
+    assert "also" not in str(result) + result.details()
+    (also,) = [each for each in result.text(unit).splitlines() if each.startswith("  also ")]
+    assert also.split()[1] == measured_text(energy, 1e-3 * PER_HARTREE[unit]).split()[0]
+    assert also.endswith(" from the exact energy")
 
 
 def test_energies_in_no_unit_are_refused(result: RunResult) -> None:

@@ -180,7 +180,7 @@ def adapt(
         )
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):
-        selected = Stop(converged=False, reason=f"{selected.reason}; {limit}")
+        selected = Stop(converged=False, reason=f"{limit}; {selected.reason}")
     return AdaptResult(
         **measured_value(final, selector.residue + left),
         final=final,

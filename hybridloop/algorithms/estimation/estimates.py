@@ -25,7 +25,7 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 @dataclass(frozen=True, slots=True)
 class Extrapolation:
-    """What a zero-noise extrapolation to a value shows of itself, in the operator's unit.
+    """Figures of a zero-noise extrapolation to a value, in the operator's unit.
 
     `spread` is the difference between two models, or with `is_of_simulation` what the interval lacked to hold the
     simulated energy. `raw` is the value at the first scale factor, and `amplified` what the
@@ -65,7 +65,7 @@ class Estimate:
 
     @property
     def systematic_error(self) -> float:
-        """What more shots do not reduce: the rounding bound, and the spread of an extrapolation."""
+        """The error that more shots do not reduce: the rounding bound, and the spread of an extrapolation."""
         return self.rounding_bound + (0.0 if self.extrapolation is None else self.extrapolation.spread)
 
 

@@ -125,7 +125,10 @@ def choose_grouping(
     unit = costs.unit
     if commuting.cost > MAX_COST_RATIO * qubit_wise.cost:
         saved = 100 * max(0.0, 1.0 - commuting.cost / qubit_wise.cost)
-        why = f"fully commuting groups would save only {saved:.0f} % of about {qubit_wise.cost:.1e} {unit}"
+        saves = (
+            f"would save only {saved:.0f} % of about {qubit_wise.cost:.1e} {unit}" if saved >= 1.0 else "save nothing"
+        )
+        why = f"fully commuting groups {saves}"
         return qubit_wise.choice(_QUBIT_WISE, why)
     if commuting.product > MAX_COST_RATIO * qubit_wise.product:
         noise = "bring noise to circuits that have no such gates"
@@ -171,7 +174,8 @@ class _Plan:
         return (
             f"they take {len(self.observable.groups)} circuits per point instead of "
             f"{len(qubit_wise.observable.groups)} and about {self.cost:.1e} {unit} instead of {qubit_wise.cost:.1e}, "
-            f"for {self.added_gates:.1f} more two-qubit gates a shot than the ansatz's {qubit_wise.gates:.0f}"
+            f"with {qubit_wise.gates + self.added_gates:.0f} gates on two qubits in a circuit instead of "
+            f"{qubit_wise.gates:.0f}"
         )
 
     @classmethod

@@ -18,6 +18,7 @@ from hybridloop.cli.output import (
     write_text,
 )
 from hybridloop.cli.progress import show_progress
+from hybridloop.runtime.text_table import count_text
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
@@ -111,7 +112,8 @@ def verify(run: RunOrBundle, *, json: AsJson = False) -> None:
     if json:
         print_json({**result.as_dict(), "seal": seal})
     else:
-        print_line(f"run {result.run_key}: {result.rounds} rounds recomputed from {result.jobs} jobs' counts")
+        recomputed = f"{count_text(result.rounds, 'round')} recomputed from the counts of"
+        print_line(f"run {result.run_key}: {recomputed} {count_text(result.jobs, 'job')}")
         value = f"{result.value!r} {result.unit}".rstrip()
         print_line(f"  value      {value}, {'the same' if result.agrees else 'NOT the same'}")
         for difference in result.differences:

@@ -19,6 +19,7 @@ from hybridloop.cli.output import (
     print_json,
     print_line,
     print_rows,
+    print_text,
 )
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import Unit, print_result
@@ -62,7 +63,8 @@ def show(run: Run, *, json: AsJson = False) -> None:
     """
     from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
-    from hybridloop.runs.recorded import limits_given, recorded_settings
+    from hybridloop.runs.recorded import changed_settings, limits_given, recorded_settings
+    from hybridloop.runs.result import RunResult
 
     with _journal() as journal:
         record = journal.run(run)
@@ -93,10 +95,12 @@ def show(run: Run, *, json: AsJson = False) -> None:
         }
     if json:
         print_json(row)
-    else:
-        # a step's values take pages, and the result has what they come to
-        steps = [{name: value for name, value in event.items() if name != "values"} for event in row["events"]]
-        print_facts({**row, "events": steps})
+        return
+    # a step's values take pages, and the result has what they come to
+    steps = [{name: value for name, value in event.items() if name != "values"} for event in row["events"]]
+    print_facts({**row, "settings": changed_settings(record.algorithm, row["settings"]), "events": steps})
+    if record.result is not None:
+        print_text(RunResult.from_dict(record.result).details())
 
 
 def _resume(

@@ -18,6 +18,7 @@ from hybridloop.preparation.qaoa import read_binary
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, Picture, axes_of, legend
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runtime.text_table import count_text
 from hybridloop.tasks.submission.results import stored_points
 
 MAX_NODES, MAX_EDGES = 100, 1000  # that are distinguishable in a picture
@@ -178,7 +179,7 @@ def cut(request: PlotRequest) -> Picture | None:
     axes.set_aspect("equal")
     legend(axes, below=True)
     ones = [problem.labels[node] for node in positions if side[node]]
-    words = f"{len(positions)} nodes, {len(pairs)} edges; {len(ones)} nodes are 1: {', '.join(ones[:50])}."
+    words = f"{count_text(len(positions), 'node')}, {count_text(len(pairs), 'edge')}. With 1: {', '.join(ones[:50])}."
     if is_cut:
         words = f"The cut contains {len(between)} of {len(pairs)} edges; its weight is {result.best_value:g}. {words}"
     return Picture("cut", "The best cut on the graph" if is_cut else "The chosen nodes", words, figure)

@@ -229,7 +229,7 @@ def test_a_run_that_ended_early_closes_its_session_and_resumes_to_the_same_answe
 def test_a_stopped_run_prints_its_result_so_far(ended_early: dict[str, EndedRun]) -> None:
     out = ended_early["stopped"].out
     assert "so far" in out
-    assert "resume     hybridloop runs resume stopped" in out
+    assert "next     hybridloop runs resume stopped" in out
 
 
 def test_an_interrupted_run_prints_how_to_resume(ended_early: dict[str, EndedRun]) -> None:

@@ -1,0 +1,192 @@
+"""A result in at most eight lines of 80 columns: the value and what to make of it, what it took, and what to do next.
+
+All else, such as the sources of the error, is in the `details` of the result (`result_text.py`).
+"""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
+from hybridloop.azure.targets.provider_options import target_text
+from hybridloop.descriptions import Value
+from hybridloop.runs.live import name_of_progress
+from hybridloop.runs.result_text import accuracy_text, cost_text, effort_text, measured_text, table
+from hybridloop.runtime.text_table import format_cell
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+WIDTH, MOST_LINES = 80, 8
+_LABEL = 9
+_CELL = "text-align:left;padding:0 1em 0 0"
+MOST_LEVELS = 5  # on a line
+ASSIGNMENTS = ("partition", "chosen", "hold", "spins", "parts", "variables")  # names of a solution's assignment
+VALUES = ("cut", "nodes", "sums", "objective")  # and of its value
+
+
+def summary(result: RunResult, unit: str | None = None, picture: str = "") -> Iterator[str]:
+    """Yield at most `MOST_LINES` lines of `WIDTH` columns, with the energy in another unit too. Raises InputError.
+
+    The last one names the `picture`, or the next command.
+    """
+    found = f": {headline(result)}, {result.status}"
+    yield shortened(shortened(result.problem, max(WIDTH - len(found), _LABEL)) + found, WIDTH)
+    rows = [*answer(result, unit), *effort(result)]
+    rows.append(("picture", picture) if picture and not result.exit_code else ("next", _next_command(result)))
+    reason = textwrap.wrap(why(result), WIDTH - _LABEL - 2, max_lines=MOST_LINES - 1 - len(rows), placeholder="…")
+    for number, line in enumerate(reason):
+        yield f"  {'' if number else 'why':<{_LABEL}}{line}"
+    for name, text in rows:
+        width = len(text) if name in {"picture", "next"} else WIDTH - _LABEL - 2  # a path or a command stays whole
+        yield f"  {name:<{_LABEL}}{shortened(text, width)}"
+
+
+def as_html(result: RunResult) -> str:
+    """Return the same with the result's table as HTML, in which all text is escaped."""
+    facts = "".join(
+        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
+        f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
+        for name, text in (("why", why(result)), *answer(result), *effort(result))
+    )
+    caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(title(result))}</caption>'
+    return f"<div><table>{caption}{facts}</table>{_table_as_html(table(result))}</div>"
+
+
+def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in rows[0])
+    lines = (
+        "".join(f'<td style="{_CELL}">{html.escape(format_cell(cell))}</td>' for cell in row.values()) for row in rows
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most so many characters; an ellipsis stands for what is left out at its end."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+
+
+def title(result: RunResult) -> str:
+    """Return the problem, the value with its error, and the status."""
+    return f"{result.problem}: {headline(result)}, {result.status}"
+
+
+def headline(result: RunResult) -> str:
+    """Return the value with its error: the energy, or the objective of the best assignment."""
+    if result.value is None:
+        return _so_far(result)
+    if result.value_name == Value.OBJECTIVE:
+        return _best(result)
+    if result.of_what and result.table and "point" in result.table[0]:
+        return f"{len(result.table)} points"
+    return energy_text(result)
+
+
+def energy_text(result: RunResult) -> str:
+    """Return the energy with its error and unit."""
+    assert result.value is not None
+    unit = f" {result.unit}".rstrip()
+    if result.is_upper_bound:
+        return f"{result.value:.6f}{unit} or less"
+    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
+    return f"{measured_text(result.value, error)}{unit}{' (rounding)' if result.is_exact else ''}"
+
+
+def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield what to make of the value. Raises InputError for no unit."""
+    if result.value is not None:
+        yield from _of_objective(result) if result.value_name == Value.OBJECTIVE else _of_energy(result, unit)
+    if result.problem_title:
+        yield "of", result.problem_title
+
+
+def effort(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Yield the cost with the effort, and the run with its last session."""
+    yield "cost", f"{cost_text(result)}, {effort_text(result)} on {target_text(result.target, result.provider_options)}"
+    session = ""
+    if result.sessions:
+        last = result.sessions[-1]
+        session = f", session {last.id}{'' if last.status == 'Succeeded' else f' {last.status.lower()}'}"
+    fits = len(result.run_key + session) <= WIDTH - _LABEL - 2
+    yield "run", f"{result.run_key}{session if fits else ''}"
+
+
+def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
+    if unit is not None:
+        factor, energy = PER_HARTREE.get(unit, 0.0), result.value_in(unit)
+        error = factor * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
+        off = "" if result.error is None else f", {signed(factor * result.error, '')} from the exact energy"
+        yield "also", f"{measured_text(energy, error)} {unit}{off}"
+    if result.of_what:
+        yield from _of_table(result)
+    elif result.error is None or result.exact is None:
+        yield "error", "unknown: the problem is too large to diagonalize"
+    else:
+        exact = "exact energy of its space" if result.is_active_space else "exact energy"
+        within = f"; {accuracy_text(result)}" if result.unit == "hartree" else ""
+        yield "error", f"{signed(result.error, result.unit)} from the {exact}{within}"
+
+
+def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Yield the levels or points of a result with several values."""
+    if "level" in result.table[0]:
+        energies = [float(row["energy"]) for row in result.table]
+        error = max(float(row["standard_error"] or 0.0) for row in result.table)
+        shown = ", ".join(measured_text(each, error).partition(" ±")[0] for each in energies[:MOST_LEVELS])
+        more = f" and {len(energies) - MOST_LEVELS} more" if len(energies) > MOST_LEVELS else ""
+        yield "energies", f"{shown}{more} (± {measured_text(0.0, error).partition('± ')[2]})"
+        return
+    lowest = min(result.table, key=lambda row: float(row["energy"]))
+    at = measured_text(float(lowest["energy"]), float(lowest["standard_error"] or 0.0))
+    yield "lowest", f"{at} {result.unit} at {lowest['point']}"
+    claims = sum(bool(row.get("converged")) for row in result.table)
+    yield "points", f"{claims} of {len(result.table)} converged; `hybridloop runs show` lists them"
+
+
+def signed(amount: float, unit: str) -> str:
+    """Return an amount with its sign."""
+    return f"{'+' if amount >= 0.0 else ''}{amount_text(amount, unit)}"
+
+
+def _best(result: RunResult) -> str:
+    if result.best_value is None:
+        return "no measured assignment meets the constraint"
+    return next((result.solution[name] for name in VALUES if name in result.solution), f"{result.best_value:g}")
+
+
+def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:
+    if result.best_bitstring is not None:
+        named = (result.solution[name] for name in ASSIGNMENTS if name in result.solution)
+        yield "best", next(named, f"{result.best_bitstring} (rightmost: variable 0)")
+    assert result.value is not None
+    share = ""
+    if result.exact is not None and (way := result.exact - result.reference):
+        share = f", {(result.value - result.reference) / way:.0%} of the way from random to the optimum"
+    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
+    yield "mean", f"{measured_text(result.value, error)}{share}"
+
+
+def _so_far(result: RunResult) -> str:
+    if not result.history:
+        return "no round is complete"
+    last = result.history[-1]
+    bar = "(upper bound)" if name_of_progress(result.algorithm) != "round" else ""
+    value = measured_text(last.value, last.standard_error)
+    return f"{value} {result.unit} so far {bar}".replace("  ", " ").rstrip()
+
+
+def why(result: RunResult) -> str:
+    """Return the first reason to doubt the value, else the reason of the end."""
+    return result.warnings[0] if result.warnings else result.reason
+
+
+def _next_command(result: RunResult) -> str:
+    if result.value is None:
+        return f"hybridloop runs resume {result.run_key} {result.larger_cap}".rstrip()
+    return f"hybridloop runs show {result.run_key}"

@@ -1,0 +1,113 @@
+"""Text of a result: at most eight lines of 80 columns, which claim no more than the interval resolves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
+from hybridloop.runs.result import RunResult, SessionSummary
+from hybridloop.runs.result_text import accuracy_text
+from hybridloop.runs.summary import MOST_LINES, WIDTH, summary
+from tests.result_helpers import a_result, answered
+
+LEVELS = tuple({"level": n, "energy": -1.137306 + 0.6 * n, "standard_error": 1e-3} for n in range(9))
+POINTS = tuple(
+    {"point": f"h2-{n}", "energy": -1.1 - 0.01 * n, "standard_error": 7e-4, "converged": n != 2} for n in range(20)
+)
+SOLUTION = {"cut": "12 of at most 12", "partition": "{0, 1} | {2, 3}"}
+
+
+def binary(**changes: Any) -> RunResult:
+    found = answered(
+        a_result(), value=11.7, standard_error=0.03, best_bitstring="0011", best_value=12.0, solution=SOLUTION
+    )
+    return replace(found, algorithm="qaoa", unit="", exact=12.0, reference=7.5, **changes)
+
+
+RESULTS = {
+    "vqe": a_result(),
+    "long": replace(
+        answered(a_result(), warnings=("noise: " + "gate and readout errors are left in the value " * 9,)),
+        problem="a/long/path/to/a/molecule/" + 6 * "water-" + ".fcidump",
+        problem_title="OH2 in cc-pvdz, shortest distance O–H 0.958 Å (1.0 bond lengths); 4 electrons in 4 orbitals",
+        status="finished",
+        run_key="a-very-long-key-of-a-nightly-run-" + 5 * "0123",
+        sessions=(SessionSummary("b38ddaab-0c2e-50a5-be23-35ca3065cf7a", "TimedOut", 6),),
+        target="quantinuum.qpu.helios-1",
+        cost={"HQC": 123456.5, "USD": 3.0},
+    ),
+    "levels": replace(answered(a_result(), table=LEVELS), algorithm="levels"),
+    "scan": replace(answered(a_result(), table=POINTS), algorithm="scan"),
+    "exact": answered(a_result(), is_exact=True, standard_error=0.0, rounding_bound=2e-4),
+    "bound": answered(a_result(), is_upper_bound=True, interval95=None),
+    "unknown": replace(a_result(), exact=None),
+    "cut": binary(),
+    "unnamed": answered(binary(), solution={}),
+    "infeasible": answered(binary(), best_value=None, best_bitstring=None, solution={}),
+    "stopped": replace(a_result(), outcome=None, status="stopped", larger_cap="--max-cost 100.00USD"),
+    "nothing": replace(a_result(), outcome=None, status="failed", history=(), sessions=()),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("picture", ["", "/home/me/.hybridloop/pictures/x.svg"])
+@pytest.mark.parametrize("unit", [None, "kJ/mol"])
+def test_a_result_is_told_in_eight_lines_of_eighty_columns(name: str, picture: str, unit: str | None) -> None:
+    result = RESULTS[name]
+    unit = unit if result.unit == "hartree" and result.value is not None else None
+    *lines, last = summary(result, unit, picture)
+    assert len(lines) < MOST_LINES
+    assert max(map(len, lines)) <= WIDTH
+    assert result.status in lines[0] or lines[0].endswith("…")
+    assert last.split()[0] in {"picture", "next"}  # a path or a command is whole
+    command = f"hybridloop runs {'resume' if result.value is None else 'show'}"
+    assert (picture if picture and not result.exit_code else command) in last
+
+
+def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:
+    assert str(a_result()).splitlines() == [
+        "h2: -1.1360 ± 0.0010 hartree, converged",
+        "  why      there is nothing left to gain",
+        "  error    +1.3 mHa from the exact energy; not resolved: ± 2.0 mHa",
+        "  cost     1.50 USD, 3 rounds, 6 jobs, 6,000 shots, 2 s on rigetti.sim.qvm",
+        "  run      vqe-h2-0123, session an-id",
+        "  next     hybridloop runs show vqe-h2-0123",
+    ]
+    assert str(RESULTS["cut"]).splitlines()[0:4] == [
+        "h2: 12 of at most 12, converged",
+        "  why      there is nothing left to gain",
+        "  best     {0, 1} | {2, 3}",
+        "  mean     11.700 ± 0.030, 93% of the way from random to the optimum",
+    ]
+    assert "  energies -1.1373, -0.5373, 0.0627, 0.6627, 1.2627 and 4 more (± 0.0010)" in str(RESULTS["levels"])
+    scan = str(RESULTS["scan"]).splitlines()
+    assert scan[0] == "h2: 20 points, converged"
+    assert scan[2:4] == [
+        "  lowest   -1.29000 ± 0.00070 hartree at h2-19",
+        "  points   19 of 20 converged; `hybridloop runs show` lists them",
+    ]
+    assert str(RESULTS["stopped"]).splitlines()[0] == "h2: -1.1360 ± 0.0010 hartree so far, stopped"
+
+
+@given(st.floats(-0.01, 0.01), st.floats(0.0, 0.005), st.floats(0.0, 0.005))
+def test_chemical_accuracy_is_claimed_or_denied_by_the_whole_interval(error: float, below: float, above: float) -> None:
+    exact = -1.1373
+    value = exact + error
+    told = accuracy_text(answered(a_result(), value=value, interval95=(value - below, value + above)))
+    ends = [abs(value - below - exact), abs(value + above - exact)]
+    if told == "within chemical accuracy":
+        assert max(ends) <= CHEMICAL_ACCURACY + 1e-12
+    elif told == "outside chemical accuracy":
+        assert not value - below <= exact - CHEMICAL_ACCURACY <= value + above
+        assert not value - below <= exact + CHEMICAL_ACCURACY <= value + above
+        assert min(ends) >= CHEMICAL_ACCURACY - 1e-12
+    else:
+        assert told.startswith("not resolved: ± ")
+        half = max(below, above)
+        assert abs(error) - half <= CHEMICAL_ACCURACY + 1e-12
+        assert abs(error) + half >= CHEMICAL_ACCURACY - 1e-12
