@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hybridloop.api.programs import qsharp as qsharp
     from hybridloop.api.runs import result as result
     from hybridloop.api.session import open_session as open_session
+    from hybridloop.api.session import sdk_workspace as sdk_workspace
     from hybridloop.api.session import session as session
     from hybridloop.api.session import session_flow as session_flow
     from hybridloop.api.session import sessions as sessions
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
+    **dict.fromkeys(("open_session", "sdk_workspace", "session", "session_flow", "sessions"), "api.session"),
     **dict.fromkeys(("run_housekeeping", "sweep"), "api.sweeps"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
     **dict.fromkeys(("ProblemText", "RunSettings"), "settings"),

@@ -75,6 +75,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "result": lambda: hl.result("no/key"),
     "run_housekeeping": hl.run_housekeeping,
     "scan": lambda: hl.scan(["nothing", "h2"]),
+    "sdk_workspace": hl.sdk_workspace,
     "session": lambda: hl.session("nothing"),
     "session_flow": lambda: hl.session_flow(target="nothing")(print),
     "sessions": hl.sessions,

@@ -126,6 +126,10 @@ class Outcome:
     For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
     the circuit conserves them; None where they are unknown.
 
+    For a scan along a distance, `curve` has the minimum of a fit (`CurveFit`) as plain values: `distance` (Å),
+    `energy`, `depth` (hartree), `farthest` (Å) and `wavenumber` (1/cm, of diatomics), each with its `…_error`; or the
+    `reason` why there is none.
+
     With `is_upper_bound` the value is the energy of a state in a subspace, without noise: the exact energy (the lowest
     of any spin) is not above it, there is no interval, and the error budget says how much is expected below.
 
@@ -157,6 +161,7 @@ class Outcome:
     electrons_error: float | None = None
     table: Table = ()
     solution: Mapping[str, str] = field(default_factory=dict)
+    curve: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()

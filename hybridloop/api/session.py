@@ -115,6 +115,15 @@ def sessions(limit: int = 20, *, workspace: str | Any | None = None) -> list[Ser
     return list_sessions(resolve_workspace(workspace), limit)
 
 
+def sdk_workspace(workspace: str | Any | None = None) -> Any:
+    """Return the `azure.quantum.Workspace` of the SDK that runs use, for code that takes one, such as a provider.
+
+    Without a workspace, that of the environment is used, else the local service's, which is started if needed. A text
+    is the name of a saved block, or a resource id. Raises InputError for a workspace that can't be opened.
+    """
+    return resolve_workspace(workspace)
+
+
 def session(session_id: str, *, workspace: str | Any | None = None) -> ServiceSession:
     """Return a session of the workspace by its id, open or ended, with `status`, `details`, `jobs()` and `close()`.
 

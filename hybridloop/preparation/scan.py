@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.coordinates import coordinate_columns
+from hybridloop.algorithms.curve_fit import as_plain, fit_curve, reduced_mass
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.geometries import Geometry
@@ -96,6 +97,7 @@ class PreparedScan(PreparedAlgorithm):
             rounds=sum(row["rounds"] for row in rows),
             history=tuple(log.history),
             table=tuple(rows),
+            curve=_curve(rows, [_geometry_of(point.problem) for point in self.points]),
             warnings=tuple(warnings),
             choices=(),  # each row has those of its point
         )
@@ -171,6 +173,16 @@ def _geometry_of(problem: EnergyProblem) -> Geometry | None:
     return problem.molecule.geometry if isinstance(problem, ElectronicProblem) else None
 
 
+def _curve(rows: Sequence[Mapping[str, Any]], geometries: Sequence[Geometry | None]) -> dict[str, Any]:
+    """Return the fit of the energies over a distance that varies; empty if none does."""
+    if not rows or not str(rows[0].get("coordinate_label", "")).endswith("distance (Å)"):
+        return {}
+    (first, *_) = [geometry for geometry in geometries if geometry is not None]
+    mass = reduced_mass([symbol for symbol, _ in first.atoms])
+    distances, energies, errors = ([row[name] for row in rows] for name in ("coordinate", "energy", "standard_error"))
+    return as_plain(fit_curve(distances, energies, errors, mass))
+
+
 def _row(
     name: str, outcome: Outcome, exact: float | None, facts: ProblemFacts, counter: RoundCounter, start: str | None
 ) -> dict[str, Any]:
@@ -191,6 +203,7 @@ def _row(
         "start": start,
         "reason": outcome.reason,
         "choices": [*outcome.choices, *filter(None, [facts.orbitals])],
+        "note": facts.note(),
         "parameters": list(outcome.parameters),
     }
 

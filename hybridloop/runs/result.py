@@ -127,6 +127,7 @@ class RunResult:
     electrons_error = _OfOutcome[float | None](None)
     table = _OfOutcome[Table](())
     solution = _OfOutcome[Mapping[str, str]]({})
+    curve = _OfOutcome[Mapping[str, Any]]({})
     warnings = _OfOutcome[tuple[str, ...]](())
     choices = _OfOutcome[tuple[str, ...]](())
     facts = _OfOutcome[tuple[Fact, ...]](())

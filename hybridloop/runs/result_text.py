@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Kind
@@ -116,6 +116,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     yield Row("energy", result.value, result.unit, f"{measured_text(result.value, error)}{of_unit} ({what}){short}")
     if result.of_what:
         yield _text_row("of", result.of_what)
+    yield from (Row(name, None, "", text) for name, text in curve_texts(result.curve))
     if result.interval95 is not None:
         low, high = result.interval95
         yield Row("interval", high - low, result.unit, f"{low:.6f} to {high:.6f}{of_unit} (95 %)")
@@ -143,6 +144,21 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         if fact.name in FACT_LABELS:
             how = "not examined" if fact.kind is Kind.NOT_EXAMINED else f"{SHOWN[fact.shown]} ({fact.kind})"
             yield _text_row(FACT_LABELS[fact.name], f"{how}: {fact.reason.removeprefix('not examined: ')}")
+
+
+def curve_texts(curve: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the fit of a curve has shown."""
+    if "reason" in curve:
+        yield "minimum", str(curve["reason"])
+    if "distance" not in curve:
+        return
+    at, energy, depth = (measured_text(curve[name], curve[f"{name}_error"]) for name in ("distance", "energy", "depth"))
+    yield "minimum", f"{at} Å, {energy} hartree"
+    if curve["wavenumber"] is not None:
+        harmonic = measured_text(curve["wavenumber"], curve["wavenumber_error"])
+        yield "harmonic", f"{harmonic} 1/cm, of the most common isotopes"
+    end = "" if curve["is_flat"] else ", where the curve is not flat yet"
+    yield "depth", f"{depth} hartree to {curve['farthest']:g} Å{end}"
 
 
 def accuracy_text(result: RunResult) -> str:

@@ -14,7 +14,7 @@ from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import Value
 from hybridloop.runs.live import name_of_progress
-from hybridloop.runs.result_text import accuracy_text, cost_text, effort_text, measured_text, table
+from hybridloop.runs.result_text import accuracy_text, cost_text, curve_texts, effort_text, measured_text, table
 from hybridloop.runtime.text_table import format_cell
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
         shown = ", ".join(measured_text(each, error).partition(" ±")[0] for each in energies[:MOST_LEVELS])
         more = f" and {len(energies) - MOST_LEVELS} more" if len(energies) > MOST_LEVELS else ""
         yield "energies", f"{shown}{more} (± {measured_text(0.0, error).partition('± ')[2]})"
+        return
+    fitted = [*curve_texts(result.curve)]
+    yield from fitted
+    if fitted:
         return
     lowest = min(result.table, key=lambda row: float(row["energy"]))
     at = measured_text(float(lowest["energy"]), float(lowest["standard_error"] or 0.0))

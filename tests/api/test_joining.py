@@ -173,6 +173,7 @@ def test_sessions_are_listed_newest_first_and_closed(foreign: str) -> None:
         newest, oldest = hl.sessions()
         assert (newest.id, newest.name, oldest.id) == (session.id, "mine", foreign)
         assert [each.id for each in hl.sessions(limit=1)] == [session.id]
+        assert {each.id for each in hl.sdk_workspace().list_sessions()} == {session.id, foreign}
     oldest.close()
     assert (oldest.status, hl.session(foreign).status) == ("Succeeded", "Succeeded")
 

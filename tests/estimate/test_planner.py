@@ -20,6 +20,7 @@ from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import TargetStatuses, plan_run
 from hybridloop.inputs.problems import read_scan
+from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
@@ -360,8 +361,8 @@ def test_a_plan_shows_a_measured_and_a_simulated_search_side_by_side(algorithm: 
     assert (simulated.jobs, simulated.shots, simulated.cost) == (plan.jobs.expected, plan.shots.expected, plan.cost)
     asked = plan_run(algorithm, ProblemText(name=name), settings_of(algorithm, seed=7, search="measured"))
     assert asked.shots.least <= measured.shots <= asked.shots.most  # of three trials, one was the alternative's
-    assert f"search     measured: {measured.jobs:,} jobs, {measured.shots:,} shots" in str(plan)
-    assert f"           simulated: {simulated.jobs:,} jobs, {simulated.shots:,} shots" in str(plan)
+    assert f"search     measured: {count_text(measured.jobs, 'job')}, {measured.shots:,} shots" in str(plan)
+    assert f"           simulated: {count_text(simulated.jobs, 'job')}, {simulated.shots:,} shots" in str(plan)
 
 
 def test_a_plan_of_a_circuit_that_is_not_simulated_shows_one_search() -> None:

@@ -96,6 +96,30 @@ def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them(
 
 
 @pytest.mark.parametrize(
+    ("bonds", "says"),
+    [((0.6, 0.7, 0.8, 0.9, 1.1, 3.0), ""), ((0.9, 1.1, 1.5), "no minimum: the lowest point is the first")],
+)
+def test_a_curve_along_a_bond_has_its_minimum_or_says_that_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bonds: tuple[float, ...], says: str
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
+    texts = [
+        ProblemText(name=f"h2-{bond}", text=read_problem(f"H 0 0 0; H 0 0 {bond}", GeometryOptions()).text)
+        for bond in bonds
+    ]
+    outcome = measured(prepared(*texts), shot_rounds(1))
+    assert outcome.curve.get("reason", "").startswith(says)
+    if not says:
+        curve = outcome.curve
+        # FCI in STO-3G: 0.7349 Å, -1.13731 hartree, 5002 1/cm
+        for name, true in (("distance", 0.7349), ("energy", -1.13731), ("wavenumber", 5002.0)):
+            assert abs(curve[name] - true) <= 2.0 * curve[f"{name}_error"]
+        assert curve["farthest"] == 3.0
+        assert not curve["is_flat"]
+    assert [row["note"] for row in outcome.table] == [None] * len(bonds)
+
+
+@pytest.mark.parametrize(
     ("problems", "settings", "field"),
     [
         ([], {}, "problem"),
