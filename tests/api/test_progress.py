@@ -81,7 +81,7 @@ def test_a_run_in_a_notebook_updates_one_display_and_then_shows_its_result(
     assert "-1.138307 ± 0.000685 hartree" in display["data"]["text/plain"]
     assert len({update["transient"]["display_id"] for update in updates}) == 1
     assert len(updates) >= 1
-    assert "-1.001 mHa against the exact energy" in html.unescape(result["data"]["text/html"])
+    assert "-1.0 mHa from the exact energy; not resolved" in html.unescape(result["data"]["text/html"])
     assert book.cells[2].outputs[0]["text"] == "RunResult converged\n"
     assert [output.get("name") for cell in book.cells for output in cell.outputs].count("stderr") == 0
 
