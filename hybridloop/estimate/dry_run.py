@@ -95,7 +95,7 @@ def dry_run(
     for number in range(trials if is_random else 1):
         is_first = number == 0 or settings.seed is not None
         current = first if is_first else prepare_trial(algorithm, problem, settings, target, number)
-        recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
+        recorder = Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
         trial = recorder.run(current)
         left -= recorder.sampler.work
         if trial.cut is None or not complete:
@@ -114,7 +114,7 @@ def prepare_trial(
 
 
 @dataclass(slots=True)
-class _Recorder:
+class Recorder:
     """A `RunRound` that records its requests."""
 
     sampler: IdealSampler
@@ -136,10 +136,8 @@ class _Recorder:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Record the round and sample it; above the bound of the simulation, return zeros for a few rounds."""
-        described = [self._describe(pub) for pub in pubs]
+        described = [self.describe(pub) for pub in pubs]
         shots = [int(pub.shots) for pub in pubs]
-        for pub in described:
-            self.circuits.setdefault(pub.fingerprint, replace(pub, points=pub.points[:1], slots=pub.slots[:1]))
         pairs = list(zip(described, shots, strict=True))
         requests = tuple(PubRequest(pub.fingerprint, len(pub.points), number) for pub, number in pairs)
         self.rounds.append(DryRound(OTHER, requests))
@@ -153,8 +151,13 @@ class _Recorder:
                 raise
             return [_zeros(pub, number) for pub, number in pairs]
 
-    def _describe(self, pub: SamplerPub) -> PubDescription:
-        """Describe a PUB; a circuit that several rounds measure is read once."""
+    def describe(self, pub: SamplerPub) -> PubDescription:
+        """Describe a PUB, and keep its circuit; one that several rounds measure is read once."""
+        found = self._described(pub)
+        self.circuits.setdefault(found.fingerprint, replace(found, points=found.points[:1], slots=found.slots[:1]))
+        return found
+
+    def _described(self, pub: SamplerPub) -> PubDescription:
         known = self.described.get(id(pub.circuit))
         if known is None or known.angles is None:
             known = self.described[id(pub.circuit)] = describe_pub(pub)  # it refers to the circuit, so the id stays

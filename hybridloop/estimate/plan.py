@@ -123,6 +123,23 @@ class WithinCaps:
 
 
 @dataclass(frozen=True, slots=True)
+class Bought:
+    """The value that caps buy in a dry run: its standard error, None where they end the run before there is one.
+
+    `is_precise` is true if the requested precision is reached. `reason` says what ended the run; `cost` is what is
+    expected to be billed.
+    """
+
+    standard_error: float | None
+    is_precise: bool
+    rounds: int
+    jobs: int
+    shots: int
+    cost: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Effort:
     """Expected effort of the same run with another setting; `assumed` as in the plan."""
 
@@ -153,6 +170,7 @@ class ComparisonRow:
     note: str
     least: float | None = None
     most: float | None = None
+    bought: Bought | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +181,11 @@ class Plan:
     than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none. `searches` are
-    the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible.
-    `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
-    target's provider. `orbitals` says why a molecule's active orbitals were chosen, and
-    `groups` why its terms are measured in these groups, where that was automatic.
-    `classical` says what is computed on this machine after the rounds, which the time leaves out.
+    the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible. `bought`
+    is what the caps on jobs, shots and cost buy, None without. `jobs_unbatched` are the expected jobs if each had one
+    point, None if they have. `options` are those of the target's provider. `orbitals` says why a molecule's active
+    orbitals were chosen, and `groups` why its terms are measured in these groups, where that was automatic. `classical`
+    says what is computed on this machine after the rounds, which the time leaves out.
     """
 
     algorithm: str
@@ -193,6 +211,7 @@ class Plan:
     without_mitigation: Effort | None = None
     searches: Mapping[str, Effort] = field(default_factory=dict)
     jobs_unbatched: int | None = None
+    bought: Bought | None = None
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
     orbitals: str = ""
@@ -219,6 +238,7 @@ class Plan:
 
 MAX_CIRCUITS = 12  # in the table; `as_dict` has them all
 _TIME = "time (est.)"
+_BUYS = "the caps buy ±"
 _COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "likely", "unmitigated", _TIME, "keep_alive")
 _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jobs", "shots", "a job's price")
 
@@ -253,6 +273,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.classical:
         yield f"  classical  {plan.classical}"
     yield f"  hard cap   {_caps(plan)}"
+    if plan.bought is not None:
+        yield f"  it buys    {_bought(plan.bought, plan)}"
     if plan.assumed is not None:
         yield f"  assumed    {plan.assumed}"
     for warning in plan.warnings:
@@ -303,10 +325,24 @@ def _caps(plan: Plan) -> str:
     if not allowed.given:
         return "none; max_cost and max_jobs set one, which no round can exceed"
     named = ", ".join(f"{name} {allowed.values.get(name, '')}".rstrip() for name in allowed.given)
+    if plan.bought is not None and allowed.stopped_by != "deadline":
+        return named
     if allowed.stopped_by is None:
         return f"{named}: the run fits"
     spent = f"{count_text(allowed.jobs, 'job')}, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
     return f"{named}: {allowed.rounds} of {allowed.of} rounds, {spent}; then {allowed.stopped_by} is reached"
+
+
+def _bought(bought: Bought, plan: Plan) -> str:
+    spent = f"{bought.cost:,.2f} {plan.cost.unit} in {count_text(bought.rounds, 'round')}"
+    if bought.standard_error is None:
+        whole = "" if plan.cost.expected is None else f"; the whole run takes {_money(plan.cost)}"
+        change = "Allow more, or choose fewer orbitals or another target"
+        return f"no value: {bought.reason}{whole}. {change}."
+    if bought.is_precise:
+        return f"the precision that was asked for, ± {bought.standard_error:.2g}, for {spent}"
+    whole = "" if plan.cost.expected is None else f"; what was asked for takes {_money(plan.cost)}"
+    return f"a value ± {bought.standard_error:.2g} (standard error), for {spent}{whole}"
 
 
 def _circuits(plan: Plan) -> Iterator[str]:
@@ -342,10 +378,11 @@ def _comparison(plan: Plan) -> Iterator[str]:
             "unmitigated": _amount(row.unmitigated, row.unit),
             _TIME: None if row.hours is None else format_duration(3600.0 * row.hours),
             "keep_alive": row.keep_alive,
+            _BUYS: None if row.bought is None or row.bought.standard_error is None else row.bought.standard_error,
         }
         for row in plan.comparison
     ]
-    yield from format_table(_COMPARED, rows)
+    yield from format_table(_COMPARED if plan.bought is None else (*_COMPARED, _BUYS), rows)
     yield "Times are estimates: each target's current queue once per round, and recorded or assumed times of jobs."
     for row in plan.comparison:
         if row.note:

@@ -15,12 +15,14 @@ from hybridloop.azure.targets.provider_options import (
     stated_qubits,
     target_with_options,
 )
+from hybridloop.budget.caps import check_caps
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
+from hybridloop.estimate.bought import what_caps_buy
 from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.extrapolation import extrapolate
-from hybridloop.estimate.plan import Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
+from hybridloop.estimate.plan import Bought, Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
 from hybridloop.estimate.pricing import (
     JobTotals,
     ProgramSizes,
@@ -142,6 +144,7 @@ class Planner:
             keep_alive=keep_alive,
             duration=duration,
             allowed=rounds_within_caps(expected, tariff, duration),
+            bought=self._bought(target, settings, tariff),
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
@@ -152,6 +155,17 @@ class Planner:
         )
         refusals = self._refusals(settings, target, simulation.facts.num_qubits)
         return replace(plan, warnings=tuple(plan_warnings(plan, target, settings, refusals)))
+
+    def _bought(self, target: Target, settings: RunSettings, tariff: Tariff) -> Bought | None:
+        """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced."""
+        caps = tariff.caps
+        if not (caps.max_jobs or caps.max_shots or caps.max_cost):
+            return None
+        try:
+            check_caps(caps, target)
+        except InputError:
+            return None
+        return what_caps_buy(self._prepare(target, settings), tariff)
 
     def searches(self, plan: Plan, target: Target) -> dict[str, Effort]:
         """Return the efforts of both searches by name; one trial estimates that which is not the plan's.
@@ -208,6 +222,7 @@ class Planner:
             note="; ".join(self._refusals(settings, target, plan.qubits)),
             least=plan.cost.least,
             most=plan.cost.most,
+            bought=plan.bought,
         )
 
     def settings_on(self, target: Target) -> RunSettings:

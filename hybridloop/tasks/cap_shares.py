@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.budget.caps import Spending
+from hybridloop.azure.targets import Target
+from hybridloop.budget.caps import Budget, Spending
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
-from hybridloop.tasks.submission.rounds import Rounds
 
 MIN_SHOTS = 10  # of a PUB whose shots are reduced
 _STEPS = 30  # of the bisection for the reduced shots
+
+
+class PricedRounds(Protocol):
+    """Rounds whose price is known before: those of a session's main stream, or of a dry run."""
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of the run."""
+
+    @property
+    def target(self) -> Target:
+        """The target of the run."""
+
+    def recorded(self) -> RoundRecord | None:
+        """Return the next round as the journal has it, if it has."""
+
+    def needed(self, pubs: Sequence[SamplerPub], /) -> Callable[[Sequence[int]], Spending]:
+        """Return the most that a round of these PUBs can take, as a function of the shots of each."""
 
 
 class CapShares:
@@ -25,7 +44,7 @@ class CapShares:
     A round that it has not comes after all recorded ones, so that the budget holds no later spending then.
     """
 
-    def __init__(self, rounds: Rounds) -> None:
+    def __init__(self, rounds: PricedRounds) -> None:
         self._rounds = rounds
         self._budget = rounds.budget
         self._aside: Spending | None = None  # None: no share is kept

@@ -1,0 +1,68 @@
+"""A plan with caps says which precision they buy, and the run under the same caps reaches it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.estimate.planner import plan_run
+from hybridloop.flows.vqe import vqe
+from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.result import RunResult
+from hybridloop.settings import ProblemText
+from tests.conftest import Emulator
+from tests.flow_calls import call_flow
+
+H2, PRECISION = ProblemText(name="h2"), 2e-3
+
+
+def settings(target: str, **caps: Any) -> VqeSettings:
+    return VqeSettings.model_validate({"target": target, "seed": 7, "precision": PRECISION, "shots": 1000, **caps})
+
+
+@pytest.mark.parametrize(
+    ("target", "cap", "unit"),
+    [
+        ("quantinuum.sim.h2-1e", "max_cost", "eHQC"),
+        ("ionq.qpu.forte-1", "max_cost", "USD"),
+        ("rigetti.sim.qvm", "max_shots", ""),
+    ],
+)
+def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
+    prefect_server: PrefectServer, emulator: Emulator, target: str, cap: str, unit: str
+) -> None:
+    whole = plan_run("vqe", H2, settings(target))
+    assert whole.bought is None
+    need = whole.cost.expected if unit else float(whole.shots.expected)
+    assert need is not None
+    for part in (0.2, 0.5, 2.0):
+        allowed = f"{part * need:.2f}{unit}" if unit else int(part * need)
+        asked = settings(target, **{cap: allowed})
+        bought = plan_run("vqe", H2, asked).bought
+        workspace = emulator.workspace(f"buys-{target.replace('.', '-')[-12:]}-{int(10 * part)}")
+        result: RunResult = call_flow(vqe, workspace, H2, asked)
+        assert bought is not None
+        assert bought.standard_error is not None
+        assert result.standard_error is not None
+        # shot noise, and the target's noise, change the variance
+        assert result.standard_error == pytest.approx(bought.standard_error, rel=0.3)
+        assert bought.is_precise == (bought.standard_error <= PRECISION)
+        assert bought.cost <= part * need + 0.01 if unit else bought.shots <= part * need
+    assert bought is not None
+    assert bought.is_precise  # twice the need; half of it may be enough, where the search takes the rest
+
+
+def test_caps_that_buy_no_value_say_what_the_run_takes() -> None:
+    plan = plan_run("vqe", H2, settings("quantinuum.sim.h2-1e", max_cost="5eHQC"))
+    assert plan.bought is not None
+    assert plan.bought.standard_error is None
+    (line,) = [each for each in str(plan).splitlines() if each.startswith("  it buys ")]
+    assert "no value: max_cost is reached" in line
+    assert f"the whole run takes {plan.cost.expected:,.2f} eHQC" in line
+    compared = plan_run(
+        "vqe", H2, settings("quantinuum.sim.h2-1e", max_cost="300eHQC"), compare=["quantinuum.sim.h2-2e"]
+    )
+    assert compared.comparison[0].bought is not None
+    assert "the caps buy ±" in str(compared)
