@@ -108,7 +108,8 @@ def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, st
 
 def effort(result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield the cost with the effort, and the run with its last session."""
-    yield "cost", f"{cost_text(result)}, {effort_text(result)} on {target_text(result.target, result.provider_options)}"
+    target = target_text(result.target, result.provider_options)
+    yield "cost", f"{cost_text(result)} on {target}; {effort_text(result)}"
     session = ""
     if result.sessions:
         last = result.sessions[-1]

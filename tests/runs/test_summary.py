@@ -74,7 +74,7 @@ def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:
         "h2: -1.1360 ± 0.0010 hartree, converged",
         "  why      there is nothing left to gain",
         "  error    +1.3 mHa from the exact energy; not resolved: ± 2.0 mHa",
-        "  cost     1.50 USD, 3 rounds, 6 jobs, 6,000 shots, 2 s on rigetti.sim.qvm",
+        "  cost     1.50 USD on rigetti.sim.qvm; 3 rounds, 6 jobs, 6,000 shots, 2 s",
         "  run      vqe-h2-0123, session an-id",
         "  next     hybridloop runs show vqe-h2-0123",
     ]
