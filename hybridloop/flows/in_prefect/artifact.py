@@ -154,7 +154,7 @@ def report_markdown(result: RunResult) -> str:
     rows = [
         ("Algorithm", result.algorithm),
         ("Target", result.target),
-        *answer.lines,
+        *answer.details,
         ("Rounds", f"{result.rounds:,}"),
         ("Jobs", f"{result.jobs:,}, {result.retried:,} further attempts, {result.pings:,} pings"),
         ("Shots", f"{result.shots:,}"),

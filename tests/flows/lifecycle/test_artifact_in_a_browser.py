@@ -11,6 +11,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 
 from hybridloop.flows.in_prefect.artifact import report_markdown
 from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.result_text import measured_text
 from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.prefect_server import prefect_client
@@ -42,7 +43,10 @@ def test_prefect_shows_an_artifact_as_it_was_written(
         browser.open(prefect_server.api_url.removesuffix("api") + f"artifacts/artifact/{artifact.id}")
         browser.until(lambda: browser.run(WIDTH) > 0)
         cells, page = browser.run(CELLS), browser.text()
-    assert any(f"± {result.standard_error:.6f} (standard error)" in cell for cell in cells)
+    assert any(
+        f"{measured_text(result.value or 0.0, result.standard_error or 0.0)} hartree (standard error)" in cell
+        for cell in cells
+    )
     assert WORDS in cells
     assert page.count(WORDS) == 2
     assert [row["point"] for row in result.table if row["point"] not in cells] == []
