@@ -137,7 +137,8 @@ class PreparedVqe(PreparedEnergy):
         state = None if checks is None else checks.read(result.final.others)
         warnings = [] if state is None else list(state.warnings)
         energy = self.simulated_energy(point)
-        facts = self.examined(energy, Stop(result.converged, result.reason))
+        excess = self.excess(energy)
+        facts = self.examined(energy, excess, Stop(result.converged, result.reason))
         warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         final = result.final
         if (estimate := final.estimate).extrapolation is not None:
@@ -149,7 +150,7 @@ class PreparedVqe(PreparedEnergy):
                 )
                 final = replace(final, estimate=with_interval_over(estimate, energy))
         (forecast,) = [source for source in result.error_budget if source.is_one_sided]
-        left = known_residue(self.excess(energy)) or (forecast.amount, forecast.meaning)
+        left = known_residue(excess) or (forecast.amount, forecast.meaning)
         result = replace(result, **measured_value(final, *left))
         return replace(
             result,
@@ -180,12 +181,12 @@ class PreparedVqe(PreparedEnergy):
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
-    def examined(self, energy: float | None, stop: Stop) -> tuple[Fact, ...]:
-        """Return what is shown of a state with this simulated energy, at which a search stopped."""
+    def examined(self, energy: float | None, excess: float | None, stop: Stop) -> tuple[Fact, ...]:
+        """Return what is shown of a state with this simulated energy and `excess`, at which a search stopped."""
         is_molecule = isinstance(self.problem, ElectronicProblem)
         tolerance = ground_tolerance(self.accuracy.precision)
         tolerance = tolerance if is_molecule else self.accuracy.tolerance or tolerance
-        return examine(stop, self.excess(energy), tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
+        return examine(stop, excess, tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
 
     def _remedy(self, energy: float | None) -> str:
         if self.simulation is None or energy is None:

@@ -56,6 +56,12 @@ def off_by(prepared: PreparedVqe, excess: float) -> NDArray[np.float64]:
     return lowest + float(brentq(lambda t: energy(lowest + t * direction) - excess, 0.0, step)) * direction
 
 
+def examined(prepared: PreparedVqe, excess: float) -> tuple[Fact, ...]:
+    """Return what is shown of a point whose simulated energy is that far above the exact one."""
+    energy = prepared.simulated_energy(off_by(prepared, excess))
+    return prepared.examined(energy, prepared.excess(energy), MET)
+
+
 @pytest.mark.parametrize("tolerances", [3, 10, 30])
 @pytest.mark.parametrize(
     ("text", "settings"),
@@ -72,12 +78,10 @@ def test_a_state_above_the_tolerance_shows_nothing(text: ProblemText, settings: 
     prepared = prepare_vqe(text, settings, 0)
     tolerance = GROUND_TOLERANCE if prepared.facts.unit else prepared.accuracy.tolerance
     assert tolerance is not None
-    found = prepared.examined(prepared.simulated_energy(off_by(prepared, tolerances * tolerance)), MET)
+    found = examined(prepared, tolerances * tolerance)
     assert [(fact.shown, fact.kind) for fact in found] == [(True, Kind.ESTIMATED), (False, Kind.BOUNDED)]
     assert found[1].reason.startswith("above the ground state: ")
-    assert [
-        fact.shown for fact in prepared.examined(prepared.simulated_energy(off_by(prepared, 0.9 * tolerance)), MET)
-    ] == [True, True]
+    assert [fact.shown for fact in examined(prepared, 0.9 * tolerance)] == [True, True]
 
 
 @pytest.mark.parametrize("tolerances", [3, 10, 30])
