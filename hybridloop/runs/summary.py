@@ -37,7 +37,9 @@ def summary(result: RunResult, unit: str | None = None, picture: str = "") -> It
     yield shortened(shortened(result.problem, max(WIDTH - len(found), _LABEL)) + found, WIDTH)
     rows = [*answer(result, unit), *effort(result)]
     rows.append(("picture", picture) if picture and not result.exit_code else ("next", _next_command(result)))
-    reason = textwrap.wrap(why(result), WIDTH - _LABEL - 2, max_lines=MOST_LINES - 1 - len(rows), placeholder="…")
+    reason = textwrap.wrap(
+        why(result), WIDTH - _LABEL - 2, max_lines=max(1, MOST_LINES - 1 - len(rows)), placeholder="…"
+    )
     for number, line in enumerate(reason):
         yield f"  {'' if number else 'why':<{_LABEL}}{line}"
     for name, text in rows:
@@ -119,7 +121,7 @@ def effort(result: RunResult) -> Iterator[tuple[str, str]]:
 
 
 def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
-    if unit is not None:
+    if unit is not None and not result.curve:  # whose lines have units of their own
         factor, energy = PER_HARTREE.get(unit, 0.0), result.value_in(unit)
         error = factor * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
         off = "" if result.error is None else f", {signed(factor * result.error, '')} from the exact energy"

@@ -43,6 +43,18 @@ RESULTS = {
     ),
     "levels": replace(answered(a_result(), table=LEVELS), algorithm="levels"),
     "scan": replace(answered(a_result(), table=POINTS), algorithm="scan"),
+    "curve": replace(
+        answered(
+            a_result(),
+            table=POINTS,
+            curve={
+                **{"distance": 0.7464, "distance_error": 0.004, "energy": -1.15165, "energy_error": 5.4e-4},
+                **{"wavenumber": 4325.0, "wavenumber_error": 156.0, "depth": 0.15489, "depth_error": 6.9e-4},
+                **{"farthest": 3.5, "is_flat": False, "points": 6},
+            },
+        ),
+        algorithm="scan",
+    ),
     "exact": answered(a_result(), is_exact=True, standard_error=0.0, rounding_bound=2e-4),
     "bound": answered(a_result(), is_upper_bound=True, interval95=None),
     "unknown": replace(a_result(), exact=None),
