@@ -32,7 +32,11 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: S
     if (ineffective := ineffective_caps_warning(settings.caps, target)) is not None:
         yield ineffective
     allowed, cost = plan.allowed, plan.cost
-    if allowed.stopped_by is not None:
+    bought = plan.bought
+    if allowed.stopped_by is not None and bought is not None and bought.standard_error is not None:
+        short = f"the run ends with a larger standard error, {bought.standard_error:.2g}"
+        yield f"{allowed.stopped_by} is reached: {'the search ends early' if bought.is_precise else short}"
+    elif allowed.stopped_by is not None:
         yield (
             f"{allowed.stopped_by} is reached after {allowed.rounds} of {allowed.of} rounds ({allowed.how}): the run "
             "ends with a larger standard error, or stops and can be resumed with a larger one"

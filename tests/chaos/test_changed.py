@@ -105,18 +105,18 @@ CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_changed_input_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path, what: str) -> None:
-    before = recorded.ledger()["entries"]
+    before = [entry["job"] for entry in recorded.ledger()["entries"]]  # the last ones may still be running
     search, message = CHANGES[what]
     with pytest.raises(ReplayDiverged, match=f"(?s){message}"):
         resume_copy(recorded, tmp_path, search)
-    assert recorded.ledger()["entries"] == before
+    assert [entry["job"] for entry in recorded.ledger()["entries"]] == before
 
 
 def test_a_changed_target_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path) -> None:
-    before = recorded.ledger()["entries"]
+    before = [entry["job"] for entry in recorded.ledger()["entries"]]  # the last ones may still be running
     with pytest.raises(ReplayDiverged, match=r"for target ionq\.simulator, and was recorded on rigetti\.sim\.qvm"):
         resume_copy(recorded, tmp_path, cobyla_on, "ionq.simulator")
-    assert recorded.ledger()["entries"] == before
+    assert [entry["job"] for entry in recorded.ledger()["entries"]] == before
 
 
 def test_angles_that_differ_in_their_last_digits_are_replayed_as_recorded(recorded: Trial, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert "prices of 2026" in lines["price"]
     assert lines["keep-alive"].startswith("renew: ")
     assert lines["time"].startswith("an estimate: ")
-    assert lines["hard cap"].startswith("max_cost 100.00 USD: 0 of 1 rounds, 0 jobs")
+    assert lines["hard cap"] == "max_cost 100.00 USD"
+    assert lines["it buys"].startswith("no value: max_cost is reached")
     assert "max_cost is reached after 0 of 1 rounds" in text
     assert list(at_workspace.workspace.list_sessions()) == []
     assert list(at_workspace.workspace.list_jobs()) == []
