@@ -34,14 +34,16 @@ def examine(
     another eigenstate. `excess` and `tolerance` are in the operator's `unit`; None: one of the energies is unknown. A
     state of other electrons may be below. `remedy` returns a sentence on what reaches further.
     """
+    local = Fact(LOCALLY_OPTIMAL, stop.converged, stop.reason, Kind.ESTIMATED)
     if excess is None:
-        return unexamined(stop, TOO_LARGE)
+        reason = f"not examined: {TOO_LARGE}"
+        return local, Fact(GROUND_STATE, shown=None, reason=reason, kind=Kind.NOT_EXAMINED)
     amount = amount_text(abs(excess) if abs(excess) > SHOWN_SHARE * tolerance else 0.0, unit)
     side = "below the exact energy of these electrons" if excess < -tolerance else "above the exact lowest energy"
     bound = f"the circuit's simulated state at these angles is {amount} {side}"
     if abs(excess) > tolerance:
         bound = f"other electrons: {bound}" if excess < 0 else f"above the ground state: {bound}. {remedy()}"
-    return _end(stop), Fact(GROUND_STATE, abs(excess) <= tolerance, bound, Kind.BOUNDED)
+    return local, Fact(GROUND_STATE, abs(excess) <= tolerance, bound, Kind.BOUNDED)
 
 
 def ground_tolerance(precision: float, least: float = GROUND_TOLERANCE) -> float:
@@ -52,15 +54,6 @@ def ground_tolerance(precision: float, least: float = GROUND_TOLERANCE) -> float
 def known_residue(excess: float | None) -> tuple[float, str] | None:
     """Return what is left below a measured value and what that means, where a state was examined; else None."""
     return None if excess is None else (max(0.0, excess), KNOWN)
-
-
-def unexamined(stop: Stop, why: str) -> tuple[Fact, Fact]:
-    """Return the facts of a state that was not examined, and why."""
-    return _end(stop), Fact(GROUND_STATE, shown=None, reason=f"not examined: {why}", kind=Kind.NOT_EXAMINED)
-
-
-def _end(stop: Stop) -> Fact:
-    return Fact(LOCALLY_OPTIMAL, stop.converged, stop.reason, Kind.ESTIMATED)
 
 
 def another_symmetry(simulation: SimulatedCircuit, energy: float) -> str | None:

@@ -162,16 +162,20 @@ def curve_texts(curve: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def accuracy_text(result: RunResult) -> str:
-    """Return the error in hartree against chemical accuracy: within or outside it only if the whole interval is."""
+    """Return the error in hartree against chemical accuracy: within or outside it only if the whole interval is.
+
+    The energy that is known to be left below a value widens the interval's lower end. It is no doubt of the value's own
+    error, which has the upper half to either side.
+    """
     assert result.error is not None
     assert result.value is not None
     low, high = result.interval95 or (result.value, result.value)
-    half = max(high - result.value, result.value - low)
-    if abs(result.error) + half <= CHEMICAL_ACCURACY:
+    doubt = high - result.value
+    if abs(result.error) + max(doubt, result.value - low) <= CHEMICAL_ACCURACY:
         return "within chemical accuracy"
-    if abs(result.error) - half > CHEMICAL_ACCURACY:
+    if abs(result.error) - doubt > CHEMICAL_ACCURACY:
         return "outside chemical accuracy"
-    return f"not resolved: ± {amount_text(half, 'hartree')}"
+    return f"not resolved: ± {amount_text(doubt, 'hartree')}"
 
 
 def _upper_bound(result: RunResult) -> str:
