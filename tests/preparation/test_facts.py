@@ -87,10 +87,11 @@ def test_a_state_above_the_tolerance_shows_nothing(text: ProblemText, settings: 
 
 @pytest.fixture(scope="module")
 def grown() -> tuple[PreparedAdapt, AdaptResult]:
+    def search(ansatz: Ansatz) -> Rotosolve:
+        return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+
     prepared = prepare_adapt(problem("LiH_4.3"), AdaptSettings(), 0)
-    return prepared, adapt(
-        prepared.pool, lambda ansatz: Rotosolve(ansatz.initial_point, ansatz.frequencies), shot_rounds(0)
-    )
+    return prepared, adapt(prepared.pool, search, shot_rounds(0))
 
 
 @pytest.mark.parametrize(("tolerances", "shown"), [(0, True), (3, False), (10, False), (30, False)])
