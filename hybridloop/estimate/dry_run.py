@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -50,11 +51,13 @@ class Trial:
     """The rounds of one seed. `cut` is the reason why the simulation stopped, None if it did not.
 
     Rounds from there on are only examples, unless the run measures the same for all counts, and has `ended`.
+    `classical_s` are the seconds of the algorithm's own steps.
     """
 
     rounds: tuple[DryRound, ...]
     cut: str | None
     ended: bool
+    classical_s: float = 0.0
 
     @property
     def shots(self) -> int:
@@ -123,8 +126,14 @@ class Recorder:
     cut: str | None = None
     unsimulated: int = 0
     described: dict[int, PubDescription] = field(default_factory=dict)
+    sampling_s: float = 0.0
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
+        begin = time.perf_counter()
+        trial = self._run(prepared)
+        return replace(trial, classical_s=time.perf_counter() - begin - self.sampling_s)
+
+    def _run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
             if not isinstance(prepared.measure(self, self._set_phase), Outcome):  # its classical part may take minutes
                 self.rounds[-1] = replace(self.rounds[-1], phase=FINAL)
@@ -136,6 +145,13 @@ class Recorder:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Record the round and sample it; above the bound of the simulation, return zeros for a few rounds."""
+        begin = time.perf_counter()
+        try:
+            return self._sample(pubs)
+        finally:
+            self.sampling_s += time.perf_counter() - begin
+
+    def _sample(self, pubs: Sequence[SamplerPub]) -> list[MeasuredPub]:
         described = [self.describe(pub) for pub in pubs]
         shots = [int(pub.shots) for pub in pubs]
         pairs = list(zip(described, shots, strict=True))

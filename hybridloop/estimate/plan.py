@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hybridloop.runtime.durations import format_duration
+from hybridloop.estimate.duration import Duration
 from hybridloop.runtime.text_table import as_html, count_text, format_table
 
 
@@ -89,22 +89,6 @@ class KeepAliveEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Duration:
-    """An estimate in seconds: the target's stated queue once per round, and the turnaround of jobs.
-
-    `queue_s` is that of one round, None if the target states none; it is left out then. `turnaround_s` is the median
-    time from a job's start until its end is observed, recorded (`turnaround_recorded`) or assumed.
-    """
-
-    expected_s: float
-    queue_s: float | None
-    turnaround_s: float
-    turnaround_recorded: bool
-    submission_s: float
-    is_local: bool
-
-
-@dataclass(frozen=True, slots=True)
 class WithinCaps:
     """The part of the expected run within the caps `given`: rounds out of `of`, and the cap that stops it (or None).
 
@@ -165,7 +149,7 @@ class ComparisonRow:
     expected: float | None
     upper: float | None
     unmitigated: float | None
-    hours: float | None
+    duration: Duration | None
     keep_alive: str | None
     note: str
     least: float | None = None
@@ -269,7 +253,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         text = f"{search}: {count_text(effort.jobs, 'job')}, {effort.shots:,} shots, {_money(effort.cost)}{rough}"
         yield f"  {'' if number else 'search':<10} {text}"
     yield f"  keep-alive {_keep_alive(plan)}"
-    yield f"  time       {_time(plan)}"
+    for number, line in enumerate(plan.duration.lines()):
+        yield f"  {'' if number else 'time':<10} {line}"
     if plan.classical:
         yield f"  classical  {plan.classical}"
     yield f"  hard cap   {_caps(plan)}"
@@ -307,17 +292,6 @@ def _keep_alive(plan: Plan) -> str:
     pings = f" {estimate.pings:,} such jobs are expected, for {cost}." if estimate.pings else ""
     hold = "" if estimate.hold is None else f" Exclusive access may cost {estimate.hold:,.2f} {unit}."
     return f"{estimate.mode}: {estimate.why}{pings}{hold}"
-
-
-def _time(plan: Plan) -> str:
-    duration = plan.duration
-    queue = "an unknown queue"
-    if duration.queue_s is not None:
-        queue = f"a queue of {format_duration(duration.queue_s)} a round"
-    basis = "as recorded" if duration.turnaround_recorded else "assumed"
-    local = "; the local service is quicker: it has no queue by default" if duration.is_local else ""
-    expected = format_duration(duration.expected_s)
-    return f"an estimate: {expected}, with {queue}, {duration.turnaround_s:g} s to run a job ({basis}){local}"
 
 
 def _caps(plan: Plan) -> str:
@@ -376,14 +350,14 @@ def _comparison(plan: Plan) -> Iterator[str]:
             "price": _amount(row.expected, row.unit),
             "likely": _likely(row),
             "unmitigated": _amount(row.unmitigated, row.unit),
-            _TIME: None if row.hours is None else format_duration(3600.0 * row.hours),
+            _TIME: None if row.duration is None else row.duration.short,
             "keep_alive": row.keep_alive,
             _BUYS: None if row.bought is None or row.bought.standard_error is None else row.bought.standard_error,
         }
         for row in plan.comparison
     ]
     yield from format_table(_COMPARED if plan.bought is None else (*_COMPARED, _BUYS), rows)
-    yield "Times are estimates: each target's current queue once per round, and recorded or assumed times of jobs."
+    yield "Times are on Azure, by recorded and published figures; queues that a target does not state are left out."
     for row in plan.comparison:
         if row.note:
             yield f"{row.target}: {row.note}"

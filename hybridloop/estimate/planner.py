@@ -21,13 +21,13 @@ from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.bought import what_caps_buy
 from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, DryRound, dry_run, prepare_trial
+from hybridloop.estimate.duration import duration_on_azure, local_duration
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Bought, Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
 from hybridloop.estimate.pricing import (
     JobTotals,
     ProgramSizes,
     Tariff,
-    estimate_duration,
     estimate_keep_alive,
     rounds_within_caps,
     sum_if_known,
@@ -73,7 +73,7 @@ def plan_run(
     """
     planner = Planner(algorithm, problem, settings, statuses or TargetStatuses())
     target = find_target(settings.target) if target is None else target
-    plan = planner.plan(target, debias=settings.debias)
+    plan = planner.plan(target, debias=settings.debias, is_timed=True)
     others = [find_target(other) if isinstance(other, str) else other for other in compare]
     comparison = tuple(map(planner.comparison_row, others))
     return replace(plan, searches=planner.searches(plan, target), comparison=comparison)
@@ -100,8 +100,11 @@ class Planner:
     _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
     _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
 
-    def plan(self, target: Target, *, debias: bool) -> Plan:
-        """Estimate the run on one target. Raises InputError, ProgramError."""
+    def plan(self, target: Target, *, debias: bool, is_timed: bool = False) -> Plan:
+        """Estimate the run on one target; `is_timed` times the local service's simulator for a plan on it.
+
+        Raises InputError, ProgramError.
+        """
         settings = self.settings_on(target).model_copy(update={"debias": debias})
         check_provider_options(target, settings.options)
         target = target_with_options(target, settings.options)
@@ -115,7 +118,10 @@ class Planner:
         expected, status = simulation.expected, self.statuses.by_name.get(target.name)
         queue_s = None if status is None else status.get("averageQueueTime")
         keep_alive = estimate_keep_alive(settings, target, len(expected), queue_s)
-        duration = estimate_duration(expected, tariff, status, is_local=self.statuses.is_local)
+        duration = duration_on_azure(expected, tariff, status)
+        if self.statuses.is_local and is_timed:
+            classical_s = min(trial.classical_s for trial in simulation.trials)
+            duration = local_duration(expected, tariff, duration, options=settings.options, classical_s=classical_s)
         trials = [tariff.total_of_rounds(trial.rounds) for trial in simulation.trials]
         usual, worst = tariff.total_of_rounds(expected), tariff.total_of_rounds(simulation.worst)
         cost = _money(simulation, tariff, keep_alive.cost, keep_alive.hold)
@@ -217,7 +223,7 @@ class Planner:
             expected=plan.cost.expected,
             upper=plan.cost.upper,
             unmitigated=None if plan.unmitigated is None else plan.unmitigated.expected,
-            hours=plan.duration.expected_s / 3600.0,
+            duration=plan.duration,
             keep_alive=plan.keep_alive.mode,
             note="; ".join(self._refusals(settings, target, plan.qubits)),
             least=plan.cost.least,

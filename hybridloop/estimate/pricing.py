@@ -1,4 +1,4 @@
-"""Price, time and keep-alive of a dry run's rounds on a target, and the rounds that its caps allow."""
+"""Price and keep-alive of a dry run's rounds on a target, and the rounds that its caps allow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 from qiskit.circuit import ParameterVector
@@ -21,7 +20,8 @@ from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
 from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
 from hybridloop.errors import CapReached
 from hybridloop.estimate.dry_run import DryRound, PubRequest
-from hybridloop.estimate.plan import Duration, KeepAliveEstimate, WithinCaps
+from hybridloop.estimate.duration import Duration
+from hybridloop.estimate.plan import KeepAliveEstimate, WithinCaps
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
@@ -29,9 +29,6 @@ from hybridloop.tasks.submission.batches import batched_program, shots_of_jobs
 from hybridloop.tasks.submission.jobs import split_shots
 
 MAX_COMPILED = 48  # circuits for a profile; each takes some 0.3 s
-SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
-SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
-ASSUMED_TURNAROUND_S = 5.0  # where none is recorded: similar to those that are
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +56,22 @@ class ProgramSizes:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
         key = (circuit, profile)
         if key not in self.known:
-            description = self.circuits[circuit]
             counted = self._counted(circuit) if self.is_counted.get(profile, True) else None
             if counted is not None and profile in self.is_counted:
                 self.known[key] = counted
             elif sum(known == profile for _, known in self.known) < MAX_COMPILED:
-                qir = _qir(description, profile)
+                qir = self.qir(circuit, profile)
                 self.known[key] = ProgramSize(gate_counts(qir), qir_depth(qir))
                 if counted is not None:
                     self.is_counted[profile] = counted == self.known[key]
         return self.known.get(key)
+
+    def qir(self, circuit: str, profile: str) -> str:
+        """Compile a circuit at its first point; one with a structure at placeholder angles."""
+        description = self.circuits[circuit]
+        if description.structure is not None:
+            return placeholder_qir(description.structure, profile)
+        return compile_qir(to_basis(description.circuit.assign_parameters(description.points[0])), profile)
 
     def _counted(self, circuit: str) -> ProgramSize | None:
         if circuit not in self.counted:
@@ -149,10 +152,13 @@ class Tariff:
 
     def _parted(self, pubs: Sequence[PubRequest]) -> tuple[list[PubRequest], list[PubRequest]]:
         """Part PUBs into those whose points share jobs, and those with a job for each point."""
-        batched = [pub for pub in pubs if self.batches and self._program(pub.circuit) is not None]
-        return batched, [pub for pub in pubs if not self.batches or self._program(pub.circuit) is None]
+        batched = [pub for pub in pubs if self.program(pub.circuit) is not None]
+        return batched, [pub for pub in pubs if self.program(pub.circuit) is None]
 
-    def _program(self, circuit: str) -> QuilPub | None:
+    def program(self, circuit: str) -> QuilPub | None:
+        """Return the program of a circuit whose points share jobs; None for one with a job for each point."""
+        if not self.batches:
+            return None
         if circuit not in self._programs:
             try:
                 self._programs[circuit] = batched_program(self._quil, self.sizes.circuits[circuit])
@@ -161,7 +167,7 @@ class Tariff:
         return self._programs[circuit]
 
     def _batched_jobs(self, pubs: Sequence[PubRequest]) -> list[tuple[int, Price]]:
-        programs = [program for pub in pubs if (program := self._program(pub.circuit)) is not None]
+        programs = [program for pub in pubs if (program := self.program(pub.circuit)) is not None]
         jobs = shots_of_jobs(programs, [pub.points for pub in pubs], [pub.shots for pub in pubs], self.target)
         return [(shots, price_of_job(self.target, ONE_GATE, shots)) for shots in jobs]
 
@@ -200,34 +206,6 @@ def counted_size(description: PubDescription) -> ProgramSize | None:
     return ProgramSize(counts, circuit.depth())
 
 
-def _qir(circuit: PubDescription, profile: str) -> str:
-    """Compile the circuit at its first point; a circuit with a structure at placeholder angles."""
-    if circuit.structure is not None:
-        return placeholder_qir(circuit.structure, profile)
-    return compile_qir(to_basis(circuit.circuit.assign_parameters(circuit.points[0])), profile)
-
-
-def estimate_duration(
-    rounds: Sequence[DryRound], tariff: Tariff, status: Mapping[str, Any] | None, *, is_local: bool
-) -> Duration:
-    """Estimate the time of these rounds. Jobs of a round queue in parallel and are submitted some at a time."""
-    target = tariff.target
-    queue_s = None if status is None else status.get("averageQueueTime")
-    if is_local and not queue_s:  # the local service has none: it says nothing of the real target's
-        queue_s = None
-    turnaround_s = ASSUMED_TURNAROUND_S if target.turnaround_s is None else target.turnaround_s
-    jobs = [tariff.total(round_.pubs).jobs for round_ in rounds]
-    submission_s = math.fsum(SUBMISSION_S * math.ceil(number / SUBMITTED_AT_ONCE) for number in jobs)
-    return Duration(
-        expected_s=len(rounds) * ((queue_s or 0.0) + turnaround_s) + submission_s,
-        queue_s=None if queue_s is None else float(queue_s),
-        turnaround_s=turnaround_s,
-        turnaround_recorded=target.turnaround_s is not None,
-        submission_s=submission_s,
-        is_local=is_local,
-    )
-
-
 def estimate_keep_alive(settings: RunSettings, target: Target, rounds: int, queue_s: float | None) -> KeepAliveEstimate:
     """Resolve `keep_alive` on the target. Pings are due in a queue only if idle minutes count there.
 
@@ -251,7 +229,7 @@ def _cap_text(name: str, value: object) -> str:
 def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Duration) -> WithinCaps:
     """Return the rounds that the run's budget allows, if each job is billed as expected."""
     budget, now = Budget(tariff.caps), 0.0
-    round_s = duration.expected_s / len(rounds) if rounds else 0.0
+    round_s = (duration.own_s or 0.0) / max(len(rounds), 1)
     stop: CapReached | None = None
     done = 0
     for round_ in rounds:

@@ -30,7 +30,8 @@ class Target:
     the job turns that off. One that `keeps_gates` has an option against their removal. One with `parameter_sets` runs a
     program at many points in one job; if it `batches`, the points of a round are put into such jobs by default.
     `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
-    was seen; None if not recorded. `assumed` names the fields of a target outside of the table that are not stated.
+    was seen; None if not recorded. `gate_times_s` are a machine's published times of a one- and a two-qubit gate, which
+    run one after the other. `assumed` names the fields of a target outside of the table that are not stated.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Target:
     batches: bool = False
     is_noisy: bool = False
     turnaround_s: float | None = None
+    gate_times_s: tuple[float, float] | None = None
     assumed: tuple[str, ...] = ()
 
 

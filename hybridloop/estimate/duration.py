@@ -1,0 +1,193 @@
+"""The time that a run takes: on Azure from recorded and published figures, on the local service measured here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS, RESULTS_V2
+from hybridloop.azure.targets.provider_options import Options, provider_params
+from hybridloop.runtime.durations import format_duration
+
+if TYPE_CHECKING:
+    from hybridloop.estimate.dry_run import DryRound
+    from hybridloop.estimate.pricing import Tariff
+
+SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
+SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
+LOCAL_ROUND_S, LOCAL_JOB_S = 0.15, 0.04  # beside the simulation: measured on two cores
+_ROWS = 4  # of a timed job of many points
+MEASURED_S = 1.0  # how long the local service's simulator is timed, roughly
+MAX_MEASURED_WORK = 5e8  # amplitudes through a gate in a shot: some seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """An estimate in seconds of a run's rounds; None: not known.
+
+    `expected_s` is the time on Azure: `queue_s` once a round, in all `queues_s`, and the jobs' own time, of which
+    `basis` names the source. A queue that a target does not state is left out. `local_s` is the time on the local
+    service, from `measured_s` seconds of its simulator on this machine; None for a run on Azure.
+    """
+
+    expected_s: float | None
+    queues_s: float
+    queue_s: float | None
+    basis: str
+    local_s: float | None = None
+    measured_s: float | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """True for a plan on the local service."""
+        return self.measured_s is not None
+
+    @property
+    def own_s(self) -> float | None:
+        """The time of the run itself: on the local service if it is there, else on Azure."""
+        return self.local_s if self.is_local else self.expected_s
+
+    @property
+    def short(self) -> str | None:
+        """The time on Azure as text, such as "2 h", or "over 2 h" where only queues are known; None: not known."""
+        if self.expected_s is None:
+            return f"over {format_duration(self.queues_s)}" if self.queues_s else None
+        return format_duration(self.expected_s)
+
+    def lines(self) -> list[str]:
+        """Return the text of a plan."""
+        queue = "and queues of unknown length"
+        if self.queue_s is not None:
+            queue = f"a queue of {format_duration(self.queue_s)} a round"
+        azure = f"{self.short or 'not known'}: {self.basis}, {queue}"
+        if self.measured_s is None:
+            return [azure]
+        here = "not known: the circuit is too large to time the simulator here"
+        if self.local_s is not None:
+            here = f"{format_duration(self.local_s)} here, from {self.measured_s:.1f} s of this machine's simulator"
+        return [here, f"on Azure {azure}"]
+
+
+def duration_on_azure(rounds: Sequence[DryRound], tariff: Tariff, status: Mapping[str, Any] | None) -> Duration:
+    """Estimate the time of these rounds on the target. Jobs of a round queue in parallel, and a machine takes turns.
+
+    A machine's shots take the published times of their gates, which are run one after the other; a simulator's jobs
+    take the median of recorded ones.
+    """
+    target = tariff.target
+    queue_s = None if status is None or not status.get("averageQueueTime") else float(status["averageQueueTime"])
+    queues_s = len(rounds) * (queue_s or 0.0)
+    if (gates_s := gate_seconds(rounds, tariff)) is not None:
+        run_s, basis = gates_s, "gates take their published times, reset and readout are left out"
+    elif target.turnaround_s is not None:
+        jobs = [tariff.total(round_.pubs).jobs for round_ in rounds]
+        submission_s = math.fsum(SUBMISSION_S * math.ceil(number / SUBMITTED_AT_ONCE) for number in jobs)
+        run_s = len(rounds) * target.turnaround_s + submission_s
+        basis = f"{target.turnaround_s:g} s to run a job, as recorded"
+    else:
+        return Duration(None, queues_s, queue_s, f"no times of {target.name} are published or recorded")
+    return Duration(queues_s + run_s, queues_s, queue_s, basis)
+
+
+def gate_seconds(rounds: Sequence[DryRound], tariff: Tariff) -> float | None:
+    """Return the seconds that a machine's gates take in all shots; None without published times."""
+    target = tariff.target
+    if target.gate_times_s is None:
+        return None
+    one_s, two_s = target.gate_times_s
+    seconds = 0.0
+    for pub in (pub for round_ in rounds for pub in round_.pubs):
+        size = tariff.sizes.size(pub.circuit, target.profile) or tariff.sizes.largest(target.profile)
+        seconds += pub.points * pub.shots * (size.counts.one_qubit * one_s + size.counts.two_qubit * two_s)
+    return seconds
+
+
+def local_duration(
+    rounds: Sequence[DryRound], tariff: Tariff, azure: Duration, *, options: Options, classical_s: float
+) -> Duration:
+    """Return the estimate with the time on the local service, whose workers simulate some points at a time.
+
+    One circuit is timed, that with the most gates, and others take their part of its time. `classical_s` are the
+    seconds of a run's own computing.
+    """
+    target = tariff.target
+    pubs = [pub for round_ in rounds for pub in round_.pubs]
+    largest = max({pub.circuit for pub in pubs}, key=lambda key: _work(key, tariff))
+    if target.checks_only or _work(largest, tariff) > MAX_MEASURED_WORK:
+        return replace(azure, measured_s=0.0)
+    shots = max(tariff.split(max(pub.shots for pub in pubs if pub.circuit == largest)))
+    begin = time.perf_counter()
+    first_s, shot_s = seconds_by_shots(_timed_job(largest, tariff, options), shots)
+    measured_s = time.perf_counter() - begin
+    workers = os.cpu_count() or 1
+    simulated_s = 0.0
+    for round_ in rounds:
+        points = sum(pub.points for pub in round_.pubs)
+        part = [_work(pub.circuit, tariff) / _work(largest, tariff) for pub in round_.pubs]
+        each = zip(round_.pubs, part, strict=True)
+        seconds = math.fsum(pub.points * scale * (first_s + shot_s * (pub.shots - 1)) for pub, scale in each)
+        simulated_s += seconds / min(workers, points)
+    jobs = tariff.total_of_rounds(rounds).jobs
+    local_s = classical_s + simulated_s + LOCAL_ROUND_S * len(rounds) + LOCAL_JOB_S * jobs
+    return replace(azure, local_s=local_s, measured_s=measured_s)
+
+
+def _work(circuit: str, tariff: Tariff) -> float:
+    """Return the amplitudes that go through a gate in a shot."""
+    counts = (tariff.sizes.size(circuit, tariff.target.profile) or tariff.sizes.largest(tariff.target.profile)).counts
+    return float(counts.one_qubit + counts.two_qubit + 1) * 2.0**counts.qubits
+
+
+def _timed_job(circuit: str, tariff: Tariff, options: Options) -> Callable[[int], float]:
+    """Return a function that runs a point as the local service's worker does, and returns its seconds, by its shots."""
+    from hybridloop.emulator.model.targets import load_catalogue
+    from hybridloop.emulator.simulation.execute import JobRunner
+    from hybridloop.emulator.simulation.protocol import SimulationTask
+    from hybridloop.emulator.simulation.simulator import Simulator
+
+    target, program = tariff.target, tariff.program(circuit)
+    catalogued = load_catalogue().find(target.name)
+    assert catalogued is not None
+    formats, rows = (QIR, RESULTS_V2), 1
+    text = tariff.sizes.qir(circuit, target.profile) if program is None else program.text
+    if program is not None:
+        formats, rows = (QUIL, QUIL_RESULTS), _ROWS
+    runner, calls = JobRunner(Simulator()), itertools.count(1)
+
+    def seconds(shots: int) -> float:
+        number = next(calls)  # no job is answered from the cache of one before
+        params = provider_params(target, debias=False, options=options) | {"shots": shots}
+        if program is not None:
+            theta = np.repeat(program.theta[:1], rows, axis=0) + number + np.arange(rows)[:, None] / rows
+            values = {"theta": theta.tolist(), "basis": np.repeat(program.basis[:1], rows, axis=0).tolist()}
+            params["substitutions"] = {name: value for name, value in values.items() if value[0]}
+        begin = time.perf_counter()
+        comment = "#" if program is not None else ";"
+        runner.run(SimulationTask(catalogued, *formats, params, 0, ""), f"{text}\n{comment} {number}\n".encode())
+        return (time.perf_counter() - begin) / rows
+
+    seconds(1)  # Aer begins
+    return seconds
+
+
+def seconds_by_shots(run: Callable[[int], float], shots: int) -> tuple[float, float]:
+    """Return the seconds of a job of one shot, and of each further one, by jobs of more and more shots."""
+    first = last = run(1)
+    number, slope = 1, 0.0
+    while number < shots and last < MEASURED_S / 2:
+        more = min(shots, 30 * number)
+        limit = MEASURED_S / (slope or first)  # a shot takes no more than the first with its job
+        if more > max(limit, 2):
+            if number > 1:
+                break
+            more = max(int(limit), 2)
+        last = run(more)
+        number, slope = more, max(last - first, 0.0) / (more - 1)
+    return first, slope

@@ -1,0 +1,72 @@
+"""Times of plans: published gate times on a machine, and a timed simulator on the local service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hybridloop.azure.targets import known_targets
+from hybridloop.estimate.duration import MEASURED_S, seconds_by_shots
+from hybridloop.estimate.plan import Plan
+from hybridloop.estimate.planner import TargetStatuses, plan_run
+from hybridloop.inputs.sources import CALL, Layer, resolve_settings
+from hybridloop.settings import ProblemText
+
+QUEUE = {"averageQueueTime": 600, "currentAvailability": "Available"}
+
+
+def planned(target: str, problem: str = "ring-8", *, is_local: bool = False, **settings: Any) -> Plan:
+    asked = resolve_settings("qaoa", Layer(CALL, {"target": target, **settings})).settings
+    return plan_run("qaoa", ProblemText(name=problem), asked, statuses=TargetStatuses({target: QUEUE}, is_local))
+
+
+def test_a_machine_with_published_gate_times_takes_those_of_all_shots_beside_its_queues() -> None:
+    plan = planned("ionq.qpu.aria-1")
+    (circuit,) = plan.circuits
+    assert circuit.one_qubit is not None
+    assert circuit.two_qubit is not None
+    gates_s = 1000 * (135e-6 * circuit.one_qubit + 600e-6 * circuit.two_qubit)
+    assert plan.duration.expected_s == pytest.approx(600 + gates_s)
+    assert plan.duration.queue_s == plan.duration.queues_s == 600
+
+
+@pytest.mark.parametrize("target", ["quantinuum.qpu.h2-1", "ionq.qpu.forte-1", "rigetti.qpu.cepheus-1-108q"])
+def test_a_machine_without_published_times_has_no_estimate_but_its_queues(target: str) -> None:
+    duration = planned(target).duration
+    assert (duration.expected_s, duration.short, duration.local_s) == (None, "over 10 min", None)
+    assert duration.lines() == [
+        f"over 10 min: no times of {target} are published or recorded, a queue of 10 min a round"
+    ]
+
+
+@pytest.mark.parametrize("target", [name for name, facts in known_targets().items() if not facts.checks_only])
+def test_a_plan_on_the_local_service_times_its_simulator_in_the_format_of_each_target(target: str) -> None:
+    here = planned(target, is_local=True).duration
+    assert here.local_s is not None
+    assert here.local_s > 0
+    assert here.measured_s is not None
+    assert here.own_s == here.local_s
+    assert here.short == planned(target).duration.short  # on Azure
+
+
+def test_a_circuit_that_would_take_long_to_time_has_no_local_time() -> None:
+    ring = "\n".join(f"{node} {(node + 1) % 28}" for node in range(28))
+    asked = resolve_settings("qaoa", Layer(CALL, {"target": "quantinuum.qpu.h2-1"})).settings
+    problem = ProblemText(name="ring-28", text=ring)
+    duration = plan_run("qaoa", problem, asked, statuses=TargetStatuses({}, is_local=True)).duration
+    assert (duration.local_s, duration.measured_s) == (None, 0.0)
+    assert "too large to time the simulator" in duration.lines()[0]
+
+
+@pytest.mark.parametrize(("setup_s", "shot_s"), [(0.02, 1e-6), (0.01, 2e-3), (0.3, 0.05), (0.1, 0.3), (0.001, 0.0)])
+def test_the_time_of_many_shots_follows_from_few_without_long_runs(setup_s: float, shot_s: float) -> None:
+    timed: list[float] = []
+
+    def run(shots: int) -> float:
+        timed.append(setup_s + shot_s * shots)
+        return timed[-1]
+
+    first, slope = seconds_by_shots(run, 10_000)
+    assert first + slope * 9_999 == pytest.approx(setup_s + shot_s * 10_000)
+    assert sum(timed) < 4 * MEASURED_S
