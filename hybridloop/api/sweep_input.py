@@ -14,7 +14,7 @@ from hybridloop.errors import InputError, InvalidValue
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.inputs.circuits import circuit_text
 from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
-from hybridloop.inputs.problems import is_file, names_geometry, read_problem_at, read_problems, with_given
+from hybridloop.inputs.problems import depends_on_space, is_file, read_problem_at, read_problems, with_given
 from hybridloop.inputs.sources import user_defaults
 from hybridloop.inputs.validation import validate
 from hybridloop.inputs.yaml import read_yaml
@@ -73,8 +73,8 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if varies_geometry:
             assert isinstance(grid, Mapping)
             combinations = [dict(zip(grid, each, strict=True)) for each in product(*map(_listed, grid.values()))]
-            geometries = [file for _, file in files if names_geometry(file)]
-            files = [(place, file) for place, file in files if not names_geometry(file)]
+            geometries = [file for _, file in files if depends_on_space(file)]
+            files = [(place, file) for place, file in files if not depends_on_space(file)]
             listed_points = [{PROBLEM: file, **each} for file in geometries for each in combinations]
         texts["problems"] = read_problems([file for _, file in files], of_all, [place for place, _ in files])
     if isinstance(points := texts.get("points", ()), list | tuple):

@@ -69,7 +69,7 @@ class Duration:
         azure = f"{self.short or 'not known'}: {self.basis}, {queue}"
         if self.measured_s is None:
             return [azure]
-        here = "not known: the circuit is too large to time the simulator here"
+        here = "not known here: the local service's simulator can not be timed on this circuit and target"
         if self.local_s is not None:
             here = f"{format_duration(self.local_s)} here, from {self.measured_s:.1f} s of this machine's simulator"
         return [here, f"on Azure {azure}"]
@@ -117,14 +117,14 @@ def local_duration(
     One circuit is timed, that with the most gates, and others take their part of its time. `classical_s` are the
     seconds of a run's own computing.
     """
-    target = tariff.target
     pubs = [pub for round_ in rounds for pub in round_.pubs]
     largest = max({pub.circuit for pub in pubs}, key=lambda key: _work(key, tariff))
-    if target.checks_only or _work(largest, tariff) > MAX_MEASURED_WORK:
+    job = _timed_job(largest, tariff, options) if _work(largest, tariff) <= MAX_MEASURED_WORK else None
+    if job is None:
         return replace(azure, measured_s=0.0)
     shots = max(tariff.split(max(pub.shots for pub in pubs if pub.circuit == largest)))
     begin = time.perf_counter()
-    first_s, shot_s = seconds_by_shots(_timed_job(largest, tariff, options), shots)
+    first_s, shot_s = seconds_by_shots(job, shots)
     measured_s = time.perf_counter() - begin
     workers = os.cpu_count() or 1
     simulated_s = 0.0
@@ -145,8 +145,11 @@ def _work(circuit: str, tariff: Tariff) -> float:
     return float(counts.one_qubit + counts.two_qubit + 1) * 2.0**counts.qubits
 
 
-def _timed_job(circuit: str, tariff: Tariff, options: Options) -> Callable[[int], float]:
-    """Return a function that runs a point as the local service's worker does, and returns its seconds, by its shots."""
+def _timed_job(circuit: str, tariff: Tariff, options: Options) -> Callable[[int], float] | None:
+    """Return a function that runs a point as the local service's worker does, and returns its seconds, by its shots.
+
+    None for a target of which only this service knows.
+    """
     from hybridloop.emulator.model.targets import load_catalogue
     from hybridloop.emulator.simulation.execute import JobRunner
     from hybridloop.emulator.simulation.protocol import SimulationTask
@@ -154,7 +157,8 @@ def _timed_job(circuit: str, tariff: Tariff, options: Options) -> Callable[[int]
 
     target, program = tariff.target, tariff.program(circuit)
     catalogued = load_catalogue().find(target.name)
-    assert catalogued is not None
+    if catalogued is None:
+        return None
     formats, rows = (QIR, RESULTS_V2), 1
     text = tariff.sizes.qir(circuit, target.profile) if program is None else program.text
     if program is not None:

@@ -23,14 +23,16 @@ from hybridloop.inputs.problem_objects.molecules import (
     OF_GEOMETRY,
     GeometryOptions,
     integrals_of,
+    part_of_integrals,
     written,
 )
-from hybridloop.inputs.text_files import check_format, decode
+from hybridloop.inputs.text_files import check_format, decode, is_fcidump
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.parsing import AUTO_SPACE
 from hybridloop.settings.synonyms import suggestion
 
+MAX_INTEGRALS_BYTES = 64 << 20  # of a file of integrals, of which an active space is taken
 _LONGEST_SHOWN = 200
 
 
@@ -55,16 +57,20 @@ def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> Probl
     return read
 
 
-def names_geometry(problem: Any) -> bool:
-    """Return whether a problem is a geometry: atoms, a mapping with one, or the path of a file with one."""
+def depends_on_space(problem: Any) -> bool:
+    """Return whether the text of a problem depends on its basis set, active space and so on.
+
+    That is so of a geometry: atoms, a mapping with one, or the path of a file with one; and of a file of more integrals
+    than a text takes.
+    """
     if isinstance(problem, Mapping):
         return "geometry" in problem
     if not isinstance(problem, str | Path):
         return False
     if is_geometry(str(problem)):
         return True
-    read = _read(problem, None) if is_file(Path(problem)) else None
-    return read is not None and read.text is not None and is_geometry(read.text)
+    text = _text_of(Path(problem)) if is_file(Path(problem)) else ""
+    return len(text) > MAX_PROBLEM_BYTES or is_geometry(text)
 
 
 def named(problem: ProblemText, name: Any) -> ProblemText:
@@ -148,7 +154,7 @@ def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
     path = Path(problem)
     try:
         if path.is_file():
-            return _read_file(path)
+            return _read_file(path, geometry)
         state = "it is a folder" if path.is_dir() else "there is no such file"
     except OSError as error:  # also a name that is too long, which Path does not take for a missing file
         name = str(path) if len(str(path)) < _LONGEST_SHOWN else f"{str(path)[:_LONGEST_SHOWN]!r}…"
@@ -159,16 +165,27 @@ def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
     return validate(ProblemText, {"name": problem}, of="problem")
 
 
-def _read_file(path: Path) -> ProblemText:
-    with path.open("rb") as file:  # bounded: a device has no size
-        data = file.read(MAX_PROBLEM_BYTES + 1)
-    if len(data) > MAX_PROBLEM_BYTES:
-        size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
-        raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
-    text = decode(data, str(path))
-    if not is_geometry(text):
+def _read_file(path: Path, geometry: GeometryOptions | None) -> ProblemText:
+    text = _text_of(path)
+    if len(text) > MAX_PROBLEM_BYTES:
+        text = part_of_integrals(text, path.stem, geometry or GeometryOptions())
+    elif not is_geometry(text):
         check_format(text, str(path))
     return validate(ProblemText, {"name": path.stem, "text": text}, of="problem")
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file; FCIDUMP may have more integrals than the text of a problem. Raises ProblemError."""
+    limit = MAX_PROBLEM_BYTES
+    with path.open("rb") as file:  # bounded: a device has no size
+        data = file.read(limit + 1)
+        if len(data) > limit and is_fcidump(data):
+            limit = MAX_INTEGRALS_BYTES
+            data += file.read(limit + 1 - len(data))
+    if len(data) > limit:
+        size = f"the file has {path.stat().st_size:,} bytes, at most {limit:,} are taken"
+        raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
+    return decode(data, str(path))
 
 
 def read_scan(problems: Sequence[Any], geometry: GeometryOptions | None = None) -> ProblemText:

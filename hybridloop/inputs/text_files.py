@@ -66,6 +66,12 @@ _TEXTS = (
     (r"Entering Gaussian System", "an output of Gaussian", _ASE),
     (r"\$coord\b", "a molecule in Turbomole's format", _ASE),
     (r"\$molecule\b", "an input of Q-Chem", _ASE),
+    (
+        r"[^\n]*\n[ \t]*[-.\d]+[ \t]*\n(?:[ \t]*[-.\d]+[ \t]+[-.\d]+[ \t]+[-.\d]+[ \t]*\n){3}"
+        r"[A-Za-z \t]+\n[\d \t]+\n[ \t]*[SDCK]",
+        "a crystal in VASP's format",
+        "",
+    ),
     (r"data_\S*\n(?s:.*)\n\s*_(?:cell|atom)_", "a crystal in CIF", ""),
     (r"(?:[^\n]*\n){0,60}geometry\b[^\n\d]*\n(?:[^\n]*\n){1,60}\s*end\b", "an input of NWChem", _ASE),
     (r"(?:atom|lattice_vector)(?:\s+[-+]?\d+\.\d*){3}", "a molecule in FHI-aims' format", _ASE),
@@ -79,6 +85,11 @@ _WHOLE_TEXTS = (  # the same of the text with its comments
     (r"(?:%[^\n]*\n)*#[^\n]*\n\s*\n[^\n]+\n\s*\n\s*-?\d+[ ,]+\d+\s*\n", "an input of Gaussian", _ASE),
 )
 _COMMENTS = re.compile(r"(?:(?:[ \t]*(?:[#!\\]|//|c\s)[^\n]*|[ \t]*)\n)*[ \t]*")
+
+
+def is_fcidump(data: bytes) -> bool:
+    """Return whether a file's bytes begin as FCIDUMP does."""
+    return re.match(rb"(?:\xef\xbb\xbf)?\s*[&$]FCI\b", data[:_START], re.IGNORECASE) is not None
 
 
 def decode(data: bytes, source: str) -> str:

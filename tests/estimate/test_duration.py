@@ -56,7 +56,7 @@ def test_a_circuit_that_would_take_long_to_time_has_no_local_time() -> None:
     problem = ProblemText(name="ring-28", text=ring)
     duration = plan_run("qaoa", problem, asked, statuses=TargetStatuses({}, is_local=True)).duration
     assert (duration.local_s, duration.measured_s) == (None, 0.0)
-    assert "too large to time the simulator" in duration.lines()[0]
+    assert duration.lines()[0].startswith("not known here: ")
 
 
 @pytest.mark.parametrize(("setup_s", "shot_s"), [(0.02, 1e-6), (0.01, 2e-3), (0.3, 0.05), (0.1, 0.3), (0.001, 0.0)])

@@ -12,13 +12,18 @@ import networkx as nx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyscf import gto, scf
+from pyscf.tools import fcidump
 
 import hybridloop as hl
 from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.algorithms.formats.energies import geometry_of
+from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.problems import read_problem
 from hybridloop.inputs.text_files import check_format, decode
+from hybridloop.preparation.problem import exact_energy, parse_problem
+from hybridloop.settings import MAX_PROBLEM_BYTES
 from tests.paths import DATA
 
 FOREIGN = DATA / "foreign"
@@ -56,6 +61,7 @@ UNREAD = {
     "ase.tm": ("Turbomole", "ase.io.read"),
     "ase.json": ("ASE", "ase.io.read"),
     "ase.cif": ("CIF", "XYZ"),
+    "ase.POSCAR": ("VASP", "XYZ"),
     "ase.xsf": ("XSF", "ase.io.read"),
     "ase.mol": ("MOL or SDF", "ase.io.read"),
     "ase.sdf": ("MOL or SDF", "ase.io.read"),
@@ -97,7 +103,12 @@ def test_a_format_that_is_not_read_is_named_with_the_way_to_read_it(name: str) -
 
 
 @pytest.mark.parametrize(
-    ("name", "remedy"), [("networkx_adjlist.txt", "networkx.read_adjlist"), ("dimod.coo", r"hl.qaoa\(\{\(0, 0\)")]
+    ("name", "remedy"),
+    [
+        ("networkx_adjlist.txt", "networkx.read_adjlist"),
+        ("networkx_adjlist_int.txt", "networkx.read_adjlist"),
+        ("dimod.coo", r"hl.qaoa\(\{\(0, 0\)"),
+    ],
 )
 def test_a_table_that_can_be_no_graph_is_refused_with_the_way(name: str, remedy: str) -> None:
     read = read_problem(FOREIGN / name)
@@ -124,6 +135,24 @@ def test_a_molecule_that_ase_wrote_is_read_without_its_forces(name: str) -> None
 def test_a_periodic_cell_is_no_molecule() -> None:
     with pytest.raises(InputError, match="the geometry is periodic"):
         hl.problem(FOREIGN / "ase.pbc.xyz")
+
+
+def test_an_active_space_is_taken_of_integrals_that_no_text_of_a_problem_holds(tmp_path: Path) -> None:
+    """PySCF writes the file; the same space of the geometry, whose integrals are not read, is its oracle."""
+    water = "O 0 0 0.119; H 0 0.763 -0.477; H 0 -0.763 -0.477"
+    field = scf.RHF(gto.M(atom=water, basis="cc-pvdz", verbose=0)).run()
+    path = tmp_path / "water.fcidump"
+    fcidump.from_scf(field, str(path), tol=1e-14)
+    assert path.stat().st_size > MAX_PROBLEM_BYTES
+    with pytest.raises(InputError, match="24 orbitals, whose integrals take") as refused:
+        hl.problem(path)
+    assert refused.value.field == "active_space"
+    part = parse_problem(hl.problem(path, active_space=(4, 4)))
+    expected = parse_problem(hl.problem(water, basis="cc-pvdz", active_space=(4, 4)))
+    assert isinstance(part, Molecule)
+    assert isinstance(expected, Molecule)
+    assert (part.norb, part.electrons, part.space) == (4, (2, 2), "4,4")
+    assert exact_energy(part) == pytest.approx(exact_energy(expected), abs=1e-6)
 
 
 def test_text_is_decoded_by_its_mark_or_as_windows_writes_it() -> None:

@@ -66,7 +66,9 @@ def _read_header(text: str, source: str) -> tuple[int, tuple[int, int], int]:
             raise ProblemError(source, None, problem, "Export the integrals of a restricted (RHF or ROHF) calculation.")
     norb = _count(keys, "NORB", None, source)
     if not 1 <= norb <= MAX_ORBITALS:
-        raise ProblemError(source, None, f"NORB={norb}", f"Choose an active space of 1 to {MAX_ORBITALS} orbitals.")
+        raise ProblemError(
+            source, None, f"NORB={norb}", f"Export integrals over 1 to {MAX_ORBITALS} orbitals, as of an active space."
+        )
     # integrals begin on a new line
     lines = text.count("\n", 0, end.end()) + 1
     rest = text[end.end() :].split("\n", 1)[0]

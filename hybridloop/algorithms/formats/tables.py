@@ -88,7 +88,8 @@ def _refuse_row(line: int, cells: list[str], rows: Sequence[Row], source: str) -
         raise ProblemError(source, line, problem, remedy)
     what = f"{' '.join(cells)[:80]!r} is not two nodes and an optional weight"
     remedy = "Write `node node` or `node node weight` on each line."
-    if len(cells) == 1 or not any(map(_is_number, cells[2:])):
+    is_ragged = len({len(each) for _, each in rows}) > 1
+    if is_ragged or not any(map(_is_number, cells[2:])):
         remedy += " An adjacency list is read in Python: hl.qaoa(networkx.read_adjlist(FILE))."
     raise ProblemError(source, line, what, remedy)
 

@@ -95,6 +95,18 @@ def written(molecule: Molecule) -> str:
     return as_kept(text, molecule.source)
 
 
+def part_of_integrals(text: str, source: str, options: GeometryOptions) -> str:
+    """Return the text of a molecule in FCIDUMP in the options' active space. Raises ProblemError, InputError."""
+    from hybridloop.algorithms.formats.fcidump import read_fcidump
+    from hybridloop.algorithms.problems.molecule import with_multiplicity
+    from hybridloop.algorithms.problems.natural_orbitals import part_of
+
+    molecule = read_fcidump(text, source)
+    if options.multiplicity is not None:
+        molecule = with_multiplicity(molecule, options.multiplicity)
+    return written(part_of(molecule, options.active_space, options.frozen_core))
+
+
 def pyscf_object(value: Any, options: GeometryOptions | None) -> tuple[str, str]:
     """Return the formula and text of a PySCF Mole, restricted SCF, CASCI or CASSCF, in the options' active space.
 
