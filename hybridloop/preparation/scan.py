@@ -18,7 +18,7 @@ from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.natural_orbitals import common_size
+from hybridloop.algorithms.problems.natural_orbitals import common_size, size_doubt
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.scan import ScanSettings
@@ -203,7 +203,7 @@ def _row(
         "start": start,
         "reason": outcome.reason,
         "choices": [*outcome.choices, *filter(None, [facts.orbitals])],
-        "note": facts.note(),
+        "note": "; ".join(filter(None, [facts.note(), size_doubt(facts.orbitals)])) or None,
         "parameters": list(outcome.parameters),
     }
 

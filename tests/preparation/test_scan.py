@@ -95,6 +95,17 @@ def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them(
     assert sized.facts.exact() == automatic.points[0].facts.exact()
 
 
+def test_a_point_whose_active_space_is_too_small_says_so_in_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
+    points = [read_problem(f"Li 0 0 0; H 0 0 {bond}", GeometryOptions()) for bond in (1.6, 3.0)]
+    texts = [ProblemText(name=f"lih-{number}", text=point.text) for number, point in enumerate(points)]
+    near, far = measured(prepared(*texts, active_space=(2, 2)), shot_rounds(1)).table
+    assert near["note"] is None
+    assert far["note"].startswith("the active space is too small: an orbital outside of it has 0.07")
+
+
 @pytest.mark.parametrize(
     ("bonds", "says"),
     [((0.6, 0.7, 0.8, 0.9, 1.1, 3.0), ""), ((0.9, 1.1, 1.5), "no minimum: the lowest point is the first")],

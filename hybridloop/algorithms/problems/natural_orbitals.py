@@ -22,6 +22,7 @@ MOST_ACTIVE = 10  # orbitals: their 20 qubits are still simulated in seconds
 SAME_OCCUPATION = 1e-3  # electrons: orbitals this close, such as a pair of π orbitals, are taken or left together
 MOST_COUPLING = 1e-3  # hartree: far above what a converged calculation leaves
 OF_SPACE = "the exact and the correlation energy are those of this space"
+TOO_SMALL = "the active space is too small"
 LEAST_GAP = 0.1  # hartree: a smaller denominator, as of degenerate orbitals, counts as this
 
 
@@ -53,12 +54,7 @@ def natural_orbitals(molecule: Molecule) -> NaturalOrbitals:
 
     Orbitals of open shells are made canonical for each spin (P. J. Knowles et al., Chem. Phys. Lett. 186, 130 (1991)).
     """
-    spins = [_canonical(molecule, spin) for spin in (0, 1)]
-    density = spins[0].occupied @ spins[0].occupied.T + spins[1].occupied @ spins[1].occupied.T
-    energy = 0.0
-    for first, second in combinations_with_replacement(range(2), 2):
-        pair_energy, change = _pairs(molecule, spins[first], spins[second], is_same=first == second)
-        energy, density = energy + pair_energy, density + change
+    energy, density = _energy_and_density(molecule)
     # diagonal within the blocks of the determinant
     fewer, more = sorted(molecule.electrons)
     rotation, occupations = np.zeros((molecule.norb,) * 2), np.zeros(molecule.norb)
@@ -68,6 +64,17 @@ def natural_orbitals(molecule: Molecule) -> NaturalOrbitals:
     one_body = rotation.T @ molecule.one_body @ rotation
     two_body = _integrals(molecule, rotation, rotation, rotation, rotation)
     return NaturalOrbitals(replace(molecule, one_body=one_body, two_body=two_body), occupations, energy)
+
+
+def _energy_and_density(molecule: Molecule) -> tuple[float, NDArray[np.float64]]:
+    """Return MP2's correlation energy in hartree, and the density of both spins over the molecule's orbitals."""
+    spins = [_canonical(molecule, spin) for spin in (0, 1)]
+    density = spins[0].occupied @ spins[0].occupied.T + spins[1].occupied @ spins[1].occupied.T
+    energy = 0.0
+    for first, second in combinations_with_replacement(range(2), 2):
+        pair_energy, change = _pairs(molecule, spins[first], spins[second], is_same=first == second)
+        energy, density = energy + pair_energy, density + change
+    return energy, density
 
 
 def choose_active_space(molecule: Molecule, size: tuple[int, int] | None = None) -> Molecule:
@@ -123,7 +130,7 @@ def with_reason(space: Molecule, whole: Molecule) -> Molecule:
     parts = [_size(space, whole), OF_SPACE]
     if _coupling(whole) <= MOST_COUPLING:
         natural = natural_orbitals(whole)
-        parts[1:1] = [_outside(space, natural), *_better(space, natural)]
+        parts[1:1] = [_outside(space, natural), *_better(space, natural), *_too_small(space, whole)]
     return replace(space, orbitals_reason="; ".join(parts))
 
 
@@ -137,6 +144,27 @@ def _better(space: Molecule, natural: NaturalOrbitals) -> list[str]:
         return []
     what = f"active_space auto:{electrons},{space.norb} takes natural orbitals"
     return [f"{what}, outside of which are {-1e3 * outside:.1f} mHa"]
+
+
+def _too_small(space: Molecule, whole: Molecule) -> list[str]:
+    """Return a sentence about orbitals outside of a space that Pulay's and Hamilton's threshold would have inside."""
+    density, first = _energy_and_density(whole)[1], (sum(whole.electrons) - sum(space.electrons)) // 2
+    end = first + space.norb
+    filled = np.linalg.eigvalsh(density[:first, :first]).min(initial=2.0)
+    empty = np.linalg.eigvalsh(density[end:, end:]).max(initial=0.0)
+    correlated = [number for number, away in ((filled, 2.0 - filled), (empty, empty)) if away > THRESHOLD]
+    if not correlated:
+        return []
+    numbers, bounds = " and one ".join(f"{number:.3f}" for number in correlated), f"{THRESHOLD:g} and {2 - THRESHOLD:g}"
+    what = f"an orbital outside of it has {numbers} electrons in MP2, between {bounds}"
+    if not all(0.0 <= number <= 2.0 for number in correlated):
+        what = "orbitals outside of it are so correlated that MP2 fails"
+    return [f"{TOO_SMALL}: {what}"]
+
+
+def size_doubt(reason: str) -> str | None:
+    """Return the sentence of a space's reason that says that it is too small, if there is one."""
+    return next((part for part in reason.split("; ") if part.startswith(TOO_SMALL)), None)
 
 
 def _checked_orbitals(molecule: Molecule) -> NaturalOrbitals:
@@ -183,6 +211,7 @@ def _reason(natural: NaturalOrbitals, space: Molecule) -> str:
         f"{_size(space, natural.molecule)}, which have {inside} electrons in second-order perturbation theory (MP2)",
         f"the nearest of the others have {' and '.join(nearest)}" if nearest else "",
         _outside(space, natural) if nearest else "",
+        *_too_small(space, natural.molecule),
         OF_SPACE if nearest else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,13 @@ from pyscf import ao2mo, gto, mp, scf
 
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule, active_space
-from hybridloop.algorithms.problems.natural_orbitals import MOST_ACTIVE, choose_active_space, natural_orbitals
+from hybridloop.algorithms.problems.natural_orbitals import (
+    MOST_ACTIVE,
+    choose_active_space,
+    natural_orbitals,
+    part_of,
+    size_doubt,
+)
 from hybridloop.errors import InputError
 
 WATER = "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587"
@@ -92,6 +99,36 @@ def test_occupations_beyond_0_and_2_say_that_mp2_fails() -> None:
     assert "MP2 fails for this geometry" in space.orbitals_reason
     assert "mHa" not in space.orbitals_reason
     assert "fails" not in choose_active_space(computed(NITROGEN)[0]).orbitals_reason
+
+
+@pytest.mark.parametrize(
+    ("geometry", "size", "is_too_small"),
+    [
+        (LITHIUM_HYDRIDE, (2, 2), False),
+        ("Li 0 0 0; H 0 0 3.0", (2, 2), True),
+        ("Li 0 0 0; H 0 0 3.0", (4, 6), False),
+        (NITROGEN, (6, 6), False),
+        (NITROGEN, (4, 4), True),
+    ],
+)
+def test_a_space_without_a_correlated_orbital_is_too_small(
+    geometry: str, size: tuple[int, int], *, is_too_small: bool
+) -> None:
+    """PySCF's MP2 density over the orbitals outside has the same occupations, where no gap is small."""
+    molecule, calculation = computed(geometry)
+    doubt = size_doubt(part_of(molecule, size, 0).orbitals_reason)
+    assert (doubt is not None) == is_too_small
+    assert size_doubt(part_of(molecule, "auto", 0).orbitals_reason) is None
+    if doubt is not None:
+        density = mp.MP2(calculation).run().make_rdm1()
+        end = sum(molecule.electrons) // 2 + size[1] - size[0] // 2
+        found = [float(number) for number in re.findall(r"\d\.\d{3}", doubt)]
+        assert found[-1] == pytest.approx(np.linalg.eigvalsh(density[end:, end:]).max(), abs=1e-3)
+
+
+def test_a_space_outside_of_which_mp2_fails_is_too_small() -> None:
+    doubt = size_doubt(part_of(computed("N 0 0 0; N 0 0 2.5")[0], (2, 2), 0).orbitals_reason)
+    assert doubt == "the active space is too small: orbitals outside of it are so correlated that MP2 fails"
 
 
 def test_a_long_chain_gets_as_many_orbitals_as_are_simulated() -> None:
