@@ -83,7 +83,8 @@ class PreparedScan(PreparedAlgorithm):
             outcomes.append(outcome)
             rows.append(_row(name, outcome, exact, point.facts, counter, start_reason) | coordinates[i])
             open_ends += [] if outcome.converged else [f"{name}: {outcome.reason}"]
-            warnings += [f"{name}: {warning}" for warning in outcome.warnings]
+            doubts = [*filter(None, [size_doubt(point.facts.orbitals)]), *outcome.warnings]
+            warnings += [f"{name}: {doubt}" for doubt in doubts]
             below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, exact)
             if i and below is not None and self.facts.unit == "hartree":  # the first point's is in the result
                 warnings.append(f"{name}: {below}")

@@ -101,9 +101,11 @@ def test_a_point_whose_active_space_is_too_small_says_so_in_its_row(
     monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
     points = [read_problem(f"Li 0 0 0; H 0 0 {bond}", GeometryOptions()) for bond in (1.6, 3.0)]
     texts = [ProblemText(name=f"lih-{number}", text=point.text) for number, point in enumerate(points)]
-    near, far = measured(prepared(*texts, active_space=(2, 2)), shot_rounds(1)).table
+    outcome = measured(prepared(*texts, active_space=(2, 2)), shot_rounds(1))
+    near, far = outcome.table
     assert near["note"] is None
     assert far["note"].startswith("the active space is too small: an orbital outside of it has 0.07")
+    assert f"{far['point']}: {far['note']}" in outcome.warnings
 
 
 @pytest.mark.parametrize(
