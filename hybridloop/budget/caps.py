@@ -99,13 +99,21 @@ class Budget:
     `spent` is the spending of earlier processes of the run, as its journal has it, unfinished jobs included.
     `started_at` is the start in seconds, of the clock whose `now` is passed to `reserve`. `resume` is for messages: the
     command that resumes the run, to which options can be added, or what its user does instead. A job that is billed
-    above its reservation can't be undone, but no further job is reserved then.
+    above its reservation can't be undone, but no further job is reserved then. A budget that is `only_planned` reports
+    no cap that is near.
     """
 
     def __init__(
-        self, caps: Caps, spent: Spending | None = None, *, started_at: float = 0.0, resume: str | None = None
+        self,
+        caps: Caps,
+        spent: Spending | None = None,
+        *,
+        started_at: float = 0.0,
+        resume: str | None = None,
+        only_planned: bool = False,
     ) -> None:
         self.caps = caps
+        self._only_planned = only_planned
         self._started_at = started_at
         self._resume = resume
         self._lock = threading.Lock()
@@ -229,7 +237,7 @@ class Budget:
             *(("max_cost", unit, taken.amounts.get(unit, 0.0), cap) for unit, cap in caps.max_cost.items()),
         ]
         for name, unit, amount, cap in parts:
-            if not cap or amount < NEAR * cap or (name, unit) in self._reported:
+            if not cap or amount < NEAR * cap or (name, unit) in self._reported or self._only_planned:
                 continue
             self._reported.add((name, unit))
             message = f"{name}: {_format_amount(amount, unit)} of {_format_amount(cap, unit)} are spent or reserved"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -18,8 +19,26 @@ from hybridloop.estimate.dry_run import MAX_WORK, PubRequest, Recorder
 from hybridloop.estimate.ideal_sampler import IdealSampler
 from hybridloop.estimate.plan import Bought
 from hybridloop.estimate.pricing import Tariff
-from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
+from hybridloop.settings import EnergySettings, MoleculeSettings, RunSettings, SearchName
+from hybridloop.settings.parsing import AUTO_SPACE
 from hybridloop.tasks.cap_shares import CapShares
+
+_FEWEST_QUBITS = 2  # of a molecule in two orbitals, by the parity mapping
+FACTORS = (2, 5, 10, 25)  # of a coarser precision, or of fewer shots
+
+
+def cheaper_settings(settings: RunSettings, facts: ProblemFacts) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield settings that make a run cheaper, each with values to try, from the one that changes the run the least."""
+    if isinstance(settings, EnergySettings):
+        if settings.search is not SearchName.SIMULATED:
+            yield "search", (SearchName.SIMULATED,)
+        precision = settings.precision or settings.default_precision
+        yield "precision", tuple(factor * precision for factor in FACTORS if factor * precision <= 1)
+    elif (shots := getattr(settings, "shots", None)) is not None:
+        yield "shots", tuple(shots // factor for factor in FACTORS if shots // factor)
+    if isinstance(settings, MoleculeSettings) and facts.unit and facts.num_qubits > _FEWEST_QUBITS:
+        yield "active_space", (f"{AUTO_SPACE}:2,2",)
 
 
 def what_caps_buy(prepared: PreparedAlgorithm, tariff: Tariff, *, seed: int = 0) -> Bought | None:
@@ -29,8 +48,7 @@ def what_caps_buy(prepared: PreparedAlgorithm, tariff: Tariff, *, seed: int = 0)
     """
     circuits = dict(tariff.sizes.circuits)
     tariff = replace(tariff, sizes=replace(tariff.sizes, circuits=circuits))
-    tariff.sizes.circuits = circuits
-    budget = Budget(tariff.caps)
+    budget = Budget(tariff.caps, only_planned=True)
     recorder = Recorder(IdealSampler(tariff.target, seed=seed, max_work=MAX_WORK), circuits)
     outcome: Outcome | None = None
     try:

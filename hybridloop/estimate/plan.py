@@ -124,6 +124,15 @@ class Bought:
 
 
 @dataclass(frozen=True, slots=True)
+class CheaperRun:
+    """A run with one setting changed, which the caps buy a value of."""
+
+    setting: str
+    value: str
+    bought: Bought
+
+
+@dataclass(frozen=True, slots=True)
 class Effort:
     """Expected effort of the same run with another setting; `assumed` as in the plan."""
 
@@ -166,7 +175,8 @@ class Plan:
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none. `searches` are
     the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible. `bought`
-    is what the caps on jobs, shots and cost buy, None without. `jobs_unbatched` are the expected jobs if each had one
+    is what the caps on jobs, shots and cost buy, None without; where that is no value, `cheaper` are runs with one
+    setting changed of which they buy one. `jobs_unbatched` are the expected jobs if each had one
     point, None if they have. `options` are those of the target's provider. `orbitals` says why a molecule's active
     orbitals were chosen, and `groups` why its terms are measured in these groups, where that was automatic. `classical`
     says what is computed on this machine after the rounds, which the time leaves out.
@@ -196,6 +206,7 @@ class Plan:
     searches: Mapping[str, Effort] = field(default_factory=dict)
     jobs_unbatched: int | None = None
     bought: Bought | None = None
+    cheaper: tuple[CheaperRun, ...] = ()
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
     orbitals: str = ""
@@ -260,6 +271,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"  hard cap   {_caps(plan)}"
     if plan.bought is not None:
         yield f"  it buys    {_bought(plan.bought, plan)}"
+        for run in plan.cheaper:
+            yield f"             with {run.setting} {run.value}: {_value_bought(run.bought, plan)}"
     if plan.assumed is not None:
         yield f"  assumed    {plan.assumed}"
     for warning in plan.warnings:
@@ -308,15 +321,22 @@ def _caps(plan: Plan) -> str:
 
 
 def _bought(bought: Bought, plan: Plan) -> str:
-    spent = f"{bought.cost:,.2f} {plan.cost.unit} in {count_text(bought.rounds, 'round')}"
+    total = (
+        _money(plan.cost)
+        if plan.cost.expected
+        else f"{count_text(plan.jobs.expected, 'job')}, {plan.shots.expected:,} shots"
+    )
+    whole = f"; what was asked for takes {total}"
     if bought.standard_error is None:
-        whole = "" if plan.cost.expected is None else f"; the whole run takes {_money(plan.cost)}"
-        change = "Allow more, or choose fewer orbitals or another target"
-        return f"no value: {bought.reason}{whole}. {change}."
-    if bought.is_precise:
-        return f"the precision that was asked for, ± {bought.standard_error:.2g}, for {spent}"
-    whole = "" if plan.cost.expected is None else f"; what was asked for takes {_money(plan.cost)}"
-    return f"a value ± {bought.standard_error:.2g} (standard error), for {spent}{whole}"
+        return f"no value: {bought.reason}{whole}"
+    return f"{_value_bought(bought, plan)}{'' if bought.is_precise else whole}"
+
+
+def _value_bought(bought: Bought, plan: Plan) -> str:
+    cost = "free" if not bought.cost else f"{bought.cost:,.2f} {plan.cost.unit}"
+    spent = f"{cost} in {count_text(bought.rounds, 'round')}"
+    what = "the precision that was asked for," if bought.is_precise else "a value"
+    return f"{what} ± {bought.standard_error or 0.0:.2g} (standard error), {'' if not bought.cost else 'for '}{spent}"
 
 
 def _circuits(plan: Plan) -> Iterator[str]:

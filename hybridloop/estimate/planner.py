@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
@@ -16,14 +17,14 @@ from hybridloop.azure.targets.provider_options import (
     target_with_options,
 )
 from hybridloop.budget.caps import check_caps
-from hybridloop.budget.prices import billing_unit
+from hybridloop.budget.prices import ONE_GATE, billing_unit, price_of_job
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.bought import what_caps_buy
+from hybridloop.estimate.bought import cheaper_settings, what_caps_buy
 from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.duration import duration_on_azure, local_duration
 from hybridloop.estimate.extrapolation import extrapolate
-from hybridloop.estimate.plan import Bought, Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
+from hybridloop.estimate.plan import Bought, CheaperRun, Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
 from hybridloop.estimate.pricing import (
     JobTotals,
     ProgramSizes,
@@ -46,6 +47,7 @@ _NO_CAPS = {
     "max_cost_per_job": None,
     "batching": Batching.AUTO,
 }
+_MOST_TRIED = 3  # targets of the same unit
 _DECIMALS = 6  # of an amount: further ones are rounding errors
 
 
@@ -73,7 +75,7 @@ def plan_run(
     """
     planner = Planner(algorithm, problem, settings, statuses or TargetStatuses())
     target = find_target(settings.target) if target is None else target
-    plan = planner.plan(target, debias=settings.debias, is_timed=True)
+    plan = planner.plan(target, debias=settings.debias, is_own=True)
     others = [find_target(other) if isinstance(other, str) else other for other in compare]
     comparison = tuple(map(planner.comparison_row, others))
     return replace(plan, searches=planner.searches(plan, target), comparison=comparison)
@@ -100,10 +102,11 @@ class Planner:
     _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
     _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
 
-    def plan(self, target: Target, *, debias: bool, is_timed: bool = False) -> Plan:
-        """Estimate the run on one target; `is_timed` times the local service's simulator for a plan on it.
+    def plan(self, target: Target, *, debias: bool, is_own: bool = False) -> Plan:
+        """Estimate the run on one target.
 
-        Raises InputError, ProgramError.
+        Its `is_own` target has a time on the local service too, and cheaper runs where the caps buy no value. Raises
+        InputError, ProgramError.
         """
         settings = self.settings_on(target).model_copy(update={"debias": debias})
         check_provider_options(target, settings.options)
@@ -119,7 +122,7 @@ class Planner:
         queue_s = None if status is None else status.get("averageQueueTime")
         keep_alive = estimate_keep_alive(settings, target, len(expected), queue_s)
         duration = duration_on_azure(expected, tariff, status)
-        if self.statuses.is_local and is_timed:
+        if self.statuses.is_local and is_own:
             classical_s = min(trial.classical_s for trial in simulation.trials)
             duration = local_duration(expected, tariff, duration, options=settings.options, classical_s=classical_s)
         trials = [tariff.total_of_rounds(trial.rounds) for trial in simulation.trials]
@@ -130,6 +133,8 @@ class Planner:
             state: cost if state == debias else _money(simulation, replace(tariff, debias=state))
             for state in ((True, False) if target.debiases else ())
         }
+        bought = self._bought(target, settings, tariff)
+        has_none = bought is not None and bought.standard_error is None
         plan = Plan(
             algorithm=self.algorithm,
             problem=self.problem.name,
@@ -150,7 +155,8 @@ class Planner:
             keep_alive=keep_alive,
             duration=duration,
             allowed=rounds_within_caps(expected, tariff, duration),
-            bought=self._bought(target, settings, tariff),
+            bought=bought,
+            cheaper=tuple(self._cheaper(target)) if is_own and has_none else (),
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             orbitals=simulation.facts.orbitals,
@@ -172,6 +178,37 @@ class Planner:
         except InputError:
             return None
         return what_caps_buy(self._prepare(target, settings), tariff)
+
+    def _cheaper(self, target: Target) -> Iterator[CheaperRun]:
+        """Yield runs of which the caps buy a value: with another value of a setting, or on another target."""
+        facts = self._prepare(target, self.settings_on(target)).facts
+        for name, values in cheaper_settings(self.settings, facts):
+            last = self._bought_with(name, values[-1], target)
+            if last is not None:
+                yield next(filter(None, (self._bought_with(name, value, target) for value in values[:-1])), last)
+        unit = billing_unit(target)
+        others = [each for each in comparable_targets(self.statuses) if each.name != target.name and each.samples]
+        alike = [each for each in others if billing_unit(each) == unit and not price_of_job(each, ONE_GATE, 1).is_free]
+        free = [each for each in others if price_of_job(each, ONE_GATE, 1).is_free]
+        tried = (self._bought_with("target", each.name, each) for each in (*alike[:_MOST_TRIED], *free[:1]))
+        yield from islice(filter(None, tried), 1)
+
+    def _bought_with(self, name: str, value: Any, target: Target) -> CheaperRun | None:
+        """Return the run with one setting changed if the caps buy a value of it."""
+        planner = replace(self, settings=self.settings.model_copy(update={name: value}), _prepared={})
+        settings = planner.settings_on(target)
+        batches = batches_points(target, settings.batching)
+        tariff = Tariff(target, ProgramSizes({}), settings.caps, settings.debias, batches)
+        try:
+            prepared = planner._prepare(target_with_options(target, settings.options), settings)
+            check_circuit_fits(target, prepared.facts.num_qubits)
+            check_caps(tariff.caps, target)
+            bought = what_caps_buy(prepared, tariff)
+        except HybridloopError:
+            return None
+        if bought is None or bought.standard_error is None:
+            return None
+        return CheaperRun(name, f"{value:g}" if isinstance(value, float) else str(value), bought)
 
     def searches(self, plan: Plan, target: Target) -> dict[str, Effort]:
         """Return the efforts of both searches by name; one trial estimates that which is not the plan's.

@@ -228,7 +228,7 @@ def _cap_text(name: str, value: object) -> str:
 
 def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Duration) -> WithinCaps:
     """Return the rounds that the run's budget allows, if each job is billed as expected."""
-    budget, now = Budget(tariff.caps), 0.0
+    budget, now = Budget(tariff.caps, only_planned=True), 0.0
     round_s = (duration.own_s or 0.0) / max(len(rounds), 1)
     stop: CapReached | None = None
     done = 0

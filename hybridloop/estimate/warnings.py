@@ -37,10 +37,8 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: S
         short = f"the run ends with a larger standard error, {bought.standard_error:.2g}"
         yield f"{allowed.stopped_by} is reached: {'the search ends early' if bought.is_precise else short}"
     elif allowed.stopped_by is not None:
-        yield (
-            f"{allowed.stopped_by} is reached after {allowed.rounds} of {allowed.of} rounds ({allowed.how}): the run "
-            "ends with a larger standard error, or stops and can be resumed with a larger one"
-        )
+        after = f"{allowed.stopped_by} is reached after {allowed.rounds} of {allowed.of} rounds"
+        yield f"{after}, before the run has a value; it can be resumed with a larger one"
     if not cost.is_free and cost.upper is None:
         yield f"the maximum cost of a job on {plan.target} is unknown; state it with max_cost_per_job"
     if not cost.is_free and cost.unit not in (settings.max_cost or {}):

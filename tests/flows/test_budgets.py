@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
 from hybridloop.flows.vqe import vqe
+from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText
@@ -54,15 +56,45 @@ def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
     assert bought.is_precise  # twice the need; half of it may be enough, where the search takes the rest
 
 
-def test_caps_that_buy_no_value_say_what_the_run_takes() -> None:
+def test_caps_that_buy_no_value_say_what_would_and_what_the_run_takes(capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_run("vqe", H2, settings("quantinuum.sim.h2-1e", max_cost="5eHQC"))
     assert plan.bought is not None
     assert plan.bought.standard_error is None
     (line,) = [each for each in str(plan).splitlines() if each.startswith("  it buys ")]
     assert "no value: max_cost is reached" in line
-    assert f"the whole run takes {plan.cost.expected:,.2f} eHQC" in line
+    assert f"what was asked for takes {plan.cost.expected:,.2f} eHQC" in line
+    (simulator,) = plan.cheaper
+    assert (simulator.setting, simulator.value, simulator.bought.cost) == ("target", "rigetti.sim.qvm", 0.0)
+    assert "with target rigetti.sim.qvm: the precision that was asked for" in str(plan)
     compared = plan_run(
         "vqe", H2, settings("quantinuum.sim.h2-1e", max_cost="300eHQC"), compare=["quantinuum.sim.h2-2e"]
     )
     assert compared.comparison[0].bought is not None
     assert "the caps buy ±" in str(compared)
+    assert capsys.readouterr() == ("", "")  # a dry run reports no cap that is near
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "caps", "setting"),
+    [
+        ("vqe", "h4", {"target": "quantinuum.qpu.h2-1", "max_cost": "50HQC"}, "active_space"),
+        ("qaoa", "petersen", {"target": "ionq.qpu.forte-1", "max_cost": "100USD"}, "target"),
+        ("rqaoa", "petersen", {"target": "quantinuum.qpu.h2-1", "max_cost": "170HQC"}, "shots"),
+    ],
+)
+def test_the_caps_buy_a_value_of_the_cheaper_runs_that_a_plan_names(
+    algorithm: str, problem: str, caps: dict[str, Any], setting: str
+) -> None:
+    def planned(**more: Any) -> Plan:
+        asked = resolve_settings(algorithm, Layer(CALL, {"seed": 7, **caps, **more})).settings
+        return plan_run(algorithm, ProblemText(name=problem), asked)
+
+    plan = planned()
+    assert plan.bought is not None
+    assert plan.bought.standard_error is None
+    changed = {run.setting: run for run in plan.cheaper}
+    assert setting in changed
+    value: Any = changed[setting].value
+    bought = planned(**{setting: int(value) if setting == "shots" else value}).bought
+    assert bought is not None
+    assert bought.standard_error is not None

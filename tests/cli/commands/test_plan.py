@@ -32,7 +32,7 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert "on Azure not known: no times of ionq.qpu.forte-1 are published or recorded" in text
     assert lines["hard cap"] == "max_cost 100.00 USD"
     assert lines["it buys"].startswith("no value: max_cost is reached")
-    assert "max_cost is reached after 0 of 1 rounds" in text
+    assert "max_cost is reached after 0 of 1 rounds, before the run has a value" in text
     assert list(at_workspace.workspace.list_sessions()) == []
     assert list(at_workspace.workspace.list_jobs()) == []
 
