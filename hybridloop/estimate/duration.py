@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import math
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls i
 SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
 LOCAL_ROUND_S, LOCAL_JOB_S = 0.15, 0.04  # beside the simulation: measured on two cores
 _ROWS = 4  # of a timed job of many points
-MEASURED_S = 1.0  # how long the local service's simulator is timed, roughly
-MAX_MEASURED_WORK = 5e8  # amplitudes through a gate in a shot: some seconds
+MAX_TIMED_WORK = 5e8  # amplitudes through a gate in a shot: some seconds
+TIMEOUT_S = 20.0  # of the timing, with its imports
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +120,12 @@ def local_duration(
     """
     pubs = [pub for round_ in rounds for pub in round_.pubs]
     largest = max({pub.circuit for pub in pubs}, key=lambda key: _work(key, tariff))
-    job = _timed_job(largest, tariff, options) if _work(largest, tariff) <= MAX_MEASURED_WORK else None
-    if job is None:
-        return replace(azure, measured_s=0.0)
     shots = max(tariff.split(max(pub.shots for pub in pubs if pub.circuit == largest)))
-    begin = time.perf_counter()
-    first_s, shot_s = seconds_by_shots(job, shots)
-    measured_s = time.perf_counter() - begin
+    job, rows = _job(largest, tariff, options, shots)
+    timed = _timed(job) if _work(largest, tariff) <= MAX_TIMED_WORK else None
+    if timed is None:
+        return replace(azure, measured_s=0.0)
+    first_s, shot_s = timed["first_s"] / rows, timed["shot_s"] / rows
     workers = os.cpu_count() or 1
     simulated_s = 0.0
     for round_ in rounds:
@@ -136,7 +136,7 @@ def local_duration(
         simulated_s += seconds / min(workers, points)
     jobs = tariff.total_of_rounds(rounds).jobs
     local_s = classical_s + simulated_s + LOCAL_ROUND_S * len(rounds) + LOCAL_JOB_S * jobs
-    return replace(azure, local_s=local_s, measured_s=measured_s)
+    return replace(azure, local_s=local_s, measured_s=timed["measured_s"])
 
 
 def _work(circuit: str, tariff: Tariff) -> float:
@@ -145,53 +145,32 @@ def _work(circuit: str, tariff: Tariff) -> float:
     return float(counts.one_qubit + counts.two_qubit + 1) * 2.0**counts.qubits
 
 
-def _timed_job(circuit: str, tariff: Tariff, options: Options) -> Callable[[int], float] | None:
-    """Return a function that runs a point as the local service's worker does, and returns its seconds, by its shots.
-
-    None for a target of which only this service knows.
-    """
-    from hybridloop.emulator.model.targets import load_catalogue
-    from hybridloop.emulator.simulation.execute import JobRunner
-    from hybridloop.emulator.simulation.protocol import SimulationTask
-    from hybridloop.emulator.simulation.simulator import Simulator
-
+def _job(circuit: str, tariff: Tariff, options: Options, shots: int) -> tuple[dict[str, Any], int]:
+    """Return the job of a circuit for the local service's timing, and its number of points."""
     target, program = tariff.target, tariff.program(circuit)
-    catalogued = load_catalogue().find(target.name)
-    if catalogued is None:
+    params = provider_params(target, debias=False, options=options)
+    job: dict[str, Any] = {"target": target.name, "params": params, "shots": shots}
+    if program is None:
+        text = tariff.sizes.qir(circuit, target.profile)
+        return job | {"input_format": QIR, "output_format": RESULTS_V2, "program": text, "comment": ";"}, 1
+    theta = np.repeat(program.theta[:1], _ROWS, axis=0) + np.arange(_ROWS)[:, None] / _ROWS
+    rows = {"theta": theta.tolist(), "basis": np.repeat(program.basis[:1], _ROWS, axis=0).tolist()}
+    job["params"] |= {"substitutions": {name: values for name, values in rows.items() if values[0]}}
+    quil = {"input_format": QUIL, "output_format": QUIL_RESULTS, "program": program.text, "comment": "#"}
+    return job | quil, _ROWS
+
+
+def _timed(job: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return what the local service's simulator takes for a job; None if it takes too long or can't run it.
+
+    It runs in a process of its own, as the service's workers do.
+    """
+    command = [sys.executable, "-m", "hybridloop.emulator.timing"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(job), capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+        )
+    except (subprocess.SubprocessError, OSError):
         return None
-    formats, rows = (QIR, RESULTS_V2), 1
-    text = tariff.sizes.qir(circuit, target.profile) if program is None else program.text
-    if program is not None:
-        formats, rows = (QUIL, QUIL_RESULTS), _ROWS
-    runner, calls = JobRunner(Simulator()), itertools.count(1)
-
-    def seconds(shots: int) -> float:
-        number = next(calls)  # no job is answered from the cache of one before
-        params = provider_params(target, debias=False, options=options) | {"shots": shots}
-        if program is not None:
-            theta = np.repeat(program.theta[:1], rows, axis=0) + number + np.arange(rows)[:, None] / rows
-            values = {"theta": theta.tolist(), "basis": np.repeat(program.basis[:1], rows, axis=0).tolist()}
-            params["substitutions"] = {name: value for name, value in values.items() if value[0]}
-        begin = time.perf_counter()
-        comment = "#" if program is not None else ";"
-        runner.run(SimulationTask(catalogued, *formats, params, 0, ""), f"{text}\n{comment} {number}\n".encode())
-        return (time.perf_counter() - begin) / rows
-
-    seconds(1)  # Aer begins
-    return seconds
-
-
-def seconds_by_shots(run: Callable[[int], float], shots: int) -> tuple[float, float]:
-    """Return the seconds of a job of one shot, and of each further one, by jobs of more and more shots."""
-    first = last = run(1)
-    number, slope = 1, 0.0
-    while number < shots and last < MEASURED_S / 2:
-        more = min(shots, 30 * number)
-        limit = MEASURED_S / (slope or first)  # a shot takes no more than the first with its job
-        if more > max(limit, 2):
-            if number > 1:
-                break
-            more = max(int(limit), 2)
-        last = run(more)
-        number, slope = more, max(last - first, 0.0) / (more - 1)
-    return first, slope
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hybridloop.azure.targets import known_targets
-from hybridloop.estimate.duration import MEASURED_S, seconds_by_shots
+from hybridloop.emulator.timing import MEASURED_S, seconds_by_shots
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import TargetStatuses, plan_run
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
