@@ -1,14 +1,15 @@
-"""Start, resume or reproduce a run, from Python and from the command line, with the services that it needs."""
+"""Start, resume, reproduce or deploy a run, from Python and from the command line, with the services that it needs."""
 
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.api.environment import flow_environment, target_of_run
+from hybridloop.api.environment import flow_environment, running_prefect, target_of_run
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets.provider_options import target_text
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hybridloop.runs.claim import FoundRun
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.result import RunResult
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.+-]+")  # characters that a deployment's name has not
 
 
 def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
@@ -225,3 +228,63 @@ def _key_of_repetition(key: str) -> str:
             if record is None or record.status not in WITH_RESULT:
                 return name
     raise AssertionError("unreachable")
+
+
+def deploy(
+    algorithm: str,
+    problem: ProblemText,
+    resolved: ResolvedSettings,
+    *,
+    name: str | None,
+    cron: str | None,
+    timezone: str,
+    pool: str,
+    workspace: str | None,
+    notify: str | None,
+) -> list[str]:
+    """Create or update a deployment of a run, with its work pool, schedule and notifications; return what was done.
+
+    What is not set is `resume_automatically: interrupted`, so that a run outlives its worker. Raises InputError for
+    what a run would refuse, before anything is created.
+    """
+    announce("checking the run")
+    settings = resolved.settings
+    target = target_of_run(workspace, settings.target, None)
+    prepare(algorithm, problem, settings, settings.seed or secrets.randbits(63), target=target)
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    given.setdefault("resume_automatically", "interrupted")
+    called = _NO_NAME.sub("-", name or problem.name).strip("-")
+    if not called:
+        raise InputError("name", f"{name!r} is no name of a deployment", "Give letters and digits.")
+    with running_prefect():
+        from hybridloop.flows.lifecycle.deploying import deploy_run
+
+        return list(
+            deploy_run(
+                algorithm,
+                problem,
+                given,
+                name=called,
+                cron=cron,
+                timezone=timezone,
+                pool=pool,
+                workspace=workspace,
+                notify=notify,
+            )
+        )
+
+
+def set_notifications(notify: str) -> list[str]:
+    """Let a notification block, or the webhook of a URL, get the messages of runs; return what was done."""
+    with running_prefect():
+        from hybridloop.flows.lifecycle.deploying import notify_by
+
+        return list(notify_by(notify))
+
+
+def send_test_notification() -> None:
+    """Let the Prefect server send a test message. Raises InputError where no notification is set up."""
+    with running_prefect():
+        from hybridloop.flows.lifecycle.deploying import send_test_notification
+
+        send_test_notification()

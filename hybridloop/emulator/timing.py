@@ -1,4 +1,4 @@
-"""How long a job takes here: `python -m hybridloop.emulator.timing` times the simulator of this machine.
+"""Time of a job on this machine: `python -m hybridloop.emulator.timing` runs it on the simulator.
 
 It reads a JSON object from standard input: `target`, `input_format`, `output_format`, `program`, `params` (of the job,
 without its shots), `comment` (that which begins a line of the program's language), and `shots`. It prints one with

@@ -25,7 +25,7 @@ from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
 from hybridloop.journal.provenance import has_same_choices
 from hybridloop.runs.claim import OUTAGE
-from hybridloop.runs.recorded import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
+from hybridloop.runs.recorded import RESUMED, auto_resume_of, flow_runs_of, problem_of, settings_of
 from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import tasks_untagged
@@ -35,13 +35,6 @@ from hybridloop.tasks.submission.jobs import TERMINAL
 
 MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round or classical iteration
 CANDIDATES = frozenset({"parked", "interrupted", "failed"})
-
-
-def auto_resume_of(record: RunRecord, events: Sequence[Event]) -> AutoResume:
-    """Return the early ends after which a run is resumed automatically, by the settings last given."""
-    name = "resume_automatically"
-    given = limits_given(events).get(name, recorded_settings(record).get(name))
-    return AutoResume.PARKED if given is None else AutoResume(given)
 
 
 def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:

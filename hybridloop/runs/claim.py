@@ -32,14 +32,17 @@ from hybridloop.runs.recorded import (
     GROUPINGS,
     LIMITS_GIVEN,
     RESUMED,
+    auto_resume_of,
     check_choices,
     flow_runs_of,
     limits_of,
     settings_of,
 )
+from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
+from hybridloop.runs.summary import summary, title
 from hybridloop.runtime.run_events import report
-from hybridloop.settings import LIMITS, ProblemText, RunSettings, first_difference
+from hybridloop.settings import LIMITS, AutoResume, ProblemText, RunSettings, first_difference
 
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
 OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
@@ -300,8 +303,15 @@ def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[st
         kind, text = ("run.started", "starts") if run.record.status == "created" else ("run.resumed", "is resumed")
     else:
         kind, text = f"run.{'completed' if status in WITH_RESULT else status}", f"is {status}"
+    message = f"run {key} {text}" + f": {reason}" * bool(reason)
     facts |= {"run": key, "status": status, "reason": reason}
-    report(kind, f"run {key} {text}" + f": {reason}" * bool(reason), facts)
+    if kind == "run.completed":  # what a notification says; scripts have no result
+        ended = RunResult.from_dict(result) if "algorithm" in result else None
+        facts["title"] = f"{key} is {status}" if ended is None else title(ended)
+        facts["text"] = message if ended is None else "\n".join(summary(ended))
+    report(kind, message, facts)
+    if status == "parked" and auto_resume_of(run.record, run.journal.events(run.record.uid)) is AutoResume.NEVER:
+        report("run.attention", f"{message}. To resume it: {how_to_resume(run.record)}", facts)
 
 
 def log_resume_command(run: ClaimedRun, status: str) -> None:

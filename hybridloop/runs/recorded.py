@@ -10,7 +10,7 @@ from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import Event, Journal, NewRun, RunRecord
 from hybridloop.journal.provenance import has_same_choices
-from hybridloop.settings import LIMITS, ProblemText, RunSettings
+from hybridloop.settings import LIMITS, AutoResume, ProblemText, RunSettings
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
 GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
@@ -102,3 +102,10 @@ def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
     """Return the ids of the flow runs that started and resumed a run, in order; None for a run outside Prefect."""
     resumed = [event.facts["flow_run"] for event in journal.events(record.uid) if event.kind == RESUMED]
     return [record.flow_run_id, *resumed]
+
+
+def auto_resume_of(record: RunRecord, events: Sequence[Event]) -> AutoResume:
+    """Return the early ends after which a run is resumed automatically, by the settings last given."""
+    name = "resume_automatically"
+    given = limits_given(events).get(name, recorded_settings(record).get(name))
+    return AutoResume.PARKED if given is None else AutoResume(given)

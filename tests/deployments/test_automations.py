@@ -1,16 +1,15 @@
-"""Automations of the guide report runs that crash, on a real server."""
+"""Automations of `hybridloop deploy --notify` tell of results and of what needs a user, on a real server."""
 
 from __future__ import annotations
 
+import copy
 import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-import yaml
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import State
@@ -20,98 +19,82 @@ from prefect.states import Completed, Crashed, Running
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
+from hybridloop.data import load_table
+from hybridloop.descriptions.levels import LevelsSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.flows.levels import levels
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
+from tests.deployments.messages import heard
+from tests.flow_calls import call_flow
 from tests.long_form import long_only
-from tests.paths import ROOT
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 
-FILE = ROOT / "deployments" / "automations.yaml"
+AUTOMATIONS = load_table("automations")["automations"]
 WITHIN_S = 60.0  # a bound for broken code
 OURS = "prefect.tag.hybridloop"
 SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "prefect.tag.theirs"}  # flow runs' tags
 
 
 @pytest.fixture
-def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
-    """Hold a webhook listener; yield its URL and the list of received messages."""
-    told: queue.Queue[Any] = queue.Queue()
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Suppress the log of requests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/", told
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def told(
-    prefect_server: PrefectServer, share: ServerShare, heard: tuple[str, queue.Queue[Any]]
-) -> Iterator[queue.Queue[Any]]:
+def told(prefect_server: PrefectServer, share: ServerShare) -> Iterator[queue.Queue[Any]]:
     """Create the automations, with a webhook as the notification; return the list of received messages.
 
     The automation for crashes is for flow runs with the share's tag. The others hear of all runs on the server.
     """
-    url, messages = heard
     message = {"subject": "{{subject}}", "body": "{{body}}"}
-    block = CustomWebhookNotificationBlock(name="ours", url=url, method="POST", json_data=message)
-    block_id = block.save("told-of-crashes", overwrite=True)
-    text = FILE.read_text("utf-8")
-    assert OURS in text
-    shown = yaml.safe_load(text.replace("BLOCK_ID", str(block_id)).replace(OURS, f"prefect.tag.{share.name}"))
-    with prefect_client(prefect_server) as client:
-        created = []
-        for each in shown["automations"]:
-            document = AutomationCore.model_validate(each).model_dump(mode="json")
-            reply = client._client.post("/automations/", json=document)
-            assert reply.status_code == 201, reply.text
-            created.append(reply.json()["id"])
+    with heard() as (url, messages), prefect_client(prefect_server) as client:
+        block = CustomWebhookNotificationBlock(name="ours", url=url, method="POST", json_data=message)
+        block_id = block.save("told-of-crashes", overwrite=True)
+        text = json.dumps(AUTOMATIONS)
+        assert OURS in text
+        shown = json.loads(text.replace("BLOCK_ID", str(block_id)).replace(OURS, f"prefect.tag.{share.name}"))
+        created = [client.create_automation(AutomationCore.model_validate(each)) for each in shown]
         yield messages
         for automation in created:
-            client._client.delete(f"/automations/{automation}")
+            client.delete_automation(automation)
 
 
 @pytest.mark.slow
-def test_a_cap_and_a_session_that_was_renewed_send_notifications(
+def test_a_result_and_a_run_that_waits_for_its_user_send_messages_and_a_cap_sends_none(
     told: queue.Queue[Any], share: ServerShare, start_emulator: Callable[..., Emulator]
 ) -> None:
-    service = start_emulator()
-    service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 2}]})
-    workspace, circuit = service.workspace(), QuantumCircuit(1)
+    """The run of a script tells that it has ended; a parked run that housekeeping resumes tells nothing."""
+    workspace, circuit = start_emulator().workspace(), QuantumCircuit(1)
     circuit.measure_all()
+    asked: dict[str, dict[str, Any]] = {
+        "capped": {"max_jobs": 1, "search": "measured", "precision": 0.01},
+        "parked": {"detach_after": 0.001},
+        "waiting": {"detach_after": 0.001, "resume_automatically": "never"},
+        "done": {"precision": 0.05},
+    }
+    for name, settings in asked.items():
+        algorithm, given = (levels, LevelsSettings) if name == "capped" else (vqe, VqeSettings)
+        valid = given.model_validate({"seed": 7, **settings})
+        call_flow(algorithm, workspace, ProblemText(name="h2"), valid, f"{share.name}-{name}")
 
     @flow(persist_result=False)
-    def capped() -> None:
-        options: dict[str, Any] = {"run_key": share.name, "max_jobs": 3, "seed": 1}
-        with hl.open_session("ionq.simulator", workspace=workspace, **options) as session:
-            sampler = session.sampler(shots=10)
-            for _ in range(4):
-                sampler.run([circuit]).result()
+    def script() -> None:
+        with hl.open_session("ionq.simulator", workspace=workspace, run_key=f"{share.name}-script") as session:
+            session.sampler(shots=10).run([circuit]).result()
 
-    run: Any = capped
-    run(return_state=True)
-    found: dict[str, str] = {}
-    while len(found) < 2:
+    run: Any = script
+    run()
+    found: dict[str, dict[str, str]] = {}
+    while "script" not in found or len(found) < 3:
         message = told.get(timeout=WITHIN_S)
-        name, _, event = message["subject"].rpartition(": ")
-        if name.endswith(share.name):
-            found[event] = message["body"]
-    assert found["hybridloop.cap.reached"].startswith("max_jobs is reached: 3 jobs is the cap")
-    assert found["hybridloop.session.renewed"].endswith("follows as number 1: TimedOut")
+        for name in (*asked, "script"):
+            if f"{share.name}-{name}" in json.dumps(message):
+                found[name] = message
+    assert found.keys() == {"waiting", "done", "script"}
+    assert found["done"]["subject"].startswith("h2: -1.1")
+    assert "\n  cost " in found["done"]["body"]
+    assert found["waiting"]["subject"] == f"{share.name}-waiting needs attention"
+    assert found["waiting"]["body"].endswith(f"To resume it: hybridloop runs resume {share.name}-waiting")
+    assert found["script"]["subject"] == f"{share.name}-script is measured"
 
 
 @pytest.mark.slow
@@ -138,7 +121,7 @@ def test_only_a_crashed_run_sends_a_notification(
 @long_only  # Prefect checks for missing events after ten seconds at the earliest
 @pytest.mark.slow
 def test_only_a_flow_run_whose_heartbeats_stopped_is_marked(prefect_server: PrefectServer) -> None:
-    (shown,) = (each for each in yaml.safe_load(FILE.read_text("utf-8"))["automations"] if "silent" in each["name"])
+    (shown,) = (copy.deepcopy(each) for each in AUTOMATIONS if "silent" in each["name"])
     shown["trigger"]["within"] = 10
     with prefect_client(prefect_server) as client:
         document = AutomationCore.model_validate(shown).model_dump(mode="json")
@@ -171,6 +154,5 @@ def test_only_a_flow_run_whose_heartbeats_stopped_is_marked(prefect_server: Pref
 
 
 def test_without_a_block_the_automations_are_refused() -> None:
-    shown = yaml.safe_load(FILE.read_text("utf-8"))
     with pytest.raises(ValueError, match="block_document_id"):
-        [AutomationCore.model_validate(each) for each in shown["automations"]]
+        [AutomationCore.model_validate(each) for each in AUTOMATIONS]

@@ -295,6 +295,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "71 orb",
     ),
     "an empty list": ([], "has no edges"),
+    "a node that is a mapping": ([["a", {"name": "b"}]], "an edge has two nodes"),
+    "a node with a list in it": ([[("a", [1]), "b"]], "an edge has two nodes"),
     "an edge of four": ([("a", "b", 1, 2)], "two nodes and an optional weight"),
     "a dict of lists": ({"a": ["b"]}, "Give edges such as"),
     "a dict without numbers": ({("a", "b"): None}, "no pair with a number"),

@@ -67,10 +67,18 @@ def _rows(rows: list[Any]) -> tuple[str, str]:
         if any(isinstance(row, list) for row in rows) or any(node < 0 for row in rows for node in row[:2]):
             remedy = "Give edges as tuples of nodes, or numpy.array(rows)."
             raise InputError("problem", "the rows may be edges or a matrix", remedy)
-    if not lengths <= {2, 3} or any(map(_has_fraction, rows)):
+    if not lengths <= {2, 3} or any(map(_has_fraction, rows)) or not _are_nodes(rows):
         raise InputError("problem", "an edge has two nodes and an optional weight", _EDGES)
     edges = [(row[0], row[1], row[2] if len(row) > 2 else None) for row in rows]
     return "graph", graph_text(dict.fromkeys(node for edge in edges for node in edge[:2]), edges)
+
+
+def _are_nodes(rows: Sequence[Any]) -> bool:
+    """Return whether the first two of each row can name nodes: what can't be hashed, such as a list, can not."""
+    try:
+        return all(hash(node) is not None for row in rows for node in row[:2])
+    except TypeError:
+        return False
 
 
 def _merged(terms: Mapping[Any, Any]) -> dict[tuple[Any, Any], float]:

@@ -1,0 +1,125 @@
+"""`hybridloop deploy …`: a run on a schedule, in one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import typer
+
+from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
+from hybridloop.cli.help import HELP_ALL
+from hybridloop.cli.options import input_options, read_input, with_options
+from hybridloop.cli.output import Workspace, print_line, print_message
+from hybridloop.descriptions import ALGORITHMS, Description
+from hybridloop.errors import InputError
+
+app = typer.Typer(
+    name="deploy",
+    no_args_is_help=True,
+    invoke_without_command=True,
+    help="Deploy a run to Prefect: work pool, schedule, notifications.",
+)
+
+_DEPLOYMENT = "Deployment"
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|TYPE/NAME",
+        help="Webhook, or notification block of Prefect, that gets the results and what needs attention.",
+        rich_help_panel=_DEPLOYMENT,
+    ),
+]
+Cron = Annotated[
+    str | None,
+    typer.Option(help="Schedule, such as '0 2 * * *'; without it runs start on request.", rich_help_panel=_DEPLOYMENT),
+]
+Timezone = Annotated[str, typer.Option(help="Time zone of the schedule.", rich_help_panel=_DEPLOYMENT)]
+Name = Annotated[
+    str | None, typer.Option(help="Name of the deployment; the problem's by default.", rich_help_panel=_DEPLOYMENT)
+]
+
+
+@app.callback()
+def _notifications(
+    ctx: typer.Context,
+    *,
+    notify: Notify = None,
+    test_notify: Annotated[
+        bool, typer.Option("--test-notify", help="Let the Prefect server send a test message.")
+    ] = False,
+) -> None:
+    """Deploy a run to Prefect: work pool, schedule, notifications.
+
+    Example: hybridloop deploy vqe h2 --cron "0 2 * * *"
+    """
+    from hybridloop.api import runs as api
+
+    if ctx.invoked_subcommand is not None:
+        if notify is not None or test_notify:
+            raise InputError("notify", "it stands before the algorithm", "Give it after the problem, or alone.")
+        return
+    if notify is not None:
+        _print(api.set_notifications(notify))
+    if test_notify:
+        api.send_test_notification()
+        print_message("the Prefect server sends a test message")
+
+
+def _deploy_command(algorithm: Description) -> Callable[..., None]:
+    """Return the `deploy` command of an algorithm, with the options of its `run` command."""
+
+    def deploy(
+        ctx: typer.Context,
+        problem: Any,
+        *,
+        cron: Cron = None,
+        timezone: Timezone = "UTC",
+        name: Name = None,
+        work_pool: Any = "hybridloop",
+        notify: Notify = None,
+        workspace: Workspace = None,
+        config: Config = None,
+        set_: Set = [],  # noqa: B006  # typer's way to make it optional
+        **options: Any,
+    ) -> None:
+        from hybridloop.api import runs as api
+
+        text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
+        done = api.deploy(
+            algorithm.name,
+            text,
+            resolved,
+            name=name,
+            cron=cron,
+            timezone=timezone,
+            pool=work_pool,
+            workspace=workspace,
+            notify=notify,
+        )
+        _print(done)
+
+    names = ["--work-pool"] if "pool" in algorithm.settings.model_fields else ["--pool", "--work-pool"]
+    deploy.__annotations__["work_pool"] = Annotated[
+        str,
+        typer.Option(
+            *names, help="Work pool; one of processes is created if it is missing.", rich_help_panel=_DEPLOYMENT
+        ),
+    ]
+    deploy.__annotations__["problem"] = problem_argument(algorithm)
+    deploy.__doc__ = (
+        f"Deploy a run of {algorithm.name} to Prefect, with the options of `hybridloop run {algorithm.name}`.\n\n"
+        f"Example: hybridloop deploy {algorithm.name} {algorithm.example} --cron '0 2 * * *'"
+    )
+    return with_options(deploy, [*input_options(algorithm.settings), HELP_ALL])
+
+
+def _print(done: Iterable[str]) -> None:
+    for sentence in done:
+        print_line(sentence)
+
+
+for _algorithm in ALGORITHMS.values():
+    app.command(_algorithm.name, cls=command_class(_algorithm, "cron work_pool notify name"))(
+        _deploy_command(_algorithm)
+    )

@@ -1,0 +1,113 @@
+"""Deploy a run: work pool, deployment with its schedule, housekeeping and notifications, where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+from prefect.types.entrypoint import EntrypointType
+from prefect.workers.process import ProcessWorker
+from pydantic import ValidationError
+
+from hybridloop.errors import InputError
+from hybridloop.flows import load_flow
+from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.in_prefect.notifications import notification_block, send_test, set_automations
+from hybridloop.settings import ProblemText
+from hybridloop.tasks.prefect_tasks import TAG
+
+PROCESS = "process"
+_EVERY_S = 600.0  # between runs of housekeeping
+_MODULE = EntrypointType.MODULE_PATH  # nothing is pulled: a worker has the package
+
+
+def deploy_run(
+    algorithm: str,
+    problem: ProblemText,
+    settings: Mapping[str, Any],
+    *,
+    name: str,
+    cron: str | None,
+    timezone: str,
+    pool: str,
+    workspace: str | None,
+    notify: str | None,
+) -> Iterator[str]:
+    """Create or update what a scheduled run needs; yield what was done, sentence by sentence. Raises InputError."""
+    schedule = None if cron is None else _schedule(cron, timezone)
+    with get_client(sync_client=True) as client:
+        block = None if notify is None else notification_block(client, notify)
+        kind, is_new = _ensure_pool(client, pool)
+        if is_new:
+            yield f"created the work pool {pool} of processes"
+        parameters: dict[str, Any] = {"problem": problem.model_dump(mode="json"), "settings": dict(settings)}
+        if workspace is not None:
+            parameters["workspace"] = workspace
+        had_it = _exists(client, f"{algorithm}/{name}")
+        flow = load_flow(algorithm)
+        shared: dict[str, Any] = {"tags": [TAG], "work_pool_name": pool, "entrypoint_type": _MODULE}
+        schedules = [] if schedule is None else [schedule]
+        flow.to_deployment(name, parameters=parameters, schedules=schedules, **shared).apply()
+        when = "on request" if cron is None else f"at {cron!r} in {timezone}"
+        done = "updated" if had_it else "created"
+        yield f"{done} the deployment {algorithm}/{name} in the pool {pool}: it runs {when}"
+        yield from _deploy_housekeeping(client, pool, shared)
+        if block is not None:
+            yield from set_automations(client, *block)
+        start = "hybridloop worker --pool" if kind == PROCESS else "prefect worker start --pool"
+        yield f"a worker runs it: {start} {pool}"
+
+
+def notify_by(notify: str) -> Iterator[str]:
+    """Set up the notifications alone; yield what was done. Raises InputError."""
+    with get_client(sync_client=True) as client:
+        yield from set_automations(client, *notification_block(client, notify))
+
+
+def send_test_notification() -> None:
+    """Let the server send a test message. Raises InputError where no automation is set up."""
+    with get_client(sync_client=True) as client:
+        send_test(client)
+
+
+def _schedule(cron: str, timezone: str) -> CronSchedule:
+    try:
+        return CronSchedule(cron=cron, timezone=timezone)
+    except (ValidationError, ValueError) as error:
+        what = f"{cron!r} in {timezone!r} is no schedule of cron"
+        remedy = "Give five fields, such as '0 2 * * *', and a --timezone such as UTC."
+        raise InputError("cron", what, remedy) from error
+
+
+def _ensure_pool(client: SyncPrefectClient, pool: str) -> tuple[str, bool]:
+    """Return the type of a work pool, and whether it was created, which then is of processes."""
+    try:
+        return client.read_work_pool(pool).type, False
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=pool, type=PROCESS, base_job_template=template))
+        return PROCESS, True
+
+
+def _deploy_housekeeping(client: SyncPrefectClient, pool: str, shared: Mapping[str, Any]) -> Iterator[str]:
+    """Deploy housekeeping every ten minutes, unless it is deployed already: it resumes parked runs and dead ones."""
+    name = "every-10-minutes"
+    if _exists(client, f"housekeeping/{name}"):
+        return
+    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    deployment: Any = housekeeping.to_deployment(name, interval=_EVERY_S, concurrency_limit=limit, **shared)
+    deployment.apply()
+    yield f"created the deployment housekeeping/{name} in the pool {pool}: it resumes parked and interrupted runs"
+
+
+def _exists(client: SyncPrefectClient, name: str) -> bool:
+    try:
+        client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return False
+    return True
