@@ -30,6 +30,7 @@
     ├── BundleDamaged             an exported run is not as it was written
     ├── RunBusy                   another process holds the run
     ├── LeaseLost                 another process took over the run
+    ├── RunNotFinished            a run on a worker ended without a result
     ├── CallbackFailed            the user's callback or optimizer raised an error
     ├── ProgramError              a circuit can't be compiled for the target
     └── StackError                the local stack can't be started or found
@@ -385,6 +386,21 @@ class RunBusy(HybridloopError):
             f"run {self.key!r} is held by {self.holder}; its lease runs until {self.until} and is renewed while the "
             f"process lives. This process submitted nothing. Watch the run: hybridloop runs show {self.key}; or stop "
             f"it: hybridloop runs stop {self.key}"
+        )
+
+
+class RunNotFinished(HybridloopError):
+    """A run on a worker ended without a result: `message` is what Prefect's server says of it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(key, message)
+        self.key = key
+        self.message = message
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.key!r} ended without a result: {self.message}. Its measurements are in its worker's journal, "
+            f"and no job is paid twice. Where that is: hybridloop runs resume {self.key}"
         )
 
 

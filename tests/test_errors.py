@@ -42,6 +42,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.JournalTooNew("0007", "0001"),
     errors.BundleDamaged("night.zip", "rounds.npz is not what manifest.json says of it"),
     errors.RunBusy("h2-night", "process 17 on node3", "2026-11-20 12:30:05 UTC"),
+    errors.RunNotFinished("h2-night", "its flow run is Crashed"),
     errors.LeaseLost("h2-night", "process 17 on node3"),
     errors.CallbackFailed(3, "ZeroDivisionError: division by zero"),
     errors.ProgramError("ansatz", "it measures nothing"),

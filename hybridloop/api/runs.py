@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,16 @@ def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> R
     settings = dict(options)
     geometry = pop_geometry(algorithm, settings)
     run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
+    pool = settings.pop("on", None)
     on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
     with optimizer_by_name(settings) as named:
         resolved = resolve_settings(algorithm, Layer(CALL, named))
         text = read_for(algorithm, problem, resolved.settings, geometry)
+        if pool is not None:
+            if workspace is not None and not isinstance(workspace, str):
+                remedy = "Give a saved block's name, or leave it to the worker."
+                raise InputError("workspace", "a worker can't be given an object of this process", remedy)
+            return run_on(pool, algorithm, text, resolved, run_key=run_key, workspace=workspace, show=_show)
         return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
@@ -89,6 +96,65 @@ def run(
             result = run_order(order, block)
         feed.end(result.status, result.reason)
         return result
+
+
+def _show(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def run_on(
+    pool: str,
+    algorithm: str,
+    problem: ProblemText,
+    resolved: ResolvedSettings,
+    *,
+    run_key: str | None = None,
+    workspace: str | None = None,
+    show: Callable[[str], None],
+) -> RunResult:
+    """Hand a run over to a worker of a Prefect work pool, and follow it; see `follow`.
+
+    Invalid input is refused before. An exception in the view, as by Ctrl-C, leaves the run alone.
+    """
+    from hybridloop.runs.claim import generated_key
+
+    settings = resolved.settings
+    target = target_of_run(workspace, settings.target, run_key)
+    prepare(algorithm, problem, settings, settings.seed or 0, target=target)
+    key = run_key or generated_key(algorithm, problem.name, secrets.token_hex(4))
+    with running_prefect():
+        from hybridloop.flows.in_prefect.remote_runs import follow, hand_over
+
+        given = settings.model_dump(mode="json", exclude_unset=True)
+        flow_run = hand_over(algorithm, problem, given, key=key, pool=pool, workspace=workspace)
+        show(f"run {key} waits for a worker of {pool}; it goes on without this view: hybridloop runs follow {key}")
+        return _result_of(key, follow(flow_run, show))
+
+
+def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
+    """Show the log of a run on a worker until the run has ended, and return its result.
+
+    The run is looked up on the Prefect server. Raises InputError if that has none of this key, or if its input was
+    refused, and RunNotFinished if it ended without a result.
+    """
+    with running_prefect():
+        from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
+
+        return _result_of(key, follow(flow_run_of(key), show))
+
+
+def _result_of(key: str, followed: RunResult | None) -> RunResult:
+    """Return the result that Prefect's server has, else that of the journal. Raises InputError if neither has one."""
+    if followed is not None:
+        return followed
+    from hybridloop.journal import open_journal
+
+    with open_journal() as journal:
+        record = journal.run_by_key(key)
+    if record is None or record.result is None:
+        what = f"neither the Prefect server nor the journal here has a result of {key!r}"
+        raise InputError("run", what, f"Where its journal is: hybridloop runs show {key}")
+    return _stored(record.result)
 
 
 def resume(

@@ -191,6 +191,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
     "runs show": _run_details,
     "runs resume": lambda: _run_result() | _record("ResumeRequested", run=str, resume_requested=bool, status=str),
+    "runs follow": lambda: _run_result(),
     "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
     "runs verify": lambda: _of_stored_runs()["verify"],
     "runs reproduce": lambda: _of_stored_runs()["reproduce"],

@@ -37,7 +37,7 @@ class AdaptSettings(EnergySettings):
 
 
 class AdaptOptions(EnergyOptions, total=False):
-    """Keyword arguments of `adapt`: the settings, and the four more of `vqe`."""
+    """Keyword arguments of `adapt`: the settings, and the five more of `vqe`."""
 
     pool: str
     tolerance: str | float

@@ -28,7 +28,7 @@ class LevelsSettings(VqeSettings):
 
 
 class LevelsOptions(VqeOptions, total=False):
-    """Keyword arguments of `levels`: the settings, and the four more of `vqe`."""
+    """Keyword arguments of `levels`: the settings, and the five more of `vqe`."""
 
     levels: int
 

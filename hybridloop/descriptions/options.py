@@ -43,9 +43,10 @@ class SettingOptions(SessionKeywords, total=False):
 
 
 class RunOptions(SettingOptions, total=False):
-    """Keyword arguments of every run: its settings, and four more; see `hybridloop.vqe`."""
+    """Keyword arguments of every run: its settings, and five more; see `hybridloop.vqe`."""
 
     run_key: str | None
+    on: str | None
     workspace: Any
     on_progress: Callable[[RoundUpdate], None] | None
     callback: Callback | None

@@ -69,7 +69,7 @@ class QaoaSettings(RunSettings):
 
 
 class QaoaOptions(RunOptions, total=False):
-    """Keyword arguments of `qaoa`: the settings, and the four more of `vqe`."""
+    """Keyword arguments of `qaoa`: the settings, and the five more of `vqe`."""
 
     objective: str
     layers: int

@@ -27,7 +27,7 @@ class RqaoaSettings(RunSettings):
 
 
 class RqaoaOptions(RunOptions, total=False):
-    """Keyword arguments of `rqaoa`: the settings, and the four more of `vqe`."""
+    """Keyword arguments of `rqaoa`: the settings, and the five more of `vqe`."""
 
     objective: str
     layers: int

@@ -48,7 +48,7 @@ class SqdSettings(MoleculeSettings):
 
 
 class SqdOptions(MoleculeOptions, total=False):
-    """Keyword arguments of `sqd`: the settings, and the four more of `vqe`."""
+    """Keyword arguments of `sqd`: the settings, and the five more of `vqe`."""
 
     ansatz: Any  # as for `vqe`, with its angles as initial_point
     initial_point: str | Sequence[float]

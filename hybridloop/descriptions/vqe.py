@@ -103,7 +103,7 @@ class VqeSettings(EnergySettings):
 
 
 class VqeOptions(EnergyOptions, total=False):
-    """Keyword arguments of `vqe` and `scan`: the settings, and the four more of `vqe`."""
+    """Keyword arguments of `vqe` and `scan`: the settings, and the five more of `vqe`."""
 
     ansatz: Any  # a name, a file, a circuit of Qiskit or Cirq, or hybridloop.ansatz(…)
     layers: int | None
@@ -123,10 +123,12 @@ def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
     `problem` is a built-in name (`hybridloop problems`), a file (FCIDUMP, a Pauli sum, XYZ), atoms such
     as `H 0 0 0; H 0 0 0.74` in Å, or an object: a Qiskit SparsePauliOp, an OpenFermion or PennyLane operator, a PySCF
     Mole, SCF, CASCI or CASSCF. `basis` (default sto-3g) and `charge` are those of a geometry, whose integrals PySCF
-    computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these four:
+    computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these five:
 
     - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
       result is returned.
+    - `on`: a Prefect work pool, one of whose workers runs it; the call follows the run, and an exception in between
+      leaves it alone.
     - `workspace`: the SDK's Workspace, a resource id, or the name of a saved block (`hybridloop.blocks`). Without it,
       the environment names the workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME); else a local
       service is used, and started if needed.

@@ -106,13 +106,22 @@ def algorithm_request(
             "settings": settings.model_dump(mode="json"),
             "workspace": workspace,
         },
-        name=f"{algorithm}-{_NOT_IN_A_KEY.sub('-', problem.name)[:60]}",
+        name=_key_begin(algorithm, problem.name),
         run_key=run_key,
         flow_run_id=flow_run_id,
         seed=settings.seed,
         new_seed=new_seed,
         more={"sources": dict(sources or {})},
     )
+
+
+def _key_begin(algorithm: str, problem: str) -> str:
+    return f"{algorithm}-{_NOT_IN_A_KEY.sub('-', problem)[:60]}"
+
+
+def generated_key(algorithm: str, problem: str, digits: str) -> str:
+    """Return a key such as a run without one gets, that ends with these digits."""
+    return f"{_key_begin(algorithm, problem)}-{digits}"
 
 
 @dataclass(frozen=True, slots=True)

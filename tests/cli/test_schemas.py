@@ -110,6 +110,7 @@ OTHERS = {
     "runs list": (),
     "runs show": ("KEY",),
     "runs resume": ("KEY",),
+    "runs follow": ("KEY",),
     "runs stop": ("KEY",),
     "runs verify": ("KEY",),
     "runs reproduce": ("KEY",),

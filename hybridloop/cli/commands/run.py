@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from hybridloop.cli.completion import binary_problems, energy_problems, molecules, run_keys, setting_names
 from hybridloop.cli.help import HELP_ALL, brief_command
 from hybridloop.cli.options import input_options, read_input, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_message
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import UNIT, print_result
 from hybridloop.descriptions import ALGORITHMS, Description, Subject
@@ -23,6 +23,10 @@ _RUN = "Run"
 Key = Annotated[
     str | None,
     typer.Option(help="Key of the run. A run with this key is resumed.", rich_help_panel=_RUN, autocompletion=run_keys),
+]
+On = Annotated[
+    str | None,
+    typer.Option(metavar="POOL", help="Hand the run to a worker of this Prefect work pool.", rich_help_panel=_RUN),
 ]
 Config = Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="File with settings.", rich_help_panel=_RUN)]
 Set = Annotated[
@@ -74,6 +78,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
         problem: Any,
         *,
         run_key: Key = None,
+        on: On = None,
         workspace: Workspace = None,
         config: Config = None,
         set_: Set = [],  # noqa: B006  # typer's way to make it optional
@@ -84,6 +89,12 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
         from hybridloop.api import runs as api
 
         unit = options.pop("unit", None)
+        if on is not None:
+            text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
+            show = _no_line if quiet else print_message
+            handed = api.run_on(on, algorithm.name, text, resolved, run_key=run_key, workspace=workspace, show=show)
+            print_result(handed, as_json=json, unit=unit)
+            return
         with show_progress(quiet=quiet) as display:
             text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
             result = api.run(
@@ -104,6 +115,10 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
     )
     more = [UNIT, HELP_ALL] if algorithm.is_on_molecules else [HELP_ALL]
     return with_options(run, [*input_options(algorithm.settings), *more])
+
+
+def _no_line(text: str) -> None:
+    """Show nothing of a quiet run."""
 
 
 for _algorithm in ALGORITHMS.values():

@@ -18,6 +18,7 @@ from hybridloop.cli.output import (
     print_facts,
     print_json,
     print_line,
+    print_message,
     print_rows,
     print_text,
 )
@@ -142,6 +143,19 @@ def _request_resume(run: str, *, as_json: bool) -> None:
         print_json({"run": record.key, "resume_requested": True, "status": _status(record)})
     else:
         print_line(f"run {record.key} will be resumed by the next run of the housekeeping flow")
+
+
+@app.command()
+def follow(run: Run, *, json: AsJson = False, unit: Unit = None) -> None:
+    """Show a run on a worker until it has ended, and print its result; Ctrl-C leaves the run alone.
+
+    Any machine can do so that reaches the Prefect server; it needs no journal of the run.
+
+    Example: hybridloop runs follow vqe-h2-3466c674
+    """
+    from hybridloop.api import runs as api
+
+    print_result(api.follow_run(run, print_message), as_json=json, unit=unit)
 
 
 @app.command()

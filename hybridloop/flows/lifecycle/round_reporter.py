@@ -14,6 +14,7 @@ from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.runs.live import ROUND, LiveFeed, RoundUpdate, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runs.planned import PlannedEffort
+from hybridloop.runtime.text_table import count_text
 from hybridloop.tasks.prefect_tasks import RoundTasks
 from hybridloop.tasks.session import OpenSession
 
@@ -61,7 +62,7 @@ class RoundReporter:
         session = self._session
         value = f"{progress.value:+.6f} {error_text(progress.standard_error, self._name)} {self._unit}".rstrip()
         phase = f" ({progress.phase})" if self._name == ROUND else ""
-        self._log.info("%s %d%s: %s, %d jobs", self._name, progress.round, phase, value, session.num_jobs)
+        self._log.info("%s %d%s: %s, %s", self._name, progress.round, phase, value, count_text(session.num_jobs, "job"))
         if self._planned and (warning := self._planned.warn(session.num_jobs, progress.total_shots)):
             self._planned = None
             _log.warning("%s", warning)

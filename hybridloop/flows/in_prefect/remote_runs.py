@@ -1,0 +1,126 @@
+"""Runs on workers, seen from any machine that reaches Prefect's server: handed over, and followed to their end.
+
+The server has a run's log and its result; the journal may be on another machine. The server is polled, since a client
+behind a proxy may have no websocket for events.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterName,
+    FlowRunFilterTags,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.sorting import FlowRunSort, LogSort
+from prefect.exceptions import MissingResult, ObjectNotFound
+from prefect.types.entrypoint import EntrypointType
+
+from hybridloop.errors import InputError, RunNotFinished
+from hybridloop.flows import load_flow
+from hybridloop.flows.in_prefect.beside import REFUSED
+from hybridloop.runs.result import RunResult
+from hybridloop.settings import ProblemText
+from hybridloop.tasks.prefect_tasks import TAG
+
+POLL_S = 2.0
+WORKER_AFTER_S = 10.0  # without a worker by then, the view says so
+LOG_DELAY_S = 3.0  # until the server has the last lines: they are sent every two seconds
+_PAGE = 200  # log lines of one request
+_FLOW_RUNS = "prefect.flow_runs"  # logger of Prefect's engine, and of rounds with their values
+_ROUND = ("round ", "iteration ")
+
+Show = Callable[[str], None]
+
+
+def hand_over(
+    algorithm: str, problem: ProblemText, settings: Mapping[str, Any], *, key: str, pool: str, workspace: str | None
+) -> UUID:
+    """Start a run on a worker of a pool; return the id of its flow run. Raises InputError for an unknown pool."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound as error:
+            what = f"this Prefect server has no work pool {pool!r}"
+            raise InputError(
+                "on", what, f"Start a worker, which creates it: hybridloop worker --pool {pool}"
+            ) from error
+        deployment: Any = load_flow(algorithm).to_deployment(
+            f"on-{pool}", tags=[TAG], work_pool_name=pool, entrypoint_type=EntrypointType.MODULE_PATH, schedules=[]
+        )
+        parameters: dict[str, Any] = {"problem": problem.model_dump(mode="json"), "settings": dict(settings)}
+        parameters |= {"run_key": key} | ({} if workspace is None else {"workspace": workspace})
+        run = client.create_flow_run_from_deployment(deployment.apply(), parameters=parameters, name=key, tags=[TAG])
+        return run.id
+
+
+def flow_run_of(key: str) -> UUID:
+    """Return the id of the latest flow run of a run on this server. Raises InputError if there is none."""
+    ours = FlowRunFilter(name=FlowRunFilterName(any_=[key]), tags=FlowRunFilterTags(all_=[TAG]))
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(flow_run_filter=ours, sort=FlowRunSort.START_TIME_DESC, limit=1)
+    if found:
+        return found[0].id
+    raise InputError("run", f"this Prefect server knows no run {key!r}", "`prefect flow-run ls` lists them.")
+
+
+def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult | None:
+    """Show a flow run's log until it has ended, and return its result; None if the server has no copy of it.
+
+    Raises InputError for refused input, and RunNotFinished for a run that has no result.
+    """
+    pause, waited_s, shown = threading.Event(), 0.0, set[UUID]()
+    with get_client(sync_client=True) as client:
+        while True:
+            run = client.read_flow_run(flow_run)
+            _show_log(client, flow_run, shown, show)
+            if run.state is not None and run.state.is_final():
+                pause.wait(LOG_DELAY_S)
+                _show_log(client, flow_run, shown, show)
+                return _result_of(run)
+            is_late = run.start_time is None and waited_s < WORKER_AFTER_S <= waited_s + poll_s
+            if is_late and not _has_worker(client, run):
+                show(f"no worker is online yet: hybridloop worker --pool {run.work_pool_name}")
+            waited_s += poll_s
+            pause.wait(poll_s)
+
+
+def _show_log(client: SyncPrefectClient, flow_run: UUID, shown: set[UUID], show: Show) -> None:
+    """Show the lines of a flow run's log that were not `shown`; late ones may be of a time before others."""
+    of_run, begin = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run])), max(0, len(shown) - _PAGE)
+    while lines := client.read_logs(of_run, limit=_PAGE, offset=begin, sort=LogSort.TIMESTAMP_ASC):
+        begin += len(lines)
+        for line in lines:
+            is_round, is_new = line.message.startswith(_ROUND), line.id not in shown
+            shown.add(line.id)
+            ours = is_round if line.name == _FLOW_RUNS else line.name.startswith("hybridloop") and not is_round
+            if is_new and ours:
+                show(line.message)
+
+
+def _has_worker(client: SyncPrefectClient, run: FlowRun) -> bool:
+    pool = run.work_pool_name
+    return pool is None or any(
+        worker.status is WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool)
+    )
+
+
+def _result_of(run: FlowRun) -> RunResult | None:
+    assert run.state is not None
+    message = run.state.message or f"its flow run is {run.state.name}"
+    if run.state.name == REFUSED:
+        raise InputError("run", message, "Correct the input, and start it again.")
+    if not run.state.is_completed():
+        raise RunNotFinished(run.name, message)
+    try:
+        return cast(RunResult, run.state.result())
+    except MissingResult:  # of a run that no worker executed
+        return None

@@ -1,0 +1,148 @@
+"""`run --on POOL` and `runs follow`: a run on a worker, from machines that see Prefect's server alone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.states import Crashed
+from prefect.types.entrypoint import EntrypointType
+from prefect.workers.process import ProcessWorker
+
+import hybridloop as hl
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.errors import InputError, RunNotFinished
+from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
+from hybridloop.flows.vqe import vqe
+from hybridloop.local_stack import PrefectServer
+from hybridloop.settings import ProblemText
+from tests.cli.shell_helpers import Shell, environment
+from tests.deployments.worker_helpers import Place, Worker, of_hybridloop, place_for, worker
+from tests.flow_calls import call_flow
+from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
+from tests.waiting import eventually
+
+ASKED = ("--search", "measured", "--seed", "7", "--precision", "0.01")
+
+
+@pytest.fixture(scope="module")
+def place(
+    prefect_server: PrefectServer, share: ServerShare, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """Hold a pool with the share's name, and the service and the journal of its workers."""
+    with prefect_client(prefect_server) as client:
+        deployment = share.deploy(client, vqe)
+    with place_for(prefect_server, deployment, tmp_path_factory.mktemp("workers")) as held:
+        yield held
+
+
+@pytest.fixture(scope="module")
+def working(place: Place, share: ServerShare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with worker(place.at.shell.environ, tmp_path_factory.mktemp("log"), of_hybridloop(share.name)) as held:
+        yield held
+
+
+def elsewhere(place: Place, folder: Path) -> Shell:
+    """Return the shell of a machine that shares Prefect's server with the workers, and neither home nor journal."""
+    environ = dict(place.at.shell.environ)
+    return Shell(
+        {**environ, "HYBRIDLOOP_HOME": str(folder / "other"), "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/j.db"}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("working")
+def test_a_run_on_a_worker_is_shown_and_its_result_is_that_of_a_run_here(
+    place: Place, share: ServerShare, tmp_path: Path
+) -> None:
+    other = elsewhere(place, tmp_path)
+    key = f"{share.name}-shown"
+    done = other.run("run", "vqe", "h2", *ASKED, "--on", share.name, "--run-key", key)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == (
+        f"run {key} waits for a worker of {share.name}; it goes on without this view: hybridloop runs follow {key}"
+    )
+    assert next(line.split(":")[0] for line in lines if line.startswith("round ")) == "round 1 (search)"
+    assert not [line for line in lines if "Beginning flow run" in line]
+    asked = VqeSettings.model_validate({"search": "measured", "seed": 7, "precision": 0.01})
+    here = call_flow(vqe, place.service.workspace("here"), ProblemText(name="h2"), asked)
+    assert done.stdout.splitlines()[:3] == str(here).splitlines()[:3]
+    assert other.json("runs", "list") == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("working")
+def test_the_view_may_be_killed_and_joined_from_another_machine(
+    place: Place, share: ServerShare, tmp_path: Path
+) -> None:
+    key = f"{share.name}-left"
+    place.slow_down(0.5)
+    arguments = ("run", "vqe", "h2", *ASKED, "--on", share.name, "--run-key", key)
+    with (tmp_path / "view.log").open("wb") as log:
+        view = subprocess.Popen(
+            [sys.executable, "-m", "hybridloop", *arguments],
+            env=dict(elsewhere(place, tmp_path).environ),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            eventually(lambda: b"round 1 (search)" in (tmp_path / "view.log").read_bytes())
+        finally:
+            view.send_signal(signal.SIGKILL)
+            view.wait()
+    place.slow_down(0.0)
+    followed = elsewhere(place, tmp_path / "third").run("runs", "follow", key)
+    assert followed.returncode == 0, followed.stderr
+    assert followed.stdout.startswith("h2: -1.1")
+    assert place.journal.run_by_key(key) is not None
+
+
+@pytest.mark.slow
+def test_what_a_server_does_not_have_is_refused(
+    place: Place, share: ServerShare, tmp_path: Path, prefect_server: PrefectServer
+) -> None:
+    other = elsewhere(place, tmp_path)
+    for arguments, says in (
+        (("run", "vqe", "h2", "--on", "nowhere"), "on: this Prefect server has no work pool 'nowhere'."),
+        (("run", "vqe", "nothing.xyz", "--on", share.name), "problem: nothing.xyz: there is no such file."),
+        (("runs", "follow", "nothing"), "run: this Prefect server knows no run 'nothing'."),
+    ):
+        refused = other.run(*arguments)
+        assert refused.returncode == 2
+        assert says in refused.stderr
+    with environment(other.environ):
+        with pytest.raises(InputError, match="no work pool 'nowhere'"):
+            hl.vqe("h2", on="nowhere", seed=7)
+        with pytest.raises(InputError, match="an object of this process"):
+            hl.vqe("h2", on=share.name, seed=7, workspace=place.service.workspace("mine"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_flow_run_without_a_worker_says_so_and_one_that_crashed_has_no_result(
+    place: Place, share: ServerShare
+) -> None:
+    pool, key, shown = f"{share.name}-empty", f"{share.name}-waits", list[str]()
+    template = ProcessWorker.get_default_base_job_template()
+    place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+    where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
+    deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
+    run = place.client.create_flow_run_from_deployment(
+        deployment, parameters={"problem": {"name": "h2"}}, name=key, tags=["hybridloop"]
+    )
+
+    def show(line: str) -> None:
+        shown.append(line)
+        place.client.set_flow_run_state(run.id, Crashed(message="its process ended"), force=True)
+
+    assert flow_run_of(key) == run.id
+    with pytest.raises(RunNotFinished, match="its process ended"):
+        follow(run.id, show, poll_s=5.0)
+    assert shown == [f"no worker is online yet: hybridloop worker --pool {pool}"]
