@@ -13,6 +13,8 @@ from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.stages import announce
 from hybridloop.runtime.workspace_variables import workspace_variable
 
+_REFUSED = (401, 403)  # statuses of a server that wants another password
+
 
 def resolve_workspace(workspace: str | Any | None) -> Any:
     """Return the SDK's workspace: the given one, that of this resource id or saved block, or for None the default one.
@@ -88,17 +90,20 @@ def running_prefect() -> Iterator[None]:
         with stack.run_flows_on(server):
             yield
     except Exception as error:
-        from httpx import HTTPError
+        from httpx import HTTPError, HTTPStatusError
 
         # errors of Prefect's client; the quantum service is reached through another library
         if not isinstance(error, HTTPError) and not (
             type(error) is RuntimeError and "Failed to reach API" in str(error)
         ):
             raise
+        remedy = "`hybridloop status` shows the server; PREFECT_API_URL or the active profile names your own."
+        if isinstance(error, HTTPStatusError) and error.response.status_code in _REFUSED:
+            remedy = "It takes no request with this password: set PREFECT_API_AUTH_STRING to that of the server."
         raise ServiceUnreachable(
             f"the Prefect server at {server.api_url} failed: {error}",
             "The session was closed if one was open; jobs that were accepted run on and are billed.",
-            "`hybridloop status` shows the server; PREFECT_API_URL or the active profile names your own.",
+            remedy,
         ) from error
 
 

@@ -182,12 +182,12 @@ def session_flow(function: Callable[..., R], /) -> Callable[..., R]: ...
 
 @overload
 def session_flow(
-    *, workspace: str | Any | None = None, **settings: Unpack[SettingOptions]
+    target: str | None = None, /, *, workspace: str | Any | None = None, **settings: Unpack[SettingOptions]
 ) -> Callable[[Callable[..., R]], Callable[..., R]]: ...
 
 
 def session_flow(
-    function: Callable[..., Any] | None = None,
+    function: Callable[..., Any] | str | None = None,
     /,
     *,
     workspace: str | Any | None = None,
@@ -201,10 +201,14 @@ def session_flow(
     the same rounds in the same order, given the same parameters and counts: seed random numbers, and read time, files
     and other services outside of it, or in tasks before. ReplayDiverged states the difference.
 
-    The settings are the fields of `hybridloop.settings.RunSettings`, such as `target`, `seed`, `max_cost`,
-    `resume_automatically`. Raises InputError for invalid input, when it is decorated or called; CapReached, RunParked
-    and StopRequested if the run ended early.
+    The target may come first, as in `@session_flow("rigetti.sim.qvm")`. The settings are the fields of
+    `hybridloop.settings.RunSettings`, such as `target`, `seed`, `max_cost`, `resume_automatically`. Raises InputError
+    for invalid input, when it is decorated or called; CapReached, RunParked and StopRequested if the run ended early.
     """
+    if isinstance(function, str):
+        if "target" in settings:
+            raise InputError("target", "it is given twice", "Give it once.")
+        settings["target"], function = function, None
     valid = validate(RunSettings, settings)
     if not may_be_offered(valid.target):
         find_target(valid.target)

@@ -56,6 +56,17 @@ def test_an_unreachable_prefect_server_is_named_and_no_session_is_opened(
     assert at_workspace.session_statuses() == []
 
 
+@pytest.mark.slow
+def test_a_prefect_server_that_wants_another_password_names_the_variable(
+    at_workspace: WorkspaceShell, prefect_server: PrefectServer
+) -> None:
+    wrong = {"PREFECT_API_URL": prefect_server.api_url, "PREFECT_API_AUTH_STRING": "prefect:wrong"}
+    run = at_workspace.shell.with_variables(**wrong).run("run", "vqe", "h2")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "set PREFECT_API_AUTH_STRING to that of the server" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_a_wrong_key_has_exit_code_2(emulator: Emulator, run_command: Callable[..., CommandResult]) -> None:
     text = connection_string(emulator.endpoint, "wrong-key", "mine")
     result = run_command("sessions", "list", AZURE_QUANTUM_CONNECTION_STRING=text)

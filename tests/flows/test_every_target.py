@@ -124,7 +124,7 @@ def test_a_sweep_and_a_session_flow_run_on_an_invented_target_and_warn_of_what_i
 
     for name, value in as_own_server(prefect_server).items():
         monkeypatch.setenv(name, value)
-    flow = hl.session_flow(target=INVENTED, seed=1, workspace=workspace)(flip)
+    flow = hl.session_flow(INVENTED, seed=1, workspace=workspace)(flip)
     measured = flow(2, run_key="flips-on-lynx")
     assert f"not known of {INVENTED}: its price" in caplog.text
     assert measured == flow(2, run_key="flips-on-lynx")

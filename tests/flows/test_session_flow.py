@@ -87,6 +87,8 @@ def test_a_flow_has_the_functions_parameters_but_for_the_session_and_a_run_key(t
     ("refused", "words"),
     [
         (lambda: hl.session_flow(target="nowhere")(lambda session: None), "target"),
+        (lambda: hl.session_flow("nowhere")(lambda session: None), "target"),
+        (lambda: hl.session_flow("rigetti.sim.qvm", target="ionq.simulator"), "target: it is given twice"),
         (lambda: hl.session_flow(shots=3)(lambda session: None), "shots"),  # type: ignore[call-overload]
         (lambda: hl.session_flow(lambda: None), "no parameter for the session"),
         (lambda: hl.session_flow(lambda session, *many: None), "without a name"),
