@@ -5,6 +5,8 @@ Prefect and its server load this module through the entry point `prefect.collect
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self, cast
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from prefect.utilities.asyncutils import sync_compatible
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from hybridloop.azure.workspace import AzureWorkspace, connect, connect_by_resource_id, is_resource_id
-from hybridloop.errors import InputError
+from hybridloop.errors import AccessDenied, InputError
 
 FIELD_NAME = "workspace"
 _RESULTS, _RESULT_TYPE = "results", "result"  # Prefect's UI lists no artifacts of that type
@@ -138,6 +140,19 @@ def results_block() -> RunResults:
         block = RunResults()
         block.save(_RESULTS, overwrite=True, _sync=True)
     return cast(RunResults, block)
+
+
+@contextmanager
+def naming_block(name: str | None) -> Iterator[None]:
+    """Let an error of a refused key name the saved block that has the key; None and a resource id are no blocks."""
+    try:
+        yield
+    except AccessDenied as error:
+        if name is None or is_resource_id(name):
+            raise
+        block = f"{AzureQuantumWorkspace.get_block_type_slug()}/{name}"
+        remedy = f"Correct the key in the block {block} on the Prefect server, or the identity's role in the workspace."
+        raise AccessDenied(error.happened, error.meaning, remedy) from error
 
 
 def load_workspace(name: str) -> Any:

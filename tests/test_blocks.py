@@ -186,6 +186,18 @@ def test_a_run_uses_the_workspace_of_its_block_and_the_secret_is_stored_nowhere_
 
 
 @pytest.mark.slow
+def test_a_wrong_key_in_a_block_names_the_block(
+    emulator: Emulator, stack_environ: dict[str, str], prefect_server: PrefectServer
+) -> None:
+    name = f"wrong-{secrets.token_hex(4)}"
+    text = connection_string(emulator.endpoint, "of-another-workspace", name)
+    AzureQuantumWorkspace(connection_string=SecretStr(text)).save(name)
+    refused = run_in_process(stack_environ, "run", "vqe", "h2", "--seed", "7", "--workspace", name)
+    assert refused.code == 2
+    assert f"Correct the key in the block azure-quantum-workspace/{name} on the Prefect server" in refused.err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("sessions", "list"), ("sessions", "close-orphans"), ("targets",)], ids=" ".join)
 def test_commands_that_use_the_service_accept_the_name_of_a_block(
     command: tuple[str, ...], saved: SavedBlock, stack_environ: dict[str, str], prefect_server: PrefectServer

@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.targets.offered import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
+from hybridloop.blocks import naming_block
 from hybridloop.descriptions import Description
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows import load_flow
@@ -102,7 +103,7 @@ def _run_in_flow(
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)
     order = RunOrder(algorithm, problem, settings, run_key, find_workspace(workspace_name))
-    return show_in_flow(partial(execute, order))
+    return show_in_flow(partial(_execute_in, workspace_name, order))
 
 
 def run_order(order: RunOrder, block: str | None = None) -> RunResult:
@@ -112,7 +113,12 @@ def run_order(order: RunOrder, block: str | None = None) -> RunResult:
     """
     called = load_flow(order.algorithm)
     arguments = (order.problem, order.settings, order.run_key, block)
-    return run_beside(called, lambda *_: execute(order), *arguments)
+    return run_beside(called, lambda *_: _execute_in(block, order), *arguments)
+
+
+def _execute_in(block: str | None, order: RunOrder) -> Ended[RunResult]:
+    with naming_block(block):
+        return execute(order)
 
 
 def execute(order: RunOrder) -> Ended[RunResult]:
