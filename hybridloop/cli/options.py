@@ -30,7 +30,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
-_BY_SET = frozenset({"requests_in_flight", "requests_per_second"})  # few need them: `--set` and files have them
+BY_SET = frozenset({"requests_in_flight", "requests_per_second"})  # few need them: `--set` and files have them
 
 
 _PROVIDER_OPTION = inspect.Parameter(
@@ -55,7 +55,7 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
     """
     options: list[inspect.Parameter] = []
     for name, field in model.model_fields.items():
-        if name in _BY_SET and only is None:
+        if name in BY_SET and only is None:
             continue
         if name == "failure":
             options += [_option(name, inner, _FAILURE) for name, inner in FailurePolicy.model_fields.items()]

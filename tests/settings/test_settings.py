@@ -22,7 +22,7 @@ from hybridloop.algorithms.vqe import DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.prices import Unit
 from hybridloop.cli.app import build_app
-from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
+from hybridloop.cli.options import BY_SET, given_options, read_layers, settings_options, with_options
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
@@ -98,9 +98,13 @@ def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: st
     fields = {**model.model_fields, **FailurePolicy.model_fields}
     del fields["failure"]
     del fields["provider_options"]  # its option is of one of them
+    for name in BY_SET:
+        del fields[name]
+        assert name not in options
+    assert len(options) <= 59  # beside `--help`
     assert options["provider_option"].multiple
     assert fields.keys() <= options.keys()
-    assert set(LIMITS) <= {value.name for value in options.values() if value.rich_help_panel == "Limits"}
+    assert set(LIMITS) - BY_SET <= {value.name for value in options.values() if value.rich_help_panel == "Limits"}
     for name, field in fields.items():
         assert field.description
         assert field.description[1:] in options[name].help
