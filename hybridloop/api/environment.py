@@ -75,6 +75,11 @@ def default_workspace() -> Any:
     return connect_from_environment() or local_workspace()
 
 
+def has_prefect() -> bool:
+    """Return whether there is a Prefect server, without starting one: the user's own, or ours."""
+    return stack.find_prefect() is not None or stack.has_own_prefect(os.environ)
+
+
 @contextmanager
 def running_prefect() -> Iterator[None]:
     """Use Prefect with a server: the surrounding flow run's, else the user's, else ours, which is started if needed."""

@@ -143,6 +143,31 @@ def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
         return _result_of(key, follow(flow_run_of(key), show))
 
 
+def stop_on_worker(key: str) -> None:
+    """Ask a run that another machine executes to stop. Raises InputError if Prefect's server has none of this key."""
+    with running_prefect():
+        from hybridloop.flows.in_prefect.remote_runs import flow_run_of, request_stop
+        from hybridloop.flows.lifecycle.prefect_watch import STOP_TAG
+
+        request_stop(flow_run_of(key), STOP_TAG)
+
+
+def cancel(key: str) -> None:
+    """Cancel the flow run of a run in Prefect. Raises InputError if Prefect's server has none of this key."""
+    with running_prefect():
+        from hybridloop.flows.in_prefect import remote_runs
+
+        remote_runs.cancel(remote_runs.flow_run_of(key))
+
+
+def show_log(key: str, show: Callable[[str], None]) -> None:
+    """Show the log of a run that Prefect's server has. Raises InputError if it has none of this key."""
+    with running_prefect():
+        from hybridloop.flows.in_prefect import remote_runs
+
+        remote_runs.show_log(remote_runs.flow_run_of(key), show)
+
+
 def _result_of(key: str, followed: RunResult | None) -> RunResult:
     """Return the result that Prefect's server has, else that of the journal. Raises InputError if neither has one."""
     if followed is not None:

@@ -178,7 +178,7 @@ def _measure(
         shown_in_flow_run(found.run),
         claim(journal, found, flow_run_id=flow_run.id) as run,
         leave_state_after_takeover(run),
-        watch_flow_run(flow_run.id) as watch,
+        watch_flow_run(flow_run.id, partial(journal.request_stop, run.uid)) as watch,
     ):
         try:
             with acquire_session(workspace, target, settings, run, watch, is_available=is_available) as session:

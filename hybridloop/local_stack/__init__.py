@@ -146,6 +146,11 @@ def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
     return _prefect_server(ensure_running(PREFECT, folder, environ), folder, environ)
 
 
+def has_own_prefect(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the user has set a Prefect server of their own."""
+    return user_server(environ, prefect_home(home(environ))) is not None
+
+
 def find_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer | None:
     """Return the stack's server if it runs and answers, else None; start and change nothing."""
     folder = home(environ)

@@ -21,6 +21,7 @@ from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
+from hybridloop.tasks.prefect_tasks import TAG
 from tests.cli.shell_helpers import Shell, environment
 from tests.deployments.worker_helpers import Place, Worker, of_hybridloop, place_for, worker
 from tests.flow_calls import call_flow
@@ -28,6 +29,7 @@ from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 from tests.waiting import eventually
 
+SLOW = {"search": "measured", "seed": 7, "precision": 5e-4}
 ASKED = ("--search", "measured", "--seed", "7", "--precision", "0.01")
 
 
@@ -102,6 +104,30 @@ def test_the_view_may_be_killed_and_joined_from_another_machine(
     assert followed.returncode == 0, followed.stderr
     assert followed.stdout.startswith("h2: -1.1")
     assert place.journal.run_by_key(key) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("working")
+@pytest.mark.parametrize(("how", "status", "code"), [("stop", "stopped", 3), ("cancel", "interrupted", 1)])
+def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
+    how: str, status: str, code: int, place: Place, share: ServerShare, tmp_path: Path
+) -> None:
+    key, other = f"{share.name}-{how}", elsewhere(place, tmp_path)
+    place.slow_down(0.5)
+    parameters = {"problem": {"name": "lih-frozen-core"}, "settings": SLOW, "run_key": key}
+    run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters, name=key, tags=[TAG])
+    try:
+        eventually(lambda: place.has_measured(run))
+        asked = other.run("runs", how, key)
+        assert asked.returncode == 0, asked.stderr
+        followed = other.run("runs", "follow", key)
+    finally:
+        place.slow_down(0.0)
+    assert followed.returncode == code, followed.stderr
+    eventually(lambda: place.is_closed(run))
+    assert place.record(run).status == status
+    assert f"is {status}" in other.run("runs", "logs", key).stdout
+    assert "hybridloop:stop" not in place.client.read_flow_run(run.id).tags  # a resume would stop at once
 
 
 @pytest.mark.slow

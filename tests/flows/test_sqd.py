@@ -144,7 +144,7 @@ def full_space_of_h4() -> FullSpace:
 
 
 def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
-    budget, now, watch = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], PrefectWatch()
+    budget, now, watch = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], PrefectWatch(lambda: None)
     with (
         temporary_run("rigetti.sim.qvm", seed=0) as run,
         stops_in_classical_part(run, watch, lambda: budget.check_deadline(now[0])) as check,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hybridloop.api.environment import has_prefect
 from hybridloop.cli.completion import run_keys
 from hybridloop.cli.options import given_options, settings_options, with_options
 from hybridloop.cli.output import (
@@ -24,7 +25,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import Unit, print_result
-from hybridloop.errors import InvalidValue
+from hybridloop.errors import InputError, InvalidValue
 from hybridloop.settings import LIMITS, RunSettings, parse_duration
 
 if TYPE_CHECKING:
@@ -165,7 +166,13 @@ def stop(run: Run, *, json: AsJson = False) -> None:
     Example: hybridloop runs stop night
     """
     with _journal() as journal:
-        record = journal.run(run)
+        try:
+            record = journal.run(run)
+        except InputError:  # it may be in the journal of another machine
+            if not has_prefect():
+                raise
+            _stop_on_worker(run, as_json=json)
+            return
         is_running = record.owner is not None and not _is_orphaned(record)
         if is_running:
             journal.request_stop(record.uid)
@@ -175,6 +182,39 @@ def stop(run: Run, *, json: AsJson = False) -> None:
         print_line(f"run {record.key} will stop within seconds; it runs in {record.owner}")
     else:
         print_line(f"run {record.key} is not running: {_status(record)}")
+
+
+def _stop_on_worker(run: str, *, as_json: bool) -> None:
+    from hybridloop.api import runs as api
+
+    api.stop_on_worker(run)
+    if as_json:
+        print_json({"run": run, "stop_requested": True, "status": "running"})
+    else:
+        print_line(f"run {run} will stop within seconds on its worker, if it runs: hybridloop runs follow {run}")
+
+
+@app.command()
+def cancel(run: Run) -> None:
+    """Cancel a run in Prefect, on whichever machine it is; it closes its session and can be resumed.
+
+    Example: hybridloop runs cancel night
+    """
+    from hybridloop.api import runs as api
+
+    api.cancel(run)
+    print_line(f"run {run} is being cancelled: hybridloop runs follow {run}")
+
+
+@app.command()
+def logs(run: Run) -> None:
+    """Print the log of a run that Prefect's server has, on whichever machine the run is.
+
+    Example: hybridloop runs logs night
+    """
+    from hybridloop.api import runs as api
+
+    api.show_log(run, print_line)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.exceptions import MissingResult, ObjectNotFound
+from prefect.states import Cancelling
 from prefect.types.entrypoint import EntrypointType
 
 from hybridloop.errors import InputError, RunNotFinished
@@ -91,6 +92,25 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
                 show(f"no worker is online yet: hybridloop worker --pool {run.work_pool_name}")
             waited_s += poll_s
             pause.wait(poll_s)
+
+
+def request_stop(flow_run: UUID, tag: str) -> None:
+    """Ask the run of a flow run to stop, by a tag that its process looks for every two seconds."""
+    with get_client(sync_client=True) as client:
+        tags = client.read_flow_run(flow_run).tags
+        client.update_flow_run(flow_run, tags=[*tags, tag])
+
+
+def cancel(flow_run: UUID) -> None:
+    """Cancel a flow run in Prefect, as its button does."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run, Cancelling())
+
+
+def show_log(flow_run: UUID, show: Show) -> None:
+    """Show the log of a flow run as far as the server has it."""
+    with get_client(sync_client=True) as client:
+        _show_log(client, flow_run, set(), show)
 
 
 def _show_log(client: SyncPrefectClient, flow_run: UUID, shown: set[UUID], show: Show) -> None:

@@ -1,4 +1,4 @@
-"""Watch of Prefect beside a run: its flow run may be cancelled, and the lease of its slot must be renewed.
+"""Watch of Prefect beside a run: its flow run may be cancelled or asked to stop, and its slot must be renewed.
 
 It polls, since Prefect notifies only runs that a worker started.
 """
@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 
 POLL_S = 2.0
+STOP_TAG = "hybridloop:stop"  # of a flow run whose run shall stop
 SLOT_LEASE_S = 120.0  # longer than a run's lease of 60 s: when a dead run's slot is free, its session can be closed
 RENEW_EVERY_S = 30.0
 
@@ -28,10 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 class PrefectWatch:
-    """The watch of one flow run; `cancelled` is set once it was cancelled."""
+    """The watch of one flow run; `cancelled` is set once it was cancelled.
 
-    def __init__(self) -> None:
+    `request_stop` is called where another machine has given it `STOP_TAG`, which is taken off.
+    """
+
+    def __init__(self, request_stop: Callable[[], None]) -> None:
         self.cancelled = threading.Event()
+        self._request_stop = request_stop
         self._stops: list[Callable[[], None]] = []
         self._slot: UUID | None = None
         self._renewed_at = 0.0
@@ -70,7 +75,11 @@ class PrefectWatch:
             _log.debug("Prefect's server could not be asked: %s", error)
 
     def _look_for_cancellation(self, client: SyncPrefectClient, flow_run_id: UUID) -> None:
-        state = client.read_flow_run(flow_run_id).state
+        flow_run = client.read_flow_run(flow_run_id)
+        if STOP_TAG in flow_run.tags:
+            client.update_flow_run(flow_run_id, tags=[tag for tag in flow_run.tags if tag != STOP_TAG])
+            self._request_stop()
+        state = flow_run.state
         if state is None or state.type not in _CANCELLED:
             return
         self.cancelled.set()
@@ -88,9 +97,9 @@ class PrefectWatch:
 
 
 @contextmanager
-def watch_flow_run(flow_run_id: str) -> Iterator[PrefectWatch]:
+def watch_flow_run(flow_run_id: str, request_stop: Callable[[], None]) -> Iterator[PrefectWatch]:
     """Watch a flow run for the block, in a thread with a client of its own."""
-    watch, ended = PrefectWatch(), threading.Event()
+    watch, ended = PrefectWatch(request_stop), threading.Event()
 
     def keep_looking() -> None:
         if ended.wait(POLL_S):

@@ -161,7 +161,7 @@ def execute(order: RunOrder) -> Ended[RunResult]:
             shown_in_flow_run(found.run),
             claim(journal, found, limits=limits_of(settings), flow_run_id=flow_run_id) as run,
             leave_state_after_takeover(run),
-            watch_flow_run(flow_run_id) as watch,
+            watch_flow_run(flow_run_id, partial(journal.request_stop, run.uid)) as watch,
         ):
             session = acquire_session(
                 *(workspace, prepared.target, settings, run, watch), is_available=is_available, is_replay=is_replay

@@ -62,7 +62,7 @@ def in_a_flow(body: Any) -> Any:
 
 
 def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
-    return session_slot(limit, run, workspace, PrefectWatch())
+    return session_slot(limit, run, workspace, PrefectWatch(lambda: None))
 
 
 def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
