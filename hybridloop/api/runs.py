@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.api.environment import flow_environment, running_prefect, target_of_run
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
+from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.provider_options import target_text
+from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.problems import pop_geometry, read_for
@@ -22,6 +24,7 @@ from hybridloop.inputs.validation import validate
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings.optimizer_plugins import OBJECT
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
@@ -118,17 +121,27 @@ def run_on(
     """
     from hybridloop.runs.claim import generated_key
 
-    settings = resolved.settings
-    target = target_of_run(workspace, settings.target, run_key)
-    prepare(algorithm, problem, settings, settings.seed or 0, target=target)
+    given, _ = _for_worker(algorithm, problem, resolved.settings, workspace, run_key)
     key = run_key or generated_key(algorithm, problem.name, secrets.token_hex(4))
     with running_prefect():
         from hybridloop.flows.in_prefect.remote_runs import follow, hand_over
 
-        given = settings.model_dump(mode="json", exclude_unset=True)
         flow_run = hand_over(algorithm, problem, given, key=key, pool=pool, workspace=workspace)
         show(f"run {key} waits for a worker of {pool}; it goes on without this view: hybridloop runs follow {key}")
         return _result_of(key, follow(flow_run, show))
+
+
+def _for_worker(
+    algorithm: str, problem: ProblemText, settings: RunSettings, workspace: str | None, run_key: str | None
+) -> tuple[dict[str, Any], Target]:
+    """Check a run that a worker will execute; return its settings as they travel, and its target. Raises InputError."""
+    announce("checking the run")
+    if str(getattr(settings, "optimizer", "")).startswith(OBJECT):
+        remedy = "Name one (`hybridloop optimizers`), or register yours as an entry point where the worker runs."
+        raise InputError("optimizer", "a worker can't be given an object of this process", remedy)
+    target = target_of_run(workspace, settings.target, run_key)
+    prepare(algorithm, problem, settings, settings.seed or 0, target=target)
+    return settings.model_dump(mode="json", exclude_unset=True), target
 
 
 def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
@@ -338,19 +351,17 @@ def deploy(
     What is not set is `resume_automatically: interrupted`, so that a run outlives its worker. Raises InputError for
     what a run would refuse, before anything is created.
     """
-    announce("checking the run")
-    settings = resolved.settings
-    target = target_of_run(workspace, settings.target, None)
-    prepare(algorithm, problem, settings, settings.seed or secrets.randbits(63), target=target)
-    given = settings.model_dump(mode="json", exclude_unset=True)
+    given, target = _for_worker(algorithm, problem, resolved.settings, workspace, None)
     given.setdefault("resume_automatically", "interrupted")
+    has_cap = resolved.settings.max_cost or price_of_job(target, ONE_GATE, 1).is_free
+    uncapped = [] if has_cap else [f"no cap bounds what a run costs on {target.name}: --max-cost would"]
     called = _NO_NAME.sub("-", name or problem.name).strip("-")
     if not called:
         raise InputError("name", f"{name!r} is no name of a deployment", "Give letters and digits.")
     with running_prefect():
         from hybridloop.flows.lifecycle.deploying import deploy_run
 
-        return list(
+        done = list(
             deploy_run(
                 algorithm,
                 problem,
@@ -363,6 +374,7 @@ def deploy(
                 notify=notify,
             )
         )
+    return [*done, *uncapped]
 
 
 def set_notifications(notify: str) -> list[str]:

@@ -120,10 +120,11 @@ def local_duration(
     """
     pubs = [pub for round_ in rounds for pub in round_.pubs]
     largest = max({pub.circuit for pub in pubs}, key=lambda key: _work(key, tariff))
+    if _work(largest, tariff) > MAX_TIMED_WORK:
+        return replace(azure, measured_s=0.0)
     shots = max(tariff.split(max(pub.shots for pub in pubs if pub.circuit == largest)))
     job, rows = _job(largest, tariff, options, shots)
-    timed = _timed(job) if _work(largest, tariff) <= MAX_TIMED_WORK else None
-    if timed is None:
+    if (timed := _timed(job)) is None:
         return replace(azure, measured_s=0.0)
     first_s, shot_s = timed["first_s"] / rows, timed["shot_s"] / rows
     workers = os.cpu_count() or 1

@@ -36,9 +36,8 @@ def extrapolate(trial: Trial, facts: PlanFacts) -> tuple[Trial, str | None]:
         pubs = rounds[-1].pubs
         rounds += [DryRound(FINAL, tuple(replace(pub, shots=shots) for pub in pubs) * states) for shots in shares]
         assumptions.append(f"what follows {len(shares)} rounds over {states} states")
-    return Trial(
-        tuple(rounds), None, ended=True, classical_s=trial.classical_s
-    ), f"not simulated to the end ({trial.cut}): {', '.join(assumptions)}"
+    complete = Trial(tuple(rounds), None, ended=True, classical_s=trial.classical_s)
+    return complete, f"not simulated to the end ({trial.cut}): {', '.join(assumptions)}"
 
 
 def _final_round(trial: Trial, largest: DryRound, shots: int) -> DryRound:

@@ -183,7 +183,7 @@ class Planner:
         """Yield runs of which the caps buy a value: with another value of a setting, or on another target."""
         facts = self._prepare(target, self.settings_on(target)).facts
         for name, values in cheaper_settings(self.settings, facts):
-            last = self._bought_with(name, values[-1], target)
+            last = self._bought_with(name, values[-1], target) if values else None
             if last is not None:
                 yield next(filter(None, (self._bought_with(name, value, target) for value in values[:-1])), last)
         unit = billing_unit(target)

@@ -51,6 +51,7 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
         assert url not in first.stdout + first.stderr  # it may have a secret
         assert "created the work pool nights" in first.stdout
         assert "created the deployment vqe/molecule" in first.stdout
+        assert "no cap bounds" not in first.stdout  # its jobs are free
         again = shell.run(*COMMAND, "--cron", "30 3 * * *", "--timezone", "Europe/Berlin", "--max-jobs", "50")
         assert again.returncode == 0, again.stderr
         assert again.stdout.splitlines() == [
@@ -76,6 +77,8 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
             message: dict[str, Any] = messages.get(timeout=WITHIN_S)
         assert message["subject"].startswith("molecule: -1.1")
         assert "\n  cost " in message["body"]
+        paid = shell.run("deploy", "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--pool", "nights")
+        assert "no cap bounds what a run costs on ionq.qpu.forte-1: --max-cost would" in paid.stdout
         tested = shell.run("deploy", "--test-notify")
         assert tested.returncode == 0, tested.stderr
         assert messages.get(timeout=WITHIN_S)["subject"] == "a test needs attention"

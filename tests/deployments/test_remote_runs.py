@@ -146,8 +146,10 @@ def test_what_a_server_does_not_have_is_refused(
     with environment(other.environ):
         with pytest.raises(InputError, match="no work pool 'nowhere'"):
             hl.vqe("h2", on="nowhere", seed=7)
-        with pytest.raises(InputError, match="an object of this process"):
+        with pytest.raises(InputError, match="workspace: a worker can't be given an object of this process"):
             hl.vqe("h2", on=share.name, seed=7, workspace=place.service.workspace("mine"))
+        with pytest.raises(InputError, match="optimizer: a worker can't be given an object of this process"):
+            hl.vqe("h2", on=share.name, seed=7, optimizer=lambda fun, x0: x0)
 
 
 @pytest.mark.slow

@@ -75,6 +75,16 @@ def test_caps_that_buy_no_value_say_what_would_and_what_the_run_takes(capsys: py
 
 
 @pytest.mark.parametrize(
+    ("algorithm", "coarsest"), [("vqe", {"precision": 0.9, "search": "simulated"}), ("qaoa", {"shots": 1})]
+)
+def test_a_run_that_can_not_be_coarser_has_no_such_cheaper_run(algorithm: str, coarsest: dict[str, Any]) -> None:
+    caps = {"target": "ionq.qpu.forte-1", "max_cost": "1USD", "seed": 7}
+    asked = resolve_settings(algorithm, Layer(CALL, {**caps, **coarsest})).settings
+    plan = plan_run(algorithm, ProblemText(name="h2" if algorithm == "vqe" else "ring-8"), asked)
+    assert [run.setting for run in plan.cheaper] == ["target"]
+
+
+@pytest.mark.parametrize(
     ("algorithm", "problem", "caps", "setting"),
     [
         ("vqe", "h4", {"target": "quantinuum.qpu.h2-1", "max_cost": "50HQC"}, "active_space"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from uuid import UUID
 
+from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -34,6 +35,7 @@ from hybridloop.tasks.prefect_tasks import TAG
 
 POLL_S = 2.0
 WORKER_AFTER_S = 10.0  # without a worker by then, the view says so
+MAX_FAILURES = 30  # requests in sequence without an answer of the server, about a minute
 LOG_DELAY_S = 3.0  # until the server has the last lines: they are sent every two seconds
 _PAGE = 200  # log lines of one request
 _FLOW_RUNS = "prefect.flow_runs"  # logger of Prefect's engine, and of rounds with their values
@@ -78,11 +80,19 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
 
     Raises InputError for refused input, and RunNotFinished for a run that has no result.
     """
-    pause, waited_s, shown = threading.Event(), 0.0, set[UUID]()
+    pause, waited_s, failures, shown = threading.Event(), 0.0, 0, set[UUID]()
     with get_client(sync_client=True) as client:
         while True:
-            run = client.read_flow_run(flow_run)
-            _show_log(client, flow_run, shown, show)
+            try:
+                run = client.read_flow_run(flow_run)
+                _show_log(client, flow_run, shown, show)
+                failures = 0
+            except HTTPError:  # the run goes on without the server, and so does its view for a while
+                failures += 1
+                if failures > MAX_FAILURES:
+                    raise
+                pause.wait(poll_s)
+                continue
             if run.state is not None and run.state.is_final():
                 pause.wait(LOG_DELAY_S)
                 _show_log(client, flow_run, shown, show)
