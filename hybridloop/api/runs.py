@@ -7,6 +7,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from hybridloop.inputs.validation import validate
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings.deployment import DeploymentOptions
 from hybridloop.settings.optimizer_plugins import OBJECT
 
 if TYPE_CHECKING:
@@ -334,47 +336,23 @@ def _key_of_repetition(key: str) -> str:
     raise AssertionError("unreachable")
 
 
-def deploy(
-    algorithm: str,
-    problem: ProblemText,
-    resolved: ResolvedSettings,
-    *,
-    name: str | None,
-    cron: str | None,
-    timezone: str,
-    pool: str,
-    workspace: str | None,
-    notify: str | None,
-) -> list[str]:
+def deploy(algorithm: str, problem: ProblemText, resolved: ResolvedSettings, options: DeploymentOptions) -> list[str]:
     """Create or update a deployment of a run, with its work pool, schedule and notifications; return what was done.
 
     What is not set is `resume_automatically: interrupted`, so that a run outlives its worker. Raises InputError for
     what a run would refuse, before anything is created.
     """
-    given, target = _for_worker(algorithm, problem, resolved.settings, workspace, None)
+    given, target = _for_worker(algorithm, problem, resolved.settings, options.workspace, None)
     given.setdefault("resume_automatically", "interrupted")
     has_cap = resolved.settings.max_cost or price_of_job(target, ONE_GATE, 1).is_free
     uncapped = [] if has_cap else [f"no cap bounds what a run costs on {target.name}: --max-cost would"]
-    called = _NO_NAME.sub("-", name or problem.name).strip("-")
-    if not called:
-        raise InputError("name", f"{name!r} is no name of a deployment", "Give letters and digits.")
+    name = _NO_NAME.sub("-", options.name).strip("-")
+    if not name:
+        raise InputError("name", f"{options.name!r} is no name of a deployment", "Give letters and digits.")
     with running_prefect():
         from hybridloop.flows.lifecycle.deploying import deploy_run
 
-        done = list(
-            deploy_run(
-                algorithm,
-                problem,
-                given,
-                name=called,
-                cron=cron,
-                timezone=timezone,
-                pool=pool,
-                workspace=workspace,
-                notify=notify,
-            )
-        )
-    return [*done, *uncapped]
+        return [*deploy_run(algorithm, problem, given, replace(options, name=name)), *uncapped]
 
 
 def set_notifications(notify: str) -> list[str]:

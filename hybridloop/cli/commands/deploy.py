@@ -13,6 +13,7 @@ from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import Workspace, print_line, print_message
 from hybridloop.descriptions import ALGORITHMS, Description
 from hybridloop.errors import InputError
+from hybridloop.settings.deployment import DeploymentOptions
 
 app = typer.Typer(
     name="deploy",
@@ -86,18 +87,8 @@ def _deploy_command(algorithm: Description) -> Callable[..., None]:
         from hybridloop.api import runs as api
 
         text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
-        done = api.deploy(
-            algorithm.name,
-            text,
-            resolved,
-            name=name,
-            cron=cron,
-            timezone=timezone,
-            pool=work_pool,
-            workspace=workspace,
-            notify=notify,
-        )
-        _print(done)
+        place = DeploymentOptions(name or text.name, work_pool, cron, timezone, workspace, notify)
+        _print(api.deploy(algorithm.name, text, resolved, place))
 
     names = ["--work-pool"] if "pool" in algorithm.settings.model_fields else ["--pool", "--work-pool"]
     deploy.__annotations__["work_pool"] = Annotated[

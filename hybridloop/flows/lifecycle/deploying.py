@@ -19,6 +19,7 @@ from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.in_prefect.notifications import notification_block, send_test, set_automations
 from hybridloop.settings import ProblemText
+from hybridloop.settings.deployment import DeploymentOptions
 from hybridloop.tasks.prefect_tasks import TAG
 
 PROCESS = "process"
@@ -27,34 +28,23 @@ _MODULE = EntrypointType.MODULE_PATH  # nothing is pulled: a worker has the pack
 
 
 def deploy_run(
-    algorithm: str,
-    problem: ProblemText,
-    settings: Mapping[str, Any],
-    *,
-    name: str,
-    cron: str | None,
-    timezone: str,
-    pool: str,
-    workspace: str | None,
-    notify: str | None,
+    algorithm: str, problem: ProblemText, settings: Mapping[str, Any], options: DeploymentOptions
 ) -> Iterator[str]:
     """Create or update what a scheduled run needs; yield what was done, sentence by sentence. Raises InputError."""
-    schedule = None if cron is None else _schedule(cron, timezone)
+    schedules = [] if options.cron is None else [_schedule(options.cron, options.timezone)]
+    name, pool = options.name, options.pool
     with get_client(sync_client=True) as client:
-        block = None if notify is None else notification_block(client, notify)
+        block = None if options.notify is None else notification_block(client, options.notify)
         kind, is_new = _ensure_pool(client, pool)
         if is_new:
             yield f"created the work pool {pool} of processes"
         parameters: dict[str, Any] = {"problem": problem.model_dump(mode="json"), "settings": dict(settings)}
-        if workspace is not None:
-            parameters["workspace"] = workspace
-        had_it = _exists(client, f"{algorithm}/{name}")
-        flow = load_flow(algorithm)
+        if options.workspace is not None:
+            parameters["workspace"] = options.workspace
+        done = "updated" if _exists(client, f"{algorithm}/{name}") else "created"
         shared: dict[str, Any] = {"tags": [TAG], "work_pool_name": pool, "entrypoint_type": _MODULE}
-        schedules = [] if schedule is None else [schedule]
-        flow.to_deployment(name, parameters=parameters, schedules=schedules, **shared).apply()
-        when = "on request" if cron is None else f"at {cron!r} in {timezone}"
-        done = "updated" if had_it else "created"
+        load_flow(algorithm).to_deployment(name, parameters=parameters, schedules=schedules, **shared).apply()
+        when = "on request" if options.cron is None else f"at {options.cron!r} in {options.timezone}"
         yield f"{done} the deployment {algorithm}/{name} in the pool {pool}: it runs {when}"
         yield from _deploy_housekeeping(client, pool, shared)
         if block is not None:
