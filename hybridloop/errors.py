@@ -399,8 +399,9 @@ class RunNotFinished(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"run {self.key!r} ended without a result: {self.message}. Its measurements are in its worker's journal, "
-            f"and no job is paid twice. Where that is: hybridloop runs resume {self.key}"
+            f"run {self.key!r} ended without a result: {self.message.rstrip('.')}. Its measurements are in its "
+            "worker's journal, and no job is paid twice. Housekeeping resumes it if it was interrupted; then follow it "
+            f"again. Or where that journal is: hybridloop runs resume {self.key}"
         )
 
 

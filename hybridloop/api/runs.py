@@ -136,14 +136,17 @@ def run_on(
 def _for_worker(
     algorithm: str, problem: ProblemText, settings: RunSettings, workspace: str | None, run_key: str | None
 ) -> tuple[dict[str, Any], Target]:
-    """Check a run that a worker will execute; return its settings as they travel, and its target. Raises InputError."""
+    """Check a run that a worker will execute; return its settings as they travel, and its target. Raises InputError.
+
+    What is not set is `resume_automatically: interrupted`, so that a run outlives its worker.
+    """
     announce("checking the run")
     if str(getattr(settings, "optimizer", "")).startswith(OBJECT):
         remedy = "Name one (`hybridloop optimizers`), or register yours as an entry point where the worker runs."
         raise InputError("optimizer", "a worker can't be given an object of this process", remedy)
     target = target_of_run(workspace, settings.target, run_key)
     prepare(algorithm, problem, settings, settings.seed or 0, target=target)
-    return settings.model_dump(mode="json", exclude_unset=True), target
+    return {"resume_automatically": "interrupted", **settings.model_dump(mode="json", exclude_unset=True)}, target
 
 
 def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
@@ -339,11 +342,9 @@ def _key_of_repetition(key: str) -> str:
 def deploy(algorithm: str, problem: ProblemText, resolved: ResolvedSettings, options: DeploymentOptions) -> list[str]:
     """Create or update a deployment of a run, with its work pool, schedule and notifications; return what was done.
 
-    What is not set is `resume_automatically: interrupted`, so that a run outlives its worker. Raises InputError for
-    what a run would refuse, before anything is created.
+    Raises InputError for what a run would refuse, before anything is created.
     """
     given, target = _for_worker(algorithm, problem, resolved.settings, options.workspace, None)
-    given.setdefault("resume_automatically", "interrupted")
     has_cap = resolved.settings.max_cost or price_of_job(target, ONE_GATE, 1).is_free
     uncapped = [] if has_cap else [f"no cap bounds what a run costs on {target.name}: --max-cost would"]
     name = _NO_NAME.sub("-", options.name).strip("-")
