@@ -59,6 +59,7 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
             "a worker runs it: hybridloop worker --pool nights",
         ]
         with prefect_client(server_of(shell)) as client, worker(shell.environ, tmp_path, of_hybridloop("nights")):
+            assert url not in str(client.read_block_documents(include_secrets=False))
             deployment = client.read_deployment_by_name("vqe/molecule")
             (schedule,) = deployment.schedules
             assert isinstance(schedule.schedule, CronSchedule)

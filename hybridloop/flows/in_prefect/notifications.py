@@ -12,6 +12,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, Microso
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
+from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from hybridloop.data import load_table
@@ -52,7 +53,11 @@ def _saved(url: str) -> UUID:
     elif parts.hostname.endswith(_TEAMS):
         block = MicrosoftTeamsWebhook(url=SecretStr(url))
     else:
-        block = CustomWebhookNotificationBlock(name=BLOCK, url=url, method="POST", json_data=_MESSAGE)
+        # the address may have a token: only values of `secrets` are encrypted, and left out for readers
+        secret = SecretDict({"address": url})
+        block = CustomWebhookNotificationBlock(
+            name=BLOCK, url="{{address}}", method="POST", json_data=_MESSAGE, secrets=secret
+        )
     return cast(UUID, block.save(BLOCK, overwrite=True))
 
 
