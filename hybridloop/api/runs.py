@@ -129,7 +129,7 @@ def run_on(
         from hybridloop.flows.in_prefect.remote_runs import follow, hand_over
 
         flow_run = hand_over(algorithm, problem, given, key=key, pool=pool, workspace=workspace)
-        show(f"run {key} waits for a worker of {pool}; it goes on without this view: hybridloop runs follow {key}")
+        show(f"run {key} waits for a worker of {pool}; it continues without this view: hybridloop runs follow {key}")
         return _result_of(key, follow(flow_run, show))
 
 
@@ -140,7 +140,11 @@ def _for_worker(
 
     What is not set is `resume_automatically: interrupted`, so that a run outlives its worker.
     """
+    from hybridloop.journal import check_key
+
     announce("checking the run")
+    if run_key is not None:
+        check_key(run_key)
     if str(getattr(settings, "optimizer", "")).startswith(OBJECT):
         remedy = "Name one (`hybridloop optimizers`), or register yours as an entry point where the worker runs."
         raise InputError("optimizer", "a worker can't be given an object of this process", remedy)

@@ -46,6 +46,9 @@ def server_of(shell: Shell) -> PrefectServer:
 @pytest.mark.slow
 def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, tmp_path: Path) -> None:
     with contextlib.chdir(tmp_path), listening() as (url, messages):
+        untold = shell.run("deploy", "--test-notify")
+        assert untold.returncode == 2
+        assert "test_notify: this Prefect server has no automation of hybridloop." in untold.stderr
         first = shell.run(*COMMAND, "--cron", "0 2 * * *", "--notify", url)
         assert first.returncode == 0, first.stderr
         assert url not in first.stdout + first.stderr  # it may have a secret
@@ -94,18 +97,16 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
         (("vqe", "molecule.fcidump", "--cron", "61 * * * *"), "cron: '61 * * * *' in 'UTC' is no schedule of cron."),
         (("vqe", "molecule.fcidump", "--shots", "0"), "--shots must be at least 1, got 0."),
         (("vqe", "nothing.xyz"), "problem: nothing.xyz: there is no such file."),
-        (("vqe", "molecule.fcidump", "--notify", "mine"), "notify: Prefect has no notification block(s) 'mine'."),
+        (("vqe", "molecule.fcidump", "--notify", "mine"), "notify: Prefect has no notification block 'mine'."),
         (("vqe", "molecule.fcidump", "--notify", "ftp://x/y"), "notify: a URL of 'ftp' is none of a webhook."),
-        (("--test-notify",), "test_notify: this Prefect server has no automation of hybridloop."),
     ],
 )
 def test_what_cannot_be_deployed_is_refused_and_nothing_is_created(
     arguments: tuple[str, ...], says: str, stack_environ: dict[str, str], prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     shutil.copy(DATA / "H2_0.735.fcidump", tmp_path / "molecule.fcidump")
-    pool = () if arguments[0] != "vqe" else ("--pool", f"never-{tmp_path.name}")
     with contextlib.chdir(tmp_path):
-        refused = Shell(stack_environ).run("deploy", *arguments, *pool)
+        refused = Shell(stack_environ).run("deploy", *arguments, "--pool", f"never-{tmp_path.name}")
     assert refused.returncode == 2
     assert says in refused.stderr
     with prefect_client(prefect_server) as client:

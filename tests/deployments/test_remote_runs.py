@@ -69,7 +69,7 @@ def test_a_run_on_a_worker_is_shown_and_its_result_is_that_of_a_run_here(
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert lines[0] == (
-        f"run {key} waits for a worker of {share.name}; it goes on without this view: hybridloop runs follow {key}"
+        f"run {key} waits for a worker of {share.name}; it continues without this view: hybridloop runs follow {key}"
     )
     assert next(line.split(":")[0] for line in lines if line.startswith("round ")) == "round 1 (search)"
     assert not [line for line in lines if "Beginning flow run" in line]
@@ -127,6 +127,9 @@ def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
     eventually(lambda: place.is_closed(run))
     assert place.record(run).status == status
     assert f"is {status}" in other.run("runs", "logs", key).stdout
+    late = other.run("runs", how, key)
+    assert late.returncode == 2
+    assert f"the flow run of '{key}' has ended" in late.stderr
     assert "hybridloop:stop" not in place.client.read_flow_run(run.id).tags  # a resume would stop at once
 
 
@@ -138,6 +141,7 @@ def test_what_a_server_does_not_have_is_refused(
     for arguments, says in (
         (("run", "vqe", "h2", "--on", "nowhere"), "on: this Prefect server has no work pool 'nowhere'."),
         (("run", "vqe", "nothing.xyz", "--on", share.name), "problem: nothing.xyz: there is no such file."),
+        (("run", "vqe", "h2", "--on", share.name, "--run-key", "a/b"), "--run-key: 'a/b' is not a run's key."),
         (("runs", "follow", "nothing"), "run: this Prefect server knows no run 'nothing'."),
     ):
         refused = other.run(*arguments)

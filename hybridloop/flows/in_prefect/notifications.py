@@ -38,7 +38,7 @@ def notification_block(client: SyncPrefectClient, notify: str) -> tuple[UUID, st
     found = [each for each in found if not kind or (each.block_type and each.block_type.slug == kind)]
     if len(found) == 1:
         return found[0].id, notify
-    what = f"Prefect has {'no' if not found else 'several'} notification block(s) {notify!r}"
+    what = f"Prefect has {'several notification blocks' if found else 'no notification block'} {notify!r}"
     raise InputError("notify", what, "Give TYPE/NAME of `prefect block ls`, or the URL of a webhook.")
 
 

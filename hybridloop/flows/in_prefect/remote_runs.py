@@ -87,7 +87,7 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
                 run = client.read_flow_run(flow_run)
                 _show_log(client, flow_run, shown, show)
                 failures = 0
-            except HTTPError:  # the run goes on without the server, and so does its view for a while
+            except HTTPError:  # the run continues without the server, and its view does so for a while
                 failures += 1
                 if failures > MAX_FAILURES:
                     raise
@@ -107,14 +107,24 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
 def request_stop(flow_run: UUID, tag: str) -> None:
     """Ask the run of a flow run to stop, by a tag that its process looks for every two seconds."""
     with get_client(sync_client=True) as client:
-        tags = client.read_flow_run(flow_run).tags
-        client.update_flow_run(flow_run, tags=[*tags, tag])
+        run = _unfinished(client, flow_run)
+        client.update_flow_run(flow_run, tags=[*run.tags, tag])
 
 
 def cancel(flow_run: UUID) -> None:
     """Cancel a flow run in Prefect, as its button does."""
     with get_client(sync_client=True) as client:
+        _unfinished(client, flow_run)
         client.set_flow_run_state(flow_run, Cancelling())
+
+
+def _unfinished(client: SyncPrefectClient, flow_run: UUID) -> FlowRun:
+    """Return a flow run that has not ended: a request to one that has would meet its next start. Raises InputError."""
+    run = client.read_flow_run(flow_run)
+    if run.state is not None and run.state.is_final():
+        what = f"the flow run of {run.name!r} has ended: it is {run.state.name}"
+        raise InputError("run", what, f"`hybridloop runs follow {run.name}` prints its result.")
+    return run
 
 
 def show_log(flow_run: UUID, show: Show) -> None:
