@@ -154,7 +154,7 @@ def _script_run(
     from hybridloop.azure.workspace import identity_of
     from hybridloop.errors import LeaseLost
     from hybridloop.journal import open_journal
-    from hybridloop.runs.claim import SESSION, RunRequest, claim, find_run, write_status
+    from hybridloop.runs.claim import SESSION, RunRequest, claim, find_run, write_end
 
     stated = {"settings": options, "workspace": identity_of(workspace)}
     matching = ("algorithm", "problem", "target")
@@ -164,7 +164,7 @@ def _script_run(
         with _shown(found.run), claim(journal, found) as run:
             yield run
             with suppress(LeaseLost):  # the script has its results
-                write_status(run, "measured", "the script reached the end of its session")
+                write_end(run, "measured", "the script reached the end of its session")
 
 
 def _shown(run: NewRun | RunRecord) -> AbstractContextManager[None]:

@@ -26,7 +26,7 @@ from hybridloop.flows.lifecycle.prefect_watch import watch_flow_run
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, open_journal
-from hybridloop.runs.claim import SESSION, FoundRun, RunRequest, claim, find_run, write_status
+from hybridloop.runs.claim import SESSION, FoundRun, RunRequest, claim, find_run, write_end
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.prefect_tasks import tasks_untagged
@@ -187,5 +187,5 @@ def _measure(
             if watch.cancelled.is_set():
                 raise RunCancelled(error.in_flight) from error
             raise
-        write_status(run, "measured", "the function returned")
+        write_end(run, "measured", "the function returned")
         return Ended(lambda: returned, returned)

@@ -42,6 +42,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.summary import summary, title
 from hybridloop.runtime.run_events import report
+from hybridloop.runtime.signals import STORED_END
 from hybridloop.settings import LIMITS, AutoResume, ProblemText, RunSettings, first_difference
 
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
@@ -245,7 +246,7 @@ def claim(
         withdraw_stop(journal, record)
     with claim_run(journal, record.uid) as run:
         rounds = journal.progress(run.uid).rounds if run.record.status in WITH_RESULT else None
-        write_status(run, "running", "")
+        _write_status(run, "running", "")
         try:
             if found.record is not None:
                 _note_resumed(run, limits, flow_run_id)
@@ -271,8 +272,13 @@ def _note_resumed(run: ClaimedRun, limits: Mapping[str, Any] | None, flow_run_id
 def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None) -> None:
     """Store the status of a run that an error ended; `rounds_before` is None unless the run was complete.
 
-    The error's exit code is that of a refusal only if the run has submitted nothing.
+    A run whose end is stored keeps it: the error came after it, such as a Ctrl-C. The error's exit code is that of a
+    refusal only if the run has submitted nothing.
     """
+    with suppress(JournalError):
+        if (stored := run.journal.run(run.uid).status) not in ("created", "running"):
+            STORED_END.set(stored)
+            return
     status, reason = status_after(error), _reason(error)
     with suppress(JournalError):
         if isinstance(error, HybridloopError) and error.is_refusal and run.journal.progress(run.uid).has_submitted:
@@ -282,7 +288,7 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
             status, reason = run.record.status, run.record.reason
     with suppress(LeaseLost):  # then its new owner stores how it ends
         with suppress(JournalGone):
-            write_status(run, status, reason)
+            _write_status(run, status, reason)
         if isinstance(error, _OUTAGES):
             _note(run, OUTAGE, {"error": type(error).__name__})
         if status not in WITH_RESULT:
@@ -291,18 +297,27 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
                 error.add_note(_resume_note(run, status))
 
 
-def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
-    """Store the status of a run; a failure is only a warning, because all measurements are stored already.
+def write_end(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+    """Store the end of a run; a failure is only a warning, because all measurements are stored already.
 
     Raises JournalGone, because then they are not, and LeaseLost, because then the run is another process's.
     """
+    if _write_status(run, status, reason, result):
+        STORED_END.set(status)
+
+
+def _write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> bool:
+    """Store a status and report it; return whether it is stored."""
+    is_stored = True
     try:
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
         _log.warning("the journal could not store that the run is %s: %s", status, error)
         if isinstance(error, JournalGone | LeaseLost):
             raise
+        is_stored = False
     _report_status(run, status, reason, result or {})
+    return is_stored
 
 
 def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any]) -> None:

@@ -7,9 +7,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
-# note on the exception of a signal that came while Prefect was being told of the end of a run
+STORED_END = ContextVar("hybridloop-stored-end", default="")  # status of the run that this context's work has ended
+# note on the exception of a signal that came after that
 AFTER_THE_END = "the run had ended, and its status is stored: hybridloop runs list"
 TERMINATED = 128 + signal.SIGTERM  # what a shell shows for a process that SIGTERM ended
 

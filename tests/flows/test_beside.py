@@ -21,6 +21,7 @@ from hybridloop.flows.in_prefect import beside, one_request
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow, with_body
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
+from hybridloop.runtime.signals import AFTER_THE_END, STORED_END
 from tests.prefect_server import prefect_client
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -84,6 +85,19 @@ def test_the_caller_gets_an_error_that_prefect_shows_as_a_state(prefect_server: 
         run_beside(doubled, work)
     with prefect_client(prefect_server) as client:
         assert client.read_flow_run(ids[0]).state_name == "Stopped"
+
+
+@pytest.mark.parametrize("stored", ["converged", ""])
+def test_a_ctrl_c_after_the_end_of_a_run_is_stored_says_so(stored: str) -> None:
+    def work(_: int) -> Ended[int]:
+        assert not STORED_END.get()  # that of an earlier run in this thread
+        STORED_END.set(stored)
+        raise KeyboardInterrupt
+
+    STORED_END.set("stopped")
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run_beside(doubled, work)
+    assert (AFTER_THE_END in getattr(raised.value, "__notes__", ())) == bool(stored)
 
 
 def test_a_flow_called_in_a_users_flow_is_its_subflow_also_from_async_code(prefect_server: PrefectServer) -> None:

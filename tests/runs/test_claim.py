@@ -37,12 +37,13 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Job, Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.claim import RunRequest, algorithm_request, find_run, run_of_key
+from hybridloop.runs.claim import RunRequest, algorithm_request, find_run, run_of_key, write_end
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.recorded import settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
+from hybridloop.runtime.signals import STORED_END
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
@@ -157,6 +158,17 @@ def test_the_status_and_reason_of_an_end_are_stored(
     assert (record.status, record.owner) == (status, None)
     assert status_after(error) == status
     assert re.search(reason, record.reason)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the watch of the flow run")])
+def test_an_error_after_the_end_of_a_run_leaves_its_status(error: BaseException, begun: Journal) -> None:
+    STORED_END.set("")
+    with suppress(type(error)), hold(begun, wanted()) as run:
+        write_end(run, "converged", "it is", {"value": -1.1})
+        raise error
+    assert STORED_END.get() == "converged"
+    ended = begun.run("k")
+    assert (ended.status, ended.reason, ended.result) == ("converged", "it is", {"value": -1.1})
 
 
 @pytest.mark.parametrize("error", [AccessDenied("no role", "", ""), InvalidValue("optimizer", "it asks for no points")])

@@ -26,7 +26,7 @@ from hybridloop.azure.redaction import redact_secrets_in_logs
 from hybridloop.errors import InputError, LeaseLost, ProgramError, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.runtime.signals import AFTER_THE_END, exit_on_sigterm
+from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
 START_S = 30.0  # without an answer of Prefect's server, before the flow run began
@@ -102,9 +102,12 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
             next_attempt = _first_of(attempts)
             while next_attempt is not None:
                 context, arguments = next_attempt
+                context.run(STORED_END.set, "")
                 try:
                     ended = context.run(partial(work, *arguments.args, **arguments.kwargs))
                 except BaseException as error:  # a Ctrl-C and SystemExit, too: Prefect shows them as a crash
+                    if context[STORED_END]:
+                        error.add_note(AFTER_THE_END)
                     ended = _end_by(error)
                 ends.put(ended)
                 next_attempt = attempts.get(timeout=_patience(flow, ended))

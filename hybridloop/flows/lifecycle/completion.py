@@ -21,7 +21,7 @@ from hybridloop.flows.in_prefect.beside import Ended
 from hybridloop.flows.in_prefect.stored_result import stored
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.runs.claim import log_resume_command, write_status
+from hybridloop.runs.claim import log_resume_command, write_end
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -104,7 +104,7 @@ def end_run(
         result = replace(result, status=status_after(error), reason=str(error), larger_cap=larger_cap)
         if result.status == "interrupted" and not isinstance(error, RunCancelled):
             raise error
-    write_status(run, result.status, result.reason, result.as_dict())
+    write_end(run, result.status, result.reason, result.as_dict())
     if isinstance(error, RunCancelled):
         log_resume_command(run, result.status)
         state = partial(Cancelled, message=str(error))
