@@ -21,6 +21,7 @@ from tests.paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet needs its own service: tests/emulator runs it
+OF_A_CLUSTER = "prefect_dask"  # tests/flows/test_cluster.py runs it as a program
 OF_DEPLOYING = ROOT / "docs" / "deploy.md"  # its snippet needs a workspace: tests/deployments runs it
 SHOWN = re.compile(
     r"^(?:    |\$ )(?P<environ>(?:[A-Z_]+=\S+ )*)(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n]+)", re.MULTILINE
@@ -110,7 +111,12 @@ def test_a_named_command_exists(command: str, stack_environ: Mapping[str, str]) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))]
+    "snippet",
+    [
+        pytest.param(each, id=f"snippet-{k}")
+        for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))
+        if OF_A_CLUSTER not in each
+    ],
 )
 @pytest.mark.usefixtures("prefect_server", "forked_points")
 def test_a_shown_snippet_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:

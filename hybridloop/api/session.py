@@ -171,8 +171,9 @@ def _shown(run: NewRun | RunRecord) -> AbstractContextManager[None]:
     """Show the run's rounds and events in the Prefect flow around, if there is one."""
     if not stack.is_in_flow_run():
         return nullcontext()
-    from hybridloop.flows.in_prefect.flow_run_events import shown_in_flow_run
+    from hybridloop.flows.in_prefect.flow_run_events import shown_in_flow_run, tag_flow_run
 
+    tag_flow_run()  # automations tell of our flow runs
     return shown_in_flow_run(run)
 
 

@@ -19,7 +19,7 @@ from hybridloop.azure.targets.offered import find_offered_target, resumed_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
-from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
+from hybridloop.flows.in_prefect.flow_run_events import label_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.prefect_watch import watch_flow_run
@@ -173,7 +173,7 @@ def _measure(
     target = settings.session_options.fit(find(settings.target, workspace))
     # a finished run replays from the journal and does not need the target
     is_available = found.is_finished or check_available(workspace, target, 0, settings.failure)
-    name_flow_run(found.run)
+    label_flow_run(found.run)
     with (
         shown_in_flow_run(found.run),
         claim(journal, found, flow_run_id=flow_run.id) as run,

@@ -26,6 +26,7 @@ from hybridloop.azure.identity import is_opened_by_identity
 from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
 from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.flows.in_prefect.beside import Ended, show_in_flow
+from hybridloop.flows.in_prefect.flow_run_events import tag_flow_run
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER, stored
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
@@ -51,7 +52,7 @@ _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 _log = logging.getLogger(__name__)
 
 
-@flow(name="sweep", flow_run_name="sweep-{spec.name}", persist_result=False, result_serializer=SERIALIZER)
+@flow(name="sweep", persist_result=False, result_serializer=SERIALIZER)
 def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     """Run the unfinished points of a sweep, each as a flow run with its own session; return the table of all points.
 
@@ -72,6 +73,7 @@ def run_sweep(
     `on_point` is called after each point.
     """
     began = time.monotonic()
+    tag_flow_run(name=f"sweep-{spec.name}")
     identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"{SWEEP_TAG}{spec.name}"
 
     def report(progress: SweepProgress) -> None:

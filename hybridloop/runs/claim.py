@@ -29,6 +29,7 @@ from hybridloop.errors import (
 from hybridloop.journal import Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, how_to_resume, new_run
 from hybridloop.runs.recorded import (
+    BEFORE,
     GROUPINGS,
     LIMITS_GIVEN,
     RESUMED,
@@ -325,6 +326,8 @@ def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[st
     key, facts = run.record.key, {name: result[name] for name in _REPORTED if name in result}
     if status == "running":
         kind, text = ("run.started", "starts") if run.record.status == "created" else ("run.resumed", "is resumed")
+        if kind == "run.resumed":
+            facts[BEFORE] = flow_runs_of(run.journal, run.record)[-1]
     else:
         kind, text = f"run.{'completed' if status in WITH_RESULT else status}", f"is {status}"
     message = f"run {key} {text}" + f": {reason}" * bool(reason)

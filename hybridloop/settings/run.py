@@ -22,6 +22,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session_options import SessionOptions
 
+_FIRST_IN_FORM = ("target", "shots", "precision", "max_cost", "max_jobs", "max_shots", "deadline", "seed")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
@@ -108,10 +109,17 @@ RunKey = Annotated[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] | N
 WorkspaceName = Annotated[Annotated[str, Field(min_length=1, max_length=400)] | None, Field(examples=["prod"])]
 
 
+def _place_first(schema: dict[str, Any]) -> None:
+    """Place what most runs set at the beginning of Prefect's form of a run, which sorts by `position`."""
+    for position, name in enumerate(_FIRST_IN_FORM):
+        if (field := schema["properties"].get(name)) is not None:
+            field["position"] = position
+
+
 class RunSettings(BaseModel):
     """Settings that all runs have, whichever the algorithm."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_place_first)
 
     seed: int | None = Field(
         None,

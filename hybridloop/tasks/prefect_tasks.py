@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TagsContext, TaskRunContext
 from prefect.states import Cancelled
+from prefect.task_runners import ThreadPoolTaskRunner
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from hybridloop.algorithms.rounds import MeasuredPub
@@ -48,6 +49,24 @@ class SessionTask(Task[..., Any]):
         if isinstance(returned, State) and not kwargs.get("return_state"):
             raise returned.data.result  # type: ignore[union-attr]  # nothing is stored elsewhere
         return returned
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in a thread of the flow. Raises InputError where the flow's tasks run in other processes."""
+        self._check_runner()
+        return super().submit(*args, **kwargs)
+
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in threads of the flow, once for each element. Raises InputError as `submit` does."""
+        self._check_runner()
+        return super().map(*args, **kwargs)
+
+    def _check_runner(self) -> None:
+        context = FlowRunContext.get()
+        if context is not None and not isinstance(context.task_runner, ThreadPoolTaskRunner):
+            runner = type(context.task_runner).__name__
+            problem = f"an open session is its process's own, and {runner} runs tasks in other processes"
+            remedy = f"Call {self.fn.__name__}(…) itself, or submit tasks that make whole runs, such as by hl.vqe(…)."
+            raise InputError("session", problem, remedy)
 
 
 def _task(name: str, run_name: Any) -> Callable[[Callable[..., Any]], SessionTask]:

@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
-from prefect.states import Completed, Crashed, Running
+from prefect.states import AwaitingRetry, Completed, Crashed, Failed, Running
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
@@ -43,7 +44,8 @@ SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "pr
 def told(prefect_server: PrefectServer, share: ServerShare) -> Iterator[queue.Queue[Any]]:
     """Create the automations, with a webhook as the notification; return the list of received messages.
 
-    The automation for crashes is for flow runs with the share's tag. The others hear of all runs on the server.
+    The automation for crashes is for flow runs with the share's tag, and waits for as short as Prefect can. The others
+    hear of all runs on the server.
     """
     message = {"subject": "{{subject}}", "body": "{{body}}"}
     with heard() as (url, messages), prefect_client(prefect_server) as client:
@@ -52,6 +54,9 @@ def told(prefect_server: PrefectServer, share: ServerShare) -> Iterator[queue.Qu
         text = json.dumps(AUTOMATIONS)
         assert OURS in text
         shown = json.loads(text.replace("BLOCK_ID", str(block_id)).replace(OURS, f"prefect.tag.{share.name}"))
+        for each in shown:
+            if each["name"] == "hybridloop-ended-badly":
+                each["trigger"]["within"] = 10
         created = [client.create_automation(AutomationCore.model_validate(each)) for each in shown]
         yield messages
         for automation in created:
@@ -98,24 +103,35 @@ def test_a_result_and_a_run_that_waits_for_its_user_send_messages_and_a_cap_send
 
 
 @pytest.mark.slow
-def test_only_a_crashed_run_sends_a_notification(
+def test_only_a_crashed_or_failed_run_that_nothing_resumes_sends_a_notification(
     prefect_server: PrefectServer, share: ServerShare, told: queue.Queue[Any]
 ) -> None:
     with prefect_client(prefect_server) as client:
         parameters = {"problem": {"name": "h2"}}
-        ends: dict[str, State[Any]] = {
-            "fine": Completed(),
-            "not-ours": Crashed(),
-            "ours": Crashed(message="its process ended"),
+        ends: dict[str, list[State[Any]]] = {
+            "fine": [Completed()],
+            "not-ours": [Crashed()],
+            "restarted": [Crashed(), AwaitingRetry(scheduled_time=datetime.now(UTC))],
+            "taken over": [Failed()],
+            "failed": [Failed(message="the service refused it")],
+            "crashed": [Crashed(message="its process ended")],
         }
-        for name, state in ends.items():
+        for name, states in ends.items():
             tags = () if name == "not-ours" else (share.name,)
             run = client.create_flow_run(vqe, parameters=parameters, name=name, tags=tags, state=Running())
-            client.set_flow_run_state(run.id, state)
-        crashes = (
-            message for message in iter(lambda: told.get(timeout=WITHIN_S), None) if "Crashed" in message["subject"]
+            for state in states:
+                client.set_flow_run_state(run.id, state, force=True)
+            if name == "taken over":
+                tag = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{share.name}"}
+                resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
+                emit_event("hybridloop.flow-run.resumed", resource=resource, related=[tag])
+        ours = (
+            message for message in iter(lambda: told.get(timeout=WITHIN_S), None) if message["body"].startswith("vqe: ")
         )
-        assert next(crashes) == {"subject": "ours Crashed", "body": "vqe: its process ended"}
+        assert sorted((message["subject"], message["body"]) for message in (next(ours), next(ours))) == [
+            ("crashed Crashed", "vqe: its process ended"),
+            ("failed Failed", "vqe: the service refused it"),
+        ]
 
 
 @long_only  # Prefect checks for missing events after ten seconds at the earliest

@@ -8,6 +8,11 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import jsonschema
+import prefect
+import pytest
 
 from hybridloop.local_stack.components import prefect_home
 from hybridloop.local_stack.prefect_settings import user_server
@@ -102,3 +107,29 @@ def test_the_pool_starts_that_image_with_the_journal_in_a_volume() -> None:
     environment = dict(instructions())["ENV"]
     assert f"HYBRIDLOOP_HOME={volume.split(':')[1]} " in environment
     assert not SECRET.search(json.dumps({name: field.get("default") for name, field in fields.items()}))
+
+
+def prefects_variables(kind: str) -> dict[str, Any]:
+    """Return Prefect's own schema of the variables of a type of work pool, as its server has it."""
+    path = Path(prefect.__file__).parent / "server/api/collections_data/views/aggregate-worker-metadata.json"
+    kinds = [types[kind] for types in json.loads(path.read_text()).values() if kind in types]
+    (schema,) = (dict(each["default_base_job_configuration"]["variables"]) for each in kinds)
+    return {**schema, "additionalProperties": False}
+
+
+def test_the_docker_pool_has_only_variables_that_prefect_knows() -> None:
+    fields = json.loads((FOLDER / "docker-pool.json").read_text())["variables"]["properties"]
+    defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+    jsonschema.validate(defaults, prefects_variables("docker"))
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "azure-container-instance"])
+def test_the_defaults_that_the_guide_gives_for_a_pool_are_valid(kind: str) -> None:
+    (shown,) = re.findall(rf"^\| `{kind}` \| `(\{{.*\}})` \|$", GUIDE, re.MULTILINE)
+    defaults = json.loads(shown)
+    schema = prefects_variables(kind)
+    jsonschema.validate(
+        defaults, {**schema, "required": [name for name in schema.get("required", ()) if name != "aci_credentials"]}
+    )
+    assert defaults["image"].endswith(IMAGE)
+    assert not SECRET.search(shown)

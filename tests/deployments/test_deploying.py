@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -174,6 +175,18 @@ def test_a_form_has_every_bound_of_the_settings(algorithm: str) -> None:
     assert words.isdisjoint({"gt", "ge", "lt", "le", "min_length", "max_length", "multiple_of"})
     for bound in ("minimum", "maximum", "enum", "pattern"):
         assert bound in words
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_form_begins_with_problem_target_shots_and_caps(algorithm: str) -> None:
+    def in_order(properties: Mapping[str, Any]) -> list[str]:
+        return sorted(properties, key=lambda name: properties[name].get("position", math.inf))  # as Prefect's form does
+
+    form = parameter_schema(load_flow(algorithm))
+    assert in_order(form.properties)[:2] == ["problem", "settings"]
+    fields = in_order(form.definitions[ALGORITHMS[algorithm].settings.__name__]["properties"])
+    assert [name for name in fields if name != "precision"][:4] == ["target", "shots", "max_cost", "max_jobs"]
+    assert "precision" not in fields or fields[2] == "precision"
 
 
 @pytest.mark.parametrize("key", ["night", "a.b_c-D9", "x" * 100, "", "x" * 101, "two words", "a/b", "ä", "line\n"])

@@ -167,7 +167,7 @@ def test_a_flow_run_without_a_worker_says_so_and_one_that_crashed_has_no_result(
     where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
     deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
     run = place.client.create_flow_run_from_deployment(
-        deployment, parameters={"problem": {"name": "h2"}}, name=key, tags=["hybridloop"]
+        deployment, parameters={"problem": {"name": "h2"}}, name=key, tags=["hybridloop", f"run:{key}"]
     )
 
     def show(line: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from coolname import data
 from httpx import HTTPError
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
@@ -26,12 +27,16 @@ from prefect.utilities.engine import emit_task_run_state_change_event
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.journal import NewRun, RunRecord
+from hybridloop.runs.recorded import BEFORE
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
 
 BURST, PER_S = 100.0, 2.0  # bound of a run's events of the kinds that may be many
 FREQUENT = ("round.", "job.", "service.", "call.")
 RECORDED = {"ping.sent": "ping", "session.renewed": "renew session"}
+_PARTS: Any = data.config  # of the names that Prefect draws
+_DRAWN = frozenset(word for part in _PARTS.values() for word in part.get("words", ()))
+_TAGGED = {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
 
 _log = logging.getLogger(__name__)
 
@@ -56,9 +61,12 @@ class FlowRunEvents:
                 f"hybridloop.{event.kind}",
                 resource=self._resource(),
                 occurred=_moment(event.ended_at),
-                related=[{"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}],
+                related=[_TAGGED],
                 payload={**event.facts, "message": event.message} | ({"left_out": left_out} if left_out else {}),
             )
+        if (before := event.facts.get(BEFORE)) is not None:  # whose crash needs nobody any more
+            resource = {"prefect.resource.id": f"prefect.flow-run.{before}"}
+            emit_event("hybridloop.flow-run.resumed", resource=resource, related=[_TAGGED])
         if event.kind == "round.completed":
             self._end_round(event)
         elif event.kind in RECORDED:
@@ -146,17 +154,28 @@ def _moment(seconds: float) -> Any:  # Prefect's type is pendulum's on some vers
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def name_flow_run(run: NewRun | RunRecord) -> None:
-    """Give the flow run around the run's key as its name, and tags by its algorithm, problem and target."""
+def label_flow_run(run: NewRun | RunRecord) -> None:
+    """Give the flow run around tags by the run's key, algorithm, problem and target; name it after the key."""
+    values = {"run": run.key, "algorithm": run.algorithm, "problem": run.problem, "target": run.target}
+    tag_flow_run([f"{name}:{value}" for name, value in values.items()], name=run.key)
+
+
+def tag_flow_run(more: Iterable[str] = (), *, name: str | None = None) -> None:
+    """Give the flow run around our tag and `more`; `name` takes the place of a name that Prefect has drawn."""
     context = FlowRunContext.get()
     if context is None or (flow_run := context.flow_run) is None:
         return
-    tags = {*flow_run.tags, TAG, f"algorithm:{run.algorithm}", f"problem:{run.problem}", f"target:{run.target}"}
+    tags = sorted({*flow_run.tags, TAG, *more})
     try:
         with client_without_retries() as client:
-            client.update_flow_run(flow_run.id, name=run.key, tags=sorted(tags))
+            client.update_flow_run(flow_run.id, name=name if _is_drawn(flow_run.name) else None, tags=tags)
     except (HTTPError, PrefectException, RuntimeError) as error:  # the run does not need the server
-        _log.debug("the flow run was not renamed: %s", error)
+        _log.debug("the flow run was not labelled: %s", error)
+
+
+def _is_drawn(name: str) -> bool:
+    """Return whether Prefect may have drawn a name from its words: its user gave none."""
+    return name.count("-") == 1 and _DRAWN.issuperset(name.split("-"))
 
 
 @contextmanager

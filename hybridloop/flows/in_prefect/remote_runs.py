@@ -15,7 +15,6 @@ from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterName,
     FlowRunFilterTags,
     LogFilter,
     LogFilterFlowRunId,
@@ -61,13 +60,15 @@ def hand_over(
         )
         parameters: dict[str, Any] = {"problem": problem.model_dump(mode="json"), "settings": dict(settings)}
         parameters |= {"run_key": key} | ({} if workspace is None else {"workspace": workspace})
-        run = client.create_flow_run_from_deployment(deployment.apply(), parameters=parameters, name=key, tags=[TAG])
+        run = client.create_flow_run_from_deployment(
+            deployment.apply(), parameters=parameters, name=key, tags=[TAG, f"run:{key}"]
+        )
         return run.id
 
 
 def flow_run_of(key: str) -> UUID:
     """Return the id of the latest flow run of a run on this server. Raises InputError if there is none."""
-    ours = FlowRunFilter(name=FlowRunFilterName(any_=[key]), tags=FlowRunFilterTags(all_=[TAG]))
+    ours = FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG, f"run:{key}"]))
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(flow_run_filter=ours, sort=FlowRunSort.START_TIME_DESC, limit=1)
     if found:

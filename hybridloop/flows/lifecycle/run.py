@@ -24,7 +24,7 @@ from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.artifact import RunArtifact
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
-from hybridloop.flows.in_prefect.flow_run_events import name_flow_run, shown_in_flow_run
+from hybridloop.flows.in_prefect.flow_run_events import label_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_in_classical_part
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run, with_doubts
@@ -91,8 +91,7 @@ def algorithm_flow(algorithm: Description) -> Any:
         run_key: the run's key; a run that has it is resumed. By default a new key is generated.
         workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
-    named = f"{algorithm.name}-{{problem.name}}"
-    return flow(name=algorithm.name, flow_run_name=named, **run_flow_options())(run)
+    return flow(name=algorithm.name, **run_flow_options())(run)
 
 
 def _run_in_flow(
@@ -156,7 +155,7 @@ def execute(order: RunOrder) -> Ended[RunResult]:
         is_replay = is_classical_alone(journal, found.record)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = is_replay or check_available(workspace, prepared.target, num_qubits, settings.failure)
-        name_flow_run(found.run)
+        label_flow_run(found.run)
         with (
             shown_in_flow_run(found.run),
             claim(journal, found, limits=limits_of(settings), flow_run_id=flow_run_id) as run,

@@ -89,7 +89,7 @@ class DeploymentPool:
                     self._deployment.id,
                     parameters=flow_parameters(point, self._block),
                     scheduled_time=self._earliest_start(),
-                    flow_run_name=f"{point.algorithm}-{point.problem.name}-{point.key[-6:]}",
+                    flow_run_name=point.key,
                     timeout=0,
                     tags=[self._tag],
                     idempotency_key=str(uuid4()),  # a retry of this call creates no second flow run

@@ -13,18 +13,26 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.runtime import flow_run
+from prefect.utilities.names import generate_slug
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
 from hybridloop.data.statuses import STATUSES
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.portal.portal import ITEM_PATH
+from hybridloop.flows.in_prefect.flow_run_events import _is_drawn
+from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.run_events import SIMULATION_RUNNING
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import call_flow
 from tests.paths import ROOT
 from tests.prefect_record_helpers import FlowRunRecord, record_of
+from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
 
 TARGET = "ionq.simulator"
 PINGS = 10  # one each 525 s after the last round
@@ -144,6 +152,38 @@ def test_no_line_event_or_task_run_has_a_key_or_a_signature(
     text = json.dumps([record.lines, record.task_runs, record.events])
     assert service.api_key not in text
     assert "sig=" not in text
+
+
+def test_a_resumed_run_tells_of_the_flow_run_before_whose_end_needs_nobody_any_more(
+    prefect_server: PrefectServer, service: Emulator, share: ServerShare
+) -> None:
+    workspace, problem, key = service.workspace("resumed"), ProblemText(name="h2"), f"{share.name}-resumed"
+    states = [
+        call_flow(vqe, workspace, problem, VqeSettings(seed=7, detach_after=given), key, return_state=True)
+        for given in (1e-6, None)
+    ]
+    parked, resumed = (UUID(str(state.state_details.flow_run_id)) for state in states)
+    record = record_of(prefect_server, resumed, lambda found: found.kinds["flow-run.resumed"] == 1)
+    (event,) = (each for each in record.events if each["event"] == "hybridloop.flow-run.resumed")
+    assert event["resource"]["prefect.resource.id"] == f"prefect.flow-run.{parked}"
+
+
+@pytest.mark.parametrize("given", ["night-run", "H2 again", None])
+def test_a_name_that_its_user_gave_stays_and_a_drawn_one_becomes_the_key(
+    prefect_server: PrefectServer, service: Emulator, share: ServerShare, given: str | None
+) -> None:
+    workspace, problem, key = service.workspace("named"), ProblemText(name="h2"), f"{share.name}-{len(given or '')}"
+    settings = VqeSettings(seed=7, precision=0.05)
+    state = call_flow(vqe.with_options(flow_run_name=given), workspace, problem, settings, key, return_state=True)
+    with prefect_client(prefect_server) as client:
+        found = client.read_flow_run(state.state_details.flow_run_id)
+    assert found.name == (given or key)
+    assert {"hybridloop", f"run:{key}", "algorithm:vqe", "problem:h2"} <= set(found.tags)
+
+
+def test_prefects_own_names_are_known() -> None:
+    assert all(_is_drawn(generate_slug(2)) for _ in range(500))  # else it draws them from other words by now
+    assert not any(map(_is_drawn, ("vqe-h2", "nightly", "calm-cat-2", "big-run")))
 
 
 def test_the_guide_lists_every_kind_of_event() -> None:
