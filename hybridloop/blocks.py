@@ -16,7 +16,6 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.filesystems import WritableFileSystem
-from prefect.utilities.asyncutils import sync_compatible
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from hybridloop.azure.workspace import AzureWorkspace, connect, connect_by_resource_id, is_resource_id
@@ -112,24 +111,22 @@ class RunResults(WritableFileSystem):
     _block_type_name = "hybridloop results"
     _logo_url = _LOGO
 
-    @sync_compatible
-    async def read_path(self, path: str) -> bytes:
+    def read_path(self, path: str, **_prefects: Any) -> bytes:  # type: ignore[override]  # Prefect takes both kinds
         """Return what was stored last for the flow run of this id. Raises ValueError if there is nothing."""
         ours = ArtifactFilter(
             flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(path)]), type=ArtifactFilterType(any_=[_RESULT_TYPE])
         )
-        async with get_client() as client:
-            found = await client.read_artifacts(artifact_filter=ours, sort=ArtifactSort.CREATED_DESC, limit=1)
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(artifact_filter=ours, sort=ArtifactSort.CREATED_DESC, limit=1)
         if not found:
             raise ValueError(f"the Prefect server has no result of flow run {path}")
         return str(found[0].data).encode()
 
-    @sync_compatible
-    async def write_path(self, path: str, content: bytes) -> None:
+    def write_path(self, path: str, content: bytes, **_prefects: Any) -> None:  # type: ignore[override]  # as above
         """Store text for the flow run of this id."""
         artifact = ArtifactCreate(type=_RESULT_TYPE, data=content.decode(), flow_run_id=UUID(path))
-        async with get_client() as client:
-            await client.create_artifact(artifact)
+        with get_client(sync_client=True) as client:
+            client.create_artifact(artifact)
 
 
 def results_block() -> RunResults:

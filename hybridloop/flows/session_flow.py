@@ -49,7 +49,7 @@ class SessionFlow(Flow[Any, Any]):
     def with_options(self, **options: Any) -> SessionFlow:
         """Return a copy with other Prefect options, such as `retries=2`; see `prefect.Flow.with_options`."""
         changed = super().with_options(**options)
-        changed.__class__ = SessionFlow  # Prefect returns a plain flow; this class adds no state
+        changed.__class__ = SessionFlow  # Prefect makes a plain flow, whatever the class; this one adds no state
         return cast(SessionFlow, changed)
 
 

@@ -88,7 +88,8 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     def call_prefect() -> None:
         try:
             with tags(TAG):
-                shown.append(with_body(flow, attempt)(*args, **kwargs))
+                # a subclass's own call may be `run_beside`
+                shown.append(Flow.__call__(with_body(flow, attempt), *args, **kwargs))
         except BaseException as error:  # signals are none: those reach the main thread
             failed.append(error)
         finally:
@@ -184,7 +185,6 @@ def with_body(flow: Flow[..., Any], body: Callable[..., Any]) -> Flow[..., Any]:
     fn.__signature__ = signature  # type: ignore[attr-defined]  # what Prefect validates the arguments by
     fn.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     changed = copy(flow)
-    changed.__class__ = Flow  # a subclass may call `run_beside`
     changed.fn = fn
     return changed
 

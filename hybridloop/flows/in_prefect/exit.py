@@ -18,7 +18,7 @@ _deadlines: list[float] = []  # of the exit, once it has begun
 def bound_exit() -> None:
     """Let the interpreter's exit wait EXIT_S at most for Prefect; what its services still hold then is dropped.
 
-    They hold log lines and events of flow runs, which the journal has.
+    They hold log lines and events of flow runs, which the journal has. Prefect has no setting for this wait.
     """
     _QueueServiceBase.drain = _drain_within_limit  # type: ignore[method-assign, assignment]
 

@@ -1,7 +1,7 @@
 """A run in Prefect: the name and the tags of its flow run, its events, and task runs of its pings and rounds.
 
-Task runs of pings, renewals and rounds that are no Prefect tasks are recorded with their true times; no code runs in
-Prefect's task engine for them, so that nothing that Prefect does can delay a ping.
+Task runs of pings, renewals and rounds that are no Prefect tasks are recorded with their true times, by the event that
+Prefect's task engine sends; none of their code runs in that engine, so that nothing that Prefect does can delay a ping.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def shown_in_flow_run(run: NewRun | RunRecord) -> Iterator[None]:
         return
     events = FlowRunEvents(run, context.flow_run.id)
     threads = copy_context()
-    # what they do belongs to the flow run, not to the task around
+    # what they do belongs to the flow run, not to the task around, and Prefect has no way to leave a task's context
     threads.run(TaskRunContext.__var__.set, None)  # type: ignore[arg-type]  # as its default
     with log_sent_to_prefect(), observed_by(events, threads):
         try:

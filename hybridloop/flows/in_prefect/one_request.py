@@ -15,7 +15,8 @@ TIMEOUT_S = 5.0
 def client_without_retries() -> Iterator[SyncPrefectClient]:
     """Yield a client that sends each request once; by default Prefect's retry for minutes.
 
-    Prefect's own `temporary_settings` reads all settings again from the environment and files, which takes 30 ms.
+    Prefect has no option for one client, and its `temporary_settings` reads all settings again from the environment and
+    files, which takes 30 ms.
     """
     context = get_settings_context()
     client_settings = context.settings.client.model_copy(update={"max_retries": 0})

@@ -76,6 +76,7 @@ def _run_points(flow: Any, first: FlowRun) -> None:
     with SyncClientContext.get_or_create() as context:  # one Prefect client for all points
         while (point := _next_point(context.client, first)) is not None:
             _announce(context.client, point)
+            # calling the flow would create another flow run, and Prefect's Runner starts a process for each
             state: Any = run_flow(flow, flow_run=point, return_type="state")
             if not state.is_completed():  # a retry gets a new process
                 return

@@ -1,0 +1,89 @@
+"""What Prefect has no public way for: each private way that the product takes still does what it is taken for."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from prefect import Flow, flow, task
+from prefect._internal.concurrency.services import _QueueServiceBase
+from prefect.context import TaskRunContext
+from prefect.events.worker import EventsWorker
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from hybridloop.flows.in_prefect.exit import bound_exit
+from hybridloop.flows.in_prefect.one_request import client_without_retries
+
+
+def test_a_client_without_retries_sends_a_request_once_where_prefect_retries() -> None:
+    asked: list[str] = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Suppress the log of requests."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with (
+                temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_address[1]}/api"}),
+                client_without_retries() as client,
+                pytest.raises(PrefectHTTPStatusError),
+            ):
+                client.read_work_pool("any")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert asked.count("/api/work_pools/any") == 1
+    assert PREFECT_CLIENT_MAX_RETRIES.value() > 0  # else the client needs no settings of its own
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_context_of_a_task_is_left_by_its_variable() -> None:
+    @task
+    def inside() -> tuple[Any, Any]:
+        before = TaskRunContext.get()
+        token = TaskRunContext.__var__.set(None)  # type: ignore[arg-type]  # as its default
+        try:
+            return before, TaskRunContext.get()
+        finally:
+            TaskRunContext.__var__.reset(token)
+
+    @flow(persist_result=False)
+    def outer() -> Any:
+        return inside()
+
+    run: Any = outer
+    before, after = run()
+    assert before is not None
+    assert after is None
+
+
+def test_prefect_makes_a_plain_flow_of_a_subclass_with_other_options() -> None:
+    """Otherwise session flows need not set their class again."""
+
+    class Own(Flow[Any, Any]):
+        """A subclass."""
+
+    def nothing() -> None:
+        """Do nothing."""
+
+    assert type(Own(nothing).with_options(retries=1)) is Flow
+
+
+@pytest.mark.parametrize("service", [APILogWorker, EventsWorker])
+def test_the_services_for_logs_and_events_end_by_the_method_that_the_exit_bounds(service: Any) -> None:
+    bound_exit()
+    assert service.drain is _QueueServiceBase.drain
+    assert "at_exit" in inspect.signature(service._drain).parameters
