@@ -31,6 +31,8 @@ from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
 from hybridloop.flows.lifecycle import dead_flow_runs
 from hybridloop.flows.lifecycle.dead_flow_runs import (
+    DAY_S,
+    MAX_VAIN_STARTS,
     PENDING_S,
     QUIET_S,
     SUPERSEDED_S,
@@ -191,6 +193,31 @@ def test_a_flow_run_of_a_dead_process_does_not_stay_running(
         assert "over" in mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1)
     assert state_name(client, ids["unknown"]) == "Running"
     assert state_name(client, ids["another user's, with the same key"]) == "Running"
+
+
+def test_a_flow_run_that_crashed_before_it_began_is_started_again_a_few_times(
+    journal: Journal, client: SyncPrefectClient
+) -> None:
+    """As by a restart of Prefect's server just when a worker starts the process."""
+    deployment = client.create_deployment(client.create_flow_from_name("vqe"), f"at-the-start-{uuid.uuid4()}")
+    ids = {
+        name: client.create_flow_run_from_deployment(deployment, state=Pending(), tags=tags).id
+        for name, tags in (("ours", ["hybridloop"]), ("had begun", ["hybridloop"]), ("theirs", []))
+    }
+    client.set_flow_run_state(ids["had begun"], Running())
+
+    def names(after_s: float) -> dict[str, str]:
+        mark_dead_flow_runs(journal, client, now=time.time() + after_s)
+        return {name: state_name(client, flow_run_id) for name, flow_run_id in ids.items()}
+
+    crashed = dict.fromkeys(ids, "Crashed")
+    for restarts in range(MAX_VAIN_STARTS + 1):
+        for flow_run_id in ids.values():
+            client.set_flow_run_state(flow_run_id, Crashed(), force=True)
+        assert names(0.0) == crashed  # its worker may still report it
+        expected = "AwaitingRetry" if restarts < MAX_VAIN_STARTS else "Crashed"
+        assert names(SUPERSEDED_S + 1) == {**crashed, "ours": expected}
+    assert names(DAY_S + 1) == crashed
 
 
 @pytest.mark.slow

@@ -11,7 +11,13 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
@@ -26,12 +32,15 @@ from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.claim import run_of_key
 from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.tasks.orphans import is_held, is_orphaned
+from hybridloop.tasks.prefect_tasks import TAG
 
 QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
 PENDING_S = 3600.0  # a container may have to be fetched
 OUR_FLOWS = frozenset({*ALGORITHMS, "sweep", "housekeeping"})
 SUPERSEDED_S = 60.0  # the same, where a later flow run has claimed its run: its process can only report its end
 MAX_STARTS = 20  # of one flow run
+MAX_VAIN_STARTS = 3  # of one that crashes each time before it begins: its worker may lack something
+DAY_S = 86400.0
 AWAITS = "AwaitingRetry"
 _PAGE = 200
 
@@ -42,15 +51,17 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
     """End the flow runs of dead processes; return the new state by run key.
 
     They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended.
-    One that stays Pending, as its runner died before it began, waits for another worker. A flow run without a run in
-    this journal belongs to another user and is not changed otherwise.
+    One that stays Pending, as its runner died before it began, waits for another worker, and so does one that crashed
+    before it began, as Prefect's server was away. A flow run without a run in this journal belongs to another user and
+    is not changed otherwise.
     """
     marked: dict[str, str] = {}
+    for flow_run in _crashed_at_the_start(client, now):
+        _restart(client, flow_run)
+        marked[flow_run.name] = "never begun"
     for flow_run in _active(client):
         if _is_never_begun(client, flow_run, now):
-            states = client.read_flow_run_states(flow_run.id)
-            is_within = sum(state.name == AWAITS for state in states) < MAX_STARTS
-            if is_within and _deployment_of(client, flow_run) is not None:
+            if _starts(client, flow_run) < MAX_STARTS and _deployment_of(client, flow_run) is not None:
                 _restart(client, flow_run)
             else:
                 client.set_flow_run_state(flow_run.id, Crashed(message="its process died before it began"))
@@ -178,6 +189,23 @@ def _is_never_begun(client: SyncPrefectClient, flow_run: FlowRun, now: float) ->
     if now - _since(flow_run) <= (QUIET_S if is_gone else PENDING_S):
         return False
     return is_gone or client.read_flow(flow_run.flow_id).name in OUR_FLOWS
+
+
+def _crashed_at_the_start(client: SyncPrefectClient, now: float) -> list[FlowRun]:
+    """Return deployed flow runs of the last day that crashed before they began, each a few times."""
+    filtered = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
+        start_time=FlowRunFilterStartTime(after_=datetime.fromtimestamp(now - DAY_S, UTC)),
+        tags=FlowRunFilterTags(all_=[TAG]),
+    )
+    found = client.read_flow_runs(flow_run_filter=filtered, limit=_PAGE, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+    settled = [each for each in found if each.run_count == 0 and now - _since(each) > SUPERSEDED_S]
+    return [each for each in settled if _starts(client, each) < MAX_VAIN_STARTS and _deployment_of(client, each)]
+
+
+def _starts(client: SyncPrefectClient, flow_run: FlowRun) -> int:
+    """Return the number of times that a flow run was started again."""
+    return sum(state.name == AWAITS for state in client.read_flow_run_states(flow_run.id))
 
 
 def _since(flow_run: FlowRun) -> float:
