@@ -30,7 +30,9 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
-BY_SET = frozenset({"requests_in_flight", "requests_per_second"})  # few need them: `--set` and files have them
+BY_SET = frozenset(
+    {"requests_in_flight", "requests_per_second", "max_lost_shots"}
+)  # few need them: `--set` and files have them
 
 
 _PROVIDER_OPTION = inspect.Parameter(
@@ -58,7 +60,8 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
         if name in BY_SET and only is None:
             continue
         if name == "failure":
-            options += [_option(name, inner, _FAILURE) for name, inner in FailurePolicy.model_fields.items()]
+            inner_fields = FailurePolicy.model_fields.items()
+            options += [_option(name, inner, _FAILURE) for name, inner in inner_fields if name not in BY_SET]
         else:
             if name == PROVIDER_OPTIONS:
                 options.append(_PROVIDER_OPTION)

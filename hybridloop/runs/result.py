@@ -71,9 +71,10 @@ class RunResult:
     `reference` is the Hartree-Fock energy. With `is_active_space` they are those of a part of the molecule. For a
     binary problem `exact` is the optimum, `reference` the objective's mean over all assignments.
 
-    `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`. `cost` is
-    what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
-    the expected cost of all jobs. `reserved` is set aside for jobs without a bill: a cap holds `reserved` + `cost`.
+    `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`, and
+    `lost_shots` of theirs gave no counts, as each lost a qubit or failed. `cost` is what the service billed, by unit
+    (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is the expected cost of all jobs.
+    `reserved` is set aside for jobs without a bill: a cap holds `reserved` + `cost`.
 
     `provider_options` are those of the target's provider, as in the jobs' inputParams.
 
@@ -98,6 +99,7 @@ class RunResult:
     retried: int
     pings: int
     shots: int
+    lost_shots: int = 0
     cost: Mapping[str, float]
     sessions: tuple[SessionSummary, ...]
     seed: int

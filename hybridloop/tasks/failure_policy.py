@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -72,6 +73,12 @@ class FailurePolicy(BaseModel):
     penalty: _Real | None = Field(
         None, description="value of a lost point, in the objective's unit (hartree for molecules); for penalize only"
     )
+    max_lost_shots: _Real = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of shots that may lose a qubit (machines of atoms); a job that shows a larger share is lost",
+    )
     on_session_lost: OnSessionLost = Field(
         OnSessionLost.RENEW, description="when the service ends the session: continue in a new one, or end the run"
     )
@@ -97,6 +104,15 @@ class FailurePolicy(BaseModel):
         if not penalizes and self.penalty is not None:
             raise ValueError(f"a penalty is for penalize, not for {self.on_lost_job.value}")
         return self
+
+
+def is_above(lost: int, shots: int, share: float) -> bool:
+    """Return whether so many lost shots show a probability above `share`, by three standard errors of its binomial.
+
+    >>> is_above(1, 1, 0.5), is_above(600, 1000, 0.5)
+    (False, True)
+    """
+    return lost > share * shots + 3.0 * math.sqrt(share * (1.0 - share) * shots)
 
 
 def wait_for_target(policy: FailurePolicy, *, down_s: float) -> float | None:

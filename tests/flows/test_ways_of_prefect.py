@@ -1,4 +1,4 @@
-"""What Prefect has no public way for: each private way that the product takes still does what it is taken for."""
+"""Private ways of Prefect that the product takes, as there is no public one: each still does what it is taken for."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def test_prefect_makes_a_plain_flow_of_a_subclass_with_other_options() -> None:
     """Otherwise session flows need not set their class again."""
 
     class Own(Flow[Any, Any]):
-        """A subclass."""
+        """A flow of a class of its own."""
 
     def nothing() -> None:
-        """Do nothing."""
+        """Do nothing at all."""
 
     assert type(Own(nothing).with_options(retries=1)) is Flow
 

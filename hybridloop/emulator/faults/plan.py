@@ -39,6 +39,7 @@ class Fault(enum.StrEnum):
     SIGNATURE_EXPIRED = "signature-expired"
     BLOB_MISSING = "blob-missing"
     BLOB_EXISTS = "blob-exists"
+    QUBITS_LOST = "qubits-lost"
     PAGE_REPEATS = "page-repeats-item"
     PAGE_SKIPS = "page-skips-item"
     JOB_FAILS = "job-fails"
@@ -69,6 +70,9 @@ FAULT_SPECS = {
     Fault.SIGNATURE_EXPIRED: _FaultSpec(_BLOB_CALLS | {ApiOperation.SAS, ApiOperation.GET_JOB}),
     Fault.BLOB_MISSING: _FaultSpec(frozenset({ApiOperation.DOWNLOAD}), settings=frozenset({"seconds"})),
     Fault.BLOB_EXISTS: _FaultSpec(frozenset({ApiOperation.UPLOAD}), settings=frozenset({"content"})),
+    Fault.QUBITS_LOST: _FaultSpec(
+        frozenset({ApiOperation.DOWNLOAD}), settings=frozenset({"share"}), required=frozenset({"share"})
+    ),
     Fault.PAGE_REPEATS: _FaultSpec(frozenset({ApiOperation.LIST})),
     Fault.PAGE_SKIPS: _FaultSpec(frozenset({ApiOperation.LIST})),
     Fault.JOB_FAILS: _FaultSpec(_SUBMISSION, settings=frozenset({"code", "message"})),
@@ -78,7 +82,7 @@ FAULT_SPECS = {
     Fault.SESSION_FAILS: _FaultSpec(_SESSION_CALLS),
 }
 MAX_LOG_ENTRIES = 10_000  # injections; older ones are only counted
-_SETTINGS = ("retry_after", "retry_after_date", "status", "code", "message", "seconds", "content")
+_SETTINGS = ("retry_after", "retry_after_date", "status", "code", "message", "seconds", "content", "share")
 Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Ge(0)]
 
@@ -113,6 +117,7 @@ class FaultRule:
     message: str | None = None
     seconds: Annotated[float, Gt(0)] | None = None
     content: str | None = None
+    share: Annotated[float, Ge(0), Le(1)] | None = None
 
     def __post_init__(self) -> None:
         spec = FAULT_SPECS.get(self.fault, _FaultSpec())

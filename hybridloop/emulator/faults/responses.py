@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 
 from hybridloop.emulator.clock import RealClock, format_time_to_second
 from hybridloop.emulator.faults.plan import ApiCall, Fault, FaultRule
+from hybridloop.emulator.formats.results import with_lost_qubits
 from hybridloop.emulator.http.blob_storage import storage_error_response
 from hybridloop.emulator.http.messages import declares_larger_body, error_response, unauthorized_response
 from hybridloop.emulator.model.errors import ApiError
@@ -106,6 +107,8 @@ def corrupt_response(rule: FaultRule, response: Response, call: ApiCall, now: fl
             return with_body(response, _expired(body, now))
         case Fault.PAGE_REPEATS | Fault.PAGE_SKIPS if response.status_code == 200:
             return with_body(response, _shifted(body, -1 if rule.fault is Fault.PAGE_REPEATS else 1))
+        case Fault.QUBITS_LOST if response.status_code == 200:
+            return with_body(response, with_lost_qubits(body, rule.share or 0.0, seed=call.job_id))
         case Fault.BLOB_EXISTS if response.status_code < 400:
             return _error(409, "BlobAlreadyExists", "", call)
         case _:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
+from typing import Any
 
 from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Number, ValueOutcomes
 from hybridloop.emulator.model.program import JobInputError, Output, Program, Register, ShotOutcomes
@@ -61,6 +64,36 @@ def results_v2(recorded: RecordedOutput) -> bytes:
     return (
         f'{{"DataFormat": "{RESULTS_V2}", "Results": [{{"Histogram": [{histogram}], "Shots": [{in_order}]}}]}}'
     ).encode()
+
+
+def with_lost_qubits(document: bytes, share: float, *, seed: str) -> bytes:
+    """Return a results-v2 document in which each shot has lost one of its qubits with the probability `share`.
+
+    A lost qubit's bit is "-". The same seed gives the same document; other documents stay as they are.
+    """
+    found = json.loads(document)
+    if not isinstance(found, dict) or found.get("DataFormat") != RESULTS_V2:
+        return document
+    random = Random(seed)
+    for result in found["Results"]:
+        shots = [_lose_one(shot, random) if random.random() < share else shot for shot in result["Shots"]]
+        counts = Counter(map(json.dumps, shots))
+        outcomes = [(json.loads(text), count) for text, count in counts.items()]
+        rows = [{"Outcome": outcome, "Display": json.dumps(outcome), "Count": count} for outcome, count in outcomes]
+        result |= {"Histogram": rows, "Shots": shots}
+    return json.dumps(found).encode()
+
+
+def _lose_one(shot: Any, random: Random) -> Any:
+    """Return a shot in which one of its bits, chosen at random, is lost."""
+    if isinstance(shot, dict | list):
+        copied = dict(shot) if isinstance(shot, dict) else list(shot)
+        keys = list(copied) if isinstance(copied, dict) else range(len(copied))
+        place: Any = random.choice(keys) if keys else None
+        if place is not None:
+            copied[place] = _lose_one(copied[place], random)
+        return copied
+    return "-"
 
 
 def qir_strings(recorded: RecordedOutput) -> bytes:

@@ -25,8 +25,10 @@ from hybridloop.runs.claim import log_resume_command, write_end
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
+from hybridloop.tasks.submission.results import lost_shots
 
 ENDED_EARLY = frozenset({"stopped", "parked"})  # statuses of runs whose flow runs are completed all the same
+MAX_UNWARNED = 0.05  # share of lost shots
 _SENT = frozenset({"submitted", "done", "failed"})
 
 
@@ -35,7 +37,8 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
     journal, record = run.journal, run.record
     jobs_by_session: Counter[int] = Counter()
     bills: defaultdict[str, list[float]] = defaultdict(list)
-    jobs = retried = shots = 0
+    jobs = retried = shots = lost = 0
+    target = recorded_target(record.target)
     for round_ in journal.rounds(record.uid):
         for job in round_.jobs:
             jobs_by_session[job.session] += 1
@@ -43,8 +46,9 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
             jobs += is_first
             shots += job.shots * is_first
             retried += not is_first
+            lost += 0 if job.counts is None else lost_shots(job.parts, job.counts, target)
             _add(bills, job.billed)
-    charges = summarize_charges(journal.charges(record.uid), recorded_target(record.target))
+    charges = summarize_charges(journal.charges(record.uid), target)
     pings = [ping for ping in journal.pings(record.uid) if ping.state in _SENT]
     for ping in pings:
         jobs_by_session[ping.session] += 1
@@ -54,6 +58,7 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
         "retried": retried,
         "pings": len(pings),
         "shots": shots,
+        "lost_shots": lost,
         "cost": {unit: math.fsum(amounts) for unit, amounts in bills.items()},
         "sessions": tuple(
             SessionSummary(row.id, row.status, jobs_by_session[row.ordinal]) for row in journal.sessions(record.uid)
@@ -61,6 +66,17 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
         "estimated": charges.estimated,
         "reserved": charges.reserved,
     }
+
+
+def with_lost_shots(outcome: Outcome, lost: int, shots: int) -> Outcome:
+    """Return an outcome that says how many of the run's shots lost a qubit; above 5 % that is a warning."""
+    if not lost:
+        return outcome
+    text = f"{lost:,} of {shots:,} shots lost a qubit or failed, and are not counted"
+    if lost <= MAX_UNWARNED * shots:
+        return replace(outcome, choices=(*outcome.choices, text))
+    bias = "a loss that depends on the state biases the value, and the error bar does not cover that"
+    return replace(outcome, warnings=(*outcome.warnings, f"{text}: {bias}"))
 
 
 def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:

@@ -27,7 +27,7 @@ from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
 from hybridloop.flows.in_prefect.flow_run_events import label_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone, stops_in_classical_part
-from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run, with_doubts
+from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run, with_doubts, with_lost_shots
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch, watch_flow_run
@@ -225,5 +225,6 @@ def _measure(
     if outcome is not None:
         noise = noise_warning(prepared.target, settings) if isinstance(settings, EnergySettings) else None
         outcome = replace(outcome, choices=(*([f"search: {origin}"] if origin else []), *outcome.choices))
+        outcome = with_lost_shots(outcome, result.lost_shots, result.shots)
         result = result.with_outcome(with_doubts(outcome, facts, noise))
     return end_run(run, result, ended_by, artifact, cancelled=watch.cancelled.is_set())

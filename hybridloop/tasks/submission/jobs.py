@@ -23,7 +23,8 @@ from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 FIRST_ATTEMPT = 0
 SENT_AS_QIR = "sent_as_qir"  # key of the metadata of a job whose program is its user's QIR
 NOT_SENT = "No job of this round was submitted."
-SUCCEEDED = frozenset({"Succeeded", "Completed"})
+PARTLY = "Completed"  # of a v2 workspace: some of its shots may have failed
+SUCCEEDED = frozenset({"Succeeded", PARTLY})
 TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 ACTIVE = frozenset({"Waiting", "Queued", "Executing", "Finishing", "CancellationRequested", "Cancelling"})
 

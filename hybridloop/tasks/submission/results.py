@@ -37,11 +37,16 @@ def _unreadable(error: Exception) -> UnreadableResult:
     return UnreadableResult("its fields have another form than this format's")
 
 
-def read_counts(data: bytes | bytearray, spec: JobSpec, target: Target) -> tuple[Counts, ...]:
-    """Read the counts of a job's slices from its result. Raises UnreadableResult."""
+def read_counts(
+    data: bytes | bytearray, spec: JobSpec, target: Target, *, is_partial: bool = False
+) -> tuple[Counts, ...]:
+    """Read the counts of a job's slices from its result; of `is_partial` some shots may be missing.
+
+    Raises UnreadableResult.
+    """
     if spec.rows is not None:
         return read_quil_results(data, spec.num_bits, rows=spec.rows, slices=spec.parts)
-    exact, mitigated = not target.samples, target.debiases
+    exact, mitigated = not target.samples, target.debiases or is_partial
     pack = _bits if spec.qir is None else spec.qir.layout.pack
     return (read_results_v2(data, spec.num_bits, exact=exact, mitigated=mitigated, shots=spec.shots, pack=pack),)
 
@@ -61,8 +66,9 @@ def read_results_v2(
     of another program are packed into such a string by `pack`, which raises ValueError for what it can't.
     `exact` says that the target does not sample: its numbers are a distribution, and become counts that sum to the
     shots by largest remainder. A sampled histogram must sum to the shots, and agree with the list of shots if there is
-    one; one that the provider may have `mitigated` must not exceed the shots. Sampled outcomes with a lost qubit (a
-    mark that is neither 0 nor 1) are left out, as the SDK leaves them out. Raises UnreadableResult.
+    one; one that the provider may have `mitigated`, or of which shots failed, must not exceed the shots. Sampled
+    outcomes with a lost qubit (a mark that is neither 0 nor 1) are left out, as the SDK leaves them out. Raises
+    UnreadableResult.
     """
     try:
         results = parse_json(data)["Results"]
@@ -82,8 +88,10 @@ def read_results_v2(
     if exact and any(weight and not set(bits) <= {"0", "1"} for bits, weight in weights.items()):
         raise UnreadableResult("an outcome of its distribution is no bits")  # without it, the others would weigh more
     kept = {bits: weight for bits, weight in weights.items() if weight and set(bits) <= {"0", "1"}}
-    if not kept:
+    if not kept and not any(weights.values()):
         raise UnreadableResult("it has no counts")
+    if not kept:  # each shot lost a qubit
+        return Counts(num_bits, np.empty((0, (num_bits + 7) // 8), np.uint8), np.empty(0, np.int64))
     if exact:
         return Counts.from_bitstrings(largest_remainder(kept, shots), exact=True)
     return Counts.from_bitstrings({bits: int(weight) for bits, weight in kept.items()})
@@ -241,6 +249,16 @@ def _bits(outcome: object) -> str:
     if isinstance(outcome, str) or (type(outcome) is int and 0 <= outcome <= 9):
         return str(outcome)
     raise UnreadableResult(f"an outcome of type {type(outcome).__name__}")
+
+
+def lost_shots(parts: Sequence[Slice], counts: Sequence[Counts], target: Target) -> int:
+    """Return the shots of a job that gave no counts, as each lost a qubit or failed.
+
+    A target that does not sample loses none, and what a provider left out to mitigate errors is not lost.
+    """
+    if not target.samples or target.debiases:
+        return 0
+    return sum(part.shots - measured.shots for part, measured in zip(parts, counts, strict=True))
 
 
 def merge_counts(parts: Sequence[Counts]) -> Counts:

@@ -27,12 +27,12 @@ from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.tasks.failure_policy import OnLostJob, is_above
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, judge_failure, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
-from hybridloop.tasks.submission.jobs import ACTIVE, SUCCEEDED, TERMINAL, describe_jobs, submission_body
-from hybridloop.tasks.submission.results import merge_points, read_counts
+from hybridloop.tasks.submission.jobs import ACTIVE, PARTLY, SUCCEEDED, TERMINAL, describe_jobs, submission_body
+from hybridloop.tasks.submission.results import lost_shots, merge_points, read_counts
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 Amounts = Mapping[str, float] | None
@@ -308,14 +308,30 @@ class RoundInFlight:
         crash_point("result.before")
         if not (url := listed.get("outputDataUri")):
             raise result_unavailable(spec.id, "the service does not say where its result is")
-        counts = self._download(job, url)
+        counts = self._download(job, url, is_partial=listed.get("status") == PARTLY)
         crash_point("result.after")
-        self._finish(job, job.ended("done", billed, counts=counts))
+        lost = lost_shots(spec.parts, counts, self._connection.target)
+        if lost and (lost == spec.shots or is_above(lost, spec.shots, self._connection.options.failure.max_lost_shots)):
+            self._lose_for_qubits(job, lost, billed)
+        else:
+            self._finish(job, job.ended("done", billed, counts=counts))
 
-    def _download(self, job: JobInFlight, url: str) -> tuple[Counts, ...]:
+    def _lose_for_qubits(self, job: JobInFlight, lost: int, billed: Amounts) -> None:
+        """Give up a job that lost most shots; one of so few that chance may have lost all is sent again."""
+        policy, shots = self._connection.options.failure, job.spec.shots
+        why, bound = f"{lost} of {shots} shots lost a qubit", policy.max_lost_shots
+        job.failures += 1
+        if is_above(lost, shots, bound):
+            self._lose(job, f"{why}, above failure.max_lost_shots ({bound:g})", billed, policy.on_lost_job)
+        elif job.failures > policy.retries:
+            self._lose(job, why, billed, policy.on_lost_job)
+        else:
+            self._retry(job, job.ended("failed", billed, why), 0.0)
+
+    def _download(self, job: JobInFlight, url: str, *, is_partial: bool) -> tuple[Counts, ...]:
         """Return a job's counts. An unreadable result is paid: it ends the round and is no lost job of the policy."""
         service, spec = self._connection.service, job.spec
-        read = partial(read_counts, spec=spec, target=self._connection.target)
+        read = partial(read_counts, spec=spec, target=self._connection.target, is_partial=is_partial)
         job.container = job.container or service.create_container(spec.id)
         try:
             return service.download(spec.id, url, job.container, read)

@@ -9,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.targets import find_target
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
+from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import (
     UnreadableResult,
     expand_bits,
     largest_remainder,
     merge_counts,
+    read_counts,
     read_results_v2,
 )
 
@@ -101,6 +105,22 @@ def test_outcomes_with_a_lost_qubit_are_left_out() -> None:
     histogram = [{"Outcome": [0, 1], "Count": 7}, {"Outcome": ["-", 1], "Count": 2}, {"Outcome": [2, 1], "Count": 1}]
     data = json.dumps({"Results": [{"Histogram": histogram}]}).encode()
     assert read_results_v2(data, 2, exact=False, shots=10).bitstrings() == {"01": 7}
+
+
+def test_a_result_whose_shots_all_lost_a_qubit_has_no_counts() -> None:
+    data = json.dumps({"Results": [{"Histogram": [{"Outcome": ["-", 1], "Count": 10}]}]}).encode()
+    counts = read_results_v2(data, 2, exact=False, shots=10)
+    assert (counts.num_bits, counts.shots, counts.bitstrings()) == (2, 0, {})
+
+
+def test_fewer_counts_than_shots_are_read_only_where_shots_may_have_failed() -> None:
+    key = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
+    spec, target = JobSpec(key, 0, 10, 2, b"", "value"), find_target("quantinuum.sim.h2-1e")
+    assert read_counts(document({"01": 7}), spec, target, is_partial=True)[0].bitstrings() == {"01": 7}
+    with pytest.raises(UnreadableResult, match="7 counts for 10 shots"):
+        read_counts(document({"01": 7}), spec, target)
+    with pytest.raises(UnreadableResult, match="11 counts for 10 shots"):
+        read_counts(document({"01": 11}), spec, target, is_partial=True)
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,9 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
         add_attempts(journal, lease, stream, sequence, intents)
         retried.set()
 
-    def read_one(data: bytearray, spec: JobSpec, target: Target) -> tuple[Counts, ...]:
+    def read_one(data: bytearray, spec: JobSpec, target: Target, **more: bool) -> tuple[Counts, ...]:
         read.set()
-        return read_counts(data, spec, target)
+        return read_counts(data, spec, target, **more)
 
     monkeypatch.setattr(ServiceClient, "submit", submit_last_one_late)
     monkeypatch.setattr(Journal, "add_attempts", add)

@@ -1,0 +1,91 @@
+"""Shots that lost a qubit: estimates use the others, a result says how many, and a job that lost most is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.errors import JobFailed
+from hybridloop.flows.vqe import vqe
+from hybridloop.journal import open_journal
+from hybridloop.runs.result import RunResult
+from hybridloop.settings import ProblemText
+from tests.conftest import Emulator
+from tests.flow_calls import call_flow
+from tests.long_form import long_only
+from tests.server_share import ServerShare
+
+H2 = ProblemText(name="h2")
+NOISE_FREE = {"target": "quantinuum.sim.h2-1e", "provider_options": {"error-model": False}}
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def losing(start_emulator: Callable[..., Emulator]) -> Callable[[float], Emulator]:
+    """Return a function that starts a service whose shots each lose a qubit with this probability."""
+
+    def start(share: float) -> Emulator:
+        service = start_emulator()
+        service.admin("faults", {"rules": [{"fault": "qubits-lost", "share": share}]})
+        return service
+
+    return start
+
+
+def run(service: Emulator, key: str, **given: Any) -> RunResult:
+    settings = VqeSettings.model_validate({**NOISE_FREE, "precision": 0.01, **given})
+    result: RunResult = call_flow(vqe, service.workspace("losing"), H2, settings, key)
+    return result
+
+
+def covers(result: RunResult) -> bool:
+    assert result.interval95 is not None
+    assert result.exact is not None
+    low, high = result.interval95
+    return low <= result.exact <= high
+
+
+def test_a_run_with_few_lost_shots_has_a_value_and_says_how_many(
+    losing: Callable[[float], Emulator], share: ServerShare
+) -> None:
+    result = run(losing(0.03), f"{share.name}-few", seed=7)
+    assert 0.02 * result.shots < result.lost_shots < 0.04 * result.shots
+    assert any(f"{result.lost_shots:,} of {result.shots:,} shots lost" in text for text in result.choices)
+    assert covers(result)
+    again = RunResult.from_dict(result.as_dict())
+    assert again.lost_shots == result.lost_shots
+
+
+def test_a_run_with_many_lost_shots_has_a_warning(losing: Callable[[float], Emulator], share: ServerShare) -> None:
+    result = run(losing(0.2), f"{share.name}-many", seed=7)
+    assert result.status == "converged"
+    assert [text for text in result.warnings if "a loss that depends on the state biases the value" in text]
+
+
+@long_only
+def test_intervals_hold_where_three_percent_of_the_shots_are_lost(
+    losing: Callable[[float], Emulator], share: ServerShare
+) -> None:
+    service = losing(0.03)
+    held = [covers(run(service, f"{share.name}-{seed}", seed=seed)) for seed in range(30)]
+    assert sum(held) >= 26
+
+
+def test_a_job_that_lost_more_than_the_policy_allows_ends_the_run_and_is_not_paid_twice(
+    losing: Callable[[float], Emulator], share: ServerShare
+) -> None:
+    service, key = losing(0.6), f"{share.name}-most"
+    with pytest.raises(JobFailed, match=r"shots lost a qubit, above failure\.max_lost_shots \(0\.5\)"):
+        run(service, key, seed=7)
+    with open_journal() as journal:
+        record = journal.run(key)
+    books = service.admin(f"ledger?run={record.uid}")
+    assert books["duplicates"]["count"] == 0
+    assert record.status == "failed"
+    allowed = run(service, f"{share.name}-allowed", seed=7, failure={"max_lost_shots": 0.9})
+    assert 0.5 * allowed.shots < allowed.lost_shots < 0.7 * allowed.shots
+    assert covers(allowed)
