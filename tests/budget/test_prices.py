@@ -24,9 +24,11 @@ from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubCompiler, describe_pub
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.emulator.formats.qir import parse_qir
+from hybridloop.emulator.model.adaptive_program import AdaptiveProgram
 from hybridloop.emulator.model.billing import compute_bill, count_usage
 from hybridloop.emulator.model.program import Program
 from hybridloop.emulator.model.targets import load_catalogue
+from hybridloop.emulator.simulation.branching import run_adaptive
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.price_helpers import known
@@ -318,3 +320,76 @@ def test_the_price_counts_both_sides_of_a_branch_and_resets_that_the_service_rem
     assert counts == GateCounts(qubits=1, one_qubit=2, two_qubit=0, measurements=2, resets=2)
     (entry,) = emulator.admin(f"ledger?run={session.run_uid}")["entries"]
     assert entry["price"] == pytest.approx(known(price_of_job(find_target(name), counts, 1000).expected) - 1.0)
+
+
+def gate(name: str, *qubits: int) -> str:
+    return f"  call void @__quantum__qis__{name}__body({', '.join(map(_pointer, qubits))})"
+
+
+def measure(qubit: int, result: int) -> str:
+    place = f"%Result* inttoptr (i64 {result} to %Result*)"
+    return f"  call void @__quantum__qis__mz__body({_pointer(qubit)}, {place})"
+
+
+def _pointer(qubit: int) -> str:
+    return f"%Qubit* inttoptr (i64 {qubit} to %Qubit*)"
+
+
+def read(to: str, result: int) -> str:
+    return f"  %{to} = call i1 @__quantum__qis__read_result__body(%Result* inttoptr (i64 {result} to %Result*))"
+
+
+def branch(on: str, then: str, other: str) -> str:
+    return f"  br i1 %{on}, label %{then}, label %{other}"
+
+
+ONE_SIDE = [gate("h", 0), measure(0, 0), read("a", 0), branch("a", "yes", "end"), "yes:", gate("x", 1),
+            gate("cx", 0, 1), "  br label %end", "end:", measure(1, 1)]  # fmt: skip
+BOTH_SIDES = [gate("h", 0), measure(0, 0), read("a", 0), branch("a", "yes", "no"), "yes:", gate("x", 1),
+              "  br label %end", "no:", gate("h", 1), gate("h", 1), gate("cx", 0, 1), "  br label %end", "end:",
+              measure(1, 1)]  # fmt: skip
+NESTED = [gate("h", 0), measure(0, 0), read("a", 0), branch("a", "yes", "end"), "yes:", gate("h", 1), measure(1, 1),
+          read("b", 1), branch("b", "inner", "end"), "inner:", gate("cx", 0, 1), gate("cx", 0, 1), "  br label %end",
+          "end:", gate("x", 0)]  # fmt: skip
+TWICE = [gate("h", 0), measure(0, 0), read("a", 0), branch("a", "x1", "on"), "x1:", gate("x", 1), "  br label %on",
+         "on:", gate("h", 0), measure(0, 1), read("b", 1), branch("b", "x2", "end"), "x2:", gate("x", 1),
+         "  br label %end", "end:", gate("cx", 0, 1)]  # fmt: skip
+UNLIKELY = [measure(0, 0), read("a", 0), branch("a", "never", "end"), "never:", *[gate("cx", 0, 1)] * 50,
+            "  br label %end", "end:", gate("h", 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "one_qubit", "two_qubit", "measurements"),
+    [(ONE_SIDE, 2, 1, 2), (BOTH_SIDES, 4, 1, 2), (NESTED, 3, 2, 2), (TWICE, 4, 1, 2), (UNLIKELY, 1, 50, 1)],
+    ids=["one-side", "both-sides", "nested", "twice", "unlikely"],
+)
+def test_the_bound_of_a_branching_program_is_its_bill_and_the_formula_by_hand(
+    lines: list[str], one_qubit: int, two_qubit: int, measurements: int
+) -> None:
+    """Quantinuum "unrolls the entire circuit and calculates the cost on all code paths" (Microsoft's documents)."""
+    shots, target = 1000, "quantinuum.qpu.h2-1"
+    text = _branching(lines)
+    bound = known(price_of_job(find_target(target), gate_counts(text), shots).bound)
+    program = parse_qir(text.encode())
+    assert isinstance(program, AdaptiveProgram)
+    _, usage = run_adaptive(program, shots=shots, seed=7, noise=None)
+    bill = compute_bill(load_catalogue().prices[target], usage, {})
+    preparations = 2
+    by_hand = 5 + shots * (one_qubit + 10 * two_qubit + 5 * (measurements + preparations)) / 5000
+    assert bound == pytest.approx({"HQC": by_hand})
+    assert bill.amount == pytest.approx(by_hand)
+
+
+def _branching(lines: list[str]) -> str:
+    declared = [
+        *(f"declare void @__quantum__qis__{name}__body(%Qubit*)" for name in ("h", "x")),
+        "declare void @__quantum__qis__cx__body(%Qubit*, %Qubit*)",
+        "declare void @__quantum__qis__mz__body(%Qubit*, %Result* writeonly)",
+        "declare i1 @__quantum__qis__read_result__body(%Result*)",
+        "declare void @__quantum__rt__result_record_output(%Result*, i8*)",
+    ]
+    types = ["%Qubit = type opaque", "%Result = type opaque"]
+    record = "  call void @__quantum__rt__result_record_output(%Result* null, i8* null)"
+    body = ["define void @main() #0 {", "entry:", *lines, record, "  ret void", "}"]
+    facts = '"entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="2" "required_num_results"="2"'
+    return "\n".join([*types, *body, *declared, f"attributes #0 = {{ {facts} }}"]) + "\n"

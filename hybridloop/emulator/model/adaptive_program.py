@@ -161,6 +161,57 @@ class AdaptiveProgram:
         return sum(1 + len(block.operations) for block in self.blocks)
 
 
+def on_all_paths(program: AdaptiveProgram) -> list[Instruction] | None:
+    """Return the instructions on all code paths: of both sides of a branch, and of a function at each of its calls.
+
+    None for a program with loops, which only its execution unrolls, or with too many steps. A qubit whose number is
+    computed has that of the start.
+    """
+    unrolled: list[Instruction] = []
+    return None if Feature.LOOPS in program.features or not _unroll(program, program.start, unrolled) else unrolled
+
+
+def _unroll(program: AdaptiveProgram, start: int, unrolled: list[Instruction], depth: int = 0) -> bool:
+    """Append the instructions of a function in an order in which control can pass; return False if it does not end."""
+    for number in _in_order(program, start):
+        for operation in program.blocks[number].operations:
+            if isinstance(operation, Quantum):
+                qubits = tuple(int(program.registers[each]) for each in operation.qubits)
+                unrolled.append(Instruction(operation.name, qubits, result=operation.result))
+            elif isinstance(operation, Call) and not (
+                depth < len(program.blocks) and _unroll(program, operation.block, unrolled, depth + 1)
+            ):
+                return False
+            if len(unrolled) > MAX_STEPS:
+                return False
+    return True
+
+
+def _in_order(program: AdaptiveProgram, start: int) -> list[int]:
+    """Return the blocks that control can reach from one without a call, each after those before it."""
+    order: list[int] = []
+    seen, waiting = {start}, [(start, iter(_next_of(program.blocks[start])))]
+    while waiting:
+        number, following = waiting[-1]
+        after = next((each for each in following if each not in seen), None)
+        if after is None:
+            order.append(number)
+            waiting.pop()
+        else:
+            seen.add(after)
+            waiting.append((after, iter(_next_of(program.blocks[after]))))
+    return order[::-1]
+
+
+def _next_of(block: Block) -> list[int]:
+    match block.end:
+        case Jump(number):
+            return [number]
+        case Switch(_, cases, default):
+            return [*cases.values(), default]
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class ValueOutcomes:
     """Recorded values of all shots: the distinct ones, the count of each, and every shot's index into `outcomes`."""

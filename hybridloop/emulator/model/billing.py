@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybridloop.emulator.model.program import MEASURE, RESET, Program
+from hybridloop.emulator.model.program import MEASURE, RESET, Instruction, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,13 @@ class Usage:
 
 def count_usage(program: Program, shots: int) -> Usage:
     """Count the usage of a program; its operations count as they are, without compilation."""
+    return count_instructions(program.instructions, program.declared_qubits, shots)
+
+
+def count_instructions(instructions: Iterable[Instruction], preparations: int, shots: int) -> Usage:
+    """Count the usage of instructions on so many prepared qubits."""
     one_qubit = two_qubit = measurements = resets = 0
-    for operation in program.instructions:
+    for operation in instructions:
         width = len(operation.qubits)
         if operation.name == MEASURE:
             measurements += 1
@@ -43,7 +48,7 @@ def count_usage(program: Program, shots: int) -> Usage:
             one_qubit += 1
         elif width > 1:
             two_qubit += 1 if width == 2 else 6 * (width - 2)
-    return Usage(one_qubit, two_qubit, program.declared_qubits, measurements, resets, shots)
+    return Usage(one_qubit, two_qubit, preparations, measurements, resets, shots)
 
 
 @dataclass(frozen=True, slots=True)

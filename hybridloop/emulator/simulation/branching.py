@@ -17,9 +17,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Feature, Machine, Number, ValueOutcomes
-from hybridloop.emulator.model.billing import Usage
-from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, Instruction
+from hybridloop.emulator.model.adaptive_program import (
+    AdaptiveProgram,
+    Feature,
+    Machine,
+    Number,
+    ValueOutcomes,
+    on_all_paths,
+)
+from hybridloop.emulator.model.billing import Usage, count_instructions
+from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, Instruction, remove_redundant_resets
 from hybridloop.emulator.simulation.noise import Noise
 from hybridloop.emulator.simulation.stabilizer_state import StabilizerState, clifford_steps
 from hybridloop.emulator.simulation.state_vector import StateVector
@@ -120,9 +127,10 @@ def has_clifford_gates(program: AdaptiveProgram) -> bool:
 def run_adaptive(
     program: AdaptiveProgram, *, shots: int, seed: int, noise: Noise | None
 ) -> tuple[ValueOutcomes, Usage]:
-    """Return the recorded values of `shots` shots, and the usage: what a shot executes on average, rounded up.
+    """Return the recorded values of `shots` shots, and the usage: of all code paths, as Quantinuum bills it.
 
-    Raises JobInputError where the program fails at run time.
+    For a program with loops it is what a shot executes on average, rounded up. Raises JobInputError where the program
+    fails at run time.
     """
     simulation = _Simulation(noise, np.random.default_rng(seed))
     steps = simulation.preparations(range(program.declared_qubits))
@@ -136,8 +144,11 @@ def run_adaptive(
         counts[outcome] = counts.get(outcome, 0) + path.shots
     order = np.repeat(np.arange(len(counts)), list(counts.values()))
     drawn = tuple(simulation.rng.permutation(order).tolist())
-    one_qubit, two_qubit, measurements, resets = (-(-total // shots) for total in simulation.totals)
-    usage = Usage(one_qubit, two_qubit, program.declared_qubits, measurements, resets, shots)
+    if (unrolled := on_all_paths(program)) is not None:
+        usage = count_instructions(remove_redundant_resets(tuple(unrolled)), program.declared_qubits, shots)
+    else:
+        one_qubit, two_qubit, measurements, resets = (-(-total // shots) for total in simulation.totals)
+        usage = Usage(one_qubit, two_qubit, program.declared_qubits, measurements, resets, shots)
     return ValueOutcomes(tuple(counts), tuple(counts.values()), drawn), usage
 
 

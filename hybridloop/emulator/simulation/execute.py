@@ -163,7 +163,7 @@ class JobRunner:
     def _run_adaptive(
         self, program: AdaptiveProgram, task: SimulationTask, shots: int, seed: int, noise: Noise | None
     ) -> tuple[bytes, Usage]:
-        """Run a program with control flow; its usage is what a shot executes on average, rounded up."""
+        """Run a program with control flow."""
         _check_adaptive(program, task.target, task.params)
         size = shots * (SHOT_BYTES + VALUE_BYTES * len(program.kinds) + OUTPUT_BYTES * output_length(program.output))
         size += INSTRUCTION_BYTES * program.num_operations
