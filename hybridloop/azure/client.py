@@ -51,6 +51,8 @@ T = TypeVar("T")
 class ServiceClient:
     """Client of the data plane of one workspace; `stop`, once set, ends every wait between attempts.
 
+    `labels` are further fields of the JSON of every job.
+
     An attempt fails if no data arrives for `read_timeout_s`.
     """
 
@@ -62,10 +64,12 @@ class ServiceClient:
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
         limits: RequestLimits = NO_LIMITS,
+        labels: Mapping[str, Any] | None = None,
     ) -> None:
         self.workspace = workspace
         self.pace = RequestPace(clock, limits)
         self._transport = Transport(workspace, read_timeout_s=read_timeout_s, pace=self.pace, stop=stop)
+        self._labels = labels or {}
         self._clock = clock
         self._stop = stop
 
@@ -137,7 +141,7 @@ class ServiceClient:
 
     def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
         """Submit a job under our id; after an unclear answer the job is looked up by that id, never given another."""
-        document = job_document(container, body)
+        document = job_document(container, {**body, **self._labels})
 
         def put() -> None:
             try:

@@ -30,9 +30,8 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
-BY_SET = frozenset(
-    {"requests_in_flight", "requests_per_second", "max_lost_shots"}
-)  # few need them: `--set` and files have them
+# few need them: `--set` and files have them
+BY_SET = frozenset({"requests_in_flight", "requests_per_second", "max_lost_shots", "idle_rule", "session_slots"})
 
 
 _PROVIDER_OPTION = inspect.Parameter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class SessionKeywords(TypedDict, total=False):
     batching: str
     requests_in_flight: int | None
     requests_per_second: float | None
+    priority: str | None
+    tags: str | Sequence[str] | None
     max_jobs: int | None
     max_shots: int | None
     max_cost: str | Mapping[str, float] | None

@@ -103,6 +103,12 @@ def split_at_commas(value: object) -> object:
     return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
+Tags = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=200)], ...],
+    Field(max_length=20),
+    BeforeValidator(split_at_commas, json_schema_input_type=list[str] | str),
+]
+
 AUTO_SPACE: Literal["auto"] = "auto"
 
 

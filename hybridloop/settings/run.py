@@ -17,7 +17,7 @@ from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
-from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration
+from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration, Tags
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session_options import SessionOptions
@@ -36,6 +36,13 @@ class AutoResume(enum.StrEnum):
     NEVER = "never"
     PARKED = "parked"  # once its jobs are done and its target is available
     INTERRUPTED = "interrupted"  # also a dead process or an outage, but no stop, cap or cancellation
+
+
+class JobPriority(enum.StrEnum):
+    """Priority of a job at the service."""
+
+    STANDARD = "standard"
+    HIGH = "high"
 
 
 def _parse_keep_alive(value: object) -> object:
@@ -164,6 +171,12 @@ class RunSettings(BaseModel):
     requests_per_second: Annotated[float | None, Limit] = Field(
         None, gt=0, description="most requests to the service a second; left out: as many as it takes"
     )
+    priority: Annotated[JobPriority | None, Limit] = Field(
+        None, description="priority of the jobs at the service: standard or high; left out: the service's own"
+    )
+    tags: Annotated[Tags | None, Limit] = Field(
+        None, description="tags of the jobs at the service, separated by commas", examples=["project=x,night"]
+    )
     max_jobs: Annotated[int | None, Limit] = Field(
         None, ge=1, description="maximum number of jobs, including retries and pings"
     )
@@ -236,6 +249,8 @@ class RunSettings(BaseModel):
             batching=self.batching,
             provider_options=self.options,
             requests=RequestLimits(self.requests_in_flight or MAX_IN_FLIGHT, self.requests_per_second or math.inf),
+            priority=None if self.priority is None else self.priority.capitalize(),
+            tags=self.tags or (),
             detach_after_s=self.detach_after,
             cancel_in_flight=self.cancel_in_flight,
         )

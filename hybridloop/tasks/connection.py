@@ -60,9 +60,8 @@ def build_connection(
     """
     for warning in start_warnings(target, options.caps):
         _log.warning("%s", warning)
-    service = resources.enter_context(
-        closing(ServiceClient(workspace, clock, threading.Event(), limits=options.requests))
-    )
+    client = ServiceClient(workspace, clock, threading.Event(), limits=options.requests, labels=options.labels)
+    service = resources.enter_context(closing(client))
     workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock, lambda: service.pace.in_flight)))
     poller = Poller(clock)
     resources.callback(poller.stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.azure.targets import Batching, Target, check_batching
@@ -19,8 +20,9 @@ class SessionOptions:
     """Options of a run's session; `hybridloop.RunSettings` describes them, and makes them by `session_options`.
 
     Without `debias` the provider's error mitigation is turned off. `provider_options` are those of the target's
-    provider, as in inputParams. A round that waits longer than `detach_after_s` parks the run. Jobs in flight at the
-    end are left to finish, because they are paid for, unless `cancel_in_flight`.
+    provider, as in inputParams. Jobs and pings have `priority` and `tags` at the service. A round that waits longer
+    than `detach_after_s` parks the run. Jobs in flight at the end are left to finish, because they are paid for, unless
+    `cancel_in_flight`.
     """
 
     failure: FailurePolicy = field(default_factory=FailurePolicy)
@@ -30,8 +32,16 @@ class SessionOptions:
     batching: Batching = Batching.AUTO
     provider_options: Options = field(default_factory=dict)
     requests: RequestLimits = NO_LIMITS
+    priority: str | None = None
+    tags: tuple[str, ...] = ()
     detach_after_s: float | None = None
     cancel_in_flight: bool = False
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Priority and tags as fields of a job's JSON; a field that is left out is the service's."""
+        priority = {} if self.priority is None else {"priority": self.priority}
+        return priority | ({"tags": list(self.tags)} if self.tags else {})
 
     def fit(self, target: Target) -> Target:
         """Return the target under these options. Raises InputError if they do not fit it."""

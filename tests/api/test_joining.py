@@ -234,6 +234,8 @@ def test_all_settings_of_a_session_are_in_its_options() -> None:
         "batching": "on",
         "requests_in_flight": 3,
         "requests_per_second": 4.0,
+        "priority": "high",
+        "tags": "project=x,night",
         "max_jobs": 5,
         "max_shots": 6,
         "max_cost": "7USD",

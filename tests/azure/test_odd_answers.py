@@ -215,7 +215,6 @@ BAD_RESULTS = {
     "two results": json.dumps({"Results": [{"Histogram": [{"Outcome": [1], "Count": SHOTS}]}] * 2}).encode(),
     "null outcome": result([(None, SHOTS)]),
     "two bits in one": result([([10], SHOTS)]),
-    "all lost": result([(["-"], SHOTS)]),
 }
 
 

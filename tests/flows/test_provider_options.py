@@ -11,7 +11,7 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.descriptions.qaoa import QaoaSettings
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, JobFailed
 from hybridloop.flows.qaoa import qaoa
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
@@ -88,3 +88,45 @@ def test_a_users_flow_has_options_of_its_own(workspace: Any, journal: Journal) -
     with pytest.raises(InputError, match=r"skipQuilc: ionq\.simulator has no such option"):
         flow(provider_options={"skipQuilc": True})()
     assert report_content(load_run(journal, "mine")).target == "ionq.simulator with noise.model=harmony"
+
+
+def test_priority_and_tags_go_into_every_job_and_pings_and_a_resume_may_change_them(
+    workspace: Any, journal: Journal, emulator: Emulator
+) -> None:
+    asked = {
+        "target": TARGET,
+        "seed": 1,
+        "shots": 500,
+        "search": "measured",
+        "max_rounds": 2,
+        "tags": "project=x, night",
+    }
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 2}]})
+    try:
+        with pytest.raises(JobFailed):
+            call_flow(qaoa, workspace, RING, QaoaSettings.model_validate(asked), "tagged")
+    finally:
+        emulator.admin("faults", {"rules": []})
+    raised = QaoaSettings.model_validate({**asked, "priority": "high"})
+    assert call_flow(qaoa, workspace, RING, raised, "tagged").resumed
+    labels = {(job.details.priority, tuple(job.details.tags or ())) for job in workspace.list_jobs()}
+    assert labels == {(None, ("project=x", "night")), ("High", ("project=x", "night"))}
+    with hl.open_session(
+        TARGET, workspace=workspace, keep_alive="ping", priority="standard", tags=["pinged"]
+    ) as session:
+        session.ping()
+    (ping,) = (job.details for job in workspace.list_jobs() if job.details.tags == ["pinged"])
+    assert ping.priority == "Standard"
+    with pytest.raises(InputError, match="priority must be 'standard' or 'high'"):
+        hl.open_session(TARGET, workspace=workspace, priority="urgent").__enter__()
+
+
+def test_options_for_general_two_qubit_gates_reach_quantinuum(workspace: Any, journal: Journal) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.rzz(0.3, 0, 1)
+    circuit.measure_all()
+    options = {"nativetq": "Rxxyyzz", "noreduce": True}
+    with hl.open_session("quantinuum.sim.h2-1e", workspace=workspace, provider_options=options) as session:
+        session.sampler(shots=10).run([circuit]).result()
+    (job,) = workspace.list_jobs()
+    assert job.details.input_params | options == job.details.input_params

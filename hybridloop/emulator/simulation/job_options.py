@@ -15,6 +15,8 @@ STATE_VECTOR, STABILIZER = "state-vector", "stabilizer"
 # Rigetti's native gates, with RX at quarter turns: https://docs.rigetti.com/qcs/guides/native-gates
 RIGETTI_NATIVE = frozenset(("rz", "cz", "iswap"))
 
+NATIVE_GATE = "Rxxyyzz"  # general SU(4) gate of Quantinuum
+
 
 def check_options(target: Target, params: Mapping[str, Any], *, is_qir: bool) -> None:
     """Raise JobInputError for an invalid value of an option of the target's provider."""
@@ -22,10 +24,13 @@ def check_options(target: Target, params: Mapping[str, Any], *, is_qir: bool) ->
         level = params.get("tket-opt-level", 0)
         if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= MAX_LEVEL:
             raise JobInputError("InvalidProperty", f"`tket-opt-level` must be 0, 1, 2 or 3, not {level!r}")
-    for name, compiler in (("no-opt", TKET), ("skipQuilc", QUILC)):
+    for name, compiler in (("no-opt", TKET), ("noreduce", TKET), ("skipQuilc", QUILC)):
         value = params.get(name, False)
         if target.compiler == compiler and not isinstance(value, bool):
             raise JobInputError("InvalidProperty", f"`{name}` must be true or false, not {value!r}")
+    native = params.get("nativetq", NATIVE_GATE)
+    if target.compiler == TKET and native != NATIVE_GATE:
+        raise JobInputError("InvalidProperty", f"`nativetq` must be {NATIVE_GATE}, not {native!r}")
     simulator = params.get("simulator", STATE_VECTOR)
     if target.stabilizer_qubits is not None and simulator not in (STATE_VECTOR, STABILIZER):
         choices = f"`simulator` must be {STATE_VECTOR} or {STABILIZER}, not {simulator!r}"
