@@ -16,6 +16,7 @@ from hybridloop.emulator.settings import (
     IdleRule,
     LatencyKind,
     Settings,
+    WorkspaceKind,
     parse_memory_size,
 )
 
@@ -44,6 +45,13 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         choices=list(IdleRule),
         default=IdleRule.RECORDED,
         help="event that starts a session's ten idle minutes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workspace-kind",
+        type=WorkspaceKind,
+        choices=list(WorkspaceKind),
+        default=WorkspaceKind.V1,
+        help="words of the statuses of jobs (default: %(default)s)",
     )
     parser.add_argument(
         "--latency",

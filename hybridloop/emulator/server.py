@@ -109,7 +109,7 @@ def _serve(settings: Settings) -> None:
         faults.plan = FaultPlan(document.rules, document.seed, clock.now())
     # the endpoints
     port = listener.getsockname()[1]
-    data_plane = DataPlane(service, signer, keys.api_key)
+    data_plane = DataPlane(service, signer, keys.api_key, settings.workspace_kind)
     storage = BlobStorage(service, signer)
     target_status = TargetStatusOverrides(service, latency)
     portal = Portal(service, settings.clock, port)

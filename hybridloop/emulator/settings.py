@@ -39,6 +39,13 @@ class IdleRule(enum.StrEnum):
     DOCUMENTED = "documented"
 
 
+class WorkspaceKind(enum.StrEnum):
+    """Kind of workspace; a `v2` one says Queued for Waiting, and Completed for Succeeded, of its jobs."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
 class GateCompiler(enum.StrEnum):
     """Gate optimization of programs before they run: never, unless the job turns it off, or always."""
 
@@ -72,6 +79,7 @@ class Settings:
     job_time_limit: float = DEFAULT_TIME_LIMIT_S
     gate_compiler: GateCompiler = GateCompiler.NONE
     extra_targets: Path | None = None
+    workspace_kind: WorkspaceKind = WorkspaceKind.V1
 
     def __post_init__(self) -> None:
         if self.max_memory is not None and self.max_memory < _MIN_MEMORY:

@@ -17,6 +17,7 @@ from hybridloop.emulator.settings import (
     IdleRule,
     LatencyKind,
     Settings,
+    WorkspaceKind,
     parse_memory_size,
 )
 from hybridloop.errors import InputError, ServiceUnreachable
@@ -63,6 +64,9 @@ def start(
         Path | None,
         typer.Option(envvar="HYBRIDLOOP_EMULATOR_EXTRA_TARGETS", help="JSON file of further targets, for tests."),
     ] = None,
+    workspace_kind: Annotated[
+        WorkspaceKind, typer.Option(help="Words of the statuses of jobs: those of a v1 or of a v2 workspace.")
+    ] = WorkspaceKind.V1,
 ) -> None:
     """Run the service until Ctrl-C, and print the connection data for clients.
 
@@ -85,6 +89,7 @@ def start(
             job_time_limit=job_time_limit,
             gate_compiler=gate_compiler,
             extra_targets=extra_targets,
+            workspace_kind=workspace_kind,
         )
     except ValueError as error:
         raise InputError("emulator", str(error), "See `hybridloop emulator start --help`.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,7 +26,7 @@ from hybridloop.emulator.http.sas import (
 )
 from hybridloop.emulator.model.errors import ApiError, bad_request
 from hybridloop.emulator.model.job import JobStatus
-from hybridloop.emulator.model.list_query import ListQuery, parse_query
+from hybridloop.emulator.model.list_query import IsOneOf, ListProperty, ListQuery, parse_query
 from hybridloop.emulator.model.requests import (
     CONTAINER_NAME,
     MAX_BLOB_NAME,
@@ -38,18 +39,21 @@ from hybridloop.emulator.model.requests import (
 from hybridloop.emulator.model.routes import WORKSPACE_PATH, ApiOperation, has_route, match_route
 from hybridloop.emulator.model.targets import Catalogue
 from hybridloop.emulator.service import EmulatorService
+from hybridloop.emulator.settings import WorkspaceKind
 from hybridloop.emulator.store.listing import ListKind, Page
 from hybridloop.emulator.store.records import StoredJob, StoredSession
 
 # by the last path segment
 LIST_PATHS = {"sessions": ListKind.SESSIONS, "jobs": ListKind.JOBS, "topLevelItems": ListKind.TOP_LEVEL}
+V2_STATUSES = {JobStatus.WAITING: "Queued", JobStatus.SUCCEEDED: "Completed"}  # words of a v2 workspace
 
 
 class DataPlane:
     """Endpoints below a workspace's path, with a check of the API key."""
 
-    def __init__(self, service: EmulatorService, signer: SasSigner, api_key: str) -> None:
+    def __init__(self, service: EmulatorService, signer: SasSigner, api_key: str, kind: WorkspaceKind) -> None:
         self._service = service
+        self._is_v2 = kind is WorkspaceKind.V2
         self._signer = signer
         self._api_key = api_key
 
@@ -89,10 +93,10 @@ class DataPlane:
             case ApiOperation.SUBMIT:
                 job_request = parse_job_request(await read_body(request, MAX_JSON_BYTES), item)
                 job, is_new = service.submit(workspace, item, job_request)
-                view = job_view(job, _host(request))
+                view = self._job_view(job, _host(request))
                 return {**view, "quantumComputingData": None} if is_new else view
             case ApiOperation.GET_JOB:
-                return job_view(service.job(workspace, item), _host(request), self._read_signature)
+                return self._job_view(service.job(workspace, item), _host(request), self._read_signature)
             case ApiOperation.CHANGE_JOB:
                 changes = parse_job_changes(await read_body(request, MAX_JSON_BYTES))
                 job = service.change_job(workspace, item, changes)
@@ -112,13 +116,31 @@ class DataPlane:
             case _:
                 return self._sas_uri(await read_body(request, MAX_JSON_BYTES), request)
 
+    def _job_view(self, job: StoredJob, base: str, *sign: Callable[[str, str | None], str]) -> dict[str, Any]:
+        """Return a job's document, whose status is in the words of the workspace's kind."""
+        view = job_view(job, base, *sign)
+        return {**view, "status": V2_STATUSES.get(view["status"], view["status"])} if self._is_v2 else view
+
+    def _in_v1(self, query: ListQuery) -> ListQuery:
+        """Return a query whose filter by states is in a v1 workspace's words."""
+        if not self._is_v2:
+            return query
+        in_v1 = {text.lower(): str(status) for status, text in V2_STATUSES.items()}
+        terms = tuple(
+            IsOneOf(term.property, tuple(in_v1.get(value.lower(), value) for value in term.values))
+            if isinstance(term, IsOneOf) and term.property is ListProperty.STATE
+            else term
+            for term in query.terms
+        )
+        return replace(query, terms=terms)
+
     def _list(self, request: Request, workspace: str, item: str) -> dict[str, Any]:
         parameters, base = request.query_params, _host(request)
         keys = ("filter", "orderby", "skip", "top")  # each also with a dollar sign, as in OData
         query = parse_query(*(parameters.get(key, parameters.get(f"${key}")) for key in keys))
         which = ListKind.SESSION_JOBS if item else LIST_PATHS[request.scope["path"].rpartition("/")[2]]
-        page = self._service.page(which, query, workspace, item or None)
-        views = [session_view(i) if isinstance(i, StoredSession) else job_view(i, base) for i in page.items]
+        page = self._service.page(which, self._in_v1(query), workspace, item or None)
+        views = [session_view(i) if isinstance(i, StoredSession) else self._job_view(i, base) for i in page.items]
         return page_view(views, _next_link(request, query, page))
 
     def _sas_uri(self, body: bytes, request: Request) -> dict[str, Any]:
