@@ -6,12 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from azure.quantum._client.models import JobStatus
+import qdk.azure
+from azure.quantum import Workspace
+from azure.quantum._client.models import JobStatus, SessionStatus
+from azure.quantum.target import IonQ, Quantinuum, Rigetti
+from azure.quantum.target.pasqal import Pasqal
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts, checked_item
 from hybridloop.azure.listing import list_jobs
-from hybridloop.azure.targets import Batching
+from hybridloop.azure.targets import Batching, known_targets
 from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import AnswerRefused, HybridloopError, JobFailed, RunParked, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
@@ -19,6 +23,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
+from hybridloop.tasks.session_renewal import TERMINAL as SESSION_ENDS
 from hybridloop.tasks.submission.jobs import ACTIVE, TERMINAL
 from hybridloop.tasks.submission.results import UnreadableResult, read_results_v2
 from tests.azure.hostile_helpers import (
@@ -158,7 +163,17 @@ def test_a_listed_job_with_another_id_is_an_error_of_the_answer(hostile: Hostile
 
 
 def test_every_status_of_the_sdk_has_a_meaning() -> None:
-    assert {status.value for status in JobStatus} <= TERMINAL | ACTIVE
+    assert {status.value for status in JobStatus} == TERMINAL | ACTIVE
+    assert {status.value for status in SessionStatus} - SESSION_ENDS == {"Waiting", "Executing", "Failure(s)"}
+
+
+def test_every_target_of_the_sdk_is_known_but_those_that_take_pulses() -> None:
+    names = {name for kind in (IonQ, Quantinuum, Rigetti, Pasqal) for name in kind.target_names}
+    assert {name for name in names - set(known_targets()) if not name.startswith("pasqal.")} == set()
+
+
+def test_the_workspace_of_qdk_azure_is_the_sdks() -> None:
+    assert qdk.azure.Workspace is Workspace
 
 
 def test_control_characters_of_any_text_are_escaped() -> None:

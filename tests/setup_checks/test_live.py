@@ -42,8 +42,11 @@ def run(workspace: Any, home: Path, **options: Any) -> tuple[dict[str, Finding],
     return findings, checks.report()
 
 
-def test_the_local_service_is_as_assumed_and_all_sessions_are_closed(emulator: Emulator, tmp_path: Path) -> None:
-    workspace = emulator.workspace("live")
+@pytest.mark.parametrize("kind", ["v1", "v2"])
+def test_the_local_service_is_as_assumed_and_all_sessions_are_closed(
+    start_emulator: Callable[..., Emulator], tmp_path: Path, kind: str
+) -> None:
+    workspace = start_emulator("--workspace-kind", kind).workspace("live")
     findings, report = run(workspace, tmp_path)
     assert {finding.found for finding in report.differences} == set()
     not_shown = {name for name, finding in findings.items() if finding.verdict is Verdict.NOT_SHOWN}

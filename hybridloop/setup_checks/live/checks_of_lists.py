@@ -8,13 +8,9 @@ from typing import Any
 
 from hybridloop.setup_checks.live import programs
 from hybridloop.setup_checks.live.service import IONQ, Found, LiveService, NotShown
-from hybridloop.tasks.submission.jobs import TERMINAL
+from hybridloop.tasks.submission.jobs import ACTIVE, TERMINAL
 
 PAGE_JOBS = 3  # of the pages that are read
-JOB_STATUSES = frozenset({"Waiting", "Executing", "Finishing", "Succeeded", "Failed", "Cancelled"}) | {
-    "CancellationRequested",  # known to the SDK
-    "Cancelling",
-}
 SESSION_STATUSES = frozenset({"Waiting", "Executing", "Succeeded", "Failed", "Failure(s)", "TimedOut"})
 _TIMES = ("creationTime", "beginExecutionTime", "endExecutionTime", "cancellationTime", "lastModifiedTime")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|\+00:00)")
@@ -143,7 +139,7 @@ def check_documents(service: LiveService) -> Found:
     """Statuses and times of all sessions and jobs that the other checks read."""
     if not service.documents:
         raise NotShown("no session and no job was read")
-    yield "job-statuses", other_than(JOB_STATUSES, service.statuses("Job"))
+    yield "job-statuses", other_than(ACTIVE | TERMINAL, service.statuses("Job"))
     yield "session-statuses", other_than(SESSION_STATUSES, service.statuses("Session"))
     times = {str(item[name]) for item in service.documents for name in _TIMES if item.get(name) is not None}
     yield "times", other_than({time for time in times if _TIME.fullmatch(time)}, times)

@@ -16,6 +16,7 @@ from typing import Any
 
 from hybridloop.runtime.paths import home, make_folder
 from hybridloop.setup_checks.live.assumptions import Assumption
+from hybridloop.tasks.submission.jobs import IN_V1
 
 FORMAT = "hybridloop.live-checks.v1"
 _PACKAGES = ("hybridloop", "azure-quantum", "azure-core", "qdk")
@@ -121,8 +122,8 @@ def found_before(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def compare(assumption: Assumption, found: str, before: Mapping[str, str]) -> Finding:
-    """Return the finding for what was found."""
-    verdict = Verdict.SAME if found in assumption.expected else Verdict.DIFFERENT
+    """Return the finding for what was found; a status in the words of a v2 workspace is that of v1."""
+    verdict = Verdict.SAME if {found, IN_V1.get(found)} & set(assumption.expected) else Verdict.DIFFERENT
     return Finding(assumption, verdict, found, _changed(assumption, found, before))
 
 

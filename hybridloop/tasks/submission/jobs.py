@@ -24,6 +24,7 @@ FIRST_ATTEMPT = 0
 SENT_AS_QIR = "sent_as_qir"  # key of the metadata of a job whose program is its user's QIR
 NOT_SENT = "No job of this round was submitted."
 PARTLY = "Completed"  # of a v2 workspace: some of its shots may have failed
+IN_V1 = {"Queued": "Waiting", PARTLY: "Succeeded"}  # statuses of a v2 workspace, in the words of v1
 SUCCEEDED = frozenset({"Succeeded", PARTLY})
 TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 ACTIVE = frozenset({"Waiting", "Queued", "Executing", "Finishing", "CancellationRequested", "Cancelling"})
