@@ -37,7 +37,11 @@ OTHER_QUBITS: dict[str, tuple[int, int | None, str]] = {
     "ionq.qpu.forte-enterprise-1": (35, 36, "Microsoft's page of IonQ states 36"),
     "quantinuum.sim.h2-1e": (56, 32, "the emulator has fewer qubits than the machine; the SDK has one number for both"),
     "quantinuum.sim.h2-2e": (56, 32, "the emulator has fewer qubits than the machine; the SDK has one number for both"),
-    "rigetti.sim.qvm": (20, None, "no page states a number, and larger jobs were not tried: `doctor --live` does"),
+    "rigetti.sim.qvm": (
+        20,
+        30,
+        "Microsoft's list of targets, 2026-08; larger jobs were not tried",
+    ),
 }
 
 
@@ -83,7 +87,7 @@ def test_the_local_service_offers_the_targets_of_the_client_with_the_same_facts(
         assert (provider.id, theirs.profile, theirs.max_shots) == (ours.provider, ours.profile, ours.max_shots), name
         assert (theirs.checks_only, not theirs.exact) == (ours.checks_only, ours.samples), name
         # the simulator of Rigetti has a bound of the service's own
-        assert theirs.num_qubits == (29 if ours.qubits is None else ours.qubits), name
+        assert theirs.num_qubits == ours.qubits, name
         assert name in latency
 
 

@@ -228,15 +228,13 @@ def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Wo
     assert show_session(workspace, session.id)["status"] == "Succeeded"
 
 
-def test_a_failed_job_ends_the_round_with_the_services_message(workspace: Workspace) -> None:
-    circuit = QuantumCircuit(60, 60)
-    circuit.h(range(60))
-    circuit.t(range(60))
-    circuit.h(range(60))
-    circuit.measure(range(60), range(60))
+def test_a_failed_job_ends_the_round_with_the_services_message(workspace: Workspace, emulator: Emulator) -> None:
+    rule = {"fault": "job-fails", "code": "InvalidInputData", "message": "too many qubits", "nth": 1}
     with open_run_session(workspace) as session:
+        emulator.admin("faults", {"rules": [rule]})
         with pytest.raises(JobFailed, match=r"ended Failed: .*qubits"):
-            session.run_round([SamplerPub.coerce(circuit, 10)])
+            session.run_round([pub([[0.0]])])
+        emulator.admin("faults", {"rules": []})
         assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
     assert (
         session.status == "Failed"
@@ -331,7 +329,7 @@ def test_an_unavailable_target_is_reported_and_a_too_small_one_refused_without_a
     with unavailable(emulator, "ionq.qpu.aria-1"):
         assert not check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
     assert check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
-    with pytest.raises(InputError, match=r"40 qubits.*29"):
+    with pytest.raises(InputError, match=r"40 qubits.*30"):
         check_offered(workspace, find_target("rigetti.sim.qvm"), 40)
-    assert check_offered(workspace, find_target("rigetti.sim.qvm"), 29)
+    assert check_offered(workspace, find_target("rigetti.sim.qvm"), 30)
     assert list_sessions(workspace, 5) == []

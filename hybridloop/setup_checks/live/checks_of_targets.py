@@ -46,7 +46,7 @@ def check_rigetti(service: LiveService) -> Found:
     yield "rows-large", lambda: run(programs.quil_with(programs.MANY), programs.many_rows())
     yield "option-skip-quilc", lambda: run(programs.QUIL, programs.rows([flip], 5, skipQuilc=True))
     yield "rigetti-21-qubits", lambda: run(programs.quil_of(21), {"shots": 1})
-    yield "rigetti-qubits", lambda: run(programs.quil_of(30), {"shots": 1}).partition(" ")[0]
+    yield "rigetti-qubits", lambda: run(programs.quil_of(31), {"shots": 1}).partition(" ")[0]
     service.close_session(session_id)
 
 

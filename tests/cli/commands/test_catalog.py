@@ -86,7 +86,7 @@ def test_targets_are_listed_with_state_and_limits(ask: Hybridloop) -> None:
     assert by_name["ionq.simulator"]["state"] == "Available"
     assert by_name["ionq.simulator"]["qubits"] == 29
     assert by_name["ionq.simulator"]["samples"] is False
-    assert by_name["rigetti.sim.qvm"]["qubits"] is None
+    assert by_name["rigetti.sim.qvm"]["qubits"] == 30
     columns, *lines = table(ask("targets"))
     assert columns[:2] == ["target", "state"]
     assert [line[0] for line in lines] == [row["target"] for row in rows]
