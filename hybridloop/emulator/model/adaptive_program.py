@@ -9,9 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, Output
 
+_MAX_CALLS = 1000  # of functions inside each other
 MAX_STEPS = 1_000_000  # classical and quantum operations of one shot: a second; a loop that runs on is stopped here
 
 Number = bool | int | float
@@ -167,24 +169,30 @@ def on_all_paths(program: AdaptiveProgram) -> list[Instruction] | None:
     None for a program with loops, which only its execution unrolls, or with too many steps. A qubit whose number is
     computed has that of the start.
     """
+    if Feature.LOOPS in program.features:
+        return None
     unrolled: list[Instruction] = []
-    return None if Feature.LOOPS in program.features or not _unroll(program, program.start, unrolled) else unrolled
+    steps = 0
+    operations = cache(partial(_operations, program))
+    waiting = [iter(operations(program.start))]  # of the functions around, the innermost last
+    while waiting:
+        operation = next(waiting[-1], None)
+        steps += 1
+        if steps > MAX_STEPS or len(waiting) > _MAX_CALLS:
+            return None
+        if operation is None:
+            waiting.pop()
+        elif isinstance(operation, Call):
+            waiting.append(iter(operations(operation.block)))
+        elif isinstance(operation, Quantum):
+            qubits = tuple(int(program.registers[each]) for each in operation.qubits)
+            unrolled.append(Instruction(operation.name, qubits, result=operation.result))
+    return unrolled
 
 
-def _unroll(program: AdaptiveProgram, start: int, unrolled: list[Instruction], depth: int = 0) -> bool:
-    """Append the instructions of a function in an order in which control can pass; return False if it does not end."""
-    for number in _in_order(program, start):
-        for operation in program.blocks[number].operations:
-            if isinstance(operation, Quantum):
-                qubits = tuple(int(program.registers[each]) for each in operation.qubits)
-                unrolled.append(Instruction(operation.name, qubits, result=operation.result))
-            elif isinstance(operation, Call) and not (
-                depth < len(program.blocks) and _unroll(program, operation.block, unrolled, depth + 1)
-            ):
-                return False
-            if len(unrolled) > MAX_STEPS:
-                return False
-    return True
+def _operations(program: AdaptiveProgram, start: int) -> list[Operation]:
+    """Return the operations of a function, in an order in which control can pass."""
+    return [operation for number in _in_order(program, start) for operation in program.blocks[number].operations]
 
 
 def _in_order(program: AdaptiveProgram, start: int) -> list[int]:

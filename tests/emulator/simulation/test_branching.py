@@ -11,7 +11,7 @@ import pytest
 from qdk.simulation import run_qir
 
 from hybridloop.emulator.formats.qir import parse_qir
-from hybridloop.emulator.model.adaptive_program import AdaptiveProgram
+from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, on_all_paths
 from hybridloop.emulator.model.billing import count_usage
 from hybridloop.emulator.model.program import Program, remove_redundant_resets
 from hybridloop.emulator.simulation.branching import run_adaptive
@@ -170,3 +170,17 @@ def test_gates_of_all_code_paths_are_billed() -> None:
     ones = sum(count for values, count in zip(recorded.outcomes, recorded.counts, strict=True) if values[0])
     assert 40 <= ones <= 140  # sin²(0.3) = 0.087; five standard deviations are 45
     assert (usage.one_qubit, usage.measurements) == (1 + 100, 1)
+
+
+def test_the_gates_of_a_function_are_billed_at_each_of_its_calls_and_too_many_calls_as_executed() -> None:
+    def program(depth: int) -> AdaptiveProgram:
+        """Return a program in which each function calls the next one twice; the last one has a gate."""
+        names = [f"f{number}" for number in range(depth)]
+        calls = [f"define void @{name}() {{\nentry:\n  call void @{after}()\n  call void @{after}()\n  ret void\n}}"
+                 for name, after in zip(names, [*names[1:], "last"], strict=True)]  # fmt: skip
+        last = f"define void @last() {{\nentry:\n{call('qis__x__body', qubit(0))}\n  ret void\n}}"
+        return parsed(qir(["  call void @f0()"], adaptive=True) + "\n".join(("", *calls, last)).encode())
+
+    _, usage = run_adaptive(program(5), shots=10, seed=1, noise=None)
+    assert usage.one_qubit == 2**5
+    assert on_all_paths(program(60)) is None
