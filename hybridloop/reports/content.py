@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hybridloop.algorithms.outcome import RoundProgress
+from hybridloop.azure.targets import recorded_target
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
@@ -21,6 +22,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
+from hybridloop.tasks.submission.results import lost_shots
 
 MAX_ROWS = 200  # of a table; a longer one shows its first and last rows
 MAX_ASSIGNMENTS = 10
@@ -70,6 +72,7 @@ class _RoundTotals:
     retried: int = 0
     lost: int = 0
     shots: int = 0
+    lost_shots: int = 0
     circuits: set[str] = field(default_factory=set)
     rounds_in: Counter[int] = field(default_factory=Counter)
     jobs_in: Counter[int] = field(default_factory=Counter)
@@ -163,6 +166,7 @@ def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> P
         ("Jobs without result", f"{totals.lost:,}"),
         ("Keep-alive pings", f"{len(pings):,}"),
         ("Shots", f"{totals.shots:,}"),
+        *([("Shots that lost a qubit or failed", f"{totals.lost_shots:,}")] if totals.lost_shots else []),
         ("Billed", format_cost(billed) or "not stated by the service"),
         ("Caps in force", ", ".join(in_force) or "none"),
     ]
@@ -257,10 +261,11 @@ def _provenance(run: StoredRun, totals: _RoundTotals) -> Pairs:
 
 
 def _round_totals(run: StoredRun) -> _RoundTotals:
-    totals, result = _RoundTotals(), run.result
+    totals, result, target = _RoundTotals(), run.result, recorded_target(run.record.target)
     if run.is_pruned and result is not None:  # its rounds were pruned
         totals.rounds = totals.complete = result.rounds
         totals.jobs, totals.retried, totals.shots = result.jobs, result.retried, result.shots
+        totals.lost_shots = result.lost_shots
         totals.billed.update(result.cost)
     for round_ in run.rounds():
         totals.rounds += 1
@@ -273,6 +278,7 @@ def _round_totals(run: StoredRun) -> _RoundTotals:
             totals.shots += job.shots * is_first
             totals.retried += not is_first
             totals.lost += job.state == "lost"
+            totals.lost_shots += 0 if job.counts is None else lost_shots(job.parts, job.counts, target)
             totals.jobs_in[job.session] += 1
             for unit, amount in (job.billed or {}).items():
                 totals.billed[unit] += amount

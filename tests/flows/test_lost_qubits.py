@@ -11,7 +11,9 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import JobFailed
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
+from hybridloop.reports.content import report_content
 from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
@@ -56,6 +58,9 @@ def test_a_run_with_few_lost_shots_has_a_value_and_says_how_many(
     assert 0.02 * result.shots < result.lost_shots < 0.04 * result.shots
     assert any(f"{result.lost_shots:,} of {result.shots:,} shots lost" in text for text in result.choices)
     assert covers(result)
+    with open_journal() as journal:
+        rows = dict(report_content(load_run(journal, f"{share.name}-few")).effort)
+    assert rows["Shots that lost a qubit or failed"] == f"{result.lost_shots:,}"
     again = RunResult.from_dict(result.as_dict())
     assert again.lost_shots == result.lost_shots
 
