@@ -56,6 +56,7 @@ def test_a_flow_of_tasks_shows_each_of_them(prefect_server: PrefectServer, emula
         return len(ended) >= 6 and found.kinds["ping.sent"] > 0
 
     record = record_of(prefect_server, identifier, is_whole)
+    assert "hybridloop" in record.tags  # so that automations tell of it
     names = sorted(each["name"] for each in record.task_runs)
     assert [name.split(" of session")[0] for name in names if name.startswith(("round", "keep-alive"))] == [
         "keep-alive ping 1",
