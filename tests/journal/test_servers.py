@@ -37,7 +37,12 @@ def plain_connection(url: str) -> Iterator[psycopg.Connection]:
 
 
 def text_of(error: BaseException) -> str:
-    return "".join([*traceback.format_exception(error), repr(error), str(vars(error)), repr(pickle.dumps(error))])
+    """Return all that an error can show, also of the errors that it suppresses: libraries pickle those, too."""
+    before: BaseException | None = error.__context__
+    suppressed = "" if before is None else f"{before!r} {text_of(before)}"
+    return suppressed + "".join(
+        [*traceback.format_exception(error), repr(error), str(vars(error)), repr(pickle.dumps(error))]
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, to_journal_error
-from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside
+from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside, silence
 from hybridloop.journal.storage.open_file import OpenFile
 from hybridloop.journal.storage.write_queue import WriteQueue
 
@@ -214,7 +214,9 @@ class Database:
             raise JournalDamaged("the database", str(self.location), "a name in it is not valid text") from error
         except SQLAlchemyError as error:
             journal_error = self._journal_error(error)
-            if self.location.contains_secret(str(error)):
+            has_secret = self.location.contains_secret(str(error))
+            silence(error, keeps_words=not has_secret)
+            if has_secret:
                 raise journal_error from None
             raise journal_error from error
 

@@ -20,6 +20,20 @@ LOCK_SUFFIX, QUEUE_SUFFIX = ".lock", ".queue"
 _SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX, QUEUE_SUFFIX)
 
 
+def silence(error: BaseException | None, *, keeps_words: bool = False) -> None:
+    """Take the connection, with its password, from a driver's error and those before it, and their words.
+
+    An error that is raised in its place still refers to it, and some libraries pickle what is suppressed, too.
+    """
+    while error is not None:
+        before, values = error.__cause__ or error.__context__, vars(error)
+        values.update(dict.fromkeys({"_info", "_pgconn"} & values.keys()))  # psycopg's
+        if not keeps_words:
+            error.args, error.__cause__, error.__context__ = ("",), None, None
+            values.update(dict.fromkeys({"orig", "statement", "params"} & values.keys()))  # SQLAlchemy's
+        error = before
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A database's location; `str()` shows it without secrets. `path` is None for a server."""
@@ -35,8 +49,8 @@ class Location:
         try:
             url = make_url(text)
             backend = url.get_backend_name()
-        except (ArgumentError, ValueError):
-            # the parser's message quotes the URL with its password
+        except (ArgumentError, ValueError) as error:
+            silence(error)  # the parser's message quotes the URL with its password
             raise InputError("journal", "its URL is invalid", _EXAMPLES) from None
         match backend:
             case "sqlite":
