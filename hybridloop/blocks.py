@@ -159,13 +159,12 @@ def load_workspace(name: str) -> Any:
     """
     if is_resource_id(name):
         return connect_by_resource_id(name)
-    slug = AzureQuantumWorkspace.get_block_type_slug()
+    slug, problem = AzureQuantumWorkspace.get_block_type_slug(), ""
     try:
         # `_sync` is missing in Prefect's types; without it the result is a coroutine if an event loop runs
         block: Any = AzureQuantumWorkspace.load(name, _sync=True)  # type: ignore[call-arg]
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]["msg"]
-        raise InputError(FIELD_NAME, f"the block {slug}/{name} is invalid: {problem}", "Save it again.") from None
     except ValueError as error:
         with get_client(sync_client=True) as client:
             names = [document.name for document in client.read_block_documents_by_type(slug, include_secrets=False)]
@@ -175,4 +174,6 @@ def load_workspace(name: str) -> Any:
             else "Save one with that name: see docs/deploy.md."
         )
         raise InputError(FIELD_NAME, f"the Prefect server has no block {slug}/{name}", remedy) from error
+    if problem:  # raised here, as it would refer to the error with the secret inside of `except`
+        raise InputError(FIELD_NAME, f"the block {slug}/{name} is invalid: {problem}", "Save it again.")
     return block.get_client()
