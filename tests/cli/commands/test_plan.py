@@ -72,7 +72,7 @@ def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceS
 
 
 def untimed(plan: str) -> str:
-    """Return a plan's text without its line of times, which each plan measures anew."""
+    """Return a plan's text without its line of times, which each plan measures for itself."""
     text, lines = re.subn(r"^.* of this machine's simulator.*$", "", plan, flags=re.MULTILINE)
     assert lines == 1
     return text
