@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hybridloop.emulator.formats.qir_functions import INVALID_QIR, OutputRecord, output_tree
-from hybridloop.emulator.model.adaptive_program import Block, Jump, OutputKind, Return
+from hybridloop.emulator.model.adaptive_program import Block, OutputKind, Return
 from hybridloop.emulator.model.program import JobInputError, Output
 
 MAX_OUTPUT_BLOCKS = 64  # that record outputs; compilers use one
@@ -21,7 +21,7 @@ def recorded_output(
 
     `entries` has the outputs of each block. Raises JobInputError unless each is recorded once in every shot.
     """
-    successors = [set(_successors(block)) for block in blocks]
+    successors = [set(block.successors) for block in blocks]
     recording = [number for number, found in entries.items() if found]
     if len(recording) > MAX_OUTPUT_BLOCKS:
         raise JobInputError(INVALID_QIR, f"more than {MAX_OUTPUT_BLOCKS} blocks record outputs")
@@ -48,16 +48,10 @@ def recorded_output(
 def has_loop(blocks: Sequence[Block]) -> bool:
     """Return True if a path leads from a block back to it."""
     try:
-        graphlib.TopologicalSorter({number: set(_successors(block)) for number, block in enumerate(blocks)}).prepare()
+        graphlib.TopologicalSorter({number: set(block.successors) for number, block in enumerate(blocks)}).prepare()
     except graphlib.CycleError:
         return True
     return False
-
-
-def _successors(block: Block) -> Iterable[int]:
-    if isinstance(block.end, Return):
-        return ()
-    return (block.end.block,) if isinstance(block.end, Jump) else (*block.end.cases.values(), block.end.default)
 
 
 def _reachable(starts: set[int], successors: Sequence[set[int]], without: int | None = None) -> set[int]:

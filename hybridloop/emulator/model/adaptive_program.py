@@ -10,6 +10,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from graphlib import TopologicalSorter
 
 from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, Output
 
@@ -124,6 +125,13 @@ class Block:
     operations: Sequence[Operation]
     end: Jump | Switch | Return
 
+    @property
+    def successors(self) -> tuple[int, ...]:
+        """The blocks that control may go to from its end, which may be named twice."""
+        if isinstance(self.end, Return):
+            return ()
+        return (self.end.block,) if isinstance(self.end, Jump) else (*self.end.cases.values(), self.end.default)
+
 
 class Feature(enum.StrEnum):
     """Features beyond integers and forward branches, as error messages name them."""
@@ -197,27 +205,14 @@ def _operations(program: AdaptiveProgram, start: int) -> list[Operation]:
 
 def _in_order(program: AdaptiveProgram, start: int) -> list[int]:
     """Return the blocks that control can reach from one without a call, each after those before it."""
-    order: list[int] = []
-    seen, waiting = {start}, [(start, iter(_next_of(program.blocks[start])))]
+    following: dict[int, tuple[int, ...]] = {}
+    waiting = [start]
     while waiting:
-        number, following = waiting[-1]
-        after = next((each for each in following if each not in seen), None)
-        if after is None:
-            order.append(number)
-            waiting.pop()
-        else:
-            seen.add(after)
-            waiting.append((after, iter(_next_of(program.blocks[after]))))
-    return order[::-1]
-
-
-def _next_of(block: Block) -> list[int]:
-    match block.end:
-        case Jump(number):
-            return [number]
-        case Switch(_, cases, default):
-            return [*cases.values(), default]
-    return []
+        number = waiting.pop()
+        if number not in following:
+            following[number] = program.blocks[number].successors
+            waiting += following[number]
+    return list(TopologicalSorter(following).static_order())[::-1]
 
 
 @dataclass(frozen=True, slots=True)

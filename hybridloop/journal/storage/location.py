@@ -20,18 +20,21 @@ LOCK_SUFFIX, QUEUE_SUFFIX = ".lock", ".queue"
 _SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX, QUEUE_SUFFIX)
 
 
-def silence(error: BaseException | None, *, keeps_words: bool = False) -> None:
+def silence(error: BaseException, *, keeps_words: bool = False) -> None:
     """Take the connection, with its password, from a driver's error and those before it, and their words.
 
     An error that is raised in its place still refers to it, and some libraries pickle what is suppressed, too.
     """
-    while error is not None:
-        before, values = error.__cause__ or error.__context__, vars(error)
+    waiting = [error]
+    while waiting:
+        error = waiting.pop()
+        before = {id(each): each for each in (error.__cause__, error.__context__) if each is not None}
+        waiting += before.values()
+        values = vars(error)
         values.update(dict.fromkeys({"_info", "_pgconn"} & values.keys()))  # psycopg's
         if not keeps_words:
             error.args, error.__cause__, error.__context__ = ("",), None, None
             values.update(dict.fromkeys({"orig", "statement", "params"} & values.keys()))  # SQLAlchemy's
-        error = before
 
 
 @dataclass(frozen=True, slots=True)

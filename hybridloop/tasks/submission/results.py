@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,10 @@ def read_counts(
     """
     if spec.rows is not None:
         return read_quil_results(data, spec.num_bits, rows=spec.rows, slices=spec.parts)
-    exact, mitigated = not target.samples, target.debiases or is_partial
+    exact, mitigated = not target.samples, target.debiases
     pack = _bits if spec.qir is None else spec.qir.layout.pack
-    return (read_results_v2(data, spec.num_bits, exact=exact, mitigated=mitigated, shots=spec.shots, pack=pack),)
+    read = partial(read_results_v2, data, spec.num_bits, exact=exact, mitigated=mitigated, is_partial=is_partial)
+    return (read(shots=spec.shots, pack=pack),)
 
 
 def read_results_v2(
@@ -58,6 +60,7 @@ def read_results_v2(
     exact: bool,
     shots: int,
     mitigated: bool = False,
+    is_partial: bool = False,
     pack: Callable[[object], str] | None = None,
 ) -> Counts:
     """Read the counts of a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
@@ -81,16 +84,16 @@ def read_results_v2(
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(error) from error
     total = sum(weights.values())
-    if not exact and (total > shots or (total < shots and not mitigated) or not _are_whole(weights)):
+    if not exact and (total > shots or (total < shots and not (mitigated or is_partial)) or not _are_whole(weights)):
         raise UnreadableResult(f"{total} counts for {shots} shots")
     if tally and tally != {bits: weight for bits, weight in weights.items() if weight}:
         raise UnreadableResult("its histogram and its list of shots differ")
     if exact and any(weight and not set(bits) <= {"0", "1"} for bits, weight in weights.items()):
         raise UnreadableResult("an outcome of its distribution is no bits")  # without it, the others would weigh more
     kept = {bits: weight for bits, weight in weights.items() if weight and set(bits) <= {"0", "1"}}
-    if not kept and not any(weights.values()):
+    if not kept and not any(weights.values()) and not is_partial:
         raise UnreadableResult("it has no counts")
-    if not kept:  # each shot lost a qubit
+    if not kept:  # each shot lost a qubit, or failed
         return Counts(num_bits, np.empty((0, (num_bits + 7) // 8), np.uint8), np.empty(0, np.int64))
     if exact:
         return Counts.from_bitstrings(largest_remainder(kept, shots), exact=True)

@@ -117,8 +117,12 @@ def test_fewer_counts_than_shots_are_read_only_where_shots_may_have_failed() -> 
     key = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
     spec, target = JobSpec(key, 0, 10, 2, b"", "value"), find_target("quantinuum.sim.h2-1e")
     assert read_counts(document({"01": 7}), spec, target, is_partial=True)[0].bitstrings() == {"01": 7}
+    assert read_counts(document({}), spec, target, is_partial=True)[0].shots == 0
     with pytest.raises(UnreadableResult, match="7 counts for 10 shots"):
         read_counts(document({"01": 7}), spec, target)
+    listed = {"Histogram": [{"Outcome": [0, 1], "Count": 7}], "Shots": [[1, 1]] * 7}
+    with pytest.raises(UnreadableResult, match="its histogram and its list of shots differ"):
+        read_counts(json.dumps({"Results": [listed]}).encode(), spec, target, is_partial=True)
     with pytest.raises(UnreadableResult, match="11 counts for 10 shots"):
         read_counts(document({"01": 11}), spec, target, is_partial=True)
 
