@@ -103,10 +103,12 @@ def read_pages(service: LiveService, session_id: str, ids: list[str], between: C
 
 
 def check_changes(service: LiveService) -> Found:
-    """Change a job's name, then delete the job."""
+    """Read a job's priority and tags, change its name, then delete the job."""
     session_id, data = service.main_session, programs.rotated("Base")
-    job_id = service.submit(data, IONQ, session_id)
-    service.ended(job_id)
+    labels = {"priority": "High", "tags": [service.prefix]}
+    job_id = service.submit(data, IONQ, session_id, **labels)
+    job = service.ended(job_id)
+    yield "job-labels", "kept" if labels.items() <= job.items() else "left out"
     yield "job-change-name", lambda: change_name(service, job_id)
     yield "job-delete", lambda: deleted(service, session_id, job_id)
     container = service.container(job_id)

@@ -70,7 +70,7 @@ def compared_rows(service: LiveService, session_id: str) -> str:
 
 
 def check_quantinuum(service: LiveService) -> Found:
-    """A program with a branch, an option of the compiler, and a folded circuit, on a syntax checker."""
+    """A program with a branch, options of the compiler, and a folded circuit, on a syntax checker."""
     session_id = str(service.open_session(QUANTINUUM, "Continue")["id"])
 
     def run(program: bytes, **params: Any) -> str:
@@ -79,6 +79,8 @@ def check_quantinuum(service: LiveService) -> Found:
     yield "program-adaptive", lambda: run(programs.branched())
     params = {"inputParams": {"shots": 10, "tket-opt-level": 1}}
     yield "option-tket", lambda: run(programs.rotated("Adaptive_RI"), **params)
+    native = {"inputParams": {"shots": 10, "nativetq": "Rxxyyzz", "noreduce": True}}
+    yield "option-native", lambda: run(programs.rotated("Adaptive_RI"), **native)
     keeping = {"shots": 10} | provider_params(known_targets()[QUANTINUUM], debias=True, keeps_gates=True)
     yield "option-tket-folded", lambda: run(programs.folded("Adaptive_RI"), inputParams=keeping)
     service.close_session(session_id)
