@@ -13,7 +13,6 @@ from hybridloop.algorithms.problems.graphs import graph_from_edges
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation, ScaledEnergy, minimum_from, with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import random_mean
-from hybridloop.data import load_table
 
 LAYERS = 3
 SIZES = (8, 11, 14, 17, 20)
@@ -89,7 +88,6 @@ KINDS: dict[str, Callable[[int, Random], BinaryProblem]] = {
 
 def kinds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """Compare the mean at the angles chosen, r = (mean − random) / (optimum − random), with the best that is found."""
-    table = load_table("qaoa_angles")["3-regular"]
     above, shares = list[float](), list[float]()
     for number, (kind, make) in enumerate(KINDS.items()):
         if quick and kind not in QUICK:
@@ -97,7 +95,7 @@ def kinds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         for size in SIZES[:1] if quick else SIZES:
             problem = make(size, np.random.default_rng([number, size]))
             mixer = Mixer.XY if problem.constraint is not None else Mixer.STANDARD
-            circuit, _ = with_simulated_angles(qaoa_circuit(problem, table, layers=LAYERS, mixer=mixer))
+            circuit, _ = with_simulated_angles(qaoa_circuit(problem, layers=LAYERS, mixer=mixer))
             simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
             random, lowest = random_mean(circuit), float(simulation.energies.min())
             found = (simulation.energy(circuit.initial_point) - random) / (lowest - random)
@@ -116,7 +114,7 @@ def kinds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 def _best(simulation: QaoaSimulation, circuit: QaoaCircuit, drawn_starts: int) -> float:
     """Return the lowest mean of searches from random angles and from those chosen."""
-    generator, energy = np.random.default_rng(0), ScaledEnergy(simulation, circuit.scales)
+    generator, energy = np.random.default_rng(0), ScaledEnergy(simulation.energy, circuit.scales)
     starts = [circuit.initial_point / circuit.scales]
     for _ in range(drawn_starts):
         starts.append(np.concatenate([generator.uniform(0.0, np.pi / 2, LAYERS), generator.uniform(0.0, 1.5, LAYERS)]))

@@ -26,8 +26,8 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.binary import max_cut
 from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.qaoa.angles import with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
-from hybridloop.data import load_table
 from tests.algorithms.batched_state_helpers import gates_of
 from tests.algorithms.gate_states import evolve, initial_states
 from tests.spin_models import HEISENBERG, chain, ring, spin_model
@@ -131,11 +131,11 @@ def _random_sum(qubits: int, layers: int, seed: int) -> Made:
 
 
 def _cut(nodes: int, layers: int, seed: int) -> Made:
-    """Return QAOA of a weighted cut of a ring with diagonals, from the table's angles."""
+    """Return QAOA of a weighted cut of a ring with diagonals, from the angles of its tree of couplings."""
     generator = np.random.default_rng(seed)
     bonds = [*ring(nodes), *((i, i + nodes // 2) for i in range(nodes // 2))]
     graph = graph_from_edges(nodes, [(i, j, float(generator.uniform(0.2, 1.8))) for i, j in bonds])
-    circuit = qaoa_circuit(max_cut(graph), load_table("qaoa_angles")["3-regular"], layers=layers)
+    circuit = with_tree_angles(qaoa_circuit(max_cut(graph), layers=layers))[0]
     unknown = ((),) * (2 * layers)
     ansatz = Ansatz(f"qaoa-{layers}", circuit.circuit, circuit.initial_point, unknown, is_near=True)
     return ansatz, circuit.cost.operator(), circuit.scales

@@ -35,14 +35,14 @@ class QaoaSettings(RunSettings):
     """Settings of a QAOA run."""
 
     objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
-    layers: int = Field(3, ge=1, le=7, description="layers of the circuit, with two angles each")
+    layers: int = Field(3, ge=1, le=20, description="layers of the circuit, with two angles each")
     mixer: MixerName = Field(
         MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
     )
     shots: int = Field(1000, ge=1, le=10_000_000, description="shots per circuit")
     search: SearchName = Field(
         SearchName.AUTO,
-        description="search of the angles: measured (jobs alone, from a table's angles), or simulated (a classical "
+        description="search of the angles: measured (jobs, from classical angles), or simulated (a classical "
         "simulation, which the one job tests); auto: simulated, in part where the problem is large",
     )
     max_rounds: int = Field(

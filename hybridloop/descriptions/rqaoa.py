@@ -19,7 +19,7 @@ class RqaoaSettings(RunSettings):
     """Settings of a recursive QAOA run."""
 
     objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
-    layers: int = Field(1, ge=1, le=7, description="layers of the circuit of each round")
+    layers: int = Field(1, ge=1, le=20, description="layers of the circuit of each round")
     shots: int = Field(1000, ge=1, le=10_000_000, description="shots per round")
     brute_force_below: int = Field(
         3, ge=1, le=20, description="number of remaining variables at which all assignments are compared"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,9 @@ from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
-from hybridloop.algorithms.qaoa.angles import with_simulated_angles
+from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.qaoa.comparison import beside_classical, beside_simulation
+from hybridloop.algorithms.qaoa.comparison import beside_classical, beside_simulation, bound_and_descents
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
@@ -79,11 +78,18 @@ def prepare_qaoa(
     """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
-    if settings.search is SearchName.SIMULATED and binary.num_variables > MAX_ENUMERATED_VARIABLES:
-        what = f"{binary.num_variables} variables are more than the {MAX_ENUMERATED_VARIABLES} that can be simulated"
+    ansatz = circuit_of(binary, settings, seed)
+    is_too_large = ansatz.mixer is Mixer.XY and binary.num_variables > MAX_ENUMERATED_VARIABLES
+    if settings.search is SearchName.SIMULATED and is_too_large:
+        what = (
+            f"{binary.num_variables} variables are more than the {MAX_ENUMERATED_VARIABLES} that can be simulated with "
+            "the xy mixer"
+        )
         raise InputError("search", what, "Leave search out, or give search=measured.")
-    ansatz, angles = circuit_of(binary, settings, seed), "measured, from the fixed angles of 3-regular graphs"
-    if settings.search is not SearchName.MEASURED:
+    if settings.search is SearchName.MEASURED:
+        ansatz, angles = with_tree_angles(ansatz)
+        angles = f"measured, from those {angles}" if angles.startswith("optimized") else f"measured, from {angles}"
+    else:
         ansatz, angles = with_simulated_angles(ansatz)
     search = QaoaSearch(_optimizer(settings), settings.extend_to, settings.cvar, settings.max_rounds)
     on_lost = missing_point_policy(settings.failure)
@@ -118,31 +124,33 @@ def _search_rounds(settings: QaoaSettings) -> int:
 
 
 def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> QaoaCircuit:
-    """Build the circuit of a QAOA run at the fixed angles. Raises InputError."""
-    return qaoa_circuit(problem, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, problem), seed=seed)
+    """Build the circuit of a QAOA run. Raises InputError."""
+    return qaoa_circuit(problem, layers=settings.layers, mixer=_mixer(settings.mixer, problem), seed=seed)
 
 
 def prepare_rqaoa(
-    problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target, _groupings: Sequence[str] = ()
+    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, _groupings: Sequence[str] = ()
 ) -> PreparedQaoa:
-    """Build a recursive QAOA run; it needs no seed. Raises InputError."""
-    binary, angles = read_binary(problem, settings.objective), _angles()
-    check_circuit_fits(target, binary.num_variables)
-    qaoa_circuit(binary, angles, layers=settings.layers)  # raises now what the first round would raise
+    """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
+    binary = read_binary(problem, settings.objective)
+    num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
-        return rqaoa(
+        outcome = rqaoa(
             binary,
-            angles,
             run_round,
             layers=settings.layers,
             shots=settings.shots,
             stop_at=settings.brute_force_below,
+            max_qubits=target.qubits,
             on_progress=on_progress,
         )
+        beside = bound_and_descents(outcome, binary, shots=settings.shots, seed=seed)
+        return replace(outcome, choices=(*outcome.choices, *beside))
 
-    rounds = PlanFacts(max(0, binary.num_variables - settings.brute_force_below), 0)
-    return PreparedQaoa(_facts(binary, 0), binary, rounds, run)  # each round's problem is smaller than the last one's
+    rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
+    facts = replace(_facts(binary, 0), num_qubits=num_qubits)
+    return PreparedQaoa(facts, binary, rounds, run)  # each round's problem is smaller than the last one's
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
@@ -151,11 +159,6 @@ def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem
     if text is None:
         text = load_table("binary_problems")[problem.name.lower()]["text"]
     return read_binary_problem(text, problem.name, GraphObjective(objective))
-
-
-def _angles() -> Mapping[str, Any]:
-    table: Mapping[str, Any] = load_table("qaoa_angles")["3-regular"]
-    return table
 
 
 def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:

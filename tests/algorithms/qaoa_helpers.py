@@ -14,14 +14,18 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.problems import binary
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.graphs import graph_from_edges
-from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
+from hybridloop.algorithms.qaoa.angles import with_tree_angles
+from hybridloop.algorithms.qaoa.circuit import QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
-from hybridloop.data import load_table
 from tests.paths import DATA
 
-TABLE: Mapping[str, Any] = load_table("qaoa_angles")["3-regular"]
 REFERENCE: Mapping[str, Any] = json.loads((DATA / "graphs.json").read_text())
 Rounds = Callable[[int], RunRound]
+
+
+def trained(problem: BinaryProblem, layers: int) -> QaoaCircuit:
+    """Return a circuit at the angles of its tree of couplings."""
+    return with_tree_angles(qaoa_circuit(problem, layers=layers))[0]
 
 
 def max_cut_problem(name: str) -> BinaryProblem:

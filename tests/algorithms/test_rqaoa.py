@@ -15,7 +15,7 @@ from hybridloop.algorithms.problems.graphs import graph_from_edges
 from hybridloop.algorithms.problems.ising import ising_from_qubo
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound
-from tests.algorithms.qaoa_helpers import REFERENCE, TABLE, Rounds, max_cut_problem
+from tests.algorithms.qaoa_helpers import REFERENCE, Rounds, max_cut_problem
 
 
 @pytest.mark.parametrize("name", ["reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4"])
@@ -23,7 +23,7 @@ def test_recursion_finds_the_best_cut_in_seven_rounds(
     name: str, sampled_rounds: Rounds, exact_rounds: RunRound
 ) -> None:
     for run_round in (exact_rounds, sampled_rounds(1)):
-        result = rqaoa(max_cut_problem(name), TABLE, run_round, shots=4000)
+        result = rqaoa(max_cut_problem(name), run_round, shots=4000)
         assert result.value == result.best_value == pytest.approx(REFERENCE["graphs"][name]["max_cut"])
         assert result.approximation_ratio == pytest.approx(1.0)
         assert (result.rounds, result.standard_error) == (7, 0.0)
@@ -43,7 +43,7 @@ def test_the_value_is_that_of_the_returned_assignment(matrix: list[list[int]]) -
         counts = Counts.from_bitstrings({word: words.count(word) for word in words})
         return [MeasuredPub(np.zeros((1, 2)), (counts,))]
 
-    result = rqaoa(problem, TABLE, run_round, stop_at=1)
+    result = rqaoa(problem, run_round, stop_at=1)
     bits = np.array([int(bit) for bit in reversed(str(result.best_bitstring))])
     assert result.best_value == pytest.approx(float(bits @ np.array(matrix) @ bits) + 0.5)
     assert result.best_value is not None
@@ -63,12 +63,25 @@ def test_a_sample_of_a_later_round_is_an_assignment_after_substitution() -> None
         return [MeasuredPub(np.zeros((1, 2)), (Counts.from_bitstrings(counts),))]
 
     ring = qubo.max_cut(graph_from_edges(4, [(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0), (0, 3, 1.0)]))
-    result = rqaoa(ring, TABLE, run_round, stop_at=2)
+    result = rqaoa(ring, run_round, stop_at=2)
     assert widths == [4, 3]
     assert (result.value, result.best_value, result.best_bitstring) == (2.0, 4.0, "0101")
 
 
+def test_variables_beyond_the_qubits_are_eliminated_without_jobs(exact_rounds: RunRound) -> None:
+    widths: list[int] = []
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        widths.append(pubs[0].circuit.num_qubits)
+        return exact_rounds(pubs)
+
+    result = rqaoa(max_cut_problem("reg3_n10_s1"), run_round, shots=4000, max_qubits=6)
+    assert widths == [6, 5, 4]
+    assert result.choices == ("simulation: 4 variables beyond the target's 6 qubits were eliminated without jobs",)
+    assert result.value == pytest.approx(REFERENCE["graphs"]["reg3_n10_s1"]["max_cut"])
+
+
 def test_with_at_most_stop_at_variables_nothing_is_measured() -> None:
-    result = rqaoa(max_cut_problem("ring_n6"), TABLE, lambda _: [], stop_at=6)
+    result = rqaoa(max_cut_problem("ring_n6"), lambda _: [], stop_at=6)
     assert (result.value, result.rounds) == (6.0, 0)
     assert "all assignments were enumerated" in result.reason

@@ -1,8 +1,8 @@
-"""QAOA's angles found classically: optimized on a simulation of the problem, or of a part of it, before any job."""
+"""QAOA's angles found classically, before any job: on the tree of couplings, and on state vectors of small problems."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,13 +12,24 @@ from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.statevector import Amplitudes
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
-from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, gamma_scale, ring_pairs
+from hybridloop.algorithms.qaoa.circuit import (
+    Mixer,
+    QaoaCircuit,
+    gamma_scale,
+    interpolate_angles,
+    linear_ramps,
+    ring_pairs,
+)
+from hybridloop.algorithms.qaoa.trees import CouplingTree, OneLayer
 
 WHOLE_VARIABLES = 14  # an energy takes 1 ms
-PART_VARIABLES = 12  # of a larger problem
+PART_VARIABLES = 12  # of a larger problem with the XY mixer
 MOST_EVALUATIONS, LEAST_EVALUATIONS = 100, 14  # of a larger problem's own energy; two gradients and two steps
 EVALUATED_AMPLITUDES = 40 * 2**17  # about a second
+TREE_OPERATIONS = 1e9  # products of complex numbers for one number of layers: about ten seconds
+TREE_EVALUATIONS = 200
 RAMPS = (0.3, 0.6, 0.9)  # steps of linear ramps in radians
+_GRID = [np.array([beta, gamma]) for beta in np.arange(0.1, 0.8, 0.1) for gamma in np.arange(0.2, 1.3, 0.2)]
 _TOGETHER = 4  # qubits whose turns are applied as one matrix
 ANGLE_DECIMALS = 4  # further digits change no energy, and differ between machines
 _DIFFERENCE_RAD = 1e-5
@@ -92,42 +103,77 @@ class QaoaSimulation:
 
 
 def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
-    """Return the circuit at angles that a simulation found, and the reason as a clause; no job is sent.
+    """Return the circuit at angles that were optimized classically, and how, as a clause; no job is sent.
 
-    The search starts from the fixed angles and from linear ramps (J. A. Montañez-Barrera and K. Michielsen,
-    arXiv:2405.09169), scaled by weights and degrees. Problems of at most 14 variables are simulated whole. For more, a
-    connected part of 12 is, and its angles are scaled to the whole: optimal angles depend on the kind of a problem more
-    than on its size (F. G. S. L. Brandão et al., arXiv:1812.04170). Up to 20 variables they are then compared with the
-    fixed ones on the whole, and improved if that takes seconds; above, the fixed angles of unweighted 3-regular graphs
-    are kept, which are optimal for large ones.
+    The angles are those of `with_tree_angles`. On problems of at most 14 variables the whole circuit's energy is
+    minimized from there and from linear ramps (J. A. Montañez-Barrera and K. Michielsen, arXiv:2405.09169). Up to 20 it
+    improves them if that takes seconds. With the XY mixer, of more than 14 variables a connected part of 12 is
+    simulated: optimal angles depend on the kind of a problem more than on its size (F. G. S. L. Brandão et al.,
+    arXiv:1812.04170).
     """
     cost, layers = ansatz.cost, ansatz.layers
-    if cost.is_constant:
-        return ansatz, "the fixed angles of 3-regular graphs, as the objective is constant"
+    ansatz, what = with_tree_angles(ansatz)
     count = cost.num_variables
+    is_small = count <= WHOLE_VARIABLES
+    if cost.is_constant or (count > MAX_ENUMERATED_VARIABLES and ansatz.mixer is not Mixer.XY):
+        return ansatz, what
+    start = tuple((ansatz.initial_point / ansatz.scales).tolist())
     ones = ansatz.ones
-    if count > MAX_ENUMERATED_VARIABLES and _is_cubic(cost):
-        return ansatz, "the fixed angles of 3-regular graphs"
-    table = tuple((ansatz.initial_point / ansatz.scales).tolist())
     warm = None if ansatz.warm_start_angles is None else tuple(ansatz.warm_start_angles)
-    chosen = tuple(range(count)) if count <= WHOLE_VARIABLES else _connected_part(cost, PART_VARIABLES)
-    part = _part(cost, chosen)
-    ones_of_part = None if ones is None else min(max(round(ones * len(chosen) / count), 1), len(chosen) - 1)
-    warm_of_part = None if warm is None else tuple(warm[i] for i in chosen)
-    point = np.array(_optimized(_key(part), ansatz.mixer, ones_of_part, warm_of_part, layers, table))
-    what = f"optimized on a classical simulation of {len(chosen)} of the {count} variables"
-    if WHOLE_VARIABLES < count <= MAX_ENUMERATED_VARIABLES:
-        point = np.array(_improved(_key(cost), ansatz.mixer, ones, warm, tuple(point.tolist()), table))
-        what += ", then compared on all"
+    point = np.array(start)
+    if is_small or ansatz.mixer is Mixer.XY:
+        chosen = tuple(range(count)) if is_small else _connected_part(cost, PART_VARIABLES)
+        part = _part(cost, chosen)
+        ones_of_part = None if ones is None else min(max(round(ones * len(chosen) / count), 1), len(chosen) - 1)
+        point = np.array(_optimized(_key(part), ansatz.mixer, ones_of_part, warm, layers, start))
+        what = f"optimized on a classical simulation of {len(chosen)} of the {count} variables"
+    if not is_small and count <= MAX_ENUMERATED_VARIABLES:
+        point = np.array(_improved(_key(cost), ansatz.mixer, ones, warm, tuple(point.tolist()), start))
+        what += ", then compared on all" if ansatz.mixer is Mixer.XY else ", then on a simulation of all"
     return ansatz.with_initial_point(point * ansatz.scales), what
 
 
-def simulated_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> float | None:
-    """Return the mean cost at a point (2p,) in radians by a simulation; None above `MAX_ENUMERATED_VARIABLES`."""
-    if ansatz.cost.num_variables > MAX_ENUMERATED_VARIABLES:
+def with_tree_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
+    """Return the circuit at angles of its tree of couplings, for any number of variables, and how, as a clause.
+
+    For one layer with the standard mixer the mean is exact. A circuit with the XY mixer keeps its linear ramps.
+    """
+    if ansatz.mixer is Mixer.XY or ansatz.cost.is_constant:
+        return ansatz, "linear ramps" + ", as the objective is constant" * ansatz.cost.is_constant
+    point, simulated = _tree_angles(_key(ansatz.cost), ansatz.warm_start_angles, ansatz.layers)
+    what = "optimized on the exact mean of one layer"
+    if ansatz.layers > 1 or ansatz.warm_start_angles is not None:
+        what = f"optimized on the tree of couplings, without cycles of up to {2 * simulated + 1} couplings"
+    if simulated < ansatz.layers:
+        what += f", for {simulated} layers, and interpolated for {ansatz.layers}"
+    return ansatz.with_initial_point(np.array(point) * ansatz.scales), what
+
+
+def with_added_layer(ansatz: QaoaCircuit) -> QaoaCircuit:
+    """Return the circuit with one more layer: at the tree's angles if this one is, else at interpolated ones."""
+    longer, trained = ansatz.with_added_layer(), with_tree_angles(ansatz)[0]
+    is_trained = np.allclose(trained.initial_point, ansatz.initial_point, rtol=0, atol=1e-9)
+    return with_tree_angles(longer)[0] if is_trained else longer
+
+
+def tree_of(cost: Ising, layers: int, warm_start_angles: Sequence[float] | None) -> CouplingTree | OneLayer:
+    """Return the means of a circuit without the XY mixer: exact ones of one layer with the standard mixer."""
+    if layers == 1 and warm_start_angles is None:
+        return OneLayer(cost)
+    return CouplingTree.of(cost, warm_start_angles)
+
+
+def expected_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> tuple[float, bool] | None:
+    """Return the mean cost at a point (2p,) in radians, and whether it is exact; None if neither way can tell it."""
+    cost, warm = ansatz.cost, ansatz.warm_start_angles
+    if cost.num_variables <= MAX_ENUMERATED_VARIABLES:
+        return QaoaSimulation.of(cost, ansatz.mixer, ansatz.ones, warm).energy(np.array(point)), True
+    if ansatz.mixer is Mixer.XY:
         return None
-    simulation = QaoaSimulation.of(ansatz.cost, ansatz.mixer, ansatz.ones, ansatz.warm_start_angles)
-    return simulation.energy(np.array(point))
+    tree = tree_of(cost, ansatz.layers, warm)
+    if isinstance(tree, CouplingTree) and LEAST_EVALUATIONS * tree.operations(ansatz.layers) > TREE_OPERATIONS:
+        return None
+    return tree.energy(np.array(point)), isinstance(tree, OneLayer)
 
 
 Key = tuple[tuple[float, ...], tuple[tuple[tuple[int, int], float], ...], float]
@@ -137,6 +183,30 @@ def _key(cost: Ising) -> Key:
     return tuple(cost.fields.tolist()), tuple(cost.couplings.items()), cost.offset
 
 
+@lru_cache(maxsize=64)
+def _tree_angles(key: Key, warm: tuple[float, ...] | None, layers: int) -> tuple[tuple[float, ...], int]:
+    """Return the best angles of a tree in units of the scales, and for how many layers they were optimized.
+
+    One layer begins on a grid, each further one at the interpolated angles of the one before.
+    """
+    cost = Ising(np.array(key[0]), dict(key[1]), key[2])
+    tree = tree_of(cost, layers, warm)
+    energy = ScaledEnergy(tree.energy, np.repeat([1.0, gamma_scale(cost)], layers))
+    start, simulated, evaluations = min(_GRID, key=energy) if layers == 1 else np.zeros(0), 1, TREE_EVALUATIONS
+    if layers > 1:
+        shorter, simulated = _tree_angles(key, warm, layers - 1)
+        start = np.concatenate([interpolate_angles(angles) for angles in np.split(np.array(shorter), 2)])
+        if isinstance(tree, CouplingTree):
+            evaluations = min(evaluations, int(TREE_OPERATIONS / tree.operations(layers)))
+    if simulated >= layers - 1 and evaluations >= 4 * (2 * layers + 1):
+        start, simulated = minimum_from(energy, start, evaluations), layers
+    return _rounded(start), simulated
+
+
+def _rounded(point: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple((np.round(point, ANGLE_DECIMALS) + 0.0).tolist())
+
+
 @lru_cache(maxsize=8)
 def _optimized(
     key: Key,
@@ -144,18 +214,17 @@ def _optimized(
     ones: int | None,
     warm: tuple[float, ...] | None,
     layers: int,
-    table: tuple[float, ...],
+    start: tuple[float, ...],
 ) -> tuple[float, ...]:
-    """Return the best minimum, in units of the scales, from the fixed angles and from linear ramps."""
+    """Return the best minimum, in units of the scales, from a start and from linear ramps."""
     cost = Ising(np.array(key[0]), dict(key[1]), key[2])
     energy = _scaled_energy(cost, mixer, ones, warm, layers)
-    steps = (np.arange(layers) + 0.5) / layers
-    starts = [np.array(table)]
-    starts += [np.concatenate([beta * (1.0 - steps), gamma * steps]) for beta in RAMPS for gamma in RAMPS]
+    starts = [np.array(start)]
+    starts += [linear_ramps(layers, beta, gamma) for beta in RAMPS for gamma in RAMPS]
     starts.sort(key=energy)
     ends = [minimum_from(energy, start, 200) for start in starts[:3]]
     best = min(ends, key=energy)
-    return tuple((np.round(best, ANGLE_DECIMALS) + 0.0).tolist())
+    return _rounded(best)
 
 
 @lru_cache(maxsize=8)
@@ -173,25 +242,25 @@ def _improved(
     evaluations = min(MOST_EVALUATIONS, EVALUATED_AMPLITUDES >> len(key[0]))
     if evaluations >= LEAST_EVALUATIONS:
         start = min(start, minimum_from(energy, start, evaluations), key=energy)
-    return tuple((np.round(start, ANGLE_DECIMALS) + 0.0).tolist())
+    return _rounded(start)
 
 
 def _scaled_energy(
     cost: Ising, mixer: Mixer, ones: int | None, warm: tuple[float, ...] | None, layers: int
 ) -> ScaledEnergy:
     scales = np.repeat([1.0, gamma_scale(cost)], layers)
-    return ScaledEnergy(QaoaSimulation.of(cost, mixer, ones, warm), scales)
+    return ScaledEnergy(QaoaSimulation.of(cost, mixer, ones, warm).energy, scales)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaledEnergy:
-    """Energy of a simulation at angles in units of their scales."""
+    """Energy at angles in units of their scales."""
 
-    simulation: QaoaSimulation
+    energy: Callable[[NDArray[np.float64]], float]
     scales: NDArray[np.float64]
 
     def __call__(self, point: NDArray[np.float64]) -> float:
-        return self.simulation.energy(point * self.scales)
+        return self.energy(point * self.scales)
 
 
 def minimum_from(energy: ScaledEnergy, start: NDArray[np.float64], evaluations: int) -> NDArray[np.float64]:
@@ -217,9 +286,3 @@ def _part(cost: Ising, chosen: Sequence[int]) -> Ising:
     place = {variable: index for index, variable in enumerate(chosen)}
     couplings = {(place[i], place[j]): c for (i, j), c in cost.couplings.items() if i in place and j in place}
     return Ising(cost.fields[list(chosen)], couplings, 0.0)
-
-
-def _is_cubic(cost: Ising) -> bool:
-    degrees = np.bincount(np.array(list(cost.couplings)).ravel(), minlength=cost.num_variables)
-    sizes = np.abs(list(cost.couplings.values()))
-    return not cost.fields.any() and set(degrees.tolist()) == {3} and bool(np.allclose(sizes, sizes[0]))

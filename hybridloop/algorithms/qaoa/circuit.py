@@ -1,12 +1,11 @@
-"""QAOA circuits (quantum approximate optimization algorithm), their mixers, fixed angles and angle interpolation."""
+"""QAOA circuits (quantum approximate optimization algorithm), their mixers, initial angles and angle interpolation."""
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from hybridloop.algorithms.problems.ising import Ising
 from hybridloop.errors import InputError
 
 WARM_START_EPSILON = 0.25  # regularization: probability of the other bit in a warm start
+RAMP = 0.6  # step of the initial linear ramps, in units of the scales
 _CUBIC_GAMMA = math.atan(1 / math.sqrt(2))  # optimal γ of one layer on triangle-free 3-regular graphs
 
 
@@ -36,8 +36,8 @@ class QaoaCircuit:
     """A QAOA circuit without measurements, with its problem and initial point.
 
     `cost` is the Ising energy of the phase separator; it is measured and minimized. Points are (β_1 … β_p, γ_1 … γ_p)
-    in radians, in the order of `circuit.parameters`. `scales` (2p,) are comparable step sizes of the angles. `table`
-    holds the fixed angles by number of layers; `warm_start_angles` (n,) are the RY angles of a warm start, else None.
+    in radians, in the order of `circuit.parameters`. `scales` (2p,) are comparable step sizes of the angles.
+    `warm_start_angles` (n,) are the RY angles of a warm start, else None.
     """
 
     problem: BinaryProblem
@@ -45,7 +45,6 @@ class QaoaCircuit:
     circuit: QuantumCircuit
     initial_point: NDArray[np.float64]
     scales: NDArray[np.float64]
-    table: Mapping[str, Any]
     mixer: Mixer
     warm_start_angles: tuple[float, ...] | None
 
@@ -68,46 +67,42 @@ class QaoaCircuit:
         return replace(self, initial_point=point)
 
     def with_added_layer(self) -> QaoaCircuit:
-        """Return the circuit with one more layer.
-
-        It starts at the table's fixed angles if this one does and the table has them, else at angles interpolated from
-        the initial point.
-        """
-        longer = str(self.layers + 1)
-        if longer in self.table and np.allclose(self.initial_point, self._fixed(self.layers), rtol=0, atol=1e-9):
-            start = self._fixed(self.layers + 1)
-        else:
-            start = np.concatenate([interpolate_angles(angles) for angles in np.split(self.initial_point, 2)])
-        return _build(self.problem, self.cost, self.table, self.mixer, self.warm_start_angles, start)
-
-    def _fixed(self, layers: int) -> NDArray[np.float64]:
-        return _fixed_point(self.table, layers, gamma_scale(self.cost))
+        """Return the circuit with one more layer, at angles interpolated from the initial point."""
+        start = np.concatenate([interpolate_angles(angles) for angles in np.split(self.initial_point, 2)])
+        return _build(self.problem, self.cost, self.mixer, self.warm_start_angles, start)
 
 
-def qaoa_circuit(
-    problem: BinaryProblem, table: Mapping[str, Any], *, layers: int, mixer: Mixer = Mixer.STANDARD, seed: int = 0
-) -> QaoaCircuit:
+def qaoa_circuit(problem: BinaryProblem, *, layers: int, mixer: Mixer = Mixer.STANDARD, seed: int = 0) -> QaoaCircuit:
     """Build Π_l exp(−i β_l B) exp(−i γ_l C) on the mixer's initial state, C = −cost (E. Farhi et al., arXiv:1411.4028).
 
-    `table` has fixed angles by number of layers, for 3-regular graphs of unit weight. XY mixer: S. Hadfield et al.,
-    Algorithms 12 (2019) 34, for problems with a fixed number of ones; it needs no penalty. Warm start: D. J. Egger et
-    al., Quantum 5 (2021) 479, from a local search with a start drawn by `seed`. Raises InputError for a number of
-    layers that the table lacks, or an XY mixer without such a constraint.
+    Its angles are linear ramps (J. A. Montañez-Barrera and K. Michielsen, arXiv:2405.09169), in units of the scales.
+    XY mixer: S. Hadfield et al., Algorithms 12 (2019) 34, for problems with a fixed number of ones; it needs no
+    penalty. Warm start: D. J. Egger et al., Quantum 5 (2021) 479, from a local search with a start drawn by `seed`.
+    Raises InputError for an XY mixer without such a constraint.
     """
-    fixed_angles(table, layers)  # raises for layers that the table lacks
     budget = problem.constraint.ones if problem.constraint is not None else None
     if mixer is Mixer.XY and budget is None:
         what = f"the xy mixer needs a fixed number of ones, and {problem.source} has no such constraint"
         raise InputError("mixer", what, "Choose the standard mixer, or state a budget.")
     cost = problem.objective.scaled(problem.sign) if mixer is Mixer.XY else problem.cost
     warm_start_angles = _warm_start_angles(cost, seed) if mixer is Mixer.WARM_START else None
-    return _build(problem, cost, table, mixer, warm_start_angles, _fixed_point(table, layers, gamma_scale(cost)))
+    start = linear_ramps(layers, RAMP, RAMP) * _scales(cost, layers)
+    return _build(problem, cost, mixer, warm_start_angles, start)
+
+
+def linear_ramps(layers: int, beta: float, gamma: float) -> NDArray[np.float64]:
+    """Return a point (2p,): β falls from `beta` to 0 and γ rises from 0 to `gamma`, in the middle of each step."""
+    steps = (np.arange(layers) + 0.5) / layers
+    return np.concatenate([beta * (1.0 - steps), gamma * steps])
+
+
+def _scales(cost: Ising, layers: int) -> NDArray[np.float64]:
+    return np.repeat([1.0, gamma_scale(cost)], layers)
 
 
 def _build(
     problem: BinaryProblem,
     cost: Ising,
-    table: Mapping[str, Any],
     mixer: Mixer,
     warm_start_angles: tuple[float, ...] | None,
     start: NDArray[np.float64],
@@ -133,8 +128,7 @@ def _build(
         else:
             _append_x_mixer(circuit, beta, warm_start_angles)
     unrolled = transpile(circuit, basis_gates=list(BASIS_GATES), optimization_level=0)
-    scales = np.repeat([1.0, gamma_scale(cost)], layers)
-    return QaoaCircuit(problem, cost, unrolled, start, scales, table, mixer, warm_start_angles)
+    return QaoaCircuit(problem, cost, unrolled, start, _scales(cost, layers), mixer, warm_start_angles)
 
 
 def interpolate_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,22 +137,6 @@ def interpolate_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = np.arange(layers + 1) / layers
     padded = np.concatenate(([0.0], angles, [0.0]))
     return weights * padded[:-1] + (1 - weights) * padded[1:]
-
-
-def fixed_angles(table: Mapping[str, Any], layers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the table's β and γ, each (layers,), for 3-regular graphs of unit weight.
-
-    Raises InputError for a number of layers that the table lacks.
-    """
-    if (entry := table.get(str(layers))) is None:
-        problem = f"there are no fixed angles for {layers} layers"
-        raise InputError("layers", problem, f"Give one of {', '.join(sorted(table, key=int))}.")
-    return np.array(entry["beta"], float), np.array(entry["gamma"], float)
-
-
-def _fixed_point(table: Mapping[str, Any], layers: int, scale: float) -> NDArray[np.float64]:
-    betas, gammas = fixed_angles(table, layers)
-    return np.concatenate((betas, gammas * scale))
 
 
 def gamma_scale(cost: Ising) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.ising import Ising
-from hybridloop.algorithms.qaoa.angles import simulated_mean
+from hybridloop.algorithms.qaoa.angles import expected_mean
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 
 SIGMAS = 2.0  # standard errors above which a mean counts as different from another
@@ -20,12 +20,16 @@ MAX_ASSIGNMENTS = 10_000  # random ones: more than that many shots are of target
 def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
     """Return the outcome with a choice that says whether the measured mean meets the simulated one.
 
-    It says nothing of a minimum, and a target's errors shift the mean. A problem that is too large has none.
+    It says nothing of a minimum, and a target's errors shift the mean. A mean of the tree of couplings is approximate.
     """
-    cost = simulated_mean(ansatz, outcome.parameters)
-    if cost is None:
+    expected = expected_mean(ansatz, outcome.parameters)
+    if expected is None:
         return outcome
-    mean = ansatz.problem.sign * cost
+    mean = ansatz.problem.sign * expected[0]
+    if not expected[1]:
+        cycles = 2 * ansatz.layers + 1
+        choice = f"simulation: expects a mean near {mean:.4g}, without cycles of up to {cycles} couplings"
+        return replace(outcome, choices=(*outcome.choices, choice))
     difference = abs(outcome.value - mean)
     if difference > SIGMAS * outcome.standard_error + outcome.rounding_bound:
         found = f"and the measured one is off by {difference:.2g}, more than two standard errors"
@@ -54,29 +58,35 @@ def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed:
             f"not shown to be better than chance: the mean over random assignments is {sign * mean:.4g}, and rounding "
             f"to {shots:,} counts may shift the mean by up to {outcome.rounding_bound:.4g}. Take more shots."
         )
-    choices = [*outcome.choices]
-    if problem.extremes is None:
-        choices.append(f"bound: no assignment is better than {problem.bound:.6g}, each term at its best")
-    if outcome.best_bitstring is not None:
-        bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
-        sampled = _best_value(problem, descend(problem.cost, bits))
-        number = min(shots, MAX_ASSIGNMENTS)
-        random = np.random.default_rng(seed).integers(0, 2, (number, problem.num_variables))
-        drawn = _best_value(problem, descend(problem.cost, random))
-        if sampled is not None:
-            other = "none that is feasible" if drawn is None else f"{drawn:.6g}"
-            choices.append(
-                f"classical: a descent by single flips from the best sample reaches {sampled:.6g}, from {number:,} "
-                f"random assignments {other}"
-            )
     reason = "; ".join([*(doubt.split(":")[0] for doubt in doubts), outcome.reason])
     return replace(
         outcome,
         converged=outcome.converged and not doubts,
         reason=reason,
         warnings=tuple(doubts),
-        choices=tuple(choices),
+        choices=(*outcome.choices, *bound_and_descents(outcome, problem, shots=shots, seed=seed)),
     )
+
+
+def bound_and_descents(outcome: Outcome, problem: BinaryProblem, *, shots: int, seed: int) -> list[str]:
+    """Return a bound of a problem whose optimum is unknown, and what descents reach: see `beside_classical`."""
+    choices = []
+    if problem.extremes is None:
+        choices.append(f"bound: no assignment is better than {problem.bound:.6g}, each term at its best")
+    if outcome.best_bitstring is None:
+        return choices
+    bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
+    sampled = _best_value(problem, descend(problem.cost, bits))
+    number = min(shots, MAX_ASSIGNMENTS)
+    random = np.random.default_rng(seed).integers(0, 2, (number, problem.num_variables))
+    drawn = _best_value(problem, descend(problem.cost, random))
+    if sampled is not None:
+        other = "none that is feasible" if drawn is None else f"{drawn:.6g}"
+        choices.append(
+            f"classical: a descent by single flips from the best assignment reaches {sampled:.6g}, from {number:,} "
+            f"random assignments {other}"
+        )
+    return choices
 
 
 def random_mean(ansatz: QaoaCircuit) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,10 @@ from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
+from hybridloop.algorithms.qaoa.angles import tree_of, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, is_better
+from hybridloop.algorithms.qaoa.trees import Spins
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InvalidValue, JobFailed
 
@@ -39,21 +40,23 @@ class _Substitution:
 
 def rqaoa(
     problem: BinaryProblem,
-    angle_table: Mapping[str, Any],
     run_round: RunRound,
     *,
     layers: int = 1,
     shots: int = DEFAULT_SHOTS,
     stop_at: int = DEFAULT_STOP_AT,
+    max_qubits: int | None = None,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> Outcome:
     """Run recursive QAOA (S. Bravyi, A. Kliesch, R. Koenig and E. Tang, Phys. Rev. Lett. 125 (2020) 260505).
 
-    One job a round, at fixed angles. The largest |⟨s_i s_j⟩| over coupled pairs, or |⟨s_i⟩| over fields, gives the
-    substitution that eliminates a spin; of equal ones the first pair. The last `stop_at` spins are enumerated.
-    The result's `value` is the objective of the resulting assignment, with an error of 0. Its `best_value` may be
-    better, because each round's samples, with the substitutions applied, are assignments too. A failed job is repeated
-    in a round of its own. Raises JobFailed after `ATTEMPTS` failures, InputError for an invalid `stop_at`.
+    One job a round, at the angles of the tree of couplings. A problem of more than `max_qubits` spins, None for no
+    limit, first loses those beyond by the tree's means in place of measured ones. The largest |⟨s_i s_j⟩| over coupled
+    pairs, or |⟨s_i⟩| over fields, gives the substitution that eliminates a spin; of equal ones the first pair. The last
+    `stop_at` spins are enumerated. The result's `value` is the objective of the resulting assignment, with an error
+    of 0. Its `best_value` may be better, because each round's samples, with the substitutions applied, are assignments
+    too. A failed job is repeated in a round of its own. Raises JobFailed after `ATTEMPTS` failures, InputError for an
+    invalid `stop_at`.
     """
     if not 1 <= stop_at <= MAX_ENUMERATED_VARIABLES:
         raise InvalidValue("stop_at", f"must be 1 to {MAX_ENUMERATED_VARIABLES} spins, got {stop_at}")
@@ -62,11 +65,17 @@ def rqaoa(
     log = RoundLog(on_progress, problem.sign)
     angles: tuple[float, ...] = ()
     sampled: Assignment | None = None
+    beyond = max(0, problem.num_variables - max(stop_at, max_qubits or problem.num_variables))
     while reduced.num_variables > stop_at and not reduced.is_constant:
-        counts, angles = _measure(reduced, angle_table, run_round, layers, shots, log)
-        bits = _all_bits(counts.bits, spins, substitutions, problem.num_variables)
-        sampled = best_assignment(problem, bits, sampled)
-        (i, j), mean = _strongest_correlation(reduced, counts)
+        if len(substitutions) < beyond:
+            means = _simulated_means(reduced, layers)
+        else:
+            counts, angles = _measure(reduced, run_round, layers, shots, log)
+            bits = _all_bits(counts.bits, spins, substitutions, problem.num_variables)
+            sampled = best_assignment(problem, bits, sampled)
+            means = _measured_means(reduced, counts)
+        i, j = strongest = max(means, key=lambda each: round(abs(means[each]), 9))  # the first of equal ones
+        mean = means[strongest]
         sign = 1.0 if mean >= 0 else -1.0
         substitutions.append(_Substitution(spins[i if j is None else j], None if j is None else spins[i], sign))
         reduced = _eliminate(reduced, i, j, sign)
@@ -97,7 +106,14 @@ def rqaoa(
         best_bitstring=None if best is None else best.bitstring,
         best_value=None if best is None else best.value,
         approximation_ratio=problem.approximation_ratio(value),
+        choices=_choices(min(beyond, len(substitutions)), max_qubits),
     )
+
+
+def _choices(beyond: int, max_qubits: int | None) -> tuple[str, ...]:
+    if not beyond:
+        return ()
+    return (f"simulation: {beyond} variables beyond the target's {max_qubits} qubits were eliminated without jobs",)
 
 
 def _reason(eliminated: int) -> str:
@@ -108,9 +124,9 @@ def _reason(eliminated: int) -> str:
 
 
 def _measure(
-    reduced: Ising, angle_table: Mapping[str, Any], run_round: RunRound, layers: int, shots: int, log: RoundLog
+    reduced: Ising, run_round: RunRound, layers: int, shots: int, log: RoundLog
 ) -> tuple[Counts, tuple[float, ...]]:
-    ansatz = qaoa_circuit(spin_glass(reduced), angle_table, layers=layers)
+    ansatz, _ = with_tree_angles(qaoa_circuit(spin_glass(reduced), layers=layers))
     measured = observable(reduced.operator())
     (group,) = measured.groups
     pub = SamplerPub.coerce((group.measurement_circuit(ansatz.circuit), ansatz.initial_point[None, :], shots))
@@ -127,15 +143,18 @@ def _measure(
     raise JobFailed(problem, "Earlier rounds are kept.", "Run again.")
 
 
-def _strongest_correlation(reduced: Ising, counts: Counts) -> tuple[tuple[int, int | None], float]:
-    """Find the coupled pair of spins, or the spin with a field, with the largest absolute mean; return both."""
+def _simulated_means(reduced: Ising, layers: int) -> Mapping[Spins, float]:
+    ansatz, _ = with_tree_angles(qaoa_circuit(spin_glass(reduced), layers=layers))
+    return tree_of(reduced, layers, None).means(ansatz.initial_point)
+
+
+def _measured_means(reduced: Ising, counts: Counts) -> Mapping[Spins, float]:
+    """Return the mean of each coupled pair of spins' product, and of each spin with a field."""
     spins = 1.0 - 2.0 * counts.bits
     weights = counts.counts / counts.shots
     second = spins.T @ (weights[:, None] * spins)
-    means: dict[tuple[int, int | None], float] = {pair: float(second[pair]) for pair in reduced.couplings}
-    means |= {(int(i), None): float(weights @ spins[:, i]) for i in np.flatnonzero(reduced.fields)}
-    strongest = max(means, key=lambda pair: round(abs(means[pair]), 9))  # the first of equal ones
-    return strongest, means[strongest]
+    means: dict[Spins, float] = {pair: float(second[pair]) for pair in reduced.couplings}
+    return means | {(int(i), None): float(weights @ spins[:, i]) for i in np.flatnonzero(reduced.fields)}
 
 
 def _eliminate(reduced: Ising, i: int, j: int | None, sign: float) -> Ising:

@@ -36,6 +36,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa.angles import with_added_layer
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, share_caps
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
@@ -170,7 +171,7 @@ class _SearchRun:
         highest = self.search.extend_to if self.search.optimizer is None else ansatz.layers + 1
         circuits = [ansatz]
         while circuits[-1].layers < highest:
-            circuits.append(circuits[-1].with_added_layer())
+            circuits.append(with_added_layer(circuits[-1]))
         measured = observable(ansatz.cost.operator())
         (group,) = measured.groups
         pubs = [

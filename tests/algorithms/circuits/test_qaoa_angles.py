@@ -1,4 +1,4 @@
-"""QAOA's simulated angles: energies against Qiskit's circuits for every mixer, and angles better than the table's."""
+"""QAOA's simulated angles: energies against Qiskit's circuits for every mixer, and angles better than the start."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_kinds import KINDS
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.qaoa.angles import QaoaSimulation, with_simulated_angles
-from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit
+from hybridloop.algorithms.qaoa.angles import QaoaSimulation, with_simulated_angles, with_tree_angles
+from hybridloop.algorithms.qaoa.circuit import Mixer, interpolate_angles, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import beside_classical, descend, random_mean
 from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import RunRound
 from tests.algorithms.batched_state_helpers import shot_rounds
-from tests.algorithms.qaoa_helpers import TABLE
+from tests.algorithms.qaoa_helpers import trained
 
 
 def problem_of(kind: str, size: int = 6) -> BinaryProblem:
@@ -28,7 +28,7 @@ def problem_of(kind: str, size: int = 6) -> BinaryProblem:
     [("weighted", Mixer.STANDARD), ("fields", Mixer.STANDARD), ("fields", Mixer.WARM_START), ("portfolio", Mixer.XY)],
 )
 def test_the_simulation_is_that_of_the_circuit(kind: str, mixer: Mixer) -> None:
-    circuit = qaoa_circuit(problem_of(kind), TABLE, layers=2, mixer=mixer)
+    circuit = qaoa_circuit(problem_of(kind), layers=2, mixer=mixer)
     simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, circuit.warm_start_angles)
     for seed in range(3):
         point = np.random.default_rng(seed).uniform(-1.0, 1.0, 4)
@@ -40,16 +40,16 @@ def test_the_simulation_is_that_of_the_circuit(kind: str, mixer: Mixer) -> None:
 @pytest.mark.parametrize("kind", ["dense", "portfolio"])
 def test_the_random_mean_is_that_of_the_reachable_assignments(kind: str) -> None:
     mixer = Mixer.XY if kind == "portfolio" else Mixer.STANDARD
-    circuit = qaoa_circuit(problem_of(kind), TABLE, layers=1, mixer=mixer)
+    circuit = qaoa_circuit(problem_of(kind), layers=1, mixer=mixer)
     simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
     assert random_mean(circuit) == pytest.approx(float(simulation.energies.mean()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_angles_are_better_than_chance_and_than_the_table(kind: str) -> None:
+def test_angles_are_better_than_chance_and_than_the_ramps(kind: str) -> None:
     problem = problem_of(kind, 9)
     mixer = Mixer.XY if problem.constraint is not None else Mixer.STANDARD
-    circuit = qaoa_circuit(problem, TABLE, layers=3, mixer=mixer)
+    circuit = qaoa_circuit(problem, layers=3, mixer=mixer)
     chosen, why = with_simulated_angles(circuit)
     simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
     assert simulation.energy(chosen.initial_point) <= simulation.energy(circuit.initial_point) + 1e-4
@@ -68,7 +68,7 @@ def test_descents_end_where_no_flip_gains() -> None:
 
 
 def test_a_mean_within_its_rounding_of_chance_is_not_said_to_be_chance(exact_rounds: RunRound) -> None:
-    circuit, _ = with_simulated_angles(qaoa_circuit(problem_of("dense", 8), TABLE, layers=1))
+    circuit, _ = with_simulated_angles(qaoa_circuit(problem_of("dense", 8), layers=1))
     few = beside_classical(qaoa(circuit, exact_rounds, shots=100), circuit, shots=100, seed=0)
     (warning,) = few.warnings
     assert warning.startswith("not shown to be better than chance: ")
@@ -78,7 +78,7 @@ def test_a_mean_within_its_rounding_of_chance_is_not_said_to_be_chance(exact_rou
 
 
 def test_a_mean_that_is_no_better_than_chance_is_said_to_be_none() -> None:
-    circuit = qaoa_circuit(problem_of("dense", 8), TABLE, layers=1)
+    circuit = qaoa_circuit(problem_of("dense", 8), layers=1)
     circuit = circuit.with_initial_point(circuit.initial_point * [1.0, -1.0])  # towards small cuts
     outcome = beside_classical(qaoa(circuit, shot_rounds(0), shots=500), circuit, shots=500, seed=0)
     assert outcome.reason.startswith("no better than chance; ")
@@ -91,14 +91,14 @@ def test_a_mean_that_is_no_better_than_chance_is_said_to_be_none() -> None:
 
 def test_the_descent_begins_at_the_best_sample() -> None:
     problem = problem_of("fields", 10)
-    circuit = qaoa_circuit(problem, TABLE, layers=1)
+    circuit = qaoa_circuit(problem, layers=1)
     starts = np.random.default_rng(0).integers(0, 2, (200, 10))
     reached, other = (problem.objective.energies(descend(problem.cost, bits)) for bits in (starts, starts[:, ::-1]))
     (row, *_) = np.flatnonzero(np.abs(other - reached) > 0.1)
     sampled = "".join(map(str, starts[row][::-1]))  # the rightmost character is variable 0
     outcome = replace(qaoa(circuit, shot_rounds(0), shots=100), best_bitstring=sampled)
     found = beside_classical(outcome, circuit, shots=100, seed=0)
-    assert any(f"from the best sample reaches {reached[row]:.6g}, " in choice for choice in found.choices)
+    assert any(f"from the best assignment reaches {reached[row]:.6g}, " in choice for choice in found.choices)
 
 
 def test_a_problem_whose_optimum_is_unknown_has_a_bound() -> None:
@@ -106,19 +106,27 @@ def test_a_problem_whose_optimum_is_unknown_has_a_bound() -> None:
     assert small.extremes is not None
     assert small.bound >= small.extremes[0]
     large = problem_of("weighted", 22)
-    circuit = qaoa_circuit(large, TABLE, layers=1)
+    circuit = qaoa_circuit(large, layers=1)
     drawn = np.random.default_rng(0).integers(0, 2, (1, 22))
     assert large.bound >= float(large.objective.energies(descend(large.cost, drawn))[0])
     assert large.bound == pytest.approx(large.objective.offset + sum(map(abs, large.objective.couplings.values())))
     assert circuit.problem.extremes is None
 
 
-def test_a_large_problem_is_scaled_from_a_part() -> None:
+def test_a_large_problem_has_the_angles_of_its_tree_and_with_the_xy_mixer_those_of_a_part() -> None:
     problem = problem_of("weighted", 24)
-    circuit, why = with_simulated_angles(qaoa_circuit(problem, TABLE, layers=2))
+    circuit, why = with_simulated_angles(qaoa_circuit(problem, layers=2))
+    assert why == "optimized on the tree of couplings, without cycles of up to 5 couplings"
+    assert circuit.initial_point.tolist() == trained(problem, 2).initial_point.tolist()
+    _, why = with_simulated_angles(qaoa_circuit(problem_of("portfolio", 24), layers=2, mixer=Mixer.XY))
     assert why == "optimized on a classical simulation of 12 of the 24 variables"
-    cubic = qaoa_circuit(problem_of("cubic", 24), TABLE, layers=2)
-    kept, why = with_simulated_angles(cubic)
-    assert why == "the fixed angles of 3-regular graphs"
-    assert kept.initial_point.tolist() == cubic.initial_point.tolist()
-    assert circuit.initial_point.tolist() != qaoa_circuit(problem, TABLE, layers=2).initial_point.tolist()
+
+
+def test_layers_of_which_the_tree_takes_too_long_are_interpolated() -> None:
+    problem = problem_of("weighted", 60)
+    deeper, why = with_tree_angles(qaoa_circuit(problem, layers=4))
+    assert why.endswith(", for 3 layers, and interpolated for 4")
+    for longer, shorter in zip(
+        np.split(deeper.initial_point, 2), np.split(trained(problem, 3).initial_point, 2), strict=True
+    ):
+        assert longer == pytest.approx(interpolate_angles(shorter), abs=1e-3)
