@@ -40,13 +40,13 @@ class Part:
     """A circuit's outcomes in the exact ground state: their energies (k,) and probabilities (k,).
 
     `fault_energy` is the change of the mean energy by depolarizing faults on the added gates, to first order, per unit
-    of their strength. `max_abs_energy` bounds the energy of a shot. Energies are in hartree. `processing_s` is the CPU
-    time to turn the outcomes of a job of `SHOTS_A_JOB` into a mean and its variance.
+    of their strength. `largest_deviation` bounds what a shot may be off the mean. Energies are in hartree.
+    `processing_s` is the CPU time to turn the outcomes of a job of `SHOTS_A_JOB` into a mean and its variance.
     """
 
     energies: Array
     probabilities: Array
-    max_abs_energy: float
+    largest_deviation: float
     one_qubit_gates: int
     two_qubit_gates: int
     fault_energy: float
@@ -102,13 +102,14 @@ def _proposals(problem: ElectronicProblem) -> dict[str, Callable[[], Observable]
     repacked = partial(_split, hamiltonian, commuting, start, is_repacked=True)
     return proposals | {
         f"{commuting}, repacked, split perturbed": repacked,
-        "double factorization": partial(_factorize, problem),
+        "double factorization, eigenvectors": partial(_factorize, problem, ""),
+        "double factorization": partial(_factorize, problem, None),
     }
 
 
-def _factorize(problem: ElectronicProblem) -> Observable:
+def _factorize(problem: ElectronicProblem, rotations: str | None) -> Observable:
     reference = ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
-    factorization = double_factorization(problem, reference)
+    factorization = double_factorization(problem, reference, rotations)
     assert factorization is not None
     return factorization.observable
 
@@ -207,7 +208,7 @@ def _part_of_group(group: MeasurementGroup, amplitudes: Array, random: np.random
         fault_energy = _drawn_fault_energy(circuit, energies, amplitudes, random)
     return Part(
         *_distribution(energies, probabilities),
-        max_abs_energy=group.max_abs_energy,
+        largest_deviation=group.largest_deviation,
         one_qubit_gates=group.one_qubit_gates,
         two_qubit_gates=group.two_qubit_gates,
         fault_energy=fault_energy,

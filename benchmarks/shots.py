@@ -67,7 +67,7 @@ class _Drawn(Evaluation):
     def _draw(self, part: Part, shots: int) -> GroupStatistics:
         counts = self.random.multinomial(shots, part.probabilities)
         mean = float(counts @ part.energies) / shots
-        return GroupStatistics(shots, mean, float(counts @ (part.energies - mean) ** 2), part.max_abs_energy)
+        return GroupStatistics(shots, mean, float(counts @ (part.energies - mean) ** 2), part.largest_deviation)
 
 
 def _no_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:

@@ -111,8 +111,9 @@ def vqe(
         expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
         return pilot_shots(expected, groups, shots, precision, allocation)
 
+    expected = [] if deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(deviations**2))]
+
     def search() -> tuple[NDArray[np.float64], list[Estimate], Stop]:
-        expected = [] if deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(deviations**2))]
         share = [math.ceil(group_shots / PILOT_FRACTION) for group_shots in pilot(expected)]
         start = ansatz.initial_point
         kept = [*final_evaluation.group_pubs(start[None, :], share), *final_pubs(start)]
@@ -139,7 +140,7 @@ def vqe(
 
     tested = None
     if simulated is not None:
-        final = measure(ansatz.initial_point, (), simulated.needed_error)
+        final = measure(ansatz.initial_point, expected, simulated.needed_error)
         tested = simulated.test(final.estimate)
     if tested is not None and (tested.passed is not False or final.cap):
         point, stop = ansatz.initial_point, Stop(tested.passed is True, tested.reason)

@@ -101,7 +101,7 @@ class PreparedAdapt(PreparedEnergy):
             table=tuple(_row(step) for step in result.operators),
             warnings=warnings,
             facts=facts,
-            choices=(f"groups: {self.energy.text}",) if self.groupings else (),
+            choices=(f"groups: {self.energy.text}",) if self.is_grouping_open else (),
             **result.state.columns,
         )
 

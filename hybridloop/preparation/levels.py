@@ -171,7 +171,7 @@ class PreparedBasisLevels(PreparedEnergy):
             history=tuple(log.history),
             table=_table(found, self.exact_levels(), None),
             choices=tuple(
-                filter(None, (self.accuracy.choice, f"groups: {self.energy.text}" if self.groupings else ""))
+                filter(None, (self.accuracy.choice, f"groups: {self.energy.text}" if self.is_grouping_open else ""))
             ),
         )
 

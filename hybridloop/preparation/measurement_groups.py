@@ -38,7 +38,10 @@ def measurement_groups(
     hamiltonian = resolved.hamiltonian
     molecule = resolved if isinstance(resolved, ElectronicProblem) else None
     reference = None if molecule is None else near_ground_state(molecule)
-    given = partial(given_grouping, hamiltonian, problem=molecule)
+    name, rotations = "", None
+    if recorded:
+        name, _, rotations = recorded[0].partition(" ")
+    given = partial(given_grouping, hamiltonian, problem=molecule, rotations=rotations)
     if settings.grouping is not GroupingName.AUTO:
         return given(Grouping(settings.grouping), reference, "the settings name it")
     chosen = choose_grouping(
@@ -49,9 +52,10 @@ def measurement_groups(
         shots=settings.circuit_shots,
         precision=accuracy.precision,
         problem=molecule,
+        rotations=rotations,
     )
-    if recorded and Grouping(recorded[0]) is not chosen.grouping:
-        return given(Grouping(recorded[0]), reference, "the run was started with them")
+    if recorded and recorded[0] != chosen.record:
+        return given(Grouping(name), reference, "the run was started with them")
     return chosen
 
 

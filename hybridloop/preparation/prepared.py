@@ -165,13 +165,18 @@ class PreparedEnergy(PreparedAlgorithm):
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The grouping that was chosen, if the settings leave it open."""
-        return (self.energy.grouping.value,) if self.settings.grouping is GroupingName.AUTO else ()
+        """The grouping that was chosen, if the settings leave it open or its orbitals were fitted."""
+        return (self.energy.record,) if self.is_grouping_open or self.energy.rotations else ()
+
+    @property
+    def is_grouping_open(self) -> bool:
+        """True if the settings leave the grouping open."""
+        return self.settings.grouping is GroupingName.AUTO
 
     def _plan_facts(self, search: int, final: int, other: int | None = None, *, samples: bool) -> PlanFacts:
         """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups."""
         shots = math.ceil((float(self.energy.deviations.sum()) / self.accuracy.precision) ** 2) if samples else 0
-        groups = self.energy.text if self.groupings else ""
+        groups = self.energy.text if self.is_grouping_open else ""
         return PlanFacts(search, final, other, shots, groups=groups)
 
 

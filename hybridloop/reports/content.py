@@ -17,7 +17,7 @@ from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, 
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
-from hybridloop.runs.recorded import recorded_settings
+from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
@@ -255,7 +255,10 @@ def _provenance(run: StoredRun, totals: _RoundTotals) -> Pairs:
         ("Problem's SHA-256", problem_hash(given["name"], given.get("text")) if given else ""),
         ("Logical circuits", f"{len(totals.circuits):,}"),
         ("Flow run", record.flow_run_id or ""),
-        *((names.get(name, name), text) for name, text in record.versions.items()),
+        *(
+            (names.get(name, name), without_rotations(text) if name == GROUPINGS else text)
+            for name, text in record.versions.items()
+        ),
     ]
     return tuple((name, text) for name, text in rows if text)
 

@@ -40,6 +40,11 @@ def recorded_groupings(record: NewRun) -> tuple[str, ...]:
     return tuple(record.versions[GROUPINGS].split(", ")) if GROUPINGS in record.versions else ()
 
 
+def without_rotations(text: str) -> str:
+    """Return the measurement groups of a run's versions without the fitted rotations of orbitals."""
+    return ", ".join(each.partition(" ")[0] for each in text.split(", "))
+
+
 def problem_of(record: RunRecord) -> ProblemText:
     """Return the problem of a recorded run."""
     return ProblemText.model_validate(record.settings["problem"])

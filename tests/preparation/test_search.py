@@ -16,7 +16,8 @@ from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepared, settings_for
 
-WIDE = "".join(f"0 {node}\n" for node in range(1, 22))
+WIDE = json.dumps({"returns": [*range(22)], "covariance": [[float(i == j) for i in range(22)] for j in range(22)],
+                   "risk_aversion": 0.5, "budget": 11})  # fmt: skip
 CHAIN = '{"terms": {"ZZI": 1.0, "IZZ": 1.0, "XII": 0.5, "IXI": 0.5, "IIX": 0.5}}'
 LARGE_SUM = json.dumps({"terms": {"ZZ" + "I" * 20: 1.0, **{"I" * i + "X" + "I" * (21 - i): 0.5 for i in range(22)}}})
 

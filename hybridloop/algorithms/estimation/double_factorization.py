@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lu_factor, lu_solve
 
 from hybridloop.algorithms.circuits.orbital_rotation import SMALLEST_ANGLE, rotate, zero_right
+from hybridloop.algorithms.estimation.compressed_factorization import (
+    Fragments,
+    filled_orbitals,
+    orbitals_of,
+    to_angles,
+    to_text,
+)
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
@@ -39,20 +44,27 @@ WORST_TRIAL = 2.0  # of the most Σσ: after such a step no more are tried
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factorization:
-    """A Hamiltonian in groups of rotated orbitals, with the expected standard deviation (groups,) of their shots."""
+    """A Hamiltonian in groups of rotated orbitals, with the expected standard deviation (groups,) of their shots.
+
+    `rotations` are the fitted orbitals as a text, empty for eigenvectors.
+    """
 
     observable: Observable
     deviations: Array
+    rotations: str = ""
 
 
-def double_factorization(problem: ElectronicProblem, reference: ReferenceState) -> Factorization | None:
+def double_factorization(
+    problem: ElectronicProblem, reference: ReferenceState, rotations: str | None = ""
+) -> Factorization | None:
     """Split a molecule's Hamiltonian into groups, each measured in a basis of rotated orbitals.
 
     H = constant + Σ_l [Σ_p d^l_p N_p(U_l) + Σ_pq g^l_pq N_p(U_l) N_q(U_l)], where N_p(U) counts the electrons of both
     spins in the orbital Σ_q U_qp φ_q: basis rotation grouping, W. J. Huggins et al., npj Quantum Inf. 7 (2021) 23.
     One U_l is the identity, and one diagonalizes the one-body part. The columns of the others are the eigenvectors of
-    an eigenvector of (pq|rs), read as a matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83). The groups sum to the
-    Hamiltonian for any electrons. Groups that the others can replace at nearly no cost are left out: one in three.
+    an eigenvector of (pq|rs), read as a matrix (M. Motta et al., npj Quantum Inf. 7 (2021) 83), or where `rotations` is
+    None are fitted from there; a text has fitted ones. The groups sum to the Hamiltonian for any electrons. Groups that
+    the others can replace at nearly no cost are left out: one in three.
 
     The paper has one group with the one-body part, in its own basis, and g^l of rank one. Both are free: one-body
     parts may move between groups (fluid fermionic fragments: S. Choi, I. Loaiza and A. F. Izmaylov, Quantum 7 (2023)
@@ -62,19 +74,28 @@ def double_factorization(problem: ElectronicProblem, reference: ReferenceState) 
     among them. None for a molecule of more than `MAX_ORBITALS` or `MAX_DETERMINANTS`, and where the integrals are not
     met to `MAX_RESIDUAL`.
     """
-    molecule, encoding = problem.molecule, problem.encoding
+    molecule = problem.molecule
     if molecule.norb > MAX_ORBITALS or count_determinants(molecule) > MAX_DETERMINANTS:
         return None
-    rotated = dict(rotate(encoding, each) for each in _orbitals(molecule))  # each rotation once
-    rotations, orbitals = list(rotated), list(rotated.values())
-    terms = _TermsOfCounts.of(encoding)
-    covariances = _covariances(molecule, orbitals, _on_determinants(problem, reference), terms)
-    covariances += reference.extra_variance * (terms.matrix.T @ terms.matrix + RIDGE * np.eye(terms.matrix.shape[1]))
-    equations, integrals = _equations(molecule, orbitals)
-    split = _split(equations, integrals, covariances)
-    counts = np.round(split, COEFFICIENT_DECIMALS)
-    if np.abs(equations @ counts.reshape(-1) - integrals).max() > MAX_RESIDUAL:
+    fragments = _fragments(problem, reference)
+    orbitals = np.array(_orbitals(molecule))
+    if rotations is None and molecule.norb > 1:
+        rotations = to_text(fragments.fit(orbitals, float(_split_by(fragments, orbitals)[1].max())))
+    if rotations:
+        orbitals = np.concatenate([orbitals[:1], orbitals_of(to_angles(rotations, molecule.norb))])
+    return _in_groups(problem, fragments, orbitals, rotations or "")
+
+
+def _in_groups(problem: ElectronicProblem, fragments: Fragments, orbitals: Array, text: str) -> Factorization | None:
+    """Return the groups of these orbitals, each rotation once."""
+    encoding, terms = problem.encoding, _TermsOfCounts.of(problem.encoding)
+    rotated = dict(rotate(encoding, each) for each in orbitals)
+    rotations, orbitals = list(rotated), np.array(list(rotated.values()))
+    counts = np.round(_split_by(fragments, orbitals)[0], COEFFICIENT_DECIMALS)
+    met = np.tensordot(counts, fragments.columns(orbitals), axes=2)
+    if np.abs(met - fragments.integrals).max() > MAX_RESIDUAL:
         return None
+    covariances = fragments.covariances(orbitals)
     groups, deviations = [], []
     for rotation, row, covariance in zip(rotations, counts, covariances, strict=True):
         values = terms.matrix @ row
@@ -84,10 +105,11 @@ def double_factorization(problem: ElectronicProblem, reference: ReferenceState) 
         masks = tuple(terms.masks[index] for index in kept.tolist())
         is_rotated = bool(rotation.givens)
         basis = "" if is_rotated else "Z" * encoding.num_qubits
-        groups.append(MeasurementGroup(basis, masks, values[kept], rotation if is_rotated else None))
+        width = float(np.ptp(fragments.features @ row))
+        groups.append(MeasurementGroup(basis, masks, values[kept], rotation if is_rotated else None, width))
         deviations.append(float(np.sqrt(row @ covariance @ row)))
-    constant = molecule.core_energy + float(terms.constants @ counts.sum(axis=0))
-    return Factorization(Observable(problem.hamiltonian, constant, tuple(groups)), np.array(deviations))
+    constant = problem.molecule.core_energy + float(terms.constants @ counts.sum(axis=0))
+    return Factorization(Observable(problem.hamiltonian, constant, tuple(groups)), np.array(deviations), text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,72 +167,38 @@ def _with_few_gates(orbitals: Array) -> Array:
     return np.asarray(orbitals[:, order])
 
 
-def _equations(molecule: Molecule, orbitals: Sequence[Array]) -> tuple[Array, Array]:
-    """Return the matrix and the right side of the linear equations for all groups' coefficients.
-
-    They equate the unique integrals: (½ (pq|rs)) of E_pq E_rs, and those of the one-body part that remains.
-    """
+def _fragments(problem: ElectronicProblem, reference: ReferenceState) -> Fragments:
+    """Return what the coefficients and the fit depend on, in a reference state."""
+    molecule, filled = problem.molecule, filled_orbitals(problem.molecule)
     norb = molecule.norb
+    alpha, beta = (np.array([np.bincount(row, minlength=norb) for row in rows]) for rows in filled)
+    counts = (beta[:, None] + alpha[None]).reshape(-1, norb).astype(float)
+    p, q = np.triu_indices(norb)
+    features = np.concatenate([counts[:, p] * counts[:, q], counts], axis=1)
+    matrix = _TermsOfCounts.of(problem.encoding).matrix
+    extra = reference.extra_variance * (matrix.T @ matrix + RIDGE * np.eye(matrix.shape[1]))
     pairs = np.tril_indices(norb)
-    unique = np.tril_indices(len(pairs[0]))
-    columns = []
-    for rotated in orbitals:
-        densities = np.einsum("ap,bp->pab", rotated, rotated)[:, *pairs]
-        for p, q in zip(*np.triu_indices(norb), strict=True):
-            both = np.outer(densities[p], densities[q])
-            columns.append(np.concatenate([0.5 * (both + both.T)[unique], np.zeros(len(pairs[0]))]))
-        columns += [np.concatenate([np.zeros(len(unique[0])), density]) for density in densities]
-    two_body = molecule.two_body[pairs][:, *pairs]
-    return np.array(columns).T, np.concatenate([0.5 * two_body[unique], _one_body(molecule)[pairs]])
+    two_body = molecule.two_body[pairs][:, *pairs][np.tril_indices(len(pairs[0]))]
+    integrals = np.concatenate([0.5 * two_body, _one_body(molecule)[pairs]])
+    state = _on_determinants(problem, reference).reshape(len(beta), len(alpha))
+    return Fragments(molecule, features, state, extra, integrals, filled)
 
 
-def _on_determinants(problem: ElectronicProblem, reference: ReferenceState) -> NDArray[np.complex128]:
-    """Return a state's amplitudes (k,) of `determinants_of` the molecule."""
+def _on_determinants(problem: ElectronicProblem, reference: ReferenceState) -> Array:
+    """Return a state's amplitudes (k,) of `determinants_of` the molecule: real ones, as the integrals are."""
     states = [problem.encoding.basis_state(int(state)) for state in determinants_of(problem.molecule)]
     place_of = {state: place for place, state in enumerate(states)}
-    amplitudes = np.zeros(len(states), complex)
-    for state, amplitude in zip(reference.basis_states, reference.amplitudes.tolist(), strict=True):
+    amplitudes = np.zeros(len(states))
+    for state, amplitude in zip(reference.basis_states, reference.amplitudes.real.tolist(), strict=True):
         amplitudes[place_of[state]] = amplitude
     return amplitudes
 
 
-def rotated_probabilities(molecule: Molecule, orbitals: Array, state: NDArray[np.complex128] | Array) -> Array:
-    """Return the probabilities (k,) of the occupations of rotated orbitals, in a state of `determinants_of`.
-
-    The overlap of two determinants is a minor of the orbitals' overlaps (P.-O. Löwdin, Phys. Rev. 97 (1955) 1474).
-    """
-    alpha, beta = (
-        np.linalg.det(orbitals[filled[:, None, :, None], filled[None, :, None, :]])
-        for filled in _filled_orbitals(molecule)
-    )
-    amplitudes = beta.T @ state.reshape(len(beta), len(alpha)) @ alpha
-    return np.asarray(np.abs(amplitudes) ** 2).reshape(-1)
-
-
-def _covariances(
-    molecule: Molecule, orbitals: Sequence[Array], state: NDArray[np.complex128], terms: _TermsOfCounts
-) -> Array:
-    """Return the covariances (groups, f, f) of the counts and their products in a state, for each group's orbitals."""
-    alpha, beta = (
-        np.array([np.bincount(row, minlength=molecule.norb) for row in filled]) for filled in _filled_orbitals(molecule)
-    )
-    counts = (beta[:, None] + alpha[None]).reshape(-1, molecule.norb).astype(float)
-    p, q = np.triu_indices(molecule.norb)
-    features = np.concatenate([counts[:, p] * counts[:, q], counts], axis=1)
-    covariances = []
-    for rotated in orbitals:
-        probabilities = rotated_probabilities(molecule, rotated, state)
-        centered = features - probabilities @ features
-        covariances.append(centered.T @ (probabilities[:, None] * centered))
-    return np.array(covariances)
-
-
-def _filled_orbitals(molecule: Molecule) -> list[NDArray[np.int64]]:
-    """Return the filled orbitals (k, electrons) of alpha and of beta, in the order of `determinants_of`."""
-    return [
-        np.array(sorted(combinations(range(molecule.norb), count), key=lambda filled: filled[::-1]), np.int64)
-        for count in molecule.electrons
-    ]
+def _split_by(fragments: Fragments, orbitals: Array) -> tuple[Array, Array]:
+    """Return the coefficients (groups, f) for orbitals (groups, norb, norb), and the deviations (groups,)."""
+    columns, covariances = fragments.columns(orbitals), fragments.covariances(orbitals)
+    split = _split(np.concatenate([*columns]).T, fragments.integrals, covariances)
+    return split, np.sqrt(np.einsum("gi,gij,gj->g", split, covariances, split))
 
 
 def _split(equations: Array, integrals: Array, covariances: Array) -> Array:

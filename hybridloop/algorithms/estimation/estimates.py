@@ -73,14 +73,15 @@ class Estimate:
 class GroupStatistics:
     """Statistics of one group's energy over `shots` shots: mean and sum of squared deviations.
 
-    `max_abs_energy` is the group's Σ|c|. `rounding_bound` is for exact distributions, else 0. `readout_derivatives` are
-    the derivatives of the mean by the readout error rates that correct it; empty without such a correction.
+    `largest_deviation` is what a shot's energy may be off the mean. `rounding_bound` is for exact distributions, else
+    0. `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without
+    such a correction.
     """
 
     shots: int
     mean: float
     squared_deviations: float
-    max_abs_energy: float
+    largest_deviation: float
     is_exact: bool = False
     rounding_bound: float = 0.0
     readout_derivatives: tuple[float, ...] = ()
@@ -91,7 +92,7 @@ class GroupStatistics:
 
         The fictitious shot, of weight 1 / shots, keeps a group whose few shots all agree from having no variance.
         """
-        return (self.squared_deviations + self.max_abs_energy**2) / self.shots
+        return (self.squared_deviations + self.largest_deviation**2) / self.shots
 
     @property
     def variance(self) -> float:
@@ -114,7 +115,11 @@ class GroupStatistics:
             for mine, theirs in zip(self.readout_derivatives, other.readout_derivatives, strict=True)
         )
         return GroupStatistics(
-            shots, mean, squares, max(self.max_abs_energy, other.max_abs_energy), readout_derivatives=tuple(derivatives)
+            shots,
+            mean,
+            squares,
+            max(self.largest_deviation, other.largest_deviation),
+            readout_derivatives=tuple(derivatives),
         )
 
 
@@ -125,7 +130,7 @@ def group_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics
     mean = float(counts.counts @ energies) / shots
     squares = float(counts.counts @ (energies - mean) ** 2)
     bound = rounding_bound(group.max_abs_energy, counts) if counts.exact else 0.0
-    return GroupStatistics(shots, mean, squares, group.max_abs_energy, counts.exact, bound)
+    return GroupStatistics(shots, mean, squares, group.largest_deviation, counts.exact, bound)
 
 
 def shot_energies(group: MeasurementGroup, counts: Counts) -> NDArray[np.float64]:
@@ -192,14 +197,14 @@ def pooled(column: Sequence[GroupStatistics | FailedPoint]) -> list[GroupStatist
     known = [each for each in column if isinstance(each, GroupStatistics) and not each.is_exact]
     if not known:
         return list(column)
-    largest = max(each.max_abs_energy for each in known)
+    largest = max(each.largest_deviation for each in known)
     mean = (math.fsum(each.squared_deviations for each in known) + largest**2) / sum(each.shots for each in known)
     share = [POOLED_SHOTS / (POOLED_SHOTS + each.shots) for each in known]
     drawn = iter(
         replace(
             each,
             squared_deviations=(1.0 - weight) * each.squared_deviations + weight * each.shots * mean,
-            max_abs_energy=0.0,
+            largest_deviation=0.0,
         )
         for each, weight in zip(known, share, strict=True)
     )

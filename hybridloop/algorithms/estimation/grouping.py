@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -34,12 +34,19 @@ class GroupingChoice:
     """An observable in measurement groups, its grouping, and the reason for it, as a clause for messages.
 
     `deviations` (groups,) in hartree are what the standard deviation of each group's shots is expected to be.
+    `rotations` are fitted orbitals of a double factorization as a text, else empty.
     """
 
     observable: Observable
     grouping: Grouping
     why: str
     deviations: NDArray[np.float64]
+    rotations: str = ""
+
+    @property
+    def record(self) -> str:
+        """The grouping and its rotations, as a run records them: a fit may end elsewhere on another machine."""
+        return f"{self.grouping} {self.rotations}".rstrip()
 
     @property
     def text(self) -> str:
@@ -72,20 +79,26 @@ def given_grouping(
     reference: ReferenceState | None,
     why: str,
     problem: ElectronicProblem | None,
+    rotations: str | None = None,
 ) -> GroupingChoice:
-    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible."""
+    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible.
+
+    `rotations` are those of a double factorization that was chosen before, None to fit them.
+    """
     if grouping is Grouping.DOUBLE_FACTORIZATION:
-        factorization = _factorize(problem, reference)
-        return GroupingChoice(factorization.observable, grouping, why, factorization.deviations)
+        found = _factorize(problem, reference, rotations)
+        return GroupingChoice(found.observable, grouping, why, found.deviations, found.rotations)
     grouped = group_hamiltonian(hamiltonian, grouping, reference)
     return GroupingChoice(grouped, grouping, why, expected_deviations(grouped, reference))
 
 
-def _factorize(problem: ElectronicProblem | None, reference: ReferenceState | None) -> Factorization:
+def _factorize(
+    problem: ElectronicProblem | None, reference: ReferenceState | None, rotations: str | None
+) -> Factorization:
     factorization = None
     what = "the problem is no molecule, and has no orbitals to rotate"
     if problem is not None and reference is not None:
-        factorization = double_factorization(problem, reference)
+        factorization = double_factorization(problem, reference, rotations)
         what = (
             f"{problem.molecule.source} has more than {MAX_ORBITALS} orbitals or {MAX_DETERMINANTS:,} determinants, or "
             "integrals that its eigenvectors do not give back"
@@ -104,24 +117,30 @@ def choose_grouping(
     shots: int,
     precision: float,
     problem: ElectronicProblem | None = None,
+    rotations: str | None = None,
 ) -> GroupingChoice:
     """Choose the groups of the smallest product of cost and mean squared error.
 
     Its inverse is the efficiency of an estimator (P. W. Glynn and W. Whitt, Oper. Res. 40 (1992) 505; with bias: P.
-    L'Ecuyer, Proc. Winter Simul. Conf. (1994) 122). The cost is that of one round of a gradient search, 2n + 1 points
-    of n angles with `shots` for each group, and of a final measurement with the standard error `precision`. The error
-    is that standard error, and the bias of noise (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of
-    strength r after each (J. Vovrosh et al., Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a
-    target without noise at no cost, and double factorization of a small molecule, the `problem`, adds more.
+    L'Ecuyer, Proc. Winter Simul. Conf. (1994) 122). The cost is that of a final measurement with the standard error
+    `precision` and, unless the ansatz has a simulation for its search, of one round of a gradient search: 2n + 1 points
+    of n angles with `shots` for each group. The error is that standard error, and the bias of noise
+    (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of strength r after each (J. Vovrosh et al.,
+    Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a target without noise at no cost, and double
+    factorization of a small molecule, the `problem`, adds more: with fitted orbitals, or with eigenvectors, which take
+    fewer gates. `rotations` are those that were fitted before, if any.
     """
     plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
     if problem is not None and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
-        factorization = double_factorization(problem, reference)
-        factorized = None if factorization is None else plan(factorization.observable, factorization.deviations)
-        if factorized is not None and all(factorized.is_better_than(other) for other in (qubit_wise, commuting)):
-            return factorized.choice(Grouping.DOUBLE_FACTORIZATION, factorized.instead_of(qubit_wise, costs.unit))
+        found = [double_factorization(problem, reference, text) for text in (rotations or None, "")]
+        plans = [(plan(each.observable, each.deviations), each.rotations) for each in found if each is not None]
+        better = [each for each in plans if all(each[0].is_better_than(other) for other in (qubit_wise, commuting))]
+        if better:
+            best, text = min(better, key=lambda each: each[0].product)
+            chosen = best.choice(Grouping.DOUBLE_FACTORIZATION, best.instead_of(qubit_wise, costs.unit))
+            return replace(chosen, rotations=text)
     unit = costs.unit
     if commuting.cost > MAX_COST_RATIO * qubit_wise.cost:
         saved = 100 * max(0.0, 1.0 - commuting.cost / qubit_wise.cost)
@@ -192,7 +211,7 @@ class _Plan:
     ) -> _Plan:
         total = float(deviations.sum())
         final = [math.ceil(deviation * total / precision**2) for deviation in deviations.tolist()]
-        points = 2 * ansatz.num_parameters + 1
+        points = 2 * ansatz.num_parameters + 1 if ansatz.model is None else 0
         pairs = list(zip(grouped.groups, final, strict=True))
         cost = math.fsum(points * costs.cost(group, shots) + costs.cost(group, number) for group, number in pairs)
         added = _mean_gates(grouped, deviations)

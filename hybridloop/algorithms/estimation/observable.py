@@ -6,6 +6,7 @@ Clifford circuits diagonalize commuting terms, so that one measurement of all qu
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,13 +39,20 @@ class MeasurementGroup:
     Qubit-wise commuting terms have a `basis`, a Pauli label (rightmost = qubit 0; I where no term acts). Other groups
     have a `diagonalization`, a Clifford circuit or a rotation of orbitals that makes them products of Z; their `basis`
     is empty. `masks` (terms,) are the qubits, as bits, whose outcomes' parity is each term; `coefficients` (terms,) are
-    in the operator's unit and include the signs of the diagonalization. No term is the identity.
+    in the operator's unit and include the signs of the diagonalization. No term is the identity. `energy_range` is
+    that of the outcomes with the molecule's electrons, infinite where it is not known.
     """
 
     basis: str
     masks: tuple[int, ...]
     coefficients: NDArray[np.float64]
     diagonalization: Diagonalization | OrbitalRotation | None = None
+    energy_range: float = math.inf
+
+    @property
+    def largest_deviation(self) -> float:
+        """What the energy of a shot may be off the mean: Σ|c|, or `energy_range` if that is less."""
+        return min(self.max_abs_energy, self.energy_range)
 
     @property
     def max_abs_energy(self) -> float:

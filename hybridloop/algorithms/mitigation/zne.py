@@ -240,7 +240,7 @@ def _scale_statistics(statistics: GroupStatistics, factor: float) -> GroupStatis
         statistics.shots,
         factor * statistics.mean,
         factor**2 * statistics.squared_deviations,
-        abs(factor) * statistics.max_abs_energy,
+        abs(factor) * statistics.largest_deviation,
         statistics.is_exact,
         abs(factor) * statistics.rounding_bound,
         tuple(factor * derivative for derivative in statistics.readout_derivatives),

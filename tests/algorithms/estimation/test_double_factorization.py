@@ -13,11 +13,17 @@ from benchmarks.accuracy_energies import fcidump
 from benchmarks.shot_molecules import ground_state, on_all_qubits
 from hybridloop.algorithms.circuits.orbital_rotation import rotate
 from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations
+from hybridloop.algorithms.estimation.compressed_factorization import (
+    _angle_slopes,
+    filled_orbitals,
+    orbitals_of,
+    rotated_amplitudes,
+)
 from hybridloop.algorithms.estimation.double_factorization import (
     Factorization,
+    _fragments,
     _Shares,
     double_factorization,
-    rotated_probabilities,
 )
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable
@@ -36,8 +42,8 @@ def perturbed(problem: ElectronicProblem) -> ReferenceState:
     return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
 
 
-def factorize(problem: ElectronicProblem) -> Factorization:
-    factorization = double_factorization(problem, perturbed(problem))
+def factorize(problem: ElectronicProblem, rotations: str | None = "") -> Factorization:
+    factorization = double_factorization(problem, perturbed(problem), rotations)
     assert factorization is not None
     return factorization
 
@@ -68,10 +74,13 @@ def deviations(observable: Observable, state: Statevector) -> list[float]:
     return found
 
 
+@pytest.mark.parametrize("rotations", ["", None], ids=["eigenvectors", "fitted"])
 @pytest.mark.parametrize("mapping", FermionMapping)
-def test_groups_and_constant_sum_to_the_hamiltonian_for_any_number_of_electrons(mapping: FermionMapping) -> None:
+def test_groups_and_constant_sum_to_the_hamiltonian_for_any_number_of_electrons(
+    mapping: FermionMapping, rotations: str | None
+) -> None:
     problem = electronic_problem(molecule("H4_1.5"), mapping)
-    observable, qubits = factorize(problem).observable, problem.encoding.num_qubits
+    observable, qubits = factorize(problem, rotations).observable, problem.encoding.num_qubits
     total = observable.constant * np.eye(2**qubits, dtype=complex)
     for group in observable.groups:
         change = Operator(basis_change(group, qubits)).data
@@ -91,7 +100,9 @@ def test_a_rotation_shows_the_occupations_that_minors_of_the_orbitals_give(mappi
     rotation.append_to(circuit)
     states = [encoding.basis_state(int(state)) for state in determinants_of(ion)]
     measured = Statevector(on_all_qubits(ion, encoding, amplitudes)).evolve(circuit).probabilities()[states]
-    np.testing.assert_allclose(measured, rotated_probabilities(ion, orbitals, amplitudes), atol=1e-9)
+    filled = filled_orbitals(ion)
+    expected = rotated_amplitudes(filled, amplitudes.reshape(len(filled[1]), len(filled[0])), orbitals[None]) ** 2
+    np.testing.assert_allclose(measured, expected.reshape(-1), atol=1e-9)
     np.testing.assert_allclose(np.abs(rotated.T @ orbitals), np.eye(4), atol=1e-9)
     # 6 pairs of orbitals, 2 spins; under parity mapping the pairs at the ends of a spin have a constant neighbour
     assert circuit.num_nonlocal_gates() == rotation.two_qubit_gates == gates
@@ -121,6 +132,52 @@ def test_it_takes_three_fifths_of_the_shots_of_commuting_groups_as_it_expects(na
     ):
         assert sum(expected) == pytest.approx(sum(measured), rel=0.2)
         assert sum(expected) > sum(measured)
+
+
+@pytest.mark.parametrize(("name", "share"), [("LiH_1.595_fc", 0.1), ("H2O_eq_fc", 0.4)])
+def test_fitted_orbitals_take_a_part_of_the_shots_of_eigenvectors(name: str, share: float) -> None:
+    problem = electronic_problem(molecule(name), FermionMapping.PARITY)
+    state = Statevector(on_all_qubits(problem.molecule, problem.encoding, ground_state(problem.molecule)))
+    plain, fitted = (sum(deviations(factorize(problem, text).observable, state)) for text in ("", None))
+    assert fitted**2 < share * plain**2
+
+
+def test_recorded_orbitals_have_the_circuits_of_the_fit() -> None:
+    problem = electronic_problem(molecule("H4_1.5"))
+    fitted = factorize(problem, None)
+    again = factorize(problem, fitted.rotations)
+    assert again.rotations == fitted.rotations != ""
+    for group, same in zip(fitted.observable.groups, again.observable.groups, strict=True):
+        assert group.coefficients.tolist() == same.coefficients.tolist()
+        assert (group.masks, group.diagonalization) == (same.masks, same.diagonalization)
+
+
+def test_slopes_of_a_fit_are_those_of_its_value() -> None:
+    problem = electronic_problem(with_multiplicity(molecule("H4_1.5"), 3))
+    fragments = _fragments(problem, perturbed(problem))
+    angles = np.random.default_rng(0).normal(size=(7, 6))
+    weights = np.full(8, 0.3)
+
+    def value(turned: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        rotations = np.concatenate([np.eye(4)[None], orbitals_of(turned)])
+        found, tangents, _ = fragments._value(rotations, weights)
+        return found, _angle_slopes(turned, tangents[1:])
+
+    _, slopes = value(angles)
+    for group, rotation in ((0, 0), (3, 2), (6, 5)):
+        shift = np.zeros_like(angles)
+        shift[group, rotation] = 1e-5
+        expected = (value(angles + shift)[0] - value(angles - shift)[0]) / 2e-5
+        assert slopes[group, rotation] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_a_shot_is_off_the_mean_by_at_most_the_range_of_its_energies() -> None:
+    problem = electronic_problem(molecule("H4_1.5"))
+    states = np.array([problem.encoding.basis_state(int(each)) for each in determinants_of(problem.molecule)])
+    for group in factorize(problem, None).observable.groups:
+        energies = shot_energies(group, problem.encoding.num_qubits)[states]
+        assert np.ptp(energies) == pytest.approx(group.energy_range, abs=1e-8)
+        assert group.largest_deviation <= group.max_abs_energy
 
 
 def test_integrals_with_other_rounding_have_the_same_circuits_also_where_eigenvalues_are_equal() -> None:

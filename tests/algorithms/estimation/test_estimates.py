@@ -59,8 +59,8 @@ def test_energies_mean_and_variance_equal_those_of_the_single_shots(
     made = group_statistics(group, counts)
     assert made.shots == len(shots)
     assert made.mean == pytest.approx(shots.mean(), abs=1e-12)
-    # one fictitious shot at the largest deviation adds max_abs_energy² / shots
-    assert made.shot_variance == pytest.approx(shots.var() + group.max_abs_energy**2 / len(shots), abs=1e-12)
+    # one fictitious shot at the largest deviation adds its square / shots
+    assert made.shot_variance == pytest.approx(shots.var() + group.largest_deviation**2 / len(shots), abs=1e-12)
 
 
 @given(groups_and_counts(), st.integers(0, 2**32))
