@@ -66,7 +66,7 @@ def test_every_mixer_works_with_a_budget(mixer: MixerName) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "problem", "values", "field"),
     [
-        ("qaoa", PETERSEN, {"layers": 8}, "layers"),
+        ("qaoa", PETERSEN, {"layers": 21}, "layers"),
         ("qaoa", PETERSEN, {"cvar": 0.5}, "settings"),
         ("qaoa", PETERSEN, {"extend_to": 3}, "settings"),
         ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
