@@ -13,6 +13,7 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder --random-order-bucket=module
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
+QEDC ?= $(HOME)/.cache/hybridloop/qedc
 
 AUDIT ?= $(HOME)/.cache/hybridloop/audit
 # Environments with other versions of Prefect, by version.
@@ -22,7 +23,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-loop bench-loop-peers bench-peers figures audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -101,6 +102,13 @@ bench-loop: .venv/ready ## search angles by measurements alone, beside the store
 
 bench-loop-peers: .venv/ready $(PEERS)/ready ## run the other libraries' searches again, and store them (half an hour)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loop --peers $(PEERS)/bin/python
+
+bench-qedc: .venv/ready $(QEDC)/ready ## run QED-C's instances of max-cut and hydrogen chains, from its package
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.qedc $(QEDC)/qedcbench
+
+$(QEDC)/ready:
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $(QEDC) qedcbench==2.0.8
+	@touch $@
 
 bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.sqd --python $(PEERS)/bin/python
