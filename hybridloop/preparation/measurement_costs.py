@@ -22,9 +22,10 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     `max_shots`.
     """
     debias = settings.debias and target.debiases
+    strength = two_qubit_error(target, settings.options)
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if not smallest.expected:
-        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, two_qubit_error(target, settings.options))
+        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, strength, target.samples)
     two_qubit = int(circuit.num_nonlocal_gates())
     one_qubit, qubits = int(circuit.size()) - two_qubit, circuit.num_qubits
 
@@ -35,7 +36,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
         prices = [(jobs, price_of_job(target, counts, each, debias=debias)) for jobs, each in parts if jobs and each]
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
-    return MeasurementCosts(price, smallest.unit, two_qubit_error(target, settings.options))
+    return MeasurementCosts(price, smallest.unit, strength, target.samples)
 
 
 def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
@@ -45,6 +46,7 @@ def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
     prices = [price_of_job(target, counts, target.max_shots, debias=debias) for counts in examples]
     return (
         target.max_shots,
+        target.samples,
         two_qubit_error(target, settings.options),
         *((price.unit, price.expected) for price in prices),
     )

@@ -24,7 +24,8 @@ from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.errors import InputError
 
-MIN_GROUPS = 3  # of commuting terms: with fewer, other groups save nothing
+MIN_GROUPS = 3  # of commuting terms: with fewer, eigenvectors save nothing
+MAX_NOISE = 1.1  # of Σσ with noise to Σσ without: noise leaves nothing of what a fit saves
 MAX_COST_RATIO = 0.9  # the shots of a smaller saving are not known well enough: they are predicted within a tenth
 _QUBIT_WISE, _COMMUTING = Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING
 
@@ -60,11 +61,13 @@ class MeasurementCosts:
 
     `cost` is that of the ansatz measured in a group with so many shots, in `unit`: of money, or shots if they are free
     or their price is unknown. `two_qubit_error` is the strength of depolarizing noise after a gate on two qubits.
+    `samples` is false of a target whose distribution is exact: fewer shots save nothing there.
     """
 
     cost: Callable[[MeasurementGroup, int], float]
     unit: str
     two_qubit_error: float
+    samples: bool = True
 
 
 def group_hamiltonian(hamiltonian: SparsePauliOp, grouping: Grouping, reference: ReferenceState | None) -> Observable:
@@ -133,9 +136,14 @@ def choose_grouping(
     plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
-    if problem is not None and reference is not None and len(groups[1].groups) >= MIN_GROUPS:
-        found = [double_factorization(problem, reference, text) for text in (rotations or None, "")]
+    if problem is not None and reference is not None:
+        texts = [
+            *([rotations or None] if costs.samples else []),
+            *([""] if len(groups[1].groups) >= MIN_GROUPS else []),
+        ]
+        found = [double_factorization(problem, reference, text) for text in texts]
         plans = [(plan(each.observable, each.deviations), each.rotations) for each in found if each is not None]
+        plans = [each for each in plans if not each[1] or each[0].noise_rise <= MAX_NOISE]
         better = [each for each in plans if all(each[0].is_better_than(other) for other in (qubit_wise, commuting))]
         if better:
             best, text = min(better, key=lambda each: each[0].product)
@@ -176,6 +184,15 @@ class _Plan:
     added_gates: float
     bias: float
     precision: float
+    fault: float
+
+    @property
+    def noise_rise(self) -> float:
+        """The sum of the deviations with gate noise, relative to that without: a faulty shot's variance is Σc²."""
+        groups = self.observable.groups
+        faulty = np.array([float((group.coefficients**2).sum()) for group in groups])
+        noisy = np.sqrt((1.0 - self.fault) * self.deviations**2 + self.fault * faulty)
+        return float(noisy.sum() / self.deviations.sum()) if self.deviations.any() else 1.0
 
     @property
     def product(self) -> float:
@@ -217,8 +234,8 @@ class _Plan:
         added = _mean_gates(grouped, deviations)
         gates = int(ansatz.circuit.num_nonlocal_gates()) + added
         scale = float(np.sqrt(sum(np.abs(hamiltonian.coeffs[_acts(hamiltonian)]) ** 2)))
-        bias = (1.0 - (1.0 - costs.two_qubit_error) ** gates) * scale
-        return cls(grouped, deviations, cost, gates, added, bias, precision)
+        fault = 1.0 - (1.0 - costs.two_qubit_error) ** gates
+        return cls(grouped, deviations, cost, gates, added, fault * scale, precision, fault)
 
 
 def _mean_gates(grouped: Observable, deviations: NDArray[np.float64]) -> float:

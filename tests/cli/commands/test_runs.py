@@ -83,7 +83,7 @@ def killed(
         for key in ("killed", "swept"):
             journal = journal_url(tmp_path_factory.mktemp(key) / "journal.db")
             at[key] = shell.with_variables(HYBRIDLOOP_JOURNAL=journal).at(emulator, key)
-            dying = at[key].shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20")
+            dying = at[key].shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:8")
             runs.append(running.enter_context(dying.start(*RUN, "--run-key", key, "--quiet")))
             running.callback(runs[-1].kill)
         for run in runs:
