@@ -26,7 +26,7 @@ _RIDGE = 1e-10  # relative: equations depend on each other
 
 @dataclass(frozen=True, eq=False)
 class Fragments:
-    """What a fit needs of a molecule and a state: see `double_factorization`.
+    """A molecule and a state as a fit needs them: see `double_factorization`.
 
     `features` (determinants, f) are the products N_p N_q, p ≤ q, and the counts N_p of determinants in rotated
     orbitals, `state` (beta, alpha) the amplitudes. `extra` (f, f) is added to covariances, `integrals` (equations,) are

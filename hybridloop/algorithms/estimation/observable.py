@@ -51,7 +51,7 @@ class MeasurementGroup:
 
     @property
     def largest_deviation(self) -> float:
-        """What the energy of a shot may be off the mean: Σ|c|, or `energy_range` if that is less."""
+        """The most that a shot's energy may be off the mean: Σ|c|, or `energy_range` if that is less."""
         return min(self.max_abs_energy, self.energy_range)
 
     @property
