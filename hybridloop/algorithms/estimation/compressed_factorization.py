@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.errors import InputError
 
 Array = NDArray[np.float64]
 
@@ -208,9 +209,13 @@ def to_text(angles: Array) -> str:
 
 
 def to_angles(text: str, norb: int) -> Array:
-    """Return the angles (groups, rotations) of a text. Raises ValueError for one that has none of this size."""
-    steps = np.frombuffer(base64.b64decode(text, validate=True), "<i2")
-    return np.asarray(steps.reshape(-1, norb * (norb - 1) // 2) / 10.0**ANGLE_DECIMALS)
+    """Return the angles (groups, rotations) of a text. Raises InputError for one that has none of this size."""
+    try:
+        steps = np.frombuffer(base64.b64decode(text, validate=True), "<i2").reshape(-1, norb * (norb - 1) // 2)
+    except ValueError as error:
+        problem = f"the orbitals that the run recorded are damaged ({error})"
+        raise InputError("grouping", problem, "Start a new run; this one's counts are kept.") from error
+    return np.asarray(steps / 10.0**ANGLE_DECIMALS)
 
 
 def _planes(norb: int) -> list[int]:

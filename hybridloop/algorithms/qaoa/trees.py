@@ -114,14 +114,11 @@ class CouplingTree:
         count, layers = len(self.members), len(betas)
         fields, angles = self.cost.fields[self.members], self.start_angles
         axis = np.cos(angles)[:, None, None] * np.diag([1, -1]) + np.sin(angles)[:, None, None] * np.eye(2)[::-1]
-        path: Complex = np.stack([np.cos(angles / 2.0), np.sin(angles / 2.0)], axis=1).astype(complex)
-        for beta, gamma in zip(betas, gammas, strict=True):
-            path = path * np.exp(1j * gamma * np.outer(fields, [1, -1])).repeat(path.shape[1] // 2, axis=0).reshape(
-                path.shape
-            )
+        ends: Complex = np.stack([np.cos(angles / 2.0), np.sin(angles / 2.0)], axis=1)[:, None].astype(complex)
+        for beta, gamma in zip(betas, gammas, strict=True):  # (classes, states of the layers before, spin)
+            ends = ends * np.exp(1j * gamma * np.outer(fields, [1, -1]))[:, None]
             turn = np.cos(beta) * np.eye(2) - 1j * np.sin(beta) * axis
-            path = (path.reshape(count, -1, 2, 1) * turn[:, None]).reshape(count, -1)
-        ends = path.reshape(count, -1, 2)
+            ends = (ends[..., None] * turn[:, None]).reshape(count, -1, 2)
         order = [0, *(1 + layer + side * layers for layer in range(layers) for side in (0, 1))]
         both = [
             (ends[:, :, None, spin] * ends.conj()[:, None, :, spin])

@@ -32,6 +32,7 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
+from hybridloop.errors import InputError
 
 
 def molecule(name: str) -> Molecule:
@@ -150,6 +151,12 @@ def test_recorded_orbitals_have_the_circuits_of_the_fit() -> None:
     for group, same in zip(fitted.observable.groups, again.observable.groups, strict=True):
         assert group.coefficients.tolist() == same.coefficients.tolist()
         assert (group.masks, group.diagonalization) == (same.masks, same.diagonalization)
+
+
+@pytest.mark.parametrize("text", ["not base64", "AAA=", "AAAAAA=="])
+def test_damaged_orbitals_of_a_record_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="damaged"):
+        factorize(electronic_problem(molecule("H4_1.5")), text)
 
 
 def test_slopes_of_a_fit_are_those_of_its_value() -> None:
