@@ -22,6 +22,7 @@ ANGLE_DECIMALS = 4  # of fitted angles, in radians: further digits save no shots
 MAX_OPERATIONS = 4e11  # of one fit: about ten seconds
 MAX_EVALUATIONS = 150
 _JITTER_RAD = 0.05
+_TOO_FAR = 1e6  # hartree
 _RIDGE = 1e-10  # relative: equations depend on each other
 
 
@@ -56,7 +57,10 @@ class Fragments:
         def objective(point: Array) -> tuple[float, Array]:
             angles = point[: start.size].reshape(start.shape)
             rotations = np.concatenate([orbitals[:1], orbitals_of(angles)])
-            value, tangents, slopes = self._value(rotations, np.exp(point[start.size :]))
+            try:
+                value, tangents, slopes = self._value(rotations, np.exp(point[start.size :]))
+            except np.linalg.LinAlgError:  # so far away that the equations are singular: the search turns back
+                return _TOO_FAR, np.zeros_like(point)
             return value, np.concatenate([_angle_slopes(angles, tangents[1:]).reshape(-1), slopes])
 
         evaluations = max(1, int(min(MAX_EVALUATIONS, MAX_OPERATIONS / self._operations(len(orbitals)))))
