@@ -23,7 +23,8 @@ from hybridloop.algorithms.qaoa.circuit import (
 from hybridloop.algorithms.qaoa.trees import CouplingTree, OneLayer
 
 WHOLE_VARIABLES = 14  # an energy takes 1 ms
-PART_VARIABLES = 12  # of a larger problem with the XY mixer
+PART_VARIABLES = 12  # of a larger problem that no tree describes
+TREE_ERROR = 0.2  # of the mean after one layer: with more, a part's angles are better (graphs of 17 and 20 variables)
 MOST_EVALUATIONS, LEAST_EVALUATIONS = 100, 14  # of a larger problem's own energy; two gradients and two steps
 EVALUATED_AMPLITUDES = 40 * 2**17  # about a second
 TREE_OPERATIONS = 1e9  # products of complex numbers for one number of layers: about ten seconds
@@ -107,29 +108,33 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
 
     The angles are those of `with_tree_angles`. On problems of at most 14 variables the whole circuit's energy is
     minimized from there and from linear ramps (J. A. Montañez-Barrera and K. Michielsen, arXiv:2405.09169). Up to 20 it
-    improves them if that takes seconds. With the XY mixer, of more than 14 variables a connected part of 12 is
-    simulated: optimal angles depend on the kind of a problem more than on its size (F. G. S. L. Brandão et al.,
-    arXiv:1812.04170).
+    improves them if that takes seconds. Of more than 14 variables with the XY mixer, or so many short cycles that the
+    tree is off by `TREE_ERROR`, a connected part of 12 is simulated: optimal angles depend on the kind of a problem
+    more than on its size (F. G. S. L. Brandão et al., arXiv:1812.04170).
     """
     cost, layers = ansatz.cost, ansatz.layers
     ansatz, what = with_tree_angles(ansatz)
     count = cost.num_variables
     is_small = count <= WHOLE_VARIABLES
-    if cost.is_constant or (count > MAX_ENUMERATED_VARIABLES and ansatz.mixer is not Mixer.XY):
+    if cost.is_constant:
+        return ansatz, what
+    in_part = not is_small and (ansatz.mixer is Mixer.XY or not (layers == 1 or is_near_tree(cost)))
+    if count > MAX_ENUMERATED_VARIABLES and not in_part:
         return ansatz, what
     start = tuple((ansatz.initial_point / ansatz.scales).tolist())
     ones = ansatz.ones
     warm = None if ansatz.warm_start_angles is None else tuple(ansatz.warm_start_angles)
     point = np.array(start)
-    if is_small or ansatz.mixer is Mixer.XY:
+    if is_small or in_part:
         chosen = tuple(range(count)) if is_small else _connected_part(cost, PART_VARIABLES)
         part = _part(cost, chosen)
         ones_of_part = None if ones is None else min(max(round(ones * len(chosen) / count), 1), len(chosen) - 1)
-        point = np.array(_optimized(_key(part), ansatz.mixer, ones_of_part, warm, layers, start))
+        warm_of_part = None if warm is None else tuple(warm[i] for i in chosen)
+        point = np.array(_optimized(_key(part), ansatz.mixer, ones_of_part, warm_of_part, layers, start))
         what = f"optimized on a classical simulation of {len(chosen)} of the {count} variables"
     if not is_small and count <= MAX_ENUMERATED_VARIABLES:
         point = np.array(_improved(_key(cost), ansatz.mixer, ones, warm, tuple(point.tolist()), start))
-        what += ", then compared on all" if ansatz.mixer is Mixer.XY else ", then on a simulation of all"
+        what += ", then compared on all" if in_part else ", then on a simulation of all"
     return ansatz.with_initial_point(point * ansatz.scales), what
 
 
@@ -156,6 +161,13 @@ def with_added_layer(ansatz: QaoaCircuit) -> QaoaCircuit:
     return with_tree_angles(longer)[0] if is_trained else longer
 
 
+def is_near_tree(cost: Ising) -> bool:
+    """Return whether the mean after one layer, at its best angles, is that of the tree up to `TREE_ERROR`."""
+    point = np.array(_tree_angles(_key(cost), None, 1)[0]) * [1.0, gamma_scale(cost)]
+    exact, tree = (each.energy(point) - cost.offset for each in (OneLayer(cost), CouplingTree.of(cost)))
+    return abs(tree - exact) <= TREE_ERROR * abs(exact)
+
+
 def tree_of(cost: Ising, layers: int, warm_start_angles: Sequence[float] | None) -> CouplingTree | OneLayer:
     """Return the means of a circuit without the XY mixer: exact ones of one layer with the standard mixer."""
     if layers == 1 and warm_start_angles is None:
@@ -168,7 +180,7 @@ def expected_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> tuple[float, b
     cost, warm = ansatz.cost, ansatz.warm_start_angles
     if cost.num_variables <= MAX_ENUMERATED_VARIABLES:
         return QaoaSimulation.of(cost, ansatz.mixer, ansatz.ones, warm).energy(np.array(point)), True
-    if ansatz.mixer is Mixer.XY:
+    if ansatz.mixer is Mixer.XY or not (ansatz.layers == 1 or is_near_tree(cost)):
         return None
     tree = tree_of(cost, ansatz.layers, warm)
     if isinstance(tree, CouplingTree) and LEAST_EVALUATIONS * tree.operations(ansatz.layers) > TREE_OPERATIONS:

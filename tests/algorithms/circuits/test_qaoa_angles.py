@@ -122,6 +122,15 @@ def test_a_large_problem_has_the_angles_of_its_tree_and_with_the_xy_mixer_those_
     assert why == "optimized on a classical simulation of 12 of the 24 variables"
 
 
+def test_a_problem_of_many_short_cycles_has_the_angles_of_a_part() -> None:
+    problem = problem_of("dense", 17)
+    circuit, why = with_simulated_angles(qaoa_circuit(problem, layers=2))
+    assert why == "optimized on a classical simulation of 12 of the 17 variables, then compared on all"
+    energy = QaoaSimulation.of(circuit.cost, Mixer.STANDARD, None, None).energy
+    assert energy(circuit.initial_point) < energy(trained(problem, 2).initial_point) - 0.5
+    assert with_simulated_angles(qaoa_circuit(problem_of("dense", 22), layers=2))[1].endswith("12 of the 22 variables")
+
+
 def test_layers_of_which_the_tree_takes_too_long_are_interpolated() -> None:
     problem = problem_of("weighted", 60)
     deeper, why = with_tree_angles(qaoa_circuit(problem, layers=4))
