@@ -137,10 +137,10 @@ def choose_grouping(
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
     if problem is not None and reference is not None:
-        texts = [
-            *([rotations or None] if costs.samples else []),
-            *([""] if len(groups[1].groups) >= MIN_GROUPS else []),
-        ]
+        # a measured search of unknown frequencies strays from the reference, where fitted groups vary more
+        may_fit = costs.samples and (ansatz.model is not None or ansatz.has_frequencies)
+        texts = [rotations or None] if may_fit else []
+        texts += [""] if len(groups[1].groups) >= MIN_GROUPS else []
         found = [double_factorization(problem, reference, text) for text in texts]
         plans = [(plan(each.observable, each.deviations), each.rotations) for each in found if each is not None]
         plans = [each for each in plans if not each[1] or each[0].noise_rise <= MAX_NOISE]
