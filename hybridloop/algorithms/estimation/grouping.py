@@ -137,8 +137,8 @@ def choose_grouping(
     groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
     if problem is not None and reference is not None:
-        # a measured search of unknown frequencies strays from the reference, where fitted groups vary more
-        may_fit = costs.samples and (ansatz.model is not None or ansatz.has_frequencies)
+        # a search by measurements that starts far from the reference has points where fitted groups vary more
+        may_fit = costs.samples and (ansatz.model is not None or ansatz.starts_near)
         texts = [rotations or None] if may_fit else []
         texts += [""] if len(groups[1].groups) >= MIN_GROUPS else []
         found = [double_factorization(problem, reference, text) for text in texts]
