@@ -78,10 +78,10 @@ def test_a_run_in_a_notebook_updates_one_display_and_then_shows_its_result(
     display, result = book.cells[1].outputs
     assert (display["output_type"], result["output_type"]) == ("display_data", "execute_result")
     assert "converged" in display["data"]["text/html"]  # the last update of the display
-    assert "-1.138307 ± 0.000685 hartree" in display["data"]["text/plain"]
+    assert "-1.137178 ± 0.000616 hartree" in display["data"]["text/plain"]
     assert len({update["transient"]["display_id"] for update in updates}) == 1
     assert len(updates) >= 1
-    assert "-1.0 mHa from the exact energy; not resolved" in html.unescape(result["data"]["text/html"])
+    assert "+0.13 mHa from the exact energy; within chemical accuracy" in html.unescape(result["data"]["text/html"])
     assert book.cells[2].outputs[0]["text"] == "RunResult converged\n"
     assert [output.get("name") for cell in book.cells for output in cell.outputs].count("stderr") == 0
 

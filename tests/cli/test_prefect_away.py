@@ -124,7 +124,7 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
     assert (record.status, record.result["value"]) == ("converged", result["value"])
 
 
-@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("rounds", [1, 2])
 def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: int) -> None:
     with (
         mine.shell.start("run", "vqe", "h2", "--seed", "7", "--json") as started,
@@ -134,7 +134,7 @@ def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: 
     assert run.returncode == 0, err
     assert json.loads(out)["status"] == "converged"
     is_told = err.count("Prefect's server has not answered") == 1
-    assert is_told or rounds == 3  # where the end may have reached the server just before
+    assert is_told or rounds == 2  # where the end may have reached the server just before
     assert "Traceback" not in err
     assert mine.session_statuses() == ["Succeeded"]
 

@@ -247,6 +247,6 @@ def test_a_run_on_a_terminal_is_shown_in_place_and_then_its_result(shell: Shell,
     assert "preparing: beginning the run in Prefect" in live
     assert "the cap is 50" in live
     assert re.search(r"[0-9]+ in flight, [0-9]+ done, 0 lost", live)
-    assert "3 final" in live
+    assert "2 final" in live
     assert live.endswith("\x1b[2K")  # the view is removed
     assert " hartree, converged" in result

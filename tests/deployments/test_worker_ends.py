@@ -120,4 +120,4 @@ def test_after_a_restart_a_run_resumes_in_its_flow_run_to_the_same_answer(
     assert {name: result[name] for name in ANSWER} == {name: reference[name] for name in ANSWER}
     books = place.service.admin(f"ledger?run={record.uid}&top=1000")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
-    assert place.session_statuses(record) == ["Succeeded", "Succeeded"]
+    assert set(place.session_statuses(record)) == {"Succeeded"}  # a second one where jobs were still to be sent
