@@ -38,6 +38,8 @@ from hybridloop.preparation.problem import RELATIVE_ACCURACY
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
 
+MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedQaoa(PreparedAlgorithm):
@@ -133,6 +135,8 @@ def prepare_rqaoa(
 ) -> PreparedQaoa:
     """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
     binary = read_binary(problem, settings.objective)
+    if binary.num_variables > MAX_ELIMINATED_FROM:
+        check_circuit_fits(target, binary.num_variables)
     num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:

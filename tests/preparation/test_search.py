@@ -93,3 +93,11 @@ def test_qaoa_measures_its_angles_from_the_table_and_at_most_its_rounds() -> Non
     assert [each.phase for each in outcome.history] == ["search", "final"]
     assert outcome.reason.startswith("max_rounds=1, as requested")
     assert not any("simulat" in choice for choice in outcome.choices)
+
+
+def test_a_graph_larger_than_the_target_is_reduced_up_to_its_bound() -> None:
+    rings = {count: "".join(f"{i} {(i + 1) % count}\n" for i in range(count)) for count in (40, 151)}
+    reduced = prepare("rqaoa", "ring", {"target": "ionq.simulator"}, rings[40])
+    assert (reduced.facts.num_qubits, reduced.rounds.search) == (29, 26)
+    with pytest.raises(InputError, match="the circuit has 151 qubits"):
+        prepare("rqaoa", "ring", {"target": "ionq.simulator"}, rings[151])
