@@ -96,6 +96,7 @@ class PreparedVqe(PreparedEnergy):
     accuracy: Accuracy
     energy: GroupingChoice
     has_noise: bool = False  # of the target
+    samples: bool = True  # false of a target whose distribution is exact
 
     @property
     def origin_of_angles(self) -> str:
@@ -127,7 +128,7 @@ class PreparedVqe(PreparedEnergy):
             on_lost=self.on_lost,
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
-            deviations=self.energy.deviations,
+            deviations=self.energy.deviations if self.samples else None,
             simulated=None if model is None else self._simulated_energy(model.energy(self.ansatz.initial_point)),
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
@@ -259,6 +260,7 @@ def prepare_vqe(
         accuracy,
         energy,
         target.is_noisy,
+        target.samples,
     )
 
 
