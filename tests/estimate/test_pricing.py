@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -66,12 +67,15 @@ def test_circuits_are_compiled_where_the_count_differs_from_the_first_program() 
 
 
 def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_on() -> None:
-    settings = VqeSettings(seed=7, target="ionq.qpu.forte-1", shots=1000, precision=0.01)
+    settings = VqeSettings(
+        seed=7, target="ionq.qpu.forte-1", shots=1000, precision=0.01, grouping="qubit-wise", search="measured"
+    )
     plan = plan_run("vqe", ProblemText(name="lih-frozen-core"), settings)
-    assert len(plan.circuits) > 12
+    assert len(plan.circuits) > 48
     assert all(circuit.one_qubit is not None for circuit in plan.circuits)
     text = str(plan)
     assert "at most" not in text.lower()
+    assert not re.search(rf"\b{plan.rounds.worst:,}\b(?!,)", text)
     assert "  hard cap   none; max_cost and max_jobs set one" in text
     cost = Money("USD", 12.0, 11.0, 13.5, 4.2e9)
     assert "  price      12.00 USD, likely 11.00 to 13.50; by" in str(replace(plan, cost=cost))

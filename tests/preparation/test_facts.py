@@ -174,7 +174,7 @@ def test_two_electrons_reach_the_ground_state() -> None:
     facts = facts_of(outcome)
     assert outcome.converged
     assert [facts[name].shown for name in ("locally_optimal", "ground_state")] == [True, True]
-    assert outcome.rounds <= 2
+    assert outcome.rounds == 2
 
 
 def test_a_circuit_that_misses_the_state_is_not_converged_and_nothing_is_spent_to_show_it() -> None:

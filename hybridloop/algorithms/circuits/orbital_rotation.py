@@ -108,7 +108,7 @@ def rotate(encoding: Encoding, orbitals: Array) -> tuple[OrbitalRotation, Array]
         givens += zero_right(rows, row, row)
     rotated = np.eye(len(rows))
     for orbital, angle in reversed(givens):
-        _turn(rotated, orbital, -angle)
+        turn(rotated, orbital, -angle)
     return OrbitalRotation(encoding, tuple(givens)), np.asarray(rotated.T)
 
 
@@ -119,12 +119,13 @@ def zero_right(rows: Array, row: int, place: int) -> list[Givens]:
         if abs(rows[row, column]) < SMALLEST_ANGLE:
             continue
         angle = round(float(np.arctan2(rows[row, column], rows[row, column - 1])), ANGLE_DECIMALS)
-        _turn(rows, column - 1, angle)
+        turn(rows, column - 1, angle)
         givens.append((column - 1, angle))
     return givens
 
 
-def _turn(rows: Array, column: int, angle: float) -> None:
-    left, right = rows[:, column].copy(), rows[:, column + 1].copy()
-    rows[:, column] = np.cos(angle) * left + np.sin(angle) * right
-    rows[:, column + 1] = np.cos(angle) * right - np.sin(angle) * left
+def turn(rows: Array, column: int, angle: Array | float) -> None:
+    """Rotate a column (…, rows) of matrices and the next one by an angle in radians, in place."""
+    left, right = rows[..., column].copy(), rows[..., column + 1].copy()
+    rows[..., column] = np.cos(angle) * left + np.sin(angle) * right
+    rows[..., column + 1] = np.cos(angle) * right - np.sin(angle) * left

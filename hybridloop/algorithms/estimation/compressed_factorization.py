@@ -13,6 +13,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from hybridloop.algorithms.circuits.orbital_rotation import turn
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 
@@ -233,7 +234,7 @@ def angles_of(orbitals: Array) -> Array:
     for row in range(len(rows) - 1):
         for column in range(len(rows) - 1, row, -1):
             angles.append(float(np.arctan2(rows[row, column], rows[row, column - 1])))
-            _turn(rows, column - 1, angles[-1])
+            turn(rows, column - 1, angles[-1])
     return np.array(angles)
 
 
@@ -242,7 +243,7 @@ def orbitals_of(angles: Array) -> Array:
     norb = round((1 + np.sqrt(1 + 8 * angles.shape[1])) / 2)
     rows = np.broadcast_to(np.eye(norb), (len(angles), norb, norb)).copy()
     for place, column in reversed(list(enumerate(_planes(norb)))):
-        _turn(rows, column, -angles[:, place, None])
+        turn(rows, column, -angles[:, place, None])
     return np.asarray(rows.transpose(0, 2, 1))
 
 
@@ -253,11 +254,5 @@ def _angle_slopes(angles: Array, tangents: Array) -> Array:
     for place, column in reversed(list(enumerate(_planes(norb)))):
         left, right = rows[:, :, column], rows[:, :, column + 1]
         slopes[:, place] = np.einsum("ga,gab,gb->g", right, tangents, left)
-        _turn(rows, column, -angles[:, place, None])
+        turn(rows, column, -angles[:, place, None])
     return slopes
-
-
-def _turn(rows: Array, column: int, angle: Array | float) -> None:
-    left, right = rows[..., column].copy(), rows[..., column + 1].copy()
-    rows[..., column] = np.cos(angle) * left + np.sin(angle) * right
-    rows[..., column + 1] = np.cos(angle) * right - np.sin(angle) * left
