@@ -16,6 +16,7 @@ import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.testing.cli import CycloptsCliRunner, CycloptsResult
 
+from tests.cli.shell_helpers import Shell
 from tests.paths import ROOT
 from tests.waiting import PATIENCE_S, eventually
 
@@ -82,6 +83,12 @@ def shell_with_a_worker(environ: Mapping[str, str], lines: Sequence[str], folder
         if shell.poll() is None:
             os.killpg(shell.pid, signal.SIGTERM)
             shell.wait(PATIENCE_S)
+
+
+def run_of(told: str, shell: Shell) -> dict[str, Any]:
+    """Return the one run that `prefect deployment run --watch` names; a schedule may have started others."""
+    (run,) = [each for each in shell.json("runs", "list") if each["run"] in told]
+    return dict(run)
 
 
 def prefect_inside(*arguments: str, typed: str | None = None) -> CycloptsResult:

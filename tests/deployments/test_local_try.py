@@ -16,7 +16,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from tests.cli.shell_helpers import Shell
-from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, shell_with_a_worker, typed
+from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, run_of, shell_with_a_worker, typed
 from tests.long_form import long_only
 from tests.paths import ROOT
 from tests.prefect_server import own_environ
@@ -25,7 +25,7 @@ from tests.prefect_server import own_environ
 def check(shell: Shell, told: str, log: str) -> None:
     """Check the shown output, the journal's run and the flow run's log."""
     assert "Completed" in told
-    (run,) = shell.json("runs", "list")
+    run = run_of(told, shell)
     assert (run["problem"], run["status"]) == ("h2", "converged")
     assert f"{CONNECTION_VARIABLE} is not set: workers run on the local service" in log
     assert "a local service, which bills nothing" in log

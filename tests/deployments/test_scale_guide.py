@@ -15,7 +15,7 @@ from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.setup_checks.services import check_prefect
 from tests.cli.shell_helpers import Shell, connection_string
 from tests.conftest import Emulator
-from tests.deployments.checkout_helpers import DEPLOYS, LOCAL_TRY, PATH, shell_with_a_worker, typed
+from tests.deployments.checkout_helpers import DEPLOYS, LOCAL_TRY, PATH, run_of, shell_with_a_worker, typed
 from tests.journal.postgresql_helpers import PASSWORD, running_server
 from tests.long_form import long_only
 from tests.paths import ROOT
@@ -76,7 +76,7 @@ def test_a_deployed_flow_runs_with_journal_and_server_on_postgresql(emulator: Em
             with shell_with_a_worker(own, [LOCAL_TRY[0][-1]], ROOT, tmp_path / "worker.log"):
                 done = typed(own, LOCAL_TRY[1][1:])
             assert done.returncode == 0, done.stdout + done.stderr
-            (run,) = Shell(own).json("runs", "list")
+            run = run_of(done.stdout, Shell(own))
             assert (run["problem"], run["status"]) == ("h2", "converged")
         finally:
             os.killpg(server.pid, signal.SIGTERM)
