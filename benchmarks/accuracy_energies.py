@@ -106,7 +106,7 @@ def dihydrogen(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         bounds += [
             Bound(f"{name}: p95 of |reported|", p95([abs(r.error_mha) for r in runs]), Side.AT_MOST, 1.6, "mHa"),
             Bound(f"{name}: p95 of error at the angles", p95([r.found_mha for r in runs]), Side.AT_MOST, 0.6, "mHa"),
-            Bound(f"{name}: p95 of rounds", p95([r.counted.rounds for r in runs]), Side.AT_MOST, 4),
+            Bound(f"{name}: p95 of rounds", p95([r.counted.rounds for r in runs]), Side.AT_MOST, 3),
             Bound(f"{name}: p95 of shots", p95([r.counted.shots / 1e6 for r in runs]), Side.AT_MOST, 0.1, "million"),
             Bound(f"{name}: p95 of jobs", p95([r.counted.jobs for r in runs]), Side.AT_MOST, 20),
         ]

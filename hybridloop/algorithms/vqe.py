@@ -110,11 +110,11 @@ def vqe(
     expected = [] if deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(deviations**2))]
 
     def pilot(recent: Sequence[Estimate]) -> list[int]:
-        # the variances of the search's points or those expected: a fit makes them small near the minimum alone
+        # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
         is_exact, groups = any(each.is_exact for each in recent), len(final_evaluation.circuits)
         known = [mitigation.expected_final_estimates(each) for each in ((recent,) if is_exact else (recent, expected))]
         found = [pilot_shots(each, groups, shots, precision, allocation) for each in known if each]
-        return [*map(min, *found)] if len(found) > 1 else (found or [pilot_shots((), groups, shots, precision)])[0]
+        return min(found, key=sum, default=pilot_shots((), groups, shots, precision))
 
     def search() -> tuple[NDArray[np.float64], list[Estimate], Stop]:
         share = [math.ceil(group_shots / PILOT_FRACTION) for group_shots in pilot(expected)]

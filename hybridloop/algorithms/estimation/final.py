@@ -22,7 +22,7 @@ from hybridloop.errors import JobFailed, RoundTooLarge
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
 MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
 PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
-PRECISION_MARGIN = 0.975  # of the precision: variances from a pilot are that uncertain, and a further round costs more
+PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
 
