@@ -1,4 +1,4 @@
-"""Importing the package and asking for help stay quick: they load none of the heavy libraries."""
+"""Importing the package and asking for help load no heavy library; a run loads none that it leaves idle."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -16,17 +16,22 @@ import hybridloop as hl
 from hybridloop.errors import InputError
 
 HEAVY = ("azure", "matplotlib", "numpy", "prefect", "qiskit", "scipy", "sqlalchemy")
+IDLE = (  # in a run of H2
+    *("alembic", "cirq", "jinja2", "matplotlib", "openqasm3", "prefect.cli", "prefect.server", "pyscf", "qsharp"),
+    *("scipy.interpolate", "scipy.stats", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "uvicorn"),
+    *("azure.quantum.cirq", "azure.quantum.qiskit"),
+)
 
 # Lists the loaded modules on standard error, for any command and any exit.
 LISTED = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
 COMMAND = LISTED + "from hybridloop.cli import main; sys.argv = ['hybridloop', *sys.argv[1:]]; main()"
 
 
-def _run(code: str, *arguments: str) -> tuple[str, set[str]]:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+def _run(code: str, *arguments: str, environ: Mapping[str, str] | None = None) -> tuple[str, set[str]]:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environ)
     assert done.returncode == 0, done.stderr
     (modules,) = done.stderr.splitlines()  # there is no other output
-    return done.stdout, {name.partition(".")[0] for name in modules.split()}
+    return done.stdout, set(modules.split())
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -46,6 +51,14 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert out.strip()
     assert "hybridloop" in loaded
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_a_run_loads_nothing_that_it_leaves_idle(stack_environ: Mapping[str, str]) -> None:
+    for _ in range(2):  # the first one makes the journal
+        out, loaded = _run(COMMAND, "run", "vqe", "h2", "--seed", "7", "--quiet", environ=stack_environ)
+        assert "converged" in out
+    assert {"hybridloop.tasks.session", "prefect.flows", "azure.quantum", "qiskit"} <= loaded
+    assert loaded & set(IDLE) == set()
 
 
 def test_the_public_functions_are_loaded_when_they_are_used() -> None:

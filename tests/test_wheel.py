@@ -173,4 +173,6 @@ def test_the_wheel_runs_in_a_fresh_environment(
     result = json.loads(made(printed))
     assert result["status"] == "converged"
     assert abs(result["error"]) <= 4 * result["standard_error"]
-    assert Path(result["picture"]).is_file()
+    report = [run[0], "runs", "report", result["run_key"], "--output", "report.html"]
+    made(subprocess.run(report, capture_output=True, text=True, timeout=240, env=environ, cwd=tmp_path))
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -10,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hybridloop.cli.app import build_app
@@ -26,13 +27,27 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def program() -> None:
-    """Entry point `hybridloop`: `main` with a bounded exit, because Prefect waits long for a server that is gone."""
+    """Entry point `hybridloop`: `main` with a quick exit.
+
+    It is bounded, because Prefect waits long for a server that is gone. Python does not take its modules apart, which
+    is a fifth of a short run's time.
+    """
     logging.raiseExceptions = False  # Prefect prints one for each batch of log lines that its server does not take
+    status = exit_status("an error that Python prints")
+
+    def leave() -> None:
+        logging.shutdown()
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)
+
+    atexit.register(leave)  # the first that is registered is called last
     try:
         main()
     except SystemExit as exit_:
+        status = exit_status(exit_.code)
         sys.stdout.flush()
-        timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [exit_status(exit_.code)])
+        timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [status])
         timer.daemon = True
         timer.start()
         raise

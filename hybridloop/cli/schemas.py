@@ -101,7 +101,6 @@ def _run_result() -> Any:
         correlation_recovered=float | None,
         jobs=jobs,
         cost=cost,
-        picture=Picture,
     )
     result.__doc__ = "Result of a run; `costs`, `estimated` and `reserved` are amounts by unit."
     return result

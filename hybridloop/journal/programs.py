@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 
 from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal.storage.rows import read_row, with_checksum
@@ -39,5 +39,5 @@ def delete_unused(connection: Connection) -> None:
 
 def _insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
     if rows:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        insert = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert  # the other takes long
         connection.execute(insert(table).on_conflict_do_nothing(), rows)

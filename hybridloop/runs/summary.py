@@ -28,22 +28,21 @@ ASSIGNMENTS = ("partition", "chosen", "hold", "spins", "parts", "variables")  # 
 VALUES = ("cut", "nodes", "sums", "objective")  # and of its value
 
 
-def summary(result: RunResult, unit: str | None = None, picture: str = "") -> Iterator[str]:
+def summary(result: RunResult, unit: str | None = None) -> Iterator[str]:
     """Yield at most `MOST_LINES` lines of `WIDTH` columns, with the energy in another unit too. Raises InputError.
 
-    The last one names the `picture`, or the next command.
+    The last one is the next command.
     """
     found = f": {headline(result)}, {result.status}"
     yield shortened(shortened(result.problem, max(WIDTH - len(found), _LABEL)) + found, WIDTH)
-    rows = [*answer(result, unit), *effort(result)]
-    rows.append(("picture", picture) if picture and not result.exit_code else ("next", _next_command(result)))
+    rows = [*answer(result, unit), *effort(result), ("next", _next_command(result))]
     reason = textwrap.wrap(
         why(result), WIDTH - _LABEL - 2, max_lines=max(1, MOST_LINES - 1 - len(rows)), placeholder="…"
     )
     for number, line in enumerate(reason):
         yield f"  {'' if number else 'why':<{_LABEL}}{line}"
     for name, text in rows:
-        width = len(text) if name in {"picture", "next"} else WIDTH - _LABEL - 2  # a path or a command stays whole
+        width = len(text) if name == "next" else WIDTH - _LABEL - 2  # a command stays whole
         yield f"  {name:<{_LABEL}}{shortened(text, width)}"
 
 
@@ -196,4 +195,4 @@ def why(result: RunResult) -> str:
 def _next_command(result: RunResult) -> str:
     if result.value is None:
         return f"hybridloop runs resume {result.run_key} {result.larger_cap}".rstrip()
-    return f"hybridloop runs show {result.run_key}"
+    return f"hybridloop runs {'show' if result.exit_code else 'report'} {result.run_key}"

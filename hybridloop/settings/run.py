@@ -86,7 +86,7 @@ def _take_debias(values: Any) -> Any:
 class ProblemText(BaseModel):
     """A problem as a flow parameter: the name of a built-in problem, or a name and a text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     name: str = Field(
         min_length=1, max_length=200, description="name of a built-in problem, or of the text", examples=["h2"]
@@ -126,7 +126,7 @@ def _place_first(schema: dict[str, Any]) -> None:
 class RunSettings(BaseModel):
     """Settings that all runs have, whichever the algorithm."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_place_first)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", json_schema_extra=_place_first)
 
     seed: int | None = Field(
         None,

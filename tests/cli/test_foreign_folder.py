@@ -95,10 +95,12 @@ def test_a_run_opens_no_settings_of_the_folder(folder: Path, marker: Path, shell
         (folder / name).write_text(text)
     (folder / "matplotlibrc").write_text("text.usetex: True\n")
     options = ("--seed", "7", "--precision", "0.1", "--quiet", "--run-key", "opens-nothing")
-    done = run(environ, folder, sys.executable, "-P", "-c", AUDITED, "run", "vqe", "h2", *options)
-    assert (done.returncode, marker.exists()) == (0, False), done.stderr
-    assert "picture" in done.stdout
-    assert "opened: []" in done.stdout
+    report = folder.with_suffix(".html")
+    for command in (("run", "vqe", "h2", *options), ("runs", "report", "opens-nothing", "--output", str(report))):
+        done = run(environ, folder, sys.executable, "-P", "-c", AUDITED, *command)
+        assert (done.returncode, marker.exists()) == (0, False), done.stderr
+        assert "opened: []" in done.stdout
+    assert "<svg" in report.read_text()
 
 
 def test_processes_that_are_started_import_nothing_from_the_folder(

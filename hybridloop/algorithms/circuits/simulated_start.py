@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import DIFFERENCE_RAD, EnergyModel
 from hybridloop.algorithms.circuits.simulation import SPIN_PENALTY, SimulatedCircuit
@@ -142,7 +142,7 @@ class _Metered(EnergyModel):
 
     def minimum(self, start: NDArray[np.float64], iterations: int = _MOST_ITERATIONS) -> _Minimum:
         before = self._gradients
-        found = minimize(
+        found = scipy.optimize.minimize(
             self.objective_and_gradient,
             start,
             jac=True,

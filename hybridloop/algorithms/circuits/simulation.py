@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, eye_array
 
 from hybridloop.algorithms.circuits.ansatz import EnergyModel
 from hybridloop.algorithms.circuits.statevector import (
@@ -48,8 +48,8 @@ class SimulatedCircuit(EnergyModel):
 
     problem: ElectronicProblem
     determinants: NDArray[np.int64]
-    hamiltonian: csr_array
-    objective: csr_array
+    hamiltonian: scipy.sparse.csr_array
+    objective: scipy.sparse.csr_array
     sequence: RotationSequence
 
     @classmethod
@@ -181,10 +181,12 @@ def _has_symmetry(problem: ElectronicProblem, determinants: NDArray[np.int64]) -
     return has_symmetry
 
 
-def _excess_spin(molecule: Molecule, determinants: NDArray[np.int64]) -> csr_array:
+def _excess_spin(molecule: Molecule, determinants: NDArray[np.int64]) -> scipy.sparse.csr_array:
     """Return S² − s (s + 1) between determinants, with the molecule's own spin s."""
     spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
-    return spin_squared_matrix(molecule.norb, determinants) - spin * (spin + 1) * eye_array(len(determinants))
+    return spin_squared_matrix(molecule.norb, determinants) - spin * (spin + 1) * scipy.sparse.eye_array(
+        len(determinants)
+    )
 
 
 def _exponential(generator: SymplecticOperator, states: NDArray[np.int64], angle: int) -> Rotation:

@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
-from scipy.sparse import csr_array
 
 from hybridloop.algorithms.circuits.ansatz import EnergyModel
 from hybridloop.algorithms.circuits.diagonalization import bit_masks, conjugate
@@ -79,7 +79,9 @@ class RotationSequence:
             rotation.turn(state, rotation.angle(point), rotation.generate(state))
         return state
 
-    def value_and_gradient(self, matrix: csr_array, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def value_and_gradient(
+        self, matrix: scipy.sparse.csr_array, point: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
         """Return the expectation value of a Hermitian matrix and its gradient (n,), by the adjoint method."""
         state, gradient = self.state(point), np.zeros(self.num_angles)
         dual = multiply(matrix, state)
@@ -112,7 +114,7 @@ def is_affordable(operations: int, gradients: int, size: int) -> bool:
     return operations * gradients <= MAX_OPERATIONS and size <= MAX_BYTES
 
 
-def multiply(matrix: csr_array, state: Amplitudes) -> Amplitudes:
+def multiply(matrix: scipy.sparse.csr_array, state: Amplitudes) -> Amplitudes:
     """Return a matrix on a state; SciPy would copy a real matrix to a complex one for each product."""
     if np.iscomplexobj(state) and not np.iscomplexobj(matrix.data):
         image: Amplitudes = np.asarray(matrix @ state.view(float).reshape(-1, 2)).reshape(-1).view(complex)
@@ -130,7 +132,7 @@ class StatevectorModel(EnergyModel):
     """
 
     sequence: RotationSequence
-    matrix: csr_array
+    matrix: scipy.sparse.csr_array
 
     @classmethod
     def of(cls, circuit: QuantumCircuit, operator: SparsePauliOp) -> StatevectorModel | None:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse import csr_array
 
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -41,7 +40,7 @@ def split_coefficients(observable: Observable, reference: ReferenceState) -> Obs
         optimum = split.reweighted(STEPS)
     else:
         options: Any = {"maxiter": MAX_STEPS, "ftol": COST_TOLERANCE}
-        optimum = minimize(split.cost, split.start, jac=True, method="L-BFGS-B", options=options).x
+        optimum = scipy.optimize.minimize(split.cost, split.start, jac=True, method="L-BFGS-B", options=options).x
     shares = split.restore_sums(np.round(split.project(optimum), COEFFICIENT_DECIMALS))
     if split.cost(shares)[0] >= split.cost(split.start)[0]:
         return observable
@@ -115,7 +114,7 @@ class _CoefficientSplit:
     term: NDArray[np.int64]
     masks: tuple[int, ...]
     signs: NDArray[np.float64]  # sign of the term in the group's outcomes
-    images: csr_array  # centered image of the reference state by row, over (group, basis state)
+    images: scipy.sparse.csr_array  # centered image of the reference state by row, over (group, basis state)
     group_of_image: NDArray[np.int64]
     extra_variance: float
     start: NDArray[np.float64]
@@ -156,10 +155,10 @@ class _CoefficientSplit:
         # the image of each row, in columns of its own group
         reference = reference.truncate(max(1, MAX_IMAGES // (2 * len(rows))))
         of_terms = reference.centered_images(observable.operator.paulis[pairs.index[pairs.home]])
-        images = csr_array(of_terms[term])
+        images = scipy.sparse.csr_array(of_terms[term])
         places = np.repeat(group, np.diff(images.indptr)) * of_terms.shape[1] + images.indices
         columns, images.indices = np.unique(places, return_inverse=True)
-        images = csr_array((images.data, images.indices, images.indptr), shape=(len(rows), len(columns)))
+        images = scipy.sparse.csr_array((images.data, images.indices, images.indptr), shape=(len(rows), len(columns)))
         return cls(
             group=group,
             term=term,

@@ -8,9 +8,8 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from hybridloop.algorithms.circuits.orbital_rotation import turn
@@ -66,7 +65,7 @@ class Fragments:
 
         evaluations = max(1, int(min(MAX_EVALUATIONS, MAX_OPERATIONS / self._operations(len(orbitals)))))
         with threadpool_limits(1):  # on so small matrices threads wait for each other
-            found = minimize(
+            found = scipy.optimize.minimize(
                 objective,
                 np.concatenate([start.reshape(-1), weights]),
                 jac=True,
@@ -96,9 +95,9 @@ class Fragments:
         matrix = scaled.T @ scaled
         ridge = _RIDGE * float(matrix.diagonal().mean())
         matrix[np.diag_indices_from(matrix)] += ridge
-        decomposed = cho_factor(matrix, overwrite_a=True, check_finite=False)
-        multipliers = cho_solve(decomposed, self.integrals)
-        multipliers += cho_solve(decomposed, ridge * multipliers)
+        decomposed = scipy.linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
+        multipliers = scipy.linalg.cho_solve(decomposed, self.integrals)
+        multipliers += scipy.linalg.cho_solve(decomposed, ridge * multipliers)
         whitened = weights[:, None] * (factors @ multipliers)
         variances = (whitened**2).sum(axis=1)
         coefficients = np.linalg.solve(roots.transpose(0, 2, 1), whitened[:, :, None])[:, :, 0]

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import lu_factor, lu_solve
 
 from hybridloop.algorithms.circuits.orbital_rotation import SMALLEST_ANGLE, rotate, zero_right
 from hybridloop.algorithms.estimation.compressed_factorization import (
@@ -240,9 +240,9 @@ class _Shares:
         matrix: Array = scaled.T @ scaled
         ridge = MATRIX_RIDGE * float(matrix.diagonal().mean())
         matrix[np.diag_indices_from(matrix)] += ridge
-        decomposed = lu_factor(matrix)
-        multipliers: Array = lu_solve(decomposed, self.sums)
-        correction: Array = lu_solve(decomposed, ridge * multipliers)
+        decomposed = scipy.linalg.lu_factor(matrix)
+        multipliers: Array = scipy.linalg.lu_solve(decomposed, self.sums)
+        correction: Array = scipy.linalg.lu_solve(decomposed, ridge * multipliers)
         return multipliers + correction, ridge * float(np.abs(correction).max())
 
     def deviations(self, weights: Array) -> Array:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList, SparsePauliOp
-from scipy.sparse import coo_array, csr_array
 
 from hybridloop.algorithms.circuits.diagonalization import bit_masks
 
@@ -75,7 +75,7 @@ class ReferenceState:
         states = tuple(self.basis_states[place] for place in order.tolist())
         return ReferenceState(states, self.amplitudes[order] / np.sqrt(kept), extra)
 
-    def centered_images(self, paulis: PauliList) -> csr_array:
+    def centered_images(self, paulis: PauliList) -> scipy.sparse.csr_array:
         """Return (P − ⟨P⟩)|ψ⟩ of each term, (terms, basis states); the inner product of two rows is a covariance.
 
         Columns are ordered by the qubits that differ from the first basis state.
@@ -97,7 +97,7 @@ class ReferenceState:
         rows = np.repeat(np.arange(len(x)), len(states))
         data = np.append(values, -means[:, None] * self.amplitudes)
         place = (np.tile(rows, 2), np.append(columns, np.tile(own_columns, len(x))))
-        centered = csr_array(coo_array((data, place), shape=(len(x), len(different))))
+        centered = scipy.sparse.csr_array(scipy.sparse.coo_array((data, place), shape=(len(x), len(different))))
         centered.sum_duplicates()
         centered.eliminate_zeros()
         return centered if centered.data.imag.any() else centered.real

@@ -17,8 +17,8 @@ from queue import SimpleQueue
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
@@ -110,7 +110,7 @@ def _run(
 
 def _minimize(arguments: Mapping[str, Any], objective: Callable[..., Any]) -> End:
     """Run SciPy to its end."""
-    result = minimize(objective, **arguments)
+    result = scipy.optimize.minimize(objective, **arguments)
     reason = f"{arguments['method']} ended: {str(result.message).strip().rstrip('.')}"
     return End(Stop(converged=bool(result.success), reason=reason))
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from math import comb
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
 
 from hybridloop.algorithms.problems.electronic import hamiltonian_terms
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -28,12 +28,12 @@ def determinants_of(molecule: Molecule) -> NDArray[np.int64]:
     return np.sort(np.array([a | b << molecule.norb for a in alpha for b in beta], np.int64))
 
 
-def hamiltonian_matrix(molecule: Molecule, states: NDArray[np.int64]) -> csr_array:
+def hamiltonian_matrix(molecule: Molecule, states: NDArray[np.int64]) -> scipy.sparse.csr_array:
     """Return the Hamiltonian between the determinants, in hartree."""
     return symplectic_matrix(hamiltonian_terms(molecule), states)
 
 
-def symplectic_matrix(operator: Mapping[tuple[int, int], complex], states: NDArray[np.int64]) -> csr_array:
+def symplectic_matrix(operator: Mapping[tuple[int, int], complex], states: NDArray[np.int64]) -> scipy.sparse.csr_array:
     """Return a sum of operators X^x Z^z, as {(x, z): coefficient}, between basis states, ascending."""
     size = len(states)
     # terms with the same X mask connect the same pairs of states
@@ -53,10 +53,10 @@ def symplectic_matrix(operator: Mapping[tuple[int, int], complex], states: NDArr
         columns.append(inside.astype(np.int32))
         values.append(coefficients.sum() - 2.0 * (parity @ coefficients))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    return coo_array(entries, shape=(size, size)).tocsr()
+    return scipy.sparse.coo_array(entries, shape=(size, size)).tocsr()
 
 
-def spin_squared_matrix(norb: int, states: NDArray[np.int64]) -> csr_array:
+def spin_squared_matrix(norb: int, states: NDArray[np.int64]) -> scipy.sparse.csr_array:
     """Return S² = S_z (S_z + 1) + S_- S_+ between the determinants.
 
     S_- S_+ = Σ_pq b_q† a_q a_p† b_p exchanges the spins of orbitals p and q, for a_p alpha and b_p beta. Its signs are
@@ -82,4 +82,4 @@ def spin_squared_matrix(norb: int, states: NDArray[np.int64]) -> csr_array:
                 rows.append(partner)
                 columns.append(column)
                 values.append((-1.0) ** crossed)
-    return coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
+    return scipy.sparse.coo_array((values, (rows, columns)), shape=(size, size)).tocsr()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
-from scipy.sparse import csr_array, eye_array
-from scipy.sparse.linalg import eigsh
 
 from hybridloop.algorithms.problems.determinants import (
     count_determinants,
@@ -48,7 +47,7 @@ def exact_energy_of_spin(molecule: Molecule) -> float:
     states = _states_of(molecule)
     spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
     hamiltonian = hamiltonian_matrix(molecule, states)
-    squared = spin_squared_matrix(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states))
+    squared = spin_squared_matrix(molecule.norb, states) - spin * (spin + 1) * scipy.sparse.eye_array(len(states))
     shift = SPIN_SHIFT
     while True:
         energy, state = lowest_state(hamiltonian + shift * squared, molecule.norb)
@@ -66,14 +65,14 @@ def _states_of(molecule: Molecule) -> NDArray[np.int64]:
     return determinants_of(molecule)
 
 
-def lowest_state(matrix: csr_array, seed: int) -> tuple[float, NDArray[np.float64]]:
+def lowest_state(matrix: scipy.sparse.csr_array, seed: int) -> tuple[float, NDArray[np.float64]]:
     """Return the lowest eigenvalue of a symmetric matrix and its eigenvector, by LAPACK, or Lanczos from a seed."""
     size = matrix.shape[0]
     if size <= MAX_DENSE_DETERMINANTS:
         values, vectors = np.linalg.eigh(matrix.toarray())
     else:
         start = np.random.default_rng(seed).normal(size=size)  # overlaps with every symmetry sector
-        values, vectors = eigsh(matrix, k=1, which="SA", v0=start)
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", v0=start)
     return float(values[0]), vectors[:, 0]
 
 

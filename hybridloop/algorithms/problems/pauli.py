@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from qiskit.quantum_info import SparsePauliOp
-from scipy.sparse.linalg import eigsh
 
 MAX_EXACT_QUBITS = 16
 MAX_ELEMENTS = 2**22  # of the matrix: the lowest eigenvalue takes about two seconds
@@ -37,4 +37,4 @@ class PauliProblem:
         # a start that overlaps with every symmetry sector
         start = np.random.default_rng(self.num_qubits).normal(size=2**self.num_qubits)
         matrix = self.hamiltonian.to_matrix(sparse=True)
-        return float(eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0])
+        return float(scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0])

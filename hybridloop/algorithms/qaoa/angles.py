@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.statevector import Amplitudes
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
@@ -277,7 +277,9 @@ class ScaledEnergy:
 
 def minimum_from(energy: ScaledEnergy, start: NDArray[np.float64], evaluations: int) -> NDArray[np.float64]:
     """Return the end of a quasi-Newton search of about so many energies."""
-    found = minimize(energy, start, method="L-BFGS-B", options={"maxfun": evaluations, "eps": _DIFFERENCE_RAD})
+    found = scipy.optimize.minimize(
+        energy, start, method="L-BFGS-B", options={"maxfun": evaluations, "eps": _DIFFERENCE_RAD}
+    )
     return np.asarray(found.x, float)
 
 

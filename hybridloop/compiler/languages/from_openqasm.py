@@ -6,7 +6,6 @@ import re
 
 from qiskit import QuantumCircuit
 
-from hybridloop.algorithms.circuits.openqasm import InvalidOpenQasm, parse_openqasm
 from hybridloop.errors import InputError
 
 _VERSION = re.compile(r"(?:\s|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*OPENQASM\s+(\d+)(?:\.\d+)?\s*;", re.DOTALL)
@@ -23,6 +22,8 @@ def is_openqasm(text: str) -> bool:
 
 def circuit_from_openqasm(text: str, name: str = "openqasm") -> QuantumCircuit:
     """Return the circuit of a text in OpenQASM 2 or 3. Raises InputError with the line and what is wrong with it."""
+    from hybridloop.algorithms.circuits.openqasm import InvalidOpenQasm, parse_openqasm  # its import takes long
+
     version = _VERSION.match(text)
     number = 3 if version is None else int(version[1])
     remedy = "Correct the text, or build the circuit in Qiskit."
@@ -40,6 +41,8 @@ def circuit_from_openqasm(text: str, name: str = "openqasm") -> QuantumCircuit:
 def _read_version_2(text: str) -> QuantumCircuit:
     """Read OpenQASM 2 with the gates that other tools write as if `qelib1.inc` had them. Raises InvalidOpenQasm."""
     from qiskit import qasm2
+
+    from hybridloop.algorithms.circuits.openqasm import InvalidOpenQasm
 
     try:
         return qasm2.loads(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)

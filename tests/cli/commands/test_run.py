@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +15,6 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import MARK
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.paths import DATA
-from tests.prefect_server import as_own_server
 from tests.waiting import eventually
 
 H2_FILE = DATA / "H2_0.735.fcidump"
@@ -91,12 +89,6 @@ def test_the_service_has_the_same_facts_of_the_session(shell: Shell, document: d
     assert shown["jobs"] == {"Succeeded": session["jobs"]}
 
 
-def test_the_plot_is_at_the_printed_path(document: dict[str, Any]) -> None:
-    picture = Path(document["picture"]).read_text(encoding="utf-8")
-    assert picture.startswith("<?xml")
-    assert picture.rstrip().endswith("</svg>")
-
-
 def test_a_molecule_in_a_file_runs_and_quiet_prints_only_the_result(
     runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell
 ) -> None:
@@ -107,12 +99,11 @@ def test_a_molecule_in_a_file_runs_and_quiet_prints_only_the_result(
     assert first.startswith("H2_0.735: -1.13")
     assert first.endswith(" hartree, converged")
     assert len(lines) < 8
-    assert max(len(line) for line in lines if not line.startswith("  picture")) <= 80
+    assert max(map(len, lines)) <= 80
     told = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
     assert abs(float(first.split()[1]) - EXACT_H2) <= 1.6e-3
     assert "mHa from the exact energy; " in told["error"]
     assert "USD on rigetti.sim.qvm; " in told["cost"]
-    assert Path(told["picture"]).is_file()
     session = told["run"].rpartition(" ")[2]
     assert session in [row["id"] for row in shell.json_inside("sessions", "list")]
 
@@ -160,23 +151,6 @@ def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_re
     assert all(" ± rounding  jobs " in line for line in rounds)
     assert " hartree (rounding), converged" in outcome.out
     assert "± 0.000000" not in outcome.err + outcome.out
-
-
-def test_an_unwritable_plot_does_not_lose_the_result(
-    inside: Callable[..., CommandResult], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
-) -> None:
-    (tmp_path / "pictures").touch()  # no folder can be created here
-    environ = {
-        **at_workspace.shell.environ,
-        "HYBRIDLOOP_HOME": str(tmp_path),
-        **as_own_server(prefect_server),
-    }
-    outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--json")
-    assert outcome.code == 0
-    document = json.loads(outcome.out)
-    assert document["picture"] is None
-    assert document["status"] == "converged"
-    assert f"the picture can't be written to {tmp_path}" in outcome.err
 
 
 @pytest.mark.parametrize(
