@@ -19,7 +19,7 @@ from hybridloop.emulator.simulation.execute import JobRunner
 from hybridloop.emulator.simulation.protocol import SimulationTask
 from hybridloop.emulator.simulation.simulator import Simulator
 
-MEASURED_S = 1.0  # roughly
+MEASURED_S = 0.5  # roughly
 
 
 def timed_job(request: Mapping[str, Any]) -> Callable[[int], float]:
@@ -46,7 +46,7 @@ def seconds_by_shots(run: Callable[[int], float], shots: int) -> tuple[float, fl
     """Return the seconds of a job of one shot, and of each further one, by jobs of more and more shots."""
     first = last = run(1)
     number, slope = 1, 0.0
-    while number < shots and last < MEASURED_S / 2:
+    while number < shots and last < (MEASURED_S if number == 1 else MEASURED_S / 2):
         more = min(shots, 30 * number)
         limit = MEASURED_S / (slope or first)  # a shot takes no more than the first with its job
         if more > max(limit, 2):

@@ -91,7 +91,7 @@ def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
 class Planner:
     """Plans for one target after the other; targets with equal sampling and equal groups share a dry run.
 
-    Each dry run has as many `trials`.
+    A dry run has as many `trials`, or one where the angles are simulated.
     """
 
     algorithm: str
@@ -101,6 +101,7 @@ class Planner:
     trials: int = TRIALS
     _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
     _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
+    _sizes: ProgramSizes = field(default_factory=lambda: ProgramSizes({}))  # of all runs: many circuits are the same
 
     def plan(self, target: Target, *, debias: bool, is_own: bool = False) -> Plan:
         """Estimate the run on one target.
@@ -117,7 +118,7 @@ class Planner:
         check_circuit_fits(target, simulation.facts.num_qubits)
         # count and price the expected rounds, each trial, and the worst case
         batches = batches_points(target, settings.batching)
-        tariff = Tariff(target, simulation.sizes, settings.caps, debias, batches)
+        tariff = Tariff(target, self._sizes, settings.caps, debias, batches)
         expected, status = simulation.expected, self.statuses.by_name.get(target.name)
         queue_s = None if status is None else status.get("averageQueueTime")
         keep_alive = estimate_keep_alive(settings, target, len(expected), queue_s)
@@ -281,24 +282,23 @@ class Planner:
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
+            # measurements at known angles differ little between seeds
+            number = 1 if prepared.origin_of_angles == ANGLES_SIMULATED else self.trials
             run = dry_run(
                 self.algorithm,
                 self.problem,
                 settings,
                 target,
                 prepared=prepared,
-                trials=self.trials,
-                max_work=MAX_WORK * self.trials / TRIALS,
+                trials=number,
+                max_work=MAX_WORK * number / TRIALS,
             )
             facts = run.prepared.plan_facts(samples=target.samples)
             complete = [extrapolate(trial, facts) for trial in run.trials]
-            others = [simulation.sizes for simulation in self._simulations.values()]
-            sizes = ProgramSizes({**run.circuits})
-            if others:  # circuits that two simulations share are counted once
-                sizes = replace(others[0], circuits=sizes.circuits)
+            self._sizes.circuits.update(run.circuits)
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
-            self._simulations[simulated] = Simulation(run.prepared.facts, facts, trials, assumed, sizes)
+            self._simulations[simulated] = Simulation(run.prepared.facts, facts, trials, assumed)
         return self._simulations[simulated]
 
     def _prepare(self, target: Target, settings: RunSettings) -> PreparedAlgorithm:

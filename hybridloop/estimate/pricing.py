@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
@@ -43,28 +44,35 @@ class ProgramSize:
 class ProgramSizes:
     """Sizes of circuits by fingerprint and QIR profile.
 
-    The compiler translates a circuit in the basis gates gate by gate, so its gates are counted in that. The first
-    circuit of a profile is compiled as well: where the counts differ, all are compiled, up to `MAX_COMPILED`.
+    The compiler translates a circuit in the basis gates gate by gate, so its gates are counted in that. A small one
+    with the same gates is compiled as well: where the counts differ, all are compiled, up to `MAX_COMPILED`.
     """
 
-    circuits: Mapping[str, PubDescription]
+    circuits: dict[str, PubDescription]
     known: dict[tuple[str, str], ProgramSize] = field(default_factory=dict)
-    is_counted: dict[str, bool] = field(default_factory=dict)  # by profile
-    counted: dict[str, ProgramSize | None] = field(default_factory=dict)  # in the basis gates, for all profiles
+    translated: dict[str, QuantumCircuit | None] = field(default_factory=dict)  # to the basis gates
+    is_counted: dict[tuple[frozenset[str], str], bool] = field(default_factory=dict)  # by names of gates and profile
 
     def size(self, circuit: str, profile: str) -> ProgramSize | None:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
         key = (circuit, profile)
         if key not in self.known:
-            counted = self._counted(circuit) if self.is_counted.get(profile, True) else None
-            if counted is not None and profile in self.is_counted:
-                self.known[key] = counted
+            if circuit not in self.translated:
+                self.translated[circuit] = in_basis(self.circuits[circuit])
+            translated = self.translated[circuit]
+            if translated is not None and self._is_counted(translated, profile):
+                self.known[key] = counted_size(translated)
             elif sum(known == profile for _, known in self.known) < MAX_COMPILED:
-                qir = self.qir(circuit, profile)
-                self.known[key] = ProgramSize(gate_counts(qir), qir_depth(qir))
-                if counted is not None:
-                    self.is_counted[profile] = counted == self.known[key]
+                self.known[key] = compiled_size(self.qir(circuit, profile))
         return self.known.get(key)
+
+    def _is_counted(self, translated: QuantumCircuit, profile: str) -> bool:
+        """Return whether the compiler keeps each gate of such circuits, even where one follows another of its kind."""
+        key = frozenset(translated.count_ops()), profile
+        if key not in self.is_counted:
+            sample = gates_twice(translated)
+            self.is_counted[key] = counted_size(sample) == compiled_size(compile_qir(sample, profile))
+        return self.is_counted[key]
 
     def qir(self, circuit: str, profile: str) -> str:
         """Compile a circuit at its first point; one with a structure at placeholder angles."""
@@ -72,11 +80,6 @@ class ProgramSizes:
         if description.structure is not None:
             return placeholder_qir(description.structure, profile)
         return compile_qir(to_basis(description.circuit.assign_parameters(description.points[0])), profile)
-
-    def _counted(self, circuit: str) -> ProgramSize | None:
-        if circuit not in self.counted:
-            self.counted[circuit] = counted_size(self.circuits[circuit])
-        return self.counted[circuit]
 
     def largest(self, profile: str) -> ProgramSize:
         """Return the size of the compiled circuit with the most two-qubit gates."""
@@ -189,15 +192,35 @@ def sum_if_known(amounts: Iterable[float | None]) -> float | None:
     return math.fsum(known) if len(known) == len(listed) else None
 
 
-def counted_size(description: PubDescription) -> ProgramSize | None:
-    """Return the gates and the depth of a circuit in the basis gates; None for one without a structure."""
+def in_basis(description: PubDescription) -> QuantumCircuit | None:
+    """Return a circuit in the basis gates; None for one without a structure."""
     structure, angles = description.structure, description.angles
     if structure is None or angles is None:
         return None
     # a bound angle is a slot of the program too, which the translation must not use
     free = {*np.flatnonzero(angles.matrix.any(axis=0)).tolist(), *(index for index, _ in angles.nonaffine)}
     slots = ParameterVector("slot", structure.num_angles)
-    circuit = to_basis(description.circuit if len(free) == len(slots) else structure.circuit(list(slots)))
+    return to_basis(description.circuit if len(free) == len(slots) else structure.circuit(list(slots)))
+
+
+def gates_twice(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit that has one gate of each name twice, at any angles, and then the measurements."""
+    of_name = {item.name: item for item in circuit.data if item.name != "measure"}
+    sample = circuit.copy_empty_like()
+    for item in (each for each in of_name.values() for _ in range(2)):
+        sample.append(item)
+    for item in circuit.get_instructions("measure"):
+        sample.append(item)
+    return sample.assign_parameters(0.1 * np.arange(1, 1 + sample.num_parameters))
+
+
+def compiled_size(qir: str) -> ProgramSize:
+    """Return the gates and the depth of a compiled program."""
+    return ProgramSize(gate_counts(qir), qir_depth(qir))
+
+
+def counted_size(circuit: QuantumCircuit) -> ProgramSize:
+    """Return the gates and the depth of a circuit in the basis gates."""
     names = Counter(item.name for item in circuit.data)
     resets, measurements = names["reset"], names["measure"]
     two_qubit = two_qubit_gates(circuit)

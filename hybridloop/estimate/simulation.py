@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
-from hybridloop.estimate.pricing import ProgramSizes
 from hybridloop.preparation.prepared import PlanFacts, ProblemFacts
 
 
@@ -17,7 +16,6 @@ class Simulation:
     plan_facts: PlanFacts
     trials: tuple[Trial, ...]
     assumed: str | None
-    sizes: ProgramSizes
 
     @property
     def expected(self) -> tuple[DryRound, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 
 from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
@@ -16,6 +16,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, ProblemText
+from hybridloop.settings.parsing import ActiveSpace
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -37,23 +38,38 @@ def accuracy_of(resolved: EnergyProblem, settings: EnergySettings, tolerance: fl
 
 def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Target) -> EnergyProblem:
     """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
-    parsed = parse_problem(problem)
+    part = settings.multiplicity, settings.active_space, settings.frozen_core
+    parsed = _part_of_problem(problem, *part)
     if isinstance(parsed, PauliProblem):
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    molecule = part_of(with_asked_spin(parsed, settings), settings.active_space, settings.frozen_core)
+    mapping = FermionMapping(settings.mapping)
+    check_circuit_fits(target, Encoding(mapping, parsed.norb, parsed.electrons).num_qubits)
+    return _on_qubits(parsed, mapping)
+
+
+# a plan prepares its run many times: the same objects let what is computed of them be kept
+_on_qubits = lru_cache(maxsize=4)(electronic_problem)
+
+
+@lru_cache(maxsize=4)
+def _part_of_problem(
+    problem: ProblemText, multiplicity: int | None, active_space: ActiveSpace | None, frozen_core: int
+) -> Molecule | PauliProblem:
+    parsed = parse_problem(problem)
+    if isinstance(parsed, PauliProblem):
+        return parsed
+    molecule = part_of(with_asked_spin(parsed, multiplicity), active_space, frozen_core)
     if molecule.norb > MOST_ORBITALS:
         what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
         raise InputError("problem", what, "Choose an active space.")
-    mapping = FermionMapping(settings.mapping)
-    check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
-    return electronic_problem(molecule, mapping)
+    return molecule
 
 
-def with_asked_spin(molecule: Molecule, settings: MoleculeSettings) -> Molecule:
+def with_asked_spin(molecule: Molecule, multiplicity: int | None) -> Molecule:
     """Return the molecule with the multiplicity of the settings, if they have one."""
-    return molecule if settings.multiplicity is None else with_multiplicity(molecule, settings.multiplicity)
+    return molecule if multiplicity is None else with_multiplicity(molecule, multiplicity)
 
 
 def parse_problem(problem: ProblemText) -> Molecule | PauliProblem:

@@ -163,7 +163,7 @@ def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> 
     if settings.active_space != AUTO_SPACE:
         return settings
     parsed = [parse_problem(part) for part in parts]
-    molecules = [with_asked_spin(part, settings) for part in parsed if isinstance(part, Molecule)]
+    molecules = [with_asked_spin(part, settings.multiplicity) for part in parsed if isinstance(part, Molecule)]
     if len(molecules) < len(parsed):
         return settings  # refused for the Pauli sum
     electrons, orbitals = common_size(molecules)

@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.circuits.basis import BASIS
 from hybridloop.azure.targets import find_target
-from hybridloop.compiler.gate_counts import gate_counts, qir_depth
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.compiler.qir_template import placeholder_qir
+from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.estimate import pricing
 from hybridloop.estimate.dry_run import dry_run
 from hybridloop.estimate.plan import Money
 from hybridloop.estimate.planner import plan_run
-from hybridloop.estimate.pricing import ProgramSizes, counted_size
+from hybridloop.estimate.pricing import ProgramSizes, compiled_size, counted_size, gates_twice, in_basis
 from hybridloop.settings import ProblemText
 from tests.price_helpers import known
 
@@ -50,20 +52,35 @@ def test_counted_gates_are_those_of_the_compiled_program(profile: str) -> None:
         described = [*qaoa.circuits.values(), *list(vqe.circuits.values())[:2]]
     for description in described:
         assert description.structure is not None
-        compiled = placeholder_qir(description.structure, profile)
-        size = counted_size(description)
-        assert size is not None
-        assert (size.counts, size.depth) == (gate_counts(compiled), qir_depth(compiled))
+        circuit = in_basis(description)
+        assert circuit is not None
+        assert counted_size(circuit) == compiled_size(placeholder_qir(description.structure, profile))
 
 
-def test_circuits_are_compiled_where_the_count_differs_from_the_first_program() -> None:
+def test_circuits_are_compiled_where_the_compiler_does_not_keep_each_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     run = dry_run("vqe", ProblemText(name="h2"), VqeSettings(seed=7), find_target("ionq.simulator"))
-    first, second, *_ = run.circuits
-    counted, compiled = ProgramSizes(run.circuits), ProgramSizes(run.circuits, is_counted={"Base": False})
-    for sizes in (counted, compiled):
-        assert sizes.size(first, "Base") is not None
-    assert counted.is_counted == {"Base": True}
-    assert counted.size(second, "Base") == compiled.size(second, "Base")
+    counted, compiled = ProgramSizes({**run.circuits}), ProgramSizes({**run.circuits})
+    sizes = [counted.size(circuit, "Base") for circuit in run.circuits]
+    assert set(counted.is_counted.values()) == {True}
+    other = QuantumCircuit(2)
+    other.iswap(0, 1)  # not in the basis: the compiler makes several gates of it
+    other.measure_all()
+    monkeypatch.setattr(pricing, "gates_twice", lambda _: other)
+    assert [compiled.size(circuit, "Base") for circuit in run.circuits] == sizes
+    assert set(compiled.is_counted.values()) == {False}
+
+
+@pytest.mark.parametrize("profile", ["Base", "Adaptive_RI"])
+def test_the_compiler_keeps_gates_that_follow_one_of_their_kind(profile: str) -> None:
+    circuit = QuantumCircuit(3, 1)
+    for name in BASIS:
+        gate = get_standard_gate_name_mapping()[name]
+        angles = [Parameter(f"{name}_{i}") for i in range(len(gate.params))]
+        circuit.append(gate.base_class(*angles), range(gate.num_qubits))
+    circuit.measure(1, 0)
+    sample = gates_twice(circuit)
+    assert sample.count_ops() == {**dict.fromkeys(BASIS, 2), "measure": 1}
+    assert counted_size(sample) == compiled_size(compile_qir(sample, profile))
 
 
 def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_on() -> None:

@@ -9,7 +9,7 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping
+from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping, pauli_groupings
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.prices import price_of_job
@@ -74,18 +74,18 @@ def product_circuit(qubits: int) -> Ansatz:
 
 def test_a_circuit_without_noise_is_measured_without_gates_that_bring_it() -> None:
     neighbours = [(letter, [qubit, qubit + 1], 1.0) for qubit in range(3) for letter in ("XX", "YY", "ZZ")]
-    operator = SparsePauliOp.from_sparse_list(neighbours, 4)
+    of_paulis = pauli_groupings(SparsePauliOp.from_sparse_list(neighbours, 4), None)
     for error, expected in ((0.0, Grouping.FULLY_COMMUTING), (0.01, Grouping.QUBIT_WISE)):
         costs = MeasurementCosts(lambda _, shots: float(shots), "shots", error)
-        choice = choose_grouping(operator, product_circuit(4), None, costs, shots=1000, precision=0.01)
+        choice = choose_grouping(of_paulis, product_circuit(4), None, costs, shots=1000, precision=0.01)
         assert choice.grouping is expected
         assert ("bring noise to circuits that have no such gates" in choice.why) == (error > 0.0)
 
 
 def test_a_constant_needs_no_circuit() -> None:
     costs = MeasurementCosts(lambda _, shots: float(shots), "shots", 0.01)
-    operator = SparsePauliOp(["II"], [2.0])
-    choice = choose_grouping(operator, product_circuit(2), None, costs, shots=1000, precision=0.01)
+    of_paulis = pauli_groupings(SparsePauliOp(["II"], [2.0]), None)
+    choice = choose_grouping(of_paulis, product_circuit(2), None, costs, shots=1000, precision=0.01)
     assert (choice.observable.groups, choice.observable.constant) == ((), 2.0)
 
 

@@ -88,9 +88,8 @@ class Fragments:
     def _value(self, rotations: Array, weights: Array) -> tuple[float, Array, Array]:
         """Return ½ Σ_l (σ_l² / w_l + w_l), its slopes by rotations U exp(K) (groups, norb, norb), and by log w."""
         rotated = self.rotated(rotations)
-        roots = np.linalg.cholesky(self._covariances(rotated))
-        columns = self.columns(rotations)
-        factors = np.linalg.solve(roots, columns)
+        inverses = np.linalg.inv(np.linalg.cholesky(self._covariances(rotated)))
+        factors = inverses @ self.columns(rotations)
         scaled = (np.sqrt(weights)[:, None, None] * factors).reshape(-1, len(self.integrals))
         matrix = scaled.T @ scaled
         ridge = _RIDGE * float(matrix.diagonal().mean())
@@ -100,7 +99,7 @@ class Fragments:
         multipliers += scipy.linalg.cho_solve(decomposed, ridge * multipliers)
         whitened = weights[:, None] * (factors @ multipliers)
         variances = (whitened**2).sum(axis=1)
-        coefficients = np.linalg.solve(roots.transpose(0, 2, 1), whitened[:, :, None])[:, :, 0]
+        coefficients = np.einsum("gij,gi->gj", inverses, whitened)
         tangents = self._variance_tangents(rotated, coefficients) / weights[:, None, None]
         tangents -= self._equation_tangents(rotations, coefficients, multipliers)
         return float((variances / weights + weights).sum()) / 2.0, tangents, (weights - variances / weights) / 2.0
@@ -202,8 +201,12 @@ def rotated_amplitudes(filled: tuple[NDArray[np.int64], NDArray[np.int64]], stat
 
     The overlap of two determinants is a minor of the orbitals' overlaps (P.-O. Löwdin, Phys. Rev. 97 (1955) 1474).
     """
-    alpha, beta = (np.linalg.det(rotations[:, rows[:, None, :, None], rows[None, :, None, :]]) for rows in filled)
-    return np.asarray(beta.transpose(0, 2, 1) @ state @ alpha)
+    alpha, beta = filled
+    overlaps = np.linalg.det(rotations[:, alpha[:, None, :, None], alpha[None, :, None, :]])
+    of_beta = overlaps
+    if not np.array_equal(alpha, beta):
+        of_beta = np.linalg.det(rotations[:, beta[:, None, :, None], beta[None, :, None, :]])
+    return np.asarray(of_beta.transpose(0, 2, 1) @ state @ overlaps)
 
 
 def to_text(angles: Array) -> str:

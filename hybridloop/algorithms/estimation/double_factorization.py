@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy
@@ -54,6 +55,7 @@ class Factorization:
     rotations: str = ""
 
 
+@lru_cache(maxsize=8)
 def double_factorization(
     problem: ElectronicProblem, reference: ReferenceState, rotations: str | None = ""
 ) -> Factorization | None:

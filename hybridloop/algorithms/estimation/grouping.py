@@ -111,8 +111,16 @@ def _factorize(
     return factorization
 
 
+def pauli_groupings(hamiltonian: SparsePauliOp, reference: ReferenceState | None) -> tuple[Observable, Observable]:
+    """Return the Hamiltonian in qubit-wise and in fully commuting groups, from which `choose_grouping` chooses."""
+    return (
+        group_hamiltonian(hamiltonian, _QUBIT_WISE, reference),
+        group_hamiltonian(hamiltonian, _COMMUTING, reference),
+    )
+
+
 def choose_grouping(
-    hamiltonian: SparsePauliOp,
+    of_paulis: tuple[Observable, Observable],
     ansatz: Ansatz,
     reference: ReferenceState | None,
     costs: MeasurementCosts,
@@ -122,7 +130,7 @@ def choose_grouping(
     problem: ElectronicProblem | None = None,
     rotations: str | None = None,
 ) -> GroupingChoice:
-    """Choose the groups of the smallest product of cost and mean squared error.
+    """Choose the groups of the smallest product of cost and mean squared error, `of_paulis` or of rotated orbitals.
 
     Its inverse is the efficiency of an estimator (P. W. Glynn and W. Whitt, Oper. Res. 40 (1992) 505; with bias: P.
     L'Ecuyer, Proc. Winter Simul. Conf. (1994) 122). The cost is that of a final measurement with the standard error
@@ -133,14 +141,13 @@ def choose_grouping(
     factorization of a small molecule, the `problem`, adds more: with fitted orbitals, or with eigenvectors, which take
     fewer gates. `rotations` are those that were fitted before, if any.
     """
-    plan = partial(_Plan.of, hamiltonian, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
-    groups = [group_hamiltonian(hamiltonian, grouping, reference) for grouping in (_QUBIT_WISE, _COMMUTING)]
-    qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in groups)
+    plan = partial(_Plan.of, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
+    qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in of_paulis)
     if problem is not None and reference is not None:
         # a search by measurements that starts far from the reference has points where fitted groups vary more
         may_fit = costs.samples and (ansatz.model is not None or ansatz.starts_near)
         texts = [rotations or None] if may_fit else []
-        texts += [""] if len(groups[1].groups) >= MIN_GROUPS else []
+        texts += [""] if len(commuting.observable.groups) >= MIN_GROUPS else []
         found = [double_factorization(problem, reference, text) for text in texts]
         plans = [(plan(each.observable, each.deviations), each.rotations) for each in found if each is not None]
         plans = [each for each in plans if not each[1] or each[0].noise_rise <= MAX_NOISE]
@@ -217,7 +224,6 @@ class _Plan:
     @classmethod
     def of(
         cls,
-        hamiltonian: SparsePauliOp,
         grouped: Observable,
         deviations: NDArray[np.float64],
         *,
@@ -233,7 +239,8 @@ class _Plan:
         cost = math.fsum(points * costs.cost(group, shots) + costs.cost(group, number) for group, number in pairs)
         added = _mean_gates(grouped, deviations)
         gates = int(ansatz.circuit.num_nonlocal_gates()) + added
-        scale = float(np.sqrt(sum(np.abs(hamiltonian.coeffs[_acts(hamiltonian)]) ** 2)))
+        operator = grouped.operator
+        scale = float(np.sqrt(sum(np.abs(operator.coeffs[_acts(operator)]) ** 2)))
         fault = 1.0 - (1.0 - costs.two_qubit_error) ** gates
         return cls(grouped, deviations, cost, gates, added, fault * scale, precision, fault)
 

@@ -24,6 +24,7 @@ from hybridloop.algorithms.estimation.grouping import (
     MeasurementCosts,
     choose_grouping,
     group_hamiltonian,
+    pauli_groupings,
 )
 from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -208,7 +209,9 @@ def test_the_choice_of_grouping_weighs_cost_and_noise_and_gives_its_reason(
     def chosen(name: str, costs: MeasurementCosts, ansatz: Ansatz | None = None) -> GroupingChoice:
         problem = problem_of(name)
         circuit = uccsd(problem) if ansatz is None else ansatz
-        return choose_grouping(problem.hamiltonian, circuit, perturbed(problem), costs, shots=4000, precision=0.7e-3)
+        reference = perturbed(problem)
+        of_paulis = pauli_groupings(problem.hamiltonian, reference)
+        return choose_grouping(of_paulis, circuit, reference, costs, shots=4000, precision=0.7e-3)
 
     small, large = chosen("H2_0.735", free(0.0)), chosen("H4_1", free(0.0))
     assert small.grouping is Grouping.QUBIT_WISE  # there are two groups either way
