@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,28 +39,44 @@ class NoQuil(Exception):
     """The circuit can't be a program with parameters; the text says why."""
 
 
+@dataclass(frozen=True, eq=False)
+class QuilProgram:
+    """A program that many PUBs may share; it is written when its `text` is asked for, for which a plan does not."""
+
+    write: Callable[[], str]
+
+    @functools.cached_property
+    def text(self) -> str:
+        return self.write()
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The key under which the program is stored."""
+        return f"{_KEY}{hashlib.blake2b(self.text.encode(), digest_size=16).hexdigest()}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class QuilPub:
     """A PUB as a Quil program and the values of its memory regions at each point, in radians.
 
     `theta`, shape (points, parameters), are the circuit's angles. `basis`, shape (points, 2 × bits), has the rotations
-    about z and about y before the measurement of each bit. PUBs with equal `text` are points of one program.
+    about z and about y before the measurement of each bit. PUBs of one `program` are points of it.
     """
 
     description: PubDescription
-    text: str
+    program: QuilProgram
     theta: NDArray[np.float64]
     basis: NDArray[np.float64]
 
     @property
     def key(self) -> str:
         """The key under which the program is stored."""
-        return f"{_KEY}{hashlib.blake2b(self.text.encode(), digest_size=16).hexdigest()}"
+        return self.program.key
 
     @property
     def bodies(self) -> dict[str, bytes]:
         """The program to store, by its key."""
-        return {self.key: self.text.encode()}
+        return {self.key: self.program.text.encode()}
 
     @property
     def bits(self) -> int:
@@ -73,12 +89,12 @@ class QuilCompiler:
 
     def __init__(self) -> None:
         self._cores: dict[CircuitStructure, tuple[QuantumCircuit, AngleMap]] = {}
-        self._texts: dict[tuple[object, ...], str] = {}
+        self._programs: dict[tuple[object, ...], QuilProgram] = {}
 
     @property
     def num_compiled(self) -> int:
         """Number of programs so far; one for all points and bases of a circuit."""
-        return len(self._texts)
+        return len(self._programs)
 
     def compile(self, description: PubDescription) -> QuilPub:
         """Compile a described PUB. Raises NoQuil."""
@@ -94,10 +110,11 @@ class QuilCompiler:
             key = (*key, matrix.tobytes(), constant.tobytes())
         else:
             theta, matrix, constant = description.slots[:, slots], None, None
-        if (text := self._texts.get(key)) is None:
-            text = self._texts[key] = self._write(core, qubits, matrix, constant)
+        if (program := self._programs.get(key)) is None:
+            program = QuilProgram(functools.partial(self._write, core, qubits, matrix, constant))
+            program = self._programs.setdefault(key, program)
         basis = [[angle for change in changes for angle in change.angles(row)] for row in description.slots.tolist()]
-        return QuilPub(description, text, np.round(theta, _DECIMALS) + 0.0, np.array(basis))
+        return QuilPub(description, program, np.round(theta, _DECIMALS) + 0.0, np.array(basis))
 
     def _write(
         self, core: CircuitStructure, qubits: Sequence[int], matrix: Matrix | None, constant: Matrix | None
@@ -174,8 +191,7 @@ def _translate(core: CircuitStructure) -> tuple[QuantumCircuit, AngleMap]:
     slots = ParameterVector("slot", core.num_angles)
     circuit = to_basis(core.circuit(list(slots)), _BASIS)
     angles = angle_map([angle for item in circuit.data for angle in item.operation.params], tuple(slots))
-    if angles.nonaffine:
-        raise NoQuil("an angle of the translated circuit is no affine function of the circuit's angles")
+    assert not angles.nonaffine  # the circuit has standard gates alone, whose angles stay affine functions
     return circuit, angles
 
 

@@ -157,7 +157,7 @@ def _job(circuit: str, tariff: Tariff, options: Options, shots: int) -> tuple[di
     theta = np.repeat(program.theta[:1], _ROWS, axis=0) + np.arange(_ROWS)[:, None] / _ROWS
     rows = {"theta": theta.tolist(), "basis": np.repeat(program.basis[:1], _ROWS, axis=0).tolist()}
     job["params"] |= {"substitutions": {name: values for name, values in rows.items() if values[0]}}
-    quil = {"input_format": QUIL, "output_format": QUIL_RESULTS, "program": program.text, "comment": "#"}
+    quil = {"input_format": QUIL, "output_format": QUIL_RESULTS, "program": program.program.text, "comment": "#"}
     return job | quil, _ROWS
 
 

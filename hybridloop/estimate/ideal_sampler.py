@@ -36,11 +36,11 @@ _ROTATIONS = {
 
 
 class Step(NamedTuple):
-    """A standard gate on qubits, with its angles at each point."""
+    """A standard gate on qubits, and the place of its angles among those of the circuit."""
 
     name: str
     qubits: tuple[int, ...]
-    angles: Angles
+    place: slice
 
 
 def _ground_states(points: int, qubits: int) -> States:
@@ -50,24 +50,25 @@ def _ground_states(points: int, qubits: int) -> States:
     return states
 
 
-def _evolve(states: States, steps: Sequence[Step]) -> States:
-    """Apply the gates in their order."""
+def _evolve(states: States, steps: Sequence[Step], slots: Angles) -> States:
+    """Apply the gates in their order, at the circuit's angles (points, angles) in radians."""
     numbers = np.arange(states.shape[1])
     for step in steps:
+        angles = slots[:, step.place]
         if step.name == "cx":
             states = states[:, numbers ^ ((numbers >> step.qubits[0] & 1) << step.qubits[1])]
         elif step.name == "rz":
-            half = 0.5j * step.angles
+            half = 0.5j * angles
             states = states * np.where(numbers >> step.qubits[0] & 1, np.exp(half), np.exp(-half))
         elif len(step.qubits) == 1:
-            states = _apply_one_qubit(states, step)
+            states = _apply_one_qubit(states, step, angles)
         else:
-            states = _apply_gate(states, step)
+            states = _apply_gate(states, step, angles)
     return states
 
 
-def _apply_one_qubit(states: States, step: Step) -> States:
-    matrix = _matrices(step)
+def _apply_one_qubit(states: States, step: Step, angles: Angles) -> States:
+    matrix = _matrices(step.name, angles)
     split = states.reshape(len(states), -1, 2, 2 ** step.qubits[0])
     low, high = split[:, :, 0], split[:, :, 1]
     a, b, c, d = (matrix[:, i, j, None, None] for i in (0, 1) for j in (0, 1))
@@ -75,28 +76,28 @@ def _apply_one_qubit(states: States, step: Step) -> States:
     return evolved
 
 
-def _apply_gate(states: States, step: Step) -> States:
+def _apply_gate(states: States, step: Step, angles: Angles) -> States:
     """Apply any gate: move the axes of its qubits to the end, its first qubit last."""
     qubits = int(states.shape[1]).bit_length() - 1
     axes = [qubits - qubit for qubit in reversed(step.qubits)]  # axis 0 is the point, axis 1 the highest qubit
     ends = list(range(1 + qubits - len(axes), 1 + qubits))
     moved = np.moveaxis(states.reshape(len(states), *(2,) * qubits), axes, ends)
     wide = moved.reshape(len(states), -1, 2 ** len(axes))
-    out = (wide @ np.swapaxes(_matrices(step), 1, 2)).reshape(moved.shape)
+    out = (wide @ np.swapaxes(_matrices(step.name, angles), 1, 2)).reshape(moved.shape)
     evolved: States = np.moveaxis(out, ends, axes).reshape(states.shape)
     return evolved
 
 
-def _matrices(step: Step) -> States:
+def _matrices(name: str, angles: Angles) -> States:
     """Return the gate's matrix for each point, or one for all."""
-    if step.name in _ROTATIONS:
-        pauli, half = _ROTATIONS[step.name], step.angles[:, :, None] / 2
+    if name in _ROTATIONS:
+        pauli, half = _ROTATIONS[name], angles[:, :, None] / 2
         rotation: States = np.cos(half) * np.eye(len(pauli)) - 1j * np.sin(half) * pauli
         return rotation
-    if not step.angles.shape[1]:
-        return _fixed(step.name)
-    gate = type(_standard()[step.name])
-    return np.stack([np.asarray(gate(*row).to_matrix(), complex) for row in step.angles.tolist()])
+    if not angles.shape[1]:
+        return _fixed(name)
+    gate = type(_standard()[name])
+    return np.stack([np.asarray(gate(*row).to_matrix(), complex) for row in angles.tolist()])
 
 
 @cache
@@ -142,10 +143,11 @@ class IdealSampler:
         self._generator = np.random.default_rng(seed)
         self._max_work = max_work
         self.work = 0.0
+        self._steps: dict[str, list[Step]] = {}  # by fingerprint
 
     def sample(self, pubs: Sequence[PubDescription], shots: Sequence[int]) -> list[MeasuredPub]:
         """Return the counts of the PUBs in their order. Raises SimulationTooLarge before any is computed."""
-        programs = [_Program(pub, _gate_steps(pub), number) for pub, number in zip(pubs, shots, strict=True)]
+        programs = [_Program(pub, self._steps_of(pub), number) for pub, number in zip(pubs, shots, strict=True)]
         runs = itertools.groupby(programs, lambda program: (len(program.pub.points), program.num_qubits))
         groups = [list(group) for _, group in runs]
         prefixes = [_common_prefix(group) for group in groups]
@@ -153,6 +155,11 @@ class IdealSampler:
         if self.work > self._max_work:
             raise SimulationTooLarge(f"simulating it further than {self._max_work:.0e} amplitudes through a gate")
         return [measured for args in zip(groups, prefixes, strict=True) for measured in self._sample_group(*args)]
+
+    def _steps_of(self, pub: PubDescription) -> list[Step]:
+        if pub.fingerprint not in self._steps:
+            self._steps[pub.fingerprint] = _gate_steps(pub)
+        return self._steps[pub.fingerprint]
 
     def _sample_group(self, group: Sequence[_Program], prefix: int) -> list[MeasuredPub]:
         """Sample PUBs with the same number of points and qubits; compute the first `prefix` gates once."""
@@ -162,9 +169,9 @@ class IdealSampler:
         for start in range(0, points, batch):
             rows = slice(start, start + batch)
             initial = _ground_states(min(batch, points - start), qubits)
-            shared = _evolve(initial, _rows(group[0].steps[:prefix], rows))
+            shared = _evolve(initial, group[0].steps[:prefix], group[0].pub.slots[rows])
             for program, found in zip(group, counts, strict=True):
-                states = _evolve(shared, _rows(program.steps[prefix:], rows))
+                states = _evolve(shared, program.steps[prefix:], program.pub.slots[rows])
                 found += [self._counts(row, program) for row in _probabilities(states, program.pub)]
         return [MeasuredPub(program.pub.points, tuple(found)) for program, found in zip(group, counts, strict=True)]
 
@@ -196,7 +203,7 @@ def _gate_steps(pub: PubDescription) -> list[Step]:
         if name == "measure":
             measured_qubits.add(bits[0])
             continue
-        steps.append(Step(name, bits, pub.slots[:, used : used + count]))
+        steps.append(Step(name, bits, slice(used, used + count)))
         used += count
     return steps
 
@@ -217,16 +224,10 @@ def _shared(one: _Program, other: _Program) -> int:
     angles = min(one.pub.slots.shape[1], other.pub.slots.shape[1])
     is_equal = (one.pub.slots[:, :angles] == other.pub.slots[:, :angles]).all(axis=0)
     equal = angles if is_equal.all() else int(np.argmin(is_equal))  # angles before the first that differs
-    used = 0
     for number, (step, twin) in enumerate(zip(one.steps, other.steps, strict=False)):
-        used += step.angles.shape[1]
-        if step.name != twin.name or step.qubits != twin.qubits or used > equal:
+        if step != twin or step.place.stop > equal:
             return number
     return min(len(one.steps), len(other.steps))
-
-
-def _rows(steps: Sequence[Step], rows: slice) -> list[Step]:
-    return [Step(step.name, step.qubits, step.angles[rows]) for step in steps]
 
 
 def _probabilities(states: States, pub: PubDescription) -> NDArray[np.float64]:

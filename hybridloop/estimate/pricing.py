@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
+from qiskit.converters import circuit_to_dag
 
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.azure.targets import Target
@@ -226,7 +227,7 @@ def counted_size(circuit: QuantumCircuit) -> ProgramSize:
     two_qubit = two_qubit_gates(circuit)
     one_qubit = len(circuit.data) - two_qubit - resets - measurements
     counts = GateCounts(circuit.num_qubits, one_qubit, two_qubit, measurements, resets)
-    return ProgramSize(counts, circuit.depth())
+    return ProgramSize(counts, circuit_to_dag(circuit, copy_operations=False).depth())
 
 
 def estimate_keep_alive(settings: RunSettings, target: Target, rounds: int, queue_s: float | None) -> KeepAliveEstimate:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit import Gate, Instruction, Parameter, ParameterVector
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
@@ -31,10 +31,9 @@ from hybridloop.tasks.submission.results import read_quil_results, read_results_
 from tests.long_form import long_form, short_or_long
 
 SHOTS = 400
+STANDARD = get_standard_gate_name_mapping()
 GATES = [
-    gate
-    for name, gate in get_standard_gate_name_mapping().items()
-    if name in "x sx h s sdg t p rx ry rz u cx cz swap rxx rzz crx ccx".split()
+    gate for name, gate in STANDARD.items() if name in "x sx h s sdg t p rx ry rz u cx cz swap rxx rzz crx ccx".split()
 ]
 
 
@@ -52,7 +51,7 @@ def quil_counts(description: PubDescription) -> list[Counts]:
     counts: list[Counts] = []
     for theta, basis in zip(pub.theta.tolist(), pub.basis.tolist(), strict=True):
         rows = ParameterRows(SHOTS, (0,), {"basis": [basis]} | ({"theta": [theta]} if theta else {}))
-        data = run(pub.text.encode(), (QUIL, QUIL_RESULTS), json.loads(json.dumps(rows.input_params)))
+        data = run(pub.program.text.encode(), (QUIL, QUIL_RESULTS), json.loads(json.dumps(rows.input_params)))
         counts += read_quil_results(data, pub.bits, rows=rows, slices=[Slice(0, 0, 0, SHOTS)])
     return counts
 
@@ -133,7 +132,7 @@ def test_all_bases_of_a_circuit_are_one_program_and_its_angles_are_not_written_o
         pub = compiler.compile(description)
         assert pub.theta.tolist() == points.tolist()
         assert pub.basis.shape == (2, 4)
-        texts.add(pub.text)
+        texts.add(pub.program.text)
         for counts, point in zip(quil_counts(description), points, strict=True):
             assert_drawn_from(description.circuit.assign_parameters(point), counts)
     (text,) = texts
@@ -145,7 +144,7 @@ def test_a_circuit_whose_angles_are_bound_is_the_same_program_at_other_angles() 
     compiler = QuilCompiler()
     bound = [measured_in("ZX").assign_parameters([0.1 * i, 0.4]) for i in range(1, 3)]
     pubs = [compiler.compile(describe_pub(SamplerPub.coerce((circuit,), SHOTS))) for circuit in bound]
-    assert pubs[0].text == pubs[1].text
+    assert pubs[0].program is pubs[1].program
     assert pubs[0].theta.tolist() != pubs[1].theta.tolist()
 
 
@@ -180,6 +179,18 @@ def kept() -> QuantumCircuit:
 def test_what_quil_with_parameters_can_not_take_is_named(circuit: QuantumCircuit, reason: str) -> None:
     with pytest.raises(NoQuil, match=reason):
         QuilCompiler().compile(describe_pub(SamplerPub.coerce((circuit,), SHOTS)))
+
+
+@pytest.mark.parametrize("gate", [gate for gate in STANDARD.values() if gate.params and gate.num_qubits], ids=repr)
+def test_the_angles_of_every_standard_gate_are_affine_functions_in_quil(gate: Instruction) -> None:
+    if not isinstance(gate, Gate):
+        pytest.skip("a delay is no gate")
+    circuit = QuantumCircuit(gate.num_qubits, 1)
+    circuit.append(gate.base_class(*ParameterVector("angle", len(gate.params))), range(gate.num_qubits))
+    circuit.cx(0, 1) if gate.num_qubits > 1 else circuit.reset(0)
+    circuit.measure(0, 0)
+    pub = QuilCompiler().compile(describe_pub(SamplerPub.coerce((circuit, np.full((1, len(gate.params)), 0.3)), 10)))
+    assert "DECLARE theta" in pub.program.text
 
 
 def test_functions_of_a_parameter_that_are_not_affine_are_numbers_of_their_own() -> None:

@@ -7,10 +7,12 @@ draws. The rows of all points are in random order, so that a drift of the machin
 from __future__ import annotations
 
 import bisect
+import functools
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription
-from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
+from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilProgram, QuilPub
 from hybridloop.journal import Slice
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
@@ -74,7 +76,7 @@ class _Slices:
     """Slices with the length of a row of each as JSON, and the bits of each shot."""
 
     slices: tuple[Slice, ...]
-    row_bytes: Integers
+    row_bytes: tuple[int, ...]
     bits: int
 
     def __len__(self) -> int:
@@ -84,21 +86,25 @@ class _Slices:
         return _Slices(self.slices[where], self.row_bytes[where], self.bits)
 
     @property
-    def shots(self) -> Integers:
-        return np.array([part.shots for part in self.slices])
+    def shots(self) -> tuple[int, ...]:
+        return tuple(part.shots for part in self.slices)
+
+    def rows(self, max_shots: int) -> tuple[int, list[int]]:
+        """Return the shots of a row, and the number of rows of each slice."""
+        row_shots = shots_of_rows(self.shots, max_shots)
+        return row_shots, [-(-shots // row_shots) for shots in self.shots]
 
     def rounded_up(self, max_shots: int) -> int:
         """Return the shots of all their rows."""
-        row_shots = shots_of_rows(self.shots, max_shots)
-        return int((-(-self.shots // row_shots)).sum()) * row_shots
+        row_shots, rows = self.rows(max_shots)
+        return sum(rows) * row_shots
 
     def fits(self, max_shots: int) -> bool:
         """Return whether one job takes them all."""
-        row_shots = shots_of_rows(self.shots, max_shots)
-        rows = -(-self.shots // row_shots)
-        result = rows.sum() * row_shots * result_bytes(self.bits)
-        fits = rows.sum() <= MAX_ROWS and result <= MAX_RESULT_BYTES
-        return bool(fits and (rows * self.row_bytes).sum() <= MAX_ROWS_BYTES)
+        row_shots, rows = self.rows(max_shots)
+        result = sum(rows) * row_shots * result_bytes(self.bits)
+        fits = sum(rows) <= MAX_ROWS and result <= MAX_RESULT_BYTES
+        return fits and sum(map(operator.mul, rows, self.row_bytes)) <= MAX_ROWS_BYTES
 
 
 def result_bytes(bits: int) -> int:
@@ -106,10 +112,11 @@ def result_bytes(bits: int) -> int:
     return 3 * bits + 2
 
 
-def shots_of_rows(shots: Integers, max_shots: int) -> int:
+@functools.lru_cache(maxsize=1024)  # the points of most rounds have the same shots
+def shots_of_rows(shots: tuple[int, ...], max_shots: int) -> int:
     """Return the most shots that all rows may have, if at most a share of `MAX_WASTE` is rounded up.
 
-    >>> shots_of_rows(np.array([1000, 1000]), 10_000), shots_of_rows(np.array([1000, 300]), 10_000)
+    >>> shots_of_rows((1000, 1000), 10_000), shots_of_rows((1000, 300), 10_000)
     (1000, 334)
     """
     distinct, times = np.unique(shots, return_counts=True)
@@ -117,7 +124,10 @@ def shots_of_rows(shots: Integers, max_shots: int) -> int:
     candidates = np.unique(np.append(-(-distinct[:, None] // _DIVISORS), least))
     candidates = candidates[candidates <= max_shots]
     taken = (-(-distinct[:, None] // candidates) * candidates * times[:, None]).sum(axis=0)
-    return int(candidates[taken <= (1 + MAX_WASTE) * shots.sum()].max())
+    return int(candidates[taken <= (1 + MAX_WASTE) * sum(shots)].max())
+
+
+_NUMBER = len("-1.2345678901234567e-300, ")  # no number is longer
 
 
 def row_bytes(pub: QuilPub) -> Integers:
@@ -129,7 +139,8 @@ def row_bytes(pub: QuilPub) -> Integers:
 def batched_program(compiler: QuilCompiler, description: PubDescription) -> QuilPub:
     """Compile a PUB whose points share jobs. Raises NoQuil."""
     program = compiler.compile(description)
-    if row_bytes(program).max() > MAX_ROWS_BYTES:
+    cells = program.theta.shape[1] + program.basis.shape[1]
+    if _NUMBER * cells > MAX_ROWS_BYTES and row_bytes(program).max() > MAX_ROWS_BYTES:
         raise NoQuil("its angles at one point are more than a job takes")
     return program
 
@@ -155,9 +166,9 @@ def _jobs(
     pubs: Mapping[int, QuilPub], sizes: Mapping[int, Sequence[int]], shots: Sequence[int], max_shots: int
 ) -> Iterator[_Slices]:
     """Yield the slices of each job; `sizes` are the bytes of each point's row, by PUB."""
-    programs: dict[str, list[int]] = {}
+    programs: dict[QuilProgram, list[int]] = {}
     for number, pub in pubs.items():
-        programs.setdefault(pub.text, []).append(number)
+        programs.setdefault(pub.program, []).append(number)
     for numbers in programs.values():
         points = [(Slice(i, j, 0, shots[i]), size) for i in numbers for j, size in enumerate(sizes[i])]
         yield from _parted(points, pubs[numbers[0]].bits, max_shots)
@@ -167,11 +178,13 @@ def _parted(points: Sequence[tuple[Slice, int]], bits: int, max_shots: int) -> I
     """Yield the slices of each job; points with similar shots are together, so that few are rounded up."""
     parts = [(part, size) for point, size in points for part in _split(point, size, bits, max_shots)]
     parts.sort(key=lambda sized: (-sized[0].shots, sized[0]))
-    rest = _Slices(tuple(part for part, _ in parts), np.array([size for _, size in parts]), bits)
-    while rest:
+    rest = _Slices(tuple(part for part, _ in parts), tuple(size for _, size in parts), bits)
+    while rest and not rest.fits(max_shots):
         end = bisect.bisect_left(range(1, len(rest) + 1), 1, key=lambda end: int(not rest[:end].fits(max_shots)))
         yield rest[:end]
         rest = rest[end:]
+    if rest:
+        yield rest
 
 
 def _split(point: Slice, size: int, bits: int, max_shots: int) -> list[Slice]:
@@ -182,7 +195,7 @@ def _split(point: Slice, size: int, bits: int, max_shots: int) -> list[Slice]:
     while True:
         base, rest = divmod(point.shots, number)
         slices = [point._replace(part=part, shots=base + (part < rest)) for part in range(number)]
-        if _Slices((slices[0],), np.array([size]), bits).fits(max_shots):
+        if _Slices((slices[0],), (size,), bits).fits(max_shots):
             return slices
         number += 1
 
@@ -190,8 +203,8 @@ def _split(point: Slice, size: int, bits: int, max_shots: int) -> list[Slice]:
 def _batch(round_: RoundKey, pubs: Mapping[int, QuilPub], parts: _Slices, max_shots: int, seed: int) -> JobBatch:
     slices = tuple(sorted(parts.slices))
     key = JobKey(round_, *slices[0][:3])
-    row_shots = shots_of_rows(parts.shots, max_shots)
-    slice_of = np.repeat(np.arange(len(slices)), [-(-part.shots // row_shots) for part in slices])
+    row_shots, rows = replace(parts, slices=slices).rows(max_shots)
+    slice_of = np.repeat(np.arange(len(slices)), rows)
     slice_of = np.random.default_rng(int(key.sampling_value(seed), 16)).permutation(slice_of)
     theta = [pubs[part.pub].theta[part.point].tolist() for part in slices]
     basis = [pubs[part.pub].basis[part.point].tolist() for part in slices]

@@ -154,7 +154,7 @@ def build_jobs(
                 attempt=FIRST_ATTEMPT,
                 shots=rows.shots * len(rows.slice_of),
                 num_bits=program.bits,
-                payload=program.text.encode(),
+                payload=program.program.text.encode(),
                 sampling_value=batch.key.sampling_value(seed),
                 program=rows.key,
                 slices=batch.slices,

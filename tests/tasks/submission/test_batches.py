@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from collections import Counter
@@ -23,7 +24,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.targets import Batching, find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.compiler.quil import QuilCompiler, QuilPub
+from hybridloop.compiler.quil import QuilCompiler, QuilProgram, QuilPub
 from hybridloop.errors import CapReached, InputError, JobFailed
 from hybridloop.journal import Journal, Slice
 from hybridloop.journal.claimed_run import claim_run, new_run
@@ -72,9 +73,14 @@ def ask(shots: int = 200, points: np.ndarray = POINTS) -> list[SamplerPub]:
 DESCRIPTION = describe_pub(ask()[0])
 
 
+program = functools.cache(lambda text: QuilProgram(lambda: text))
+
+
 def quil_pub(text: str, points: int, cells: int, bits: int) -> QuilPub:
     rng = np.random.default_rng(points)
-    return QuilPub(DESCRIPTION, text, rng.uniform(-3, 3, (points, cells)), rng.uniform(-3, 3, (points, 2 * bits)))
+    return QuilPub(
+        DESCRIPTION, program(text), rng.uniform(-3, 3, (points, cells)), rng.uniform(-3, 3, (points, 2 * bits))
+    )
 
 
 pubs_with_shots = st.lists(
@@ -97,7 +103,7 @@ def test_each_point_is_measured_once_with_all_its_shots_within_the_bounds_of_a_j
     for batch in batches:
         rows = batch.rows
         assert tuple(batch.slices[0][:3]) == (batch.key.pub, batch.key.point, batch.key.part)
-        assert len({pubs[part.pub].text for part in batch.slices}) == 1
+        assert len({pubs[part.pub].program for part in batch.slices}) == 1
         of_slice = Counter(rows.slice_of)
         for i, part in enumerate(batch.slices):
             measured[part.pub, part.point] += part.shots
