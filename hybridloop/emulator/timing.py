@@ -19,7 +19,9 @@ from hybridloop.emulator.simulation.execute import JobRunner
 from hybridloop.emulator.simulation.protocol import SimulationTask
 from hybridloop.emulator.simulation.simulator import Simulator
 
-MEASURED_S = 0.5  # roughly
+MEASURED_S = 1.0  # roughly
+VISIBLE = 1.5  # times the seconds of the first shot: less may be other work of the machine
+GROWTH = 10
 
 
 def timed_job(request: Mapping[str, Any]) -> Callable[[int], float]:
@@ -45,17 +47,14 @@ def timed_job(request: Mapping[str, Any]) -> Callable[[int], float]:
 def seconds_by_shots(run: Callable[[int], float], shots: int) -> tuple[float, float]:
     """Return the seconds of a job of one shot, and of each further one, by jobs of more and more shots."""
     first = last = run(1)
-    number, slope = 1, 0.0
-    while number < shots and last < (MEASURED_S if number == 1 else MEASURED_S / 2):
-        more = min(shots, 30 * number)
-        limit = MEASURED_S / (slope or first)  # a shot takes no more than the first with its job
-        if more > max(limit, 2):
-            if number > 1:
-                break
-            more = max(int(limit), 2)
-        last = run(more)
-        number, slope = more, max(last - first, 0.0) / (more - 1)
-    return first, slope
+    number = 1
+    while number < shots and first < MEASURED_S / 2 and last < VISIBLE * first:
+        # a shot takes no more than the first with its job
+        number = min(shots, GROWTH * number if number > 1 or GROWTH * first < MEASURED_S else 2)
+        last = run(number)
+        if last >= VISIBLE * first:
+            last = min(last, run(number))
+    return first, max(last - first, 0.0) / max(number - 1, 1)
 
 
 def main() -> None:

@@ -291,7 +291,7 @@ class Planner:
                 target,
                 prepared=prepared,
                 trials=number,
-                max_work=MAX_WORK * number / TRIALS,
+                max_work=MAX_WORK * self.trials / TRIALS,
             )
             facts = run.prepared.plan_facts(samples=target.samples)
             complete = [extrapolate(trial, facts) for trial in run.trials]
