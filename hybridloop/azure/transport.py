@@ -264,13 +264,22 @@ class Transport:
 
 
 def _widened(transport: RequestsTransport) -> RequestsTransport:
-    """Let a transport keep as many connections alive as there may be requests in flight; the default is ten."""
+    """Let a transport keep as many connections alive as there may be requests in flight; the default is ten.
+
+    It signs no request by a `.netrc` file, which would be looked up each time: one with the service's host would
+    replace the key.
+    """
     with suppress(ValueError):  # it was closed: the request says so
         transport.open()
+        transport.session.auth = transport.session.auth or _as_signed
         for adapter in set(transport.session.adapters.values()):
             if adapter._pool_maxsize < MAX_IN_FLIGHT:  # else another client of the workspace did this
                 adapter.init_poolmanager(connections=_HOSTS, maxsize=MAX_IN_FLIGHT)
     return transport
+
+
+def _as_signed(request: Any) -> Any:
+    return request
 
 
 def _proxy_options(host: str) -> dict[str, Any]:
