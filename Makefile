@@ -23,7 +23,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -93,6 +93,9 @@ pictures: .venv/ready ## make the pictures of the README and the outputs of the 
 bench: .venv/ready ## run the benchmarks and compare their figures with the bounds
 	@missed=0; for name in startup submission far replay service live orchestration sweep accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
+
+bench-growth: .venv/ready ## draw how time and memory grow with jobs, rounds, runs and points (ten minutes)
+	@$(BIN)/python -m benchmarks.growth --output docs/images
 
 bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, price and noise
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shots
