@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
+from hybridloop.runtime.stages import stages_to
 from hybridloop.runtime.text_table import count_text
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 REFRESH_PER_S = 4.0
 JOBS_EVERY_S = 10.0
+FIRST_STAGE_S, STAGE_EVERY_S = 1.0, 5.0
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 _OPEN = frozenset({"waiting", "executing", "unknown"})  # unknown: its close failed
 _MAY_BE_OPEN = (
@@ -85,6 +88,27 @@ def show_simulations() -> Iterator[None]:
 
     with observed_by(show):
         yield
+
+
+@contextmanager
+def show_stages(first_s: float = FIRST_STAGE_S, every_s: float = STAGE_EVERY_S) -> Iterator[None]:
+    """Print a line to standard error from the second second on, and again now and then: what the block does."""
+    ended, stages = threading.Event(), deque(["preparing the run"], maxlen=1)
+
+    def show() -> None:
+        wait_s = first_s
+        while not ended.wait(wait_s):
+            print_message(stages[0])
+            wait_s = every_s
+
+    shower = threading.Thread(target=show, name="hybridloop-stages", daemon=True)
+    shower.start()
+    try:
+        with stages_to(stages.append):
+            yield
+    finally:
+        ended.set()
+        shower.join()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from hybridloop.errors import HybridloopError
 from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
 
 TRIALS = 3  # seeds: a search's length goes with its noise
@@ -146,6 +147,7 @@ class Recorder:
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Record the round and sample it; above the bound of the simulation, return zeros for a few rounds."""
         begin = time.perf_counter()
+        announce(f"dry run, round {len(self.rounds) + 1}: {sum(pub.size for pub in pubs):,} points of circuits")
         try:
             return self._sample(pubs)
         finally:

@@ -38,6 +38,7 @@ from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
 from hybridloop.preparation.measurement_costs import choice_facts
 from hybridloop.preparation.prepared import ANGLES_SIMULATED, PreparedAlgorithm, angles_searched_on
+from hybridloop.runtime.stages import announce
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings, SearchName
 
 _NO_CAPS = {
@@ -117,6 +118,7 @@ class Planner:
         simulation = self.simulate(target, settings)
         check_circuit_fits(target, simulation.facts.num_qubits)
         # count and price the expected rounds, each trial, and the worst case
+        announce(f"counting the gates of {len(self._sizes.circuits):,} circuits")
         batches = batches_points(target, settings.batching)
         tariff = Tariff(target, self._sizes, settings.caps, debias, batches)
         expected, status = simulation.expected, self.statuses.by_name.get(target.name)

@@ -22,9 +22,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from hybridloop.azure.targets import find_target
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.cli.progress import describe_interruption, render, show_jobs, show_progress
+from hybridloop.cli.progress import describe_interruption, render, show_jobs, show_progress, show_stages
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.estimate.planner import plan_run
 from hybridloop.runs.live import Best, LiveState
+from hybridloop.runtime.stages import announce, stages_to
+from hybridloop.settings import ProblemText
 from tests.cli.progress_helpers import STATE
 from tests.cli.shell_helpers import Shell
 from tests.forked_processes import ForkedPython
@@ -101,6 +106,22 @@ def test_without_a_terminal_a_line_says_how_many_jobs_of_a_long_round_have_ended
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"round {STATE.round + 1:>3}  4 jobs in flight, 0 done"
     assert len(lines) == len(set(lines)) > 1
+
+
+def test_work_of_seconds_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_stages(0.001, 0.001):
+        eventually(lambda: "preparing the run" in capsys.readouterr().err)
+        announce("counting")
+        eventually(lambda: "counting" in capsys.readouterr().err)
+
+
+def test_a_plan_announces_each_dry_round_and_its_gates() -> None:
+    stages: list[str] = []
+    with stages_to(stages.append):
+        plan = plan_run("vqe", ProblemText(name="h2"), VqeSettings(seed=7), find_target("ionq.simulator"))
+    rounds = [stage for stage in stages if stage.startswith("dry run, round ")]
+    assert len(rounds) >= plan.rounds.expected
+    assert any(stage.startswith("counting the gates of ") for stage in stages)
 
 
 @pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 132])

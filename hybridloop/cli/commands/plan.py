@@ -11,7 +11,7 @@ from hybridloop.cli.commands.run import Config, Set, command_class, problem_argu
 from hybridloop.cli.help import HELP_ALL
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
-from hybridloop.cli.progress import show_simulations
+from hybridloop.cli.progress import show_stages
 from hybridloop.descriptions import ALGORITHMS, Description
 
 app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
@@ -45,7 +45,7 @@ def _plan_command(algorithm: Description) -> Callable[..., None]:
         text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
         names = [name.strip() for name in (targets or "").split(",") if name.strip()]
         compared = names or (ALL if compare else ())
-        with show_simulations():
+        with show_stages():
             result = plan_in_workspace(workspace, algorithm.name, text, resolved.settings, compare=compared)
         if json:
             print_json(result.as_dict())
