@@ -119,6 +119,7 @@ class Tariff:
     batches: bool = False
     _prices: dict[tuple[str, int], Price] = field(default_factory=dict, init=False)
     _totals: dict[tuple[PubRequest, ...], JobTotals] = field(default_factory=dict, init=False)
+    _batched: dict[tuple[PubRequest, ...], list[tuple[int, Price]]] = field(default_factory=dict, init=False)
     _quil: QuilCompiler = field(default_factory=QuilCompiler)
     _programs: dict[str, QuilPub | None] = field(default_factory=dict)
 
@@ -171,9 +172,12 @@ class Tariff:
         return self._programs[circuit]
 
     def _batched_jobs(self, pubs: Sequence[PubRequest]) -> list[tuple[int, Price]]:
-        programs = [program for pub in pubs if (program := self.program(pub.circuit)) is not None]
-        jobs = shots_of_jobs(programs, [pub.points for pub in pubs], [pub.shots for pub in pubs], self.target)
-        return [(shots, price_of_job(self.target, ONE_GATE, shots)) for shots in jobs]
+        key = tuple(pubs)
+        if key not in self._batched:
+            programs = [program for pub in pubs if (program := self.program(pub.circuit)) is not None]
+            jobs = shots_of_jobs(programs, [pub.points for pub in pubs], [pub.shots for pub in pubs], self.target)
+            self._batched[key] = [(shots, price_of_job(self.target, ONE_GATE, shots)) for shots in jobs]
+        return self._batched[key]
 
     def total_of_rounds(self, rounds: Iterable[DryRound]) -> JobTotals:
         """Sum the jobs of these rounds."""

@@ -136,6 +136,11 @@ def row_bytes(pub: QuilPub) -> Integers:
     return np.array([sum(len(json.dumps(values)) + len(", ") for values in regions) for regions in rows])
 
 
+@functools.lru_cache(maxsize=1024)  # a plan asks for each of its rounds
+def _first_row_bytes(pub: QuilPub) -> int:
+    return int(row_bytes(pub)[0])
+
+
 def batched_program(compiler: QuilCompiler, description: PubDescription) -> QuilPub:
     """Compile a PUB whose points share jobs. Raises NoQuil."""
     program = compiler.compile(description)
@@ -157,7 +162,7 @@ def plan_batches(
 
 def shots_of_jobs(pubs: Sequence[QuilPub], points: Sequence[int], shots: Sequence[int], target: Target) -> list[int]:
     """Return the shots of each job of a round whose PUBs have so many points, of the size of their first."""
-    sizes = {i: row_bytes(pub)[:1].tolist() * points[i] for i, pub in enumerate(pubs)}
+    sizes = {i: [_first_row_bytes(pub)] * points[i] for i, pub in enumerate(pubs)}
     jobs = _jobs(dict(enumerate(pubs)), sizes, shots, target.max_shots)
     return [slices.rounded_up(target.max_shots) for slices in jobs]
 
