@@ -53,6 +53,7 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_a_run_loads_nothing_that_it_leaves_idle(stack_environ: Mapping[str, str]) -> None:
     for _ in range(2):  # the first one makes the journal
         out, loaded = _run(COMMAND, "run", "vqe", "h2", "--seed", "7", "--quiet", environ=stack_environ)
