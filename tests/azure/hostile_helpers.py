@@ -153,6 +153,8 @@ def hostile_service(emulator: Emulator) -> Iterator[HostileService]:
             body = body.replace(own.encode(), origin.encode())
             headers = {name.lower(): value for name, value in self.headers.items()}
             headers |= {"host": origin, "content-length": str(len(body)), "accept-encoding": "identity"}
+            if "authorization" in headers:
+                reached.append(f"{self.command} {self.path}, signed with {headers['authorization']}")
             if "x-ms-quantum-api-key" in headers:
                 headers["x-ms-quantum-api-key"] = emulator.api_key
             command, path = self.command, self.path

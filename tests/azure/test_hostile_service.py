@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,17 @@ def test_the_body_of_a_redirect_is_not_read(client: ServiceClient, hostile: Host
     with pytest.raises(AnswerRefused):
         use(client, hostile, operation)
     assert hostile.sent < 16 * MIB
+    assert hostile.reached == []
+
+
+@pytest.mark.parametrize("operation", ["open", "list", "upload", "download"])
+def test_no_request_is_signed_with_a_netrc_file(
+    client: ServiceClient, hostile: HostileService, operation: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "netrc"
+    file.write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(file))
+    use(client, hostile, operation)
     assert hostile.reached == []
 
 
