@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers import scipy as scipy_optimizers
 from hybridloop.algorithms.optimizers.scipy import SAME_POINT_RAD, ScipyOptimizer
 from hybridloop.errors import ReplayDiverged
 from tests.long_form import long_form, short_or_long
@@ -65,6 +64,7 @@ def test_a_search_that_starts_a_new_run_of_scipy_asks_for_the_same_points_bit_fo
 
 def test_a_new_run_over_hundreds_of_recorded_evaluations_calls_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = calls = 0
+    minimize = scipy.optimize.minimize
 
     def counted(objective: Callable[[NDArray[np.float64]], float], *given: Any, **options: Any) -> Any:
         nonlocal runs
@@ -77,7 +77,7 @@ def test_a_new_run_over_hundreds_of_recorded_evaluations_calls_each_once(monkeyp
 
         return minimize(call, *given, **options)
 
-    monkeypatch.setattr(scipy_optimizers, "minimize", counted)
+    monkeypatch.setattr(scipy.optimize, "minimize", counted)
     live = ScipyOptimizer(np.full(2, -1.0), tolerance_rad=1e-9, max_evaluations=400)
     for _ in range(300):
         points = live.ask()
@@ -151,7 +151,7 @@ def test_an_error_in_scipy_is_raised_by_ask_and_the_next_ask_continues(
         raise FloatingPointError("a bad day")
 
     with monkeypatch.context() as patched:
-        patched.setattr(scipy_optimizers, "minimize", failing)
+        patched.setattr(scipy.optimize, "minimize", failing)
         hurt._thread = None  # the next `ask` starts a new run
         with pytest.raises(FloatingPointError, match="a bad day"):
             hurt.ask()
