@@ -39,9 +39,7 @@ RUNS = (30, 100, 1_000, 10_000)
 POINTS, AT_ONCE = (1, 4, 16, 60), (1, 2, 8)
 LISTED, PRUNED = 20, 10  # runs
 QUICK = {"jobs": JOBS[:3], "rounds": ROUNDS[:3], "runs": RUNS[:3], "points": POINTS[:2]}
-LINEAR = (
-    1.3  # exponents up to here: other work on the machine may double one of two times that are a factor of ten apart
-)
+LINEAR = 1.15  # exponents up to here: the speed of a machine varies
 FLAT = 2.0  # times the time in the smallest journal
 Figures = dict[str, float]
 

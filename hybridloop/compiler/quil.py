@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class QuilProgram:
         return f"{_KEY}{hashlib.blake2b(self.text.encode(), digest_size=16).hexdigest()}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class QuilPub:
     """A PUB as a Quil program and the values of its memory regions at each point, in radians.
 
@@ -77,6 +78,12 @@ class QuilPub:
     def bodies(self) -> dict[str, bytes]:
         """The program to store, by its key."""
         return {self.key: self.program.text.encode()}
+
+    @functools.cached_property
+    def row_bytes(self) -> tuple[int, ...]:
+        """The length of the values of each point as JSON."""
+        rows = zip(self.theta.tolist(), self.basis.tolist(), strict=True)
+        return tuple(sum(len(json.dumps(values)) + len(", ") for values in regions) for regions in rows)
 
     @property
     def bits(self) -> int:

@@ -51,26 +51,30 @@ class ProgramSizes:
 
     circuits: dict[str, PubDescription]
     known: dict[tuple[str, str], ProgramSize] = field(default_factory=dict)
-    translated: dict[str, QuantumCircuit | None] = field(default_factory=dict)  # to the basis gates
+    counted: dict[str, tuple[ProgramSize, frozenset[str]] | None] = field(default_factory=dict)  # with names of gates
     is_counted: dict[tuple[frozenset[str], str], bool] = field(default_factory=dict)  # by names of gates and profile
 
     def size(self, circuit: str, profile: str) -> ProgramSize | None:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
         key = (circuit, profile)
         if key not in self.known:
-            if circuit not in self.translated:
-                self.translated[circuit] = in_basis(self.circuits[circuit])
-            translated = self.translated[circuit]
-            if translated is not None and self._is_counted(translated, profile):
-                self.known[key] = counted_size(translated)
+            if circuit not in self.counted:
+                translated = in_basis(self.circuits[circuit])
+                names = frozenset() if translated is None else frozenset(translated.count_ops())
+                self.counted[circuit] = None if translated is None else (counted_size(translated), names)
+            counted = self.counted[circuit]
+            if counted is not None and self._is_counted(circuit, counted[1], profile):
+                self.known[key] = counted[0]
             elif sum(known == profile for _, known in self.known) < MAX_COMPILED:
                 self.known[key] = compiled_size(self.qir(circuit, profile))
         return self.known.get(key)
 
-    def _is_counted(self, translated: QuantumCircuit, profile: str) -> bool:
+    def _is_counted(self, circuit: str, names: frozenset[str], profile: str) -> bool:
         """Return whether the compiler keeps each gate of such circuits, even where one follows another of its kind."""
-        key = frozenset(translated.count_ops()), profile
+        key = names, profile
         if key not in self.is_counted:
+            translated = in_basis(self.circuits[circuit])
+            assert translated is not None
             sample = gates_twice(translated)
             self.is_counted[key] = counted_size(sample) == compiled_size(compile_qir(sample, profile))
         return self.is_counted[key]

@@ -112,7 +112,7 @@ def result_bytes(bits: int) -> int:
     return 3 * bits + 2
 
 
-@functools.lru_cache(maxsize=1024)  # the points of most rounds have the same shots
+@functools.lru_cache(maxsize=64)  # the points of most rounds have the same shots
 def shots_of_rows(shots: tuple[int, ...], max_shots: int) -> int:
     """Return the most shots that all rows may have, if at most a share of `MAX_WASTE` is rounded up.
 
@@ -130,22 +130,11 @@ def shots_of_rows(shots: tuple[int, ...], max_shots: int) -> int:
 _NUMBER = len("-1.2345678901234567e-300, ")  # no number is longer
 
 
-def row_bytes(pub: QuilPub) -> Integers:
-    """Return the length of the row of each point as JSON."""
-    rows = zip(pub.theta.tolist(), pub.basis.tolist(), strict=True)
-    return np.array([sum(len(json.dumps(values)) + len(", ") for values in regions) for regions in rows])
-
-
-@functools.lru_cache(maxsize=1024)  # a plan asks for each of its rounds
-def _first_row_bytes(pub: QuilPub) -> int:
-    return int(row_bytes(pub)[0])
-
-
 def batched_program(compiler: QuilCompiler, description: PubDescription) -> QuilPub:
     """Compile a PUB whose points share jobs. Raises NoQuil."""
     program = compiler.compile(description)
     cells = program.theta.shape[1] + program.basis.shape[1]
-    if _NUMBER * cells > MAX_ROWS_BYTES and row_bytes(program).max() > MAX_ROWS_BYTES:
+    if _NUMBER * cells > MAX_ROWS_BYTES and max(program.row_bytes) > MAX_ROWS_BYTES:
         raise NoQuil("its angles at one point are more than a job takes")
     return program
 
@@ -154,7 +143,7 @@ def plan_batches(
     round_: RoundKey, pubs: Mapping[int, QuilPub], shots: Sequence[int], target: Target, seed: int
 ) -> list[JobBatch]:
     """Put the points of these PUBs, by number, into as few jobs as the bounds allow; `shots` are those of all PUBs."""
-    sizes = {i: row_bytes(pub).tolist() for i, pub in pubs.items()}
+    sizes = {i: pub.row_bytes for i, pub in pubs.items()}
     return [
         _batch(round_, pubs, slices, target.max_shots, seed) for slices in _jobs(pubs, sizes, shots, target.max_shots)
     ]
@@ -162,7 +151,7 @@ def plan_batches(
 
 def shots_of_jobs(pubs: Sequence[QuilPub], points: Sequence[int], shots: Sequence[int], target: Target) -> list[int]:
     """Return the shots of each job of a round whose PUBs have so many points, of the size of their first."""
-    sizes = {i: [_first_row_bytes(pub)] * points[i] for i, pub in enumerate(pubs)}
+    sizes = {i: pub.row_bytes[:1] * points[i] for i, pub in enumerate(pubs)}
     jobs = _jobs(dict(enumerate(pubs)), sizes, shots, target.max_shots)
     return [slices.rounded_up(target.max_shots) for slices in jobs]
 
