@@ -69,19 +69,24 @@ def query_page(store: Store, kind: ListKind, query: ListQuery, workspace: str, s
     parameters: list[object] = []
     if kind is ListKind.TOP_LEVEL:
         return _top_level(store, query, workspace)
+    is_sessions, in_session = kind is ListKind.SESSIONS, kind is ListKind.SESSION_JOBS
+    table, expressions = ("sessions", SESSION_EXPRESSIONS) if is_sessions else ("jobs", JOB_EXPRESSIONS)
+    columns = "key" if _has_prefix(query) else "*"
     selects = []
     for part in _split_states(query):
-        if kind is ListKind.SESSIONS:
-            parameters.append(workspace)
-            selects.append(_select("sessions", "workspace = ?", SESSION_EXPRESSIONS, part, parameters))
-        else:
-            in_session = kind is ListKind.SESSION_JOBS
-            parameters.append(session_key if in_session else workspace)
-            where = "session_key = ?" if in_session else "workspace = ?"
-            selects.append(_select("jobs", where, JOB_EXPRESSIONS, part, parameters))
-    sql = " UNION ALL ".join(selects)
+        parameters.append(session_key if in_session else workspace)
+        where = "session_key = ?" if in_session else "workspace = ?"
+        selects.append(_select(table, where, expressions, part, parameters, columns))
     parameters += [query.top + 1, query.skip]
-    return _page(store.each_row(f"{sql} {_order(query, kind)} LIMIT ? OFFSET ?", parameters), query)
+    order = _order(query, kind)
+    sql = f"{' UNION ALL '.join(selects)} {order} LIMIT ? OFFSET ?"
+    if _has_prefix(query):  # first the keys, of the index: a record that is skipped is not read
+        sql = f"SELECT * FROM {table} WHERE key IN ({sql}) {order}"
+    return _page(store.each_row(sql, parameters), query)
+
+
+def _has_prefix(query: ListQuery) -> bool:
+    return any(isinstance(term, NameStartsWith) for term in query.terms)
 
 
 def _split_states(query: ListQuery) -> list[ListQuery]:
@@ -90,8 +95,7 @@ def _split_states(query: ListQuery) -> list[ListQuery]:
     SQLite uses the index on states for a single state only; for several it would walk the index on time.
     """
     states = [term for term in query.terms if isinstance(term, IsOneOf) and term.property is ListProperty.STATE]
-    by_name = any(isinstance(term, NameStartsWith) for term in query.terms)
-    if len(states) != 1 or by_name or query.order not in (None, ListProperty.CREATION_TIME):
+    if len(states) != 1 or _has_prefix(query) or query.order not in (None, ListProperty.CREATION_TIME):
         return [query]
     (state_term,) = states
     others = tuple(term for term in query.terms if term is not state_term)
@@ -167,7 +171,7 @@ def _order(query: ListQuery, kind: ListKind) -> str:
     """Return the ORDER BY clause; ties go by the key, so the order is fixed even if a virtual clock stands still."""
     direction = "DESC" if query.descending else "ASC"
     if query.order is None or query.order is ListProperty.CREATION_TIME:
-        if any(isinstance(term, NameStartsWith) for term in query.terms):
+        if _has_prefix(query):
             # the plus keeps SQLite from using the index on time: the index on names selects fewer rows
             return f"ORDER BY +created {direction}, key {direction}"
         return f"ORDER BY created {direction}, key {direction}"

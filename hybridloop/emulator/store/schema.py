@@ -25,9 +25,9 @@ CREATE TABLE jobs (
     place TEXT, attempt TEXT, shots INTEGER, price REAL, unit TEXT, bill TEXT, duplicate_of INTEGER, course TEXT,
     finished REAL, UNIQUE (workspace, id));
 CREATE INDEX jobs_by_time ON jobs (workspace, created, key);
-CREATE INDEX jobs_by_name ON jobs (workspace, name);
+CREATE INDEX jobs_by_name ON jobs (workspace, name, created, deleted);
 CREATE INDEX session_jobs_by_time ON jobs (session_key, created, key);
-CREATE INDEX session_jobs_by_name ON jobs (session_key, name);
+CREATE INDEX session_jobs_by_name ON jobs (session_key, name, created, deleted);
 CREATE INDEX pending_jobs ON jobs (key) WHERE ended IS NULL;
 CREATE INDEX jobs_by_place ON jobs (place, workspace, key) WHERE place IS NOT NULL;
 CREATE INDEX duplicate_jobs ON jobs (key) WHERE duplicate_of IS NOT NULL;

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -36,6 +37,7 @@ from hybridloop.tasks.submission.results import lost_shots, merge_points, read_c
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 Amounts = Mapping[str, float] | None
+PAUSE_A_PAGE_S = 0.02  # after a poll of several pages: a page costs client and service about as much
 SILENT_S = 1800.0  # that an accepted job may be without a known status
 _log = logging.getLogger(__name__)
 
@@ -58,7 +60,10 @@ class RoundInFlight:
         self._failure: BaseException | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
+        self._to_end = sum(job.phase < JobPhase.DONE for job in jobs)
         self._listed_at = 0.0  # when jobs of every status were listed last, at first the round's start
+        self._unread = 0  # number of pages of the latest poll that are still to be read
+        self._poll_at = 0.0  # the earliest moment of the next poll
         self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
         self._is_batched = any(job.spec.rows is not None for job in jobs)  # then a list has all rows of all its jobs
@@ -110,21 +115,36 @@ class RoundInFlight:
             self._complete()
 
     def poll(self) -> None:
-        """List the round's jobs of each session once, by name prefix, its pages side by side, and observe them."""
-        if not (sessions := self.sessions):
-            return  # the last results are being read
+        """List the round's jobs of each session once, by name prefix, the pages side by side, and observe them.
+
+        Nothing is listed before all pages of the poll before are read, and some time for each is left to results.
+        """
+        sessions = self.sessions
+        if self._unread or self._connection.clock.now() < self._poll_at or not sessions:
+            return  # without a session, the last results are being read
         crash_point("poll.before")
-        try:
-            for ordinal in sorted(sessions):
-                jobs = sum(job.session == ordinal for job in self.jobs)
-                *others, last = range(0, max(1, jobs), PAGE_SIZE)
-                for skip in others:
-                    self._work(partial(self._observe_jobs, ordinal, skip, only_page=True), first=True)
-                self._observe_jobs(ordinal, last)  # earlier attempts may need more pages
-            self._park_if_silent()
-        except BaseException as error:  # raised where the round's result is awaited
-            self.fail(error)
+        sizes = Counter(job.session for job in self.jobs)
+        ranges = {ordinal: range(0, max(1, sizes[ordinal]), PAGE_SIZE) for ordinal in sorted(sessions)}
+        self._unread = pages = sum(map(len, ranges.values()))
+        *others, last = (
+            partial(self._read_page, ordinal, skip, pages, only_page=skip != starts[-1])
+            for ordinal, starts in ranges.items()
+            for skip in starts
+        )
+        for read in others:
+            self._work(read, first=True)
+        self._guarded(last)()
         crash_point("poll.after")
+
+    def _read_page(self, ordinal: int, skip: int, pages: int, *, only_page: bool) -> None:
+        """Observe the jobs of a page, or of this page and the rest; the poll ends with its last page."""
+        self._observe_jobs(ordinal, skip, only_page=only_page)  # a session's earlier attempts may need more pages
+        with self._lock:
+            self._unread -= 1
+            is_last = not self._unread
+        if is_last:
+            self._poll_at = self._connection.clock.now() + PAUSE_A_PAGE_S * (pages - 1)
+            self._park_if_silent()
 
     def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
         session, now = self._connection.sessions.rows[ordinal].id, self._connection.clock.now()
@@ -229,7 +249,10 @@ class RoundInFlight:
         return merge_points(self._pubs, parts)
 
     def _work(self, action: Callable[[], None], *, first: bool = False) -> None:
-        """Run an action in a worker thread; its error ends the round and is raised where the result is awaited.
+        self._connection.workers.submit(self._guarded(action), first=first)
+
+    def _guarded(self, action: Callable[[], None]) -> Callable[[], None]:
+        """Return the action with an error that ends the round and is raised where the result is awaited.
 
         A SystemExit, too: a log line raises it if the worker that reads the process's output is gone (Rich's console).
         """
@@ -240,7 +263,7 @@ class RoundInFlight:
             except BaseException as error:  # as above
                 self.fail(error)
 
-        self._connection.workers.submit(guarded, first=first)
+        return guarded
 
     def _submit(self, job: JobInFlight) -> None:
         if self.ended.is_set():
@@ -269,8 +292,9 @@ class RoundInFlight:
             self._to_accept.discard(spec.id)
             left = len(self._to_accept)
             is_last = is_early and not left
-            accepted = [id_ for id_, other in self._jobs.items() if is_last and other.phase >= JobPhase.ACCEPTED]
-            ids = accepted if is_early else [spec.id]
+            ids = [] if is_early else [spec.id]
+            if is_last:
+                ids = [id_ for id_, other in self._jobs.items() if other.phase >= JobPhase.ACCEPTED]
         if ids:
             crash_point("answer.before")
             connection.run.journal.mark_submitted(connection.run.lease, ids)
@@ -414,7 +438,8 @@ class RoundInFlight:
             job.counts, job.lost = ended.counts, lost
             job.move(JobPhase.LOST if lost else JobPhase.DONE)
             self._unwritten.append(ended)
-            is_last = all(job.phase >= JobPhase.DONE for job in self._jobs.values())
+            self._to_end -= 1
+            is_last = not self._to_end
         if is_last:
             self._complete()
 
