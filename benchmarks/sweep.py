@@ -329,7 +329,7 @@ def main() -> int:
     """Measure, print the figures, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} points in place of {POINTS}")
-    parser.add_argument("--point-process", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--point-process", type=int, metavar="PARENT", help=argparse.SUPPRESS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.point_process:

@@ -3,7 +3,7 @@
 Tasks submit the jobs, retry what may be retried, keep the session from idling out (the service ends it after ten idle
 minutes), and hand counts to the optimizer under a failure policy that the user chose:
 
-- submission and retries: `submission/`; `round_in_flight` submits, polls, retries and collects, and
+- submission and retries: `submission/`; `round_in_flight` submits, retries and collects, `round_polls` lists, and
   `submission/job_errors` is the table of the errors that may be retried;
 - keep-alive: `keepalive/`; its own docstring leads to the parts;
 - failure policy: `failure_policy`, for a job, a session or a target that fails;

@@ -57,7 +57,7 @@ def phases(result: VqeResult) -> list[str]:
 def test_right_angles_pass_and_their_test_is_the_final_measurement(molecule: PreparedVqe) -> None:
     results = [run(molecule, shot_rounds(seed)) for seed in range(SEEDS)]
     passed = [result for result in results if set(phases(result)) == {"final"}]
-    assert len(passed) >= SEEDS - 5  # 96 % pass: five failures or fewer of 40 in 99 % of cases
+    assert len(passed) >= SEEDS - 2  # 99.5 % pass: two failures or fewer of 40 in 99.9 % of cases
     for result in passed:
         assert result.converged
         assert result.is_precise
@@ -119,10 +119,10 @@ ERRORS = st.floats(1e-5, 2e-2)
 
 
 @given(st.floats(-0.02, 0.02), ERRORS, st.booleans())
-def test_a_decision_is_certain_at_a_quarter_of_the_tolerance(excess: float, error: float, is_exact: bool) -> None:  # noqa: FBT001
+def test_a_decision_is_certain_at_a_fifth_of_the_tolerance(excess: float, error: float, is_exact: bool) -> None:  # noqa: FBT001
     estimate = Estimate(-1.0 + excess, 0.0 if is_exact else error**2, 1, is_exact, 2.0 * error * is_exact)
     passed = SIMULATED.test(estimate).passed
-    assert passed is not None or error > CHEMICAL_ACCURACY / 4.0 - 1e-12
+    assert passed is not None or error > CHEMICAL_ACCURACY / 5.0 - 1e-12
     needed = SIMULATED.needed_error(estimate, 0.7e-3)
     assert needed == math.inf if passed is False else needed <= 0.7e-3
     assert passed is not None or needed < error
@@ -147,3 +147,11 @@ def test_no_shots_go_to_a_test_that_the_noise_of_the_target_decides(molecule: Pr
     assert not any(choice.startswith("optimizer: ") for choice in found.choices)  # none is used
     tested = replace(on_machine, has_noise=False).measure(shot_rounds(1), lambda _: None)
     assert found.history[-1].total_shots < tested.history[-1].total_shots / 3
+
+
+def test_right_angles_that_are_high_by_chance_are_measured_on_before_they_fail() -> None:
+    quarter = CHEMICAL_ACCURACY / 4.0
+    high = Estimate(-1.0 + 2.5 * quarter, quarter**2, 1000)
+    assert SIMULATED.test(high).passed is None
+    assert SIMULATED.needed_error(high, 0.7e-3) == pytest.approx(CHEMICAL_ACCURACY / 5.0)
+    assert SIMULATED.test(replace(high, value=-1.0 + 3.1 * quarter)).passed is False

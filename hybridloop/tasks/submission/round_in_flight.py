@@ -1,4 +1,4 @@
-"""A round in flight: its jobs are submitted in parallel, polled with one list request a tick, and collected.
+"""A round in flight: its jobs are submitted in parallel, listed by its polls, and collected.
 
 While jobs are still submitted, each hundred that was accepted is listed once, so that the first results are collected
 meanwhile: a service that limits the calls a second gets calls without a gap.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,8 +21,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.client import PAGE_SIZE, upload_input
 from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.request_errors import result_unavailable
-from hybridloop.azure.retry import ATTEMPTS_IN_RUN
-from hybridloop.errors import AccessDenied, AnswerRefused, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
+from hybridloop.errors import AccessDenied, AnswerRefused, JobFailed, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import Job, PubRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
@@ -34,11 +32,10 @@ from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import ACTIVE, PARTLY, SUCCEEDED, TERMINAL, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import lost_shots, merge_points, read_counts
+from hybridloop.tasks.submission.round_polls import SILENT_S, RoundPolls
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 Amounts = Mapping[str, float] | None
-PAUSE_A_PAGE_S = 0.02  # after a poll of several pages: a page costs client and service about as much
-SILENT_S = 1800.0  # that an accepted job may be without a known status
 _log = logging.getLogger(__name__)
 
 
@@ -61,12 +58,9 @@ class RoundInFlight:
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
         self._to_end = sum(job.phase < JobPhase.DONE for job in jobs)
-        self._listed_at = 0.0  # when jobs of every status were listed last, at first the round's start
-        self._unread = 0  # number of pages of the latest poll that are still to be read
-        self._poll_at = 0.0  # the earliest moment of the next poll
         self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
-        self._is_batched = any(job.spec.rows is not None for job in jobs)  # then a list has all rows of all its jobs
+        self._polls = RoundPolls(connection, key.prefix, lambda: self.jobs, self.observe, self._work)
 
     def __str__(self) -> str:
         return f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
@@ -96,15 +90,9 @@ class RoundInFlight:
         """Number of jobs that were given up."""
         return sum(job.phase is JobPhase.LOST for job in self.jobs)
 
-    @property
-    def sessions(self) -> set[int]:
-        """Ordinals of the sessions with jobs of the round whose end is not known yet."""
-        with self._lock:
-            return {job.session for job in self._jobs.values() if job.phase < JobPhase.ENDING}
-
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
-        self.started_at = self._listed_at = now = self._connection.clock.now()
+        self.started_at = now = self._connection.clock.now()
         report("round.started", str(self), self._place(), level=logging.DEBUG, ended_at=now)
         waiting = [job for job in self._jobs.values() if job.phase < JobPhase.DONE]
         self._to_accept = {job.spec.id for job in waiting}
@@ -113,53 +101,6 @@ class RoundInFlight:
             self._work(partial(self._submit, job))
         if not waiting:
             self._complete()
-
-    def poll(self) -> None:
-        """List the round's jobs of each session once, by name prefix, the pages side by side, and observe them.
-
-        Nothing is listed before all pages of the poll before are read, and some time for each is left to results.
-        """
-        sessions = self.sessions
-        if self._unread or self._connection.clock.now() < self._poll_at or not sessions:
-            return  # without a session, the last results are being read
-        crash_point("poll.before")
-        sizes = Counter(job.session for job in self.jobs)
-        ranges = {ordinal: range(0, max(1, sizes[ordinal]), PAGE_SIZE) for ordinal in sorted(sessions)}
-        self._unread = pages = sum(map(len, ranges.values()))
-        *others, last = (
-            partial(self._read_page, ordinal, skip, pages, only_page=skip != starts[-1])
-            for ordinal, starts in ranges.items()
-            for skip in starts
-        )
-        for read in others:
-            self._work(read, first=True)
-        self._guarded(last)()
-        crash_point("poll.after")
-
-    def _read_page(self, ordinal: int, skip: int, pages: int, *, only_page: bool) -> None:
-        """Observe the jobs of a page, or of this page and the rest; the poll ends with its last page."""
-        self._observe_jobs(ordinal, skip, only_page=only_page)  # a session's earlier attempts may need more pages
-        with self._lock:
-            self._unread -= 1
-            is_last = not self._unread
-        if is_last:
-            self._poll_at = self._connection.clock.now() + PAUSE_A_PAGE_S * (pages - 1)
-            self._park_if_silent()
-
-    def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
-        session, now = self._connection.sessions.rows[ordinal].id, self._connection.clock.now()
-        is_due = now - self._listed_at > SILENT_S / 4
-        listed = self._connection.service.list_session_jobs(
-            session,
-            name_prefix=self.key.prefix,
-            states=TERMINAL if self._is_batched and not is_due else (),
-            attempts=ATTEMPTS_IN_RUN,
-            skip=skip,
-            only_page=only_page,
-        )
-        self._listed_at = now if is_due else self._listed_at
-        for job in listed:
-            self.observe(job)
 
     def observe(self, listed: Mapping[str, Any]) -> None:
         """Process a job as the service lists it; one that has ended is collected, or retried."""
@@ -197,18 +138,6 @@ class RoundInFlight:
                 "Its counts are not read. All results are kept, and accepted jobs run on and are billed.",
                 "Resume the run; if it happens again, tell the service's support.",
             )
-
-    def _park_if_silent(self) -> None:
-        """End the round if one of its jobs has had no known status for SILENT_S."""
-        now = self._connection.clock.now()
-        for job in self.jobs:
-            if JobPhase.ACCEPTED <= job.phase < JobPhase.ENDING:
-                job.known_at = now if job.known_at is None else job.known_at
-                if now - job.known_at > SILENT_S:
-                    what = f"the status {job.listed!r}" if job.listed else "not been listed"
-                    _log.warning("job %s has %s for %.0f minutes: the run is parked", job.spec.id, what, SILENT_S / 60)
-                    self.stop(RunParked(self.in_flight))
-                    return
 
     def fail(self, error: BaseException) -> None:
         """End the round with an error; the first one counts."""
@@ -300,9 +229,9 @@ class RoundInFlight:
             connection.run.journal.mark_submitted(connection.run.lease, ids)
             crash_point("answer.after")
         if is_last:
-            connection.poller.watch(self.poll, self.ended)
+            connection.poller.watch(self._guarded(self._polls.poll), self.ended)
         elif is_early and (sent := self._to_send - left) % PAGE_SIZE == 0:
-            self._work(partial(self._observe_jobs, job.session, sent - PAGE_SIZE, only_page=True), first=True)
+            self._polls.list_accepted(job.session, sent - PAGE_SIZE)
         if listed is not None:
             self.observe(listed)
 

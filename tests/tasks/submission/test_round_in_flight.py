@@ -51,12 +51,11 @@ def connection() -> Iterator[Any]:
         )
 
 
-def in_flight(connection: Any, points: int = 1) -> RoundInFlight:
-    specs = [JobSpec(JobKey(KEY.round, 0, point, 0), 0, 10, 1, b"program", "value") for point in range(points)]
-    pub = PubRecord("circuit", None, 10, np.zeros((points, 0)), np.zeros((points, 0)), (0,), 1)
-    intents = [spec.intent(0) for spec in specs]
-    connection.run.journal.begin_round(connection.run.lease, "main", 0, "ionq.simulator", [pub], intents, {})
-    return accepted(RoundInFlight(connection, KEY.round, [pub], [JobInFlight(spec) for spec in specs]))
+def in_flight(connection: Any) -> RoundInFlight:
+    spec = JobSpec(KEY, 0, 10, 1, b"program", "value")
+    pub = PubRecord("circuit", None, 10, np.zeros((1, 0)), np.zeros((1, 0)), (0,), 1)
+    connection.run.journal.begin_round(connection.run.lease, "main", 0, "ionq.simulator", [pub], [spec.intent(0)], {})
+    return accepted(RoundInFlight(connection, KEY.round, [pub], [JobInFlight(spec)]))
 
 
 def accepted(round_: RoundInFlight) -> RoundInFlight:
@@ -92,39 +91,6 @@ def test_an_unknown_status_is_not_terminal(connection: Any, status: str | None) 
     round_.observe({"id": KEY.job_id(0), "status": status})
     round_.observe({"id": "somebody else's", "status": "Failed"})
     assert not round_.ended.is_set()
-
-
-def test_a_poll_lists_nothing_before_the_pages_of_the_one_before_are_read(connection: Any) -> None:
-    now, asked, later = [0.0], list[int](), list[Any]()
-    connection.clock = SimpleNamespace(now=lambda: now[0])
-    connection.workers.submit = lambda call, first: later.append(call)
-    connection.sessions.rows = [SimpleNamespace(id="a session")]
-    connection.service = SimpleNamespace(list_session_jobs=lambda session, skip, **_: asked.append(skip) or ())
-    round_ = in_flight(connection, 2 * PAGE_SIZE + 1)
-
-    def poll_after(seconds: float) -> list[int]:
-        now[0] += seconds
-        asked.clear()
-        round_.poll()
-        return asked
-
-    assert poll_after(0.0) == [2 * PAGE_SIZE]  # the thread of polls reads the last page itself
-    assert poll_after(60.0) == []
-    for read in later:
-        read()
-    assert asked == [0, PAGE_SIZE]
-    assert poll_after(round_in_flight.PAUSE_A_PAGE_S) == []
-    assert poll_after(round_in_flight.PAUSE_A_PAGE_S) == [2 * PAGE_SIZE]
-
-
-def test_a_job_whose_result_is_being_read_is_not_polled(connection: Any) -> None:
-    later: list[Any] = []
-    connection.workers.submit = lambda call, first: later.append(call)
-    round_ = in_flight(connection)
-    assert len(round_.sessions) == 1
-    round_.observe({"id": KEY.job_id(0), "status": "Succeeded"})
-    assert len(later) == 1
-    assert not round_.sessions
 
 
 def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any) -> None:

@@ -1,4 +1,4 @@
-"""Benchmark of growth: its slope, and one size measured and drawn."""
+"""Benchmarks of growth and of a sweep's own work: short forms, of which no figure has a bound."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.growth import draw, exponent, measured, runs_of_journal
+from benchmarks.sweep import in_processes
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
@@ -32,3 +33,13 @@ def test_sizes_are_measured_and_drawn(
     for name, series, curves in (("jobs", jobs, ["s"]), ("runs", runs, ["list", "resume", "prune"])):
         draw(tmp_path, name, name, {"": series}, curves)
         assert "<svg" in (tmp_path / f"growth-{name}.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_sweep_of_no_ops_ends_all_its_points(
+    stack_environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in stack_environ.items():
+        monkeypatch.setenv(name, value)
+    in_processes(20)  # it raises for a point without its result
+    assert "20 no-ops in" in capsys.readouterr().out
