@@ -10,6 +10,7 @@ from hybridloop.algorithms.problems.energy_units import amount_text
 
 SIGMAS = 2.0  # standard errors within which angles pass
 FAIL_SIGMAS = 3.0  # standard errors beyond which they fail: right ones that do cost a search of many measurements
+TESTED_PRECISIONS = 16.0 / 7.0  # the least tolerance in standard errors asked for, as 1.6 mHa of the default 0.7
 AIM = 0.8  # of the standard error that would decide if the difference stayed the same
 AGREES = "none: the angles are the minimum of a classical simulation, and the measured energy agrees with it"
 NOISE = "the simulated angles are not tested: noise of the target shifts energies"

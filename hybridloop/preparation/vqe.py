@@ -52,7 +52,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.simulated_energy import SimulatedEnergy
+from hybridloop.algorithms.simulated_energy import TESTED_PRECISIONS, SimulatedEnergy
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
@@ -165,7 +165,11 @@ class PreparedVqe(PreparedEnergy):
         )
 
     def _simulated_energy(self, energy: float) -> SimulatedEnergy:
-        return SimulatedEnergy(energy, self.accuracy.tolerance or CHEMICAL_ACCURACY, self.facts.unit, self.has_noise)
+        """Return the test of an energy; one to less than some precisions would take most of a run's shots."""
+        tolerance = self.settings.tolerance
+        if tolerance is None:
+            tolerance = max(self.accuracy.tolerance or CHEMICAL_ACCURACY, TESTED_PRECISIONS * self.accuracy.precision)
+        return SimulatedEnergy(energy, tolerance, self.facts.unit, self.has_noise)
 
     def _choices(self) -> Iterator[str]:
         """Yield each choice that the settings left open, with its reason."""
