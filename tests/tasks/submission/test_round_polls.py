@@ -34,13 +34,13 @@ class Place:
         connection: Any = SimpleNamespace(
             clock=SimpleNamespace(now=lambda: self.now),
             sessions=SimpleNamespace(rows=[SimpleNamespace(id="a session")]),
-            service=SimpleNamespace(list_session_jobs=self.list),
+            service=SimpleNamespace(list_session_jobs=self.answer),
         )
         self.polls = RoundPolls(
             connection, KEY.prefix, lambda: self.jobs, lambda _: None, lambda action, first: self.later.append(action)
         )
 
-    def list(self, _session: str, *, skip: int, states: Any, **_others: Any) -> list[Any]:
+    def answer(self, _session: str, *, skip: int, states: Any, **_others: Any) -> list[Any]:
         self.asked.append(skip)
         self.states.add(frozenset(states))
         return []
