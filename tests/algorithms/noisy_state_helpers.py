@@ -54,7 +54,7 @@ class NoisySimulator:
         return Counts.from_bitstrings(observed, exact=exact)
 
     def _probabilities(self, circuit: QuantumCircuit, row: NDArray[np.float64]) -> NDArray[np.float64]:
-        gates = [(item.operation.name, tuple(map(circuit.find_bit, item.qubits))) for item in circuit.data]
+        gates = [(item.name, item.params, tuple(map(circuit.find_bit, item.qubits))) for item in circuit.data]
         key = (circuit.num_qubits, str(gates), str(circuit.parameters), row.tobytes())
         if key not in self._cache:
             bare = circuit.assign_parameters(row).remove_final_measurements(inplace=False)
