@@ -93,6 +93,25 @@ def test_an_unknown_status_is_not_terminal(connection: Any, status: str | None) 
     assert not round_.ended.is_set()
 
 
+def test_a_job_whose_result_is_being_read_is_not_polled(connection: Any) -> None:
+    later, asked = list[Any](), list[str]()
+    connection.workers.submit = lambda call, first: later.append(call)
+
+    def answer(session: str, **_query: object) -> list[Any]:
+        asked.append(session)
+        return []
+
+    connection.sessions.rows = [SimpleNamespace(id="a session")]
+    connection.service = SimpleNamespace(list_session_jobs=answer)
+    round_ = in_flight(connection)
+    round_._polls.poll()
+    assert asked == ["a session"]
+    round_.observe({"id": KEY.job_id(0), "status": "Succeeded"})
+    assert len(later) == 1
+    round_._polls.poll()
+    assert asked == ["a session"]
+
+
 def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any) -> None:
     specs = [JobSpec(JobKey(KEY.round, 0, point, 0), 0, 10, 1, b"program", "value") for point in range(2)]
     pub = PubRecord("circuit", None, 10, np.zeros((2, 0)), np.zeros((2, 0)), (0,), 1)
