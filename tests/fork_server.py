@@ -109,7 +109,7 @@ def _run(arguments: Sequence[str]) -> int:
         if isinstance(exit_.code, str):
             print(exit_.code, file=sys.stderr)
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    except BaseException as error:
+    except BaseException as error:  # as an interpreter ends: any error is printed, and is the process's exit code
         sys.excepthook(*sys.exc_info())
         return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     return 0
