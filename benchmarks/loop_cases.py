@@ -25,6 +25,7 @@ from hybridloop.algorithms.estimation.observable import Observable, observable
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.binary import max_cut
 from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.graphs import graph_from_edges
 from hybridloop.algorithms.qaoa.angles import with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
@@ -36,7 +37,7 @@ CHEMICAL_ACCURACY = 1.6e-3  # hartree
 SPREAD_SHARE = 1e-3  # target of a spin model or a cut, in parts of the spectrum's spread
 DIFFERENCE_RAD = 1e-5  # of gradients: third order and rounding are below 1e-9
 
-Made = tuple[Ansatz, SparsePauliOp, NDArray[np.float64] | None]  # the last are the `scales` of a case
+Made = tuple[Ansatz, SparsePauliOp, float | None, NDArray[np.float64] | None]  # the last are `exact` and `scales`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +45,9 @@ class LoopCase:
     """A case: the ansatz at its start, the Hamiltonian in qubit-wise groups, and the target above `minimum`.
 
     `two_qubit_error` is the strength of the depolarizing noise after each gate on two qubits, a tenth of it after the
-    others. Energies at angles are exact and without noise in any case. `scales` (n,) are comparable sizes of angles
-    whose frequencies are unknown.
+    others. Energies at angles are exact and without noise in any case. `exact` is the lowest energy of the problem, the
+    bound of a run's claim; None for a cut, whose mean has none. `scales` (n,) are comparable sizes of angles whose
+    frequencies are unknown.
     """
 
     name: str
@@ -54,6 +56,7 @@ class LoopCase:
     matrix: Any  # sparse, of SciPy
     target: float
     minimum: float
+    exact: float | None = None
     two_qubit_error: float = 0.0
     scales: NDArray[np.float64] | None = None
 
@@ -104,12 +107,13 @@ class LoopCase:
 
 def _molecule(source: str) -> Made:
     problem = electronic_problem(read_fcidump(fcidump(source), source), FermionMapping.PARITY)
-    return uccsd(problem), problem.hamiltonian, None
+    return uccsd(problem), problem.hamiltonian, exact_ground_energy(problem.molecule), None
 
 
 def _spins(terms: Mapping[str, float], layers: int) -> Made:
     operator = SparsePauliOp(list(terms), list(terms.values()))
-    return hamiltonian_variational(operator, layers), operator, None
+    lowest = float(spectrum_ends(operator.to_matrix(sparse=True))[0])
+    return hamiltonian_variational(operator, layers), operator, lowest, None
 
 
 def _with_fields(terms: dict[str, float], letter: str, fields: list[float]) -> dict[str, float]:
@@ -138,7 +142,14 @@ def _cut(nodes: int, layers: int, seed: int) -> Made:
     circuit = with_tree_angles(qaoa_circuit(max_cut(graph), layers=layers))[0]
     unknown = ((),) * (2 * layers)
     ansatz = Ansatz(f"qaoa-{layers}", circuit.circuit, circuit.initial_point, unknown, is_near=True)
-    return ansatz, circuit.cost.operator(), circuit.scales
+    return ansatz, circuit.cost.operator(), None, circuit.scales
+
+
+def spectrum_ends(matrix: Any) -> tuple[float, float]:
+    """Return the lowest and the highest eigenvalue of a sparse matrix."""
+    start = np.random.default_rng(0).normal(size=matrix.shape[0])
+    low, high = (float(eigsh(matrix, k=1, which=which, v0=start)[0][0]) for which in ("SA", "LA"))
+    return low, high
 
 
 _STAGGERED = _with_fields(spin_model(5, chain(5), {"XX": 1.0, "YY": 1.0}), "Z", [0.5 * (-1) ** i for i in range(5)])
@@ -165,13 +176,12 @@ def loop_case(name: str) -> LoopCase:
     """Return a case by its name."""
     source = "H3+" if name == NOISY else name
     make, minimum = _SOURCES[source]
-    ansatz, operator, scales = make()
+    ansatz, operator, exact, scales = make()
     matrix = operator.to_matrix(sparse=True)
     if source in ("H3+", "LiH", "H4 chain"):
         target = CHEMICAL_ACCURACY
     else:
-        start = np.random.default_rng(0).normal(size=matrix.shape[0])
-        low, high = (float(eigsh(matrix, k=1, which=which, v0=start)[0][0]) for which in ("SA", "LA"))
+        low, high = spectrum_ends(matrix)
         target = SPREAD_SHARE * (high - low)
     error = 0.002 if name == NOISY else 0.0
-    return LoopCase(name, ansatz, observable(operator), matrix, target, minimum, error, scales)
+    return LoopCase(name, ansatz, observable(operator), matrix, target, minimum, exact, error, scales)

@@ -14,7 +14,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, amoun
 from hybridloop.errors import InputError
 
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
-GROUND_TOLERANCE = 0.5e-3  # hartree
+GROUND_TOLERANCE = 0.8e-3  # hartree: as the search ends; the measurement has the other half of chemical accuracy
 SHARE_OF_PRECISION = 0.7  # so that three standard errors still hold
 TOO_LARGE = "the lowest energy, or the circuit's state, takes too much work to be computed"
 KNOWN = "distance of the circuit's simulated state to the exact energy"
@@ -22,6 +22,14 @@ SHOWN_SHARE = 1e-3  # of the tolerance: less is rounding
 GIVE_LAYERS = (
     "The circuit can't express the ground state, or the search ended elsewhere. Give more layers (layers), or another "
     "ansatz."
+)
+
+GIVE_ANOTHER_CIRCUIT = (
+    "The circuit can't express the ground state, or the search ended elsewhere. Give another circuit."
+)
+MORE_SHOTS = (
+    "The circuit reaches it from these angles: give them as the initial point, with a lower tolerance, which takes "
+    "more shots."
 )
 
 

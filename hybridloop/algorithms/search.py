@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.estimation.observable import Observable
-from hybridloop.algorithms.optimizers.base import Optimizer, ShotAllocatingOptimizer, Stop
+from hybridloop.algorithms.optimizers.base import (
+    Optimizer,
+    RefinableOptimizer,
+    ShotAllocatingOptimizer,
+    Stop,
+    residue_of,
+)
 from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, apply_missing_point_policy
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.errors import InputError, RoundTooLarge
 
 DEFAULT_MAX_ROUNDS = 200
 MIN_GROUP_SHOTS = 1
+MAX_REFINEMENTS = 2  # of a search whose end is too far from the minimum
 
 
 @dataclass(slots=True)
@@ -47,6 +54,14 @@ class ShotShares:
             self.deviations = (self.deviations + np.sqrt(variances)) / 2.0
 
 
+FallsShort = Callable[[NDArray[np.float64], float], bool]
+
+
+def is_close_enough(_point: NDArray[np.float64], _residue: float) -> bool:
+    """Return false: no end of a search is known to be too far from the minimum."""
+    return False
+
+
 def run_optimizer(
     evaluated: Evaluation,
     start: NDArray[np.float64],
@@ -55,19 +70,26 @@ def run_optimizer(
     max_rounds: int,
     on_lost: MissingPointPolicy,
     log: RoundLog,
+    falls_short: FallsShort = is_close_enough,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """Run an ask-and-tell optimizer from a start (n,) to its end or for `max_rounds` rounds.
 
     `shots` are per circuit, for an optimizer that does not choose them. Those of one that does are shared among the
-    groups. Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises
+    groups. An optimizer that converged at a point that `falls_short` is refined, if it can be, `MAX_REFINEMENTS` times
+    at most. Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises
     InputError where the optimizer asks for points of another shape, and RoundTooLarge where the first round does not
     fit into the caps.
     """
     recent: list[Estimate] = []
     capped: Stop | None = None
     shares = ShotShares.of(evaluated.observable)
+    lost, refinements = 0, 0
     for _ in range(max_rounds):
         points = _ask(optimizer, len(start))
+        while not len(points) and refinements < MAX_REFINEMENTS and _can_refine(optimizer, falls_short):
+            refinements += 1
+            optimizer.refine()  # type: ignore[attr-defined]  # `_can_refine`
+            points = _ask(optimizer, len(start))
         if not len(points):
             break
         wanted: int | NDArray[np.int64] = shots
@@ -80,9 +102,11 @@ def run_optimizer(
                 raise
             capped = cap_limit(reached)
             break
-        recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
+        known = [estimate for estimate in estimates if isinstance(estimate, Estimate)]
+        lost += len(estimates) - len(known)
+        recent = known or recent
         shares.update(recent)
-        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
+        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost, can_skip=optimizer.can_skip))
         circuits = len(points) * len(evaluated.circuits)
         taken = circuits * shots if isinstance(wanted, int) else int(wanted.sum())
         log.add("search", optimizer.current, len(points), circuits, taken)
@@ -90,7 +114,24 @@ def run_optimizer(
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
     stop = capped or optimizer.stop or round_limit(max_rounds)
-    return start if best is None else best.point, recent, stop
+    return start if best is None else best.point, recent, _with_lost_points(stop, lost, can_skip=optimizer.can_skip)
+
+
+def _can_refine(optimizer: Optimizer, falls_short: FallsShort) -> bool:
+    stop, best = optimizer.stop, optimizer.best
+    if not isinstance(optimizer, RefinableOptimizer) or stop is None or not stop.converged or best is None:
+        return False
+    return falls_short(best.point, residue_of(optimizer) or 0.0)
+
+
+def _with_lost_points(stop: Stop, lost: int, *, can_skip: bool) -> Stop:
+    """Return a stop that tells the points of lost jobs; a search that got penalties for them claims nothing."""
+    if not lost:
+        return stop
+    if can_skip:
+        return replace(stop, reason=f"{stop.reason}; without {lost} point(s) of lost jobs")
+    reason = f"{stop.reason}; {lost} point(s) of lost jobs were penalties, so that this end shows no minimum"
+    return replace(stop, converged=False, reason=reason)
 
 
 def cap_limit(reached: RoundTooLarge) -> Stop:

@@ -33,7 +33,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_leas
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound, share_caps
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, FallsShort, cap_limit, is_close_enough, run_optimizer
 from hybridloop.algorithms.simulated_energy import AGREES, NOT_SHOWN, SimulatedEnergy
 from hybridloop.errors import InvalidValue, RoundTooLarge
 
@@ -67,6 +67,7 @@ def vqe(
     reference_state: int | None = None,
     deviations: NDArray[np.float64] | None = None,
     simulated: SimulatedEnergy | None = None,
+    falls_short: FallsShort = is_close_enough,
     final_pubs: Callable[[NDArray[np.float64]], Sequence[SamplerPub]] = lambda _: (),
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqeResult:
@@ -83,6 +84,8 @@ def vqe(
     which takes fewer shots. `deviations` (groups,) are those of one shot that are expected: shots are shared by them.
     `simulated` is the energy at the ansatz's initial point, if that is the minimum of a simulation: the final
     measurement comes first then, as its test, and the search and another final measurement only if it fails.
+    A search that converged at a point (n,) with a residue goes on, twice at most, where `falls_short` says that this is
+    too far from what the run may claim.
     `final_pubs` makes PUBs for the point found (n,), measured in the first round of the final measurement.
 
     Where `run_round` has caps (`CappedRounds`), the search leaves the final measurement its share, which takes the
@@ -122,7 +125,7 @@ def vqe(
         kept = [*final_evaluation.group_pubs(start[None, :], share), *final_pubs(start)]
         try:
             with share_caps(run_round, kept):
-                return run_optimizer(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log)
+                return run_optimizer(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log, falls_short)
         except RoundTooLarge as reached:
             return start, [], cap_limit(reached)
 

@@ -73,9 +73,11 @@ def _open_search(name: AnsatzName | str, resolved: EnergyProblem, settings: VqeS
     elif settings.initial_point is not StartName.AUTO:
         excluded = "a simulated search chooses the initial point, and one is given"
     elif not isinstance(name, AnsatzName):
-        excluded = "circuits of your own are not simulated"
+        excluded = (
+            "a Q# operation is not simulated: its gates change with its angles" if is_qsharp_ansatz(name) else None
+        )
     elif name != AnsatzName.UCCSD and not isinstance(resolved, PauliProblem):
-        excluded = f"of a molecule's circuits only uccsd is simulated, not {name.value}"
+        excluded = f"of our circuits for a molecule only uccsd is simulated, not {name.value}"
     if excluded is None:
         return settings.search
     if settings.search is SearchName.SIMULATED:

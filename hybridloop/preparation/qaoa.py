@@ -9,7 +9,6 @@ import numpy as np
 
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.missing_points import Penalize
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
@@ -95,8 +94,6 @@ def prepare_qaoa(
         ansatz, angles = with_simulated_angles(ansatz)
     search = QaoaSearch(_optimizer(settings), settings.extend_to, settings.cvar, settings.max_rounds)
     on_lost = missing_point_policy(settings.failure)
-    if isinstance(on_lost, Penalize):
-        on_lost = Penalize(binary.sign * on_lost.value)  # the search minimizes
     search.check(ansatz, on_lost)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:

@@ -12,14 +12,19 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks
 from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS, Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.facts import (
+    GIVE_ANOTHER_CIRCUIT,
     GIVE_LAYERS,
+    GROUND_TOLERANCE,
+    MORE_SHOTS,
     another_symmetry,
     examine,
     ground_tolerance,
@@ -73,10 +78,20 @@ from hybridloop.preparation.prepared import (
     angles_searched_on,
 )
 from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
-from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText, StartName
+from hybridloop.settings import (
+    AnsatzName,
+    AutoResume,
+    MappingName,
+    MitigationName,
+    OptimizerName,
+    ProblemText,
+    StartName,
+)
 from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+
+MENDABLE = 3.0  # residues: 95 % of the ends of a search of two angles are nearer, and more of others (χ²)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,7 @@ class PreparedVqe(PreparedEnergy):
             mitigation=self.mitigation,
             deviations=self.energy.deviations if self.samples else None,
             simulated=None if model is None else self._simulated_energy(model.energy(self.ansatz.initial_point)),
+            falls_short=self.falls_short,
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
         )
@@ -139,7 +155,7 @@ class PreparedVqe(PreparedEnergy):
         warnings = [] if state is None else list(state.warnings)
         energy = self.simulated_energy(point)
         excess = self.excess(energy)
-        facts = self.examined(energy, excess, Stop(result.converged, result.reason))
+        facts = self.examined(point, excess, Stop(result.converged, result.reason))
         warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         final = result.final
         if (estimate := final.estimate).extrapolation is not None:
@@ -186,17 +202,43 @@ class PreparedVqe(PreparedEnergy):
         if self.settings.grouping is GroupingName.AUTO:
             yield f"groups: {self.energy.text}"
 
-    def examined(self, energy: float | None, excess: float | None, stop: Stop) -> tuple[Fact, ...]:
-        """Return what is shown of a state with this simulated energy and `excess`, at which a search stopped."""
-        is_molecule = isinstance(self.problem, ElectronicProblem)
-        tolerance = ground_tolerance(self.accuracy.precision)
-        tolerance = tolerance if is_molecule else self.accuracy.tolerance or tolerance
-        return examine(stop, excess, tolerance, unit=self.facts.unit, remedy=partial(self._remedy, energy))
+    def examined(self, point: NDArray[np.float64], excess: float | None, stop: Stop) -> tuple[Fact, ...]:
+        """Return what is shown of the state at a point with this `excess`, at which a search stopped."""
+        return examine(stop, excess, self._claim_tolerance, unit=self.facts.unit, remedy=partial(self._remedy, point))
 
-    def _remedy(self, energy: float | None) -> str:
+    @property
+    def _claim_tolerance(self) -> float:
+        """Largest energy above the exact lowest one at which a state is claimed."""
+        if not isinstance(self.problem, ElectronicProblem):
+            return self.accuracy.tolerance or ground_tolerance(self.accuracy.precision)
+        return ground_tolerance(self.accuracy.precision, max(GROUND_TOLERANCE, 0.5 * (self.accuracy.tolerance or 0.0)))
+
+    def _remedy(self, point: NDArray[np.float64]) -> str:
+        energy = self.simulated_energy(point)
+        if self.ansatz.model is None and self._is_reached_near(point):
+            return MORE_SHOTS
         if self.simulation is None or energy is None:
-            return GIVE_LAYERS
+            return GIVE_LAYERS if isinstance(self.settings.ansatz, AnsatzName) else GIVE_ANOTHER_CIRCUIT
         return another_symmetry(self.simulation, energy) or what_reaches_further(self.simulation.problem)
+
+    def falls_short(self, point: NDArray[np.float64], residue: float) -> bool:
+        """Return whether the state at a point (n,) is too high by what more shots can mend.
+
+        It is above the exact energy by more than a claim may be, the circuit's minimum nearby is not, and the `residue`
+        that the search expects explains it: an end that is further off is no chance of shot noise.
+        """
+        excess = self.excess(self.simulated_energy(point))
+        if excess is None or not self._claim_tolerance < excess <= MENDABLE * residue:
+            return False
+        return self._is_reached_near(point)
+
+    def _is_reached_near(self, point: NDArray[np.float64]) -> bool:
+        """Return whether the minimum that the circuit's simulation has downhill of a point is near the exact energy."""
+        model = self.simulation or StatevectorModel.of(self.ansatz.circuit, self.problem.hamiltonian)
+        if model is None:
+            return False
+        excess = self.excess(model.energy(simulated_minimum(model, point)))
+        return excess is not None and excess <= self._claim_tolerance
 
     def excess(self, energy: float | None) -> float | None:
         """Return how far a simulated energy is above the exact one, None where one of them is unknown."""

@@ -59,9 +59,10 @@ def test_the_shift_rule_of_other_libraries_gives_the_slopes(name: str) -> None:
 
 def test_a_table_has_medians_of_the_runs_that_reached_the_target_and_counts_claims() -> None:
     spent = ((10, 1, 1000), (30, 3, 3000), None)
-    runs = [Run("H3+", "ours", seed, each, (40, 4, 4000), 0.5 + seed, True) for seed, each in enumerate(spent)]  # noqa: FBT003 (a field)
+    whole, total = (40, 4, 4000), (42, 6, 9000)
+    runs = [Run("H3+", "ours", seed, each, whole, 0.5 + seed, True, total=total) for seed, each in enumerate(spent)]  # noqa: FBT003 (a field)
     lines = table(runs).splitlines()
-    assert lines[2] == "| H3+ (8) | 20/2/2.0e3, 2 of 3 | 40/4/4.0e3 |"
+    assert lines[2] == "| H3+ (8) | 20/2/2.0e3, 2 of 3 | 40/4/4.0e3 | 42/6/9.0e3 |"
     assert lines[-1] == "| ours | 1 | 1 | 1 | 0 |"
 
 

@@ -92,8 +92,8 @@ def test_invalid_input_is_refused_before_anything_is_started(
     assert refused.value.field == field
 
 
-def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
-    """A cut is maximized, so that a bad one is small."""
+def test_a_lost_point_is_no_value_of_a_search_with_penalties() -> None:
+    """A penalty of 30 would be the best of all cuts."""
     sampled, left = run_round_from_sampler(SamplerV2(seed=1)), [1]
 
     def loses_the_first(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
@@ -101,11 +101,12 @@ def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
         if not left:
             return answers
         left.pop()
-        return [MeasuredPub(answer.points, (FailedPoint("it was lost"),) * len(answer)) for answer in answers]
+        return [MeasuredPub(answer.points, (FailedPoint("it was lost"), *answer.counts[1:])) for answer in answers]
 
-    values = {"layers": 1, "search": "measured", "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
-    prepared = prepare("qaoa", PETERSEN, settings_for("qaoa", values), 0)
-    assert prepared.measure(loses_the_first, lambda _: None).history[0].value == pytest.approx(-3.0)
+    values = {"layers": 1, "search": "measured", "failure": {"on_lost_job": "penalize", "penalty": 30.0}}
+    outcome = prepare("qaoa", PETERSEN, settings_for("qaoa", values), 0).measure(loses_the_first, lambda _: None)
+    assert all(round.value < 12.0 for round in outcome.history)
+    assert "without 1 point(s) of lost jobs" in outcome.reason
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -59,8 +59,8 @@ def off_by(prepared: PreparedVqe, excess: float) -> NDArray[np.float64]:
 
 def examined(prepared: PreparedVqe, excess: float) -> tuple[Fact, ...]:
     """Return what is shown of a point whose simulated energy is that far above the exact one."""
-    energy = prepared.simulated_energy(off_by(prepared, excess))
-    return prepared.examined(energy, prepared.excess(energy), MET)
+    point = off_by(prepared, excess)
+    return prepared.examined(point, prepared.excess(prepared.simulated_energy(point)), MET)
 
 
 @pytest.mark.parametrize("tolerances", [3, 10, 30])
@@ -131,9 +131,9 @@ def test_only_what_was_examined_is_shown() -> None:
     [
         (None, None, TOO_LARGE),
         (1e-12, True, "is 0 mHa above the exact lowest energy"),
-        (0.4e-3, True, "0.40 mHa above the exact lowest energy"),
-        (0.6e-3, False, "0.60 mHa above the exact lowest energy. Do this."),
-        (-0.6e-3, False, "other electrons: the circuit's simulated state at these angles is 0.60 mHa below"),
+        (0.7e-3, True, "0.70 mHa above the exact lowest energy"),
+        (1.0e-3, False, "1.0 mHa above the exact lowest energy. Do this."),
+        (-1.0e-3, False, "other electrons: the circuit's simulated state at these angles is 1.0 mHa below"),
     ],
 )
 def test_a_state_is_judged_by_its_distance_to_the_exact_energy(

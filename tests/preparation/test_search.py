@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
+from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
+from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz
 from hybridloop.errors import InputError
 from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.vqe import PreparedVqe
@@ -43,6 +46,46 @@ def test_only_drawn_angles_are_a_random_start(start: str, is_random: bool) -> No
     assert optimizer.is_random == is_random
 
 
+QSHARP = QsharpAnsatz.find(
+    "operation Own(a : Qubit, b : Qubit, c : Qubit, angle : Double) : Unit { if angle > 1.0 { Z(b); } Ry(angle, a); }"
+).to_text()
+OWN = """OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] a; input float[64] b; input float[64] c;
+qubit[3] q;
+ry(a) q[0]; ry(b) q[1]; ry(c) q[2]; cx q[0], q[1]; cx q[1], q[2];
+"""
+
+
+def test_an_own_circuit_is_simulated_from_several_starts_unless_its_search_is_measured() -> None:
+    own: PreparedVqe = prepare("vqe", "chain", {"ansatz": OWN}, CHAIN)
+    measured: PreparedVqe = prepare("vqe", "chain", {"ansatz": OWN, "search": "measured"}, CHAIN)
+    assert own.ansatz.model is not None
+    assert measured.ansatz.model is None
+    assert own.start_reason is not None
+    assert own.start_reason.startswith("the lowest of 25 minima of the circuit's classical simulation")
+    angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (200, 3))
+    assert own.ansatz.model.energy(own.ansatz.initial_point) <= min(map(own.ansatz.model.energy, angles))
+    outcome = own.measure(noiseless_rounds(), lambda _: None)
+    excess = own.excess(own.simulated_energy(np.array(outcome.parameters)))
+    assert excess is not None
+    assert outcome.converged == (excess <= 3.5e-3)  # a thousandth of the sum of the coefficients' sizes
+
+
+def test_a_search_goes_on_where_more_shots_can_mend_its_end() -> None:
+    run: PreparedVqe = prepare("vqe", "lih-3.0-cas22", {"search": "measured"})
+    assert run.simulation is not None
+    lowest = simulated_minimum(run.simulation, run.ansatz.initial_point)
+    assert not run.falls_short(lowest, 1e-3)
+    points = [lowest + step for step in np.linspace(0.0, 0.5, 500)]
+    off = next(point for point in points if (run.excess(run.simulated_energy(point)) or 0.0) > 1e-3)
+    assert run.falls_short(off, 0.5e-3)
+    assert not run.falls_short(off, 0.3e-3)  # more than shot noise explains
+    _, ground = run.examined(off, run.excess(run.simulated_energy(off)), Stop(converged=True, reason="met"))
+    assert ground.shown is False
+    assert "with a lower tolerance, which takes more shots" in ground.reason
+
+
 def test_a_single_angle_is_simulated_on_request_only() -> None:
     assert prepare("vqe", "h2", {}).ansatz.model is None
     assert prepare("vqe", "h2", {"search": "simulated"}).ansatz.model is not None
@@ -63,13 +106,14 @@ def test_a_measured_growth_has_no_simulation() -> None:
         ("vqe", "h2", {"initial_point": "hf"}, "chooses the initial point"),
         ("vqe", "h2", {"ansatz": "hardware-efficient"}, "only uccsd is simulated"),
         ("vqe", "large", {"layers": 1}, "too large"),
+        ("vqe", "chain", {"ansatz": QSHARP}, "its gates change with its angles"),
         ("qaoa", "wide", {}, "22 variables"),
     ],
 )
 def test_a_simulated_search_is_refused_where_nothing_can_be_simulated(
     algorithm: str, name: str, values: dict[str, Any], reason: str
 ) -> None:
-    text = {"large": LARGE_SUM, "wide": WIDE}.get(name)
+    text = {"large": LARGE_SUM, "wide": WIDE, "chain": CHAIN}.get(name)
     with pytest.raises(InputError) as refused:
         prepare(algorithm, name, {**values, "search": "simulated"}, text)
     assert refused.value.field == "search"

@@ -91,7 +91,9 @@ def simulated_start_near(
     return model.lowest(start, first, _random_points(len(start), np.pi)) if first.has_ended else None
 
 
-def simulated_minimum(simulation: SimulatedCircuit, start: NDArray[np.float64]) -> NDArray[np.float64]:
+def simulated_minimum(
+    simulation: SimulatedCircuit | StatevectorModel, start: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the minimum (n,) that the simulated objective has downhill of a start (n,), also of a saddle."""
     if not len(start):  # a circuit without angles, as of ADAPT-VQE that needs no operator
         return start

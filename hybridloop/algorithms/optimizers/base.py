@@ -86,6 +86,14 @@ class ForecastingOptimizer(Protocol):
 
 
 @runtime_checkable
+class RefinableOptimizer(Protocol):
+    """Additional member of an optimizer that can search on after its end."""
+
+    def refine(self) -> None:
+        """Search on, to a smaller gain and less noise; `stop` is None again unless these are met already."""
+
+
+@runtime_checkable
 class ShotAllocatingOptimizer(Protocol):
     """Additional member of an optimizer that chooses the shots of its points; others have a fixed number a circuit."""
 

@@ -1,4 +1,4 @@
-"""Local quadratic models of a noisy energy, fitted to the rounds of a search by ridge regression.
+"""Local quadratic model of a noisy energy: ridge regression over the rounds of a search, and forecasts of its noise.
 
 Points are in phases: an angle times its unit, so that curvatures and shifts are comparable among angles.
 """
@@ -6,7 +6,7 @@ Points are in phases: an angle times its unit, so that curvatures and shifts are
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,14 @@ from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 
 EFFECTIVE_FREQUENCY = 2  # of an angle that several rotations share: few of them act on the same term
 NEAR = 1.3  # phase beyond which an energy counts less: the model is of second order
-CROSS_CURVATURE = 0.1  # expected curvature between two angles, relative to the mean one along an angle
-CROSS_SLOPE_CURVATURE = 0.3  # the same, where slopes are fitted
-UNKNOWN = 100.0  # a slope or a curvature along an angle, relative to the same, before anything is measured
-SLOPE_MODEL_ERROR = 2.0  # error of a slope at a phase u away, relative to the mean curvature times u²
+CROSS = (0.1, 0.3)  # expected curvature between angles, relative to those along them; 2nd: a frequency is unknown
+OVERTONE = 0.2  # expected second harmonic of an angle that rotations share, relative to its curvature
+OVERTONE_FLOOR = 0.15  # least such curvature, relative to the mean
+MODEL_ERROR = 0.2  # of an energy, relative to the mean curvature times d² (d + 1), its round a phase d away
 MAX_PAIRED_ANGLES = 60  # above, curvatures between angles would be too many unknowns
 MAX_ROUNDS = 40  # the newest that are fitted
 MIN_CURVATURE = 1e-9
+EXACT_VARIANCE = 1e-12  # of energies without noise: they count as known to 1e-6, where third orders dominate
 
 Array = NDArray[np.float64]
 
@@ -40,17 +41,23 @@ def phase_units(frequencies: Sequence[Frequencies], scales: Array | None = None)
     )
 
 
+def has_overtone(numbers: Frequencies) -> bool:
+    """Return whether an angle's energy has a second harmonic of the phase, and no higher one."""
+    return len(numbers) > 1 and EFFECTIVE_FREQUENCY < max(numbers) <= 2 * EFFECTIVE_FREQUENCY
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredRound:
-    """Energies of a round: at its centre (n,), and at a shift up and down along each angle, as phases (n,).
+    """Energies (k,) and their variances at points (k, n), as phases; the first is the centre. Missing ones are NaN."""
 
-    `energies` and `variances` (2n + 1,) are the centre's, then up and down for each angle; missing ones are NaN.
-    """
-
-    centre: Array
-    shifts: Array
+    points: Array
     energies: Array
     variances: Array
+
+    @property
+    def centre(self) -> Array:
+        centre: Array = self.points[0]
+        return centre
 
     @property
     def value(self) -> float:
@@ -91,117 +98,118 @@ class LocalModel:
         return axes.T @ self.slopes, variances, np.sqrt(np.maximum(errors, 0.0))
 
 
-def fit_energies(
-    rounds: Sequence[MeasuredRound], centre: Array, frequencies: Sequence[Frequencies]
-) -> LocalModel | None:
-    """Fit the energies of all rounds; None where they do not determine all slopes and curvatures along angles.
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalFit:
+    """Ridge regression of the energies of a search's rounds (A. E. Hoerl, R. W. Kennard, Technometrics 12 (1970) 55).
 
     For an angle with known frequencies, sin φ and 1 − cos φ replace φ and φ²/2: the energy's own form for one
     frequency, and the nearest form for several. Curvatures between angles are not measured directly: they come from the
-    points of several rounds, by ridge regression towards zero (A. E. Hoerl and R. W. Kennard, Technometrics 12 (1970)
-    55).
+    points of several rounds. `with_overtones` adds the second harmonic of angles that have one (`has_overtone`):
+    without it, their slope at a shift δ is wrong by 2 D (1 − cos δ), with D the harmonic's sine. Rounds of several
+    shifts tell it from the slope (shift rules for several frequencies: D. Wierichs et al., Quantum 6 (2022) 677).
     """
-    count, upper = len(centre), _pairs(len(centre))
-    points, values, variances = _stacked(rounds[-MAX_ROUNDS:])
-    if len(values) < 2 * count + 1:
-        return None
-    offsets = points - centre
-    is_wave = np.array([bool(numbers) for numbers in frequencies], bool)
-    linear = np.where(is_wave, np.sin(offsets), offsets)
-    square = np.where(is_wave, 1.0 - np.cos(offsets), offsets**2 / 2.0)
-    mean = float(variances.mean())
-    # energies without noise count as known to 1e-6: below that, third orders dominate
-    floored = np.maximum(variances, VARIANCE_FLOOR * mean) if mean > 0.0 else np.full(len(values), 1e-12)
-    root = 1.0 / np.sqrt(floored * (1.0 + (np.abs(offsets).max(axis=1) / NEAR) ** 6))
-    separable = np.hstack([np.ones((len(values), 1)), linear, square]) * root[:, None]
-    first, _, rank, _ = np.linalg.lstsq(separable, values * root, rcond=1e-8)
-    if rank < 2 * count + 1:
-        return None
-    curvature = max(float(np.abs(first[1 + count :]).mean()), MIN_CURVATURE)
-    rows = np.hstack([separable, linear[:, upper[0]] * linear[:, upper[1]] * root[:, None]])
-    ridge = np.zeros(rows.shape[1])
-    ridge[2 * count + 1 :] = (CROSS_CURVATURE * curvature) ** -2
-    inverse = np.linalg.inv(rows.T @ rows + np.diag(ridge))
-    coefficients = inverse @ (rows.T @ (values * root))
-    covariance = inverse[1:, 1:] if mean > 0.0 else np.zeros_like(inverse[1:, 1:])
-    return _model(float(coefficients[0]), float(inverse[0, 0]) * (mean > 0.0), coefficients[1:], covariance, count)
 
+    frequencies: Sequence[Frequencies]
+    with_overtones: bool = False
 
-def fit_slopes(
-    rounds: Sequence[MeasuredRound], centre: MeasuredRound, frequencies: Sequence[Frequencies]
-) -> LocalModel:
-    """Fit the slopes and the curvatures along angles of all rounds, linear in the distance from the centre.
+    def model(self, rounds: Sequence[MeasuredRound], centre: Array) -> LocalModel | None:
+        """Fit all rounds; None where they do not determine all slopes and curvatures along angles."""
+        count = len(centre)
+        first, pairs = 2 * count + 1, len(_pairs(count)[0])
+        known = np.concatenate([np.isfinite(each.energies) for each in rounds[-MAX_ROUNDS:]])
+        values = np.concatenate([each.energies for each in rounds[-MAX_ROUNDS:]])[known]
+        rows, weights = self._weighted(rounds, centre, 0.0)
+        found, _, rank, _ = np.linalg.lstsq(rows[:, :first], values * weights, rcond=1e-8)
+        if rank < first:
+            return None
+        for _ in range(2):  # the curvatures of the first fit weigh the second
+            diagonal = found[1 + count : first]
+            inverse, rows, weights = self._inverse(rounds, centre, diagonal)
+            found = inverse @ (rows.T @ (values * weights))
+        is_noisy = any(np.nanmax(each.variances) > 0.0 for each in rounds)
+        curvatures, upper = np.diag(found[1 + count : first]), _pairs(count)
+        curvatures[upper] = curvatures.T[upper] = found[first : first + pairs]
+        covariance = inverse[: first + pairs, : first + pairs] * is_noisy
+        return LocalModel(
+            float(found[0]), float(covariance[0, 0]), found[1 : 1 + count], curvatures, covariance[1:, 1:]
+        )
 
-    A round counts less the further away it is, by the expected error of a linear model. On a plateau, where curvatures
-    are small against third orders, energies of several rounds would be taken for curvature.
-    """
-    count, upper = len(centre.centre), _pairs(len(centre.centre))
-    measured = [_derivatives(each, frequencies) for each in rounds[-MAX_ROUNDS:]]
-    mean = max(float(np.mean([np.abs(curvatures).mean() for _, _, curvatures, _ in measured])), MIN_CURVATURE)
-    size, diagonal, pairs = 2 * count + len(upper[0]), np.arange(count), 2 * count + np.arange(len(upper[0]))
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    normal[pairs, pairs] = (CROSS_SLOPE_CURVATURE * mean) ** -2
-    normal[np.arange(2 * count), np.arange(2 * count)] = (UNKNOWN * mean) ** -2  # an angle may lack its points
-    for each, (slopes, slope_variances, curvatures, curvature_variances) in zip(
-        rounds[-MAX_ROUNDS:], measured, strict=True
-    ):
-        offset = each.centre - centre.centre
-        distance = float(offset @ offset) / max(1.0, math.sqrt(count) / 2.0)  # squared
-        rows = np.zeros((count, size))
-        rows[diagonal, diagonal], rows[diagonal, count + diagonal] = 1.0, offset
-        rows[upper[0], pairs], rows[upper[1], pairs] = offset[upper[1]], offset[upper[0]]
-        weights = 1.0 / (slope_variances + (SLOPE_MODEL_ERROR * mean * distance) ** 2 + 1e-12)
-        normal += rows.T @ (rows * weights[:, None])
-        right += rows.T @ (weights * slopes)
-        weights = 1.0 / (curvature_variances + (2.0 * SLOPE_MODEL_ERROR * mean) ** 2 * distance + 1e-12)
-        normal[count + diagonal, count + diagonal] += weights
-        right[count + diagonal] += weights * curvatures
-    covariance: Array = np.array(np.linalg.inv(normal), float)
-    return _model(centre.value, centre.variance, covariance @ right, covariance, count)
+    def variances_after(
+        self,
+        rounds: Sequence[MeasuredRound],
+        model: LocalModel,
+        points: Array,
+        axes: Array,
+        shot_variance: float,
+    ) -> Callable[[float], Array]:
+        """Return a function of further shots of each point: the variances (k,) of the slopes along `axes` (n, k).
 
+        The slopes are those at the first point; `shot_variance` is the variance of one shot. As the shots vary, the
+        inverse of the normal matrix follows from that of the present rounds by Woodbury's identity.
+        """
+        slopes = slice(1, 1 + len(model.slopes))
+        inverse, _, _ = self._inverse(rounds, points[0], np.diag(model.curvatures))
+        new = self._functions(points - points[0]) / math.sqrt(shot_variance)
+        gained, turned = np.linalg.eigh(new @ inverse @ new.T)
+        lowered = (axes.T @ inverse[slopes] @ new.T @ turned) ** 2
+        before = np.einsum("ik,ij,jk->k", axes, inverse[slopes, slopes], axes)
 
-def _derivatives(measured: MeasuredRound, frequencies: Sequence[Frequencies]) -> tuple[Array, Array, Array, Array]:
-    """Return slopes and curvatures along the angles of one round, each (n,) and followed by its variances.
+        def variances(shots: float) -> Array:
+            left: Array = before - lowered @ (shots / (1.0 + shots * np.maximum(gained, 0.0)))
+            return np.maximum(left, 0.0)
 
-    They are exact for an angle of one frequency: the parameter-shift rule (K. Mitarai et al., Phys. Rev. A 98 (2018)
-    032309). Those of an angle with a missing point are 0, with an infinite variance.
-    """
-    up, down, centre = measured.energies[1::2], measured.energies[2::2], measured.value
-    is_wave = np.array([bool(numbers) for numbers in frequencies], bool)
-    width = 2.0 * np.where(is_wave, np.sin(measured.shifts), measured.shifts)
-    square = np.where(is_wave, 2.0 * (1.0 - np.cos(measured.shifts)), measured.shifts**2)
-    both = measured.variances[1::2] + measured.variances[2::2]
-    is_known = np.isfinite(up + down)
-    return (
-        np.where(is_known, (up - down) / width, 0.0),
-        np.where(is_known, both / width**2, np.inf),
-        np.where(is_known, (up + down - 2.0 * centre) / square, 0.0),
-        np.where(is_known, (both + 4.0 * measured.variance) / square**2, np.inf),
-    )
+        return variances
 
+    def _functions(self, offsets: Array) -> Array:
+        """Return the model's functions (k, p) at offsets (k, n): 1, along angles, between them, second harmonics."""
+        is_wave = np.array([bool(numbers) for numbers in self.frequencies], bool)
+        linear = np.where(is_wave, np.sin(offsets), offsets)
+        square = np.where(is_wave, 1.0 - np.cos(offsets), offsets**2 / 2.0)
+        upper = _pairs(offsets.shape[1])
+        columns = [np.ones((len(offsets), 1)), linear, square, linear[:, upper[0]] * linear[:, upper[1]]]
+        if self.with_overtones:
+            shared = offsets[:, self._overtones]
+            columns.append(2.0 * np.sin(shared) - np.sin(2.0 * shared))
+            columns.append(4.0 * (1.0 - np.cos(shared)) - (1.0 - np.cos(2.0 * shared)))
+        return np.hstack(columns)
 
-def _stacked(rounds: Sequence[MeasuredRound]) -> tuple[Array, Array, Array]:
-    """Return the points (k, n), energies and variances (k,) that are known."""
-    points = []
-    for each in rounds:
-        block = np.tile(each.centre, (len(each.energies), 1))
-        block[1::2] += np.diag(each.shifts)
-        block[2::2] -= np.diag(each.shifts)
-        points.append(block)
-    energies, variances = (
-        np.concatenate(columns) for columns in zip(*((each.energies, each.variances) for each in rounds), strict=True)
-    )
-    known = np.isfinite(energies)
-    return np.vstack(points)[known], energies[known], variances[known]
+    @property
+    def _overtones(self) -> list[bool]:
+        return [has_overtone(numbers) for numbers in self.frequencies]
+
+    def _weighted(self, rounds: Sequence[MeasuredRound], centre: Array, curvature: float) -> tuple[Array, Array]:
+        """Return the weighted functions (k, p) at the known points, and the weights (k,), for a mean curvature."""
+        points, variances = [], []
+        for each in rounds[-MAX_ROUNDS:]:
+            known = np.isfinite(each.energies)
+            measured = each.variances[known]
+            floored = np.maximum(measured, VARIANCE_FLOOR * measured.mean()) if len(measured) else measured
+            distance = float(((each.centre - centre) ** 2).sum()) / max(1.0, math.sqrt(len(centre)) / 2.0)
+            error = MODEL_ERROR * curvature * distance * (math.sqrt(distance) + 1.0)
+            reach = np.abs(each.points[known] - centre).max(axis=1)
+            points.append(each.points[known])
+            variances.append(np.maximum(floored, EXACT_VARIANCE) * (1.0 + (reach / NEAR) ** 6) + error**2)
+        weights = 1.0 / np.sqrt(np.concatenate(variances))
+        return self._functions(np.vstack(points) - centre) * weights[:, None], weights
+
+    def _inverse(self, rounds: Sequence[MeasuredRound], centre: Array, diagonal: Array) -> tuple[Array, Array, Array]:
+        """Return the inverse of the normal matrix (p, p), the weighted functions, and the weights.
+
+        `diagonal` (n,) has the curvatures along angles.
+        """
+        size = max(float(np.abs(diagonal).mean()), MIN_CURVATURE)
+        rows, weights = self._weighted(rounds, centre, size)
+        count, pairs = len(centre), len(_pairs(len(centre))[0])
+        ridge = np.zeros(rows.shape[1])
+        ridge[1 + 2 * count : 1 + 2 * count + pairs] = (CROSS[not all(self.frequencies)] * size) ** -2
+        if self.with_overtones:
+            own = np.maximum(np.abs(diagonal), OVERTONE_FLOOR * size)[self._overtones]
+            ridge[1 + 2 * count + pairs :] = np.tile((OVERTONE * own) ** -2, 2)
+        inverse: Array = np.array(np.linalg.inv(rows.T @ rows + np.diag(ridge)), float)
+        return inverse, rows, weights
 
 
 def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the pairs of angles whose curvature is fitted."""
     rows, columns = np.triu_indices(count if count <= MAX_PAIRED_ANGLES else 0, 1)
     return rows, columns
-
-
-def _model(value: float, variance: float, coefficients: Array, covariance: Array, count: int) -> LocalModel:
-    curvatures, upper = np.diag(coefficients[count : 2 * count]), _pairs(count)
-    curvatures[upper] = curvatures.T[upper] = coefficients[2 * count :]
-    return LocalModel(value, variance, coefficients[:count], curvatures, covariance)

@@ -22,7 +22,8 @@ class Fail:
 class Penalize:
     """Replace a failed point's value by a penalty, in the objective's unit.
 
-    A penalty below the reachable values would be taken for the optimum.
+    A penalty below the reachable values would be taken for the optimum. An optimizer that can do without the point
+    never gets one: its fit would take the penalty for a measurement.
     """
 
     value: float
@@ -49,14 +50,15 @@ def check_missing_point_policy(on_lost: MissingPointPolicy, optimizer: Optimizer
 
 
 def apply_missing_point_policy(
-    estimates: Sequence[Estimate | FailedPoint], on_lost: MissingPointPolicy
+    estimates: Sequence[Estimate | FailedPoint], on_lost: MissingPointPolicy, *, can_skip: bool
 ) -> list[Estimate | FailedPoint]:
     """Apply the policy to a round's estimates before the optimizer gets them. Raises JobFailed under `Fail`.
 
-    A penalty gets the mean variance of the round's other points, so that a fit weighs it like them.
+    With `can_skip` the optimizer continues without failed points, and none is replaced. A penalty gets the mean
+    variance of the round's other points.
     """
     failed = [estimate for estimate in estimates if isinstance(estimate, FailedPoint)]
-    if not failed or isinstance(on_lost, Skip):
+    if not failed or isinstance(on_lost, Skip) or (can_skip and isinstance(on_lost, Penalize)):
         return list(estimates)
     if isinstance(on_lost, Fail):
         problem = f"{len(failed)} of {len(estimates)} point(s) of a round failed ({failed[0].reason})"

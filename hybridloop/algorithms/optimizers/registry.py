@@ -82,6 +82,7 @@ def _trust_region(settings: SearchSettings) -> Optimizer:
         DEFAULT_TOLERANCE if settings.tolerance is None else settings.tolerance,
         FIRST_SHOTS if settings.shots is None else settings.shots,
         is_random=not (settings.is_near or settings.ansatz.is_ramp),
+        seed=settings.seed,
     )
 
 

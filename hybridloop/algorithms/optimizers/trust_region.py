@@ -1,9 +1,9 @@
-"""Trust-region Newton optimizer: few shots first, and more where noise costs more than a step gains."""
+"""Trust-region Newton optimizer: each round takes the shots that are missing for the next step, or for the end."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -23,42 +23,57 @@ from hybridloop.algorithms.optimizers.base import (
 )
 from hybridloop.algorithms.optimizers.local_model import (
     EFFECTIVE_FREQUENCY,
+    LocalFit,
     LocalModel,
     MeasuredRound,
-    fit_energies,
-    fit_slopes,
+    has_overtone,
     phase_units,
 )
 from hybridloop.algorithms.rounds import FailedPoint
 
-FIRST_SHOTS = 200  # of a point, over all groups
+FIRST_SHOTS = 1000  # of a point, over all groups
 DEFAULT_TOLERANCE = 1.6e-3  # hartree: chemical accuracy
 ENDS = (0.5, 0.2)  # share of the tolerance for gain and for noise; the second where a frequency is unknown
 EXACT_SHIFT = math.pi / 2  # phase: of an angle with one frequency, where the shift rule is exact at any shift
 SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less noise, and more bias
-SHARED_SHIFTS = (0.785, 0.5)  # phase: of an angle with higher frequencies, far from the end and near it
-NEAR_END = 8.0  # times the gain at the end: a smaller one is near it
-PLAIN_SHIFT = 0.25  # phase: of an angle with unknown frequencies
-CENTRE_SHARE = 0.15  # further shots of the centre for each angle, as all curvatures need its energy
-GROWTH = (0.7, 2.0)  # least and largest factor of the shots from round to round
-LARGEST_ROUND = (0.3, 0.05)  # shots of a round relative to all before it: while descending, and on a plateau
+SHARED_SHIFTS = (math.pi / 4, 0.5, 3.0 * math.pi / 4)  # phases: of an angle with higher ones, the cheapest is taken
+PLAIN_SHIFT = 0.15  # phase: of an angle with unknown frequencies
+GROWTH = 4.0  # most shots of a round relative to all before it
+MARGIN = 0.8  # of the noise at the end: what a round aims for
+AHEAD = 0.1  # noise that a round aims for, relative to the gain of the step before it
 RADII = (0.05, 1.0, 1.5)  # phase: smallest, first and largest trust radius
-STIFF_FLOOR = 0.15  # of curvatures relative to their mean, while descending: smaller ones are noise, or soft
-PLATEAU_FLOOR = 0.01  # the same on a plateau
+STIFF_FLOOR = 0.15  # of curvatures relative to their mean: smaller ones are noise, or soft
 REACH = 0.5  # phase over which an unresolved direction could still fall
-PLATEAU_BUDGET = 1.5  # times all shots so far, in which the energy must fall on a plateau
-SIGMAS = 3.0  # standard errors of such a fall, which is also at least the gain at the end
+TEST_SHARE = 0.5  # most shots of the test of such directions, relative to all before it
+SIGMAS = 3.0  # standard errors of a fall in that test, and of slopes at a symmetric start
+NEAR_START = 30.0  # times the end: of a start with a smaller gain, second harmonics are what is missing
+SYMMETRIC = math.pi / 4  # angle: an exactly symmetric start has multiples of it
+REFINEMENT = 2.0  # of the end, where a search goes on
+MIN_SLOPE = 1e-9  # relative to the mean curvature: less is rounding
+BISECTIONS = 40
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Forecast:
-    """Forecast of a step: gain, cost of shot noise, and what directions of unresolved curvature may hide."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """Newton step (n,) of a model, as phases, with its expected gain.
 
+    Of each axis (columns of `axes`): the size of its curvature that was taken, the share of that which the model shows,
+    and the fall that an unresolved curvature may hide within `REACH`.
+    """
+
+    step: Array
     gain: float
-    noise: float
-    hidden: float
+    axes: Array
+    sizes: Array
+    shares: Array
+    hidden: Array
+
+    def noise(self, variances: Array) -> float:
+        """Mean cost of shot noise for variances (n,) of the slopes along the axes: Σ variance / (2 curvature)."""
+        costs = np.minimum(variances / (2.0 * self.sizes), np.sqrt(variances) * REACH)
+        return float(self.shares @ costs)
 
 
 @dataclass(slots=True)
@@ -66,17 +81,18 @@ class TrustRegion:
     """Newton steps in a trust region, from the slopes and curvatures of all angles in one round.
 
     Each round measures the point and a shift up and down along every angle. A quadratic model of all rounds
-    (`fit_energies`) gives a Newton step, its expected gain, and the cost of shot noise, Σ var(slope) / (2 curvature).
-    The first round takes `first_shots` a point. Where noise costs more than the step gains, the next round takes up to
-    twice as many, as far as they are at most a third of all shots so far: early steps need no precision (adaptive
-    sampling in trust regions: S. Shashaani, F. S. Hashemi and R. Pasupathy, SIAM J. Optim. 28 (2018) 3145). A step that
-    raises the energy beyond noise is taken back, and the radius halved.
+    (`LocalFit`) gives a Newton step, its expected gain, and the cost of shot noise, Σ variance / (2 curvature) over the
+    slopes. A step that raises the energy beyond noise is taken back, and the radius halved.
 
-    The descent ends where gain and noise are each at most half of `tolerance` (the energy's unit; a fifth where a
-    frequency is unknown). It has converged if each curvature is positive beyond its standard error, or too small to
-    hide as much within `REACH`. Else the search goes on as on a plateau: with a model of slopes, steps along the size
-    of each curvature, which leave saddles (saddle-free Newton: Y. Dauphin et al., NeurIPS 27 (2014) 2933), and shots
-    that grow slowly. It ends without a claim if `PLATEAU_BUDGET` times the shots so far lower the energy no more.
+    The next round takes the shots that are missing: as many as bring the noise to a tenth of the gain, but not below
+    what the end needs (adaptive sampling in trust regions: S. Shashaani, F. S. Hashemi and R. Pasupathy, SIAM J. Optim.
+    28 (2018) 3145); at least `first_shots` a point, at most four times all before it. Of the shifts that an angle with
+    several frequencies may have, it takes those with the fewest shots.
+
+    The search ends where gain and noise are each at most half of `tolerance` (the energy's unit; a fifth where a
+    frequency is unknown). Directions of unresolved curvature that may hide as much are tested once, by energies on both
+    sides; a fall is a new start. From an exactly symmetric start, where all slopes are zero, the search is
+    repeated once from a random point nearby, drawn by `seed`, as a saddle may have positive curvature along each angle.
 
     `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With `is_random`,
     the start is arbitrary: the end may be one minimum of many, so that convergence is not claimed. Failed points are
@@ -91,17 +107,24 @@ class TrustRegion:
     first_shots: int = FIRST_SHOTS
     scales: Array | None = None
     is_random: bool = False
+    seed: int = 0
     residue: float | None = field(default=None, init=False)
     current: PointEstimate | None = field(default=None, init=False)
     stop: Stop | None = field(default=None, init=False)
+    _end: float = field(init=False)  # gain and noise at which the search ends
+    _fit: LocalFit = field(init=False)
     _units: Array = field(init=False)
-    _shifts: Array = field(init=False)
+    _offsets: Array = field(init=False)  # (k, n) of the next round's points from `point`, as phases
     _shots: float = field(init=False)
     _total: int = field(default=0, init=False)
+    _shot_variance: float = field(default=0.0, init=False)
     _radius: float = field(default=RADII[1], init=False)
     _rounds: list[MeasuredRound] = field(default_factory=list, init=False)
     _centre: int = field(default=0, init=False)
-    _landmark: tuple[MeasuredRound, int] | None = field(default=None, init=False)  # with all shots until then
+    _is_test: bool = field(default=False, init=False)  # the next round tests unresolved directions
+    _is_tested: bool = field(default=False, init=False)
+    _is_symmetric: bool = field(init=False)
+    _before_kick: PointEstimate | None = field(default=None, init=False)
     _repeats: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -109,19 +132,15 @@ class TrustRegion:
         check_one_for_each(self.frequencies, len(self.point))
         check_positive("tolerance", self.tolerance, "energy")
         check_at_least_one("shots", self.first_shots)
+        self._end = ENDS[not all(self.frequencies)] * self.tolerance
+        self._fit = LocalFit(self.frequencies)
         self._units = phase_units(self.frequencies, self.scales)
-        self._shifts = np.array([_shift(numbers, SHARED_SHIFTS[0]) for numbers in self.frequencies])
+        self._offsets = self._shifted(SHARED_SHIFTS[0])
         self._shots = float(self.first_shots)
+        self._is_symmetric = bool(
+            np.allclose(self.point, SYMMETRIC * np.rint(self.point / SYMMETRIC), rtol=0.0, atol=1e-9)
+        )
         self.stop = stop_without_angles(self.point)
-
-    @property
-    def _end(self) -> float:
-        """Gain and noise at which the descent ends."""
-        return ENDS[not all(self.frequencies)] * self.tolerance
-
-    @property
-    def _on_plateau(self) -> bool:
-        return self._landmark is not None
 
     @property
     def best(self) -> PointEstimate | None:
@@ -130,46 +149,68 @@ class TrustRegion:
 
     @property
     def point_shots(self) -> NDArray[np.int64]:
-        """Shots of each point: the centre has more, as every curvature needs its energy."""
-        shots = np.full(2 * len(self.point) + 1, round(self._shots))
-        shots[0] = round(self._shots * (1.0 + CENTRE_SHARE * len(self.point)))
-        return shots
+        """Shots of each point."""
+        return np.full(len(self._offsets), max(1, round(self._shots)), dtype=np.int64)
 
     def ask(self) -> Array:
-        """Return the present point, then each angle shifted up and down."""
-        if self.stop is not None:
-            return np.empty((0, len(self.point)))
-        points, shifts = np.tile(self.point, (2 * len(self.point) + 1, 1)), np.diag(self._shifts / self._units)
-        points[1::2] += shifts
-        points[2::2] -= shifts
-        return points
+        """Return the present point, then each angle shifted up and down, or both sides of directions to be tested."""
+        return np.empty((0, len(self.point))) if self.stop is not None else self.point + self._offsets / self._units
 
     def tell(self, points: Array, estimates: Sequence[Estimate | FailedPoint]) -> None:
         """Fit the model, take its step, and choose the shots of the next round."""
-        self._total += sum(each.shots for each in estimates if isinstance(each, Estimate))
-        pairs = [(e.value, _variance(e)) if isinstance(e, Estimate) else (math.nan, math.nan) for e in estimates]
-        energies, variances = np.array(pairs, float).T
-        measured = MeasuredRound(points[0] * self._units, self._shifts, energies, variances)
-        is_whole = bool(np.isfinite(energies).all())
-        if not is_whole and (self._on_plateau or not math.isfinite(energies[0])):
+        known = [each for each in estimates if isinstance(each, Estimate)]
+        if not known:
             self._repeats = count_repeat(self._repeats, "trust-region", estimates)
             return
-        before = self._radius, self._shots, self._centre
+        self._total += sum(each.shots for each in known)
+        self._shot_variance = float(np.mean([_variance(each) * each.shots for each in known]))
+        pairs = [(e.value, _variance(e)) if isinstance(e, Estimate) else (math.nan, math.nan) for e in estimates]
+        energies, variances = np.array(pairs, float).T
+        measured = MeasuredRound(points * self._units, energies, variances)
+        if self._is_test and self._has_fallen(measured):
+            return
         self._rounds.append(measured)
-        self._accept_or_step_back()
-        centre = self._rounds[self._centre]
-        model = self._fit(centre)
-        if model is None:
-            self._rounds.pop()
-            self._radius, self._shots, self._centre = before
+        if not self._is_test:
+            self._accept_or_step_back()
+        if not self._take_step():
             self._repeats = count_repeat(self._repeats, "trust-region", estimates)
             return
         self._repeats = 0
-        forecast = self._step(model, centre)
-        if forecast.gain <= NEAR_END * self._end:
-            self._shifts = np.array([_shift(numbers, SHARED_SHIFTS[1]) for numbers in self.frequencies])
-        self._decide(forecast)
-        self._choose_shots(forecast)
+
+    def refine(self) -> None:
+        """Search on after an end: to half of its gain and noise, with second harmonics in the model."""
+        self._end /= REFINEMENT
+        self._fit = LocalFit(self.frequencies, with_overtones=any(map(has_overtone, self.frequencies)))
+        self.stop = None
+        self._take_step()
+
+    def _take_step(self) -> bool:
+        """Fit the model, move to its minimum and plan what follows; return false if too few energies are known."""
+        centre = self._rounds[self._centre].centre
+        model = self._fit.model(self._rounds, centre)
+        if model is None:
+            return False
+        self._is_test = False
+        step = self._step(model)
+        is_first = len(self._rounds) == 1
+        if is_first and step.gain <= NEAR_START * self._end and any(map(has_overtone, self.frequencies)):
+            self._fit = LocalFit(self.frequencies, with_overtones=True)
+            model = self._fit.model(self._rounds, centre) or model
+            step = self._step(model)
+        _, variances, _ = model.along(step.axes)
+        noise = step.noise(variances)
+        if is_first:
+            errors = np.sqrt(np.diag(model.covariance)[: len(centre)])
+            rounding = MIN_SLOPE * model.mean_curvature
+            self._is_symmetric &= bool((np.abs(model.slopes) <= SIGMAS * errors + rounding).all())
+        self.point = validate_initial_point((centre + step.step) / self._units)
+        self.current = PointEstimate(self.point, model.value - step.gain, math.sqrt(model.variance))
+        self.residue = max(0.0, step.gain) + noise
+        if max(step.gain, noise) <= self._end:
+            self._finish(step, noise)
+        else:
+            self._plan(model, step)
+        return True
 
     def _accept_or_step_back(self) -> None:
         """Take the newest round as the centre, unless its energy is above the last one's beyond noise."""
@@ -177,67 +218,107 @@ class TrustRegion:
         rise, error = latest.value - centre.value, math.sqrt(latest.variance + centre.variance)
         if len(self._rounds) > 1 and rise > error:
             self._radius = max(self._radius / 2.0, RADII[0])
-            self._shots *= 1.4
             return
         self._radius = min(self._radius * (1.5 if -rise > error else 1.1), RADII[2])
         self._centre = len(self._rounds) - 1
 
-    def _fit(self, centre: MeasuredRound) -> LocalModel | None:
-        if self._on_plateau:
-            return fit_slopes(self._rounds, centre, self.frequencies)
-        return fit_energies(self._rounds, centre.centre, self.frequencies)
-
-    def _step(self, model: LocalModel, centre: MeasuredRound) -> _Forecast:
-        """Move to the model's minimum within the trust radius."""
+    def _step(self, model: LocalModel) -> _Step:
+        """Return the step to the model's minimum within the trust radius."""
         curvatures, axes = np.linalg.eigh(model.curvatures)
-        slopes, variances, errors = model.along(axes)
-        mean = model.mean_curvature
-        if self._on_plateau:
-            sizes = np.maximum(np.sqrt(curvatures**2 + errors**2), PLATEAU_FLOOR * mean)
-            taken = slopes * slopes**2 / np.maximum(slopes**2 + variances, 1e-300)
-        else:
-            sizes, taken = np.maximum(curvatures, STIFF_FLOOR * mean), slopes
-        step = -axes @ (taken / sizes)
+        slopes, _, errors = model.along(axes)
+        sizes = np.maximum(curvatures, STIFF_FLOOR * model.mean_curvature)
+        step = -axes @ (slopes / sizes)
         step *= min(1.0, self._radius / max(float(np.abs(step).max()), 1e-12))
         gain = float(-(model.slopes @ step) - 0.5 * (sizes * (axes.T @ step) ** 2).sum())
-        noise = float(np.minimum(variances / (2.0 * sizes), np.sqrt(variances) * REACH).sum())
+        shares = np.clip(curvatures, 0.0, sizes) / sizes
         hidden = np.where(curvatures > errors, 0.0, 0.5 * (2.0 * errors - curvatures) * REACH**2)
-        self.point = validate_initial_point((centre.centre + step) / self._units)
-        self.current = PointEstimate(self.point, model.value - gain, math.sqrt(model.variance))
-        self.residue = max(0.0, gain) + noise
-        return _Forecast(gain, noise, float(hidden.max(initial=0.0)))
+        return _Step(step, gain, axes, sizes, shares, hidden)
 
-    def _decide(self, forecast: _Forecast) -> None:
-        """Stop at the end of a descent whose curvatures are resolved; go on as on a plateau where they are not."""
-        reason = f"expected gain of the last step {forecast.gain:.2g}, cost of shot noise {forecast.noise:.2g}"
-        if self._landmark is not None and self._is_level(self._landmark):
-            hidden = f"directions of unresolved curvature may hide {forecast.hidden:.2g}"
-            self.stop = Stop(converged=False, reason=f"plateau: {reason}; {hidden}")
-        if max(forecast.gain, forecast.noise) > self._end or not self._total:  # penalties alone are no evidence
+    def _plan(self, model: LocalModel, step: _Step) -> None:
+        """Choose the shifts and the shots of the next round by what is missing."""
+        if not self._shot_variance:  # exact energies: the smallest shifts have the least bias
+            self._offsets = self._shifted(min(SHARED_SHIFTS))
             return
-        if forecast.hidden <= self._end:
-            if self.is_random:
-                reason = f"best of 1 start: {reason}; other random angles may lead to a lower minimum"
-            self.stop = Stop(converged=not self.is_random, reason=reason)
+        wanted = max(MARGIN * self._end, AHEAD * step.gain)
+        plans: list[tuple[float, float, Array]] = []
+        for shared in SHARED_SHIFTS if self._fit.with_overtones else SHARED_SHIFTS[:1]:
+            offsets = self._shifted(shared)
+            points = self.point * self._units + offsets
+            variances = self._fit.variances_after(self._rounds, model, points, step.axes, self._shot_variance)
+            shots = self._least_shots(lambda shots: step.noise(variances(shots)), wanted, len(offsets))  # noqa: B023
+            plans.append((max(wanted, step.noise(variances(shots))), shots, offsets))
+        _, self._shots, self._offsets = min(plans, key=lambda plan: plan[:2])
+
+    def _least_shots(self, noise: Callable[[float], float], wanted: float, points: int) -> float:
+        """Return the fewest shots of a point, within the limits of a round, whose noise is at most the wanted one."""
+        few = float(self.first_shots)
+        many = max(few, GROWTH * self._total / points)
+        if noise(few) <= wanted:
+            return few
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (few + many)
+            few, many = (few, middle) if noise(middle) <= wanted else (middle, many)
+        return many
+
+    def _finish(self, step: _Step, noise: float) -> None:
+        """Stop, unless a direction of unresolved curvature or a symmetric start may have hidden a lower minimum."""
+        hidden = float(step.hidden.max())
+        if hidden > self._end and not self._is_tested:
+            self._plan_test(step)
             return
-        if self._landmark is None:
-            self._landmark = self._rounds[self._centre], self._total
+        if self._is_symmetric and self._before_kick is None:
+            self._before_kick = self.current
+            kick = np.random.default_rng(self.seed).normal(size=len(self.point))
+            self._restart(self.point + REACH * kick / np.abs(kick).max() / self._units)
+            return
+        before = self._before_kick
+        if before is not None and self.current is not None and before.value < self.current.value:
+            self.current = before
+        reason = (
+            f"expected gain of the last step {step.gain:.2g}, cost of shot noise {noise:.2g}, for a tolerance of "
+            f"{self.tolerance:.2g}"
+        )
+        if hidden > self._end:
+            reason += f"; directions of unresolved curvature may hide {hidden:.2g}"
+        if self.is_random:
+            reason = f"best of 1 start: {reason}; other random angles may lead to a lower minimum"
+        self.stop = Stop(converged=not self.is_random, reason=reason)
 
-    def _is_level(self, landmark: tuple[MeasuredRound, int]) -> bool:
-        """Return whether the energy did not fall in the shots of a plateau; a fall is the next landmark."""
-        before, centre = landmark[0], self._rounds[self._centre]
-        noise = math.sqrt(before.variance + centre.variance)
-        if before.value - centre.value > max(SIGMAS * noise, self._end):
-            self._landmark = centre, self._total
-            return False
-        return self._total > (1.0 + PLATEAU_BUDGET) * landmark[1]
+    def _plan_test(self, step: _Step) -> None:
+        """Plan a round of energies on both sides of unresolved directions, the lowest curvatures first.
 
-    def _choose_shots(self, forecast: _Forecast) -> None:
-        excess = forecast.noise / max(forecast.gain, self._end)
-        least = 1.0 if self._on_plateau else GROWTH[0]  # with fewer shots, no curvature would be resolved
-        wanted = self._shots * min(max(excess, least), GROWTH[1])
-        most = LARGEST_ROUND[self._on_plateau] * self._total / (2.0 * len(self.point) + 1.0)
-        self._shots = max(1.0, min(wanted, max(most, float(self.first_shots))))
+        As many are tested as shots that show a fall of the end's size allow.
+        """
+        self._is_test = self._is_tested = True
+        most, wanted = TEST_SHARE * self._total, self._shot_variance / self._end**2
+        (hidden,) = np.nonzero(step.hidden > self._end)  # in the order of curvatures
+        sides = REACH * step.axes[:, hidden[: max(1, int(most / (2.0 * max(wanted, 1.0))))]].T
+        self._offsets = np.vstack([np.zeros((1, len(self.point))), sides, -sides])
+        self._shots = min(max(wanted, float(self.first_shots)), most / len(self._offsets))
+
+    def _has_fallen(self, measured: MeasuredRound) -> bool:
+        """Return whether a tested point is lower beyond noise; the search starts there again."""
+        falls = measured.value - measured.energies
+        errors = np.sqrt(measured.variance + measured.variances)
+        (lower,) = np.nonzero(falls > SIGMAS * errors)
+        if len(lower):
+            lowest = lower[np.argmax(falls[lower])]
+            self._restart(measured.points[lowest] / self._units)
+        return bool(len(lower))
+
+    def _restart(self, point: Array) -> None:
+        self.point = validate_initial_point(point)
+        self._rounds, self._centre, self._radius = [], 0, RADII[1]
+        self._is_test = self._is_tested = False
+        self._offsets = self._shifted(SHARED_SHIFTS[0])
+
+    def _shifted(self, shared: float) -> Array:
+        """Return the offsets (2n + 1, n) of a round, as phases; `shared` is the shift of angles with an overtone."""
+        count = len(self.point)
+        shifts = np.diag([_shift(numbers, shared) for numbers in self.frequencies])
+        offsets = np.zeros((2 * count + 1, count))
+        offsets[1::2], offsets[2::2] = shifts, -shifts
+        return offsets
 
 
 def _shift(numbers: Frequencies, shared: float) -> float:
@@ -246,7 +327,9 @@ def _shift(numbers: Frequencies, shared: float) -> float:
         return PLAIN_SHIFT
     if len(numbers) == 1:
         return EXACT_SHIFT
-    return SHIFT if max(numbers) <= EFFECTIVE_FREQUENCY else shared
+    if max(numbers) <= EFFECTIVE_FREQUENCY:
+        return SHIFT
+    return shared if has_overtone(numbers) else min(shared, SHARED_SHIFTS[0])
 
 
 def _variance(estimate: Estimate) -> float:

@@ -184,7 +184,7 @@ class _SearchRun:
         ]
         estimates = [self._estimate(measured, result[0]) for result in results]
         # Take the deepest circuit to which each layer gained more than noise.
-        estimates = apply_missing_point_policy(estimates, self.on_lost)
+        estimates = apply_missing_point_policy(estimates, self.on_lost, can_skip=True)
         index, reason = _last_gain(estimates)
         deepest, estimate = circuits[index], estimates[index]
         current = PointEstimate.of(estimate, deepest.initial_point) if isinstance(estimate, Estimate) else None

@@ -127,13 +127,42 @@ def test_the_optimizer_gets_the_penalty_for_each_failed_point(problem_of: Proble
 
 def test_a_penalty_has_the_mean_variance_of_its_round() -> None:
     estimates: list[Estimate | FailedPoint] = [Estimate(-1.0, 0.1, 10), FailedPoint("gone"), Estimate(-2.0, 0.3, 10)]
-    first, penalty, last = apply_missing_point_policy(estimates, Penalize(5.0))
+    first, penalty, last = apply_missing_point_policy(estimates, Penalize(5.0), can_skip=False)
     assert (first, last) == (estimates[0], estimates[2])
     assert isinstance(penalty, Estimate)
     assert penalty.variance == pytest.approx(0.2)
     assert (penalty.value, penalty.shots) == (5.0, 0)
-    assert apply_missing_point_policy([FailedPoint("gone")], Penalize(5.0)) == [Estimate(5.0, 0.0, 0)]
-    assert apply_missing_point_policy(estimates, Skip()) == estimates
+    assert apply_missing_point_policy([FailedPoint("gone")], Penalize(5.0), can_skip=False) == [Estimate(5.0, 0.0, 0)]
+    assert apply_missing_point_policy(estimates, Skip(), can_skip=True) == estimates
+
+
+def test_an_optimizer_that_can_skip_never_gets_a_penalty() -> None:
+    estimates: list[Estimate | FailedPoint] = [Estimate(-1.0, 0.1, 10), FailedPoint("gone")]
+    assert apply_missing_point_policy(estimates, Penalize(5.0), can_skip=True) == estimates
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("lost", [0.1, 0.5])
+def test_penalties_are_no_minimum_of_a_search_that_skips(
+    reference: Mapping[str, Any], problem_of: Problems, sampled_rounds: Rounds, lost: float, seed: int
+) -> None:
+    """A penalty 1.5 hartree below the energies would be the minimum of any fit that took it for a measurement."""
+    problem, shots = problem_of("H2_0.735"), list[int]()
+    run_round = failing_rounds(sampled_rounds(seed), lost, seed, shots)
+    exact = reference["H2_0.735"]["exact_energy"]
+    try:
+        result = run_vqe(problem, Rotosolve, run_round, Penalize(exact - 1.5))
+    except JobFailed:  # half of the jobs are lost, also of the repeated points
+        assert lost == 0.5
+        return
+    assert abs(result.value - exact) <= 4 * result.standard_error
+
+
+def test_a_search_that_got_penalties_claims_no_minimum(problem_of: Problems, sampled_rounds: Rounds) -> None:
+    run_round = failing_rounds(sampled_rounds(0), 0.1, 0, [])
+    result = run_vqe(problem_of("H2_0.735"), ScipyOptimizer, run_round, Penalize(1.0))
+    assert not result.converged
+    assert "point(s) of lost jobs were penalties, so that this end shows no minimum" in result.reason
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -1,4 +1,4 @@
-"""Trust-region search: exact energies lead to the minimum, noise to more shots, and a saddle to no claim."""
+"""Trust-region search: exact energies lead to the minimum, noise to the shots that are missing; saddles are left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import MAX_REPEATS
-from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, FIRST_SHOTS, LARGEST_ROUND, TrustRegion
+from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, GROWTH, TrustRegion
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
 
@@ -84,23 +84,94 @@ def saddle(point: Array) -> float:
     return float(-np.cos(point[0]) + 0.3 * np.cos(point[1]))
 
 
-def test_a_saddle_is_not_claimed_where_no_slope_leaves_it() -> None:
+def mixed_saddle(point: Array) -> float:
+    """Energy of −Z0 − Z1 + 1.5 Y0 Y1 with an RX on each qubit: at (0, 0) a saddle whose angles have curvature 1 each.
+
+    The minimum is −13/6, where both cosines are 2/3.
+    """
+    x, y = point
+    return float(-np.cos(x) - np.cos(y) + 1.5 * np.sin(x) * np.sin(y))
+
+
+def test_a_saddle_is_left_where_an_exact_distribution_shows_a_fall() -> None:
     optimizer = TrustRegion(np.zeros(2), ((1,), (1,)), tolerance=0.01)
     while optimizer.stop is None:  # an exact distribution, rounded to its shots
         pairs = zip(optimizer.ask(), optimizer.point_shots, strict=True)
         rounded = [Estimate(saddle(p), 0.0, int(n), is_exact=True, rounding_bound=5.2 / n) for p, n in pairs]
         optimizer.tell(optimizer.ask(), rounded)
-    assert (optimizer.stop.converged, optimizer.stop.is_requested) == (False, False)
-    assert optimizer.stop.reason.startswith("plateau: ")
-    assert "unresolved curvature may hide 0.0" in optimizer.stop.reason  # 0.3 · 0.5² / 2 and more
-
-
-def test_noise_leaves_a_saddle() -> None:
-    optimizer = TrustRegion(np.zeros(2), ((1,), (1,)), tolerance=0.01)
-    run(optimizer, saddle, np.random.default_rng(3))
-    assert optimizer.stop is not None
     assert optimizer.stop.converged
     assert found(optimizer, saddle) == pytest.approx(-1.3, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("energy", "lowest"), [(saddle, -1.3), (mixed_saddle, -13.0 / 6.0)])
+def test_noise_or_a_kick_leaves_a_saddle(energy: Energy, lowest: float, seed: int) -> None:
+    optimizer = TrustRegion(np.zeros(2), ((1,), (1,)), tolerance=0.01, seed=seed)
+    run(optimizer, energy, np.random.default_rng(seed))
+    assert optimizer.stop is not None
+    assert optimizer.stop.converged
+    # strong couplings between angles are learned slowly: the mixed saddle's end may be some tolerances high
+    assert found(optimizer, energy) == pytest.approx(lowest, abs=0.03)
+
+
+def test_an_exactly_symmetric_saddle_without_noise_is_left() -> None:
+    optimizer = TrustRegion(np.zeros(2), ((1,), (1,)), tolerance=0.01)
+    run(optimizer, mixed_saddle)
+    assert found(optimizer, mixed_saddle) == pytest.approx(-13.0 / 6.0, abs=0.03)
+
+
+def test_a_kick_from_a_symmetric_minimum_comes_back_to_it() -> None:
+    def energy(point: Array) -> float:
+        return float(-np.cos(point).sum())
+
+    optimizer = TrustRegion(np.zeros(3), ((1,),) * 3, tolerance=0.01)
+    rounds = run(optimizer, energy, np.random.default_rng(5))
+    assert 3 <= rounds < 12
+    assert found(optimizer, energy) == pytest.approx(-3.0, abs=0.01)
+
+
+def test_a_direction_that_stays_unresolved_is_told() -> None:
+    """No energy depends on the second angle."""
+
+    def flat(point: Array) -> float:
+        return float(-np.cos(point[0]))
+
+    optimizer = TrustRegion(np.array([1.0, 0.3]), ((1,), (1,)), tolerance=0.01)
+    run(optimizer, flat, np.random.default_rng(2))
+    assert optimizer.stop is not None
+    assert found(optimizer, flat) == pytest.approx(-1.0, abs=0.01)
+
+
+def shared(point: Array) -> float:
+    """Waves of an angle with a second harmonic that is odd about the minimum of −1.1, at (0.02, 0)."""
+    x, y = 2.0 * (point[0] - 0.02), point[1]
+    return float(-1.1 * np.cos(x) * np.cos(y) + 0.1 * (2.0 * np.sin(x) - np.sin(2.0 * x)))
+
+
+def test_a_second_harmonic_does_not_lead_away_from_a_minimum() -> None:
+    """The plain shift rule has a slope of 0.12 per phase there, by which a search would end 6 mHa above the minimum."""
+    ends = []
+    for seed in range(10):
+        optimizer = TrustRegion(np.array([0.0, 0.1]), ((2, 4), (1,)), tolerance=2e-3)
+        run(optimizer, shared, np.random.default_rng(seed))
+        assert optimizer.stop is not None
+        ends.append(found(optimizer, shared) + 1.1)
+    assert np.mean(ends) < 1e-3
+    assert max(ends) < 3e-3
+
+
+def test_a_refined_search_ends_nearer_to_the_minimum() -> None:
+    optimizer, rng = TrustRegion(np.array([1.2, 0.2]), ((1,), (1,)), tolerance=0.01), np.random.default_rng(4)
+    run(optimizer, bowl, rng)
+    residue = optimizer.residue
+    assert residue is not None
+    optimizer.refine()
+    assert optimizer.stop is None
+    run(optimizer, bowl, rng)
+    assert optimizer.stop is not None
+    assert optimizer.stop.converged
+    assert optimizer.residue is not None
+    assert optimizer.residue < residue
 
 
 def test_the_end_of_a_search_from_a_random_start_is_no_convergence() -> None:
@@ -126,10 +197,10 @@ def test_a_failed_shift_is_left_out_where_earlier_rounds_determine_the_model() -
     assert not np.array_equal(optimizer.ask(), second)
 
 
-def test_a_round_without_its_centre_is_repeated_a_few_times() -> None:
+def test_a_round_without_any_result_is_repeated_a_few_times() -> None:
     optimizer = TrustRegion(np.array([1.2, 0.2]), ((1,), (1,)))
     points = optimizer.ask()
-    answers: list[Estimate | FailedPoint] = [FailedPoint("a bad day"), *measured(optimizer, bowl)[1:]]
+    answers = [FailedPoint("a bad day")] * len(points)
     for _ in range(MAX_REPEATS):
         optimizer.tell(points, answers)
         assert np.array_equal(optimizer.ask(), points)
@@ -137,20 +208,29 @@ def test_a_round_without_its_centre_is_repeated_a_few_times() -> None:
         optimizer.tell(points, answers)
 
 
-def test_shots_grow_only_where_noise_costs_more_than_a_step_gains() -> None:
-    optimizer, rng = TrustRegion(np.array([2.0, 0.8]), ((1,), (1,))), np.random.default_rng(2)
-    total, previous, grown = 0, FIRST_SHOTS, []
+def test_repeated_rounds_are_fitted_together_with_what_the_first_one_had() -> None:
+    optimizer, rng = TrustRegion(np.array([1.2, 0.2]), ((1,), (1,))), np.random.default_rng(1)
+    points = optimizer.ask()
+    lost: FailedPoint | Estimate = FailedPoint("gone")
+    first, second = measured(optimizer, bowl, rng), measured(optimizer, bowl, rng)
+    optimizer.tell(points, [lost, lost, *first[2:]])
+    assert np.array_equal(optimizer.ask(), points)
+    optimizer.tell(points, [*second[:2], lost, lost, lost])
+    assert optimizer.best is not None
+
+
+def test_shots_stay_the_first_ones_until_more_are_missing() -> None:
+    optimizer, rng = TrustRegion(np.array([2.0, 0.8]), ((1,), (1,)), first_shots=200), np.random.default_rng(2)
+    total, taken = 0, []
     while optimizer.stop is None:
         shots = optimizer.point_shots
-        assert shots[0] > shots[1]  # every curvature needs the centre's energy
-        assert shots[1:].tolist() == [shots[1]] * 4
-        assert shots[1] <= max(FIRST_SHOTS, LARGEST_ROUND[0] * total / 5 + 1)
-        grown.append(shots[1] > previous)
-        previous = shots[1]
+        assert set(shots.tolist()) == {int(shots[0])}
+        assert shots[0] <= max(200, GROWTH * total / len(shots) + 1)
+        taken.append(int(shots[0]))
         total += int(shots.sum())
         optimizer.tell(optimizer.ask(), measured(optimizer, bowl, rng))
-    assert not any(grown[:3])  # the first steps gain 0.1 and more
-    assert any(grown)
+    assert taken[:2] == [200, 200]  # the first steps gain 0.1 and more
+    assert max(taken) > 200
     assert optimizer.stop.converged
 
 
@@ -171,24 +251,6 @@ def test_invalid_settings_are_refused_by_name(setting: dict[str, float]) -> None
     with pytest.raises(InputError) as refused:
         TrustRegion(np.zeros(1), ((1,),), **setting)  # type: ignore[arg-type]  # of the dictionary
     assert refused.value.field == {"first_shots": "shots"}.get(*setting, *setting)
-
-
-def test_points_that_failed_before_a_plateau_do_not_end_the_search() -> None:
-    """No energy depends on the second angle, so that its curvature stays unresolved."""
-
-    def flat(point: Array) -> float:
-        return float(-np.cos(point[0]))
-
-    optimizer, rng = TrustRegion(np.array([1.0, 0.3]), ((1,), (1,))), np.random.default_rng(1)
-    for number in range(200):
-        if optimizer.stop is not None:
-            break
-        estimates: list[Estimate | FailedPoint] = [*measured(optimizer, flat, rng)]
-        if number in (1, 2, 3):
-            estimates[3] = FailedPoint("it was lost")
-        optimizer.tell(optimizer.ask(), estimates)
-    assert optimizer.stop is not None
-    assert found(optimizer, flat) + 1.0 < DEFAULT_TOLERANCE
 
 
 def test_a_round_that_determines_no_model_leaves_the_state_as_it_was() -> None:
