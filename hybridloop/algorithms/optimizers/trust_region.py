@@ -178,9 +178,8 @@ class TrustRegion:
         self._repeats = 0
 
     def refine(self) -> None:
-        """Search on after an end: to half of its gain and noise, with second harmonics in the model."""
+        """Search on after an end: to half of its gain and noise."""
         self._end /= REFINEMENT
-        self._fit = LocalFit(self.frequencies, with_overtones=any(map(has_overtone, self.frequencies)))
         self.stop = None
         self._take_step()
 
