@@ -14,7 +14,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, amoun
 from hybridloop.errors import InputError
 
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
-GROUND_TOLERANCE = 0.8e-3  # hartree: as the search ends; the measurement has the other half of chemical accuracy
+GROUND_TOLERANCE = 0.8e-3  # hartree: half of chemical accuracy; the measurement has the other half
 SHARE_OF_PRECISION = 0.7  # so that three standard errors still hold
 TOO_LARGE = "the lowest energy, or the circuit's state, takes too much work to be computed"
 KNOWN = "distance of the circuit's simulated state to the exact energy"
@@ -24,9 +24,7 @@ GIVE_LAYERS = (
     "ansatz."
 )
 
-GIVE_ANOTHER_CIRCUIT = (
-    "The circuit can't express the ground state, or the search ended elsewhere. Give another circuit."
-)
+GIVE_ANOTHER_CIRCUIT = "The circuit can't express the ground state, or the search ended elsewhere. Give another one."
 MORE_SHOTS = (
     "The circuit reaches it from these angles: give them as the initial point, with a lower tolerance, which takes "
     "more shots."

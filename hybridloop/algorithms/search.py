@@ -54,12 +54,7 @@ class ShotShares:
             self.deviations = (self.deviations + np.sqrt(variances)) / 2.0
 
 
-FallsShort = Callable[[NDArray[np.float64], float], bool]
-
-
-def is_close_enough(_point: NDArray[np.float64], _residue: float) -> bool:
-    """Return false: no end of a search is known to be too far from the minimum."""
-    return False
+FallsShort = Callable[[NDArray[np.float64], float], bool]  # of an optimizer's best point (n,) and its residue
 
 
 def run_optimizer(
@@ -70,7 +65,7 @@ def run_optimizer(
     max_rounds: int,
     on_lost: MissingPointPolicy,
     log: RoundLog,
-    falls_short: FallsShort = is_close_enough,
+    falls_short: FallsShort | None = None,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """Run an ask-and-tell optimizer from a start (n,) to its end or for `max_rounds` rounds.
 
@@ -86,9 +81,8 @@ def run_optimizer(
     lost, refinements = 0, 0
     for _ in range(max_rounds):
         points = _ask(optimizer, len(start))
-        while not len(points) and refinements < MAX_REFINEMENTS and _can_refine(optimizer, falls_short):
+        while not len(points) and refinements < MAX_REFINEMENTS and _has_refined(optimizer, falls_short):
             refinements += 1
-            optimizer.refine()  # type: ignore[attr-defined]  # `_can_refine`
             points = _ask(optimizer, len(start))
         if not len(points):
             break
@@ -117,21 +111,25 @@ def run_optimizer(
     return start if best is None else best.point, recent, _with_lost_points(stop, lost, can_skip=optimizer.can_skip)
 
 
-def _can_refine(optimizer: Optimizer, falls_short: FallsShort) -> bool:
+def _has_refined(optimizer: Optimizer, falls_short: FallsShort | None) -> bool:
+    """Refine an optimizer whose end falls short, if it can be; return whether it was."""
     stop, best = optimizer.stop, optimizer.best
-    if not isinstance(optimizer, RefinableOptimizer) or stop is None or not stop.converged or best is None:
+    if falls_short is None or stop is None or best is None or not isinstance(optimizer, RefinableOptimizer):
         return False
-    return falls_short(best.point, residue_of(optimizer) or 0.0)
+    is_refined = stop.converged and falls_short(best.point, residue_of(optimizer) or 0.0)
+    if is_refined:
+        optimizer.refine()
+    return is_refined
 
 
 def _with_lost_points(stop: Stop, lost: int, *, can_skip: bool) -> Stop:
     """Return a stop that tells the points of lost jobs; a search that got penalties for them claims nothing."""
     if not lost:
         return stop
-    if can_skip:
-        return replace(stop, reason=f"{stop.reason}; without {lost} point(s) of lost jobs")
-    reason = f"{stop.reason}; {lost} point(s) of lost jobs were penalties, so that this end shows no minimum"
-    return replace(stop, converged=False, reason=reason)
+    what = f"without {lost} point(s) of lost jobs"
+    if not can_skip:
+        what = f"{lost} point(s) of lost jobs were penalties, so that this end shows no minimum"
+    return replace(stop, converged=stop.converged and can_skip, reason=f"{stop.reason}; {what}")
 
 
 def cap_limit(reached: RoundTooLarge) -> Stop:

@@ -33,7 +33,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_leas
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound, share_caps
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, FallsShort, cap_limit, is_close_enough, run_optimizer
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, FallsShort, cap_limit, run_optimizer
 from hybridloop.algorithms.simulated_energy import AGREES, NOT_SHOWN, SimulatedEnergy
 from hybridloop.errors import InvalidValue, RoundTooLarge
 
@@ -67,7 +67,7 @@ def vqe(
     reference_state: int | None = None,
     deviations: NDArray[np.float64] | None = None,
     simulated: SimulatedEnergy | None = None,
-    falls_short: FallsShort = is_close_enough,
+    falls_short: FallsShort | None = None,
     final_pubs: Callable[[NDArray[np.float64]], Sequence[SamplerPub]] = lambda _: (),
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqeResult:

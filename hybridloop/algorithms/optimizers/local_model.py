@@ -16,7 +16,6 @@ from hybridloop.algorithms.circuits.ansatz import Frequencies
 from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 
 EFFECTIVE_FREQUENCY = 2  # of an angle that several rotations share: few of them act on the same term
-NEAR = 1.3  # phase beyond which an energy counts less: the model is of second order
 CROSS = (0.1, 0.3)  # expected curvature between angles, relative to those along them; 2nd: a frequency is unknown
 OVERTONE = 0.2  # expected second harmonic of an angle that rotations share, relative to its curvature
 OVERTONE_FLOOR = 0.15  # least such curvature, relative to the mean
@@ -186,9 +185,8 @@ class LocalFit:
             floored = np.maximum(measured, VARIANCE_FLOOR * measured.mean()) if len(measured) else measured
             distance = float(((each.centre - centre) ** 2).sum()) / max(1.0, math.sqrt(len(centre)) / 2.0)
             error = MODEL_ERROR * curvature * distance * (math.sqrt(distance) + 1.0)
-            reach = np.abs(each.points[known] - centre).max(axis=1)
             points.append(each.points[known])
-            variances.append(np.maximum(floored, EXACT_VARIANCE) * (1.0 + (reach / NEAR) ** 6) + error**2)
+            variances.append(np.maximum(floored, EXACT_VARIANCE) + error**2)
         weights = 1.0 / np.sqrt(np.concatenate(variances))
         return self._functions(np.vstack(points) - centre) * weights[:, None], weights
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import Optimizer
@@ -54,8 +53,7 @@ def apply_missing_point_policy(
 ) -> list[Estimate | FailedPoint]:
     """Apply the policy to a round's estimates before the optimizer gets them. Raises JobFailed under `Fail`.
 
-    With `can_skip` the optimizer continues without failed points, and none is replaced. A penalty gets the mean
-    variance of the round's other points.
+    With `can_skip` the optimizer continues without failed points, and none is replaced.
     """
     failed = [estimate for estimate in estimates if isinstance(estimate, FailedPoint)]
     if not failed or isinstance(on_lost, Skip) or (can_skip and isinstance(on_lost, Penalize)):
@@ -64,6 +62,5 @@ def apply_missing_point_policy(
         problem = f"{len(failed)} of {len(estimates)} point(s) of a round failed ({failed[0].reason})"
         remedy = "Run again; or set on_lost_job to penalize (give failed points a value) or skip (leave them out)."
         raise JobFailed(problem, "The search ends there; earlier rounds are kept.", remedy)
-    variances = [estimate.variance for estimate in estimates if isinstance(estimate, Estimate)]
-    penalty = Estimate(on_lost.value, fmean(variances) if variances else 0.0, shots=0)
+    penalty = Estimate(on_lost.value, 0.0, shots=0)
     return [penalty if isinstance(estimate, FailedPoint) else estimate for estimate in estimates]

@@ -33,13 +33,13 @@ from hybridloop.algorithms.rounds import FailedPoint
 
 FIRST_SHOTS = 1000  # of a point, over all groups
 DEFAULT_TOLERANCE = 1.6e-3  # hartree: chemical accuracy
-ENDS = (0.5, 0.2)  # share of the tolerance for gain and for noise; the second where a frequency is unknown
+ENDS = (0.4, 0.12)  # share of the tolerance for gain and for noise; the second where a frequency is unknown
 EXACT_SHIFT = math.pi / 2  # phase: of an angle with one frequency, where the shift rule is exact at any shift
 SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less noise, and more bias
 SHARED_SHIFTS = (math.pi / 4, 0.5, 3.0 * math.pi / 4)  # phases: of an angle with higher ones, the cheapest is taken
 PLAIN_SHIFT = 0.15  # phase: of an angle with unknown frequencies
 GROWTH = 4.0  # most shots of a round relative to all before it
-MARGIN = 0.8  # of the noise at the end: what a round aims for
+MARGIN = 0.9  # of the noise at the end: what a round aims for
 AHEAD = 0.1  # noise that a round aims for, relative to the gain of the step before it
 RADII = (0.05, 1.0, 1.5)  # phase: smallest, first and largest trust radius
 STIFF_FLOOR = 0.15  # of curvatures relative to their mean: smaller ones are noise, or soft
@@ -89,10 +89,10 @@ class TrustRegion:
     28 (2018) 3145); at least `first_shots` a point, at most four times all before it. Of the shifts that an angle with
     several frequencies may have, it takes those with the fewest shots.
 
-    The search ends where gain and noise are each at most half of `tolerance` (the energy's unit; a fifth where a
-    frequency is unknown). Directions of unresolved curvature that may hide as much are tested once, by energies on both
-    sides; a fall is a new start. From an exactly symmetric start, where all slopes are zero, the search is
-    repeated once from a random point nearby, drawn by `seed`, as a saddle may have positive curvature along each angle.
+    The search ends where gain and noise are each at most 0.4 `tolerance` (the energy's unit; 0.12 where a frequency is
+    unknown). Directions of unresolved curvature that may hide as much are tested once, by energies on both sides; a
+    fall is a new start. From an exactly symmetric start, where all slopes are zero, the search is repeated once from a
+    random point nearby, drawn by `seed`, as a saddle may have positive curvature along each angle.
 
     `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With `is_random`,
     the start is arbitrary: the end may be one minimum of many, so that convergence is not claimed. Failed points are
@@ -144,8 +144,9 @@ class TrustRegion:
 
     @property
     def best(self) -> PointEstimate | None:
-        """Point of the last step, with its energy by the model."""
-        return self.current
+        """Point of the last step, or of the end before a kick if that is lower, with its energy by the model."""
+        ends = [each for each in (self._before_kick, self.current) if each is not None]
+        return min(ends, key=lambda end: end.value, default=None)
 
     @property
     def point_shots(self) -> NDArray[np.int64]:
@@ -172,10 +173,8 @@ class TrustRegion:
         self._rounds.append(measured)
         if not self._is_test:
             self._accept_or_step_back()
-        if not self._take_step():
-            self._repeats = count_repeat(self._repeats, "trust-region", estimates)
-            return
-        self._repeats = 0
+        is_determined = self._take_step()
+        self._repeats = 0 if is_determined else count_repeat(self._repeats, "trust-region", estimates)
 
     def refine(self) -> None:
         """Search on after an end: to half of its gain and noise."""
@@ -191,7 +190,7 @@ class TrustRegion:
             return False
         self._is_test = False
         step = self._step(model)
-        is_first = len(self._rounds) == 1
+        is_first = all(np.array_equal(each.centre, centre) for each in self._rounds)
         if is_first and step.gain <= NEAR_START * self._end and any(map(has_overtone, self.frequencies)):
             self._fit = LocalFit(self.frequencies, with_overtones=True)
             model = self._fit.model(self._rounds, centre) or model
@@ -270,9 +269,6 @@ class TrustRegion:
             kick = np.random.default_rng(self.seed).normal(size=len(self.point))
             self._restart(self.point + REACH * kick / np.abs(kick).max() / self._units)
             return
-        before = self._before_kick
-        if before is not None and self.current is not None and before.value < self.current.value:
-            self.current = before
         reason = (
             f"expected gain of the last step {step.gain:.2g}, cost of shot noise {noise:.2g}, for a tolerance of "
             f"{self.tolerance:.2g}"

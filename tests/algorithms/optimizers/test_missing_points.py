@@ -125,14 +125,10 @@ def test_the_optimizer_gets_the_penalty_for_each_failed_point(problem_of: Proble
     assert not any(failed)
 
 
-def test_a_penalty_has_the_mean_variance_of_its_round() -> None:
+def test_only_the_failed_points_are_replaced_by_the_penalty() -> None:
     estimates: list[Estimate | FailedPoint] = [Estimate(-1.0, 0.1, 10), FailedPoint("gone"), Estimate(-2.0, 0.3, 10)]
-    first, penalty, last = apply_missing_point_policy(estimates, Penalize(5.0), can_skip=False)
-    assert (first, last) == (estimates[0], estimates[2])
-    assert isinstance(penalty, Estimate)
-    assert penalty.variance == pytest.approx(0.2)
-    assert (penalty.value, penalty.shots) == (5.0, 0)
-    assert apply_missing_point_policy([FailedPoint("gone")], Penalize(5.0), can_skip=False) == [Estimate(5.0, 0.0, 0)]
+    replaced = apply_missing_point_policy(estimates, Penalize(5.0), can_skip=False)
+    assert replaced == [estimates[0], Estimate(5.0, 0.0, 0), estimates[2]]
     assert apply_missing_point_policy(estimates, Skip(), can_skip=True) == estimates
 
 
