@@ -227,7 +227,7 @@ def simulation(name: str) -> Simulation:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Return two Markdown tables: the effort to the target for each case, and the claims of each contender.
+    """Return two Markdown tables: the effort to the target for each case, and the claims of contenders that make any.
 
     The first contender has columns for the end of its searches and for its whole runs too.
     """
@@ -245,7 +245,8 @@ def table(runs: Sequence[Run]) -> str:
         own = [run for run in runs if run.contender == each]
         ends = [run.end for run in own if run.is_claimed]
         right, near = sum(end <= 1 for end in ends), sum(1 < end <= 2 for end in ends)
-        lines.append(_row([each, *map(str, (right, near, len(ends) - right - near, len(own) - len(ends)))]))
+        if ends:
+            lines.append(_row([each, *map(str, (right, near, len(ends) - right - near, len(own) - len(ends)))]))
     return "\n".join(lines)
 
 
