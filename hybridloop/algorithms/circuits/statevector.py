@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.circuits.ansatz import EnergyModel
+from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, EnergyModel
 from hybridloop.algorithms.circuits.diagonalization import bit_masks, conjugate
 from hybridloop.algorithms.problems.determinants import symplectic_matrix
 
@@ -136,8 +136,8 @@ class StatevectorModel(EnergyModel):
 
     @classmethod
     def of(cls, circuit: QuantumCircuit, operator: SparsePauliOp) -> StatevectorModel | None:
-        """Simulate a circuit; None where that is not affordable."""
-        if circuit.num_qubits > MAX_QUBITS:
+        """Simulate a circuit; None where that is not affordable, or where a gate is a program of its own."""
+        if circuit.num_qubits > MAX_QUBITS or not {gate.name for gate in circuit.data} <= set(BASIS_GATES):
             return None
         paulis, angles = _without_cliffords(circuit, operator)
         turns, terms = paulis[: len(angles)], paulis[len(angles) :]
