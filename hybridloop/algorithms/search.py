@@ -78,11 +78,11 @@ def run_optimizer(
     recent: list[Estimate] = []
     capped: Stop | None = None
     shares = ShotShares.of(evaluated.observable)
-    lost, refinements = 0, 0
+    lost, refinements, met = 0, 0, None
     for _ in range(max_rounds):
-        points = _ask(optimizer, len(start))
+        points, stop = _ask(optimizer, len(start)), optimizer.stop
         while not len(points) and refinements < MAX_REFINEMENTS and _has_refined(optimizer, falls_short):
-            refinements += 1
+            refinements, met = refinements + 1, stop
             points = _ask(optimizer, len(start))
         if not len(points):
             break
@@ -107,8 +107,10 @@ def run_optimizer(
     if optimizer.stop is None and capped is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
-    stop = capped or optimizer.stop or round_limit(max_rounds)
-    return start if best is None else best.point, recent, _with_lost_points(stop, lost, can_skip=optimizer.can_skip)
+    end = capped or optimizer.stop or round_limit(max_rounds)
+    if met is not None and optimizer.stop is None:  # what ends a refinement takes nothing from the end before it
+        end = replace(met, reason=f"{met.reason}; then {end.reason}")
+    return start if best is None else best.point, recent, _with_lost_points(end, lost, can_skip=optimizer.can_skip)
 
 
 def _has_refined(optimizer: Optimizer, falls_short: FallsShort | None) -> bool:

@@ -91,7 +91,7 @@ from hybridloop.settings.energies import GroupingName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
-MENDABLE = 5.0  # residues: 99 % of the ends of a search of two angles are nearer, and more of others (χ²)
+MENDABLE = 4.0  # residues: 98 % of the ends of a search of two angles are nearer, and more of several (χ²)
 
 
 @dataclass(frozen=True, slots=True)

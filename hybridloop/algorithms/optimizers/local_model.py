@@ -41,7 +41,7 @@ def phase_units(frequencies: Sequence[Frequencies], scales: Array | None = None)
 
 
 def has_overtone(numbers: Frequencies) -> bool:
-    """Return whether an angle's energy has a second harmonic of the phase, and no higher one."""
+    """Return whether the highest frequency of an angle is above the phase's, and at most twice that."""
     return len(numbers) > 1 and EFFECTIVE_FREQUENCY < max(numbers) <= 2 * EFFECTIVE_FREQUENCY
 
 
@@ -93,7 +93,7 @@ class LocalModel:
         quadratic[:, count : 2 * count] = axes.T**2
         quadratic[:, 2 * count :] = (2.0 * axes[upper[0]] * axes[upper[1]]).T
         variances = np.einsum("ik,ij,jk->k", axes, self.covariance[:count, :count], axes)
-        errors = np.einsum("ku,uv,kv->k", quadratic, self.covariance, quadratic)
+        errors = ((quadratic @ self.covariance) * quadratic).sum(axis=1)
         return axes.T @ self.slopes, variances, np.sqrt(np.maximum(errors, 0.0))
 
 

@@ -39,8 +39,8 @@ SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less 
 SHARED_SHIFTS = (math.pi / 4, 0.5, 3.0 * math.pi / 4)  # phases: of an angle with higher ones, the cheapest is taken
 PLAIN_SHIFT = 0.15  # phase: of an angle with unknown frequencies
 GROWTH = 4.0  # most shots of a round relative to all before it
-MARGIN = 0.9  # of the noise at the end: what a round aims for
-AHEAD = 0.1  # noise that a round aims for, relative to the gain of the step before it
+MARGIN = 0.8  # of the noise at the end: what a round aims for
+AHEAD = 0.12  # noise that a round aims for, relative to the gain of the step before it
 RADII = (0.05, 1.0, 1.5)  # phase: smallest, first and largest trust radius
 STIFF_FLOOR = 0.15  # of curvatures relative to their mean: smaller ones are noise, or soft
 REACH = 0.5  # phase over which an unresolved direction could still fall
@@ -59,16 +59,19 @@ Array = NDArray[np.float64]
 class _Step:
     """Newton step (n,) of a model, as phases, with its expected gain.
 
-    Of each axis (columns of `axes`): the size of its curvature that was taken, the share of that which the model shows,
-    and the fall that an unresolved curvature may hide within `REACH`.
+    Of each axis (columns of `axes`): the slope's variance, the size of its curvature that was taken, the share of that
+    which is positive curvature, and the fall that a curvature which is not may hide within `REACH`. With `is_saddle`
+    the first axis has negative curvature beyond noise.
     """
 
     step: Array
     gain: float
     axes: Array
+    variances: Array
     sizes: Array
     shares: Array
     hidden: Array
+    is_saddle: bool
 
     def noise(self, variances: Array) -> float:
         """Mean cost of shot noise for variances (n,) of the slopes along the axes: Σ variance / (2 curvature)."""
@@ -84,14 +87,15 @@ class TrustRegion:
     (`LocalFit`) gives a Newton step, its expected gain, and the cost of shot noise, Σ variance / (2 curvature) over the
     slopes. A step that raises the energy beyond noise is taken back, and the radius halved.
 
-    The next round takes the shots that are missing: as many as bring the noise to a tenth of the gain, but not below
+    The next round takes the shots that are missing: as many as bring the noise to 0.12 of the gain, not below
     what the end needs (adaptive sampling in trust regions: S. Shashaani, F. S. Hashemi and R. Pasupathy, SIAM J. Optim.
     28 (2018) 3145); at least `first_shots` a point, at most four times all before it. Of the shifts that an angle with
     several frequencies may have, it takes those with the fewest shots.
 
     The search ends where gain and noise are each at most 0.4 `tolerance` (the energy's unit; 0.12 where a frequency is
-    unknown). Directions of unresolved curvature that may hide as much are tested once, by energies on both sides; a
-    fall is a new start. From an exactly symmetric start, where all slopes are zero, the search is repeated once from a
+    unknown). A saddle is left along its lowest curvature. Directions of unresolved curvature that may hide as much are
+    tested once, by energies on both sides; a fall is a new start. Without a test they are no convergence, nor where a
+    frequency is unknown. From an exactly symmetric start, where all slopes are zero, the search is repeated once from a
     random point nearby, drawn by `seed`, as a saddle may have positive curvature along each angle.
 
     `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With `is_random`,
@@ -123,8 +127,10 @@ class TrustRegion:
     _centre: int = field(default=0, init=False)
     _is_test: bool = field(default=False, init=False)  # the next round tests unresolved directions
     _is_tested: bool = field(default=False, init=False)
+    _has_no_fall: bool = field(default=False, init=False)  # at any point of a test
+    _model: LocalModel | None = field(default=None, init=False)  # at the centre, by the rounds before the newest
     _is_symmetric: bool = field(init=False)
-    _before_kick: PointEstimate | None = field(default=None, init=False)
+    _before_kick: tuple[PointEstimate, float, list[MeasuredRound], int] | None = field(default=None, init=False)
     _repeats: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -144,9 +150,8 @@ class TrustRegion:
 
     @property
     def best(self) -> PointEstimate | None:
-        """Point of the last step, or of the end before a kick if that is lower, with its energy by the model."""
-        ends = [each for each in (self._before_kick, self.current) if each is not None]
-        return min(ends, key=lambda end: end.value, default=None)
+        """Point of the last step, or of the end before a kick until the search after it ends; energy by the model."""
+        return self.current if self._before_kick is None else self._before_kick[0]
 
     @property
     def point_shots(self) -> NDArray[np.int64]:
@@ -179,7 +184,7 @@ class TrustRegion:
     def refine(self) -> None:
         """Search on after an end: to half of its gain and noise."""
         self._end /= REFINEMENT
-        self.stop = None
+        self.stop, self._is_tested = None, False
         self._take_step()
 
     def _take_step(self) -> bool:
@@ -190,20 +195,20 @@ class TrustRegion:
             return False
         self._is_test = False
         step = self._step(model)
-        is_first = all(np.array_equal(each.centre, centre) for each in self._rounds)
+        is_first = all(np.array_equal(each.centre, centre) for each in self._rounds)  # some may be repeated
         if is_first and step.gain <= NEAR_START * self._end and any(map(has_overtone, self.frequencies)):
             self._fit = LocalFit(self.frequencies, with_overtones=True)
-            model = self._fit.model(self._rounds, centre) or model
+            model = self._fit.model(self._rounds, centre)
+            assert model is not None  # the same energies determine it
             step = self._step(model)
-        _, variances, _ = model.along(step.axes)
-        noise = step.noise(variances)
+        self._model, noise = model, step.noise(step.variances)
         if is_first:
             errors = np.sqrt(np.diag(model.covariance)[: len(centre)])
             rounding = MIN_SLOPE * model.mean_curvature
             self._is_symmetric &= bool((np.abs(model.slopes) <= SIGMAS * errors + rounding).all())
         self.point = validate_initial_point((centre + step.step) / self._units)
         self.current = PointEstimate(self.point, model.value - step.gain, math.sqrt(model.variance))
-        self.residue = max(0.0, step.gain) + noise
+        self.residue = step.gain + noise
         if max(step.gain, noise) <= self._end:
             self._finish(step, noise)
         else:
@@ -211,26 +216,29 @@ class TrustRegion:
         return True
 
     def _accept_or_step_back(self) -> None:
-        """Take the newest round as the centre, unless its energy is above the last one's beyond noise."""
-        latest, centre = self._rounds[-1], self._rounds[self._centre]
-        rise, error = latest.value - centre.value, math.sqrt(latest.variance + centre.variance)
-        if len(self._rounds) > 1 and rise > error:
-            self._radius = max(self._radius / 2.0, RADII[0])
-            return
-        self._radius = min(self._radius * (1.5 if -rise > error else 1.1), RADII[2])
+        """Take the newest round as the centre, unless its energy is above the model's at the last one beyond noise."""
+        latest, model = self._rounds[-1], self._model
+        if model is not None:
+            rise, error = latest.value - model.value, math.sqrt(latest.variance + model.variance)
+            if math.isnan(rise):
+                return
+            if rise > error:
+                self._radius = max(self._radius / 2.0, RADII[0])
+                return
+            self._radius = min(self._radius * (1.5 if -rise > error else 1.1), RADII[2])
         self._centre = len(self._rounds) - 1
 
     def _step(self, model: LocalModel) -> _Step:
         """Return the step to the model's minimum within the trust radius."""
         curvatures, axes = np.linalg.eigh(model.curvatures)
-        slopes, _, errors = model.along(axes)
+        slopes, variances, errors = model.along(axes)
         sizes = np.maximum(curvatures, STIFF_FLOOR * model.mean_curvature)
         step = -axes @ (slopes / sizes)
         step *= min(1.0, self._radius / max(float(np.abs(step).max()), 1e-12))
         gain = float(-(model.slopes @ step) - 0.5 * (sizes * (axes.T @ step) ** 2).sum())
         shares = np.clip(curvatures, 0.0, sizes) / sizes
         hidden = np.where(curvatures > errors, 0.0, 0.5 * (2.0 * errors - curvatures) * REACH**2)
-        return _Step(step, gain, axes, sizes, shares, hidden)
+        return _Step(step, gain, axes, variances, sizes, shares, hidden, bool(curvatures[0] < -SIGMAS * errors[0]))
 
     def _plan(self, model: LocalModel, step: _Step) -> None:
         """Choose the shifts and the shots of the next round by what is missing."""
@@ -261,14 +269,25 @@ class TrustRegion:
     def _finish(self, step: _Step, noise: float) -> None:
         """Stop, unless a direction of unresolved curvature or a symmetric start may have hidden a lower minimum."""
         hidden = float(step.hidden.max())
+        if hidden > self._end and step.is_saddle:
+            self._restart(self.point + REACH * step.axes[:, 0] / self._units)
+            return
         if hidden > self._end and not self._is_tested:
             self._plan_test(step)
             return
-        if self._is_symmetric and self._before_kick is None:
-            self._before_kick = self.current
+        assert self.current is not None
+        assert self.residue is not None
+        if self._is_symmetric and len(self.point) > 1:
+            self._is_symmetric = False
+            self._before_kick = self.current, self.residue, self._rounds, self._centre
             kick = np.random.default_rng(self.seed).normal(size=len(self.point))
             self._restart(self.point + REACH * kick / np.abs(kick).max() / self._units)
             return
+        if self._before_kick is not None:
+            before, residue, rounds, centre = self._before_kick
+            if self.current.value - before.value > math.hypot(before.standard_error, self.current.standard_error):
+                self.current, self.residue, self._rounds, self._centre = before, residue, rounds, centre
+            self._before_kick = None
         reason = (
             f"expected gain of the last step {step.gain:.2g}, cost of shot noise {noise:.2g}, for a tolerance of "
             f"{self.tolerance:.2g}"
@@ -277,7 +296,8 @@ class TrustRegion:
             reason += f"; directions of unresolved curvature may hide {hidden:.2g}"
         if self.is_random:
             reason = f"best of 1 start: {reason}; other random angles may lead to a lower minimum"
-        self.stop = Stop(converged=not self.is_random, reason=reason)
+        is_shown = hidden <= self._end or (self._has_no_fall and all(self.frequencies))
+        self.stop = Stop(converged=is_shown and not self.is_random, reason=reason)
 
     def _plan_test(self, step: _Step) -> None:
         """Plan a round of energies on both sides of unresolved directions, the lowest curvatures first.
@@ -299,13 +319,15 @@ class TrustRegion:
         if len(lower):
             lowest = lower[np.argmax(falls[lower])]
             self._restart(measured.points[lowest] / self._units)
+        self._has_no_fall = not len(lower) and bool(np.isfinite(measured.energies).all())
         return bool(len(lower))
 
     def _restart(self, point: Array) -> None:
         self.point = validate_initial_point(point)
-        self._rounds, self._centre, self._radius = [], 0, RADII[1]
-        self._is_test = self._is_tested = False
+        self._rounds, self._centre, self._radius, self._model, self._repeats = [], 0, RADII[1], None, 0
+        self._is_test = self._is_tested = self._has_no_fall = False
         self._offsets = self._shifted(SHARED_SHIFTS[0])
+        self._shots = max(float(self.first_shots), min(self._shots, GROWTH * self._total / len(self._offsets)))
 
     def _shifted(self, shared: float) -> Array:
         """Return the offsets (2n + 1, n) of a round, as phases; `shared` is the shift of angles with an overtone."""

@@ -161,17 +161,49 @@ def test_a_second_harmonic_does_not_lead_away_from_a_minimum() -> None:
 
 
 def test_a_refined_search_ends_nearer_to_the_minimum() -> None:
-    optimizer, rng = TrustRegion(np.array([1.2, 0.2]), ((1,), (1,)), tolerance=0.01), np.random.default_rng(4)
+    optimizer, rng = TrustRegion(np.array([1.2, 0.2]), ((1,), (1,)), tolerance=2e-3), np.random.default_rng(4)
     run(optimizer, bowl, rng)
-    residue = optimizer.residue
-    assert residue is not None
     optimizer.refine()
-    assert optimizer.stop is None
     run(optimizer, bowl, rng)
     assert optimizer.stop is not None
     assert optimizer.stop.converged
     assert optimizer.residue is not None
-    assert optimizer.residue < residue
+    assert optimizer.residue <= 0.4 * 2e-3  # half of what gain and noise may be together at the end
+
+
+def test_a_resolved_saddle_is_left_however_few_shots_a_test_has() -> None:
+    def energy(point: Array) -> float:
+        return float(-np.cos(point[0]) + 0.3 * np.cos(point[1] - 0.1))
+
+    for seed in range(20):
+        optimizer = TrustRegion(np.array([0.05, 0.1]), ((1,), (1,)), tolerance=0.01)
+        run(optimizer, energy, np.random.default_rng(seed))
+        assert optimizer.stop is not None
+        assert found(optimizer, energy) < -1.28 or not optimizer.stop.converged
+
+
+def test_one_low_centre_does_not_hold_the_search() -> None:
+    optimizer, rng = TrustRegion(np.array([0.7, -0.7]), ((1,), (1,)), tolerance=0.05), np.random.default_rng(3)
+    first = measured(optimizer, bowl, rng, 3.0)
+    first[0] = Estimate(first[0].value - 4.0 * first[0].standard_error, first[0].variance, first[0].shots)
+    optimizer.tell(optimizer.ask(), first)
+    rounds = 0
+    while optimizer.stop is None and rounds < 40:
+        optimizer.tell(optimizer.ask(), measured(optimizer, bowl, rng, 3.0))
+        rounds += 1
+    assert rounds < 20
+    assert found(optimizer, bowl) < -1.95
+
+
+def test_a_test_that_lost_its_points_shows_nothing() -> None:
+    optimizer, rng = TrustRegion(np.array([1.0, 0.3]), ((1,), (1,)), tolerance=0.01), np.random.default_rng(2)
+    while optimizer.stop is None:
+        estimates: list[Estimate | FailedPoint] = [*measured(optimizer, lambda p: float(-np.cos(p[0])), rng)]
+        if len(estimates) == 3:
+            estimates[1:] = [FailedPoint("gone")] * 2
+        optimizer.tell(optimizer.ask(), estimates)
+    assert not optimizer.stop.converged
+    assert "unresolved curvature may hide" in optimizer.stop.reason
 
 
 def test_the_end_of_a_search_from_a_random_start_is_no_convergence() -> None:
