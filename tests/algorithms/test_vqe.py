@@ -21,6 +21,7 @@ from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
+from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
@@ -347,3 +348,24 @@ def test_estimates_have_the_variance_of_each_group(
     assert isinstance(estimate, Estimate)
     assert len(estimate.shot_variances) == 2
     assert estimate.variance == pytest.approx(sum(estimate.shot_variances) / 5000)
+
+
+def test_a_limit_that_ends_a_refinement_takes_no_claim_of_the_search_before(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    problem = problem_of("H4_1")
+
+    def searched(seed: int, **settings: Any) -> VqeResult:
+        ansatz = uccsd(problem)
+        optimizer = TrustRegion(ansatz.initial_point, ansatz.frequencies)
+        return vqe(problem.hamiltonian, ansatz, optimizer, shot_rounds(seed), precision=5 * MHA, **settings)
+
+    ends = []
+    for seed in range(4):
+        plain = searched(seed)
+        rounds = sum(progress.phase == "search" for progress in plain.history)
+        refined = searched(seed, max_rounds=rounds + 1, falls_short=lambda _point, _residue: True)
+        assert plain.converged
+        assert refined.converged  # its end was met before, by either search
+        ends.append(refined.reason == f"{plain.reason}; then max_rounds={rounds + 1}, as requested")
+    assert any(ends)

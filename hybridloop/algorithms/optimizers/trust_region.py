@@ -302,7 +302,8 @@ class TrustRegion:
     def _plan_test(self, step: _Step) -> None:
         """Plan a round of energies on both sides of unresolved directions, the lowest curvatures first.
 
-        As many are tested as shots that show a fall of the end's size allow.
+        Each point gets the shots for a standard error of the end's size: a fall of some four times that is seen. As
+        many directions are tested as `TEST_SHARE` allows.
         """
         self._is_test = self._is_tested = True
         most, wanted = TEST_SHARE * self._total, self._shot_variance / self._end**2

@@ -104,14 +104,14 @@ def test_a_saddle_is_left_where_an_exact_distribution_shows_a_fall() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("energy", "lowest"), [(saddle, -1.3), (mixed_saddle, -13.0 / 6.0)])
-def test_noise_or_a_kick_leaves_a_saddle(energy: Energy, lowest: float, seed: int) -> None:
+@pytest.mark.parametrize(("energy", "lowest", "within"), [(saddle, -1.3, 0.01), (mixed_saddle, -13.0 / 6.0, 0.03)])
+def test_noise_or_a_kick_leaves_a_saddle(energy: Energy, lowest: float, within: float, seed: int) -> None:
     optimizer = TrustRegion(np.zeros(2), ((1,), (1,)), tolerance=0.01, seed=seed)
     run(optimizer, energy, np.random.default_rng(seed))
     assert optimizer.stop is not None
     assert optimizer.stop.converged
     # strong couplings between angles are learned slowly: the mixed saddle's end may be some tolerances high
-    assert found(optimizer, energy) == pytest.approx(lowest, abs=0.03)
+    assert found(optimizer, energy) == pytest.approx(lowest, abs=within)
 
 
 def test_an_exactly_symmetric_saddle_without_noise_is_left() -> None:
@@ -130,8 +130,8 @@ def test_a_kick_from_a_symmetric_minimum_comes_back_to_it() -> None:
     assert found(optimizer, energy) == pytest.approx(-3.0, abs=0.01)
 
 
-def test_a_direction_that_stays_unresolved_is_told() -> None:
-    """No energy depends on the second angle."""
+def test_a_flat_direction_does_not_keep_a_search_from_its_end() -> None:
+    """No energy depends on the second angle, whose curvature stays unresolved until the test."""
 
     def flat(point: Array) -> float:
         return float(-np.cos(point[0]))
