@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -39,9 +40,9 @@ def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: 
     return prepare(algorithm, problem, settings, seed).algorithm
 
 
-def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, groupings: Sequence[str] = ()) -> PreparedVqe:
     """Return a prepared VQE for inspection."""
-    return build_vqe(problem, settings, seed, find_target(settings.target))
+    return build_vqe(problem, settings, seed, find_target(settings.target), groupings)
 
 
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int) -> PreparedAdapt:

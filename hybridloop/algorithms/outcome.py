@@ -110,8 +110,8 @@ class Outcome:
     """Outcome of an algorithm as plain values: a value with its error, its parameters (radians), and the search's end.
 
     `value` is that of the final measurement, never the minimum of many noisy ones: hartree for a molecule, else the
-    objective's unit. On a target that does not sample, `is_exact` is true, `standard_error` is 0 and the true value is
-    within `rounding_bound`. Else `rounding_bound` is 0. `error_budget` names each source of the value's error (shot
+    objective's unit. On a target that does not sample, `is_exact` is true, `standard_error` is 0 and `rounding_bound`
+    bounds the error (95 %). Else `rounding_bound` is 0. `error_budget` names each source of the value's error (shot
     noise, search residue, rounding, extrapolation), and `interval95` holds them all. `is_precise` is true if the final
     measurement reached the requested precision, `converged` if the search met its own criterion, `is_requested` if it
     ended where the caller asked it to; `reason` says what ended it.

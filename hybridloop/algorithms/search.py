@@ -23,7 +23,6 @@ from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.errors import InputError, RoundTooLarge
 
 DEFAULT_MAX_ROUNDS = 200
-MIN_GROUP_SHOTS = 1
 MAX_REFINEMENTS = 2  # of a search whose end is too far from the minimum
 
 
@@ -31,21 +30,33 @@ MAX_REFINEMENTS = 2  # of a search whose end is too far from the minimum
 class ShotShares:
     """Neyman shares of a point's shots among the measured groups: by the standard deviation of one shot.
 
-    `deviations` (groups,) are those that are expected before the first round; each round updates them by half.
+    `deviations` (groups,) are those that are expected before the first round; each round updates them by half. Each
+    group gets `least` shots, and the others share what is left.
     """
 
     deviations: NDArray[np.float64]
+    least: int = 1
 
     @classmethod
-    def of(cls, observable: Observable) -> Self:
+    def of(cls, observable: Observable, least: int = 1) -> Self:
         """Expect the deviations of a random state: √Σ c² of each group."""
-        return cls(np.array([np.linalg.norm(group.coefficients) for group in observable.groups]))
+        return cls(np.array([np.linalg.norm(group.coefficients) for group in observable.groups]), least)
 
     def allocate(self, point_shots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the shots (k, groups) of points with these shots (k,) each."""
-        total = float(self.deviations.sum())
-        shares = self.deviations / total if total > 0.0 else np.full(len(self.deviations), 1.0 / len(self.deviations))
-        return np.maximum(np.rint(point_shots[:, None] * shares), MIN_GROUP_SHOTS).astype(np.int64)
+        return np.array([self._shares(shots) for shots in point_shots.tolist()], np.int64)
+
+    def _shares(self, shots: int) -> NDArray[np.float64]:
+        deviations = self.deviations if self.deviations.any() else np.ones_like(self.deviations)
+        has_least = np.zeros(len(deviations), bool)
+        while True:
+            left = shots - self.least * int(has_least.sum())
+            shares = np.where(
+                has_least, self.least, np.rint(left * deviations / max(deviations[~has_least].sum(), 1e-300))
+            )
+            if not (below := shares < self.least).any():
+                return shares
+            has_least |= below
 
     def update(self, estimates: Sequence[Estimate]) -> None:
         """Take the deviations of a round into account."""
@@ -66,18 +77,20 @@ def run_optimizer(
     on_lost: MissingPointPolicy,
     log: RoundLog,
     falls_short: FallsShort | None = None,
+    *,
+    least_shots: int = 1,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """Run an ask-and-tell optimizer from a start (n,) to its end or for `max_rounds` rounds.
 
     `shots` are per circuit, for an optimizer that does not choose them. Those of one that does are shared among the
-    groups. An optimizer that converged at a point that `falls_short` is refined, if it can be, `MAX_REFINEMENTS` times
-    at most. Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises
-    InputError where the optimizer asks for points of another shape, and RoundTooLarge where the first round does not
-    fit into the caps.
+    groups, with at least `least_shots` for each circuit. An optimizer that converged at a point that `falls_short`
+    is refined, if it can be, `MAX_REFINEMENTS` times at most. Returns the optimizer's best point, the last known
+    round's estimates, and the reason to stop. Raises InputError where the optimizer asks for points of another
+    shape, and RoundTooLarge where the first round does not fit into the caps.
     """
     recent: list[Estimate] = []
     capped: Stop | None = None
-    shares = ShotShares.of(evaluated.observable)
+    shares = ShotShares.of(evaluated.observable, least_shots)
     lost, refinements, met = 0, 0, None
     for _ in range(max_rounds):
         points, stop = _ask(optimizer, len(start)), optimizer.stop

@@ -66,6 +66,7 @@ def vqe(
     mitigation: Mitigation = UNMITIGATED,
     reference_state: int | None = None,
     deviations: NDArray[np.float64] | None = None,
+    least_shots: int = 1,
     simulated: SimulatedEnergy | None = None,
     falls_short: FallsShort | None = None,
     final_pubs: Callable[[NDArray[np.float64]], Sequence[SamplerPub]] = lambda _: (),
@@ -82,6 +83,7 @@ def vqe(
     A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own. With `reference_state`, a
     basis state near the ground state such as Hartree-Fock's (bit i = qubit i), terms are split over several groups,
     which takes fewer shots. `deviations` (groups,) are those of one shot that are expected: shots are shared by them.
+    No circuit of the search has fewer than `least_shots`, nor one of the final measurement's pilot that needs them.
     `simulated` is the energy at the ansatz's initial point, if that is the minimum of a simulation: the final
     measurement comes first then, as its test, and the search and another final measurement only if it fails.
     A search that converged at a point (n,) with a residue goes on, twice at most, where `falls_short` says that this is
@@ -116,7 +118,7 @@ def vqe(
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
         is_exact, groups = any(each.is_exact for each in recent), len(final_evaluation.circuits)
         known = [mitigation.expected_final_estimates(each) for each in ((recent,) if is_exact else (recent, expected))]
-        found = [pilot_shots(each, groups, shots, precision, allocation) for each in known if each]
+        found = [pilot_shots(each, groups, shots, precision, allocation, least_shots) for each in known if each]
         return min(found, key=sum, default=pilot_shots((), groups, shots, precision))
 
     def search() -> tuple[NDArray[np.float64], list[Estimate], Stop]:
@@ -125,7 +127,10 @@ def vqe(
         kept = [*final_evaluation.group_pubs(start[None, :], share), *final_pubs(start)]
         try:
             with share_caps(run_round, kept):
-                return run_optimizer(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log, falls_short)
+                return run_optimizer(
+                    *(search_evaluation, start, optimizer, shots, max_rounds, on_lost, log, falls_short),
+                    least_shots=least_shots,
+                )
         except RoundTooLarge as reached:
             return start, [], cap_limit(reached)
 

@@ -16,7 +16,7 @@ from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.provider_options import target_text
-from hybridloop.budget.prices import ONE_GATE, price_of_job
+from hybridloop.budget.prices import is_free
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.problems import pop_geometry, read_for
@@ -349,7 +349,7 @@ def deploy(algorithm: str, problem: ProblemText, resolved: ResolvedSettings, opt
     Raises InputError for what a run would refuse, before anything is created.
     """
     given, target = _for_worker(algorithm, problem, resolved.settings, options.workspace, None)
-    has_cap = resolved.settings.max_cost or price_of_job(target, ONE_GATE, 1).is_free
+    has_cap = resolved.settings.max_cost or is_free(target)
     uncapped = [] if has_cap else [f"no cap bounds what a run costs on {target.name}: --max-cost would"]
     name = _NO_NAME.sub("-", options.name).strip("-")
     if not name:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
+from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, is_free, price_of_job
 from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import EventValue, report
@@ -83,7 +83,7 @@ def check_caps(caps: Caps, target: Target) -> None:
 def ineffective_caps_warning(caps: Caps, target: Target) -> str | None:
     """Return a warning if there are caps on cost and the target's jobs are free; else None."""
     caps_on_cost = {**caps.max_cost_per_job, **caps.max_cost}
-    if not caps_on_cost or not price_of_job(target, ONE_GATE, 1).is_free:
+    if not caps_on_cost or not is_free(target):
         return None
     return f"jobs on {target.name} are free: the cap of {_format_amounts(caps_on_cost)} has no effect"
 

@@ -94,6 +94,11 @@ def _credits(unit: Unit, numbers: Mapping[str, Any], counts: GateCounts, shots: 
     return Price(unit, round(amount, 2), round(math.ceil(amount / _CENT - _SLACK) * _CENT, 2))
 
 
+def is_free(target: Target) -> bool:
+    """Return True if jobs on the target are known to be free."""
+    return price_of_job(target, ONE_GATE, 1).is_free
+
+
 def has_price(target: Target) -> bool:
     """Return True if a price of the target is published."""
     return bool(_price_rule(target.name)["rule"] != "unknown")

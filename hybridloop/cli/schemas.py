@@ -199,7 +199,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "sessions list": lambda: _list(_record("Session", _SESSION)),
     "sessions show": lambda: _record("SessionDetails", _SESSION, jobs=dict[str, int]),
     "sessions jobs": lambda: _list(_record("Job", _JOB)),
-    "sessions close": lambda: _record("Session", _SESSION),
+    "sessions close": lambda: _record("ClosedSession", _SESSION, cancelled_jobs=int),
     "sessions close-orphans": lambda: _of_stored_runs()["close-orphans"],
     "targets": lambda: _list(_record("Target", _TARGET)),
     "problems": lambda: _list(

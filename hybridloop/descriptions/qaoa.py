@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from pydantic import Field, model_validator
 
@@ -34,12 +34,20 @@ class ObjectiveName(enum.StrEnum):
 class QaoaSettings(RunSettings):
     """Settings of a QAOA run."""
 
+    default_shots: ClassVar[int] = 1000
+
     objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
     layers: int = Field(3, ge=1, le=20, description="layers of the circuit, with two angles each")
     mixer: MixerName = Field(
         MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
     )
-    shots: int = Field(1000, ge=1, le=10_000_000, description="shots per circuit")
+    shots: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="shots per circuit; left out: 1000, or the most of a job where the distribution is exact",
+        examples=[2000],
+    )
     search: SearchName = Field(
         SearchName.AUTO,
         description="search of the angles: measured (jobs, from classical angles), or simulated (a classical "

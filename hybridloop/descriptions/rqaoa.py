@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from pydantic import Field
 
@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 class RqaoaSettings(RunSettings):
     """Settings of a recursive QAOA run."""
 
+    default_shots: ClassVar[int] = 1000
+
     objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
     layers: int = Field(1, ge=1, le=20, description="layers of the circuit of each round")
-    shots: int = Field(1000, ge=1, le=10_000_000, description="shots per round")
+    shots: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="shots per round; left out: 1000, or the most of a job where the distribution is exact",
+        examples=[2000],
+    )
     brute_force_below: int = Field(
         3, ge=1, le=20, description="number of remaining variables at which all assignments are compared"
     )

@@ -1,4 +1,4 @@
-"""The value that a run's caps buy: a dry run that spends them as the run does, round by round."""
+"""The value that a run's caps buy: dry runs that spend them as the run does, round by round."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Spending
-from hybridloop.errors import HybridloopError
-from hybridloop.estimate.dry_run import MAX_WORK, PubRequest, Recorder
-from hybridloop.estimate.ideal_sampler import IdealSampler
-from hybridloop.estimate.plan import Bought
+from hybridloop.errors import HybridloopError, RoundTooLarge
+from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
+from hybridloop.estimate.ideal_sampler import IdealSampler, Kept
+from hybridloop.estimate.plan import Bought, likely_range
 from hybridloop.estimate.pricing import Tariff
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, RunSettings, SearchName
@@ -35,43 +36,80 @@ def cheaper_settings(settings: RunSettings, facts: ProblemFacts) -> Iterator[tup
             yield "search", (SearchName.SIMULATED,)
         precision = settings.precision or settings.default_precision
         yield "precision", tuple(factor * precision for factor in FACTORS if factor * precision <= 1)
-    elif (shots := getattr(settings, "shots", None)) is not None:
+    elif shots := getattr(settings, "shots", None) or getattr(settings, "default_shots", 0):
         yield "shots", tuple(shots // factor for factor in FACTORS if shots // factor)
     if isinstance(settings, MoleculeSettings) and facts.unit and facts.num_qubits > _FEWEST_QUBITS:
         yield "active_space", (f"{AUTO_SPACE}:2,2",)
 
 
-def what_caps_buy(prepared: PreparedAlgorithm, tariff: Tariff, *, seed: int = 0) -> Bought | None:
-    """Return what a run under the tariff's caps is expected to reach; None where the circuits are too large for that.
+def what_caps_buy(
+    prepared: PreparedAlgorithm, tariff: Tariff, *, trials: int = TRIALS, kept: Kept | None = None
+) -> Bought | None:
+    """Return what a run under the tariff's caps is expected to reach: the median of its dry runs.
 
-    Jobs are billed as expected, and reserved at the most that they can cost.
+    Jobs are billed as expected, and reserved at the most that they can cost. Distributions that were `kept` are not
+    simulated again. None where the circuits are too large for that.
     """
-    circuits = dict(tariff.sizes.circuits)
-    tariff = replace(tariff, sizes=replace(tariff.sizes, circuits=circuits))
-    budget = Budget(tariff.caps, only_planned=True)
-    recorder = Recorder(IdealSampler(tariff.target, seed=seed, max_work=MAX_WORK), circuits)
-    outcome: Outcome | None = None
-    try:
-        measured = prepared.measure(_CappedRounds(recorder, tariff, budget), lambda _: None)
-        outcome = measured if isinstance(measured, Outcome) else None
-        reason = "" if outcome is None else outcome.reason
-    except HybridloopError as error:
-        reason = str(error).partition(". ")[0]
-    if recorder.cut is not None:
+    found: list[Bought] = []
+    left = MAX_WORK
+    for seed in range(trials):
+        capped = _CappedRounds(tariff, IdealSampler(tariff.target, seed=seed, max_work=left, kept=kept))
+        bought = capped.bought(prepared)
+        left -= capped.recorder.sampler.work
+        if bought is None:
+            break
+        found.append(bought)
+    if not found:
         return None
-    standard_error = None if outcome is None else max(outcome.standard_error, outcome.rounding_bound)
-    spent = budget.spent
-    is_precise = outcome is not None and outcome.is_precise
-    cost = math.fsum(spent.amounts.values())
-    return Bought(standard_error, is_precise, len(recorder.rounds), spent.jobs, spent.shots, cost, reason)
+    ordered = sorted(found, key=lambda each: (each.standard_error is None, each.jobs, each.standard_error))
+    have_value = sum(each.standard_error is not None for each in found)
+    least, most = likely_range([each.jobs for each in found])
+    return replace(
+        ordered[(len(ordered) - 1) // 2],
+        least_jobs=math.floor(least),
+        most_jobs=math.ceil(most),
+        of=len(found),
+        with_value=have_value,
+    )
+
+
+def caps_buy_about(rounds: Sequence[DryRound], deviation: float, tariff: Tariff) -> Bought | None:
+    """Return what the caps buy of assumed rounds, whose final measurement has a known sum of standard deviations.
+
+    `deviation` is that of one shot, over all groups, by the operator's terms. None where it is unknown, or where the
+    run does not end with one final round.
+    """
+    *others, final = rounds
+    if not deviation or final.phase != FINAL or any(each.phase == FINAL for each in others):
+        return None
+    capped = _CappedRounds(tariff, IdealSampler(tariff.target, seed=0, max_work=0.0))
+    last, done = capped.pubs(final), 0
+    try:
+        with capped.share(last):
+            for each in others:
+                capped.spend(capped.pubs(each))
+                done += 1
+    except HybridloopError:
+        pass  # the search ends there
+    try:
+        with capped.share(None):
+            fitted = capped.spend(last)
+    except HybridloopError as error:
+        return capped.result(None, done, str(error).partition(". ")[0])
+    shots = sum(pub.size * int(pub.shots or 0) for pub in fitted)
+    bought = capped.result(deviation / math.sqrt(shots), done + 1, "", is_whole=not capped.is_cut)
+    return replace(bought, is_assumed=True)
 
 
 class _CappedRounds:
     """A `RunRound` with caps: it spends a budget by a tariff, and records and samples what fits."""
 
-    def __init__(self, recorder: Recorder, tariff: Tariff, budget: Budget) -> None:
-        self.budget = budget
-        self._recorder, self._tariff = recorder, tariff
+    def __init__(self, tariff: Tariff, sampler: IdealSampler) -> None:
+        circuits = dict(tariff.sizes.circuits)
+        self._tariff = replace(tariff, sizes=replace(tariff.sizes, circuits=circuits))
+        self.budget = Budget(tariff.caps, only_planned=True)
+        self.recorder = Recorder(sampler, circuits)
+        self.is_cut = False  # a round had less than it asked for, or none
         self._shares = CapShares(self)
 
     @property
@@ -82,9 +120,30 @@ class _CappedRounds:
     def recorded(self) -> None:
         """Return None: no round was recorded before."""
 
+    def bought(self, prepared: PreparedAlgorithm) -> Bought | None:
+        """Run an algorithm; return what it reached, None where its circuits are too large."""
+        outcome: Outcome | None = None
+        try:
+            measured = prepared.measure(self, lambda _: None)
+            outcome = measured if isinstance(measured, Outcome) else None
+            reason = "" if outcome is None else outcome.reason
+        except HybridloopError as error:
+            reason = str(error).partition(". ")[0]
+        if self.recorder.cut is not None:
+            return None
+        standard_error = None if outcome is None else max(outcome.standard_error, outcome.rounding_bound)
+        is_whole = outcome is not None and outcome.is_precise and not self.is_cut
+        return self.result(standard_error, len(self.recorder.rounds), reason, is_whole=is_whole)
+
+    def result(self, standard_error: float | None, rounds: int, reason: str, *, is_whole: bool = False) -> Bought:
+        """Return what was bought for all that was spent."""
+        spent = self.budget.spent
+        cost = math.fsum(spent.amounts.values())
+        return Bought(standard_error, is_whole, rounds, spent.jobs, spent.shots, cost, reason, spent.jobs, spent.jobs)
+
     def needed(self, pubs: Sequence[SamplerPub]) -> Callable[[Sequence[int]], Spending]:
         """Return the most that a round of these PUBs can take, as a function of the shots of each."""
-        described = [self._recorder.describe(pub) for pub in pubs]
+        described = [self.recorder.describe(pub) for pub in pubs]
 
         def most(shots: Sequence[int]) -> Spending:
             pairs = zip(described, shots, strict=True)
@@ -99,14 +158,32 @@ class _CappedRounds:
         with self._shares.share(aside):
             yield
 
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Spend a round's price, record the round and sample it. Raises CapReached where it does not fit."""
-        fitted = self._shares.fitted(pubs)
-        described = [self._recorder.describe(pub) for pub in fitted]
+    def pubs(self, round_: DryRound) -> list[SamplerPub]:
+        """Return the PUBs of a dry round, at the first point of each circuit."""
+        circuits = self._tariff.sizes.circuits
+        pairs = [(circuits[request.circuit], request) for request in round_.pubs]
+        return [
+            SamplerPub.coerce((each.circuit, np.repeat(each.points[:1], request.points, axis=0), request.shots))
+            for each, request in pairs
+        ]
+
+    def spend(self, pubs: Sequence[SamplerPub]) -> Sequence[SamplerPub]:
+        """Spend a round's price; return its PUBs with the shots that fit. Raises CapReached where it does not fit."""
+        try:
+            fitted = self._shares.fitted(pubs)
+        except RoundTooLarge:
+            self.is_cut = True
+            raise
+        self.is_cut |= fitted is not pubs
+        described = [self.recorder.describe(pub) for pub in fitted]
         pairs = zip(described, (int(pub.shots or 0) for pub in fitted), strict=True)
         jobs = self._tariff.jobs([PubRequest(pub.fingerprint, len(pub.points), number) for pub, number in pairs])
         prices = [price for _, price in jobs]
         reserved = self.budget.reserve([shots for shots, _ in jobs], prices, now=0.0)
         for reservation, price in zip(reserved, prices, strict=True):
             self.budget.settle(reservation, price.amounts or None)
-        return self._recorder(fitted)
+        return fitted
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        """Spend a round's price, record the round and sample it."""
+        return self.recorder(self.spend(pubs))

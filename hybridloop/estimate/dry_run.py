@@ -13,13 +13,13 @@ from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import HybridloopError
-from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
+from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
 
-TRIALS = 3  # seeds: a search's length goes with its noise
+TRIALS = 5  # seeds: a search's length goes with its noise
 MAX_WORK = 1e9  # amplitudes through a gate, over all seeds: some twenty seconds
 MAX_UNSIMULATED_ROUNDS = 2  # answered by zeros above that bound, to see which circuits there are
 SEARCH, FINAL, OTHER = "search", "final", "other"
@@ -84,12 +84,13 @@ def dry_run(
     prepared: PreparedAlgorithm | None = None,
     trials: int = TRIALS,
     max_work: float = MAX_WORK,
+    kept: Kept | None = None,
 ) -> DryRun:
     """Run the algorithm to its end for `trials` seeds, with a bound on the work of simulation.
 
     Each seed draws its own shots, and its own random start unless the settings have a seed. A run without randomness
-    has one trial. `prepared` is what `prepare_trial` returned, to be run first. Raises InputError for what a run would
-    refuse.
+    has one trial. `prepared` is what `prepare_trial` returned, to be run first. Distributions that were `kept` are not
+    simulated again. Raises InputError for what a run would refuse.
     """
     is_random = target.samples or settings.seed is None
     circuits: dict[str, PubDescription] = {}
@@ -99,7 +100,7 @@ def dry_run(
     for number in range(trials if is_random else 1):
         is_first = number == 0 or settings.seed is not None
         current = first if is_first else prepare_trial(algorithm, problem, settings, target, number)
-        recorder = Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
+        recorder = Recorder(IdealSampler(target, seed=number, max_work=left, kept=kept), circuits)
         trial = recorder.run(current)
         left -= recorder.sampler.work
         if trial.cut is None or not complete:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -110,17 +110,23 @@ class WithinCaps:
 class Bought:
     """The value that caps buy in a dry run: its standard error, None where they end the run before there is one.
 
-    `is_precise` is true if the requested precision is reached. `reason` says what ended the run; `cost` is what is
-    expected to be billed.
+    `is_whole` is true if the run ends as it would without caps. `reason` says what ended the run; `cost` is what is
+    expected to be billed. `least_jobs` to `most_jobs` are likely. Of dry runs there were `of`, of which `with_value`
+    have one. With `is_assumed` nothing was simulated: the standard error follows from the operator's terms.
     """
 
     standard_error: float | None
-    is_precise: bool
+    is_whole: bool
     rounds: int
     jobs: int
     shots: int
     cost: float
     reason: str
+    least_jobs: int
+    most_jobs: int
+    of: int = 1
+    with_value: int = 1
+    is_assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +237,23 @@ class Plan:
         return TypeAdapter(cls).validate_python(stored)
 
 
+def likely_range(numbers: Sequence[float]) -> tuple[float, float]:
+    """Return the range of the dry runs' numbers, and half of its width more on either side.
+
+    Of normal numbers, five of which have a range of 2.3 standard deviations on average, nine of ten are in it.
+
+    >>> likely_range([68, 66, 72])
+    (63.0, 75.0)
+    """
+    least, most = min(numbers), max(numbers)
+    more = (most - least) / 2.0
+    return max(0.0, least - more), most + more
+
+
 MAX_CIRCUITS = 12  # in the table; `as_dict` has them all
 _TIME = "time (est.)"
 _BUYS = "the caps buy ±"
+_WIDE = 0.3  # of the expected number
 _COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "likely", "unmitigated", _TIME, "keep_alive")
 _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jobs", "shots", "a job's price")
 
@@ -252,6 +272,13 @@ def _lines(plan: Plan) -> Iterator[str]:
     )
     yield f"  jobs       {_figure(plan.jobs)}{others}"
     yield f"  shots      {_figure(plan.shots)}"
+    if any(each.most - each.least > _WIDE * each.expected for each in (plan.jobs, plan.shots)):
+        varies = (
+            "searches take more rounds or fewer by chance"
+            if plan.rounds.most > plan.rounds.least
+            else ("a pilot's variances decide how many shots follow")
+        )
+        yield f"  range      wide, as {varies}"
     yield f"  price      {_money(plan.cost)}; by the prices of {plan.prices_dated}"
     if plan.mitigated is not None and plan.unmitigated is not None:
         yield f"  debias     on: {_money(plan.mitigated)}"
@@ -329,14 +356,25 @@ def _bought(bought: Bought, plan: Plan) -> str:
     whole = f"; what was asked for takes {total}"
     if bought.standard_error is None:
         return f"no value: {bought.reason}{whole}"
-    return f"{_value_bought(bought, plan)}{'' if bought.is_precise else whole}"
+    return f"{_value_bought(bought, plan)}{'' if bought.is_whole else whole}"
 
 
 def _value_bought(bought: Bought, plan: Plan) -> str:
     cost = "free" if not bought.cost else f"{bought.cost:,.2f} {plan.cost.unit}"
-    spent = f"{cost} in {count_text(bought.rounds, 'round')}"
-    what = "the precision that was asked for," if bought.is_precise else "a value"
-    return f"{what} ± {bought.standard_error or 0.0:.2g} (standard error), {'' if not bought.cost else 'for '}{spent}"
+    spent = f"{cost} in {count_text(bought.rounds, 'round')} of {_likely_jobs(bought)}"
+    what = "the whole run:" if bought.is_whole else "a value"
+    by = ", not simulated: by the sizes of the operator's terms" if bought.is_assumed else ""
+    text = (
+        f"{what} ± {bought.standard_error or 0.0:.2g} (standard error{by}), {'' if not bought.cost else 'for '}{spent}"
+    )
+    return text if bought.with_value == bought.of else f"{text}; in {bought.with_value} of {bought.of} dry runs"
+
+
+def _likely_jobs(bought: Bought) -> str:
+    jobs = count_text(bought.jobs, "job")
+    if bought.least_jobs == bought.most_jobs:
+        return jobs
+    return f"{jobs}, likely {bought.least_jobs:,} to {bought.most_jobs:,}"
 
 
 def _circuits(plan: Plan) -> Iterator[str]:

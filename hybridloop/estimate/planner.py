@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,14 +18,26 @@ from hybridloop.azure.targets.provider_options import (
     target_with_options,
 )
 from hybridloop.budget.caps import check_caps
-from hybridloop.budget.prices import ONE_GATE, billing_unit, price_of_job
+from hybridloop.budget.prices import billing_unit, is_free
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.bought import cheaper_settings, what_caps_buy
+from hybridloop.estimate.bought import caps_buy_about, cheaper_settings, what_caps_buy
 from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, DryRound, dry_run, prepare_trial
 from hybridloop.estimate.duration import duration_on_azure, local_duration
 from hybridloop.estimate.extrapolation import extrapolate
-from hybridloop.estimate.plan import Bought, CheaperRun, Circuit, ComparisonRow, Effort, Figure, Money, Phase, Plan
+from hybridloop.estimate.ideal_sampler import Kept
+from hybridloop.estimate.plan import (
+    Bought,
+    CheaperRun,
+    Circuit,
+    ComparisonRow,
+    Effort,
+    Figure,
+    Money,
+    Phase,
+    Plan,
+    likely_range,
+)
 from hybridloop.estimate.pricing import (
     JobTotals,
     ProgramSizes,
@@ -34,7 +47,7 @@ from hybridloop.estimate.pricing import (
     sum_if_known,
 )
 from hybridloop.estimate.simulation import Simulation
-from hybridloop.estimate.warnings import plan_warnings
+from hybridloop.estimate.warnings import dearer_search_warnings, plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
 from hybridloop.preparation.measurement_costs import choice_facts
 from hybridloop.preparation.prepared import ANGLES_SIMULATED, PreparedAlgorithm, angles_searched_on
@@ -79,7 +92,8 @@ def plan_run(
     plan = planner.plan(target, debias=settings.debias, is_own=True)
     others = [find_target(other) if isinstance(other, str) else other for other in compare]
     comparison = tuple(map(planner.comparison_row, others))
-    return replace(plan, searches=planner.searches(plan, target), comparison=comparison)
+    plan = replace(plan, searches=planner.searches(plan, target), comparison=comparison)
+    return replace(plan, warnings=(*plan.warnings, *dearer_search_warnings(plan)))
 
 
 def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
@@ -92,7 +106,7 @@ def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
 class Planner:
     """Plans for one target after the other; targets with equal sampling and equal groups share a dry run.
 
-    A dry run has as many `trials`, or one where the angles are simulated.
+    A dry run has as many `trials`.
     """
 
     algorithm: str
@@ -102,6 +116,7 @@ class Planner:
     trials: int = TRIALS
     _simulations: dict[tuple[Any, ...], Simulation] = field(default_factory=dict)
     _prepared: dict[tuple[Any, ...], PreparedAlgorithm] = field(default_factory=dict)
+    _kept: Kept = field(default_factory=dict)
     _sizes: ProgramSizes = field(default_factory=lambda: ProgramSizes({}))  # of all runs: many circuits are the same
 
     def plan(self, target: Target, *, debias: bool, is_own: bool = False) -> Plan:
@@ -136,7 +151,7 @@ class Planner:
             state: cost if state == debias else _money(simulation, replace(tariff, debias=state))
             for state in ((True, False) if target.debiases else ())
         }
-        bought = self._bought(target, settings, tariff)
+        bought = self._bought(target, settings, tariff, simulation)
         has_none = bought is not None and bought.standard_error is None
         plan = Plan(
             algorithm=self.algorithm,
@@ -171,8 +186,11 @@ class Planner:
         refusals = self._refusals(settings, target, simulation.facts.num_qubits)
         return replace(plan, warnings=tuple(plan_warnings(plan, target, settings, refusals)))
 
-    def _bought(self, target: Target, settings: RunSettings, tariff: Tariff) -> Bought | None:
-        """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced."""
+    def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
+        """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.
+
+        None also where rounds were assumed and the standard error of the final measurement is not known.
+        """
         caps = tariff.caps
         if not (caps.max_jobs or caps.max_shots or caps.max_cost):
             return None
@@ -180,7 +198,9 @@ class Planner:
             check_caps(caps, target)
         except InputError:
             return None
-        return what_caps_buy(self._prepare(target, settings), tariff)
+        if simulation.assumed is not None:
+            return caps_buy_about(simulation.expected, simulation.plan_facts.deviation, tariff)
+        return what_caps_buy(self._prepare(target, settings), tariff, kept=self._kept)
 
     def _cheaper(self, target: Target) -> Iterator[CheaperRun]:
         """Yield runs of which the caps buy a value: with another value of a setting, or on another target."""
@@ -191,8 +211,8 @@ class Planner:
                 yield next(filter(None, (self._bought_with(name, value, target) for value in values[:-1])), last)
         unit = billing_unit(target)
         others = [each for each in comparable_targets(self.statuses) if each.name != target.name and each.samples]
-        alike = [each for each in others if billing_unit(each) == unit and not price_of_job(each, ONE_GATE, 1).is_free]
-        free = [each for each in others if price_of_job(each, ONE_GATE, 1).is_free]
+        alike = [each for each in others if billing_unit(each) == unit and not is_free(each)]
+        free = [each for each in others if is_free(each)]
         tried = (self._bought_with("target", each.name, each) for each in (*alike[:_MOST_TRIED], *free[:1]))
         yield from islice(filter(None, tried), 1)
 
@@ -206,7 +226,7 @@ class Planner:
             prepared = planner._prepare(target_with_options(target, settings.options), settings)
             check_circuit_fits(target, prepared.facts.num_qubits)
             check_caps(tariff.caps, target)
-            bought = what_caps_buy(prepared, tariff)
+            bought = what_caps_buy(prepared, tariff, trials=1)
         except HybridloopError:
             return None
         if bought is None or bought.standard_error is None:
@@ -284,16 +304,15 @@ class Planner:
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:
-            # measurements at known angles differ little between seeds
-            number = 1 if prepared.origin_of_angles == ANGLES_SIMULATED else self.trials
             run = dry_run(
                 self.algorithm,
                 self.problem,
                 settings,
                 target,
                 prepared=prepared,
-                trials=number,
+                trials=self.trials,
                 max_work=MAX_WORK * self.trials / TRIALS,
+                kept=self._kept,
             )
             facts = run.prepared.plan_facts(samples=target.samples)
             complete = [extrapolate(trial, facts) for trial in run.trials]
@@ -339,7 +358,8 @@ def _effort(plan: Plan) -> Effort:
 
 
 def _figure(expected: int, trials: Sequence[int], worst: int) -> Figure:
-    return Figure(expected, min(trials), max(trials), max(worst, *trials))
+    least, most = likely_range(trials)
+    return Figure(expected, math.floor(least), math.ceil(most), max(worst, *trials))
 
 
 def _money(simulation: Simulation, tariff: Tariff, keep_alive: float | None = 0.0, hold: float | None = None) -> Money:
@@ -352,7 +372,7 @@ def _money(simulation: Simulation, tariff: Tariff, keep_alive: float | None = 0.
     if len(known) < len(totals):
         return Money(unit, None, None, None, at_most)
     expected, *trials = known
-    return Money(unit, expected, min(trials), max(trials), at_most)
+    return Money(unit, expected, *likely_range(trials), at_most)
 
 
 def _phases(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Phase, ...]:

@@ -14,6 +14,7 @@ from hybridloop.settings import EnergySettings, RunSettings
 from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 
 _LONG_QUEUE_S = 1800.0
+_DEARER = 1.5  # times the price of the other search
 
 
 def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: Sequence[str]) -> Iterator[str]:
@@ -34,8 +35,12 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: S
     allowed, cost = plan.allowed, plan.cost
     bought = plan.bought
     if allowed.stopped_by is not None and bought is not None and bought.standard_error is not None:
-        short = f"the run ends with a larger standard error, {bought.standard_error:.2g}"
-        yield f"{allowed.stopped_by} is reached: {'the search ends early' if bought.is_precise else short}"
+        yield f"{allowed.stopped_by} is reached: the run ends with a standard error of {bought.standard_error:.2g}"
+    elif allowed.stopped_by is not None and bought is None and plan.assumed is not None:
+        yield (
+            f"{allowed.stopped_by} is reached after {allowed.rounds} of {allowed.of} assumed rounds: what the run has "
+            "then is not known, as its standard error was not simulated"
+        )
     elif allowed.stopped_by is not None:
         after = f"{allowed.stopped_by} is reached after {allowed.rounds} of {allowed.of} rounds"
         yield f"{after}, before the run has a value; it can be resumed with a larger one"
@@ -54,6 +59,14 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: S
         yield (
             f"each round waits about {queue_s / 60.0:,.0f} minutes in the queue; detach_after parks the run meanwhile"
         )
+
+
+def dearer_search_warnings(plan: Plan) -> Iterator[str]:
+    """Yield a sentence where the other search is planned much cheaper than the plan's."""
+    for name, effort in plan.searches.items():
+        expected, cheaper = plan.cost.expected or 0.0, effort.cost.expected
+        if cheaper is not None and expected > _DEARER * cheaper:
+            yield f"search={name} is planned at {cheaper:,.2f} in place of {expected:,.2f} {plan.cost.unit}"
 
 
 def _suggested_cap(amount: float) -> int:

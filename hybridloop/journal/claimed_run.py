@@ -44,6 +44,11 @@ class ClaimedRun:
         """The run's random seed; the local service samples with it too."""
         return self.record.seed
 
+    @property
+    def is_temporary(self) -> bool:
+        """True for a run in a temporary journal, which no process resumes."""
+        return _is_temporary(self.record)
+
     def on_stop(self, call: Callable[[], None]) -> None:
         """Register a callback for a request to stop or a lost lease; it runs once, in another thread.
 
@@ -112,11 +117,15 @@ def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator
             yield run
 
 
+def _is_temporary(run: NewRun) -> bool:
+    return run.algorithm == "session" and run.key == run.uid
+
+
 def how_to_resume(run: NewRun) -> str:
     """Return the command that resumes a run, or the user's next step if only their program knows its circuits."""
     if run.algorithm != "session":
         return f"hybridloop runs resume {run.key}"
-    if run.key == run.uid:  # the run is in a temporary journal
+    if _is_temporary(run):
         return "open a session again"
     return f"{'call the flow' if run.problem else 'start the script'} again with run_key={run.key!r}"
 

@@ -76,7 +76,7 @@ class PreparedAdapt(PreparedEnergy):
         """Grow the ansatz operator by operator, then measure its energy."""
         result = adapt(
             self.pool,
-            partial(_optimizer, self.settings.shots),
+            partial(_optimizer, self.settings.shots, self.energy.least_shots * len(self.energy.observable.groups)),
             run_round,
             shots=self.settings.circuit_shots,
             precision=self.accuracy.precision,
@@ -167,10 +167,10 @@ def _expected_operators(pool: OperatorPool, settings: AdaptSettings) -> list[int
     return [*map(int, order[: min(count, settings.max_operators)])]
 
 
-def _optimizer(shots: int | None, ansatz: Ansatz) -> Optimizer:
+def _optimizer(shots: int | None, least: int, ansatz: Ansatz) -> Optimizer:
     """Return the optimizer that `choose_optimizer` names, for a start near the minimum."""
     name = choose_optimizer(ansatz).name
-    search = SearchSettings(ansatz, is_near=True, seed=0, max_rounds=DEFAULT_MAX_ROUNDS, shots=shots)
+    search = SearchSettings(ansatz, is_near=True, seed=0, max_rounds=DEFAULT_MAX_ROUNDS, shots=shots, least_shots=least)
     return OPTIMIZERS[name].create(name, search)
 
 

@@ -35,9 +35,13 @@ from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, Rot
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
 
-def choose_circuit(resolved: EnergyProblem, settings: VqeSettings, seed: int) -> tuple[Start, str | None]:
+def choose_circuit(
+    resolved: EnergyProblem, settings: VqeSettings, seed: int, *, is_free: bool = True
+) -> tuple[Start, str | None]:
     """Choose the ansatz at its initial point; the second value is the reason for an ansatz that the settings left open.
 
+    Where the settings leave the search open, angles are simulated if that is affordable: their test takes no more than
+    the final measurement of a search. Where jobs are free (`is_free`), a single angle is measured: its fit is global.
     Raises InputError for settings that the ansatz does not have, and for a simulated search without a simulation.
     """
     name, reason = settings.ansatz, None
@@ -45,8 +49,9 @@ def choose_circuit(resolved: EnergyProblem, settings: VqeSettings, seed: int) ->
         name, reason = _ansatz_of(resolved)
     _check_shape(name, settings)
     search = _open_search(name, resolved, settings)
+    fewest = None if search is SearchName.MEASURED else 2 if search is SearchName.AUTO and is_free else 1
     if name == AnsatzName.UCCSD:
-        began = choose_start(resolved, settings.initial_point, seed, search)
+        began = choose_start(resolved, settings.initial_point, seed, fewest)
         return _check_simulated(began, settings), None
     start = _Start(settings.initial_point, np.random.default_rng(seed))
     if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
@@ -55,7 +60,7 @@ def choose_circuit(resolved: EnergyProblem, settings: VqeSettings, seed: int) ->
         ansatz = _hardware_efficient(resolved, settings, start)
     else:
         ansatz = _custom(name, num_qubits_of(resolved), start)
-    began = Start(ansatz) if search is SearchName.MEASURED else _simulated(ansatz, resolved, search)
+    began = Start(ansatz) if fewest is None else _simulated(ansatz, resolved, fewest)
     return _check_simulated(began, settings), None if reason is None else f"{ansatz.name}, as {reason}"
 
 
@@ -92,14 +97,11 @@ def _check_simulated(start: Start, settings: VqeSettings) -> Start:
     return start
 
 
-def _simulated(ansatz: Ansatz, resolved: EnergyProblem, search: SearchName) -> Start:
-    """Return the start at the lowest minimum of the circuit's simulation; its own if that is not affordable.
-
-    With auto, the angle of a circuit that has only one is measured: its fit is global.
-    """
+def _simulated(ansatz: Ansatz, resolved: EnergyProblem, fewest: int) -> Start:
+    """Return the start at the lowest minimum of the circuit's simulation; its own if that is not affordable."""
     circuit, hamiltonian = ansatz.circuit, resolved.hamiltonian
     model = StatevectorModel.of(circuit, hamiltonian)
-    if model is None or ansatz.num_parameters < (2 if search is SearchName.AUTO else 1):
+    if model is None or ansatz.num_parameters < fewest:
         return Start(ansatz)
     gates = [
         (gate.name, [circuit.find_bit(qubit).index for qubit in gate.qubits], [str(angle) for angle in gate.params])

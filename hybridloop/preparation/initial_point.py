@@ -29,7 +29,7 @@ from hybridloop.preparation.problem import SAME_ENERGY, EnergyProblem
 from hybridloop.runtime.json_cache import keep, read_cached
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, report
 from hybridloop.runtime.stages import announce
-from hybridloop.settings import SearchName, StartName
+from hybridloop.settings import StartName
 
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
 CACHE, MIN_KEPT = "simulations", 100_000_000  # operations: half a second
@@ -50,17 +50,17 @@ def choose_start(
     resolved: EnergyProblem,
     initial_point: InitialPoint,
     seed: int,
-    search: SearchName = SearchName.MEASURED,
+    fewest: int | None = None,
 ) -> Start:
     """Choose the initial point of UCCSD.
 
-    Unless the `search` is measured, a small circuit starts from a minimum of its classical simulation. With auto, a
-    circuit of one angle starts at Hartree-Fock all the same: its fit is global.
+    A small circuit with at least the `fewest` angles starts from a minimum of its classical simulation; with None, none
+    is simulated.
     Raises InputError where there is no such initial point, and for a Pauli sum.
     """
     generator = np.random.default_rng(seed)
     if initial_point is StartName.AUTO and not isinstance(resolved, PauliProblem):
-        simulated = None if search is SearchName.MEASURED else _simulated_start(resolved, search)
+        simulated = None if fewest is None else _simulated_start(resolved, fewest)
         return simulated or _start_near_hartree_fock(resolved)
     return Start(_start_uccsd(resolved, initial_point, generator))
 
@@ -87,14 +87,14 @@ def _start_uccsd(resolved: EnergyProblem, initial_point: InitialPoint, generator
     return _at(ansatz, initial_point)
 
 
-def _simulated_start(problem: ElectronicProblem, search: SearchName) -> Start | None:
+def _simulated_start(problem: ElectronicProblem, fewest: int) -> Start | None:
     """Return the start at a minimum of the simulated circuit; None where that takes too many operations."""
     ansatz = uccsd(problem, is_tied=True)
     selected = symmetry_allowed_excitations(problem)
     simulation = SimulatedCircuit.of(problem, selected, mirrored_angles(problem, selected))
     if simulation is None:
         return None
-    if ansatz.num_parameters == 1 and search is SearchName.AUTO:
+    if ansatz.num_parameters < fewest:
         return Start(ansatz)
     molecule = problem.molecule
     integrals = molecule.one_body.tolist(), molecule.two_body.tolist(), molecule.core_energy, molecule.electrons

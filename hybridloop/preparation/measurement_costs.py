@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+
 from qiskit import QuantumCircuit
 
+from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.azure.targets import Target
@@ -12,38 +15,62 @@ from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.settings import RunSettings
 
-SHOTS = "shots"
+SHOTS, JOBS = "shots", "jobs"
+FREE_SHOTS = 1000  # of a job: the local service samples them in the time that a job's way there and back takes
+ADDED = 0.1  # to the least price of a job by its shots: fewer would save next to nothing
+QUICK_WORK = 1e9  # amplitudes through a gate, where each shot is simulated: some seconds
 
 
 def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSettings) -> MeasurementCosts:
-    """Return the costs of measuring a circuit on a target; in shots where they are free or have no known price.
+    """Return the costs of measuring a circuit on a target, in its unit of money.
 
-    Gates are counted as they stand in the circuit. Where a job's price has a part for each job, it counts for each
-    `max_shots`.
+    Gates of the circuit are counted as they are billed, those of a group as they stand. A group with more shots than a
+    job takes is billed for each of its jobs. Where the price is unknown, shots count; where jobs are free, shots and
+    the `FREE_SHOTS` that a job's way takes; for an exact distribution, jobs.
+
+    A job has at least the shots that add a tenth to its least price, so that a run costs at most a tenth more than with
+    any smaller number, and mostly less: it takes fewer rounds. Where shots are free, a job has `FREE_SHOTS`, or as many
+    as are simulated quickly; an exact distribution is rounded the least with the most shots of a job.
     """
     debias = settings.debias and target.debiases
     strength = two_qubit_error(target, settings.options)
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
-    if not smallest.expected:
+    if smallest.expected is None:
         return MeasurementCosts(lambda _, shots: float(shots), SHOTS, strength, target.samples)
-    two_qubit = int(circuit.num_nonlocal_gates())
-    one_qubit, qubits = int(circuit.size()) - two_qubit, circuit.num_qubits
+    if not target.samples:
+        return MeasurementCosts(lambda _group, _shots: 1.0, JOBS, strength, samples=False, least_shots=target.max_shots)
+    if smallest.is_free:
+        quick = max(1, int(QUICK_WORK / (circuit.size() + 1) / 2.0**circuit.num_qubits))
+        unit = f"{SHOTS} (with {FREE_SHOTS:,} for each job)"
+        return MeasurementCosts(
+            lambda _, shots: float(shots + FREE_SHOTS),
+            unit,
+            strength,
+            least_shots=min(FREE_SHOTS, quick, target.max_shots),
+        )
+    compiled = to_basis(circuit)
+    two_qubit, qubits = int(compiled.num_nonlocal_gates()), compiled.num_qubits
+    one_qubit = int(compiled.size()) - two_qubit
 
-    def price(group: MeasurementGroup, shots: int) -> float:
-        counts = GateCounts(qubits, one_qubit + group.one_qubit_gates, two_qubit + group.two_qubit_gates, qubits)
+    def price(group: MeasurementGroup | None, shots: int) -> float:
+        added = (0, 0) if group is None else (group.one_qubit_gates, group.two_qubit_gates)
+        counts = GateCounts(qubits, one_qubit + added[0], two_qubit + added[1], qubits)
         full, rest = divmod(shots, target.max_shots)
         parts = [(full, target.max_shots), (1, rest)]
         prices = [(jobs, price_of_job(target, counts, each, debias=debias)) for jobs, each in parts if jobs and each]
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
-    return MeasurementCosts(price, smallest.unit, strength, target.samples)
+    most = (1.0 + ADDED) * price(None, 1)
+    least = bisect.bisect_left(range(1, 1 + target.max_shots), most, key=lambda shots: price(None, shots))
+    return MeasurementCosts(price, smallest.unit, strength, target.samples, max(1, least))
 
 
 def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
-    """Return what `measurement_costs` depends on, so that targets with equal facts get equal groups."""
+    """Return what `measurement_costs` depends on, so that targets with equal facts get equal groups and shots."""
     debias = settings.debias and target.debiases
     examples = (ONE_GATE, GateCounts(qubits=2, one_qubit=0, two_qubit=1, measurements=2))
-    prices = [price_of_job(target, counts, target.max_shots, debias=debias) for counts in examples]
+    shots = (1, target.max_shots)
+    prices = [price_of_job(target, counts, each, debias=debias) for counts in examples for each in shots]
     return (
         target.max_shots,
         target.samples,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import (
     GroupingChoice,
+    MeasurementCosts,
     choose_grouping,
     given_grouping,
     pauli_groupings,
@@ -34,13 +36,27 @@ def measurement_groups(
 ) -> GroupingChoice:
     """Group the problem's Hamiltonian for measurements after the ansatz. Raises InputError.
 
-    `recorded` has the grouping that was chosen when the run was started, if it was recorded.
+    `recorded` has what was chosen when the run was started (`GroupingChoice.record`), if it was recorded.
     """
+    costs = measurement_costs(target, ansatz.circuit, settings)
+    if not recorded:
+        return replace(_groups(resolved, ansatz, settings, accuracy, costs), least_shots=costs.least_shots)
+    name, _, rotations = (*recorded[0].split(" "), "")[:3]
+    chosen = _groups(resolved, ansatz, settings, accuracy, costs, Grouping(name), rotations)
+    return replace(chosen, least_shots=recorded_least_shots(recorded) or 1)
+
+
+def _groups(
+    resolved: EnergyProblem,
+    ansatz: Ansatz,
+    settings: VqeSettings | AdaptSettings,
+    accuracy: Accuracy,
+    costs: MeasurementCosts,
+    recorded: Grouping | None = None,
+    rotations: str | None = None,
+) -> GroupingChoice:
     molecule = resolved if isinstance(resolved, ElectronicProblem) else None
     reference = None if molecule is None else near_ground_state(molecule)
-    name, rotations = "", None
-    if recorded:
-        name, _, rotations = recorded[0].partition(" ")
     given = partial(given_grouping, resolved.hamiltonian, problem=molecule, rotations=rotations)
     if settings.grouping is not GroupingName.AUTO:
         return given(Grouping(settings.grouping), reference, "the settings name it")
@@ -48,15 +64,19 @@ def measurement_groups(
         _pauli_groupings(resolved),
         ansatz,
         reference,
-        measurement_costs(target, ansatz.circuit, settings),
-        shots=settings.circuit_shots,
+        costs,
         precision=accuracy.precision,
         problem=molecule,
         rotations=rotations,
     )
-    if recorded and recorded[0] != chosen.record:
-        return given(Grouping(name), reference, "the run was started with them")
+    if recorded is not None and (recorded, rotations) != (chosen.grouping, chosen.rotations):
+        return given(recorded, reference, "the run was started with them")
     return chosen
+
+
+def recorded_least_shots(recorded: Sequence[str]) -> int | None:
+    """Return the least shots of a job that were recorded with a run's groups; None if none were."""
+    return int(recorded[0].split(" ")[1]) if recorded else None
 
 
 @lru_cache(maxsize=4)

@@ -86,6 +86,7 @@ class PlanFacts:
 
     `search`, `final` and `other` are the most rounds of each phase, without retries of failed jobs; None: as many as
     any run has. `final_shots` are those that the final measurement takes by its precision; 0: as many as in a trial.
+    `deviation` is the sum over its groups of the standard deviation of one shot, by the operator's terms; 0: unknown.
     `after` returns the rounds that follow a final measurement of at most so many shots, for trials that were cut: how
     often each circuit is measured in a round, and its shots in each round. `groups` is the chosen grouping with the
     reason, empty if none was chosen, or several were. `classical` is the work on this machine after the rounds, empty
@@ -96,6 +97,7 @@ class PlanFacts:
     final: int
     other: int | None = None
     final_shots: int = 0
+    deviation: float = 0.0
     after: Callable[[int], tuple[int, tuple[int, ...]]] = lambda _: (0, ())
     groups: str = ""
     classical: str = ""
@@ -117,7 +119,7 @@ class PreparedAlgorithm(ABC):
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The measurement groups that were chosen where the settings leave them open, for the record of the run."""
+        """The measurement groups and the least shots of a job, as they were chosen, for the record of the run."""
         return ()
 
     @property
@@ -165,8 +167,8 @@ class PreparedEnergy(PreparedAlgorithm):
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The grouping that was chosen, if the settings leave it open or its orbitals were fitted."""
-        return (self.energy.record,) if self.is_grouping_open or self.energy.rotations else ()
+        """The grouping that was chosen, with the least shots of a job."""
+        return (self.energy.record,)
 
     @property
     def is_grouping_open(self) -> bool:
@@ -175,9 +177,10 @@ class PreparedEnergy(PreparedAlgorithm):
 
     def _plan_facts(self, search: int, final: int, other: int | None = None, *, samples: bool) -> PlanFacts:
         """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups."""
-        shots = math.ceil((float(self.energy.deviations.sum()) / self.accuracy.precision) ** 2) if samples else 0
+        deviation = float(self.energy.deviations.sum()) if samples else 0.0
+        shots = math.ceil((deviation / self.accuracy.precision) ** 2)
         groups = self.energy.text if self.is_grouping_open else ""
-        return PlanFacts(search, final, other, shots, groups=groups)
+        return PlanFacts(search, final, other, shots, deviation, groups=groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

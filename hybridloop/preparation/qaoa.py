@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.trust_region import TrustRegion
+from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
@@ -25,6 +26,8 @@ from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
+from hybridloop.preparation.measurement_costs import measurement_costs
+from hybridloop.preparation.measurement_groups import recorded_least_shots
 from hybridloop.preparation.prepared import (
     ANGLES_SIMULATED,
     OnRound,
@@ -48,7 +51,13 @@ class PreparedQaoa(PreparedAlgorithm):
     problem: BinaryProblem
     rounds: PlanFacts
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
+    least_shots: int
     angles: str = ""
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The one group of a diagonal cost, with the least shots of a job."""
+        return (f"{Grouping.QUBIT_WISE} {self.least_shots}",)
 
     @property
     def origin_of_angles(self) -> str:
@@ -74,7 +83,7 @@ def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
 
 
 def prepare_qaoa(
-    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, _groupings: Sequence[str] = ()
+    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, groupings: Sequence[str] = ()
 ) -> PreparedQaoa:
     """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
@@ -92,19 +101,23 @@ def prepare_qaoa(
         angles = f"measured, from those {angles}" if angles.startswith("optimized") else f"measured, from {angles}"
     else:
         ansatz, angles = with_simulated_angles(ansatz)
-    search = QaoaSearch(_optimizer(settings), settings.extend_to, settings.cvar, settings.max_rounds)
+    least = recorded_least_shots(groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
+    shots = _shots(settings, target, least)
+    search = QaoaSearch(_optimizer(settings, least), settings.extend_to, settings.cvar, settings.max_rounds)
     on_lost = missing_point_policy(settings.failure)
     search.check(ansatz, on_lost)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
-        outcome = qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
+        outcome = qaoa(ansatz, run_round, shots=shots, search=search, on_lost=on_lost, on_progress=on_progress)
         outcome = replace(outcome, choices=(*outcome.choices, f"angles: {angles}"))
         if settings.search is not SearchName.MEASURED:
             outcome = beside_simulation(outcome, ansatz)
-        return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
+        return beside_classical(outcome, ansatz, shots=shots, seed=seed)
 
-    rounds = PlanFacts(_search_rounds(settings), 1)
-    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, rounds, run, _origin(binary, settings, angles))
+    sizes = [*ansatz.cost.couplings.values(), *ansatz.cost.fields]
+    rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
+    origin = _origin(binary, settings, angles)
+    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, rounds, run, least, origin)
 
 
 def _origin(problem: BinaryProblem, settings: QaoaSettings, angles: str) -> str:
@@ -128,12 +141,14 @@ def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> Qao
 
 
 def prepare_rqaoa(
-    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, _groupings: Sequence[str] = ()
+    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, groupings: Sequence[str] = ()
 ) -> PreparedQaoa:
     """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     if binary.num_variables > MAX_ELIMINATED_FROM:
         check_circuit_fits(target, binary.num_variables)
+    least = recorded_least_shots(groupings) or target.max_shots
+    shots = _shots(settings, target, least)
     num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
@@ -141,17 +156,17 @@ def prepare_rqaoa(
             binary,
             run_round,
             layers=settings.layers,
-            shots=settings.shots,
+            shots=shots,
             stop_at=settings.brute_force_below,
             max_qubits=target.qubits,
             on_progress=on_progress,
         )
-        beside = bound_and_descents(outcome, binary, shots=settings.shots, seed=seed)
+        beside = bound_and_descents(outcome, binary, shots=shots, seed=seed)
         return replace(outcome, choices=(*outcome.choices, *beside))
 
     rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
     facts = replace(_facts(binary, 0), num_qubits=num_qubits)
-    return PreparedQaoa(facts, binary, rounds, run)  # each round's problem is smaller than the last one's
+    return PreparedQaoa(facts, binary, rounds, run, least)  # each round's problem is smaller than the last one's
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
@@ -176,7 +191,12 @@ def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     return tuple({"variable": label, "value": int(bit)} for label, bit in named)
 
 
-def _optimizer(settings: QaoaSettings) -> Callable[[QaoaCircuit], Optimizer] | None:
+def _shots(settings: QaoaSettings | RqaoaSettings, target: Target, least: int) -> int:
+    """Return the shots of a circuit: the default, or of an exact distribution the most of a job, unless given."""
+    return settings.shots or (settings.default_shots if target.samples else least)
+
+
+def _optimizer(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
     """Return the maker of the optimizer: it ends at a thousandth of the sum of the cost's coefficients' sizes."""
     if settings.search is not SearchName.MEASURED:
         return None
@@ -184,6 +204,14 @@ def _optimizer(settings: QaoaSettings) -> Callable[[QaoaCircuit], Optimizer] | N
     def make(ansatz: QaoaCircuit) -> TrustRegion:
         size = float(np.abs([*ansatz.cost.couplings.values(), *ansatz.cost.fields]).sum())
         unknown = ((),) * len(ansatz.initial_point)
-        return TrustRegion(ansatz.initial_point, unknown, RELATIVE_ACCURACY * size, scales=ansatz.scales)
+        shots = max(FIRST_SHOTS, least)
+        return TrustRegion(
+            ansatz.initial_point,
+            unknown,
+            RELATIVE_ACCURACY * size,
+            shots,
+            shots,
+            scales=ansatz.scales,
+        )
 
     return make

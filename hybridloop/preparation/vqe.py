@@ -60,6 +60,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.simulated_energy import TESTED_PRECISIONS, SimulatedEnergy
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.azure.targets import Target
+from hybridloop.budget.prices import is_free
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
@@ -144,6 +145,7 @@ class PreparedVqe(PreparedEnergy):
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
             deviations=self.energy.deviations if self.samples else None,
+            least_shots=self.energy.least_shots,
             simulated=None if model is None else self._simulated_energy(model.energy(self.ansatz.initial_point)),
             falls_short=self.falls_short,
             final_pubs=(lambda _: ()) if checks is None else checks.pubs,
@@ -269,7 +271,7 @@ def prepare_vqe(
     `groupings` has the grouping that was chosen when the run was started, if it was recorded.
     """
     resolved = resolve_problem(problem, settings, target)
-    start, circuit_reason = choose_circuit(resolved, settings, seed)
+    start, circuit_reason = choose_circuit(resolved, settings, seed, is_free=is_free(target))
     ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
@@ -289,6 +291,8 @@ def prepare_vqe(
     check_missing_point_policy(on_lost, _optimizer(settings.optimizer, search, accuracy))
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, resolved)
     energy = measurement_groups(resolved, ansatz, settings, accuracy, target, groupings)
+    least = energy.least_shots * len(energy.observable.groups)
+    search = replace(search, least_shots=max(search.least_shots, least))
     if mitigation.zne is not None:
         check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)

@@ -173,7 +173,7 @@ class EnergySettings(MoleculeSettings):
         ge=1,
         le=10_000_000,
         description="shots per circuit during the search, or with trust-region of a point in its first round, over all "
-        "circuits; left out: 4000, or 1000 with trust-region",
+        "circuits; left out: 4000, with trust-region 1000 far from the minimum, or more where they cost little",
         examples=[2000],
     )
     precision: Precision | None = Field(

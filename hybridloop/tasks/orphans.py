@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S, ServiceClient
-from hybridloop.azure.listing import open_client
+from hybridloop.azure.listing import close_session, open_client
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
+from hybridloop.tasks.submission.jobs import ACTIVE
 
 _ACTIVE = frozenset({"created", "running"})
+NAME = "hybridloop"  # begins the name of a session that was given none
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,23 @@ def close_orphaned_sessions(journal: Journal, workspace: Any) -> list[OrphanedSe
     for record in journal.runs_by_status(_ACTIVE):
         _mark_interrupted(journal, record)
     return orphans
+
+
+def close_session_by_hand(journal: Journal, workspace: Any, session_id: str) -> dict[str, Any]:
+    """Close a session and cancel its jobs that no run waits for; return it with their number.
+
+    A run of this journal without a result waits for its jobs, and so may other programs than hybridloop. Raises
+    InputError if no session has that id.
+    """
+    closed, record = close_session(workspace, session_id), journal.run_of_session(session_id)
+    is_left = (closed["name"] or "").startswith(NAME) if record is None else record.result is not None
+    active = list[str]()
+    if is_left:
+        with open_client(workspace) as client:
+            active = [job["id"] for job in client.list_session_jobs(session_id) if job.get("status") in ACTIVE]
+            for job_id in active:
+                client.cancel_job(job_id)
+    return {**closed, "cancelled_jobs": len(active)}
 
 
 def close_sessions_of_run(journal: Journal, record: RunRecord, workspace: Any) -> list[OrphanedSession]:

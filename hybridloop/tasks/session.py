@@ -244,8 +244,8 @@ class OpenSession:
             self._connection.service.stop()
             for round_ in pending:
                 log_errors(round_.record_ends)
-                if self._connection.options.cancel_in_flight:
-                    log_errors(round_.cancel)
+                if self._connection.options.cancel_in_flight or self._connection.run.is_temporary:
+                    log_errors(round_.cancel)  # no process gets the results of a run that is not stored
 
     def _close(self, *, is_interrupted: bool) -> None:
         """Close the session, unless another process took the run over, and its session with it."""

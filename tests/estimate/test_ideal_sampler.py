@@ -114,7 +114,7 @@ def test_samples_scatter_about_the_distribution_and_depend_on_the_seed() -> None
 
 @pytest.mark.parametrize("what", ["measures in the middle", "resets", "has too many qubits", "takes too long"])
 def test_a_circuit_that_is_not_simulated_is_refused(what: str) -> None:
-    circuit = QuantumCircuit(20 if "qubits" in what else 2, 2)
+    circuit = QuantumCircuit(21 if "qubits" in what else 2, 2)
     circuit.h(0)
     if "middle" in what:
         circuit.measure(0, 0)
@@ -123,5 +123,5 @@ def test_a_circuit_that_is_not_simulated_is_refused(what: str) -> None:
         circuit.reset(0)
     circuit.measure(1, 1)
     machine = IdealSampler(SAMPLED, seed=0, max_work=1.0 if "long" in what else 1e9)
-    with pytest.raises(SimulationTooLarge, match=r"before its end|20 qubits|amplitudes"):
+    with pytest.raises(SimulationTooLarge, match=r"before its end|21 qubits|amplitudes"):
         machine.sample([describe_pub(SamplerPub.coerce((circuit, None, 10)))], [10])

@@ -187,8 +187,8 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
         record = journal.run_by_key(key)
         assert record is not None
         chosen = preparation.prepare("scan", CURVE, settings, 7).groupings
-        assert chosen == ("qubit-wise", "qubit-wise")
-        assert recorded_groupings(record) == ("fully-commuting", "fully-commuting")
+        assert chosen == ("qubit-wise 1", "qubit-wise 1")
+        assert recorded_groupings(record) == ("fully-commuting 10000", "fully-commuting 10000")
     result = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
     assert result.resumed
     assert result.value is not None

@@ -47,7 +47,7 @@ def test_levels_of_a_pauli_sum_take_no_search_and_keep_their_groups() -> None:
     chain = ProblemText(name="ising-6")
     run = prepared("levels", chain, LevelsSettings(levels=2, precision=3e-2), 0)
     assert isinstance(run, PreparedBasisLevels)
-    assert run.groupings == (run.energy.grouping.value,)
+    assert run.groupings == (f"{run.energy.grouping.value} 1000",)
     outcome = run.measure(shot_rounds(0), lambda _: None)
     assert outcome.converged
     assert outcome.rounds == len(outcome.history) <= MAX_LEVEL_ROUNDS

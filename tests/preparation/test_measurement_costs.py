@@ -50,9 +50,54 @@ def test_a_price_counts_the_gates_of_the_circuit_and_of_the_basis_change(name: s
 
 
 def test_free_shots_and_those_without_a_price_count_as_shots() -> None:
+    found = {}
     for name in ("rigetti.sim.qvm", "ionq.simulator", "quantinuum.qpu.helios-1"):
         costs = measurement_costs(find_target(name), QuantumCircuit(6), VqeSettings())
-        assert (costs.unit, costs.cost(groups()[0], 1234)) == ("shots", 1234.0)
+        found[name] = costs.unit, costs.cost(groups()[0], 1234)
+    assert found == {
+        "rigetti.sim.qvm": ("shots (with 1,000 for each job)", 2234.0),
+        "ionq.simulator": ("jobs", 1.0),  # it rounds to the shots, and takes the most
+        "quantinuum.qpu.helios-1": ("shots", 1234.0),
+    }
+
+
+@pytest.mark.parametrize("name", ["quantinuum.qpu.h2-1", "ionq.qpu.aria-1", "rigetti.qpu.cepheus-1-108q"])
+@pytest.mark.parametrize("gates", [1, 30, 300])
+def test_a_job_has_the_shots_that_add_a_tenth_to_its_least_price(name: str, gates: int) -> None:
+    target, circuit = find_target(name), QuantumCircuit(2)
+    for _ in range(gates):
+        circuit.rzz(0.1, 0, 1)
+        circuit.rx(0.2, 0)
+    for debias in (True, False) if target.debiases else (True,):
+        least = measurement_costs(target, circuit, VqeSettings(debias=debias)).least_shots
+        counts = GateCounts(2, gates, gates, 2)
+        first, at, above = (
+            price_of_job(target, counts, shots, debias=debias).expected or 0.0 for shots in (1, least, least + 1)
+        )
+        assert 1 <= least <= target.max_shots
+        assert at <= 1.1 * first
+        assert above > 1.1 * first or least == target.max_shots
+
+
+def test_where_shots_are_free_a_job_has_as_many_as_take_no_time_or_round_the_least() -> None:
+    def least(name: str, qubits: int) -> int:
+        return measurement_costs(find_target(name), QuantumCircuit(qubits), VqeSettings()).least_shots
+
+    assert least("rigetti.sim.qvm", 6) == 1000
+    assert least("rigetti.sim.qvm", 24) == int(1e9 / 2**24)  # each shot may be simulated
+    assert least("ionq.simulator", 6) == 10_000  # the most of a job
+    assert least("quantinuum.qpu.helios-1", 6) == 1  # its price is unknown
+
+
+def test_what_was_chosen_at_the_start_stands_where_prices_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare_vqe(H4, VqeSettings(search="measured"), 0)
+    now = MeasurementCosts(lambda group, shots: (1.0 + group.two_qubit_gates) * shots, "shots", 0.0, least_shots=77)
+    monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)
+    again = prepare_vqe(H4, VqeSettings(search="measured"), 0)
+    resumed = prepare_vqe(H4, VqeSettings(search="measured"), 0, groupings=first.groupings)
+    assert again.groupings != first.groupings == resumed.groupings
+    assert (first.energy.least_shots, again.energy.least_shots, resumed.energy.least_shots) == (1000, 77, 1000)
+    assert resumed.search.least_shots == first.search.least_shots
 
 
 def test_a_short_circuit_is_measured_with_further_gates_only_where_they_bring_no_noise() -> None:
@@ -77,7 +122,7 @@ def test_a_circuit_without_noise_is_measured_without_gates_that_bring_it() -> No
     of_paulis = pauli_groupings(SparsePauliOp.from_sparse_list(neighbours, 4), None)
     for error, expected in ((0.0, Grouping.FULLY_COMMUTING), (0.01, Grouping.QUBIT_WISE)):
         costs = MeasurementCosts(lambda _, shots: float(shots), "shots", error)
-        choice = choose_grouping(of_paulis, product_circuit(4), None, costs, shots=1000, precision=0.01)
+        choice = choose_grouping(of_paulis, product_circuit(4), None, costs, precision=0.01)
         assert choice.grouping is expected
         assert ("bring noise to circuits that have no such gates" in choice.why) == (error > 0.0)
 
@@ -85,7 +130,7 @@ def test_a_circuit_without_noise_is_measured_without_gates_that_bring_it() -> No
 def test_a_constant_needs_no_circuit() -> None:
     costs = MeasurementCosts(lambda _, shots: float(shots), "shots", 0.01)
     of_paulis = pauli_groupings(SparsePauliOp(["II"], [2.0]), None)
-    choice = choose_grouping(of_paulis, product_circuit(2), None, costs, shots=1000, precision=0.01)
+    choice = choose_grouping(of_paulis, product_circuit(2), None, costs, precision=0.01)
     assert (choice.observable.groups, choice.observable.constant) == ((), 2.0)
 
 

@@ -125,7 +125,7 @@ def test_a_prepared_run_fits_the_request_that_it_was_prepared_for_and_no_other()
     assert not run.fits(settings.model_copy(update={"shots": 4001}), 0, target, ())
     assert not run.fits(settings, 5, target, ())
     assert not run.fits(settings, 0, find_target("ionq.simulator"), ())
-    assert not run.fits(settings, 0, target, ("fully-commuting",))
+    assert not run.fits(settings, 0, target, ("fully-commuting 1000",))
 
 
 @pytest.mark.parametrize(

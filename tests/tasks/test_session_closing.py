@@ -21,9 +21,12 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveSettings
+from hybridloop.tasks.orphans import close_session_by_hand
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
+from hybridloop.tasks.submission.job_in_flight import JobPhase
 from tests.conftest import Emulator
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -316,6 +319,37 @@ def test_jobs_in_flight_are_cancelled_at_the_end_on_request_and_submitted_again_
         assert_right(session.run_round([ones()] * POINTS))
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (2 * POINTS, 0)
+
+
+def test_jobs_in_flight_of_a_session_that_nobody_resumes_are_cancelled_at_an_error(
+    service: Emulator, clock: ServiceClock, workspace: Workspace
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 7200}})
+
+    def script() -> None:
+        with open_run_session(workspace, clock=clock) as session:
+            round_ = session.rounds.start([ones()] * POINTS)
+            eventually(lambda: all(job.phase is JobPhase.ACCEPTED for job in round_.jobs))
+            raise RuntimeError("an error of the script")
+
+    with pytest.raises(RuntimeError, match="of the script"):
+        script()
+    assert {job.details.status for job in workspace.list_jobs()} == {"Cancelled"}
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_session_closed_by_hand_has_its_jobs_cancelled_unless_a_run_waits_for_them(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, *, is_stored: bool
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 7200}})
+    with open_run_session(workspace, run=run if is_stored else None, clock=clock) as session:
+        round_ = session.rounds.start([ones()] * POINTS)
+        eventually(lambda: all(job.phase is JobPhase.ACCEPTED for job in round_.jobs))
+        closed = close_session_by_hand(run.journal, workspace, session.id)
+        statuses = {job.details.status for job in workspace.list_jobs()}
+        session.rounds.stop()
+    assert (closed["id"], closed["cancelled_jobs"]) == (session.id, 0 if is_stored else POINTS)
+    assert statuses == {"Waiting" if is_stored else "Cancelled"}
 
 
 def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_one_resumes_it(

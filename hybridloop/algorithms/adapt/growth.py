@@ -160,7 +160,9 @@ def adapt(
                     optimizer = make_optimizer(grown)
                     check_missing_point_policy(on_lost, optimizer)
                     start = grown.initial_point
-                    point, recent, _ = run_optimizer(evaluated, start, optimizer, shots, max_rounds, on_lost, log)
+                    point, recent, _ = run_optimizer(
+                        *(evaluated, start, optimizer, shots, max_rounds, on_lost, log), least_shots=energy.least_shots
+                    )
         except RoundTooLarge as reached:
             selected = cap_limit(reached)
             break
@@ -172,7 +174,7 @@ def adapt(
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
-    pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
+    pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision, least_shots=energy.least_shots)
     checks = StateChecks.of(pool.problem, ansatz)
     with share_caps(run_round, None):
         final = measure_final_estimate(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint
 from hybridloop.errors import InputError
 
@@ -47,7 +48,8 @@ class Estimate:
     """An expectation value, in the operator's unit.
 
     From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
-    returns its exact distribution, rounded to the shots, `variance` is 0 and the true value is within `rounding_bound`.
+    returns its exact distribution, rounded to the shots, `variance` is 0 and `rounding_bound` bounds the error with a
+    probability of 95 % (`Rounding`).
     `extrapolation` is None without zero-noise extrapolation.
     """
 
@@ -73,9 +75,9 @@ class Estimate:
 class GroupStatistics:
     """Statistics of one group's energy over `shots` shots: mean and sum of squared deviations.
 
-    `largest_deviation` is what a shot's energy may be off the mean. `rounding_bound` is for exact distributions, else
-    0. `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without
-    such a correction.
+    `largest_deviation` is what a shot's energy may be off the mean. `rounding` is that of an exact distribution.
+    `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without such
+    a correction.
     """
 
     shots: int
@@ -83,8 +85,13 @@ class GroupStatistics:
     squared_deviations: float
     largest_deviation: float
     is_exact: bool = False
-    rounding_bound: float = 0.0
+    rounding: Rounding = field(default_factory=Rounding)
     readout_derivatives: tuple[float, ...] = ()
+
+    @property
+    def rounding_bound(self) -> float:
+        """The bound of the mean's error by rounding."""
+        return self.rounding.bound
 
     @property
     def shot_variance(self) -> float:
@@ -129,8 +136,10 @@ def group_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics
     shots = counts.shots
     mean = float(counts.counts @ energies) / shots
     squares = float(counts.counts @ (energies - mean) ** 2)
-    bound = rounding_bound(group.max_abs_energy, counts) if counts.exact else 0.0
-    return GroupStatistics(shots, mean, squares, group.largest_deviation, counts.exact, bound)
+    rounding = Rounding()
+    if counts.exact:
+        rounding = Rounding.of(energies, counts, group.max_abs_energy, float(np.linalg.norm(group.coefficients)))
+    return GroupStatistics(shots, mean, squares, group.largest_deviation, counts.exact, rounding)
 
 
 def shot_energies(group: MeasurementGroup, counts: Counts) -> NDArray[np.float64]:
@@ -157,19 +166,9 @@ def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         variance=math.fsum(group.variance for group in statistics),
         shots=sum(group.shots for group in statistics),
         is_exact=all(group.is_exact for group in statistics),
-        rounding_bound=math.fsum(group.rounding_bound for group in statistics),
+        rounding_bound=sum((group.rounding for group in statistics), Rounding()).bound,
         shot_variances=tuple(group.shot_variance for group in statistics),
     )
-
-
-def rounding_bound(max_abs_energy: float, counts: Counts) -> float:
-    """Bound the error of a mean of values within ±`max_abs_energy` when N p_i is rounded by largest remainder.
-
-    Each count is wrong by less than 1 and the errors cancel, so the upward ones sum to less than the number of observed
-    outcomes, and to at most half of all possible outcomes; each moves the mean by at most 2 `max_abs_energy` / N.
-    """
-    moved_shots = min(float(len(counts.counts)), 2.0 ** (counts.num_bits - 1))
-    return moved_shots * 2.0 * max_abs_energy / counts.shots
 
 
 def _pack_masks(masks: Sequence[int], num_bits: int) -> NDArray[np.uint8]:

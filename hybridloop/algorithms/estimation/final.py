@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, combine
+from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, UnusablePoint
 from hybridloop.errors import JobFailed, RoundTooLarge
 
@@ -121,12 +122,18 @@ class FinalMeasurement:
 
 
 def pilot_shots(
-    recent: Sequence[Estimate], groups: int, shots: int, precision: float, allocation: Allocation = Allocation.NEYMAN
+    recent: Sequence[Estimate],
+    groups: int,
+    shots: int,
+    precision: float,
+    allocation: Allocation = Allocation.NEYMAN,
+    least_shots: int = 1,
 ) -> list[int]:
     """Return the shots of each group in the pilot round, from the search's last round; else `shots`, or the minimum.
 
     For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a variance
-    may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A target that does not sample
+    may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A group gets `least_shots` where
+    the precision takes as many: a further round would cost them again. A target that does not sample
     gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
     """
     if not recent or not groups:
@@ -136,7 +143,7 @@ def pilot_shots(
     needed = allocation.additional_shots(variances, [0] * groups, precision**2)
     rounding = max(estimate.rounding_bound * estimate.shots for estimate in recent) / (PRECISION_MARGIN * precision)
     least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
-    return [max(least, math.ceil(PILOT_FRACTION * group_shots)) for group_shots in needed]
+    return [max(least, math.ceil(PILOT_FRACTION * each), min(each, least_shots)) for each in needed]
 
 
 NeededError = Callable[[Estimate, float], float]  # of the estimate so far and the requested precision
@@ -242,7 +249,7 @@ def _rounded_shots(measured: Sequence[GroupStatistics], pilot: Sequence[int], ne
 
     Once only, and not where the target took fewer shots than it was asked for.
     """
-    bound = math.fsum(group.rounding_bound for group in measured)
+    bound = sum((group.rounding for group in measured), Rounding()).bound
     is_pilot = [group.shots for group in measured] == list(pilot)
     most = MAX_SHOTS // len(pilot)
     shots = [math.ceil(min(most, each * bound / (PRECISION_MARGIN * needed))) for each in pilot]

@@ -26,6 +26,7 @@ from hybridloop.errors import InputError
 
 MIN_GROUPS = 3  # of commuting terms: with fewer, eigenvectors save nothing
 MAX_NOISE = 1.1  # of Σσ with noise to Σσ without: noise leaves nothing of what a fit saves
+SEARCH_ROUNDS, SEARCH_SHARE = 5, 4.0  # of a measured search: medians of molecules, the shots in final measurements
 MAX_COST_RATIO = 0.9  # the shots of a smaller saving are not known well enough: they are predicted within a tenth
 _QUBIT_WISE, _COMMUTING = Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING
 
@@ -35,7 +36,7 @@ class GroupingChoice:
     """An observable in measurement groups, its grouping, and the reason for it, as a clause for messages.
 
     `deviations` (groups,) in hartree are what the standard deviation of each group's shots is expected to be.
-    `rotations` are fitted orbitals of a double factorization as a text, else empty.
+    `rotations` are fitted orbitals of a double factorization as a text, else empty. `least_shots` are those of a job.
     """
 
     observable: Observable
@@ -43,11 +44,15 @@ class GroupingChoice:
     why: str
     deviations: NDArray[np.float64]
     rotations: str = ""
+    least_shots: int = 1
 
     @property
     def record(self) -> str:
-        """The grouping and its rotations, as a run records them: a fit may end elsewhere on another machine."""
-        return f"{self.grouping} {self.rotations}".rstrip()
+        """The grouping, the least shots of a job, and the rotations, as a run records them.
+
+        Prices may have changed on a resume, and a fit may end elsewhere on another machine.
+        """
+        return f"{self.grouping} {self.least_shots} {self.rotations}".rstrip()
 
     @property
     def text(self) -> str:
@@ -61,13 +66,15 @@ class MeasurementCosts:
 
     `cost` is that of the ansatz measured in a group with so many shots, in `unit`: of money, or shots if they are free
     or their price is unknown. `two_qubit_error` is the strength of depolarizing noise after a gate on two qubits.
-    `samples` is false of a target whose distribution is exact: fewer shots save nothing there.
+    `samples` is false of a target whose distribution is exact: fewer shots save nothing there. A job with fewer than
+    `least_shots` saves little.
     """
 
     cost: Callable[[MeasurementGroup, int], float]
     unit: str
     two_qubit_error: float
     samples: bool = True
+    least_shots: int = 1
 
 
 def group_hamiltonian(hamiltonian: SparsePauliOp, grouping: Grouping, reference: ReferenceState | None) -> Observable:
@@ -125,7 +132,6 @@ def choose_grouping(
     reference: ReferenceState | None,
     costs: MeasurementCosts,
     *,
-    shots: int,
     precision: float,
     problem: ElectronicProblem | None = None,
     rotations: str | None = None,
@@ -134,14 +140,15 @@ def choose_grouping(
 
     Its inverse is the efficiency of an estimator (P. W. Glynn and W. Whitt, Oper. Res. 40 (1992) 505; with bias: P.
     L'Ecuyer, Proc. Winter Simul. Conf. (1994) 122). The cost is that of a final measurement with the standard error
-    `precision` and, unless the ansatz has a simulation for its search, of one round of a gradient search: 2n + 1 points
-    of n angles with `shots` for each group. The error is that standard error, and the bias of noise
+    `precision` and, unless the ansatz has a simulation for its search, of a search: `SEARCH_ROUNDS` of 2n + 1 points of
+    n angles, with `SEARCH_SHARE` times the shots of the final measurement. The error is that standard error, and the
+    bias of noise
     (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of strength r after each (J. Vovrosh et al.,
     Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a target without noise at no cost, and double
     factorization of a small molecule, the `problem`, adds more: with fitted orbitals, or with eigenvectors, which take
     fewer gates. `rotations` are those that were fitted before, if any.
     """
-    plan = partial(_Plan.of, ansatz=ansatz, costs=costs, shots=shots, precision=precision)
+    plan = partial(_Plan.of, ansatz=ansatz, costs=costs, precision=precision)
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in of_paulis)
     if problem is not None and reference is not None:
         # a search by measurements that starts far from the reference has points where fitted groups vary more
@@ -229,14 +236,15 @@ class _Plan:
         *,
         ansatz: Ansatz,
         costs: MeasurementCosts,
-        shots: int,
         precision: float,
     ) -> _Plan:
         total = float(deviations.sum())
         final = [math.ceil(deviation * total / precision**2) for deviation in deviations.tolist()]
-        points = 2 * ansatz.num_parameters + 1 if ansatz.model is None else 0
-        pairs = list(zip(grouped.groups, final, strict=True))
-        cost = math.fsum(points * costs.cost(group, shots) + costs.cost(group, number) for group, number in pairs)
+        cost = math.fsum(map(costs.cost, grouped.groups, final))
+        if ansatz.model is None:
+            jobs = SEARCH_ROUNDS * (2 * ansatz.num_parameters + 1)
+            shots = [max(costs.least_shots, math.ceil(SEARCH_SHARE * number / jobs)) for number in final]
+            cost += jobs * math.fsum(map(costs.cost, grouped.groups, shots))
         added = _mean_gates(grouped, deviations)
         gates = int(ansatz.circuit.num_nonlocal_gates()) + added
         operator = grouped.operator

@@ -15,8 +15,9 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, rounding_bound
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
+from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint
 from hybridloop.errors import InputError, JobFailed
@@ -289,10 +290,13 @@ def _statistics(
     mean = float(weights @ values)
     squares = float(counts.counts @ (values - mean) ** 2)
     max_z = 1.0 if errors is None else np.abs(errors.z_values).max(axis=1)
-    max_abs_energy = float(np.abs(polynomial.coefficients) @ np.where(polynomial.masks, max_z, 1.0).prod(axis=1))
-    bound = rounding_bound(max_abs_energy, counts) if counts.exact else 0.0
+    sizes = np.abs(polynomial.coefficients) * np.where(polynomial.masks, max_z, 1.0).prod(axis=1)
+    max_abs_energy = float(sizes.sum())
+    rounding = Rounding()
+    if counts.exact:
+        rounding = Rounding.of(values, counts, max_abs_energy, float(np.linalg.norm(sizes)))
     derivatives = () if errors is None else _readout_derivatives(polynomial, counts, errors)
-    return GroupStatistics(counts.shots, offset + mean, squares, max_abs_energy, counts.exact, bound, derivatives)
+    return GroupStatistics(counts.shots, offset + mean, squares, max_abs_energy, counts.exact, rounding, derivatives)
 
 
 def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:

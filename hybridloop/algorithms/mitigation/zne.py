@@ -242,6 +242,6 @@ def _scale_statistics(statistics: GroupStatistics, factor: float) -> GroupStatis
         factor**2 * statistics.squared_deviations,
         abs(factor) * statistics.largest_deviation,
         statistics.is_exact,
-        abs(factor) * statistics.rounding_bound,
+        statistics.rounding * factor,
         tuple(factor * derivative for derivative in statistics.readout_derivatives),
     )

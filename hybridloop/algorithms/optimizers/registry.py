@@ -10,7 +10,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
-from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, FIRST_SHOTS, TrustRegion
+from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, FIRST_SHOTS, NEAR_SHOTS, TrustRegion
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "gradient_norm")  # settings that an optimizer may support
@@ -25,8 +25,9 @@ class SearchSettings:
 
     `is_near` is true if the initial point is known or given, such as Hartree-Fock, and not random. `seed` is for the
     optimizer's random numbers: with the same seed it must ask for the same points. `max_rounds` is enforced by the
-    caller. `tolerance` (the energy's unit) and `gradient_norm` (per radian) are None where they were not set. So are
-    `shots`, those of a point in the first round, for an optimizer that chooses its shots.
+    caller. `tolerance` (the energy's unit) and `gradient_norm` (per radian) are None where they were not set. An
+    optimizer that chooses its shots gives a point at least `least_shots`, or in the first round `shots`, where they are
+    set.
     """
 
     ansatz: Ansatz
@@ -34,6 +35,7 @@ class SearchSettings:
     seed: int
     max_rounds: int
     shots: int | None = None
+    least_shots: int = FIRST_SHOTS
     tolerance: float | None = None
     gradient_norm: float | None = None
 
@@ -76,11 +78,13 @@ def _rotosolve(settings: SearchSettings) -> Optimizer:
 
 
 def _trust_region(settings: SearchSettings) -> Optimizer:
+    first = settings.shots or max(settings.least_shots, NEAR_SHOTS if settings.is_near else FIRST_SHOTS)
     return TrustRegion(
         settings.ansatz.initial_point,
         settings.ansatz.frequencies,
         DEFAULT_TOLERANCE if settings.tolerance is None else settings.tolerance,
-        FIRST_SHOTS if settings.shots is None else settings.shots,
+        first,
+        settings.least_shots,
         is_random=not (settings.is_near or settings.ansatz.is_ramp),
         seed=settings.seed,
     )

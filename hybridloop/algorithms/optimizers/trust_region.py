@@ -32,6 +32,7 @@ from hybridloop.algorithms.optimizers.local_model import (
 from hybridloop.algorithms.rounds import FailedPoint
 
 FIRST_SHOTS = 1000  # of a point, over all groups
+NEAR_SHOTS = 4000  # the same, where the search starts near the minimum: fewer would not see the way that is left
 DEFAULT_TOLERANCE = 1.6e-3  # hartree: chemical accuracy
 ENDS = (0.4, 0.12)  # share of the tolerance for gain and for noise; the second where a frequency is unknown
 EXACT_SHIFT = math.pi / 2  # phase: of an angle with one frequency, where the shift rule is exact at any shift
@@ -39,6 +40,7 @@ SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less 
 SHARED_SHIFTS = (math.pi / 4, 0.5, 3.0 * math.pi / 4)  # phases: of an angle with higher ones, the cheapest is taken
 PLAIN_SHIFT = 0.15  # phase: of an angle with unknown frequencies
 GROWTH = 4.0  # most shots of a round relative to all before it
+NEARLY = 1.5  # of the least noise that a round can reach: an overtone is told by two shifts, not by shots of one
 MARGIN = 0.8  # of the noise at the end: what a round aims for
 AHEAD = 0.12  # noise that a round aims for, relative to the gain of the step before it
 RADII = (0.05, 1.0, 1.5)  # phase: smallest, first and largest trust radius
@@ -50,7 +52,9 @@ NEAR_START = 30.0  # times the end: of a start with a smaller gain, second harmo
 SYMMETRIC = math.pi / 4  # angle: an exactly symmetric start has multiples of it
 REFINEMENT = 2.0  # of the end, where a search goes on
 MIN_SLOPE = 1e-9  # relative to the mean curvature: less is rounding
+NEW = 0.3  # of the noise: a round that is expected to leave more of it would round an exact distribution alike
 BISECTIONS = 40
+ROUNDED = 0.4  # standard deviation of uniform errors of rounding, relative to their bound: 1 / √12 to `CLASS`
 
 Array = NDArray[np.float64]
 
@@ -89,14 +93,15 @@ class TrustRegion:
 
     The next round takes the shots that are missing: as many as bring the noise to 0.12 of the gain, not below
     what the end needs (adaptive sampling in trust regions: S. Shashaani, F. S. Hashemi and R. Pasupathy, SIAM J. Optim.
-    28 (2018) 3145); at least `first_shots` a point, at most four times all before it. Of the shifts that an angle with
+    28 (2018) 3145); at least `least_shots` a point, at most four times all before it. Of the shifts that an angle with
     several frequencies may have, it takes those with the fewest shots.
 
-    The search ends where gain and noise are each at most 0.4 `tolerance` (the energy's unit; 0.12 where a frequency is
-    unknown). A saddle is left along its lowest curvature. Directions of unresolved curvature that may hide as much are
-    tested once, by energies on both sides; a fall is a new start. Without a test they are no convergence, nor where a
-    frequency is unknown. From an exactly symmetric start, where all slopes are zero, the search is repeated once from a
-    random point nearby, drawn by `seed`, as a saddle may have positive curvature along each angle.
+    The search ends where gain and noise are each at most 0.4 `tolerance` (the energy's unit; 0.12 where a frequency
+    is unknown), on a target that does not sample also where a further round would be rounded alike: no convergence.
+    A saddle is left along its lowest curvature. Directions of unresolved curvature that may hide as much are tested
+    once, by energies on both sides; a fall is a new start. Without a test they are no convergence, nor where a
+    frequency is unknown. From an exactly symmetric start, where all slopes are zero, the search is repeated once
+    from a random point nearby, drawn by `seed`, as a saddle may have positive curvature along each angle.
 
     `scales` (n,) in radians are comparable sizes of the angles, for those with unknown frequencies. With `is_random`,
     the start is arbitrary: the end may be one minimum of many, so that convergence is not claimed. Failed points are
@@ -109,6 +114,7 @@ class TrustRegion:
     frequencies: tuple[Frequencies, ...]
     tolerance: float = DEFAULT_TOLERANCE
     first_shots: int = FIRST_SHOTS
+    least_shots: int = FIRST_SHOTS
     scales: Array | None = None
     is_random: bool = False
     seed: int = 0
@@ -122,6 +128,7 @@ class TrustRegion:
     _shots: float = field(init=False)
     _total: int = field(default=0, init=False)
     _shot_variance: float = field(default=0.0, init=False)
+    _is_exact: bool = field(default=False, init=False)  # the newest round: distributions, rounded
     _radius: float = field(default=RADII[1], init=False)
     _rounds: list[MeasuredRound] = field(default_factory=list, init=False)
     _centre: int = field(default=0, init=False)
@@ -169,6 +176,7 @@ class TrustRegion:
             self._repeats = count_repeat(self._repeats, "trust-region", estimates)
             return
         self._total += sum(each.shots for each in known)
+        self._is_exact = all(each.is_exact for each in known)
         self._shot_variance = float(np.mean([_variance(each) * each.shots for each in known]))
         pairs = [(e.value, _variance(e)) if isinstance(e, Estimate) else (math.nan, math.nan) for e in estimates]
         energies, variances = np.array(pairs, float).T
@@ -211,8 +219,10 @@ class TrustRegion:
         self.residue = step.gain + noise
         if max(step.gain, noise) <= self._end:
             self._finish(step, noise)
-        else:
-            self._plan(model, step)
+            return True
+        expected = self._plan(model, step)
+        if self._is_exact and step.gain <= self._end and expected > NEW * noise:
+            self._finish(step, noise)
         return True
 
     def _accept_or_step_back(self) -> None:
@@ -240,11 +250,11 @@ class TrustRegion:
         hidden = np.where(curvatures > errors, 0.0, 0.5 * (2.0 * errors - curvatures) * REACH**2)
         return _Step(step, gain, axes, variances, sizes, shares, hidden, bool(curvatures[0] < -SIGMAS * errors[0]))
 
-    def _plan(self, model: LocalModel, step: _Step) -> None:
-        """Choose the shifts and the shots of the next round by what is missing."""
+    def _plan(self, model: LocalModel, step: _Step) -> float:
+        """Choose the shifts and the shots of the next round by what is missing; return the noise expected after it."""
         if not self._shot_variance:  # exact energies: the smallest shifts have the least bias
             self._offsets = self._shifted(min(SHARED_SHIFTS))
-            return
+            return 0.0
         wanted = max(MARGIN * self._end, AHEAD * step.gain)
         plans: list[tuple[float, float, Array]] = []
         for shared in SHARED_SHIFTS if self._fit.with_overtones else SHARED_SHIFTS[:1]:
@@ -253,12 +263,15 @@ class TrustRegion:
             variances = self._fit.variances_after(self._rounds, model, points, step.axes, self._shot_variance)
             shots = self._least_shots(lambda shots: step.noise(variances(shots)), wanted, len(offsets))  # noqa: B023
             plans.append((max(wanted, step.noise(variances(shots))), shots, offsets))
-        _, self._shots, self._offsets = min(plans, key=lambda plan: plan[:2])
+        expected, self._shots, self._offsets = min(plans, key=lambda plan: plan[:2])
+        return expected
 
     def _least_shots(self, noise: Callable[[float], float], wanted: float, points: int) -> float:
         """Return the fewest shots of a point, within the limits of a round, whose noise is at most the wanted one."""
-        few = float(self.first_shots)
+        few = float(self.least_shots)
         many = max(few, GROWTH * self._total / points)
+        if self._fit.with_overtones:
+            wanted = max(wanted, NEARLY * noise(many))
         if noise(few) <= wanted:
             return few
         for _ in range(BISECTIONS):
@@ -296,7 +309,9 @@ class TrustRegion:
             reason += f"; directions of unresolved curvature may hide {hidden:.2g}"
         if self.is_random:
             reason = f"best of 1 start: {reason}; other random angles may lead to a lower minimum"
-        is_shown = hidden <= self._end or (self._has_no_fall and all(self.frequencies))
+        if noise > self._end:
+            reason += "; the target's distribution is exact, but rounded, and another round would be rounded alike"
+        is_shown = noise <= self._end and (hidden <= self._end or (self._has_no_fall and all(self.frequencies)))
         self.stop = Stop(converged=is_shown and not self.is_random, reason=reason)
 
     def _plan_test(self, step: _Step) -> None:
@@ -310,7 +325,7 @@ class TrustRegion:
         (hidden,) = np.nonzero(step.hidden > self._end)  # in the order of curvatures
         sides = REACH * step.axes[:, hidden[: max(1, int(most / (2.0 * max(wanted, 1.0))))]].T
         self._offsets = np.vstack([np.zeros((1, len(self.point))), sides, -sides])
-        self._shots = min(max(wanted, float(self.first_shots)), most / len(self._offsets))
+        self._shots = min(max(wanted, float(self.least_shots)), most / len(self._offsets))
 
     def _has_fallen(self, measured: MeasuredRound) -> bool:
         """Return whether a tested point is lower beyond noise; the search starts there again."""
@@ -328,7 +343,7 @@ class TrustRegion:
         self._rounds, self._centre, self._radius, self._model, self._repeats = [], 0, RADII[1], None, 0
         self._is_test = self._is_tested = self._has_no_fall = False
         self._offsets = self._shifted(SHARED_SHIFTS[0])
-        self._shots = max(float(self.first_shots), min(self._shots, GROWTH * self._total / len(self._offsets)))
+        self._shots = max(float(self.least_shots), min(self._shots, GROWTH * self._total / len(self._offsets)))
 
     def _shifted(self, shared: float) -> Array:
         """Return the offsets (2n + 1, n) of a round, as phases; `shared` is the shift of angles with an overtone."""
@@ -351,5 +366,5 @@ def _shift(numbers: Frequencies, shared: float) -> float:
 
 
 def _variance(estimate: Estimate) -> float:
-    """Return the variance; of an exact distribution that was rounded to its shots, the square of half the bound."""
-    return (0.5 * estimate.rounding_bound) ** 2 if estimate.is_exact else estimate.variance
+    """Return the variance; of an exact distribution that was rounded to its shots, that of uniform errors."""
+    return (ROUNDED * estimate.rounding_bound) ** 2 if estimate.is_exact else estimate.variance

@@ -221,8 +221,7 @@ def cvar_statistics(fraction: float, group: MeasurementGroup, counts: Counts) ->
     psi = quantile + np.minimum(energies - quantile, 0.0) / fraction
     mean = float(counts.counts @ psi) / counts.shots
     squares = float(counts.counts @ (psi - mean) ** 2)
-    bound = whole.rounding_bound / fraction
-    return replace(whole, mean=mean, squared_deviations=squares, rounding_bound=bound)
+    return replace(whole, mean=mean, squared_deviations=squares, rounding=whole.rounding * (1.0 / fraction))
 
 
 def _insignificant_gain(start: Estimate, candidate: Estimate) -> str | None:

@@ -56,13 +56,16 @@ def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = F
 
 @app.command()
 def close(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
-    """Close a session; a session that has ended stays as it is.
+    """Close a session, and cancel its jobs that no run waits for; a session that has ended stays as it is.
 
     Example: hybridloop sessions close 83f07da9-535c-5d2d-8137-d164c097f4c8
     """
-    from hybridloop.azure.listing import close_session
+    from hybridloop.journal import open_journal
+    from hybridloop.tasks.orphans import close_session_by_hand
 
-    _print_row(close_session(_workspace(workspace), str(session_id)), as_json=json)
+    with open_journal() as journal:
+        closed = close_session_by_hand(journal, _workspace(workspace), str(session_id))
+    _print_row(closed, as_json=json)
 
 
 @app.command()

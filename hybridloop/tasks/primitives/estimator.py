@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -19,14 +19,17 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization
 from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
 from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.errors import InputError, InvalidValue
-from hybridloop.tasks.primitives.sampler import RoundJob, incomplete
+from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
+from hybridloop.tasks.submission.results import merge_counts
 from hybridloop.tasks.submission.rounds import Rounds
 
+MORE_ROUNDS = 3  # variances of the first one are as uncertain as its shots are few
 MIN_SHARE = 0.1  # of the variance of an unknown state: a group's last variance may have been low by chance
 
 
@@ -63,7 +66,7 @@ class _Share:
     """The part of a PUB that is measured together: the same observables at each of its points.
 
     `cells` has, for each point, the index of each observable in the PUB's flat result; `points` are the angles (k, n);
-    `shots` are those of each group.
+    `shots` are those of each group, `precision` the standard error that was asked for.
     """
 
     observables: _Observables
@@ -71,6 +74,23 @@ class _Share:
     points: NDArray[np.float64]
     cells: tuple[tuple[int, ...], ...]
     shots: tuple[int, ...]
+    precision: float
+
+    def with_missing(self, known: Mapping[_Circuit, Counts]) -> _Share:
+        """Return the share with the shots of each group that the precision lacks, at the point that lacks the most."""
+        joint = self.observables.joint
+        missing = [0] * len(joint.groups)
+        for point in range(len(self.points)):
+            counts = [known[circuit] for circuit in self.circuits(point)]
+            for estimate, indices in zip(joint.estimates(counts), joint.group_indices, strict=True):
+                if estimate.is_exact or estimate.standard_error <= self.precision:
+                    continue
+                taken = [counts[index].shots for index in indices]
+                wanted = (PRECISION_MARGIN * self.precision) ** 2
+                further = neyman_allocation(estimate.shot_variances, taken, wanted)
+                for index, shots in zip(indices, further, strict=True):
+                    missing[index] = max(missing[index], shots)
+        return replace(self, shots=tuple(missing))
 
     def circuits(self, point: int) -> list[_Circuit]:
         """Return the measured circuit of each group at a point."""
@@ -82,18 +102,19 @@ class _Share:
 class _RoundPlan:
     """The circuits of a round, each with its angles once, with the largest number of shots that a share needs."""
 
-    shots: dict[_Circuit, int]
     pubs: list[SamplerPub]
     index: dict[_Circuit, tuple[int, int]]  # of the counts: PUB, and point in it
 
     @classmethod
     def of(cls, shares: Iterable[_Share]) -> _RoundPlan:
-        """Merge the circuits of all shares."""
+        """Merge the circuits that get shots, of all shares."""
         needed: dict[_Circuit, tuple[_Share, MeasurementGroup, int, int]] = {}
         for share in shares:
             groups = share.observables.joint.groups
             for point in range(len(share.points)):
                 for circuit, group, shots in zip(share.circuits(point), groups, share.shots, strict=True):
+                    if not shots:
+                        continue
                     most = max(shots, needed[circuit][3]) if circuit in needed else shots
                     needed[circuit] = (share, group, point, most)
         # one PUB for the points of each circuit, basis and number of shots
@@ -106,17 +127,27 @@ class _RoundPlan:
             points = np.array([needed[circuit][0].points[needed[circuit][2]] for circuit in circuits])
             pubs.append(SamplerPub.coerce((group.measurement_circuit(share.circuit), points, shots)))
             index.update({circuit: (number, row) for row, circuit in enumerate(circuits)})
-        return cls({circuit: shots for circuit, (*_, shots) in needed.items()}, pubs, index)
+        return cls(pubs, index)
+
+    def add_to(self, known: dict[_Circuit, Counts], measured: Sequence[MeasuredPub]) -> None:
+        """Add the counts of the round to those that are known of each circuit. Raises JobFailed for a failed point."""
+        for circuit, (pub, point) in self.index.items():
+            counts = measured[pub][point]
+            if isinstance(counts, FailedPoint):
+                raise incomplete(counts.reason)
+            known[circuit] = merge_counts([known[circuit], counts]) if circuit in known else counts
 
 
 class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no types
-    """An estimator with one round of a session for each `run`, for any number of PUBs, points and observables.
+    """An estimator with a round of a session for each `run`, for any number of PUBs, points and observables.
 
     Observables at the same point share circuits, grouped qubit-wise as in hybridloop's own algorithms; a circuit that
     several PUBs need with the same angles is measured once, with the largest of their shots. Shots are allocated to the
     groups by Neyman's formula for the PUB's precision, with the variances of the same observables in the estimator's
-    last round, at first with those of an unknown state. The precision is a target; `stds` are the standard errors
-    reached, or the rounding bound of a target that does not sample. A job without counts raises in `result()`.
+    last round, at first with those of an unknown state. `stds` are the standard errors reached. Where one is above the
+    precision, `result()` measures the shots that are missing in a further round, `MORE_ROUNDS` times at most. A target
+    that does not sample measures the most shots of a job once, and `stds` are half of its rounding bound. A job without
+    counts raises in `result()`.
     """
 
     def __init__(self, rounds: Rounds, *, precision: float, stream: str) -> None:
@@ -131,10 +162,20 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
         shares = [self._shares(pub) for pub in coerced]
         plan = _RoundPlan.of(share for pub_shares in shares for share in pub_shares)
+        check_call(self._rounds, plan.pubs)
         round_ = self._rounds.start(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[PubResult]:
-            return [_pub_result(*args, plan, measured) for args in zip(coerced, shares, strict=True)]
+            known = dict[_Circuit, Counts]()
+            plan.add_to(known, measured)
+            for _ in range(MORE_ROUNDS):
+                missing = [share.with_missing(known) for of_pub in shares for share in of_pub]
+                more = _RoundPlan.of(missing)
+                if not more.pubs:
+                    break
+                further = self._rounds.start(more.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+                more.add_to(known, self._rounds.collect(further))
+            return [_pub_result(*args, known) for args in zip(coerced, shares, strict=True)]
 
         return RoundJob(self._rounds, round_, read)
 
@@ -151,9 +192,12 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         shares = []
         for indices, by_point in _points_by_observables(pub).items():
             observables = self._grouped([operators[index] for index in indices])
-            shots = observables.joint.shots(observables.shot_variances, precision)
+            variances = [[each / PRECISION_MARGIN**2 for each in of] for of in observables.shot_variances]
+            shots = observables.joint.shots(variances, precision)
+            if not self._rounds.target.samples:
+                shots = [self._rounds.target.max_shots] * len(shots)
             cells = tuple(map(tuple, by_point.values()))
-            shares.append(_Share(observables, pub.circuit, angles[list(by_point)], cells, tuple(shots)))
+            shares.append(_Share(observables, pub.circuit, angles[list(by_point)], cells, tuple(shots), precision))
         return shares
 
     def _grouped(self, operators: Sequence[SparsePauliOp]) -> _Observables:
@@ -184,9 +228,7 @@ def _points_by_observables(pub: EstimatorPub) -> dict[tuple[int, ...], dict[int,
     return result
 
 
-def _pub_result(
-    pub: EstimatorPub, shares: Sequence[_Share], plan: _RoundPlan, measured: Sequence[MeasuredPub]
-) -> PubResult:
+def _pub_result(pub: EstimatorPub, shares: Sequence[_Share], known: Mapping[_Circuit, Counts]) -> PubResult:
     values, errors = np.zeros(math.prod(pub.shape)), np.zeros(math.prod(pub.shape))
     circuits: set[_Circuit] = set()
     for share in shares:
@@ -195,24 +237,17 @@ def _pub_result(
         for point, cells in enumerate(share.cells):
             groups = share.circuits(point)
             circuits.update(groups)
-            estimates = joint.estimates([_counts(plan.index[circuit], measured) for circuit in groups])
+            estimates = joint.estimates([known[circuit] for circuit in groups])
             by_point.append(estimates)
             for cell, estimate in zip(cells, estimates, strict=True):
                 values[cell] = estimate.value
-                errors[cell] = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
+                errors[cell] = 0.5 * estimate.rounding_bound if estimate.is_exact else estimate.standard_error
         share.observables.update(by_point)
     data = DataBin(evs=values.reshape(pub.shape), stds=errors.reshape(pub.shape), shape=pub.shape)
     metadata = {
         "target_precision": pub.precision,
         "circuits": len(circuits),
-        "shots": sum(plan.shots[circuit] for circuit in circuits),
+        "shots": sum(known[circuit].shots for circuit in circuits),
         "circuit_metadata": pub.circuit.metadata,
     }
     return PubResult(data, metadata=metadata)
-
-
-def _counts(index: tuple[int, int], measured: Sequence[MeasuredPub]) -> Counts:
-    counts = measured[index[0]][index[1]]
-    if isinstance(counts, FailedPoint):
-        raise incomplete(counts.reason)
-    return counts

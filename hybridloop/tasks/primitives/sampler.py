@@ -22,12 +22,17 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.budget.prices import is_free
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.tasks.submission.jobs import NOT_SENT, split_shots
 from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
+
+MAX_CALL_SHOTS = 10**7
+MAX_UNCAPPED_JOBS = 100
 
 
 class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
@@ -45,6 +50,7 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
         default = self._shots if shots is None else shots
         coerced = [SamplerPub.coerce(pub, default) for pub in pubs]
+        check_call(self._rounds, coerced)
         round_ = self._rounds.start(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
@@ -102,6 +108,22 @@ def _pub_result(pub: SamplerPub, points: Sequence[Counts | FailedPoint]) -> Samp
         array = packed.reshape(*pub.shape, pub.shots, packed.shape[-1])
         data[register.name] = BitArray(array, register.size)
     return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata={"shots": pub.shots})
+
+
+def check_call(rounds: Rounds, pubs: Sequence[SamplerPub]) -> None:
+    """Raise InputError, before anything is sent, for a call that is larger than one that somebody means.
+
+    It has more than `MAX_CALL_SHOTS`, or on a target that bills them more than `MAX_UNCAPPED_JOBS` jobs without a cap.
+    """
+    parts = [(pub.size, int(pub.shots or 0)) for pub in pubs]
+    shots = sum(size * each for size, each in parts)
+    if rounds.target.samples and shots > MAX_CALL_SHOTS:
+        remedy = "Give fewer shots or a larger precision, or split it into several calls."
+        raise InputError("shots", f"one call takes {shots:,}, and {MAX_CALL_SHOTS:,} are the most", remedy, NOT_SENT)
+    jobs = sum(size * len(split_shots(max(1, each), rounds.target)) for size, each in parts)
+    if jobs > MAX_UNCAPPED_JOBS and not rounds.budget.has_caps and not is_free(rounds.target):
+        problem = f"one call takes {jobs:,} jobs, {rounds.target.name} bills each, and the session has no cap"
+        raise InputError("max_cost", problem, "Open the session with max_cost or max_jobs.", NOT_SENT)
 
 
 def incomplete(why: str) -> JobFailed:

@@ -24,7 +24,7 @@ from hybridloop.algorithms.estimation.estimates import (
 )
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.algorithms.search import MIN_GROUP_SHOTS, ShotShares
+from hybridloop.algorithms.search import ShotShares
 from tests.algorithms.batched_state_helpers import largest_remainder, noiseless_rounds
 
 
@@ -80,7 +80,7 @@ def test_statistics_of_parts_merge_into_the_statistics_of_the_whole(
 
 
 @given(st.integers(1, 4), st.integers(1, 3000), st.integers(0, 2**32))
-def test_an_exact_distribution_is_within_its_rounding_bound(width: int, shots: int, seed: int) -> None:
+def test_an_exact_distribution_is_within_the_worst_case_of_its_rounding(width: int, shots: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(2**width, 0.3))
     rounded = largest_remainder(shots, probabilities)
@@ -92,7 +92,7 @@ def test_an_exact_distribution_is_within_its_rounding_bound(width: int, shots: i
     truth = sum(p * energy_of(key, group) for key, p in zip(keys, probabilities, strict=True))
     assert made.is_exact
     assert made.variance == 0.0
-    assert abs(made.mean - truth) <= made.rounding_bound + 1e-12
+    assert abs(made.mean - truth) <= made.rounding.worst + 1e-12
 
 
 def test_merging_two_exact_results_keeps_the_one_with_the_smaller_bound() -> None:
@@ -170,7 +170,23 @@ def test_points_with_shots_of_their_own_keep_their_order_in_one_round() -> None:
 
 def test_shots_are_shared_by_the_deviations_of_the_groups() -> None:
     shares = ShotShares(np.array([3.0, 1.0, 0.0]))
-    assert shares.allocate(np.array([400, 40])).tolist() == [[300, 100, MIN_GROUP_SHOTS], [30, 10, MIN_GROUP_SHOTS]]
+    assert shares.allocate(np.array([400, 40])).tolist() == [[299, 100, 1], [29, 10, 1]]
     shares.update([Estimate(0.0, 0.1, 10, shot_variances=(1.0, 1.0, 4.0))])
     assert shares.deviations.tolist() == [2.0, 1.0, 1.0]
     assert ShotShares(np.zeros(2)).allocate(np.array([10])).tolist() == [[5, 5]]
+
+
+@given(
+    st.lists(st.just(0.0) | st.floats(0.01, 10.0), min_size=1, max_size=6), st.integers(1, 300), st.integers(1, 5000)
+)
+def test_no_group_has_fewer_than_the_least_shots_and_the_others_share_the_rest(
+    deviations: list[float], least: int, shots: int
+) -> None:
+    sizes = np.array(deviations)
+    (taken,) = ShotShares(sizes, least).allocate(np.array([shots]))
+    assert taken.min() >= least
+    assert abs(taken.sum() - max(shots, least * len(sizes))) <= len(sizes)  # rounding
+    above = taken > least
+    if sizes[above].any():
+        share = (taken[above].sum() * sizes[above] / sizes[above].sum()).round()
+        assert np.abs(taken[above] - share).max() <= len(sizes)

@@ -200,7 +200,7 @@ def test_fully_commuting_groups_take_a_quarter_of_the_circuits_and_no_more_shots
 
 def free(two_qubit_error: float) -> MeasurementCosts:
     """Return the costs of a target that bills no shots."""
-    return MeasurementCosts(lambda _, shots: float(shots), "shots", two_qubit_error)
+    return MeasurementCosts(lambda _, shots: float(shots + 1000), "shots", two_qubit_error)
 
 
 def test_the_choice_of_grouping_weighs_cost_and_noise_and_gives_its_reason(
@@ -211,7 +211,7 @@ def test_the_choice_of_grouping_weighs_cost_and_noise_and_gives_its_reason(
         circuit = uccsd(problem) if ansatz is None else ansatz
         reference = perturbed(problem)
         of_paulis = pauli_groupings(problem.hamiltonian, reference)
-        return choose_grouping(of_paulis, circuit, reference, costs, shots=4000, precision=0.7e-3)
+        return choose_grouping(of_paulis, circuit, reference, costs, precision=0.7e-3)
 
     small, large = chosen("H2_0.735", free(0.0)), chosen("H4_1", free(0.0))
     assert small.grouping is Grouping.QUBIT_WISE  # there are two groups either way

@@ -252,7 +252,8 @@ def test_repeated_rounds_are_fitted_together_with_what_the_first_one_had() -> No
 
 
 def test_shots_stay_the_first_ones_until_more_are_missing() -> None:
-    optimizer, rng = TrustRegion(np.array([2.0, 0.8]), ((1,), (1,)), first_shots=200), np.random.default_rng(2)
+    optimizer = TrustRegion(np.array([2.0, 0.8]), ((1,), (1,)), first_shots=200, least_shots=200)
+    rng = np.random.default_rng(2)
     total, taken = 0, []
     while optimizer.stop is None:
         shots = optimizer.point_shots

@@ -57,7 +57,7 @@ def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceS
     asked = ("vqe", "h2", "--seed", "7", "--target", "ionq.simulator", "--precision", "0.01")
     noisy = ("--provider-option", "noise.model=aria-1", "--provider-option", "noise.seed=3", "--targets")
     text = planned(at_workspace, *asked, *noisy, "rigetti.sim.qvm")
-    assert "h2 by vqe on ionq.simulator with noise.model=aria-1, noise.seed=3: a plan from 3 dry runs" in text
+    assert "h2 by vqe on ionq.simulator with noise.model=aria-1, noise.seed=3: a plan from 5 dry runs" in text
     assert "noise: gate and readout errors are left in the value" in text
     (row,) = [line for line in text.splitlines() if line.startswith("rigetti.sim.qvm ")]
     assert "free" in row
