@@ -29,7 +29,7 @@ from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.azure.targets import find_target
-from hybridloop.azure.targets.error_rates import two_qubit_error
+from hybridloop.azure.targets.error_rates import error_rates
 from hybridloop.budget.prices import billing_unit, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 
@@ -130,7 +130,7 @@ def measure(way: Way, exact: float, seeds: int) -> Figures:
         int(gates.max()),
         int(way.ansatz.num_nonlocal_gates()),
         tuple(_price(way, name, shots) for name in TARGETS),
-        tuple(two_qubit_error(target) * fault / MHA for target in targets),
+        tuple(error_rates(target).two_qubit * fault / MHA for target in targets),
         way.proposal_s,
         float(jobs @ [part.processing_s for part in way.parts]),
     )

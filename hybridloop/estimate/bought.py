@@ -14,6 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.budget.caps import Budget, Spending
 from hybridloop.errors import HybridloopError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
@@ -43,7 +44,12 @@ def cheaper_settings(settings: RunSettings, facts: ProblemFacts) -> Iterator[tup
 
 
 def what_caps_buy(
-    prepared: PreparedAlgorithm, tariff: Tariff, *, trials: int = TRIALS, kept: Kept | None = None
+    prepared: PreparedAlgorithm,
+    tariff: Tariff,
+    rates: ErrorRates,
+    *,
+    trials: int = TRIALS,
+    kept: Kept | None = None,
 ) -> Bought | None:
     """Return what a run under the tariff's caps is expected to reach: the median of its dry runs.
 
@@ -53,7 +59,7 @@ def what_caps_buy(
     found: list[Bought] = []
     left = MAX_WORK
     for seed in range(trials):
-        capped = _CappedRounds(tariff, IdealSampler(tariff.target, seed=seed, max_work=left, kept=kept))
+        capped = _CappedRounds(tariff, IdealSampler(tariff.target, seed=seed, max_work=left, kept=kept, rates=rates))
         bought = capped.bought(prepared)
         left -= capped.recorder.sampler.work
         if bought is None:

@@ -1,4 +1,4 @@
-"""Dry runs: an algorithm driven over an ideal simulator in this process, with every round recorded."""
+"""Dry runs: an algorithm driven over a simulator in this process, with every round recorded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.error_rates import error_rates
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
@@ -96,11 +97,11 @@ def dry_run(
     circuits: dict[str, PubDescription] = {}
     complete: list[Trial] = []
     first = prepared or prepare_trial(algorithm, problem, settings, target)
-    left = max_work
+    left, rates = max_work, error_rates(target, settings.options)
     for number in range(trials if is_random else 1):
         is_first = number == 0 or settings.seed is not None
         current = first if is_first else prepare_trial(algorithm, problem, settings, target, number)
-        recorder = Recorder(IdealSampler(target, seed=number, max_work=left, kept=kept), circuits)
+        recorder = Recorder(IdealSampler(target, seed=number, max_work=left, kept=kept, rates=rates), circuits)
         trial = recorder.run(current)
         left -= recorder.sampler.work
         if trial.cut is None or not complete:

@@ -1,6 +1,8 @@
-"""Ideal sampler: batched state-vector simulation of a round's PUBs without noise, in this process.
+"""Sampler of dry runs: batched state-vector simulation of a round's PUBs in this process.
 
-Counts are sampled, or exact where the target's are. The states of many points evolve at once, each with its own angles.
+Errors of gates are added to the distributions as global depolarizing noise (J. Vovrosh et al., Phys. Rev. E 104 (2021)
+035309). Counts are sampled, or exact where the target's are. The states of many points evolve at once, each with its
+own angles.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.error_rates import NO_ERRORS, ErrorRates
 from hybridloop.compiler.programs import PubDescription
 from hybridloop.tasks.submission.results import expand_bits
 
@@ -132,6 +135,18 @@ class _Program:
     def key(self) -> tuple[str, bytes]:
         return self.pub.fingerprint, self.pub.slots.tobytes()
 
+    def with_errors(self, probabilities: NDArray[np.float64], rates: ErrorRates) -> NDArray[np.float64]:
+        """Return the distribution with gate errors as global depolarizing noise, and with flipped bits."""
+        if rates == NO_ERRORS:
+            return probabilities
+        two_qubit = sum(len(step.qubits) == 2 for step in self.steps)
+        kept = (1.0 - rates.two_qubit) ** two_qubit * (1.0 - rates.one_qubit) ** (len(self.steps) - two_qubit)
+        table = kept * probabilities.reshape((2,) * len(self.pub.measured)) + (1.0 - kept) / probabilities.size
+        for bit in range(len(self.pub.measured)):
+            table = (1.0 - rates.readout) * table + rates.readout * np.flip(table, bit)
+        flat: NDArray[np.float64] = table.reshape(-1)
+        return flat
+
     @property
     def num_qubits(self) -> int:
         assert self.pub.structure is not None
@@ -139,14 +154,17 @@ class _Program:
 
 
 class IdealSampler:
-    """Sampler of a target's circuits without errors.
+    """Sampler of a target's circuits, with errors at these `rates`.
 
     `work` counts amplitudes that went through a gate, with the overhead of each gate in the same unit: some 10 ns each.
     Distributions of single points are kept in `kept`, which samplers may share, by circuit and angles.
     """
 
-    def __init__(self, target: Target, *, seed: int, max_work: float, kept: Kept | None = None) -> None:
+    def __init__(
+        self, target: Target, *, seed: int, max_work: float, kept: Kept | None = None, rates: ErrorRates = NO_ERRORS
+    ) -> None:
         self._target = target
+        self._rates = rates
         self._kept = {} if kept is None else kept
         self._generator = np.random.default_rng(seed)
         self._max_work = max_work
@@ -194,7 +212,8 @@ class IdealSampler:
     def _counts(self, probabilities: NDArray[np.float64], program: _Program) -> Counts:
         pub, shots = program.pub, program.shots
         if self._target.samples:
-            sampled = self._generator.multinomial(shots, probabilities / probabilities.sum())
+            noisy = program.with_errors(probabilities / probabilities.sum(), self._rates)
+            sampled = self._generator.multinomial(shots, noisy)
         else:
             sampled = _scale(probabilities, min(shots, self._target.max_shots))
         bits = len(pub.measured)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
+from hybridloop.azure.targets.error_rates import error_rates
 from hybridloop.azure.targets.offered import offered_target
 from hybridloop.azure.targets.provider_options import (
     check_provider_options,
@@ -200,7 +201,9 @@ class Planner:
             return None
         if simulation.assumed is not None:
             return caps_buy_about(simulation.expected, simulation.plan_facts.deviation, tariff)
-        return what_caps_buy(self._prepare(target, settings), tariff, kept=self._kept)
+        return what_caps_buy(
+            self._prepare(target, settings), tariff, error_rates(target, settings.options), kept=self._kept
+        )
 
     def _cheaper(self, target: Target) -> Iterator[CheaperRun]:
         """Yield runs of which the caps buy a value: with another value of a setting, or on another target."""
@@ -226,7 +229,7 @@ class Planner:
             prepared = planner._prepare(target_with_options(target, settings.options), settings)
             check_circuit_fits(target, prepared.facts.num_qubits)
             check_caps(tariff.caps, target)
-            bought = what_caps_buy(prepared, tariff, trials=1)
+            bought = what_caps_buy(prepared, tariff, error_rates(target, settings.options), trials=1)
         except HybridloopError:
             return None
         if bought is None or bought.standard_error is None:
@@ -300,7 +303,7 @@ class Planner:
     def simulate(self, target: Target, settings: RunSettings) -> Simulation:
         """Return the run's simulation, done once for targets with equal sampling and groups. Raises InputError."""
         target, settings = _without_limits(target, settings)
-        sampling = (target.samples, target.max_shots)
+        sampling = (target.samples, target.max_shots, error_rates(target, settings.options))
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:

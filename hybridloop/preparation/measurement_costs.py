@@ -10,7 +10,7 @@ from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.error_rates import two_qubit_error
+from hybridloop.azure.targets.error_rates import error_rates
 from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.settings import RunSettings
@@ -33,7 +33,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     as are simulated quickly; an exact distribution is rounded the least with the most shots of a job.
     """
     debias = settings.debias and target.debiases
-    strength = two_qubit_error(target, settings.options)
+    strength = error_rates(target, settings.options).two_qubit
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if smallest.expected is None:
         return MeasurementCosts(lambda _, shots: float(shots), SHOTS, strength, target.samples)
@@ -74,6 +74,6 @@ def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
     return (
         target.max_shots,
         target.samples,
-        two_qubit_error(target, settings.options),
+        error_rates(target, settings.options).two_qubit,
         *((price.unit, price.expected) for price in prices),
     )

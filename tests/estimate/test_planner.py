@@ -164,9 +164,9 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
     rows = {each.target: each for each in plan.comparison}
     assert rows["ionq.qpu.forte-1"].expected == plan.cost.expected
     assert rows["ionq.simulator"].jobs == 8  # six of the search, two of an answer that is measured once
-    # targets that sample share a dry run; there all points of a round are one job, with whole sets of shots
+    # all points of a round are one job there
     assert rows["rigetti.sim.qvm"].jobs == rows["rigetti.sim.qvm"].rounds
-    assert plan.shots.expected <= (rows["rigetti.qpu.cepheus-1-108q"].shots or 0) <= 1.05 * plan.shots.expected
+    assert plan.shots.expected < (rows["rigetti.qpu.cepheus-1-108q"].shots or 0)  # of the largest published error
     assert (rows["rigetti.sim.qvm"].shots or 0) < 0.2 * plan.shots.expected  # without noise orbitals are fitted
     assert rows["quantinuum.sim.h2-2e"].unit == "eHQC"
     waits = rows["quantinuum.sim.h2-2e"].duration  # rounds in a queue of half a day, and jobs of unknown length
@@ -497,7 +497,9 @@ def test_the_cheaper_search_is_taken_where_jobs_are_paid_and_named_where_a_choic
     measured = plan_run("vqe", problem_of("h2"), settings_for("vqe", {**asked, "search": "measured"}))
     assert known(measured.cost.expected) > 1.5 * known(chosen.cost.expected)
     (advice,) = [each for each in measured.warnings if each.startswith("search=")]
-    assert advice.startswith(f"search=simulated is planned at {known(chosen.cost.expected):,.2f} in place of ")
+    cheaper = re.match(r"search=simulated is planned at ([\d,.]+) in place of [\d,.]+ USD$", advice)
+    assert cheaper is not None
+    assert float(cheaper[1].replace(",", "")) == pytest.approx(known(chosen.cost.expected), rel=0.1)  # one dry run
     assert not [each for each in chosen.warnings if each.startswith("search=")]
     at_no_price = plan_run("vqe", problem_of("h2"), settings_for("vqe", {**asked, "target": free}))
     assert at_no_price.searches["measured"].jobs == at_no_price.jobs.expected

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.provider_options import NO_OPTIONS, NOISE_MODEL, Options
 from hybridloop.data import load_table
 from hybridloop.runtime.dotted_names import flatten
 
 
-def two_qubit_error(target: Target, options: Options = NO_OPTIONS) -> float:
-    """Return the depolarizing strength of a gate on two qubits, with the option `noise.model` that model's.
+@dataclass(frozen=True, slots=True)
+class ErrorRates:
+    """Depolarizing strengths of gates on one and two qubits, and the chance that a measured bit is flipped."""
 
-    It is 0 without noise, and the largest published one for a machine or a model that publishes none.
+    one_qubit: float = 0.0
+    two_qubit: float = 0.0
+    readout: float = 0.0
+
+
+NO_ERRORS = ErrorRates()
+
+
+def error_rates(target: Target, options: Options = NO_OPTIONS) -> ErrorRates:
+    """Return the rates of a target, with the option `noise.model` those of that model.
+
+    They are 0 without noise, and the largest published ones for a machine or a model that publishes none.
     """
     if not target.is_noisy:
-        return 0.0
+        return NO_ERRORS
     table = load_table("error_rates")
-    rates: dict[str, float] = table["two_qubit"]
-    model = flatten(options).get(NOISE_MODEL, table["targets"].get(target.name))
-    return rates.get(str(model), max(rates.values()))
+    model = str(flatten(options).get(NOISE_MODEL, table["targets"].get(target.name)))
+    rates = (table[name] for name in ("one_qubit", "two_qubit", "readout"))
+    return ErrorRates(*(float(of_models.get(model, max(of_models.values()))) for of_models in rates))
