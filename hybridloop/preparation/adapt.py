@@ -78,7 +78,7 @@ class PreparedAdapt(PreparedEnergy):
             self.pool,
             partial(_optimizer, self.settings.shots, self.energy.least_shots * len(self.energy.observable.groups)),
             run_round,
-            shots=self.settings.circuit_shots,
+            shots=self.circuit_shots,
             precision=self.accuracy.precision,
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,

@@ -171,6 +171,11 @@ class PreparedEnergy(PreparedAlgorithm):
         return (self.energy.record,)
 
     @property
+    def circuit_shots(self) -> int:
+        """Shots of a circuit where the optimizer does not choose them."""
+        return self.settings.shots or max(self.settings.default_shots, self.energy.least_shots)
+
+    @property
     def is_grouping_open(self) -> bool:
         """True if the settings leave the grouping open."""
         return self.settings.grouping is GroupingName.AUTO

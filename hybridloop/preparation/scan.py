@@ -125,7 +125,7 @@ class PreparedScan(PreparedAlgorithm):
         angles = np.array(last.parameters) * np.array(match.signs)[shared]
         ansatz = replace(point.ansatz, initial_point=angles, is_near=True)
         _, (estimate,) = evaluation(point.energy.observable, ansatz, run_round).energies(
-            angles[None, :], self.settings.circuit_shots
+            angles[None, :], point.circuit_shots
         )
         if isinstance(estimate, FailedPoint):
             return point, f"{reason}; the last point's angles could not be measured here ({estimate.reason})"

@@ -138,7 +138,7 @@ class PreparedVqe(PreparedEnergy):
             self.ansatz,
             optimizer,
             run_round,
-            shots=self.settings.circuit_shots,
+            shots=self.circuit_shots,
             precision=self.accuracy.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,

@@ -187,8 +187,3 @@ class EnergySettings(MoleculeSettings):
         GroupingName.AUTO,
         description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
     )
-
-    @property
-    def circuit_shots(self) -> int:
-        """Shots per circuit where the optimizer does not choose them."""
-        return self.default_shots if self.shots is None else self.shots

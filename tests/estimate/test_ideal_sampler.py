@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +17,9 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
+from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
@@ -125,3 +127,44 @@ def test_a_circuit_that_is_not_simulated_is_refused(what: str) -> None:
     machine = IdealSampler(SAMPLED, seed=0, max_work=1.0 if "long" in what else 1e9)
     with pytest.raises(SimulationTooLarge, match=r"before its end|21 qubits|amplitudes"):
         machine.sample([describe_pub(SamplerPub.coerce((circuit, None, 10)))], [10])
+
+
+def test_errors_mix_the_distribution_with_a_uniform_one_and_flip_bits() -> None:
+    bell = QuantumCircuit(2, 2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure([0, 1], [0, 1])
+    rates, shots = ErrorRates(one_qubit=0.01, two_qubit=0.1, readout=0.05), 10**6
+    (answer,) = IdealSampler(SAMPLED, seed=0, max_work=1e9, rates=rates).sample(
+        [describe_pub(SamplerPub.coerce((bell, None, shots)))], [shots]
+    )
+    kept, flipped = 0.99 * 0.9, 2 * 0.05 * 0.95  # of one bit, and not of the other
+    mixed = np.array([kept / 2 + (1 - kept) / 4, (1 - kept) / 4])  # of equal and of different bits
+    expected = (1 - flipped) * mixed + flipped * mixed[::-1]
+    seen = answer[0]
+    assert isinstance(seen, Counts)
+    by_bits = seen.bitstrings()
+    for bits, share in {"00": expected[0], "11": expected[0], "01": expected[1], "10": expected[1]}.items():
+        assert by_bits[bits] == pytest.approx(share * shots, abs=6 * math.sqrt(share * shots))
+
+
+def test_a_point_that_is_measured_again_is_not_simulated_again_and_has_the_same_counts() -> None:
+    theta = ParameterVector("θ", 1)
+    circuit = QuantumCircuit(2, 2)
+    circuit.ry(theta[0], 0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    first, other = (describe_pub(SamplerPub.coerce((circuit, [angle], 500))) for angle in (0.3, 0.4))
+    kept: Kept = {}
+    sampler = IdealSampler(SAMPLED, seed=1, max_work=1e9, kept=kept)
+    sampler.sample([first], [500])
+    done = sampler.work
+    (again,) = sampler.sample([first], [500])
+    assert (sampler.work, len(kept)) == (done, 1)
+    fresh = IdealSampler(SAMPLED, seed=1, max_work=1e9)
+    fresh.sample([first], [500])
+    (expected,) = fresh.sample([first], [500])
+    assert [each.bitstrings() for each in again] == [each.bitstrings() for each in expected]  # type: ignore[union-attr]
+    sampler.sample([other], [500])
+    assert sampler.work > done
+    assert len(kept) == 2

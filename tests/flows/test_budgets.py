@@ -117,6 +117,25 @@ def test_the_caps_buy_a_value_of_the_cheaper_runs_that_a_plan_names(
     assert bought.standard_error is not None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "debias"), [("ionq.qpu.aria-1", False), ("quantinuum.qpu.h2-1", True)])
+def test_a_measured_search_is_billed_as_it_was_planned(
+    prefect_server: PrefectServer, emulator: Emulator, target: str, *, debias: bool
+) -> None:
+    values = {"target": target, "debias": debias, "search": "measured"}
+    plan = plan_run("vqe", ProblemText(name="heh+"), VqeSettings.model_validate(values))
+    billed = []
+    for seed in (1, 2, 3):
+        workspace = emulator.workspace(f"billed-{target.replace('.', '-')[-8:]}-{seed}")
+        asked = VqeSettings.model_validate({**values, "seed": seed})
+        result: RunResult = call_flow(vqe, workspace, ProblemText(name="heh+"), asked)
+        (amount,) = result.cost.values()
+        (estimated,) = result.estimated.values()
+        assert amount == pytest.approx(estimated, abs=0.01 * result.jobs)  # bills have two decimals
+        billed.append(amount)
+    assert sorted(billed)[1] == pytest.approx(plan.cost.expected, rel=0.15)
+
+
 def ring(nodes: int) -> ProblemText:
     """Return a weighted max-cut, whose circuit of one layer is shallow."""
     edges = [f"{node} {(node + 1) % nodes} {1.0 + 0.1 * (node % 7)}\n" for node in range(nodes)]

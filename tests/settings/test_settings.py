@@ -175,7 +175,7 @@ def test_an_energy_in_another_form_is_refused_with_the_units(text: str) -> None:
 
 def test_a_flow_has_the_defaults_of_the_algorithm() -> None:
     defaults = VqeSettings()
-    assert (defaults.circuit_shots, defaults.default_precision, defaults.max_rounds) == (
+    assert (defaults.default_shots, defaults.default_precision, defaults.max_rounds) == (
         DEFAULT_SHOTS,
         DEFAULT_PRECISION,
         DEFAULT_MAX_ROUNDS,
