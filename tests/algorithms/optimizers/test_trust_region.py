@@ -103,6 +103,18 @@ def test_a_saddle_is_left_where_an_exact_distribution_shows_a_fall() -> None:
     assert found(optimizer, saddle) == pytest.approx(-1.3, abs=0.01)
 
 
+def test_a_search_ends_without_a_claim_where_a_further_round_would_be_rounded_alike() -> None:
+    optimizer, rounds = TrustRegion(np.array([0.5, -0.8]), ((1,), (1,)), tolerance=0.01), 0
+    while optimizer.stop is None:  # a target that takes no more shots, as its distribution is exact
+        rounded = [Estimate(bowl(p), 0.0, 10_000, is_exact=True, rounding_bound=0.6) for p in optimizer.ask()]
+        optimizer.tell(optimizer.ask(), rounded)
+        rounds += 1
+    assert rounds <= 5
+    assert not optimizer.stop.converged
+    assert "another round would be rounded alike" in optimizer.stop.reason
+    assert found(optimizer, bowl) == pytest.approx(-2.0, abs=0.01)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("energy", "lowest", "within"), [(saddle, -1.3, 0.01), (mixed_saddle, -13.0 / 6.0, 0.03)])
 def test_noise_or_a_kick_leaves_a_saddle(energy: Energy, lowest: float, within: float, seed: int) -> None:
