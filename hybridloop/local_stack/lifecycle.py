@@ -147,14 +147,14 @@ class _EndedEarly(Exception):
 
 
 def _start_on(port: int, component: Component, launch: Launch, files: ComponentFiles) -> ProcessRecord:
-    process = spawn(
-        [*launch.command, "--port", str(port)],
-        mark=files.mark,
-        environ=launch.environ,
-        folder=files.folder,
-        output=files.output,
-    )
-    try:
+    try:  # an interrupt may come as soon as the process runs, within `spawn`
+        process = spawn(
+            [*launch.command, "--port", str(port)],
+            mark=files.mark,
+            environ=launch.environ,
+            folder=files.folder,
+            output=files.output,
+        )
         return _wait_until_ready(process, component, launch, files)
     except BaseException:  # KeyboardInterrupt too: no state file names this process yet
         stop_groups(files.mark, None, component.stop_timeout_s)
