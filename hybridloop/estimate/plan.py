@@ -241,7 +241,7 @@ class Plan:
 def likely_range(numbers: Sequence[float]) -> tuple[float, float]:
     """Return the range of the dry runs' numbers, and half of its width more on either side, by ratios.
 
-    Five normal numbers have a range of 2.3 standard deviations on average: nine of ten are in this one.
+    A sixth normal number is within that of five in nine of ten cases. What the simulation leaves out is not in it.
 
     >>> likely_range([100, 81])
     (72.9, 111.111111)

@@ -32,6 +32,7 @@ from hybridloop.tasks.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream, session_id
+from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
 
 _log = logging.getLogger(__name__)
@@ -232,20 +233,27 @@ class OpenSession:
         is_interrupted = kind is not None and not issubclass(kind, Exception)  # by a signal or a SystemExit
         self.rounds.streams.stopped.set()
         with signals_while_closing(self.rounds.stop), ExitStack() as last_steps:
-            # in reverse order, and whatever goes wrong before: the session is closed, and then a ping is refused
+            # in reverse order, and whatever goes wrong before: the session is closed, and then a ping is refused, and
+            # jobs are cancelled, with a request for each
+            pending = list[RoundInFlight]()
+            last_steps.callback(self._cancel, pending)
             last_steps.callback(self._end_keep_alive, settles=not is_interrupted)
             last_steps.callback(self._close, is_interrupted=is_interrupted)
             last_steps.callback(self._connection.run.renew_lease)
             # rounds in flight: what is known of them is recorded
             if is_interrupted:
                 self.rounds.streams.wait_for_last_rounds(self._connection.clock)
-            pending = [round_ for round_ in self.rounds.streams.rounds() if round_.in_flight]
+            pending += [round_ for round_ in self.rounds.streams.rounds() if round_.in_flight]
             self.rounds.stop()
             self._connection.service.stop()
             for round_ in pending:
                 log_errors(round_.record_ends)
-                if self._connection.options.cancel_in_flight or self._connection.run.is_temporary:
-                    log_errors(round_.cancel)  # no process gets the results of a run that is not stored
+
+    def _cancel(self, pending: Sequence[RoundInFlight]) -> None:
+        """Cancel the jobs of these rounds if the options say so, or no process will ask for their results."""
+        if self._connection.options.cancel_in_flight or self._connection.run.is_temporary:
+            for round_ in pending:
+                log_errors(round_.cancel)
 
     def _close(self, *, is_interrupted: bool) -> None:
         """Close the session, unless another process took the run over, and its session with it."""

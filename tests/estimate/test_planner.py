@@ -28,7 +28,6 @@ from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepared as prepare
-from tests.preparation_helpers import settings_for
 from tests.price_helpers import known
 
 
@@ -434,82 +433,3 @@ def test_targets_with_other_groups_are_not_planned_by_the_same_dry_run() -> None
     assert fewest < most  # due to noise
     assert "  groups: double-factorization, as they take 8 circuits per point instead of 35" in str(compared)
     assert "  groups: qubit-wise, as fully commuting groups " in str(alone)
-
-
-def same_plan(algorithm: str, name: str, values: dict[str, Any], given: dict[str, Any]) -> bool:
-    """Return whether a plan is the same with further settings."""
-    left_out, stated = (
-        plan_run(algorithm, problem_of(name), settings_for(algorithm, each)).as_dict()
-        for each in (values, {**values, **given})
-    )
-    for plan in (left_out, stated):
-        plan.pop("duration")  # measured times
-    return left_out == stated
-
-
-@pytest.mark.parametrize("algorithm", list(ALGORITHMS))
-def test_a_setting_that_is_given_with_its_default_changes_nothing(algorithm: str) -> None:
-    defaults = ALGORITHMS[algorithm].settings().model_dump(mode="json")
-    for name, value in defaults.items():
-        if value is not None:
-            assert settings_for(algorithm, {name: value}) == settings_for(algorithm, {}), name
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "name", "target", "given"),
-    [
-        ("vqe", "heh+", "ionq.qpu.aria-1", {"shots": 4000}),  # the search starts near the minimum
-        ("vqe", "lih-frozen-core", "quantinuum.qpu.h2-1", {"shots": 4000, "tolerance": 1.6e-3}),
-        ("vqe", "ising-6", "quantinuum.qpu.h2-1", {"shots": 1000, "layers": 6}),  # from a ramp
-        ("vqe", "h2", "quantinuum.qpu.h2-1", {"shots": 4000, "precision": 0.7e-3}),  # one angle: Rotosolve
-        ("scan", "h2 h2-1.6", "quantinuum.qpu.h2-1", {"shots": 4000, "precision": 0.7e-3}),
-        ("levels", "h2", "quantinuum.qpu.h2-1", {"shots": 4000, "precision": 1e-3}),
-        ("adapt", "heh+", "quantinuum.qpu.h2-1", {"shots": 4000, "precision": 0.7e-3}),
-        ("qaoa", "petersen", "ionq.qpu.aria-1", {"shots": 1000}),
-        ("qaoa", "petersen", "ionq.simulator", {"shots": 10_000}),
-        ("rqaoa", "ring-8", "ionq.qpu.aria-1", {"shots": 1000}),
-    ],
-)
-def test_what_is_chosen_for_a_setting_that_is_left_out_changes_nothing_where_it_is_given(
-    algorithm: str, name: str, target: str, given: dict[str, Any]
-) -> None:
-    values = {"target": target, "seed": 1}
-    if algorithm in ("vqe", "scan", "levels", "adapt", "qaoa"):
-        values["search"] = "measured"
-    assert same_plan(algorithm, name, values, given)
-
-
-@pytest.mark.parametrize("target", ["ionq.qpu.aria-1", "quantinuum.qpu.h2-1"])
-def test_the_shots_of_a_search_that_are_left_out_cost_at_most_a_tenth_more_than_others(target: str) -> None:
-    def price(shots: int | None) -> float:
-        values = {"search": "measured", "debias": False if "ionq" in target else True, "shots": shots}
-        plan = plan_run("vqe", problem_of("heh+"), settings_for("vqe", {"target": target, **values}))
-        return known(plan.cost.expected)
-
-    assert price(None) <= 1.1 * min(map(price, (200, 1000, 4000, 10_000)))
-
-
-def test_the_cheaper_search_is_taken_where_jobs_are_paid_and_named_where_a_choice_costs_more() -> None:
-    paid, free = "ionq.qpu.aria-1", "rigetti.sim.qvm"
-    asked = {"target": paid, "precision": 5e-3, "seed": 1}
-    chosen = plan_run("vqe", problem_of("h2"), settings_for("vqe", asked))
-    assert chosen.searches["simulated"].cost == chosen.cost
-    measured = plan_run("vqe", problem_of("h2"), settings_for("vqe", {**asked, "search": "measured"}))
-    assert known(measured.cost.expected) > 1.5 * known(chosen.cost.expected)
-    (advice,) = [each for each in measured.warnings if each.startswith("search=")]
-    cheaper = re.match(r"search=simulated is planned at ([\d,.]+) in place of [\d,.]+ USD$", advice)
-    assert cheaper is not None
-    assert float(cheaper[1].replace(",", "")) == pytest.approx(known(chosen.cost.expected), rel=0.1)  # one dry run
-    assert not [each for each in chosen.warnings if each.startswith("search=")]
-    at_no_price = plan_run("vqe", problem_of("h2"), settings_for("vqe", {**asked, "target": free}))
-    assert at_no_price.searches["measured"].jobs == at_no_price.jobs.expected
-
-
-def test_a_range_that_is_wide_has_its_reason() -> None:
-    plan = plan_run("vqe", problem_of("heh+"), settings_for("vqe", {"target": "ionq.qpu.aria-1", "search": "measured"}))
-    wide = replace(plan, jobs=replace(plan.jobs, least=plan.jobs.expected // 2))
-    assert "  range      wide, as searches take more rounds or fewer by chance" in str(
-        replace(wide, rounds=replace(wide.rounds, least=1))
-    )
-    alike = replace(wide.rounds, least=wide.rounds.expected, most=wide.rounds.expected)
-    assert "  range      wide, as a pilot's variances decide how many shots follow" in str(replace(wide, rounds=alike))
