@@ -4,54 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from hybridloop.setup_checks.check_result import CheckResult
 from hybridloop.setup_checks.services import check_prefect
 from tests.deployments.checkout_helpers import GUIDE
+from tests.deployments.server_script import reserved_port, server_of
 from tests.prefect_server import copy_server, own_environ
-from tests.waiting import eventually
 
 (SCRIPT,) = re.findall(
     r"^ +export PREFECT_SERVER_API_AUTH_STRING.*\n(?:.*\n){1,3} +prefect server start$", GUIDE, re.MULTILINE
 )
 SECRET = "prefect:of-this-test"
-
-
-@contextmanager
-def own_server(folder: Path, script: str) -> Iterator[str]:
-    """Run a script that starts a server, on a free port in place of 4200; yield the address of its API."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-    environ = own_environ(str(folder), os.environ)
-    environ |= {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": port}
-    environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
-    process = subprocess.Popen(
-        ["bash", "-ec", script.replace("4200", port)],
-        env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-
-
-def checked(environ: Mapping[str, str]) -> CheckResult:
-    """Return the check's result, once the server answers."""
-    eventually(lambda: "does not answer" not in check_prefect(environ).found)
-    return check_prefect(environ)
 
 
 @pytest.mark.slow
@@ -60,14 +28,22 @@ def test_a_server_that_is_started_as_the_guide_shows_is_closed_and_one_without_i
 ) -> None:
     closed = re.sub(r"prefect:\$\(.*\)", SECRET, SCRIPT)
     assert SECRET in closed
-    folders = [tmp_path / "closed", tmp_path / "open"]
-    for folder in folders:
-        copy_server(migrated_server, folder)
-    with own_server(folders[0], closed) as url, own_server(folders[1], "prefect server start") as open_url:
-        environ = own_environ(str(tmp_path), os.environ)
-        kept = checked({**environ, "PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": SECRET})
-        assert (kept.state.value, kept.found.partition(",")[0]) == ("ok", url)
-        refused = checked({**environ, "PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": "prefect:another"})
-        assert "denies access" in refused.found
-        stolen = checked({**environ, "PREFECT_API_URL": open_url})
-        assert (stolen.state.value, "is open" in stolen.found) == ("warning", True)
+    own = own_environ(str(tmp_path), os.environ)
+    own["PATH"] = f"{Path(sys.executable).parent}:{own['PATH']}"
+
+    with reserved_port() as port, reserved_port() as open_port:
+
+        def started(name: str, script: str, port: int, client: Mapping[str, str]) -> AbstractContextManager[str]:
+            copy_server(migrated_server, tmp_path / name)
+            environ = own | {"PREFECT_HOME": str(tmp_path / name)}
+            return server_of(script.replace("4200", str(port)), port, client, environ, tmp_path / f"{name}.log")
+
+        known, another = (own | {"PREFECT_API_AUTH_STRING": secret} for secret in (SECRET, "prefect:another"))
+        with started("closed", closed, port, known) as url:
+            kept = check_prefect(known | {"PREFECT_API_URL": url})
+            assert (kept.state.value, kept.found.partition(",")[0]) == ("ok", url)
+            refused = check_prefect(another | {"PREFECT_API_URL": url})
+            assert "denies access" in refused.found
+        with started("open", "prefect server start", open_port, own) as url:
+            stolen = check_prefect(own | {"PREFECT_API_URL": url})
+            assert (stolen.state.value, "is open" in stolen.found) == ("warning", True)
