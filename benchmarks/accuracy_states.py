@@ -10,12 +10,14 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.adapt.growth import adapt
+from hybridloop.algorithms.adapt.growth import Growth, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.settings import AnsatzName, MappingName, ProblemText
@@ -39,9 +41,8 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             pool,
             _rotosolve,
             noiseless_rounds(),
-            shots=MANY,
-            precision=1e-6,
-            max_operators=most,
+            growth=Growth(max_operators=most),
+            sampling=Sampling(MANY, 1e-6),
         )
         needed = math.inf
         for count, step in reversed(list(enumerate(grown.operators, start=1))):
@@ -97,5 +98,5 @@ def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     ]
 
 
-def _rotosolve(ansatz: Ansatz) -> Rotosolve:
-    return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+def _rotosolve(ansatz: Ansatz) -> Search:
+    return Search(Rotosolve(ansatz.initial_point, ansatz.frequencies))

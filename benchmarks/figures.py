@@ -45,7 +45,32 @@ def source_figures(root: Path = ROOT) -> dict[str, int]:
         "files that name an algorithm": sum(bool(_ALGORITHM.search(path.read_text())) for path in orchestrator),
         "files in the fullest folder": max(folders.values()),
         "circles of imports": len(import_circles({_module(path, root): path for path in files})),
+        "imports of the fullest module": max(imports_by_module(root).values()),
+        "most parameters of a function": max(parameters_by_function(root).values()),
     }
+
+
+def imports_by_module(root: Path = ROOT) -> dict[str, int]:
+    """Return the number of our modules that each module imports, in functions and for type checkers too."""
+    modules = {_module(path, root): path for path in (root / "hybridloop").rglob("*.py")}
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        named = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        pairs = [(node.module or "", alias.name) for node in named for alias in node.names]
+        found[name] = {inner if (inner := f"{module}.{alias}") in modules else module for module, alias in pairs}
+    return {name: len(imported & (modules.keys() - {name})) for name, imported in found.items()}
+
+
+def parameters_by_function(root: Path = ROOT) -> dict[str, int]:
+    """Return the number of parameters of each function, without self and cls, by "module:name"."""
+    found = dict[str, int]()
+    for path in (root / "hybridloop").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                key = f"{_module(path, root)}:{node.name}"
+                found[key] = max(found.get(key, 0), len([each for each in given if each.arg not in ("self", "cls")]))
+    return found
 
 
 def _lines(paths: Iterable[Path]) -> int:

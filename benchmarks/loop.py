@@ -34,16 +34,17 @@ from benchmarks.exact_search import minima_near
 from benchmarks.loop_cases import CHEMICAL_ACCURACY, NAMES, NOISY, LoopCase, loop_case
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.facts import GROUND_TOLERANCE
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
-from hybridloop.algorithms.simulated_energy import SimulatedEnergy
-from hybridloop.algorithms.vqe import vqe
-from hybridloop.preparation.vqe import MENDABLE
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search
+from hybridloop.algorithms.vqe.claims import MENDABLE, Claims
+from hybridloop.algorithms.vqe.simulated_energy import SimulatedEnergy
+from hybridloop.algorithms.vqe.vqe import vqe
 from tests.algorithms.batched_state_helpers import shot_rounds
 
 AUTO = "auto"  # the optimizer that a run without simulation would choose
@@ -156,11 +157,10 @@ def measured_run(case: LoopCase, seed: int, optimizer: str = AUTO) -> Run:
         found = vqe(
             case.measured,
             ansatz,
-            search,
+            Search(search),
             rounds,
-            shots=SHOTS,
-            precision=PRECISION_SHARE * case.target,
-            falls_short=functools.partial(falls_short, case),
+            sampling=Sampling(SHOTS, PRECISION_SHARE * case.target),
+            claims=CaseClaims(case=case),
             on_progress=record,
         )
         steps.append(Step(np.array(found.parameters), steps[-1].spent))
@@ -182,12 +182,18 @@ def is_bounded(case: LoopCase, point: NDArray[np.float64]) -> bool:
     return case.exact is None or energy - case.exact <= claim_tolerance(case)
 
 
-def falls_short(case: LoopCase, point: NDArray[np.float64], residue: float) -> bool:
-    """Return whether a search goes on, as in a run; the circuit's lowest minimum stands for that nearby."""
-    if case.exact is None or is_bounded(case, point):
-        return False
-    excess = float(case.energies(point[None, :])[0]) - case.exact
-    return excess <= MENDABLE * residue and case.minimum - case.exact <= claim_tolerance(case)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CaseClaims(Claims):
+    """Claims by a case's exact energy; the circuit's lowest minimum stands for that near a point."""
+
+    case: LoopCase
+
+    def falls_short(self, point: NDArray[np.float64], residue: float, /) -> bool:
+        """Return whether a search goes on, as in a run."""
+        if self.case.exact is None or is_bounded(self.case, point):
+            return False
+        excess = float(self.case.energies(point[None, :])[0]) - self.case.exact
+        return excess <= MENDABLE * residue and self.case.minimum - self.case.exact <= claim_tolerance(self.case)
 
 
 def simulated_run(case: LoopCase, seed: int) -> Run:
@@ -197,7 +203,8 @@ def simulated_run(case: LoopCase, seed: int) -> Run:
     precision, simulated = PRECISION_SHARE * case.target, SimulatedEnergy(model.energy, case.target, "")
     optimizer, rounds = make_optimizer(start, seed, AUTO), limited_rounds(case, seed)
     try:
-        found = vqe(case.measured, start.ansatz, optimizer, rounds, precision=precision, simulated=simulated)
+        search, sampling = Search(optimizer), Sampling(precision=precision)
+        found = vqe(case.measured, start.ansatz, search, rounds, sampling=sampling, claims=Claims(simulated))
     except OutOfShots:
         end = float(case.errors(model.point[None, :])[0])
         whole = (0, rounds.rounds, rounds.shots)

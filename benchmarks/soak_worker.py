@@ -91,7 +91,7 @@ def _deploy(api_url: str) -> None:
             client.create_deployment(
                 client.create_flow(flow),
                 DEPLOYMENT,
-                entrypoint=f"hybridloop.flows.{name}.{name}",
+                entrypoint=f"hybridloop.flows.algorithms.{name}",
                 work_pool_name=POOL,
                 pull_steps=[],
                 parameters=PARAMETERS[name],

@@ -160,8 +160,8 @@ def on_workers(points: int) -> list[Bound]:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.context import SyncClientContext
 
-    from hybridloop.flows.lifecycle.deployments import Deployment
-    from hybridloop.flows.qaoa import qaoa
+    from hybridloop.flows.algorithms import qaoa
+    from hybridloop.flows.deploying.deployments import Deployment
     from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 
     with SyncClientContext.get_or_create() as context:  # the state inside a flow
@@ -228,15 +228,19 @@ def one_worker(client: Any, workspace: Any) -> Iterator[tuple[int, Any]]:
     from prefect.workers.process import ProcessWorker
 
     from hybridloop.azure.workspace import connection_string_of
-    from hybridloop.flows.lifecycle.deployments import find_deployment
-    from hybridloop.flows.vqe import vqe
+    from hybridloop.flows.algorithms import vqe
+    from hybridloop.flows.deploying.deployments import find_deployment
     from hybridloop.local_stack.processes import wait_until
     from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 
     template = ProcessWorker.get_default_base_job_template()
     client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
     client.create_deployment(
-        client.create_flow(vqe), "short", entrypoint="hybridloop.flows.vqe.vqe", work_pool_name=POOL, pull_steps=[]
+        client.create_flow(vqe),
+        "short",
+        entrypoint="hybridloop.flows.algorithms.vqe",
+        work_pool_name=POOL,
+        pull_steps=[],
     )
     command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--limit", str(PROCESSES)]
     environ = {**os.environ, CONNECTION_VARIABLE: connection_string_of(workspace)}

@@ -6,17 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.api.ansatz import ansatz as ansatz
+    from hybridloop.api.circuits import ansatz as ansatz
+    from hybridloop.api.circuits import qsharp as qsharp
     from hybridloop.api.geometry import molecule as molecule
     from hybridloop.api.geometry import problem as problem
     from hybridloop.api.plan import plan as plan
-    from hybridloop.api.programs import qsharp as qsharp
-    from hybridloop.api.runs import result as result
     from hybridloop.api.session import open_session as open_session
     from hybridloop.api.session import sdk_workspace as sdk_workspace
     from hybridloop.api.session import session as session
     from hybridloop.api.session import session_flow as session_flow
     from hybridloop.api.session import sessions as sessions
+    from hybridloop.api.stored import result as result
     from hybridloop.api.sweeps import run_housekeeping as run_housekeeping
     from hybridloop.api.sweeps import sweep as sweep
     from hybridloop.budget.tracker import track as track
@@ -36,10 +36,10 @@ _MODULES = {
     **dict.fromkeys(("run_housekeeping", "sweep"), "api.sweeps"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
     **dict.fromkeys(("ProblemText", "RunSettings"), "settings"),
-    "ansatz": "api.ansatz",
+    "ansatz": "api.circuits",
     "plan": "api.plan",
-    "qsharp": "api.programs",
-    "result": "api.runs",
+    "qsharp": "api.circuits",
+    "result": "api.stored",
     "doctor": "setup_checks",
     "track": "budget.tracker",
     "FailurePolicy": "tasks.failure_policy",

@@ -7,7 +7,9 @@ from typing import Any
 
 from hybridloop.flows.housekeeping import do_housekeeping, housekeeping
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
-from hybridloop.flows.lifecycle.run import RunOrder, execute
+from hybridloop.flows.lifecycle.begin import RunOrder
+from hybridloop.flows.lifecycle.run import begin_in_flow, execute
+from hybridloop.flows.lifecycle.under_way import View
 from hybridloop.flows.sweep import run_sweep, sweep
 from hybridloop.flows.sweep_execution.scheduler import OnPoint
 from hybridloop.runs.live import RoundUpdate
@@ -46,6 +48,7 @@ def _work(
         if flow.name == housekeeping.name:
             outcomes = do_housekeeping(first, second, workspace)
             return Ended(lambda: outcomes, outcomes)
-        return execute(RunOrder(flow.name, first, second, run_key, workspace, on_progress=on_progress))
+        begun = begin_in_flow(RunOrder(flow.name, first, second, run_key), workspace)
+        return execute(begun, workspace, View(on_progress))
 
     return work

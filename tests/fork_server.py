@@ -28,7 +28,7 @@ os.environ |= {"DO_NOT_TRACK": "1", "QDK_PYTHON_TELEMETRY": "none", "OMP_NUM_THR
 shut_out_current_folder()
 for name in (
     "hybridloop.cli.app",
-    *(f"hybridloop.flows.{name}" for name in ("adapt", "levels", "qaoa", "sqd", "sweep", "vqe")),
+    *(f"hybridloop.flows.{name}" for name in ("algorithms", "sweep")),
     *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqe")),
     *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session")),
     *("hybridloop.azure.targets.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),

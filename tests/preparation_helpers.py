@@ -22,7 +22,7 @@ from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.problem import parse_problem as parse_unchecked
 from hybridloop.preparation.qaoa import PreparedQaoa
 from hybridloop.preparation.qaoa import prepare_qaoa as build_qaoa
-from hybridloop.preparation.qaoa import prepare_rqaoa as build_rqaoa
+from hybridloop.preparation.rqaoa import prepare_rqaoa as build_rqaoa
 from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.scan import prepare_scan as build_scan
 from hybridloop.preparation.vqe import PreparedVqe

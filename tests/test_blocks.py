@@ -23,8 +23,8 @@ from hybridloop.blocks import AzureQuantumWorkspace, load_workspace
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP
 from hybridloop.errors import AccessDenied, InputError
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE

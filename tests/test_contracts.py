@@ -22,7 +22,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {options["name"]: options for options in 
 
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
-    return grimp.build_graph("hybridloop", include_external_packages=True, exclude_type_checking_imports=True)
+    return grimp.build_graph("hybridloop", include_external_packages=True, exclude_type_checking_imports=False)
 
 
 def _holds(imports: grimp.ImportGraph, name: str, planted: tuple[str, str] | None = None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.figures import import_circles, source_figures
+from benchmarks.figures import import_circles, imports_by_module, parameters_by_function, source_figures
 from tests.paths import ROOT
 
 BOUNDS = {
@@ -13,6 +13,26 @@ BOUNDS = {
     "files in the fullest folder": 14,
     "circles of imports": 0,
 }
+
+
+MOST_IMPORTS, MOST_PARAMETERS = 20, 8
+HUBS = {  # modules that may import more of ours, and why
+    "hybridloop.emulator.server": "it puts the service together",
+    "hybridloop.tasks.session": "the members of the public session are one part of it each",
+}
+LISTS = {  # functions that may have more parameters
+    "hybridloop.journal.journal:begin_round": "the columns of a round, written at once",
+}
+
+
+def test_no_module_is_a_hub_but_the_named() -> None:
+    imports = {name: number for name, number in imports_by_module().items() if number > MOST_IMPORTS}
+    assert imports.keys() == HUBS.keys()
+
+
+def test_no_function_takes_more_than_eight_parameters_but_commands_and_the_named() -> None:
+    found = {name for name, number in parameters_by_function().items() if number > MOST_PARAMETERS}
+    assert {name for name in found if not name.startswith("hybridloop.cli.commands.")} == LISTS.keys()
 
 
 def test_every_figure_of_the_source_is_within_its_bound() -> None:

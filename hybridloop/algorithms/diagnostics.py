@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -41,17 +42,18 @@ class SectorCheck:
         return self.spread.value <= TOLERATED_SPREAD + SIGMAS * self.spread.standard_error
 
     @property
-    def warning(self) -> str | None:
-        """Warning for the user; None where the electrons are the right ones."""
+    def doubt(self) -> Doubt | None:
+        """Reason to doubt the state; None where the electrons are the right ones."""
         if self.in_sector:
             return None
         alpha, beta = self.electrons
-        return (
-            f"wrong particle number: the state has {self.number.value:.3g} electrons on average, the problem has "
+        return Doubt(
+            "wrong particle number",
+            f"the state has {self.number.value:.3g} electrons on average, the problem has "
             f"{alpha + beta} ({alpha} alpha, {beta} beta); the root mean square deviation is "
             f"{math.sqrt(self.spread.value):.2g}. The energy belongs to another charge or spin and may lie below the "
             "true one. Use the ansatz uccsd, which conserves the electrons, or the mapping parity, which conserves "
-            "their parity."
+            "their parity.",
         )
 
 
@@ -70,12 +72,12 @@ def _sector_of(problem: ElectronicProblem, counts: Counts) -> SectorCheck:
 class QuantumNumbers:
     """Estimates of ⟨N⟩ and ⟨S²⟩ of a state: their variance is 0 where the circuit conserves them; None if a job failed.
 
-    `warnings` are reasons to doubt that the state is the one that was asked for.
+    `doubts` are reasons to doubt that the state is the one that was asked for.
     """
 
     electrons: Estimate | None
     spin_squared: Estimate | None
-    warnings: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -126,44 +128,47 @@ class StateChecks:
         counts = [result[0] for result in results]
         failed = [each for each in counts if isinstance(each, FailedPoint)]
         if failed:
-            unknown = f"unknown spin or particle number: a job that measures them failed ({failed[0].reason})"
+            what = f"a job that measures them failed ({failed[0].reason})"
+            unknown = Doubt("unknown spin or particle number", what)
             return QuantumNumbers(None, None, (unknown,))
         known = [each for each in counts if isinstance(each, Counts)]
         alpha, beta = self.problem.molecule.electrons
         electrons = Estimate(float(alpha + beta), 0.0, 0)
-        warning: str | None = None
+        doubt: Doubt | None = None
         if not self.is_sector_known:
             sector = _sector_of(self.problem, known.pop(0))
-            electrons, warning = sector.number, sector.warning
+            electrons, doubt = sector.number, sector.doubt
         spin = 0.5 * abs(alpha - beta)
         squared = Estimate(spin * (spin + 1.0), 0.0, 0)
         if self.spin is not None:
             squared = estimate_observable(self.spin, known)
-            warning = warning or spin_warning(spin, squared)
-        return QuantumNumbers(electrons, squared, () if warning is None else (warning,))
+            doubt = doubt or spin_doubt(spin, squared)
+        return QuantumNumbers(electrons, squared, () if doubt is None else (doubt,))
 
 
-def spin_warning(spin: float, squared: Estimate) -> str | None:
-    """Return a warning if ⟨S²⟩ differs from s (s + 1) by more than noise and `TOLERATED_SPIN`, else None."""
+def spin_doubt(spin: float, squared: Estimate) -> Doubt | None:
+    """Return a doubt if ⟨S²⟩ differs from s (s + 1) by more than noise and `TOLERATED_SPIN`, else None."""
     off = abs(squared.value - spin * (spin + 1.0))
     if off <= TOLERATED_SPIN + max(SIGMAS * squared.standard_error, squared.rounding_bound):
         return None
-    return (
-        f"spin: ⟨S²⟩ is {squared.value:.2f} ± {squared.standard_error:.2f}, and {spin * (spin + 1.0):g} belongs to "
+    return Doubt(
+        "spin",
+        f"⟨S²⟩ is {squared.value:.2f} ± {squared.standard_error:.2f}, and {spin * (spin + 1.0):g} belongs to "
         f"multiplicity {2 * spin + 1:g}. The state mixes spins, so it is not the one that was asked for, even if its "
         "energy is right: in stretched bonds spins lie close. Give another initial point, or the multiplicity of the "
-        "state that you want; errors of a machine mix spins too."
+        "state that you want; errors of a machine mix spins too.",
     )
 
 
-def below_exact_warning(value: float, standard_error: float, rounding_bound: float, exact: float | None) -> str | None:
-    """Return a warning if an energy (hartree) is below the exact one by more than noise, else None."""
+def below_exact(value: float, standard_error: float, rounding_bound: float, exact: float | None) -> Doubt | None:
+    """Return a doubt if an energy (hartree) is below the exact one by more than noise, else None."""
     if exact is None or value >= exact - max(SIGMAS * standard_error, rounding_bound):
         return None
     amount = f"{1e3 * (exact - value):.2f} mHa"
     sigmas = f" ({(exact - value) / standard_error:.1f} standard errors)" if standard_error else ""
-    return (
-        f"below the exact energy: the value is {amount} below{sigmas} the lowest energy of the molecule's spin in its "
+    return Doubt(
+        "below the exact energy",
+        f"the value is {amount} below{sigmas} the lowest energy of the molecule's spin in its "
         "orbitals, so its error is at least that large. Possible causes: errors of the machine, an error mitigation "
-        "that overshoots, or a state of another spin or with another number of electrons."
+        "that overshoots, or a state of another spin or with another number of electrons.",
     )

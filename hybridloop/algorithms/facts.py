@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from hybridloop.algorithms.circuits.model_space import model_space
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Kind
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -33,23 +34,28 @@ MORE_SHOTS = (
 
 def examine(
     stop: Stop, excess: float | None, tolerance: float, *, unit: str, remedy: Callable[[], str]
-) -> tuple[Fact, Fact]:
+) -> tuple[tuple[Fact, Fact], list[Doubt]]:
     """Examine a state by how far its simulated energy is above the exact lowest one, both computed in full.
 
     Nothing less is a bound from above: a minimum, a state without variance and one that no operator improves may be
     another eigenstate. `excess` and `tolerance` are in the operator's `unit`; None: one of the energies is unknown. A
-    state of other electrons may be below. `remedy` returns a sentence on what reaches further.
+    state of other electrons may be below. `remedy` returns a sentence on what reaches further. A search that converged
+    at a state that is not shown to be the ground state leaves a doubt.
     """
+    shown, kind, doubt = None, Kind.NOT_EXAMINED, Doubt("not examined", TOO_LARGE)
+    bound = str(doubt)
+    if excess is not None:
+        shown, kind = abs(excess) <= tolerance, Kind.BOUNDED
+        amount = amount_text(abs(excess) if abs(excess) > SHOWN_SHARE * tolerance else 0.0, unit)
+        side = "below the exact energy of these electrons" if excess < -tolerance else "above the exact lowest energy"
+        bound = f"the circuit's simulated state at these angles is {amount} {side}"
+        if not shown:
+            headline, more = ("other electrons", "") if excess < 0 else ("above the ground state", f". {remedy()}")
+            doubt = Doubt(headline, f"{bound}{more}")
+            bound = str(doubt)
     local = Fact(LOCALLY_OPTIMAL, stop.converged, stop.reason, Kind.ESTIMATED)
-    if excess is None:
-        reason = f"not examined: {TOO_LARGE}"
-        return local, Fact(GROUND_STATE, shown=None, reason=reason, kind=Kind.NOT_EXAMINED)
-    amount = amount_text(abs(excess) if abs(excess) > SHOWN_SHARE * tolerance else 0.0, unit)
-    side = "below the exact energy of these electrons" if excess < -tolerance else "above the exact lowest energy"
-    bound = f"the circuit's simulated state at these angles is {amount} {side}"
-    if abs(excess) > tolerance:
-        bound = f"other electrons: {bound}" if excess < 0 else f"above the ground state: {bound}. {remedy()}"
-    return local, Fact(GROUND_STATE, abs(excess) <= tolerance, bound, Kind.BOUNDED)
+    doubts = [doubt] if stop.converged and not shown else []
+    return (local, Fact(GROUND_STATE, shown, bound, kind)), doubts
 
 
 def ground_tolerance(precision: float, least: float = GROUND_TOLERANCE) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,32 +75,37 @@ class LevelsResult:
     rounds: int
 
 
+@dataclass(frozen=True, slots=True)
+class LevelsWanted:
+    """The number of lowest levels, the standard error of each (hartree), and the seed of the bootstrap."""
+
+    number: int
+    precision: float
+    seed: int
+
+
 def measure_levels(
     problem: ElectronicProblem | PauliProblem,
     space: ModelSpace,
     energy: Observable,
     ansatz: Ansatz,
-    point: NDArray[np.float64],
     run_round: RunRound,
-    *,
-    levels: int,
-    precision: float,
-    seed: int,
+    wanted: LevelsWanted,
     log: RoundLog,
 ) -> LevelsResult:
     """Measure the lowest levels of the Hamiltonian between the states U(θ)|I⟩, for the reference states I of the space.
 
     A. Asthana et al., Chem. Sci. 14 (2023) 2405; of basis states R. M. Parrish et al., Phys. Rev. Lett. 122 (2019)
     230401. For a molecule the circuit `ansatz` is U(θ) after the reference state, and must be the unitary of a VQE on
-    all determinants, without shortening; `point` (n,) are the VQE's angles in radians. For a Pauli sum it is that of
-    `basis_space`. The states are orthonormal, so the levels are the matrix's eigenvalues. With a complete space they
+    all determinants, without shortening; its initial point are the VQE's angles in radians. For a Pauli sum it is that
+    of `basis_space`. The states are orthonormal, so the levels are the matrix's eigenvalues. With a complete space they
     are exact at any angles; a VQE's angles make the couplings of the ground state small. Those are measured too.
     Elements between blocks of the space vanish.
 
-    All states are measured in one round. One or two further rounds reach `precision`, the standard error of each level
-    in hartree. A circuit whose job failed is measured again in the next round. `seed` draws the bootstrap. Raises
-    JobFailed where a circuit has no result after `MAX_LEVEL_ROUNDS`.
+    All states are measured in one round. One or two further rounds reach the precision. A circuit whose job failed is
+    measured again in the next round. Raises JobFailed where a circuit has no result after `MAX_LEVEL_ROUNDS`.
     """
+    levels, precision, point = wanted.number, wanted.precision, ansatz.initial_point
     measurement = _Measurement.of(problem, space, energy, ansatz, point)
     rounds = circuits = shots = 0
     fitted: list[SubspaceMatrix] = []
@@ -125,9 +131,34 @@ def measure_levels(
     places = _lowest(fitted, levels)
     estimates = [measurement.estimate(fitted, place) for place in places]
     errors = [each.rounding_bound if each.is_exact else each.standard_error for each in estimates]
-    found = measurement.levels(fitted, places, np.random.default_rng(seed))
+    found = measurement.levels(fitted, places, np.random.default_rng(wanted.seed))
     ground = replace(estimates[0], value=found[0].energy, variance=found[0].standard_error ** 2)
     return LevelsResult(found, ground, max(errors) <= precision, rounds)
+
+
+def levels_table(
+    found: LevelsResult, exact: tuple[float, ...] | None, electrons: list[int] | None
+) -> tuple[dict[str, Any], ...]:
+    """Return the rows of a result's table, with the exact energies if they are known."""
+    rows = zip(found.levels, exact or (None,) * len(found.levels), strict=True)
+    return tuple(_table_row(number, *row, electrons) for number, row in enumerate(rows))
+
+
+def _table_row(number: int, level: SubspaceLevel, exact: float | None, electrons: list[int] | None) -> dict[str, Any]:
+    return {
+        "level": number,
+        "energy": level.energy,
+        "standard_error": level.standard_error,
+        "rounding_bound": level.rounding_bound,
+        "exact": exact,
+        "noise_bias": level.noise_bias,
+        "excitation": level.excitation,
+        "excitation_error": level.excitation_error,
+        "multiplicity": level.multiplicity,
+        "spin_squared": level.spin_squared,
+        "electrons": electrons,
+        "symmetry": level.symmetry,
+    }
 
 
 def _lowest(fitted: Sequence[SubspaceMatrix], levels: int) -> list[Place]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.error_budget import ErrorSource, error_budget, interval95
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
@@ -166,6 +167,16 @@ class Outcome:
     choices: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     is_upper_bound: bool = False
+
+    def doubted(self, *doubts: Doubt | None) -> Self:
+        """Return it with these doubts: it is not converged then, and its reason begins with their headlines."""
+        told = [doubt for doubt in doubts if doubt is not None]
+        return replace(
+            self,
+            converged=self.converged and not told,
+            reason="; ".join([*(doubt.headline for doubt in told), self.reason]),
+            warnings=(*self.warnings, *map(str, told)),
+        )
 
     @property
     def residue(self) -> float | None:

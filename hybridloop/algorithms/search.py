@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.base import (
     Optimizer,
     RefinableOptimizer,
     ShotAllocatingOptimizer,
     Stop,
+    check_at_least_one,
     residue_of,
 )
-from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, apply_missing_point_policy
+from hybridloop.algorithms.optimizers.missing_points import (
+    FAIL,
+    MissingPointPolicy,
+    apply_missing_point_policy,
+    check_missing_point_policy,
+)
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.errors import InputError, RoundTooLarge
 
@@ -68,62 +75,73 @@ class ShotShares:
 FallsShort = Callable[[NDArray[np.float64], float], bool]  # of an optimizer's best point (n,) and its residue
 
 
-def run_optimizer(
-    evaluated: Evaluation,
-    start: NDArray[np.float64],
-    optimizer: Optimizer,
-    shots: int,
-    max_rounds: int,
-    on_lost: MissingPointPolicy,
-    log: RoundLog,
-    falls_short: FallsShort | None = None,
-    *,
-    least_shots: int = 1,
-) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
-    """Run an ask-and-tell optimizer from a start (n,) to its end or for `max_rounds` rounds.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search by an ask-and-tell optimizer: its most rounds, and what it takes for points of failed jobs.
 
-    `shots` are per circuit, for an optimizer that does not choose them. Those of one that does are shared among the
-    groups, with at least `least_shots` for each circuit. An optimizer that converged at a point that `falls_short`
-    is refined, if it can be, `MAX_REFINEMENTS` times at most. Returns the optimizer's best point, the last known
-    round's estimates, and the reason to stop. Raises InputError where the optimizer asks for points of another
-    shape, and RoundTooLarge where the first round does not fit into the caps.
+    Raises InputError for an optimizer that does not fit the policy `on_lost`.
     """
-    recent: list[Estimate] = []
-    capped: Stop | None = None
-    shares = ShotShares.of(evaluated.observable, least_shots)
-    lost, refinements, met = 0, 0, None
-    for _ in range(max_rounds):
-        points, stop = _ask(optimizer, len(start)), optimizer.stop
-        while not len(points) and refinements < MAX_REFINEMENTS and _has_refined(optimizer, falls_short):
-            refinements, met = refinements + 1, stop
-            points = _ask(optimizer, len(start))
-        if not len(points):
-            break
-        wanted: int | NDArray[np.int64] = shots
-        if isinstance(optimizer, ShotAllocatingOptimizer):
-            wanted = shares.allocate(optimizer.point_shots)
-        try:
-            measured, estimates = evaluated.energies(points, wanted)
-        except RoundTooLarge as reached:
-            if not recent:
-                raise
-            capped = cap_limit(reached)
-            break
-        known = [estimate for estimate in estimates if isinstance(estimate, Estimate)]
-        lost += len(estimates) - len(known)
-        recent = known or recent
-        shares.update(recent)
-        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost, can_skip=optimizer.can_skip))
-        circuits = len(points) * len(evaluated.circuits)
-        taken = circuits * shots if isinstance(wanted, int) else int(wanted.sum())
-        log.add("search", optimizer.current, len(points), circuits, taken)
-    if optimizer.stop is None and capped is None:
-        optimizer.ask()  # some set `stop` only when they are asked again
-    best = optimizer.best
-    end = capped or optimizer.stop or round_limit(max_rounds)
-    if met is not None and optimizer.stop is None:  # what ends a refinement takes nothing from the end before it
-        end = replace(met, reason=f"{met.reason}; then {end.reason}")
-    return start if best is None else best.point, recent, _with_lost_points(end, lost, can_skip=optimizer.can_skip)
+
+    optimizer: Optimizer
+    max_rounds: int = DEFAULT_MAX_ROUNDS
+    on_lost: MissingPointPolicy = FAIL
+
+    def __post_init__(self) -> None:
+        check_at_least_one("max_rounds", self.max_rounds)
+        check_missing_point_policy(self.on_lost, self.optimizer)
+
+    def run(
+        self,
+        evaluated: Evaluation,
+        start: NDArray[np.float64],
+        sampling: Sampling,
+        log: RoundLog,
+        falls_short: FallsShort | None = None,
+    ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
+        """Run the optimizer from a start (n,) to its end, or for the most rounds.
+
+        The shots of an optimizer that chooses them are shared among the groups. An optimizer that converged at a point
+        that `falls_short` is refined, if it can be, `MAX_REFINEMENTS` times at most. Returns the optimizer's best
+        point, the last known round's estimates, and the reason to stop. Raises InputError where the optimizer asks for
+        points of another shape, and RoundTooLarge where the first round does not fit into the caps.
+        """
+        optimizer = self.optimizer
+        recent: list[Estimate] = []
+        capped: Stop | None = None
+        shares = ShotShares.of(evaluated.observable, sampling.least_shots)
+        lost, refinements, met = 0, 0, None
+        for _ in range(self.max_rounds):
+            points, stop = _ask(optimizer, len(start)), optimizer.stop
+            while not len(points) and refinements < MAX_REFINEMENTS and _has_refined(optimizer, falls_short):
+                refinements, met = refinements + 1, stop
+                points = _ask(optimizer, len(start))
+            if not len(points):
+                break
+            wanted: int | NDArray[np.int64] = sampling.shots
+            if isinstance(optimizer, ShotAllocatingOptimizer):
+                wanted = shares.allocate(optimizer.point_shots)
+            try:
+                measured, estimates = evaluated.energies(points, wanted)
+            except RoundTooLarge as reached:
+                if not recent:
+                    raise
+                capped = cap_limit(reached)
+                break
+            known = [estimate for estimate in estimates if isinstance(estimate, Estimate)]
+            lost += len(estimates) - len(known)
+            recent = known or recent
+            shares.update(recent)
+            optimizer.tell(measured, apply_missing_point_policy(estimates, self.on_lost, can_skip=optimizer.can_skip))
+            circuits = len(points) * len(evaluated.circuits)
+            taken = circuits * wanted if isinstance(wanted, int) else int(wanted.sum())
+            log.add("search", optimizer.current, len(points), circuits, taken)
+        if optimizer.stop is None and capped is None:
+            optimizer.ask()  # some set `stop` only when they are asked again
+        best = optimizer.best
+        end = capped or optimizer.stop or round_limit(self.max_rounds)
+        if met is not None and optimizer.stop is None:  # what ends a refinement takes nothing from the end before it
+            end = replace(met, reason=f"{met.reason}; then {end.reason}")
+        return start if best is None else best.point, recent, _with_lost_points(end, lost, can_skip=optimizer.can_skip)
 
 
 def _has_refined(optimizer: Optimizer, falls_short: FallsShort | None) -> bool:

@@ -63,7 +63,8 @@ def plan_in_workspace(
     others = () if compare == ALL else tuple(find_target_in(workspace, name) for name in compare)
     from hybridloop.azure.listing import target_statuses
     from hybridloop.azure.workspace import is_local
-    from hybridloop.estimate.planner import TargetStatuses, comparable_targets, plan_run
+    from hybridloop.estimate.planner import plan_run
+    from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
 
     sdk_workspace = resolve_workspace(workspace)
     statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))

@@ -45,8 +45,8 @@ def sweep(
     called with each point's row. A failed point is a row of the result, and does not stop the others. Raises InputError
     before anything is started.
     """
-    from hybridloop.api.sweep_costs import points_tracked
     from hybridloop.api.sweep_input import read_sweep
+    from hybridloop.flows.sweep_execution.costs import points_tracked
 
     valid = read_sweep(spec, **changes)
     block = workspace if isinstance(workspace, str) else None

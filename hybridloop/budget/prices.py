@@ -115,3 +115,8 @@ def _price_rule(name: str) -> Mapping[str, Any]:
 @cache
 def _table() -> Any:
     return load_table("prices")
+
+
+def prices_dated() -> str:
+    """Return the day of the table of prices."""
+    return str(load_table("prices")["dated"])

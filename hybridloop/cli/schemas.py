@@ -222,9 +222,6 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
 }
 
 
-_FORMER = {"sessions sweep": "sessions close-orphans"}
-
-
 class _PrintedJson(GenerateJsonSchema):
     """Generator for what is printed: a dataclass's object has all of its fields and no others."""
 
@@ -239,7 +236,6 @@ class _PrintedJson(GenerateJsonSchema):
 
 def schema_of(command: str) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of what a command prints with --json. Raises InputError if it prints none."""
-    command = _FORMER.get(command, command)
     if command not in DOCUMENTS:
         hint = did_you_mean(command, DOCUMENTS, otherwise="`hybridloop schema` lists them.")
         raise InputError("command", f"{command!r} prints no JSON document", hint)

@@ -48,7 +48,7 @@ def adapt(problem: Any, **options: Unpack[AdaptOptions]) -> RunResult:
     """Find a molecule's ground-state energy (hartree) by ADAPT-VQE, with a circuit that grows operator by operator.
 
     The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and the
-    other four of `vqe`.
+    five others of `vqe`.
     """
     return ADAPT.run(problem, **options)
 
@@ -60,7 +60,7 @@ ADAPT = Description(
     subject=Subject.MOLECULE,
     settings=AdaptSettings,
     prepare="hybridloop.preparation.adapt:prepare_adapt",
-    flow="hybridloop.flows.adapt:adapt",
+    flow="hybridloop.flows.algorithms:adapt",
     example="heh+ --seed 7",
     main_options="pool search precision",
     columns=("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),

@@ -96,7 +96,7 @@ def qaoa(problem: Any, **options: Unpack[QaoaOptions]) -> RunResult:
     JSON with a graph, a QUBO, an Ising model, numbers to partition or a portfolio), or an object: a networkx or
     rustworkx graph, weighted edges as a list of tuples or a dict by pair, a square matrix of NumPy, SciPy or pandas,
     a dimod BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without
-    a graph. The options are the fields of `hybridloop.QaoaSettings`, and the other four of `vqe`.
+    a graph. The options are the fields of `hybridloop.QaoaSettings`, and the five others of `vqe`.
     """
     return QAOA.run(problem, **options)
 
@@ -108,7 +108,7 @@ QAOA = Description(
     subject=Subject.BINARY,
     settings=QaoaSettings,
     prepare="hybridloop.preparation.qaoa:prepare_qaoa",
-    flow="hybridloop.flows.qaoa:qaoa",
+    flow="hybridloop.flows.algorithms:qaoa",
     example="petersen --seed 7",
     main_options="objective layers search",
     value=Value.OBJECTIVE,

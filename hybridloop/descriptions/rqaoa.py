@@ -46,7 +46,7 @@ class RqaoaOptions(RunOptions, total=False):
 def rqaoa(problem: Any, **options: Unpack[RqaoaOptions]) -> RunResult:
     """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
 
-    The options are the fields of `hybridloop.RqaoaSettings`, and the other four of `vqe`.
+    The options are the fields of `hybridloop.RqaoaSettings`, and the five others of `vqe`.
     """
     return RQAOA.run(problem, **options)
 
@@ -57,8 +57,8 @@ RQAOA = Description(
     summary="Find a good assignment of a binary problem with recursive QAOA, which fixes one variable in each round.",
     subject=Subject.BINARY,
     settings=RqaoaSettings,
-    prepare="hybridloop.preparation.qaoa:prepare_rqaoa",
-    flow="hybridloop.flows.rqaoa:rqaoa",
+    prepare="hybridloop.preparation.rqaoa:prepare_rqaoa",
+    flow="hybridloop.flows.algorithms:rqaoa",
     example="petersen --seed 7",
     main_options="objective layers brute_force_below",
     value=Value.OBJECTIVE,

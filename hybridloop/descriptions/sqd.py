@@ -64,7 +64,7 @@ def sqd(problem: Any, **options: Unpack[SqdOptions]) -> RunResult:
 
     One round samples a circuit's state; its samples choose subspaces, in which PySCF diagonalizes the Hamiltonian. The
     result's `table` has the best state of each iteration, the extrapolation in the energy's variance, and classical
-    subspaces of the same size. The options are the fields of `hybridloop.SqdSettings`, and the other four of `vqe`.
+    subspaces of the same size. The options are the fields of `hybridloop.SqdSettings`, and the five others of `vqe`.
     """
     return SQD.run(problem, **options)
 
@@ -76,7 +76,7 @@ SQD = Description(
     subject=Subject.MOLECULE,
     settings=SqdSettings,
     prepare="hybridloop.preparation.sqd:prepare_sqd",
-    flow="hybridloop.flows.sqd:sqd",
+    flow="hybridloop.flows.algorithms:sqd",
     example="h4 --max-subspace 16 --seed 7",
     main_options="ansatz max_subspace iterations",
     columns=("space", "energy", "standard_error", "determinants", "share", "variance", "spin_squared"),

@@ -151,11 +151,8 @@ VQE = Description(
     subject=Subject.ENERGY,
     settings=VqeSettings,
     prepare="hybridloop.preparation.vqe:prepare_vqe",
-    flow="hybridloop.flows.vqe:vqe",
+    flow="hybridloop.flows.algorithms:vqe",
     example="h2 --seed 7",
     main_options="ansatz search precision",
-    plots={
-        "energy": "hybridloop.reports.plots.energies:energy",
-        "landscape": "hybridloop.reports.plots.landscape:of_vqe",
-    },
+    plots={"energy": "hybridloop.reports.plots.energies:energy"},
 )

@@ -15,11 +15,11 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import ErrorRates
-from hybridloop.budget.caps import Budget, Spending
-from hybridloop.errors import HybridloopError, RoundTooLarge
+from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
+from hybridloop.errors import HybridloopError, InputError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
+from hybridloop.estimate.figures import Bought, likely_range
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept
-from hybridloop.estimate.plan import Bought, likely_range
 from hybridloop.estimate.pricing import Tariff
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, RunSettings, SearchName
@@ -41,6 +41,15 @@ def cheaper_settings(settings: RunSettings, facts: ProblemFacts) -> Iterator[tup
         yield "shots", tuple(shots // factor for factor in FACTORS if shots // factor)
     if isinstance(settings, MoleculeSettings) and facts.unit and facts.num_qubits > _FEWEST_QUBITS:
         yield "active_space", (f"{AUTO_SPACE}:2,2",)
+
+
+def can_enforce(caps: Caps, target: Target) -> bool:
+    """Return whether caps can be enforced on a target: see `check_caps`."""
+    try:
+        check_caps(caps, target)
+    except InputError:
+        return False
+    return True
 
 
 def what_caps_buy(

@@ -8,18 +8,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS, RESULTS_V2
 from hybridloop.azure.targets.provider_options import Options, provider_params
-from hybridloop.runtime.durations import format_duration
-
-if TYPE_CHECKING:
-    from hybridloop.estimate.dry_run import DryRound
-    from hybridloop.estimate.pricing import Tariff
+from hybridloop.estimate.dry_run import DryRound
+from hybridloop.estimate.figures import Duration
+from hybridloop.estimate.pricing import Tariff
 
 SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
 SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
@@ -27,53 +25,6 @@ LOCAL_ROUND_S, LOCAL_JOB_S = 0.15, 0.04  # beside the simulation: measured on tw
 _ROWS = 4  # of a timed job of many points
 MAX_TIMED_WORK = 5e8  # amplitudes through a gate in a shot: some seconds
 TIMEOUT_S = 20.0  # of the timing, with its imports
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """An estimate in seconds of a run's rounds; None: not known.
-
-    `expected_s` is the time on Azure: `queue_s` once a round, in all `queues_s`, and the jobs' own time, of which
-    `basis` names the source. A queue that a target does not state is left out. `local_s` is the time on the local
-    service, from `measured_s` seconds of its simulator on this machine; None for a run on Azure.
-    """
-
-    expected_s: float | None
-    queues_s: float
-    queue_s: float | None
-    basis: str
-    local_s: float | None = None
-    measured_s: float | None = None
-
-    @property
-    def is_local(self) -> bool:
-        """True for a plan on the local service."""
-        return self.measured_s is not None
-
-    @property
-    def own_s(self) -> float | None:
-        """The time of the run itself: on the local service if it is there, else on Azure."""
-        return self.local_s if self.is_local else self.expected_s
-
-    @property
-    def short(self) -> str | None:
-        """The time on Azure as text, such as "2 h", or "over 2 h" where only queues are known; None: not known."""
-        if self.expected_s is None:
-            return f"over {format_duration(self.queues_s)}" if self.queues_s else None
-        return format_duration(self.expected_s)
-
-    def lines(self) -> list[str]:
-        """Return the text of a plan."""
-        queue = "and queues of unknown length"
-        if self.queue_s is not None:
-            queue = f"a queue of {format_duration(self.queue_s)} a round"
-        azure = f"{self.short or 'not known'}: {self.basis}, {queue}"
-        if self.measured_s is None:
-            return [azure]
-        here = "not known here: the local service's simulator can not be timed on this circuit and target"
-        if self.local_s is not None:
-            here = f"{format_duration(self.local_s)} here, from {self.measured_s:.1f} s of this machine's simulator"
-        return [here, f"on Azure {azure}"]
 
 
 def duration_on_azure(rounds: Sequence[DryRound], tariff: Tariff, status: Mapping[str, Any] | None) -> Duration:

@@ -22,8 +22,7 @@ from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
 from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
 from hybridloop.errors import CapReached
 from hybridloop.estimate.dry_run import DryRound, PubRequest
-from hybridloop.estimate.duration import Duration
-from hybridloop.estimate.plan import KeepAliveEstimate, WithinCaps
+from hybridloop.estimate.figures import Duration, KeepAliveEstimate, WithinCaps
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose

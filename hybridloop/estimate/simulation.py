@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
-from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
+from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, DryRun, Trial
+from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.preparation.prepared import PlanFacts, ProblemFacts
 
 
@@ -16,6 +18,14 @@ class Simulation:
     plan_facts: PlanFacts
     trials: tuple[Trial, ...]
     assumed: str | None
+
+    @classmethod
+    def of(cls, run: DryRun, *, samples: bool) -> Self:
+        """Complete the trials of a dry run on a target that samples, or on one that measures the exact answer."""
+        facts = run.prepared.plan_facts(samples=samples)
+        complete = [extrapolate(trial, facts) for trial in run.trials]
+        assumed = next((why for _, why in complete if why), None)
+        return cls(run.prepared.facts, facts, tuple(trial for trial, _ in complete), assumed)
 
     @property
     def expected(self) -> tuple[DryRound, ...]:

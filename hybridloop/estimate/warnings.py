@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from hybridloop.azure.listing import UNAVAILABLE
 from hybridloop.azure.targets import Target
+from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.budget.caps import ineffective_caps_warning
 from hybridloop.budget.unknown_facts import unknown_facts_warning
+from hybridloop.errors import InputError
 from hybridloop.estimate.plan import Plan
-from hybridloop.preparation.checks import noise_warning
-from hybridloop.settings import EnergySettings, RunSettings
+from hybridloop.estimate.statuses import TargetStatuses
+from hybridloop.preparation.checks import check_limits, check_measures, doubt_of_noise
+from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 
 _LONG_QUEUE_S = 1800.0
@@ -28,8 +32,8 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: S
         policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
     yield from policy_warnings(settings.failure)
-    if isinstance(settings, EnergySettings) and (noise := noise_warning(target, settings)):
-        yield noise
+    if noise := doubt_of_noise(target, settings):
+        yield str(noise)
     if (ineffective := ineffective_caps_warning(settings.caps, target)) is not None:
         yield ineffective
     allowed, cost = plan.allowed, plan.cost
@@ -72,3 +76,20 @@ def dearer_search_warnings(plan: Plan) -> Iterator[str]:
 def _suggested_cap(amount: float) -> int:
     """Return a whole number that leaves a tenth of the amount in reserve."""
     return int(1.1 * amount) + 1
+
+
+def refusals_of(settings: RunSettings, target: Target, qubits: int, statuses: TargetStatuses) -> list[str]:
+    """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
+    reasons = []
+    for check in (partial(check_measures, target), partial(check_limits, target, settings)):
+        try:
+            check()
+        except InputError as error:
+            reasons.append(f"{error.happened}. {error.remedy}")
+    status = statuses.by_name.get(target.name)
+    if statuses.by_name and status is None:
+        reasons.append(f"this workspace does not offer {target.name}")
+    limit = None if status is None else stated_qubits(target, status.get("numQubits"))
+    if limit is not None and limit < qubits:
+        reasons.append(f"the circuit has {qubits} qubits, {target.name} has {limit}")
+    return reasons

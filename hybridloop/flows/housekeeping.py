@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -18,60 +18,21 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
+from hybridloop.flows.lifecycle.begin import RunOrder
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
-from hybridloop.flows.lifecycle.run import RunOrder, run_order
+from hybridloop.flows.lifecycle.run import run_order
 from hybridloop.flows.lifecycle.workspace import find_workspace
-from hybridloop.journal import Event, Journal, RunRecord, open_journal
-from hybridloop.journal.provenance import has_same_choices
-from hybridloop.runs.claim import OUTAGE
-from hybridloop.runs.recorded import RESUMED, auto_resume_of, flow_runs_of, problem_of, settings_of
-from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
+from hybridloop.journal import Journal, RunRecord, open_journal
+from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
+from hybridloop.runs.resumable import reason_to_skip
+from hybridloop.settings import Duration, WorkspaceName, parse_duration
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import tasks_untagged
 from hybridloop.tasks.pruning import PruningResult, prune_runs
-from hybridloop.tasks.recorded_steps import STEP
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round or classical iteration
 CANDIDATES = frozenset({"parked", "interrupted", "failed"})
-
-
-def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
-    """Return the reason not to resume a run without an owner; None if it can resume once its jobs are done.
-
-    `rounds` counts the measured rounds. A run whose resumption was requested is always resumed, by the version that
-    started it.
-    """
-    if not has_same_choices(record.versions):
-        return "another version of hybridloop started it, and only that one resumes it"
-    if record.resume_requested:
-        return None
-    if record.stop_requested:
-        return "a user asked it to stop"
-    mode = auto_resume_of(record, events)
-    match record.status:
-        case "parked" if mode is not AutoResume.NEVER:
-            pass
-        case "interrupted" if mode is AutoResume.INTERRUPTED:
-            pass
-        case "failed" if mode is AutoResume.INTERRUPTED and _was_outage(events):
-            pass
-        case _:
-            return "its settings do not allow automatic resumption"
-    resumes = [place for place, event in enumerate(events) if event.kind == RESUMED][-MAX_VAIN_RESUMES:]
-    if record.status == "parked" or len(resumes) < MAX_VAIN_RESUMES:
-        return None
-    is_further = any(event.kind == STEP for event in events[resumes[0] :])  # a classical iteration, after all rounds
-    if not is_further and {events[place].facts.get("rounds") for place in resumes} == {rounds()}:
-        return f"it was resumed {MAX_VAIN_RESUMES} times without a new round"
-    return None
-
-
-def _was_outage(events: Sequence[Event]) -> bool:
-    """Return true if an outage of the service or the target ended the run last."""
-    kinds = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
-    return kinds[-1:] == [OUTAGE]
 
 
 class HousekeepingSettings(BaseModel):
@@ -208,8 +169,8 @@ def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str
             return "left: another process resumed it"
         if (outcome := _delegate(journal, record, settle_s)) is not None:
             return outcome
-        order = RunOrder(record.algorithm, problem_of(record), settings_of(journal, record), record.key, sdk_workspace)
-        result = run_order(order, workspace)
+        order = RunOrder(record.algorithm, problem_of(record), settings_of(journal, record), record.key)
+        result = run_order(order, sdk_workspace, workspace)
     except RunBusy as error:
         return f"left: it is held by {error.holder}"
     except HybridloopError as error:  # it is stored with the run's own flow run; other runs may still resume

@@ -15,18 +15,17 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from hybridloop.azure.targets.offered import find_offered_target, resumed_target
+from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
-from hybridloop.flows.in_prefect.flow_run_events import label_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
+from hybridloop.flows.lifecycle.begin import settled_target
+from hybridloop.flows.lifecycle.hold import hold
 from hybridloop.flows.lifecycle.hooks import run_flow_options
-from hybridloop.flows.lifecycle.prefect_watch import watch_flow_run
-from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, open_journal
-from hybridloop.runs.claim import SESSION, FoundRun, RunRequest, claim, find_run, write_end
+from hybridloop.runs.claim import SESSION, FoundRun, RunRequest, find_run, write_end
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.prefect_tasks import tasks_untagged
@@ -169,23 +168,17 @@ def _measure(
     journal: Journal,
 ) -> Ended[Any]:
     """Hold the run, call the function with its session, and return what it returned."""
-    find = find_offered_target if found.record is None else resumed_target
-    target = settings.session_options.fit(find(settings.target, workspace))
+    name, find_target = settings.target, partial(find_offered_target, workspace=workspace)
+    target = settings.session_options.fit(settled_target(found, name, find_target))
     # a finished run replays from the journal and does not need the target
     is_available = found.is_finished or check_available(workspace, target, 0, settings.failure)
-    label_flow_run(found.run)
-    with (
-        shown_in_flow_run(found.run),
-        claim(journal, found, flow_run_id=flow_run.id) as run,
-        leave_state_after_takeover(run),
-        watch_flow_run(flow_run.id, partial(journal.request_stop, run.uid)) as watch,
-    ):
+    with hold(journal, found, workspace, target, settings) as held:
         try:
-            with acquire_session(workspace, target, settings, run, watch, is_available=is_available) as session:
+            with acquire_session(held, is_available=is_available) as session:
                 returned = call(session)
         except RunStopped as error:
-            if watch.cancelled.is_set():
+            if held.watch.cancelled.is_set():
                 raise RunCancelled(error.in_flight) from error
             raise
-        write_end(run, "measured", "the function returned")
+        write_end(held.run, "measured", "the function returned")
         return Ended(lambda: returned, returned)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import re
 import time
 from collections.abc import Sequence
@@ -13,40 +12,31 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import psutil
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings
 from prefect.states import Completed
 
 from hybridloop.algorithms.coordinates import coordinate_columns
 from hybridloop.algorithms.formats.energies import geometry_of
-from hybridloop.azure.identity import is_opened_by_identity
-from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
+from hybridloop.azure.workspace import identity_of
 from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.flows.in_prefect.beside import Ended, show_in_flow
 from hybridloop.flows.in_prefect.flow_run_events import tag_flow_run
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER, stored
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
-from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
 from hybridloop.flows.lifecycle.workspace import find_workspace
-from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
-from hybridloop.flows.sweep_execution.process_pool import ProcessPool
+from hybridloop.flows.sweep_execution.pools import open_pool
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import OnPoint, SweepProgress, run_points, unfinished_points, with_seeds
-from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
+from hybridloop.flows.sweep_execution.spec import PROBLEM, Point, SweepSpec, points_of, varied_settings
 from hybridloop.flows.sweep_execution.target_warnings import target_warnings
 from hybridloop.journal import open_journal
 from hybridloop.preparation.checks import is_in_hartree
-from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, SDK_VARIABLES
 from hybridloop.settings import WorkspaceName
 
-MAX_PROCESSES = 8
-PROCESS_BYTES = 400_000_000  # of a worker process, with some for its problem
-POINTS_PER_WORKER = 4  # at once, in a process each
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 _log = logging.getLogger(__name__)
@@ -87,20 +77,7 @@ def run_sweep(
         with log_sent_to_prefect():
             for warning in target_warnings(unfinished_points(points, journal), sdk_workspace):
                 _log.warning("%s", warning)
-        deployment = None if spec.deployment == HERE else find_deployment(client, spec.algorithm, spec.deployment)
-        pool: DeploymentPool | ProcessPool
-        if deployment is not None:
-            log.info("points run by %s, %d worker(s) online", deployment.name, deployment.workers)
-            size = pool_size(spec, deployment.workers)
-            pool = DeploymentPool(client, deployment, journal, identity, size=size, tag=tag, block=workspace)
-        else:
-            size = within_memory(pool_size(spec, None), psutil.virtual_memory().available)
-            log.info("points run by %d process(es) on this machine", size)
-            heartbeat_s = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
-            is_by_identity = workspace is None and is_opened_by_identity(sdk_workspace)
-            name = resource_id_of(sdk_workspace) if is_by_identity else workspace
-            configuration = {"tag": tag, "heartbeat_s": heartbeat_s, "workspace": name}
-            pool = ProcessPool(size, _environment(sdk_workspace, name), configuration)
+        pool = open_pool(client, spec, journal, sdk_workspace, tag=tag, block=workspace)
         with closing(pool):
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
     geometries = [geometry_of(point.problem.text or "") for point in points]
@@ -153,31 +130,6 @@ def _limit_sessions(
         replace(point, settings=point.settings.model_copy(update={"session_slots": limits[point.settings.target]}))
         for point in points
     ]
-
-
-def pool_size(spec: SweepSpec, workers: int | None) -> int:
-    """Return the number of points in flight on so many workers online (None: in processes of this machine)."""
-    possible = min(os.cpu_count() or 1, MAX_PROCESSES) if workers is None else POINTS_PER_WORKER * max(workers, 1)
-    return spec.in_flight or (possible if spec.max_sessions is None else min(possible, spec.max_sessions))
-
-
-def within_memory(size: int, free_bytes: int) -> int:
-    """Return the number of worker processes that fit into the free memory, at most `size`; warn where that is less."""
-    fits = max(1, free_bytes // PROCESS_BYTES)
-    if fits < size:
-        _log.warning("%d processes in place of %d: each takes up to %.1f GB of memory", fits, size, PROCESS_BYTES / 1e9)
-    return min(size, fits)
-
-
-def _environment(workspace: Any, name: str | None) -> dict[str, str]:
-    """Return the variables of a worker process: this process's Prefect server and workspace.
-
-    A workspace of a saved block or a resource id is passed by that name, and not here.
-    """
-    prefect = get_current_settings().to_environment_variables(exclude_unset=True, include_secrets=True)
-    connection = {} if name is not None else {CONNECTION_VARIABLE: connection_string_of(workspace)}
-    inherited = {variable: value for variable, value in os.environ.items() if variable not in SDK_VARIABLES}
-    return {**inherited, **prefect, **connection}
 
 
 def _create_artifacts(result: SweepResult) -> None:

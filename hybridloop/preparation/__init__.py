@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.azure.targets import Target, find_target
 from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.descriptions import ALGORITHMS, load
-from hybridloop.preparation.checks import check_limits, check_measures, check_problem
+from hybridloop.preparation.checks import check_limits, check_measures, check_problem, doubt_of_noise
 from hybridloop.settings import ProblemText
 
 if TYPE_CHECKING:
@@ -39,4 +39,5 @@ def prepare(
     build = load(ALGORITHMS[algorithm].prepare)
     from hybridloop.preparation.prepared import PreparedRun
 
-    return PreparedRun(measured, seed, build(problem, settings, seed, measured, groupings), settings, target)
+    noise = doubt_of_noise(measured, settings)
+    return PreparedRun(build(problem, settings, seed, measured, groupings), measured, noise)

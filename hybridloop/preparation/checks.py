@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_text import check_names, read_json_object
 from hybridloop.azure.targets import Target, check_folding
@@ -123,11 +124,13 @@ def extrapolates(settings: EnergySettings) -> bool:
     return bool(methods & {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL})
 
 
-def noise_warning(target: Target, settings: EnergySettings) -> str | None:
-    """Return a warning if the target's noise shifts the energy unseen, else None.
+def doubt_of_noise(target: Target, settings: RunSettings) -> Doubt | None:
+    """Return a doubt if the target's noise shifts a measured energy unseen, else None.
 
     Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation.
     """
+    if not isinstance(settings, EnergySettings):
+        return None
     reads = MitigationName.READOUT in (getattr(settings, "mitigation", None) or ())
     if not target.is_noisy or (reads and extrapolates(settings)):
         return None
@@ -138,8 +141,9 @@ def noise_warning(target: Target, settings: EnergySettings) -> str | None:
         if target.keeps_gates
         else "Compare with a simulator, or a target of Quantinuum with --mitigation readout,zne-linear."
     )
-    return (
-        f"noise: {open_errors} left in the value, and the error bar is of shots alone, on {target.name}. They shift "
+    return Doubt(
+        "noise",
+        f"{open_errors} left in the value, and the error bar is of shots alone, on {target.name}. They shift "
         "energies, mostly upwards and by more than chemical accuracy; a search ends at the minimum of the noisy "
-        f"surface. {remedy}"
+        f"surface. {remedy}",
     )

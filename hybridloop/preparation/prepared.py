@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hybridloop.algorithms.diagnostics import below_exact
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
-from hybridloop.settings.energies import GroupingName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,12 @@ class ProblemFacts:
     is_active_space: bool = False
     is_of_geometry: bool = False
     is_solved: Callable[[], bool] = lambda: True
+
+    def doubt(self, outcome: Outcome) -> Doubt | None:
+        """Return a doubt about an energy below the exact one."""
+        if self.unit != "hartree":
+            return None
+        return below_exact(outcome.value, outcome.standard_error, outcome.rounding_bound, self.exact())
 
 
 def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
@@ -87,10 +95,9 @@ class PlanFacts:
     `search`, `final` and `other` are the most rounds of each phase, without retries of failed jobs; None: as many as
     any run has. `final_shots` are those that the final measurement takes by its precision; 0: as many as in a trial.
     `deviation` is the sum over its groups of the standard deviation of one shot, by the operator's terms; 0: unknown.
-    `after` returns the rounds that follow a final measurement of at most so many shots, for trials that were cut: how
-    often each circuit is measured in a round, and its shots in each round. `groups` is the chosen grouping with the
-    reason, empty if none was chosen, or several were. `classical` is the work on this machine after the rounds, empty
-    where it takes no time.
+    `after(shots)` is for algorithms with rounds after the final measurement: how often these measure each circuit, and
+    the shots of a circuit in each of them, if the final measurement took `shots`. `classical` is the work on this
+    machine after the rounds, empty where it takes no time.
     """
 
     search: int
@@ -99,16 +106,21 @@ class PlanFacts:
     final_shots: int = 0
     deviation: float = 0.0
     after: Callable[[int], tuple[int, tuple[int, ...]]] = lambda _: (0, ())
-    groups: str = ""
     classical: str = ""
 
 
-ANGLES_SIMULATED = "angles from a classical simulation; jobs test them"
+SEARCH, START, GROUPS = "search", "start", "groups"  # names of choices
+_ANGLES_SIMULATED = "angles from a classical simulation; jobs test them"
 
 
-def angles_searched_on(target: str) -> str:
-    """Return the `origin_of_angles` of a search by measured rounds."""
-    return f"angles searched on {target}"
+def chosen(**reasons: str | None) -> dict[str, str]:
+    """Return what was chosen automatically, by name, with the reason; without what the settings gave."""
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def origin_of_angles(settings: RunSettings, *, is_simulated: bool) -> str:
+    """Return the origin of a search's angles, the first choice of a run."""
+    return _ANGLES_SIMULATED if is_simulated else f"angles searched on {settings.target}"
 
 
 class PreparedAlgorithm(ABC):
@@ -118,14 +130,14 @@ class PreparedAlgorithm(ABC):
     facts: ProblemFacts
 
     @property
+    def choices(self) -> Mapping[str, str]:
+        """All automatic choices by name, with the reason: see `chosen`."""
+        return {}
+
+    @property
     def groupings(self) -> tuple[str, ...]:
         """The measurement groups and the least shots of a job, as they were chosen, for the record of the run."""
         return ()
-
-    @property
-    def origin_of_angles(self) -> str:
-        """The search of the angles as the first line of a run states it; empty where none is made."""
-        return ""
 
     @abstractmethod
     def plan_facts(self, *, samples: bool) -> PlanFacts:
@@ -141,69 +153,61 @@ class PreparedAlgorithm(ABC):
         return outcome
 
     def run(self, run_round: RunRound, on_progress: OnRound = lambda _: None, /) -> Outcome:
-        """Measure and finish in this process, without a journal."""
-        return self.finish(self.measure(run_round, on_progress), ClassicalPart(on_progress))
+        """Measure, finish and judge in this process, without a journal."""
+        return self.judge(self.finish(self.measure(run_round, on_progress), ClassicalPart(on_progress)))
+
+    def judge(self, outcome: Outcome, *doubts: Doubt | None) -> Outcome:
+        """Return the outcome with all choices, the problem's notes, and the doubts that its value raises by itself."""
+        choices = [*(f"{name}: {reason}" for name, reason in self.choices.items()), *outcome.choices]
+        notes = [note for note in (self.facts.orbitals, self.facts.note()) if note]
+        return replace(outcome, choices=(*choices, *notes)).doubted(*doubts, self.facts.doubt(outcome))
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
     """Accuracy of a run in its problem's unit: standard error of the final measurement, and tolerance of the search.
 
-    `tolerance` is None for the optimizer's default. `choice` says which precision was chosen, None if one was given.
+    `tolerance` is None for the optimizer's default.
     """
 
     precision: float
     tolerance: float | None
-    choice: str | None = None
 
 
 class PreparedEnergy(PreparedAlgorithm):
     """A run for the energy of an observable in measurement groups, that lacks only a session."""
 
     __slots__ = ()
-    accuracy: Accuracy
+    sampling: Sampling
     energy: GroupingChoice
-    settings: EnergySettings
 
     @property
     def groupings(self) -> tuple[str, ...]:
         """The grouping that was chosen, with the least shots of a job."""
         return (self.energy.record,)
 
-    @property
-    def circuit_shots(self) -> int:
-        """Shots of a circuit where the optimizer does not choose them."""
-        return self.settings.shots or max(self.settings.default_shots, self.energy.least_shots)
-
-    @property
-    def is_grouping_open(self) -> bool:
-        """True if the settings leave the grouping open."""
-        return self.settings.grouping is GroupingName.AUTO
-
     def _plan_facts(self, search: int, final: int, other: int | None = None, *, samples: bool) -> PlanFacts:
         """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups."""
         deviation = float(self.energy.deviations.sum()) if samples else 0.0
-        shots = math.ceil((deviation / self.accuracy.precision) ** 2)
-        groups = self.energy.text if self.is_grouping_open else ""
-        return PlanFacts(search, final, other, shots, deviation, groups=groups)
+        return PlanFacts(search, final, other, math.ceil((deviation / self.sampling.precision) ** 2), deviation)
+
+
+def circuit_shots(settings: EnergySettings, energy: GroupingChoice) -> int:
+    """Return the shots of a circuit where the optimizer does not choose them."""
+    return settings.shots or max(settings.default_shots, energy.least_shots)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRun:
-    """A checked request: the target and seed of the run, its algorithm, and the settings and the table's target."""
+    """A checked request: the algorithm, its target with the options of its provider, and what doubts every value."""
 
-    target: Target
-    seed: int
     algorithm: PreparedAlgorithm
-    settings: RunSettings
-    requested_target: Target
+    target: Target
+    noise: Doubt | None = None  # of the target, where nothing corrects it
 
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The measurement groups that were chosen, for the record of the run."""
-        return self.algorithm.groupings
-
-    def fits(self, settings: RunSettings, seed: int, target: Target, groupings: Sequence[str]) -> bool:
-        """Return whether `prepare` would give the same for these arguments and the same problem."""
-        is_same_request = (self.settings, self.seed, self.requested_target) == (settings, seed, target)
-        return is_same_request and tuple(groupings) in ((), self.groupings)
+    def judge(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with its choices and doubts; on a target whose noise is seen, no row has converged."""
+        if self.noise is not None:
+            table = tuple({**row, "converged": False} if "converged" in row else row for row in outcome.table)
+            outcome = replace(outcome, table=table)
+        return self.algorithm.judge(outcome, self.noise)

@@ -24,16 +24,21 @@ EnergyProblem = ElectronicProblem | PauliProblem
 RELATIVE_ACCURACY = 1e-3  # of the sum of a Pauli sum's coefficients by size
 
 
-def accuracy_of(resolved: EnergyProblem, settings: EnergySettings, tolerance: float | None) -> Accuracy:
-    """Return the accuracy of the settings; what they leave out is in hartree, or relative to a Pauli sum."""
+def accuracy_of(
+    resolved: EnergyProblem, settings: EnergySettings, tolerance: float | None
+) -> tuple[Accuracy, str | None]:
+    """Return the accuracy of the settings, and the reason for a precision that was chosen.
+
+    What they leave out is in hartree, or relative to a Pauli sum.
+    """
     if not isinstance(resolved, PauliProblem):
-        return Accuracy(settings.precision or settings.default_precision, tolerance)
+        return Accuracy(settings.precision or settings.default_precision, tolerance), None
     size = sum(abs(value) for label, value in resolved.hamiltonian.to_list() if label.strip("I"))
     default = RELATIVE_ACCURACY * size or settings.default_precision  # of a constant, any will do
-    choice = None
-    if settings.precision is None:
-        choice = f"precision: {default:.2g}, a thousandth of the sum of the coefficients' sizes, {size:.4g}"
-    return Accuracy(settings.precision or default, tolerance or default, choice)
+    accuracy = Accuracy(settings.precision or default, tolerance or default)
+    if settings.precision is not None:
+        return accuracy, None
+    return accuracy, f"{default:.2g}, a thousandth of the sum of the coefficients' sizes, {size:.4g}"
 
 
 def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Target) -> EnergyProblem:

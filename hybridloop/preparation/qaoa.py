@@ -1,46 +1,37 @@
-"""Prepare QAOA and recursive QAOA: the binary problem, its circuit, and the search over its angles."""
+"""Prepare QAOA: the binary problem, its circuit, and the search over its angles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
-from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
-from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.qaoa.comparison import beside_classical, beside_simulation, bound_and_descents
-from hybridloop.algorithms.qaoa.recursive import rqaoa
+from hybridloop.algorithms.qaoa.comparison import beside_classical, beside_simulation
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
-from hybridloop.errors import InputError
-from hybridloop.preparation.measurement_costs import measurement_costs
-from hybridloop.preparation.measurement_groups import recorded_least_shots
+from hybridloop.preparation.choices.angles import choose_angles, optimizer_of_angles
+from hybridloop.preparation.choices.measurement_costs import measurement_costs
+from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
+from hybridloop.preparation.choices.optimizer import missing_point_policy
 from hybridloop.preparation.prepared import (
-    ANGLES_SIMULATED,
     OnRound,
     PlanFacts,
     PreparedAlgorithm,
     ProblemFacts,
-    angles_searched_on,
+    chosen,
 )
-from hybridloop.preparation.problem import RELATIVE_ACCURACY
-from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, SearchName
-
-MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +43,12 @@ class PreparedQaoa(PreparedAlgorithm):
     rounds: PlanFacts
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
     least_shots: int
-    angles: str = ""
+    choices: Mapping[str, str] = field()
 
     @property
     def groupings(self) -> tuple[str, ...]:
         """The one group of a diagonal cost, with the least shots of a job."""
         return (f"{Grouping.QUBIT_WISE} {self.least_shots}",)
-
-    @property
-    def origin_of_angles(self) -> str:
-        """The target, or the circuit's simulation; recursive QAOA makes no search."""
-        return self.angles
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search, and the final measurement."""
@@ -76,7 +62,7 @@ class PreparedQaoa(PreparedAlgorithm):
         return replace(outcome, table=_assignment(self.problem, best), solution=solution)
 
 
-def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
+def facts_of_binary(problem: BinaryProblem, sense: int) -> ProblemFacts:
     best = None if problem.extremes is None else problem.extremes[0]
     title = f"{problem.kind} of {problem.num_variables} variables"
     return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best, title=title)
@@ -89,21 +75,10 @@ def prepare_qaoa(
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
     ansatz = circuit_of(binary, settings, seed)
-    is_too_large = ansatz.mixer is Mixer.XY and binary.num_variables > MAX_ENUMERATED_VARIABLES
-    if settings.search is SearchName.SIMULATED and is_too_large:
-        what = (
-            f"{binary.num_variables} variables are more than the {MAX_ENUMERATED_VARIABLES} that can be simulated with "
-            "the xy mixer"
-        )
-        raise InputError("search", what, "Leave search out, or give search=measured.")
-    if settings.search is SearchName.MEASURED:
-        ansatz, angles = with_tree_angles(ansatz)
-        angles = f"measured, from those {angles}" if angles.startswith("optimized") else f"measured, from {angles}"
-    else:
-        ansatz, angles = with_simulated_angles(ansatz)
+    ansatz, angles, origin = choose_angles(ansatz, settings)
     least = recorded_least_shots(groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
-    shots = _shots(settings, target, least)
-    search = QaoaSearch(_optimizer(settings, least), settings.extend_to, settings.cvar, settings.max_rounds)
+    shots = shots_of(settings, target, least)
+    search = QaoaSearch(optimizer_of_angles(settings, least), settings.extend_to, settings.cvar, settings.max_rounds)
     on_lost = missing_point_policy(settings.failure)
     search.check(ansatz, on_lost)
 
@@ -116,14 +91,7 @@ def prepare_qaoa(
 
     sizes = [*ansatz.cost.couplings.values(), *ansatz.cost.fields]
     rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
-    origin = _origin(binary, settings, angles)
-    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, rounds, run, least, origin)
-
-
-def _origin(problem: BinaryProblem, settings: QaoaSettings, angles: str) -> str:
-    if settings.search is SearchName.MEASURED:
-        return angles_searched_on(settings.target)
-    return ANGLES_SIMULATED if problem.num_variables <= MAX_ENUMERATED_VARIABLES else f"angles: {angles}"
+    return PreparedQaoa(facts_of_binary(binary, -round(binary.sign)), binary, rounds, run, least, chosen(search=origin))
 
 
 def _search_rounds(settings: QaoaSettings) -> int:
@@ -138,35 +106,6 @@ def _search_rounds(settings: QaoaSettings) -> int:
 def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> QaoaCircuit:
     """Build the circuit of a QAOA run. Raises InputError."""
     return qaoa_circuit(problem, layers=settings.layers, mixer=_mixer(settings.mixer, problem), seed=seed)
-
-
-def prepare_rqaoa(
-    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, groupings: Sequence[str] = ()
-) -> PreparedQaoa:
-    """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
-    binary = read_binary(problem, settings.objective)
-    if binary.num_variables > MAX_ELIMINATED_FROM:
-        check_circuit_fits(target, binary.num_variables)
-    least = recorded_least_shots(groupings) or target.max_shots
-    shots = _shots(settings, target, least)
-    num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
-
-    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
-        outcome = rqaoa(
-            binary,
-            run_round,
-            layers=settings.layers,
-            shots=shots,
-            stop_at=settings.brute_force_below,
-            max_qubits=target.qubits,
-            on_progress=on_progress,
-        )
-        beside = bound_and_descents(outcome, binary, shots=shots, seed=seed)
-        return replace(outcome, choices=(*outcome.choices, *beside))
-
-    rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
-    facts = replace(_facts(binary, 0), num_qubits=num_qubits)
-    return PreparedQaoa(facts, binary, rounds, run, least)  # each round's problem is smaller than the last one's
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
@@ -191,27 +130,6 @@ def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     return tuple({"variable": label, "value": int(bit)} for label, bit in named)
 
 
-def _shots(settings: QaoaSettings | RqaoaSettings, target: Target, least: int) -> int:
+def shots_of(settings: QaoaSettings | RqaoaSettings, target: Target, least: int) -> int:
     """Return the shots of a circuit: the default, or of an exact distribution the most of a job, unless given."""
     return settings.shots or (settings.default_shots if target.samples else least)
-
-
-def _optimizer(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
-    """Return the maker of the optimizer: it ends at a thousandth of the sum of the cost's coefficients' sizes."""
-    if settings.search is not SearchName.MEASURED:
-        return None
-
-    def make(ansatz: QaoaCircuit) -> TrustRegion:
-        size = float(np.abs([*ansatz.cost.couplings.values(), *ansatz.cost.fields]).sum())
-        unknown = ((),) * len(ansatz.initial_point)
-        shots = max(FIRST_SHOTS, least)
-        return TrustRegion(
-            ansatz.initial_point,
-            unknown,
-            RELATIVE_ACCURACY * size,
-            shots,
-            shots,
-            scales=ansatz.scales,
-        )
-
-    return make

@@ -12,7 +12,6 @@ from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.coordinates import coordinate_columns
 from hybridloop.algorithms.curve_fit import as_plain, fit_curve, reduced_mass
-from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
@@ -24,9 +23,9 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.prepared import SEARCH, START, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem, parse_problem, with_asked_spin
-from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
+from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
 from hybridloop.settings import ProblemText, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
 
@@ -48,11 +47,11 @@ class PreparedScan(PreparedAlgorithm):
         return tuple(grouping for point in self.points for grouping in point.groupings)
 
     @property
-    def origin_of_angles(self) -> str:
-        """The origin at each point, if they differ."""
-        origins = [point.origin_of_angles for point in self.points]
+    def choices(self) -> Mapping[str, str]:
+        """The origin of the angles at each point, if they differ; each row has the other choices of its point."""
+        origins = [point.choices[SEARCH] for point in self.points]
         counts = [f"{origins.count(each)} of {len(origins)} points: {each}" for each in dict.fromkeys(origins)]
-        return origins[0] if len(counts) == 1 else "; ".join(counts)
+        return {SEARCH: origins[0] if len(counts) == 1 else "; ".join(counts)}
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the sums over the points."""
@@ -75,20 +74,17 @@ class PreparedScan(PreparedAlgorithm):
         for i, (name, point) in enumerate(zip(self.names, self.points, strict=True)):
             # start from the angles of the point before, if they help
             counter = RoundCounter(run_round)
-            start_reason = point.start_reason
             if i and self.settings.initial_point is StartName.AUTO:
-                point, start_reason = self._carry_angles(outcomes[-1], self.points[i - 1], point, counter)
+                point = self._carry_angles(outcomes[-1], self.points[i - 1], point, counter)
             # measure, and keep the row and the warnings of the point
-            outcome, exact = point.measure(counter, log.next_point()), point.facts.exact()
+            outcome = point.measure(counter, log.next_point())
+            if i:  # the first point's is that of the result
+                outcome = outcome.doubted(point.facts.doubt(outcome))
             outcomes.append(outcome)
-            rows.append(_row(name, outcome, exact, point.facts, counter, start_reason) | coordinates[i])
+            rows.append(_row(name, outcome, point, counter) | coordinates[i])
             open_ends += [] if outcome.converged else [f"{name}: {outcome.reason}"]
             doubts = [*filter(None, [size_doubt(point.facts.orbitals)]), *outcome.warnings]
             warnings += [f"{name}: {doubt}" for doubt in doubts]
-            below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, exact)
-            if i and below is not None and self.facts.unit == "hartree":  # the first point's is in the result
-                warnings.append(f"{name}: {below}")
-                open_ends.append(f"{name}: {below.split(':')[0]}")
         return replace(
             outcomes[0],
             converged=not open_ends,
@@ -100,41 +96,41 @@ class PreparedScan(PreparedAlgorithm):
             table=tuple(rows),
             curve=_curve(rows, [_geometry_of(point.problem) for point in self.points]),
             warnings=tuple(warnings),
-            choices=(),  # each row has those of its point
         )
 
-    def _carry_angles(
-        self, last: Outcome, before: PreparedVqe, point: PreparedVqe, run_round: RunRound
-    ) -> tuple[PreparedVqe, str | None]:
-        """Return the point's run from the last angles if a measurement shows that they help, else as it is; and why."""
+    def _carry_angles(self, last: Outcome, before: PreparedVqe, point: PreparedVqe, run_round: RunRound) -> PreparedVqe:
+        """Return the point's run from the last angles if a measurement shows that they help, else with why not."""
         is_uccsd = self.settings.is_uccsd and isinstance(point.problem, ElectronicProblem)
         if not is_uccsd or point.ansatz.num_parameters == 1 or point.ansatz.is_near:
-            return point, point.start_reason
+            return point
         # the angles have a meaning here if excitations and orbitals match
         assert isinstance(before.problem, ElectronicProblem)
         assert isinstance(point.problem, ElectronicProblem)
         excitations = symmetry_allowed_excitations(point.problem)
-        reason = point.start_reason
+
+        def not_carried(why: str) -> PreparedVqe:
+            return replace(point, choices={**point.choices, START: f"{point.choices.get(START)}; {why}"})
+
         if symmetry_allowed_excitations(before.problem) != excitations:
-            return point, f"{reason}; the last point's angles are of other excitations"
+            return not_carried("the last point's angles are of other excitations")
         match = match_orbitals(before.problem.molecule, point.problem.molecule, excitations)
         if match.signs is None:
-            return point, f"{reason}; the last point's angles mean nothing here: {match.reason}"
+            return not_carried(f"the last point's angles mean nothing here: {match.reason}")
         # measure the energy there against Hartree-Fock
         shared = np.unique(mirrored_angles(point.problem, excitations), return_index=True)[1]
         angles = np.array(last.parameters) * np.array(match.signs)[shared]
         ansatz = replace(point.ansatz, initial_point=angles, is_near=True)
         _, (estimate,) = evaluation(point.energy.observable, ansatz, run_round).energies(
-            angles[None, :], point.circuit_shots
+            angles[None, :], point.sampling.shots
         )
         if isinstance(estimate, FailedPoint):
-            return point, f"{reason}; the last point's angles could not be measured here ({estimate.reason})"
+            return not_carried(f"the last point's angles could not be measured here ({estimate.reason})")
         reference = point.facts.reference
         energies = f"measured {estimate.value:.6f} ± {estimate.standard_error:.6f}, Hartree-Fock is {reference:.6f}"
         if estimate.value + SIGMAS * estimate.standard_error >= reference:
-            return point, f"{reason}; the last point's angles are no better: {energies}"
+            return not_carried(f"the last point's angles are no better: {energies}")
         reason = f"the last point's angles, as {match.reason}, and {energies}"
-        return with_start(point, ansatz, reason), reason
+        return point.started_at(ansatz, reason)
 
 
 def prepare_scan(
@@ -184,9 +180,9 @@ def _curve(rows: Sequence[Mapping[str, Any]], geometries: Sequence[Geometry | No
     return as_plain(fit_curve(distances, energies, errors, mass))
 
 
-def _row(
-    name: str, outcome: Outcome, exact: float | None, facts: ProblemFacts, counter: RoundCounter, start: str | None
-) -> dict[str, Any]:
+def _row(name: str, outcome: Outcome, point: PreparedVqe, counter: RoundCounter) -> dict[str, Any]:
+    facts, exact = point.facts, point.facts.exact()
+    choices = [f"{name}: {reason}" for name, reason in point.choices.items() if name != SEARCH]
     return {
         "point": name,
         "energy": outcome.value,
@@ -201,9 +197,9 @@ def _row(
         "spin_squared": outcome.spin_squared,
         "spin_squared_error": outcome.spin_squared_error,
         "converged": outcome.converged,
-        "start": start,
+        "start": point.choices.get(START),
         "reason": outcome.reason,
-        "choices": [*outcome.choices, *filter(None, [facts.orbitals])],
+        "choices": [*choices, *filter(None, [facts.orbitals])],
         "note": "; ".join(filter(None, [facts.note(), size_doubt(facts.orbitals)])) or None,
         "parameters": list(outcome.parameters),
     }

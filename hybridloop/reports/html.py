@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from hybridloop.azure.targets import recorded_target
 from hybridloop.errors import HybridloopError
-from hybridloop.estimate.plan import Figure, Money
+from hybridloop.estimate.figures import Figure, Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.reports.answer import format_cost
 from hybridloop.reports.content import ReportTable, report_content

@@ -22,6 +22,7 @@ from hybridloop.errors import (
     JournalError,
     JournalGone,
     LeaseLost,
+    RunKeyTaken,
     ServiceBusy,
     ServiceUnreachable,
     TargetDown,
@@ -67,8 +68,8 @@ class RunRequest:
 
     `stated` is what the journal records of it by part: "settings", and "problem", "parameters" or "workspace". A
     recorded run must have been started with the same, but for limits. `must_match` names further fields of the record
-    that must agree. `name` begins a generated key. `seed` is the stated one; None: a new run gets `new_seed`, else a
-    random one. `more` is recorded and not compared.
+    that must agree. `name` begins a generated key. `seed` is the stated one; None: a new run draws one. `more` is
+    recorded and not compared.
     """
 
     algorithm: str
@@ -79,7 +80,6 @@ class RunRequest:
     run_key: str | None = None
     flow_run_id: str | None = None
     seed: int | None = None
-    new_seed: int | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     must_match: Sequence[str] = ("algorithm",)
 
@@ -92,7 +92,6 @@ def algorithm_request(
     run_key: str | None = None,
     *,
     flow_run_id: str | None = None,
-    new_seed: int | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> RunRequest:
     """Return the request for an algorithm's run; `workspace` identifies it without a secret (`identity_of`).
@@ -112,7 +111,6 @@ def algorithm_request(
         run_key=run_key,
         flow_run_id=flow_run_id,
         seed=settings.seed,
-        new_seed=new_seed,
         more={"sources": dict(sources or {})},
     )
 
@@ -186,9 +184,13 @@ def find_run(journal: Journal, request: RunRequest) -> FoundRun:
             return FoundRun(record, record.result, is_restart)
         check_choices(record)
         return FoundRun(record, None, is_restart)
+    return describe_run(request)
+
+
+def describe_run(request: RunRequest) -> FoundRun:
+    """Describe a new run; nothing is written, and without a seed one is drawn."""
     uid = str(uuid.uuid4())
-    seeds = (request.seed, request.new_seed, secrets.randbits(63))
-    seed = next(seed for seed in seeds if seed is not None)
+    seed = secrets.randbits(63) if request.seed is None else request.seed
     settings = dict(request.stated["settings"])
     if "seed" in settings:
         settings["seed"] = seed
@@ -242,7 +244,7 @@ def claim(
     recorded where they differ from the run's. A run that was complete stays so if the error came before a new round,
     such as for a changed circuit. Raises RunBusy where another process holds the run, and JournalDamaged.
     """
-    record = journal.add_run(found.run) if found.record is None else found.record
+    record = _added(journal, found.run) if found.record is None else found.record
     if record.stop_requested and (record.status == "stopped" or not found.is_restart):
         withdraw_stop(journal, record)
     with claim_run(journal, record.uid) as run:
@@ -255,6 +257,16 @@ def claim(
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
             _store_end(run, error, rounds)
             raise
+
+
+def _added(journal: Journal, new: NewRun) -> RunRecord:
+    """Add a new run. Raises RunBusy where another process has begun one of its key meanwhile, RunKeyTaken after it."""
+    try:
+        return journal.add_run(new)
+    except RunKeyTaken:
+        if (other := journal.run_by_key(new.key)) is not None:
+            journal.release(journal.claim(other.uid))  # raises RunBusy while it is held
+        raise
 
 
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:
@@ -298,7 +310,7 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
                 error.add_note(_resume_note(run, status))
 
 
-def write_end(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+def write_end(run: ClaimedRun, status: str, reason: str, result: RunResult | None = None) -> None:
     """Store the end of a run; a failure is only a warning, because all measurements are stored already.
 
     Raises JournalGone, because then they are not, and LeaseLost, because then the run is another process's.
@@ -307,23 +319,24 @@ def write_end(run: ClaimedRun, status: str, reason: str, result: Mapping[str, An
         STORED_END.set(status)
 
 
-def _write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> bool:
+def _write_status(run: ClaimedRun, status: str, reason: str, result: RunResult | None = None) -> bool:
     """Store a status and report it; return whether it is stored."""
     is_stored = True
     try:
-        run.journal.set_status(run.lease, status, reason, result)
+        run.journal.set_status(run.lease, status, reason, None if result is None else result.as_dict())
     except HybridloopError as error:
         _log.warning("the journal could not store that the run is %s: %s", status, error)
         if isinstance(error, JournalGone | LeaseLost):
             raise
         is_stored = False
-    _report_status(run, status, reason, result or {})
+    _report_status(run, status, reason, result)
     return is_stored
 
 
-def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any]) -> None:
+def _report_status(run: ClaimedRun, status: str, reason: str, result: RunResult | None) -> None:
     """Report the beginning of a run, or its end."""
-    key, facts = run.record.key, {name: result[name] for name in _REPORTED if name in result}
+    key = run.record.key
+    facts: dict[str, Any] = {} if result is None else {name: getattr(result, name) for name in _REPORTED}
     if status == "running":
         kind, text = ("run.started", "starts") if run.record.status == "created" else ("run.resumed", "is resumed")
         if kind == "run.resumed":
@@ -333,9 +346,8 @@ def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[st
     message = f"run {key} {text}" + f": {reason}" * bool(reason)
     facts |= {"run": key, "status": status, "reason": reason}
     if kind == "run.completed":  # what a notification says; scripts have no result
-        ended = RunResult.from_dict(result) if "algorithm" in result else None
-        facts["title"] = f"{key} is {status}" if ended is None else title(ended)
-        facts["text"] = message if ended is None else "\n".join(summary(ended))
+        facts["title"] = f"{key} is {status}" if result is None else title(result)
+        facts["text"] = message if result is None else "\n".join(summary(result))
     report(kind, message, facts)
     if status == "parked" and auto_resume_of(run.record, run.journal.events(run.record.uid)) is AutoResume.NEVER:
         report("run.attention", f"{message}. To resume it: {how_to_resume(run.record)}", facts)

@@ -167,6 +167,11 @@ class RunResult:
         return None if self.exact is None or self.value is None else self.value - self.exact
 
     @property
+    def error_bar(self) -> float:
+        """The standard error of `value`, or the rounding bound of one that was not sampled; 0 without a value."""
+        return self.rounding_bound if self.is_exact else self.standard_error or 0.0
+
+    @property
     def correlation_recovered(self) -> float | None:
         """Fraction of the correlation energy in `value`: 0 at Hartree-Fock, 1 at the exact energy; None if unknown."""
         if self.unit != "hartree" or self.error is None or self.exact is None:
@@ -268,8 +273,8 @@ class RunResult:
         `kind` is convergence, energy, levels, curve (of a scan), growth (of ADAPT-VQE), histogram or cut (of binary
         problems), timeline, or landscape; the last four are drawn from the journal. Left out, it is the kind that shows
         the answer. A kind may stand in the place of `path`: `plot("landscape")`. `axis` is the label of a curve's axis.
-        `angles` are the numbers of one or two angles, along which a landscape is drawn; left out: the two along which
-        the energy varies most. Raises InputError for a plot that the run has no data for.
+        `angles` are the numbers of one or two angles, along which a landscape is drawn; left out: those of the first
+        layer. Raises InputError for a plot that the run has no data for.
         """
         plots = import_module("hybridloop.reports.plots")  # a room above, loaded when something is drawn
         if kind is None and path in plots.all_kinds():

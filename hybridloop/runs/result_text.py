@@ -57,7 +57,8 @@ def heading(result: RunResult) -> str:
 
 
 def answer(result: RunResult, unit: str | None = None) -> Iterator[Row]:
-    """Yield the facts of the value, and its energy in another unit if one is given. Raises InputError for no unit."""
+    """Yield the facts of the value, and its energy in another unit if one is given. Raises InputError if
+    there is no such unit."""
     if result.problem_title:
         yield _text_row("problem", result.problem_title)
     if result.value is None:
@@ -109,7 +110,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     exact = energy_name("exact", is_active_space=result.is_active_space)
     of_unit = f" {result.unit}".rstrip()
     what = "rounding; the target does not sample" if result.is_exact else "standard error"
-    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
+    error = result.error_bar
     if result.is_upper_bound:
         what = _upper_bound(result)
     short = "" if result.is_precise else ", wider than the requested precision"
@@ -187,7 +188,7 @@ def _upper_bound(result: RunResult) -> str:
 
 def _in_unit(result: RunResult, unit: str) -> Row:
     per_hartree, energy = PER_HARTREE.get(unit, 0.0), result.value_in(unit)
-    error = per_hartree * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
+    error = per_hartree * result.error_bar
     digits = max(0, 6 - math.floor(math.log10(per_hartree)))
     bar = "(an upper bound)" if result.is_upper_bound else f"± {error:.{digits}f}"
     off = ""
@@ -201,7 +202,7 @@ def _correlation(result: RunResult) -> str | None:
     """Return how much of the correlation energy was found; None for values that have none."""
     if result.unit != "hartree" or result.value is None:
         return None
-    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
+    error = result.error_bar
     name = energy_name("correlation", is_active_space=result.is_active_space)
     if result.exact is None:
         bar = "" if result.is_upper_bound else f" ± {1e3 * error:.3f}"

@@ -95,12 +95,11 @@ def energy_text(result: RunResult) -> str:
     unit = f" {result.unit}".rstrip()
     if result.is_upper_bound:
         return f"{result.value:.6f}{unit} or less"
-    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
-    return f"{measured_text(result.value, error)}{unit}{' (rounding)' if result.is_exact else ''}"
+    return f"{measured_text(result.value, result.error_bar)}{unit}{' (rounding)' if result.is_exact else ''}"
 
 
 def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield what to make of the value. Raises InputError for no unit."""
+    """Yield rows that say what the value is worth, in another unit too. Raises InputError for an unknown unit."""
     if result.value is not None:
         yield from _of_objective(result) if result.value_name == Value.OBJECTIVE else _of_energy(result, unit)
     if result.problem_title:
@@ -122,7 +121,7 @@ def effort(result: RunResult) -> Iterator[tuple[str, str]]:
 def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
     if unit is not None and not result.curve:  # whose lines have units of their own
         factor, energy = PER_HARTREE.get(unit, 0.0), result.value_in(unit)
-        error = factor * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
+        error = factor * result.error_bar
         off = "" if result.error is None else f", {signed(factor * result.error, '')} from the exact energy"
         yield "also", f"{measured_text(energy, error)} {unit}{off}"
     if result.of_what:
@@ -174,8 +173,7 @@ def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:
     share = ""
     if result.exact is not None and (way := result.exact - result.reference):
         share = f", {(result.value - result.reference) / way:.0%} of the way from random to the optimum"
-    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
-    yield "mean", f"{measured_text(result.value, error)}{share}"
+    yield "mean", f"{measured_text(result.value, result.error_bar)}{share}"
 
 
 def _so_far(result: RunResult) -> str:

@@ -66,9 +66,10 @@ class OpenSession:
         self._pings = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle to what can't be restored, and never twice to the same.
+        """Return a call that raises InputError when the pickle is loaded, with a token that no other pickle has.
 
-        Prefect pickles the arguments of a user's task for its cache, which must find no measurement there.
+        Prefect makes the key of a task's cache from its pickled arguments: with the token no cached result is taken for
+        a measurement.
         """
         return _refuse_another_process, (self.run_uid, secrets.token_hex(8))
 

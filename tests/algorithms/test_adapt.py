@@ -14,13 +14,16 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 import hybridloop as hl
-from hybridloop.algorithms.adapt.growth import AdaptResult, adapt
+from hybridloop.algorithms.adapt.growth import Growth, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolDerivatives, PoolKind
+from hybridloop.algorithms.adapt.result import AdaptResult
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
+from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.settings import ProblemText
@@ -29,11 +32,11 @@ from tests.long_form import long_form, long_only, short_or_long
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_adapt
 
-MANY = 10**9  # shots that leave 1e-7 hartree of rounding
+EXACT = Sampling(10**9, 1e-6)  # shots that leave 1e-7 hartree of rounding
 
 
-def rotosolve(ansatz: Ansatz) -> Rotosolve:
-    return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+def rotosolve(ansatz: Ansatz) -> Search:
+    return Search(Rotosolve(ansatz.initial_point, ansatz.frequencies))
 
 
 def problem_text(name: str) -> ProblemText:
@@ -70,7 +73,7 @@ def test_gradients_are_the_dense_commutators(
     ansatz = pool.ansatz([0, 2, 1])
     point = np.array([0.4, -0.3, 0.7])
     state, energy = state_at(ansatz, point), problem.hamiltonian.to_matrix()
-    found = PoolDerivatives.gradients(pool, grouping).measure(ansatz, point, noiseless_rounds(), MANY)
+    found = PoolDerivatives.gradients(pool, grouping).measure(ansatz, point, noiseless_rounds(), EXACT.shots)
     for (generator,), estimate in zip(pool.generators(), found, strict=True):
         a = to_pauli_sum(generator, problem.encoding.num_qubits).to_matrix()
         assert estimate.value == pytest.approx(np.vdot(state, (energy @ a - a @ energy) @ state).real, abs=1e-6)
@@ -93,8 +96,8 @@ def test_derivatives_of_tied_operators_are_those_along_the_appended_angle(
         return float(np.vdot(state, matrix @ state).real)
 
     ansatz = pool.ansatz(chosen)
-    slopes = PoolDerivatives.gradients(pool).measure(ansatz, point, noiseless_rounds(), MANY)
-    curvatures = PoolDerivatives.curvatures(pool).measure(ansatz, point, noiseless_rounds(), MANY)
+    slopes = PoolDerivatives.gradients(pool).measure(ansatz, point, noiseless_rounds(), EXACT.shots)
+    curvatures = PoolDerivatives.curvatures(pool).measure(ansatz, point, noiseless_rounds(), EXACT.shots)
     gradient, hessian = pool.derivatives_at_hartree_fock()
     for index in range(len(pool.groups)):
         for first, second, before in (
@@ -112,7 +115,7 @@ def test_the_standard_errors_of_sampled_gradients_are_correct(
     pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
     ansatz, point = pool.ansatz([0]), np.array([-0.2])
     gradients = PoolDerivatives.gradients(pool)
-    exact = gradients.measure(ansatz, point, noiseless_rounds(), MANY)
+    exact = gradients.measure(ansatz, point, noiseless_rounds(), EXACT.shots)
     scores = [
         (estimate.value - known.value) / estimate.standard_error
         for seed in range(60)
@@ -139,7 +142,7 @@ def test_chemical_accuracy_takes_as_many_operators_as_the_reference(
     errors: list[float],
 ) -> None:
     pool = OperatorPool.of(problem_of(name))
-    result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6)
+    result = adapt(pool, rotosolve, noiseless_rounds(), sampling=EXACT)
     found = errors_mha(pool, result, reference[name]["exact_energy"])
     assert found[:operators] == pytest.approx(errors, abs=0.06)
     assert next(count for count, each in enumerate(found, start=1) if each <= 1.6) == operators
@@ -157,7 +160,7 @@ def test_lithium_hydride_takes_four_operators(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], kind: PoolKind
 ) -> None:
     pool = OperatorPool.of(problem_of("LiH_1.595_fc"), kind)
-    result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=4)
+    result = adapt(pool, rotosolve, noiseless_rounds(), sampling=EXACT, growth=Growth(max_operators=4))
     found = errors_mha(pool, result, reference["LiH_1.595_fc"]["exact_energy"])
     assert found == pytest.approx([5.64, 3.74, 1.98, 1.39], abs=0.06)
     assert not result.converged
@@ -176,7 +179,7 @@ def test_under_shot_noise_it_ends_within_its_error_bar_and_counts_its_resources(
         seen.append((sum(pub.size for pub in pubs), sum(pub.size * pub.shots for pub in pubs)))
         return rounds(pubs)
 
-    result = adapt(pool, rotosolve, counted, shots=4000)
+    result = adapt(pool, rotosolve, counted)
     estimate = result.final.estimate
     assert abs(estimate.value - reference["LiH_3_cas(2,2)"]["exact_energy"]) <= 1.6e-3 + 3 * estimate.standard_error
     assert (result.rounds, result.circuits, result.shots) == (len(seen), *map(sum, zip(*seen, strict=True)))
@@ -186,7 +189,7 @@ def test_gradients_within_noise_are_not_convergence(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
-    result = adapt(pool, rotosolve, sampled_rounds(0), shots=20, precision=0.02)
+    result = adapt(pool, rotosolve, sampled_rounds(0), sampling=Sampling(20, 0.02))
     assert not result.converged
     assert "noise" in result.reason
 
@@ -195,11 +198,11 @@ def test_gradients_within_noise_are_measured_again_with_at_most_the_shots_of_the
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
 ) -> None:
     pool, exact = OperatorPool.of(problem_of("LiH_3_cas(2,2)")), reference["LiH_3_cas(2,2)"]["exact_energy"]
-    result = adapt(pool, rotosolve, shot_rounds(0), shots=200)
+    result = adapt(pool, rotosolve, shot_rounds(0), sampling=Sampling(200))
     assert result.converged
     estimate = result.final.estimate
     assert estimate.value == pytest.approx(exact, abs=1.6e-3 + 3 * estimate.standard_error)
-    imprecise = adapt(pool, rotosolve, shot_rounds(0), shots=200, precision=0.02)
+    imprecise = adapt(pool, rotosolve, shot_rounds(0), sampling=Sampling(200, 0.02))
     assert not imprecise.converged
 
 
@@ -241,12 +244,10 @@ def test_a_failed_gradient_ends_the_run(problem_of: Callable[..., ElectronicProb
 
 
 @pytest.mark.parametrize(("setting", "value"), [("tolerance", 0.0), ("tolerance", float("nan")), ("max_operators", 0)])
-def test_settings_out_of_range_are_refused(
-    problem_of: Callable[..., ElectronicProblem], setting: str, value: float
-) -> None:
+def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
     settings: dict[str, Any] = {setting: value}
     with pytest.raises(InputError) as caught:
-        adapt(OperatorPool.of(problem_of("H2_0.735")), rotosolve, noiseless_rounds(), **settings)
+        Growth(**settings)
     assert caught.value.field == setting
 
 

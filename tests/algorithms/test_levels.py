@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hybridloop.algorithms.circuits.model_space import basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
 from hybridloop.algorithms.estimation.observable import observable
-from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, _multiplicity, measure_levels
+from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, LevelsWanted, _multiplicity, measure_levels
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.problems.exact import exact_levels, lowest_eigenvalues
@@ -35,13 +36,10 @@ def found(
         problem,
         model_space(problem),
         observable(problem.hamiltonian),
-        ansatz,
-        np.full(ansatz.num_parameters, angle),
+        replace(ansatz, initial_point=np.full(ansatz.num_parameters, angle)),
         run_round,
-        levels=4,
-        precision=precision,
-        seed=3,
-        log=log,
+        LevelsWanted(4, precision, seed=3),
+        log,
     )
 
 
@@ -136,12 +134,9 @@ def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> N
         space,
         observable(problem.hamiltonian),
         ansatz,
-        ansatz.initial_point,
         shot_rounds(7),
-        levels=4,
-        precision=precision,
-        seed=3,
-        log=RoundLog(lambda _: None),
+        LevelsWanted(4, precision, seed=3),
+        RoundLog(lambda _: None),
     )
     exact = lowest_eigenvalues(problem.hamiltonian, 4)
     assert exact is not None

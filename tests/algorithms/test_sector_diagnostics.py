@@ -51,9 +51,9 @@ def test_a_wrong_particle_number_of_helium_hydride_has_a_warning(
     result = minimize(energy, ansatz.initial_point, method="L-BFGS-B", options={"maxiter": 60})
     assert result.fun < -2.85146769 - 0.05  # it "wins" below the two-electron ground state
     checks = StateChecks.of(problem, ansatz)
-    (warning,) = checks.read(sampled_rounds(0)(checks.pubs(result.x))).warnings
-    assert "wrong particle number" in warning
-    assert "2 (1 alpha, 1 beta)" in warning
+    (doubt,) = checks.read(sampled_rounds(0)(checks.pubs(result.x))).doubts
+    assert doubt.headline == "wrong particle number"
+    assert "2 (1 alpha, 1 beta)" in doubt.explanation
 
 
 @pytest.mark.parametrize(("flipped", "is_right"), [((0, 2), True), ((0, 1), False), ((0,), False), ((1, 3), True)])
@@ -67,8 +67,8 @@ def test_a_determinant_has_a_warning_only_for_wrong_electrons(
     point = np.zeros(8)
     point[[4 + qubit for qubit in flipped]] = np.pi  # the layer after the CXs
     checks = StateChecks.of(problem, hardware_efficient(4, np.zeros(8)))
-    warnings = checks.read(sampled_rounds(0)(checks.pubs(point))).warnings
-    assert any("wrong particle number" in warning for warning in warnings) == (not is_right)
+    doubts = checks.read(sampled_rounds(0)(checks.pubs(point))).doubts
+    assert any(doubt.headline == "wrong particle number" for doubt in doubts) == (not is_right)
 
 
 def test_electrons_that_are_conserved_take_no_circuit(problem_of: Callable[..., ElectronicProblem]) -> None:

@@ -122,7 +122,7 @@ def test_half_a_triplet_is_a_warning_and_a_singlet_is_none() -> None:
         facts = checks.read(shot_rounds(0)(checks.pubs(angles)))
         assert facts.spin_squared is not None
         assert abs(facts.spin_squared.value - squared) <= 4 * facts.spin_squared.standard_error < 0.2
-        assert [warning[:5] for warning in facts.warnings] == (["spin:"] if squared else [])
+        assert [doubt.headline for doubt in facts.doubts] == (["spin"] if squared else [])
 
 
 def test_electrons_and_spin_of_any_circuit_are_measured_in_one_round() -> None:
@@ -130,7 +130,7 @@ def test_electrons_and_spin_of_any_circuit_are_measured_in_one_round() -> None:
     ansatz = hardware_efficient(4, np.random.default_rng(3), reps=2)
     checks = StateChecks.of(problem, ansatz)
     facts = checks.read(shot_rounds(0)(checks.pubs(ansatz.initial_point)))
-    assert any(warning.startswith("wrong particle number") for warning in facts.warnings)
+    assert any(doubt.headline == "wrong particle number" for doubt in facts.doubts)
     state = Statevector(ansatz.circuit.assign_parameters(ansatz.initial_point))
     for estimate, operator in (
         (facts.electrons, problem.number_operator),
@@ -147,4 +147,4 @@ def test_a_failed_job_leaves_the_spin_unknown() -> None:
     pubs = checks.pubs(ansatz.initial_point)
     facts = checks.read([MeasuredPub(ansatz.initial_point[None, :], (FailedPoint("gone"),)) for _ in pubs])
     assert (facts.electrons, facts.spin_squared) == (None, None)
-    assert "gone" in facts.warnings[0]
+    assert "gone" in str(facts.doubts[0])

@@ -19,14 +19,16 @@ from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, round_limit
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, round_limit
+from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
+from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_state_helpers import shot_rounds
 
@@ -34,10 +36,12 @@ MHA = 1e-3
 
 
 def run_vqe(problem: ElectronicProblem, run_round: RunRound, **settings: Any) -> VqeResult:
-    """Run VQE with UCCSD, Rotosolve and the default settings."""
+    """Run VQE with UCCSD, Rotosolve and the default settings; `settings` are those of the search or of the sampling."""
     ansatz = uccsd(problem)
-    optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
-    return vqe(problem.hamiltonian, ansatz, optimizer, run_round, **settings)
+    limits = {name: settings.pop(name) for name in ("max_rounds", "on_lost") if name in settings}
+    search = Search(Rotosolve(ansatz.initial_point, ansatz.frequencies), **limits)
+    called = {"on_progress": settings.pop("on_progress")} if "on_progress" in settings else {}
+    return vqe(problem.hamiltonian, ansatz, search, run_round, sampling=Sampling(**settings), **called)
 
 
 def energy_at(problem: ElectronicProblem, ansatz: Ansatz, parameters: Sequence[float]) -> float:
@@ -88,7 +92,7 @@ def test_a_hardware_efficient_circuit_is_searched_from_a_random_start(
     problem = problem_of("H2_0.735")
     ansatz = hardware_efficient(problem.encoding.num_qubits, np.random.default_rng(1))
     optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
-    result = vqe(problem.hamiltonian, ansatz, optimizer, sampled_rounds(1))
+    result = vqe(problem.hamiltonian, ansatz, Search(optimizer), sampled_rounds(1))
     exact = reference["H2_0.735"]["exact_energy"]
     assert energy_at(problem, ansatz, result.parameters) - exact <= 1.6 * MHA
     assert abs(result.value - exact) <= 1.6 * MHA + 3 * result.standard_error
@@ -101,7 +105,7 @@ def test_cobyla_improves_on_hartree_fock_and_reports_the_energy_of_its_point(
 ) -> None:
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
-    result = vqe(problem.hamiltonian, ansatz, ScipyOptimizer(ansatz.initial_point), sampled_rounds(0))
+    result = vqe(problem.hamiltonian, ansatz, Search(ScipyOptimizer(ansatz.initial_point)), sampled_rounds(0))
     found = energy_at(problem, ansatz, result.parameters)
     assert found < reference["H2_0.735"]["hf_energy"] - 10 * MHA
     assert abs(result.value - found) <= 3.5 * result.standard_error
@@ -229,7 +233,7 @@ def test_the_optimizer_gets_the_points_as_measured_not_as_computed(
 
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
-    vqe(problem.hamiltonian, ansatz, RecordingOptimizer(ansatz.initial_point), rounded, max_rounds=3)
+    vqe(problem.hamiltonian, ansatz, Search(RecordingOptimizer(ansatz.initial_point), 3), rounded)
     assert points_told[0][0, 0] == ansatz.initial_point[0] + 1e-10
 
 
@@ -278,7 +282,8 @@ def test_a_circuit_that_always_fails_is_an_error(
 def test_an_unreachable_precision_is_not_claimed(sampled_rounds: Callable[[int], RunRound]) -> None:
     ansatz = one_angle()
     optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
-    result = vqe(SparsePauliOp(["X", "Z"], [1.0, 0.5]), ansatz, optimizer, sampled_rounds(0), precision=1e-9)
+    observed, sampling = SparsePauliOp(["X", "Z"], [1.0, 0.5]), Sampling(precision=1e-9)
+    result = vqe(observed, ansatz, Search(optimizer), sampled_rounds(0), sampling=sampling)
     assert not result.is_precise
     assert result.standard_error > 1e-9
     assert result.shots < 1e9
@@ -287,7 +292,7 @@ def test_an_unreachable_precision_is_not_claimed(sampled_rounds: Callable[[int],
 def test_a_constant_needs_no_circuit(sampled_rounds: Callable[[int], RunRound]) -> None:
     ansatz = one_angle()
     optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
-    result = vqe(SparsePauliOp(["I"], [-2.5]), ansatz, optimizer, sampled_rounds(0))
+    result = vqe(SparsePauliOp(["I"], [-2.5]), ansatz, Search(optimizer), sampled_rounds(0))
     assert (result.value, result.shots, result.is_precise) == (-2.5, 0, True)
 
 
@@ -295,7 +300,8 @@ def test_a_circuit_without_angles_is_only_measured(sampled_rounds: Callable[[int
     circuit = QuantumCircuit(1)
     circuit.h(0)
     ansatz = Ansatz("plus", circuit, np.zeros(0), ())
-    result = vqe(SparsePauliOp(["Z"]), ansatz, Rotosolve(np.zeros(0), ()), sampled_rounds(0), precision=0.01)
+    search, sampling = Search(Rotosolve(np.zeros(0), ())), Sampling(precision=0.01)
+    result = vqe(SparsePauliOp(["Z"]), ansatz, search, sampled_rounds(0), sampling=sampling)
     assert abs(result.value) <= 0.04
     assert {round_.phase for round_ in result.history} == {"final"}
 
@@ -335,7 +341,7 @@ def test_parts_of_different_sizes_are_refused(
     ]
     for ansatz, start, field in cases:
         with pytest.raises(InputError) as caught:
-            vqe(problem.hamiltonian, ansatz, Rotosolve(start, ((1,),) * len(start)), exact_rounds)
+            vqe(problem.hamiltonian, ansatz, Search(Rotosolve(start, ((1,),) * len(start))), exact_rounds)
         assert caught.value.field == field
 
 
@@ -355,16 +361,20 @@ def test_a_limit_that_ends_a_refinement_takes_no_claim_of_the_search_before(
 ) -> None:
     problem = problem_of("H4_1")
 
-    def searched(seed: int, **settings: Any) -> VqeResult:
-        ansatz = uccsd(problem)
-        optimizer = TrustRegion(ansatz.initial_point, ansatz.frequencies)
-        return vqe(problem.hamiltonian, ansatz, optimizer, shot_rounds(seed), precision=5 * MHA, **settings)
+    class NeverEnough(Claims):
+        def falls_short(self, _point: NDArray[np.float64], _residue: float, /) -> bool:
+            return True
+
+    def searched(seed: int, max_rounds: int = 200, claims: Claims = NO_CLAIMS) -> VqeResult:
+        ansatz, sampling = uccsd(problem), Sampling(precision=5 * MHA)
+        search = Search(TrustRegion(ansatz.initial_point, ansatz.frequencies), max_rounds)
+        return vqe(problem.hamiltonian, ansatz, search, shot_rounds(seed), sampling=sampling, claims=claims)
 
     ends = []
     for seed in range(4):
         plain = searched(seed)
         rounds = sum(progress.phase == "search" for progress in plain.history)
-        refined = searched(seed, max_rounds=rounds + 1, falls_short=lambda _point, _residue: True)
+        refined = searched(seed, max_rounds=rounds + 1, claims=NeverEnough())
         assert plain.converged
         assert refined.converged  # its end was met before, by either search
         ends.append(refined.reason == f"{plain.reason}; then max_rounds={rounds + 1}, as requested")

@@ -209,7 +209,7 @@ assert own()
     ),
     "sessions": ("assert list(hl.sessions())", ""),
     "a picture of the landscape": (
-        'hl.vqe("h2", precision=0.01, seed=1).plot("landscape")',
+        'hl.qaoa([(0, 1), (1, 2)], seed=1).plot("landscape")',
         "",
     ),
 }

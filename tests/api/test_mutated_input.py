@@ -24,7 +24,7 @@ from hybridloop.errors import HybridloopError
 from hybridloop.inputs.problems import read_problem
 from hybridloop.inputs.sources import Layer, resolve_settings
 from hybridloop.inputs.yaml import read_yaml
-from hybridloop.preparation.circuit import choose_circuit
+from hybridloop.preparation.choices.circuit import choose_circuit
 from hybridloop.preparation.problem import parse_problem
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
 from tests.long_form import long_form, short_or_long

@@ -17,11 +17,13 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.vqe import vqe
+from hybridloop.algorithms.search import Search
+from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.tasks.session import OpenSession
 from tests.long_form import short_or_long
 
@@ -69,9 +71,8 @@ def eigensolver(
     max_rounds: int = 2 * EVALUATIONS,
 ) -> Answer:
     """Run a whole VQE of the Ising pair."""
-    outcome = vqe(
-        hamiltonian, circuit or ansatz(), optimizer, run_round, shots=shots, precision=PRECISION, max_rounds=max_rounds
-    )
+    search, sampling = Search(optimizer, max_rounds), Sampling(shots, PRECISION)
+    outcome = vqe(hamiltonian, circuit or ansatz(), search, run_round, sampling=sampling)
     evaluations = sum(point.points for point in outcome.history)
     return Answer(outcome.value.hex(), _hex(outcome.parameters), evaluations)
 

@@ -16,8 +16,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Scheduled
 
 from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, RunRecord, SessionRow, journal_url
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until

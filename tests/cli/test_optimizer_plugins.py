@@ -139,7 +139,7 @@ def test_a_plugin_receives_the_settings_that_it_declares(installed: None) -> Non
     from tests.preparation_helpers import prepare_vqe
 
     settings = VqeSettings(optimizer="compass", tolerance=0.125)
-    optimizer: Any = prepare_vqe(ProblemText(name="h2"), settings, seed=0).make_optimizer()
+    optimizer: Any = prepare_vqe(ProblemText(name="h2"), settings, seed=0).search.make_optimizer()
     assert (type(optimizer).__name__, optimizer.tolerance) == ("Compass", 0.125)
 
 

@@ -23,8 +23,7 @@ import hybridloop as hl
 from hybridloop.data import load_table
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.flows.levels import levels
-from hybridloop.flows.vqe import vqe
+from hybridloop.flows.algorithms import levels, vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator

@@ -21,8 +21,8 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
+from hybridloop.flows.deploying.deployments import merge_settings, unset_settings
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.deployments import merge_settings, unset_settings
 from hybridloop.flows.sweep import sweep
 from hybridloop.journal import check_key
 from hybridloop.local_stack import PrefectServer

@@ -17,8 +17,8 @@ from prefect.workers.process import ProcessWorker
 import hybridloop as hl
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RunNotFinished
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
-from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.prefect_tasks import TAG

@@ -13,8 +13,8 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 
 from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker

@@ -20,7 +20,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
-from hybridloop.flows.vqe import vqe
+from hybridloop.flows.algorithms import vqe
 from hybridloop.local_stack import PrefectServer
 from tests.deployments.checkout_helpers import WRITTEN, full_name
 from tests.deployments.worker_helpers import Place, of_hybridloop, place_for, worker

@@ -9,7 +9,8 @@ import pytest
 from hybridloop.azure.targets import known_targets
 from hybridloop.emulator.timing import MEASURED_S, seconds_by_shots
 from hybridloop.estimate.plan import Plan
-from hybridloop.estimate.planner import TargetStatuses, plan_run
+from hybridloop.estimate.planner import plan_run
+from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.settings import ProblemText
 

@@ -18,7 +18,8 @@ from hybridloop.errors import CapReached, InputError
 from hybridloop.estimate.dry_run import Trial, dry_run
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Plan
-from hybridloop.estimate.planner import TargetStatuses, plan_run
+from hybridloop.estimate.planner import plan_run
+from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.problems import read_scan
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import count_text

@@ -20,7 +20,7 @@ from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.estimate import pricing
 from hybridloop.estimate.dry_run import dry_run
-from hybridloop.estimate.plan import Money
+from hybridloop.estimate.figures import Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.estimate.pricing import ProgramSizes, compiled_size, counted_size, gates_twice, in_basis
 from hybridloop.settings import ProblemText

@@ -16,9 +16,7 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.adapt import adapt
-from hybridloop.flows.levels import levels
-from hybridloop.flows.scan import scan
+from hybridloop.flows.algorithms import adapt, levels, scan
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
@@ -182,11 +180,11 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
     first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 9}), key)
     assert (first.status, first.value) == ("stopped", None)
     now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
-    monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)
+    monkeypatch.setattr("hybridloop.preparation.choices.measurement_groups.measurement_costs", lambda *_: now)
     with open_journal() as journal:
         record = journal.run_by_key(key)
         assert record is not None
-        chosen = preparation.prepare("scan", CURVE, settings, 7).groupings
+        chosen = preparation.prepare("scan", CURVE, settings, 7).algorithm.groupings
         assert chosen == ("qubit-wise 1", "qubit-wise 1")
         assert recorded_groupings(record) == ("fully-commuting 10000", "fully-commuting 10000")
     result = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)

@@ -17,9 +17,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
 from hybridloop.errors import InputError, InvalidValue, RunCancelled, StackError
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect import beside, one_request
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow, with_body
-from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END
 from tests.prefect_server import prefect_client

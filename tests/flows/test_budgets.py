@@ -13,8 +13,7 @@ from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
-from hybridloop.flows.qaoa import qaoa
-from hybridloop.flows.vqe import vqe
+from hybridloop.flows.algorithms import qaoa, vqe
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult

@@ -15,9 +15,9 @@ from hybridloop.azure.targets import known_targets
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.spec import SweepSpec
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation import prepare

@@ -28,7 +28,8 @@ from prefect.utilities.callables import parameter_schema
 from hybridloop.azure.workspace import identity_of
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
+from hybridloop.flows.algorithms import vqe
+from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
 from hybridloop.flows.lifecycle import dead_flow_runs
 from hybridloop.flows.lifecycle.dead_flow_runs import (
     DAY_S,
@@ -39,7 +40,6 @@ from hybridloop.flows.lifecycle.dead_flow_runs import (
     mark_dead_flow_runs,
     reason_to_leave,
 )
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.provenance import CHOICES
@@ -47,6 +47,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.claim import OUTAGE, algorithm_request
 from hybridloop.runs.recorded import RESUMED
+from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.recorded_steps import STEP

@@ -9,7 +9,7 @@ import pytest
 
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import JobFailed
-from hybridloop.flows.vqe import vqe
+from hybridloop.flows.algorithms import vqe
 from hybridloop.journal import open_journal
 from hybridloop.reports.content import report_content
 from hybridloop.runs.result import RunResult

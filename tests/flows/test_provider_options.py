@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 import hybridloop as hl
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError, JobFailed
-from hybridloop.flows.qaoa import qaoa
+from hybridloop.flows.algorithms import qaoa
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.content import report_content

@@ -17,8 +17,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.qaoa import qaoa
-from hybridloop.flows.rqaoa import rqaoa
+from hybridloop.flows.algorithms import qaoa, rqaoa
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.qaoa import read_binary

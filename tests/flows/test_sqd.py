@@ -19,10 +19,10 @@ from hybridloop.budget.caps import Budget, Caps
 from hybridloop.cli.progress import format_round
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
+from hybridloop.flows.algorithms import sqd
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
 from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
-from hybridloop.flows.sqd import sqd
 from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.local_stack import PrefectServer

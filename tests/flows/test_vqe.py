@@ -17,7 +17,7 @@ from prefect.exceptions import ParameterTypeError
 import hybridloop as hl
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ServiceError
-from hybridloop.flows.vqe import vqe
+from hybridloop.flows.algorithms import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.flows.vqe import vqe
+from hybridloop.flows.algorithms import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText

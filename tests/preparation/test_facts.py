@@ -10,17 +10,20 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
 
-from hybridloop.algorithms.adapt.growth import AdaptResult, adapt
+from hybridloop.algorithms.adapt.growth import adapt
+from hybridloop.algorithms.adapt.result import DEFAULT_TOLERANCE, AdaptResult, judged
 from hybridloop.algorithms.circuits import statevector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.diagnostics import QuantumNumbers
 from hybridloop.algorithms.facts import GROUND_TOLERANCE, TOO_LARGE, examine, lowest_of, what_reaches_further
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.outcome import Fact, Kind, Outcome
 from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
+from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.preparation.adapt import TOLERANCE, PreparedAdapt
+from hybridloop.preparation.adapt import PreparedAdapt
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
@@ -48,7 +51,7 @@ def off_by(prepared: PreparedVqe, excess: float) -> NDArray[np.float64]:
     assert exact is not None
 
     def energy(point: NDArray[np.float64]) -> float:
-        found = prepared.simulated_energy(point)
+        found = prepared.claims.energy_at(point)
         assert found is not None
         return found - exact
 
@@ -60,7 +63,8 @@ def off_by(prepared: PreparedVqe, excess: float) -> NDArray[np.float64]:
 def examined(prepared: PreparedVqe, excess: float) -> tuple[Fact, ...]:
     """Return what is shown of a point whose simulated energy is that far above the exact one."""
     point = off_by(prepared, excess)
-    return prepared.examined(point, prepared.excess(prepared.simulated_energy(point)), MET)
+    claims = prepared.claims
+    return claims.examined(point, claims.excess(claims.energy_at(point)), MET)[0]
 
 
 @pytest.mark.parametrize("tolerances", [3, 10, 30])
@@ -77,7 +81,7 @@ def examined(prepared: PreparedVqe, excess: float) -> tuple[Fact, ...]:
 )
 def test_a_state_above_the_tolerance_shows_nothing(text: ProblemText, settings: VqeSettings, tolerances: int) -> None:
     prepared = prepare_vqe(text, settings, 0)
-    tolerance = GROUND_TOLERANCE if prepared.facts.unit else prepared.accuracy.tolerance
+    tolerance = GROUND_TOLERANCE if prepared.facts.unit else prepared.search.tolerance
     assert tolerance is not None
     found = examined(prepared, tolerances * tolerance)
     assert [(fact.shown, fact.kind) for fact in found] == [(True, Kind.ESTIMATED), (False, Kind.BOUNDED)]
@@ -87,8 +91,8 @@ def test_a_state_above_the_tolerance_shows_nothing(text: ProblemText, settings: 
 
 @pytest.fixture(scope="module")
 def grown() -> tuple[PreparedAdapt, AdaptResult]:
-    def search(ansatz: Ansatz) -> Rotosolve:
-        return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    def search(ansatz: Ansatz) -> Search:
+        return Search(Rotosolve(ansatz.initial_point, ansatz.frequencies))
 
     prepared = prepare_adapt(problem("LiH_4.3"), AdaptSettings(), 0)
     return prepared, adapt(prepared.pool, search, shot_rounds(0))
@@ -105,16 +109,18 @@ def test_a_grown_circuit_above_the_tolerance_shows_nothing(
     assert circuit is not None
     found = np.array(result.parameters)
     energies = [circuit.energy(found + step) - circuit.energy(found) for step in np.linspace(0.0, 0.5, 501)]
-    step = 1e-3 * int(np.searchsorted(energies, tolerances * TOLERANCE))
-    moved = replace(result, parameters=tuple((found + step).tolist()), converged=True)
-    _, (_, ground), doubts = prepared.examined(moved)
+    step = 1e-3 * int(np.searchsorted(energies, tolerances * DEFAULT_TOLERANCE))
+    moved = replace(result, parameters=tuple((found + step).tolist()), converged=True, warnings=())
+    state = QuantumNumbers(None, None, ())
+    again = judged(moved, prepared.pool, state, prepared.facts.exact, prepared.sampling.precision)
+    _, ground = again.facts
     assert (ground.shown, ground.kind) == (shown, Kind.BOUNDED)
-    assert any(doubt.startswith("above the ground state: ") for doubt in doubts) != shown
+    assert any(doubt.startswith("above the ground state: ") for doubt in again.warnings) != shown
 
 
 def test_a_circuit_too_large_to_simulate_is_not_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statevector, "MAX_OPERATIONS", 0)
-    monkeypatch.setattr("hybridloop.preparation.vqe.MAX_EXACT_QUBITS", 1)
+    monkeypatch.setattr("hybridloop.algorithms.vqe.claims.MAX_EXACT_QUBITS", 1)
     _, outcome = measured(problem("H2_1.4"))
     fact = facts_of(outcome)["ground_state"]
     assert (outcome.converged, fact.shown, fact.kind) == (False, None, Kind.NOT_EXAMINED)
@@ -141,9 +147,10 @@ def test_a_state_is_judged_by_its_distance_to_the_exact_energy(
     shown: bool | None,  # noqa: FBT001
     says: str,
 ) -> None:
-    local, ground = examine(MET, excess, GROUND_TOLERANCE, unit="hartree", remedy=lambda: "Do this.")
+    (local, ground), doubts = examine(MET, excess, GROUND_TOLERANCE, unit="hartree", remedy=lambda: "Do this.")
     assert (local.shown, ground.shown) == (True, shown)
     assert says in ground.reason
+    assert [str(doubt) for doubt in doubts] == ([] if shown else [ground.reason])
 
 
 def test_the_interval_holds_what_the_circuit_is_known_to_miss() -> None:
@@ -153,20 +160,20 @@ def test_the_interval_holds_what_the_circuit_is_known_to_miss() -> None:
         assert exact is not None
         assert outcome.interval95 is not None
         assert outcome.interval95[0] - outcome.standard_error < exact < outcome.interval95[1]
-        assert outcome.residue == pytest.approx(
-            prepared.excess(prepared.simulated_energy(np.array(outcome.parameters)))
-        )
+        claims = prepared.claims
+        assert outcome.residue == pytest.approx(claims.excess(claims.energy_at(np.array(outcome.parameters))))
 
 
 @pytest.mark.parametrize("name", ["H4_1.8", "HF+ 1.6 doublet"])
 def test_the_lowest_energy_of_too_many_determinants_is_that_of_all_symmetries(name: str) -> None:
     text = problem(name) if name == "H4_1.8" else ProblemText(name=name, text=SYSTEMS[name]["text"])
     prepared = prepare_vqe(text, VqeSettings(), 0)
-    assert prepared.simulation is not None
-    lowest = lowest_of(None, prepared.simulation)
+    simulation = prepared.claims.simulation
+    assert simulation is not None
+    lowest = lowest_of(None, simulation)
     assert lowest == pytest.approx(prepared.facts.exact(), abs=1e-7)
     assert lowest is not None
-    assert (prepared.simulation.lowest_reached > lowest + 1e-3) == name.startswith("HF+")
+    assert (simulation.lowest_reached > lowest + 1e-3) == name.startswith("HF+")
 
 
 def test_two_electrons_reach_the_ground_state() -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.descriptions.levels import LevelsSettings
-from hybridloop.preparation.levels import PreparedBasisLevels, PreparedLevels
+from hybridloop.preparation.basis_levels import PreparedBasisLevels
+from hybridloop.preparation.levels import PreparedLevels
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA

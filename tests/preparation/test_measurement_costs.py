@@ -16,7 +16,7 @@ from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.measurement_costs import choice_facts, measurement_costs
+from hybridloop.preparation.choices.measurement_costs import choice_facts, measurement_costs
 from hybridloop.settings import AnsatzName, ProblemText
 from tests.preparation_helpers import prepare_vqe
 
@@ -92,12 +92,12 @@ def test_where_shots_are_free_a_job_has_as_many_as_take_no_time_or_round_the_lea
 def test_what_was_chosen_at_the_start_stands_where_prices_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare_vqe(H4, VqeSettings(search="measured"), 0)
     now = MeasurementCosts(lambda group, shots: (1.0 + group.two_qubit_gates) * shots, "shots", 0.0, least_shots=77)
-    monkeypatch.setattr("hybridloop.preparation.measurement_groups.measurement_costs", lambda *_: now)
+    monkeypatch.setattr("hybridloop.preparation.choices.measurement_groups.measurement_costs", lambda *_: now)
     again = prepare_vqe(H4, VqeSettings(search="measured"), 0)
     resumed = prepare_vqe(H4, VqeSettings(search="measured"), 0, groupings=first.groupings)
     assert again.groupings != first.groupings == resumed.groupings
     assert (first.energy.least_shots, again.energy.least_shots, resumed.energy.least_shots) == (1000, 77, 1000)
-    assert resumed.search.least_shots == first.search.least_shots
+    assert resumed.search.settings.least_shots == first.search.settings.least_shots
 
 
 def test_a_short_circuit_is_measured_with_further_gates_only_where_they_bring_no_noise() -> None:

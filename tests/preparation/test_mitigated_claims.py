@@ -66,6 +66,6 @@ def test_a_value_that_is_too_noisy_has_the_raw_one_beside_it(monkeypatch: pytest
     raw = float(warning.split("Without extrapolation the value is ")[1].split(" ±")[0])
     assert exact < outcome.value < raw < 0.0
     # nothing else holds the error where the circuit can't be simulated
-    monkeypatch.setattr("hybridloop.preparation.vqe.MAX_EXACT_QUBITS", 1)
+    monkeypatch.setattr("hybridloop.algorithms.vqe.claims.MAX_EXACT_QUBITS", 1)
     assert run(0.05, 0.02, 0)[0].interval95 is None
     assert run(0.02, 0.02, 0)[0].interval95 is not None

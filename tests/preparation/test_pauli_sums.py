@@ -50,12 +50,12 @@ def run(terms: Mapping[str, float], seed: int, **values: Any) -> tuple[Outcome, 
     ],
 )
 def test_a_pauli_sum_gets_a_circuit_by_its_terms(terms: dict[str, float], circuit: str) -> None:
-    assert prepared(terms).circuit_reason == circuit
+    assert prepared(terms).choices["circuit"] == circuit
 
 
 def test_a_molecule_keeps_uccsd() -> None:
     assert prepared(H2).ansatz.name == prepared(H2, ansatz="uccsd").ansatz.name
-    assert prepared(H2).circuit_reason is None
+    assert "circuit" not in prepared(H2).choices
 
 
 @pytest.mark.parametrize(
@@ -96,18 +96,20 @@ def test_spin_models_are_solved_by_default(terms: dict[str, float]) -> None:
 def test_a_pauli_sum_is_measured_to_a_thousandth_of_its_coefficients(scale: float) -> None:
     terms = {"II": 5.0, "XX": -2.0 * scale, "ZI": 1.0 * scale}
     by_default = prepared(terms)
-    assert by_default.accuracy.precision == by_default.accuracy.tolerance == pytest.approx(3e-3 * scale)
-    outcome = by_default.measure(shot_rounds(0), lambda _: None)
+    assert by_default.sampling.precision == by_default.search.tolerance == pytest.approx(3e-3 * scale)
+    outcome = by_default.run(shot_rounds(0))
     assert outcome.is_precise
     assert 0.0 < outcome.standard_error <= 3e-3 * scale
     assert f"a thousandth of the sum of the coefficients' sizes, {3 * scale:.4g}" in " ".join(outcome.choices)
-    given = prepared(terms, precision=0.01, tolerance=0.02).accuracy
-    assert (given.precision, given.tolerance, given.choice) == (0.01, 0.02, None)
+    given = prepared(terms, precision=0.01, tolerance=0.02)
+    assert (given.sampling.precision, given.search.tolerance) == (0.01, 0.02)
+    assert "precision" not in given.choices
 
 
 def test_a_molecule_has_a_precision_in_hartree_and_its_optimizers_tolerance() -> None:
-    accuracy = prepared(H2).accuracy
-    assert (accuracy.precision, accuracy.tolerance, accuracy.choice) == (0.7e-3, None, None)
+    molecule = prepared(H2)
+    assert (molecule.sampling.precision, molecule.search.tolerance) == (0.7e-3, None)
+    assert "precision" not in molecule.choices
 
 
 def test_a_constant_needs_no_shots() -> None:
@@ -133,7 +135,7 @@ def test_a_circuit_that_cannot_express_the_ground_state_is_no_convergence() -> N
 def test_a_circuit_with_too_few_layers_claims_nothing(terms: dict[str, float], layers: int) -> None:
     """Its lowest state may be nearly another eigenstate: the bound is the lowest eigenvalue alone."""
     outcome, error = run(terms, 0, layers=layers)
-    limit = prepared(terms).accuracy.tolerance
+    limit = prepared(terms).search.tolerance
     assert limit is not None
     assert outcome.converged == (error <= limit)
 

@@ -114,9 +114,11 @@ def test_a_custom_circuit_is_optimized(tmp_path: Path) -> None:
     same = Operator(circuit.assign_parameters(point)).equiv(Operator(run.ansatz.circuit.assign_parameters(point)))
     assert same
     file = tmp_path / "own.qasm"
-    settings = run.settings.model_dump(mode="json")
+    settings = settings_for("vqe", {"ansatz": circuit, "initial_point": point.tolist()}).model_dump(mode="json")
     file.write_text(settings["ansatz"], "utf-8")
-    assert prepared("h2", ansatz=str(file), initial_point=point.tolist()).settings == run.settings
+    assert (
+        settings_for("vqe", {"ansatz": str(file), "initial_point": point.tolist()}).model_dump(mode="json") == settings
+    )
     resumed = prepared("h2", **settings).ansatz.circuit.assign_parameters(point)
     assert resumed == run.ansatz.circuit.assign_parameters(point)
 
@@ -170,28 +172,26 @@ def test_the_newton_start_is_used_where_its_models_agree() -> None:
     trust_region = {"optimizer": "trust-region"}  # else the circuit is simulated
     for name in ("lih-3.0-cas22", "h4", "heh+", "lih-frozen-core"):
         run = prepared(name, **trust_region)
-        assert run.start_reason is not None
-        assert run.start_reason.startswith("Newton start: expected gain ")
+        assert run.choices["start"].startswith("Newton start: expected gain ")
         exact = run.facts.exact()
         assert exact is not None
         assert exact < energy_at_the_start(run) < exact + 0.1 * (run.facts.reference - exact)
     stretched = ProblemText(name="h4-2", text=(DATA / "fcidump/H4_2.fcidump").read_text())
     far = prepared(stretched, **trust_region)
-    assert far.start_reason is not None
-    assert far.start_reason == "Hartree-Fock: the model of a Newton start has no minimum nearby"
+    assert far.choices["start"] == "Hartree-Fock: the model of a Newton start has no minimum nearby"
     assert energy_at_the_start(far) == pytest.approx(far.facts.reference, abs=1e-9)
-    assert prepared("h2").start_reason is None  # one angle's fit is global
+    assert "start" not in prepared("h2").choices  # one angle's fit is global
     with pytest.raises(InputError, match="no minimum nearby"):
         prepared(stretched, initial_point=StartName.NEWTON)
 
 
 def test_the_reason_of_an_automatic_start_is_in_the_choices() -> None:
-    outcome = prepared("lih-3.0-cas22").measure(noiseless_rounds(), lambda _: None)
+    outcome = prepared("lih-3.0-cas22").run(noiseless_rounds())
     start = "start: a minimum of the circuit's classical simulation, 15.6 mHa below Hartree-Fock"
-    assert outcome.choices[0].startswith(f"{start} (3.")  # times 1e6 operations
-    assert outcome.choices[1].startswith("optimizer: if the measured energy is above the simulated one, ")
+    assert outcome.choices[1].startswith(f"{start} (3.")  # times 1e6 operations
+    assert outcome.choices[2].startswith("optimizer: if the measured energy is above the simulated one, ")
     assert outcome.converged
     names = {"initial_point": "newton", "optimizer": "trust-region", "grouping": "qubit-wise"}
-    asked = prepared("lih-3.0-cas22", **names).measure(noiseless_rounds(), lambda _: None)
+    asked = prepared("lih-3.0-cas22", **names).run(noiseless_rounds())
     assert not any(each.startswith("start:") for each in asked.choices)
     assert asked.value == pytest.approx(outcome.value, abs=1e-3)

@@ -41,7 +41,7 @@ def test_a_measured_search_starts_where_no_simulation_was(name: str, text: str |
 @pytest.mark.parametrize(("start", "is_random"), [("0.1,0.05,-0.1", False), ("hf", False), ("random", True)])
 def test_only_drawn_angles_are_a_random_start(start: str, is_random: bool) -> None:  # noqa: FBT001 (a row's value)
     measured: PreparedVqe = prepare("vqe", "heh+", {"initial_point": start})
-    optimizer = measured.make_optimizer()
+    optimizer = measured.search.make_optimizer()
     assert isinstance(optimizer, TrustRegion)
     assert optimizer.is_random == is_random
 
@@ -62,28 +62,30 @@ def test_an_own_circuit_is_simulated_from_several_starts_unless_its_search_is_me
     measured: PreparedVqe = prepare("vqe", "chain", {"ansatz": OWN, "search": "measured"}, CHAIN)
     assert own.ansatz.model is not None
     assert measured.ansatz.model is None
-    assert own.start_reason is not None
-    assert own.start_reason.startswith("the lowest of 25 minima of the circuit's classical simulation")
+    assert own.choices["start"].startswith("the lowest of 25 minima of the circuit's classical simulation")
     angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (200, 3))
     assert own.ansatz.model.energy(own.ansatz.initial_point) <= min(map(own.ansatz.model.energy, angles))
     outcome = own.measure(noiseless_rounds(), lambda _: None)
-    excess = own.excess(own.simulated_energy(np.array(outcome.parameters)))
+    excess = own.claims.excess(own.claims.energy_at(np.array(outcome.parameters)))
     assert excess is not None
     assert outcome.converged == (excess <= 3.5e-3)  # a thousandth of the sum of the coefficients' sizes
 
 
 def test_a_search_goes_on_where_more_shots_can_mend_its_end() -> None:
     run: PreparedVqe = prepare("vqe", "lih-3.0-cas22", {"search": "measured"})
-    assert run.simulation is not None
-    lowest = simulated_minimum(run.simulation, run.ansatz.initial_point)
-    assert not run.falls_short(lowest, 1e-3)
+    claims = run.claims
+    assert claims.simulation is not None
+    lowest = simulated_minimum(claims.simulation, run.ansatz.initial_point)
+    assert not claims.falls_short(lowest, 1e-3)
     points = [lowest + step for step in np.linspace(0.0, 0.5, 500)]
-    off = next(point for point in points if (run.excess(run.simulated_energy(point)) or 0.0) > 1e-3)
-    assert run.falls_short(off, 0.35e-3)
-    assert not run.falls_short(off, 0.15e-3)  # more than shot noise explains
-    _, ground = run.examined(off, run.excess(run.simulated_energy(off)), Stop(converged=True, reason="met"))
+    off = next(point for point in points if (claims.excess(claims.energy_at(point)) or 0.0) > 1e-3)
+    assert claims.falls_short(off, 0.35e-3)
+    assert not claims.falls_short(off, 0.15e-3)  # more than shot noise explains
+    (_, ground), (doubt,) = claims.examined(
+        off, claims.excess(claims.energy_at(off)), Stop(converged=True, reason="met")
+    )
     assert ground.shown is False
-    assert "with a lower tolerance, which takes more shots" in ground.reason
+    assert "with a lower tolerance, which takes more shots" in ground.reason == str(doubt)
 
 
 def test_a_single_angle_is_simulated_on_request_only() -> None:

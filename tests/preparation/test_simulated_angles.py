@@ -16,8 +16,10 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
-from hybridloop.algorithms.simulated_energy import AGREES, SimulatedEnergy
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.search import Search
+from hybridloop.algorithms.vqe.claims import Claims
+from hybridloop.algorithms.vqe.simulated_energy import AGREES, SimulatedEnergy
+from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.vqe import PreparedVqe
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
@@ -43,10 +45,9 @@ def run(prepared: PreparedVqe, run_round: RunRound, off_rad: float = 0.0, max_ro
     return vqe(
         prepared.energy.observable,
         ansatz,
-        Rotosolve(ansatz.initial_point, ansatz.frequencies),
+        Search(Rotosolve(ansatz.initial_point, ansatz.frequencies), max_rounds),
         run_round,
-        max_rounds=max_rounds,
-        simulated=SimulatedEnergy(model.energy(start), CHEMICAL_ACCURACY),
+        claims=Claims(SimulatedEnergy(model.energy(start), CHEMICAL_ACCURACY)),
     )
 
 
@@ -64,9 +65,8 @@ def test_right_angles_pass_and_their_test_is_the_final_measurement(molecule: Pre
         assert result.reason.endswith("the simulated one, within 1.6 mHa")
         assert [(each.amount, each.meaning) for each in result.error_budget if each.is_one_sided] == [(0.0, AGREES)]
         assert result.parameters == tuple(molecule.ansatz.initial_point.tolist())
-    single = vqe(
-        molecule.energy.observable, molecule.ansatz, Rotosolve(np.zeros(2), ((2,), (2,))), shot_rounds(0), max_rounds=1
-    )
+    search = Search(Rotosolve(np.zeros(2), ((2,), (2,))), 1)
+    single = vqe(molecule.energy.observable, molecule.ansatz, search, shot_rounds(0))
     final_shots = sum(round_.shots for round_ in single.history if round_.phase == "final")
     assert np.mean([result.shots for result in passed]) < 2.7 * final_shots
 
@@ -113,7 +113,7 @@ def test_a_circuit_of_a_pauli_sum_is_tested_too() -> None:
     outcome = prepared.measure(shot_rounds(1), lambda _: None)
     assert {round_.phase for round_ in outcome.history} == {"final"}
     assert outcome.converged
-    assert outcome.standard_error > prepared.accuracy.precision / 2.5  # the test needs few shots more than the value
+    assert outcome.standard_error > prepared.sampling.precision / 2.5  # the test needs few shots more than the value
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,16 @@ def test_a_test_is_reported_with_the_unit_of_the_energy() -> None:
 def test_no_shots_go_to_a_test_that_the_noise_of_the_target_decides(molecule: PreparedVqe) -> None:
     settings = VqeSettings(precision=5e-3, tolerance=1.6e-3, target="quantinuum.qpu.h2-1")
     on_machine = prepare_vqe(problem("NaH_4.5"), settings, 0)
-    assert (molecule.has_noise, on_machine.has_noise) == (False, True)
-    found = on_machine.measure(shot_rounds(1), lambda _: None)
+    found = on_machine.run(shot_rounds(1))
     assert not found.converged
     assert found.reason.endswith("noise of the target shifts energies")
     assert {round_.phase for round_ in found.history} == {"final"}
     assert not any(choice.startswith("optimizer: ") for choice in found.choices)  # none is used
-    tested = replace(on_machine, has_noise=False).measure(shot_rounds(1), lambda _: None)
+    simulated = on_machine.claims.simulated
+    assert simulated is not None
+    assert simulated.has_noise
+    claims = replace(on_machine.claims, simulated=replace(simulated, has_noise=False))
+    tested = replace(on_machine, claims=claims).run(shot_rounds(1))
     assert found.history[-1].total_shots < tested.history[-1].total_shots / 3
 
 

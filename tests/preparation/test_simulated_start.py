@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hybridloop.algorithms.circuits.simulated_start import OnGradient, SimulatedStart
-from hybridloop.preparation import initial_point
-from hybridloop.preparation.initial_point import MIN_KEPT, find_simulated
+from hybridloop.preparation.choices import initial_point
+from hybridloop.preparation.choices.initial_point import MIN_KEPT, find_simulated
 from hybridloop.runtime.run_events import RunEvent, observed_by
 
 FOUND = SimulatedStart(np.array([0.1, -0.3]), 0.25, 9, 1e-3, MIN_KEPT)

@@ -13,12 +13,9 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.problems.electronic import Encoding, FermionMapping
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.azure.targets import find_target
 from hybridloop.data import load_table
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.completion import with_doubts
-from hybridloop.preparation import prepare
 from hybridloop.preparation.problem import exact_energy
 from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
@@ -53,7 +50,7 @@ def test_a_built_in_name_is_found_in_any_case() -> None:
 def test_every_combination_of_choices_works(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
     settings = VqeSettings(mapping=mapping, ansatz=ansatz, optimizer=optimizer)
     prepared = prepare_vqe(ProblemText(name="h2"), settings, seed=0)
-    points = prepared.make_optimizer().ask()
+    points = prepared.search.make_optimizer().ask()
     assert points.shape[1] == prepared.ansatz.num_parameters > 0
     assert prepared.ansatz.circuit.num_qubits == {MappingName.PARITY: 2, MappingName.JORDAN_WIGNER: 4}[mapping]
 
@@ -61,7 +58,7 @@ def test_every_combination_of_choices_works(mapping: MappingName, ansatz: Ansatz
 @pytest.mark.parametrize("max_rounds", [1, 1000])
 def test_only_max_rounds_limits_cobyla(max_rounds: int) -> None:
     settings = VqeSettings(optimizer="scipy:cobyla", max_rounds=max_rounds)
-    optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).make_optimizer()
+    optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).search.make_optimizer()
     assert isinstance(optimizer, ScipyOptimizer)
     assert optimizer.max_evaluations > max_rounds
 
@@ -81,11 +78,11 @@ def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
         ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
     )
     prepared = prepare_vqe(ProblemText(name="heh+"), settings, seed=0)
-    outcome = prepared.measure(noiseless_rounds(), lambda _: None)
+    outcome = prepared.run(noiseless_rounds())
     assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: the state has another charge
-    assert outcome.reason.startswith("wrong particle number; ")
+    assert outcome.reason.startswith("below the exact energy; wrong particle number; ")
     assert not outcome.converged
-    wrong, other, below = with_doubts(outcome, prepared.facts).warnings
+    wrong, other, below = outcome.warnings
     assert "2 (1 alpha, 1 beta)" in wrong
     assert other.startswith("other electrons: ")
     assert below.startswith("below the exact energy: ")
@@ -93,9 +90,8 @@ def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
 
 def test_a_right_energy_has_no_warning() -> None:
     prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
-    outcome = prepared.measure(noiseless_rounds(), lambda _: None)
-    assert outcome.converged
-    assert with_doubts(outcome, prepared.facts) == outcome
+    outcome = prepared.run(noiseless_rounds())
+    assert (outcome.converged, outcome.warnings) == (True, ())
 
 
 def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:
@@ -117,17 +113,6 @@ def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
     assert exact_energy(molecule) == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)
 
 
-def test_a_prepared_run_fits_the_request_that_it_was_prepared_for_and_no_other() -> None:
-    settings, target = VqeSettings(seed=0), find_target(VqeSettings().target)
-    run = prepare("vqe", ProblemText(name="h2"), settings, 0)
-    assert run.fits(settings, 0, target, ())
-    assert run.fits(settings, 0, target, run.groupings)
-    assert not run.fits(settings.model_copy(update={"shots": 4001}), 0, target, ())
-    assert not run.fits(settings, 5, target, ())
-    assert not run.fits(settings, 0, find_target("ionq.simulator"), ())
-    assert not run.fits(settings, 0, target, ("fully-commuting 1000",))
-
-
 @pytest.mark.parametrize(
     ("problem", "ansatz", "chosen"),
     [
@@ -137,5 +122,5 @@ def test_a_prepared_run_fits_the_request_that_it_was_prepared_for_and_no_other()
 )
 def test_a_search_is_chosen_by_the_number_of_angles(problem: str, ansatz: AnsatzName, chosen: type[Optimizer]) -> None:
     prepared = prepare_vqe(ProblemText(name=problem), VqeSettings(ansatz=ansatz), seed=0)
-    assert type(prepared.make_optimizer()) is chosen
+    assert type(prepared.search.make_optimizer()) is chosen
     assert choose_optimizer(prepared.ansatz).reason

@@ -26,14 +26,15 @@ from hybridloop.errors import (
     InputError,
     InvalidValue,
     RunBusy,
+    RunKeyTaken,
     RunParked,
     RunStopped,
     ServiceBusy,
     StopRequested,
 )
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.hooks import SECOND_REPORT, close_open_session
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Job, Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
@@ -52,6 +53,7 @@ from tests.conftest import Died, Emulator
 from tests.flow_calls import call_flow
 from tests.journal.journal_helpers import BODY, PROGRAM, pub
 from tests.prefect_server import prefect_client
+from tests.result_helpers import a_result
 from tests.runs.holding_helpers import hold, hold_found
 from tests.waiting import eventually
 
@@ -106,8 +108,13 @@ def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
     assert find_run(begun, wanted(VqeSettings())).run.seed == 7
 
 
-def test_a_new_run_takes_the_seed_that_its_caller_has_drawn(journal: Journal) -> None:
-    assert find_run(journal, wanted(VqeSettings(), new_seed=0)).run.seed == 0
+def test_a_run_that_another_process_began_meanwhile_is_busy_and_afterwards_taken(journal: Journal) -> None:
+    request = wanted(VqeSettings(seed=7))
+    first, second = find_run(journal, request), find_run(journal, request)
+    with hold_found(journal, first, request), pytest.raises(RunBusy), hold_found(journal, second, request):
+        raise AssertionError("unreachable")
+    with pytest.raises(RunKeyTaken), hold_found(journal, second, request):
+        raise AssertionError("unreachable")
 
 
 def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
@@ -164,11 +171,13 @@ def test_the_status_and_reason_of_an_end_are_stored(
 def test_an_error_after_the_end_of_a_run_leaves_its_status(error: BaseException, begun: Journal) -> None:
     STORED_END.set("")
     with suppress(type(error)), hold(begun, wanted()) as run:
-        write_end(run, "converged", "it is", {"value": -1.1})
+        write_end(run, "converged", "it is", a_result())
         raise error
     assert STORED_END.get() == "converged"
     ended = begun.run("k")
-    assert (ended.status, ended.reason, ended.result) == ("converged", "it is", {"value": -1.1})
+    assert (ended.status, ended.reason) == ("converged", "it is")
+    assert ended.result is not None
+    assert RunResult.from_dict(ended.result) == a_result()
 
 
 @pytest.mark.parametrize("error", [AccessDenied("no role", "", ""), InvalidValue("optimizer", "it asks for no points")])

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import hybridloop as hl
+from hybridloop.algorithms.estimation.sampling import DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
-from hybridloop.algorithms.vqe import DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.prices import Unit
 from hybridloop.cli.app import build_app

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.algorithms.simulated_energy import SimulatedEnergy
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.search import Search
+from hybridloop.algorithms.vqe.claims import Claims
+from hybridloop.algorithms.vqe.simulated_energy import SimulatedEnergy
+from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.pytest_plugin import Emulator
@@ -84,12 +87,10 @@ class CappedRun:
             return vqe(
                 ISING,
                 circuit,
-                optimizer,
+                Search(optimizer, max_rounds),
                 rounds,
-                shots=1000,
-                precision=PRECISION,
-                max_rounds=max_rounds,
-                simulated=simulated,
+                sampling=Sampling(1000, PRECISION),
+                claims=Claims(simulated),
             )
 
     @property

@@ -9,23 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorPool
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool
+from hybridloop.algorithms.adapt.result import DEFAULT_TOLERANCE, AdaptResult, AdaptStep, judged
 from hybridloop.algorithms.adapt.selection import DEFAULT_MAX_OPERATORS, Selected, Selector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
-from hybridloop.algorithms.diagnostics import QuantumNumbers, StateChecks
+from hybridloop.algorithms.diagnostics import StateChecks
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
-from hybridloop.algorithms.estimation.final import (
-    FinalMeasurement,
-    measure_final_estimate,
-    neyman_allocation,
-    pilot_shots,
-)
+from hybridloop.algorithms.estimation.final import measure_final_estimate, neyman_allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, given_grouping
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, Sampling
 from hybridloop.algorithms.optimizers.base import (
-    Optimizer,
     PointEstimate,
     Stop,
     check_at_least_one,
@@ -33,83 +29,56 @@ from hybridloop.algorithms.optimizers.base import (
     missing_points_error,
     residue_of,
 )
-from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
+from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound, share_caps
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
-from hybridloop.algorithms.vqe import DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.algorithms.search import Search, cap_limit
 from hybridloop.errors import RoundTooLarge
-
-# hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
-DEFAULT_TOLERANCE = 0.8e-3
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptStep:
-    """An operator added by ADAPT-VQE and the search that followed.
+class Growth:
+    """Growth of an ansatz: it ends where the gain of all operators is expected to be at most `tolerance` (hartree).
 
-    `gradient` and `gradient_error` (hartree per radian) and `remaining_gain` (hartree, of the whole pool, by gradients)
-    are those measured before the operator was added. `curvature` (hartree per square radian) is given if the operator
-    was selected by it. `is_simulated` is true if it was selected by the gradients of a simulation. `parameters`
-    (radians) are the angles of the whole circuit after the search. `value` (hartree) is the energy that the search
-    found there. It was selected for being low, so it is biased: only the final measurement is reported. Two operators
-    that were added together have the same value and parameters.
+    It takes `max_operators` at most. `derivatives` is the grouping of the gradients' terms.
     """
 
-    group: ExcitationGroup
-    gradient: float
-    gradient_error: float
-    remaining_gain: float
-    value: float
-    parameters: tuple[float, ...]
-    curvature: float | None = None
-    is_simulated: bool = False
+    tolerance: float = DEFAULT_TOLERANCE
+    max_operators: int = DEFAULT_MAX_OPERATORS
+    derivatives: Grouping = Grouping.FULLY_COMMUTING
+
+    def __post_init__(self) -> None:
+        check_positive("tolerance", self.tolerance, "energy in hartree")
+        check_at_least_one("max_operators", self.max_operators)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptResult(Outcome):
-    """Result of ADAPT-VQE: the operators in the order of their addition, the final measurement, the resources used.
-
-    `converged` is true where the gain expected from the whole pool fell to the tolerance (`adapt`).
-    """
-
-    final: FinalMeasurement
-    operators: tuple[AdaptStep, ...]
-    ansatz: Ansatz
-    circuits: int
-    shots: int
-    state: QuantumNumbers
+DEFAULT_GROWTH = Growth()
 
 
 def adapt(
     pool: OperatorPool,
-    make_optimizer: Callable[[Ansatz], Optimizer],
+    make_search: Callable[[Ansatz], Search],
     run_round: RunRound,
     *,
-    shots: int = DEFAULT_SHOTS,
-    precision: float = DEFAULT_PRECISION,
-    tolerance: float = DEFAULT_TOLERANCE,
-    max_operators: int = DEFAULT_MAX_OPERATORS,
-    max_rounds: int = DEFAULT_MAX_ROUNDS,
+    growth: Growth = DEFAULT_GROWTH,
+    sampling: Sampling = DEFAULT_SAMPLING,
     energy: GroupingChoice | None = None,
-    derivatives: Grouping = Grouping.FULLY_COMMUTING,
-    on_lost: MissingPointPolicy = FAIL,
+    exact: Callable[[], float | None] = lambda: None,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> AdaptResult:
     """Run ADAPT-VQE from Hartree-Fock (H. R. Grimsley et al., Nat. Commun. 10 (2019) 3007); energies in hartree.
 
     Each step measures all gradients in one round and appends the operator with the largest. It then optimizes all
-    angles, starting from their last values; `max_rounds` bounds each of these searches. The gain to second order of all
+    angles, starting from their last values, by a search that `make_search` makes. The gain to second order of all
     operators in the pool is Σ_k g_k² / 2 h_k (noise deducted), with h_k the curvature at Hartree-Fock.
 
-    Where that gain is at most `tolerance`, or all gradients are within noise, the state may still be a saddle: by
+    Where that gain is at most the tolerance, or all gradients are within noise, the state may still be a saddle: by
     symmetry all gradients of singles vanish at Hartree-Fock. Then one round measures all curvatures. An operator whose
     curvature is negative beyond noise, and promises more than the tolerance, is appended at the minimum along its own
     angle. At Hartree-Fock gradients and curvatures are exact and take no round; a negative curvature that
     promises more than all gradients is followed at once, after the steepest operator, also in a mixture of two
     operators. ADAPT-VQE has converged if neither gradients nor curvatures promise more. It also stops when noise hides
-    what they promise, or after `max_operators`.
+    what they promise, or after the most operators.
 
     Small gradients are no proof: on the way to the ground state they may all be small for some operators, and grow
     again (gradient troughs: H. R. Grimsley et al., npj Quantum Inf. 9 (2023) 19). So a stop is examined. Gradients
@@ -118,20 +87,21 @@ def adapt(
     made while the simulated state is above the ground state by more than the tolerance and a simulated gradient shows
     the next operator.
 
-    `precision` is the standard error of the final measurement, which also measures the spin if the circuit does not
-    conserve it. `energy` is the Hamiltonian in measurement groups, by
-    default qubit-wise and split by the covariances of Hartree-Fock with its excitations. `derivatives` is the grouping
-    of the derivatives' terms (`PoolDerivatives.gradients`); a round of them takes `shots` a circuit on average. Raises
-    JobFailed where a derivative's circuit failed.
+    The final measurement also measures the spin if the circuit does not conserve it. `energy` is the Hamiltonian in
+    measurement groups, by default qubit-wise and split by the covariances of Hartree-Fock with its excitations. A round
+    of derivatives takes the `sampling`'s shots a circuit on average. The result is judged by the `exact` energy
+    (hartree; None: unknown), its simulation and its quantum numbers: see `judged`. Raises JobFailed where a
+    derivative's circuit failed.
     """
-    check_positive("tolerance", tolerance, "energy in hartree")
-    check_at_least_one("max_operators", max_operators)
     hamiltonian = pool.problem.hamiltonian
     if energy is None:
         reference = ReferenceState.perturbed(hamiltonian, pool.problem.reference_state)
         energy = given_grouping(hamiltonian, Grouping.QUBIT_WISE, reference, "no other was given", pool.problem)
+    shots, precision = sampling.shots, sampling.precision
     expected_shots = (float(energy.deviations.sum()) / precision) ** 2
-    selector = Selector(pool, run_round, shots, tolerance, max_operators, expected_shots, derivatives)
+    selector = Selector(
+        pool, run_round, shots, growth.tolerance, growth.max_operators, expected_shots, growth.derivatives
+    )
     log = RoundLog(on_progress)
     chosen: list[int] = []
     operators: list[AdaptStep] = []
@@ -157,12 +127,8 @@ def adapt(
                 if (model := pool.simulation(longer)) is not None:
                     point = simulated_minimum(model, grown.initial_point)
                 else:
-                    optimizer = make_optimizer(grown)
-                    check_missing_point_policy(on_lost, optimizer)
-                    start = grown.initial_point
-                    point, recent, _ = run_optimizer(
-                        *(evaluated, start, optimizer, shots, max_rounds, on_lost, log), least_shots=energy.least_shots
-                    )
+                    search = make_search(grown)
+                    point, recent, _ = search.run(evaluated, grown.initial_point, sampling, log)
         except RoundTooLarge as reached:
             selected = cap_limit(reached)
             break
@@ -170,11 +136,11 @@ def adapt(
         if model is not None:
             operators += _steps(pool, selected, model.energy(point), point)
             continue
-        left = residue_of(optimizer) or 0.0
+        left = residue_of(search.optimizer) or 0.0
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
-    pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision, least_shots=energy.least_shots)
+    pilot = sampling.pilot(recent, len(evaluated.circuits))
     checks = StateChecks.of(pool.problem, ansatz)
     with share_caps(run_round, None):
         final = measure_final_estimate(
@@ -183,7 +149,7 @@ def adapt(
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):
         selected = Stop(converged=False, reason=f"{limit}; {selected.reason}")
-    return AdaptResult(
+    result = AdaptResult(
         **measured_value(final, selector.residue + left),
         final=final,
         operators=tuple(operators),
@@ -196,8 +162,8 @@ def adapt(
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
         shots=taken,
         history=tuple(log.history),
-        state=checks.read(final.others),
     )
+    return judged(result, pool, checks.read(final.others), exact, precision)
 
 
 def _final_pubs(energy: GroupingChoice, ansatz: Ansatz, precision: float) -> list[SamplerPub]:

@@ -18,6 +18,7 @@ from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.rounds import RunRound
 
 DEFAULT_MAX_OPERATORS = 40
+GAIN_DECIMALS = 9  # in hartree: gains that are equal up to rounding keep the pool's order
 GRADIENT_TIE = 1e-7  # hartree per radian: gradients that differ by less are equal by symmetry
 SIGMAS = 3.0  # standard errors: a smaller gradient counts as noise
 MARGIN = 2.0  # of further shots for gradients: what noise still hides is then well below the tolerance
@@ -220,3 +221,13 @@ def _check_slopes(
         reason = f"all gradients are within shot noise, which may hide a gain of {1e3 * noise:.2g} mHa; raise shots"
         return Stop(converged=False, reason=reason)
     return None
+
+
+def expected_operators(pool: OperatorPool, tolerance: float, most: int) -> list[int]:
+    """Return the operators of the largest gains at Hartree-Fock, until the others gain less than the tolerance."""
+    gradient, hessian = pool.derivatives_at_hartree_fock()
+    gains = gradient**2 / (2.0 * np.maximum(np.diag(hessian), MIN_CURVATURE))
+    order = np.argsort(-np.round(gains, GAIN_DECIMALS), kind="stable")
+    left = gains.sum() - np.cumsum(gains[order])
+    count = 1 + int(np.count_nonzero(left[:-1] > tolerance))
+    return [*map(int, order[: min(count, most)])]

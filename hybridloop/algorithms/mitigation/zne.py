@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Qubit
 
 from hybridloop.algorithms.circuits.basis import keep_gates, to_basis, two_qubit_gates
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Evaluation, Extrapolation, GroupStatistics
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.problems.energy_units import amount_text
@@ -184,7 +185,7 @@ def with_interval_over(estimate: Estimate, simulated: float) -> Estimate:
     return replace(estimate, extrapolation=replace(found, spread=lacks, is_of_simulation=True))
 
 
-def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Iterator[str]:
+def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Iterator[Doubt]:
     """Yield reasons to doubt an extrapolated value: too much noise, none seen, or models that differ too much.
 
     `precision` is the requested standard error, in the observable's `unit`: hartree, or empty.
@@ -194,23 +195,26 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
         return
     (difference, error), size = found.amplified, partial(amount_text, unit=unit)
     if abs(difference) <= SIGMAS * error and not estimate.is_exact:
-        yield (
-            f"no noise seen: repeated gates changed the energy by {size(difference)} ± {size(error)}. Either the noise "
+        yield Doubt(
+            "no noise seen",
+            f"repeated gates changed the energy by {size(difference)} ± {size(error)}. Either the noise "
             "is too small to be seen with these shots, or the repeated gates were removed before they ran: the "
-            "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out."
+            "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out.",
         )
     elif is_too_noisy(estimate):
         raw, raw_error = found.raw
-        yield (
-            f"too noisy to extrapolate: the noise of the circuit leaves {found.signal:.0%} of the energy's part that "
+        yield Doubt(
+            "too noisy to extrapolate",
+            f"the noise of the circuit leaves {found.signal:.0%} of the energy's part that "
             f"decays with noise, and at least {MIN_SIGNAL:.0%} are needed. Without "
-            f"extrapolation the value is {raw:.6g} ± {raw_error:.2g}. Choose a shorter circuit, or another target."
+            f"extrapolation the value is {raw:.6g} ± {raw_error:.2g}. Choose a shorter circuit, or another target.",
         )
     elif (width := Z95 * estimate.standard_error + estimate.systematic_error) > MAX_WIDTH * precision:
-        yield (
-            f"uncertain extrapolation: the two models differ by {size(found.spread)}, and ± {size(width)} is more than "
+        yield Doubt(
+            "uncertain extrapolation",
+            f"the two models differ by {size(found.spread)}, and ± {size(width)} is more than "
             f"{MAX_WIDTH:g} times the requested precision. Choose a shorter circuit, another target, or a larger "
-            "precision."
+            "precision.",
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.ising import Ising
@@ -45,27 +46,24 @@ def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed:
     The descents flip one variable at a time, the best first: from the best sample, and from as many random assignments
     as there were shots. They are classical, and said to be.
     """
-    problem, doubts = ansatz.problem, list(outcome.warnings)
+    problem = ansatz.problem
+    doubt: Doubt | None = None
     mean, sign = random_mean(ansatz), problem.sign
     lead = mean - SIGMAS * outcome.standard_error - sign * outcome.value
     if lead <= 0.0:
-        doubts.append(
-            f"no better than chance: the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
-            "(search=measured), or take more layers."
+        doubt = Doubt(
+            "no better than chance",
+            f"the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
+            "(search=measured), or take more layers.",
         )
     elif lead <= outcome.rounding_bound:
-        doubts.append(
-            f"not shown to be better than chance: the mean over random assignments is {sign * mean:.4g}, and rounding "
-            f"to {shots:,} counts may shift the mean by up to {outcome.rounding_bound:.4g}. Take more shots."
+        doubt = Doubt(
+            "not shown to be better than chance",
+            f"the mean over random assignments is {sign * mean:.4g}, and rounding "
+            f"to {shots:,} counts may shift the mean by up to {outcome.rounding_bound:.4g}. Take more shots.",
         )
-    reason = "; ".join([*(doubt.split(":")[0] for doubt in doubts), outcome.reason])
-    return replace(
-        outcome,
-        converged=outcome.converged and not doubts,
-        reason=reason,
-        warnings=tuple(doubts),
-        choices=(*outcome.choices, *bound_and_descents(outcome, problem, shots=shots, seed=seed)),
-    )
+    descents = bound_and_descents(outcome, problem, shots=shots, seed=seed)
+    return replace(outcome, choices=(*outcome.choices, *descents)).doubted(doubt)
 
 
 def bound_and_descents(outcome: Outcome, problem: BinaryProblem, *, shots: int, seed: int) -> list[str]:

@@ -27,6 +27,7 @@ from hybridloop.algorithms.estimation.estimates import (
 )
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop, check_at_least_one
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
@@ -39,7 +40,7 @@ from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.angles import with_added_layer
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, share_caps
-from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, cap_limit, run_optimizer
+from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, cap_limit
 from hybridloop.errors import InputError, InvalidValue, RoundTooLarge
 
 SIGNIFICANT_SIGMAS = 2.0  # standard errors that another layer must gain
@@ -156,8 +157,8 @@ class _SearchRun:
             return ansatz, Stop(converged=False, reason=reason, is_requested=True)
         optimizer = self.search.optimizer(ansatz)
         evaluated = _evaluation(ansatz, self.run_round, self.search.cvar)
-        start, limit = ansatz.initial_point, self.search.max_rounds
-        point, _, stop = run_optimizer(evaluated, start, optimizer, self.shots, limit, self.on_lost, self.log)
+        search = Search(optimizer, self.search.max_rounds, self.on_lost)
+        point, _, stop = search.run(evaluated, ansatz.initial_point, Sampling(self.shots), self.log)
         return ansatz.with_initial_point(point), stop
 
     def _add_layers(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop | None]:

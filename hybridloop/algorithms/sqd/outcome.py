@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.diagnostics import TOLERATED_SPIN
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.error_budget import subspace_error
 from hybridloop.algorithms.estimation.configurations import Samples
 from hybridloop.algorithms.outcome import Fact, Kind, Outcome, RoundProgress
+from hybridloop.algorithms.problems.determinants import count_determinants
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.sqd.comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
 from hybridloop.algorithms.sqd.diagonalization import UNCHANGED, Batch, SqdResult
 from hybridloop.algorithms.sqd.extrapolation import SIGMAS, Extrapolation, extrapolate_variance
@@ -24,22 +27,19 @@ def outcome_of(
     found: SqdResult,
     compared: Sequence[ClassicalSpace],
     samples: Samples,
+    problem: ElectronicProblem,
     *,
-    total: int,
-    num_qubits: int,
     exact: float | None,
-    spin: float,
     parameters: tuple[float, ...],
     history: tuple[RoundProgress, ...],
-    choices: tuple[str, ...],
 ) -> Outcome:
-    """Return the outcome; `total` is the number of all determinants, `spin` the molecule's s, energies in hartree.
-
-    `num_qubits` are those sampled.
+    """Return the outcome, energies in hartree; `exact` is None where the molecule is too large.
 
     It is converged if both facts are shown: the iterations were self-consistent, and at most chemical accuracy is left
     below the energy.
     """
+    molecule, total = problem.molecule, count_determinants(problem.molecule)
+    spin = 0.5 * abs(molecule.electrons[0] - molecule.electrons[1])
     best = found.best
     extrapolated = extrapolate_variance(found.batches)
     left = remainder_below(best, extrapolated, compared, exact, is_complete=best.determinants == total)
@@ -48,9 +48,7 @@ def outcome_of(
         Fact("little_left", left.is_little, left.reason, left.kind),
     )
     valid, shots = int(samples.shots[samples.is_valid].sum()), int(samples.shots.sum())
-    at_random = total / 2**num_qubits
-    warnings = _warnings(best, spin) + _doubts_of_samples(valid, shots, at_random)
-    shown = "; ".join(fact.reason for fact in facts)
+    at_random = total / 2**problem.encoding.num_qubits
     rows = [_row(f"samples, iteration {i + 1}", found.lowest_of(i + 1), total) for i in range(found.iterations)]
     if isinstance(extrapolated, Extrapolation):
         rows.append(_plain_row("extrapolated", extrapolated.energy, None, total, extrapolated.error))
@@ -66,7 +64,7 @@ def outcome_of(
     ]
     if len(compared) == 1:
         lines.append("strings: the best ones are left out, as the exact state is not known")
-    return Outcome(
+    outcome = Outcome(
         value=best.energy,
         standard_error=0.0,
         interval95=None,
@@ -74,16 +72,16 @@ def outcome_of(
         rounding_bound=ROUNDING,
         is_precise=True,
         parameters=parameters,
-        converged=all(fact.shown for fact in facts) and not warnings,
-        reason="; ".join([*(warning.split(":")[0] for warning in warnings), shown]),
+        converged=all(fact.shown for fact in facts),
+        reason="; ".join(fact.reason for fact in facts),
         rounds=1,
         history=history,
         table=tuple(rows),
-        warnings=warnings,
-        choices=(*choices, *lines),
+        choices=tuple(lines),
         facts=facts,
         is_upper_bound=True,
     )
+    return outcome.doubted(_doubt_of_spin(best, spin), _doubt_of_samples(valid, shots, at_random))
 
 
 def _consistency(found: SqdResult) -> str:
@@ -92,24 +90,26 @@ def _consistency(found: SqdResult) -> str:
     return f"the energy was still changing after {found.iterations} iterations"
 
 
-def _warnings(best: Batch, spin: float) -> tuple[str, ...]:
+def _doubt_of_spin(best: Batch, spin: float) -> Doubt | None:
     if abs(best.spin_squared - spin * (spin + 1.0)) <= TOLERATED_SPIN:
-        return ()
-    return (
-        f"spin: ⟨S²⟩ of the state is {best.spin_squared:.2f}, and {spin * (spin + 1.0):g} belongs to multiplicity "
+        return None
+    return Doubt(
+        "spin",
+        f"⟨S²⟩ of the state is {best.spin_squared:.2f}, and {spin * (spin + 1.0):g} belongs to multiplicity "
         f"{2 * spin + 1:g}. The energy bounds the lowest of any spin. Give a larger max_subspace, or the multiplicity.",
     )
 
 
-def _doubts_of_samples(valid: int, shots: int, at_random: float) -> tuple[str, ...]:
-    """Return a warning if the shots with the right electrons are as few as of random outcomes, of which that share has.
+def _doubt_of_samples(valid: int, shots: int, at_random: float) -> Doubt | None:
+    """Return a doubt if the shots with the right electrons are as few as of random outcomes, of which that share has.
 
     That is of another circuit, or of noise alone: what was sampled then tells nothing of a state.
     """
     if valid == shots or valid > shots * at_random + SIGMAS * math.sqrt(shots * at_random * (1.0 - at_random)):
-        return ()
-    return (
-        f"samples: {valid:,} of {shots:,} shots have the right electrons, no more than of random outcomes. The "
+        return None
+    return Doubt(
+        "samples",
+        f"{valid:,} of {shots:,} shots have the right electrons, no more than of random outcomes. The "
         "subspace is rather that of Hartree-Fock and the Hamiltonian. Check the circuit's mapping and order of qubits, "
         "or give a target of less noise.",
     )

@@ -13,10 +13,8 @@ from hybridloop.azure.targets import (
     find_target,
     known_targets,
     may_be_offered,
-    recorded_target,
     unknown_target,
 )
-from hybridloop.errors import InputError
 
 _PROFILES = {profile.lower(): profile for profile in ("Base", "Adaptive_RI", "Adaptive_RIF")}
 
@@ -34,14 +32,6 @@ def find_offered_target(name: str, workspace: Any) -> Target:
     if (target := offered_target(status)) is None:
         raise unknown_target(name, f"is of provider {status.get('providerId')}, which is not known for gates")
     return target
-
-
-def resumed_target(name: str, workspace: Any) -> Target:
-    """Return the target of a run that is resumed: as offered, else as far as it is known; it may be gone by now."""
-    try:
-        return find_offered_target(name, workspace)
-    except InputError:
-        return recorded_target(name)
 
 
 def offered_target(status: Mapping[str, Any]) -> Target | None:

@@ -142,7 +142,7 @@ def reproduce(
 
     Example: hybridloop runs reproduce night
     """
-    from hybridloop.api.runs import reproduce as reproduce_run
+    from hybridloop.api.stored import reproduce as reproduce_run
 
     with show_progress(quiet=quiet) as display:
         result = reproduce_run(

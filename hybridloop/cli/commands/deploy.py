@@ -54,7 +54,7 @@ def _notifications(
 
     Example: hybridloop deploy vqe h2 --cron "0 2 * * *"
     """
-    from hybridloop.api import runs as api
+    from hybridloop.api import worker as api
 
     if ctx.invoked_subcommand is not None:
         if notify is not None or test_notify:
@@ -84,7 +84,7 @@ def _deploy_command(algorithm: Description) -> Callable[..., None]:
         set_: Set = [],  # noqa: B006  # typer's way to make it optional
         **options: Any,
     ) -> None:
-        from hybridloop.api import runs as api
+        from hybridloop.api import worker as api
 
         text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
         place = DeploymentOptions(name or text.name, work_pool, cron, timezone, workspace, notify)

@@ -86,18 +86,20 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
         quiet: Quiet = False,
         **options: Any,
     ) -> None:
-        from hybridloop.api import runs as api
-
         unit = options.pop("unit", None)
         if on is not None:
+            from hybridloop.api.worker import run_on
+
             text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
             show = _no_line if quiet else print_message
-            handed = api.run_on(on, algorithm.name, text, resolved, run_key=run_key, workspace=workspace, show=show)
+            handed = run_on(on, algorithm.name, text, resolved, run_key=run_key, workspace=workspace, show=show)
             print_result(handed, as_json=json, unit=unit)
             return
+        from hybridloop.api.runs import run as run_algorithm
+
         with show_progress(quiet=quiet) as display:
             text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
-            result = api.run(
+            result = run_algorithm(
                 algorithm.name,
                 text,
                 resolved,

@@ -154,7 +154,7 @@ def follow(run: Run, *, json: AsJson = False, unit: Unit = None) -> None:
 
     Example: hybridloop runs follow vqe-h2-3466c674
     """
-    from hybridloop.api import runs as api
+    from hybridloop.api import worker as api
 
     print_result(api.follow_run(run, print_message), as_json=json, unit=unit)
 
@@ -185,7 +185,7 @@ def stop(run: Run, *, json: AsJson = False) -> None:
 
 
 def _stop_on_worker(run: str, *, as_json: bool) -> None:
-    from hybridloop.api import runs as api
+    from hybridloop.api import worker as api
 
     api.stop_on_worker(run)
     if as_json:
@@ -200,7 +200,7 @@ def cancel(run: Run) -> None:
 
     Example: hybridloop runs cancel night
     """
-    from hybridloop.api import runs as api
+    from hybridloop.api import worker as api
 
     api.cancel(run)
     print_line(f"run {run} is being cancelled: hybridloop runs follow {run}")
@@ -212,7 +212,7 @@ def logs(run: Run) -> None:
 
     Example: hybridloop runs logs night
     """
-    from hybridloop.api import runs as api
+    from hybridloop.api import worker as api
 
     api.show_log(run, print_line)
 

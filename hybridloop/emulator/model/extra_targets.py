@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hybridloop.emulator.model.targets import Catalogue, Target
+from hybridloop.emulator.model.latency import LatencyProfile, load_latency_profiles
+from hybridloop.emulator.model.targets import Catalogue, Target, load_catalogue
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _TYPES: Mapping[str, type] = {
@@ -33,6 +34,16 @@ class ExtraTarget:
 
     target: Target
     like: str
+
+
+def load_targets(extra_targets: Path | None) -> tuple[Catalogue, dict[str, LatencyProfile]]:
+    """Load the catalogue, and recorded latencies by target, with the extra targets of a file. Raises InvalidTargets."""
+    catalogue, latencies = load_catalogue(), dict(load_latency_profiles())
+    if extra_targets is None:
+        return catalogue, latencies
+    extra = load_extra_targets(extra_targets, catalogue)
+    latencies |= {each.target.id: latencies[each.like] for each in extra}
+    return with_extra_targets(catalogue, extra), latencies
 
 
 def load_extra_targets(path: Path, catalogue: Catalogue) -> tuple[ExtraTarget, ...]:

@@ -26,9 +26,9 @@ from prefect.states import Cancelled, Crashed
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
+from hybridloop.flows.deploying.deployments import Deployment
 from hybridloop.flows.in_prefect.beside import REFUSED
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.flows.lifecycle.deployments import Deployment
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
 from hybridloop.flows.sweep_execution.spec import Point

@@ -14,7 +14,7 @@ from hybridloop.reports.plots.style import Picture
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun, load_run
 
-LANDSCAPE = "landscape"  # is drawn only when it is asked for, since it prepares the run again
+LANDSCAPE = "landscape"  # is drawn only when it is asked for: it takes seconds
 Draw = Callable[[PlotRequest], Picture | None]
 
 

@@ -23,6 +23,7 @@ from hybridloop.algorithms.estimation.estimates import (
 )
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import Grouping, observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import (
     ReadoutCalibration,
@@ -44,7 +45,8 @@ from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, pub_points
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.search import Search
+from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.noisy_state_helpers import NoisySimulator
 
@@ -183,8 +185,14 @@ def test_a_mitigated_vqe_reports_the_noiseless_energy(parity: Ground, seed: int)
     mitigation = Mitigation(readout_shots=100_000, zne=ZeroNoiseExtrapolation())
     assert mitigation.calibration_circuits == 2
     optimizer = Rotosolve(parity.ansatz.initial_point, parity.ansatz.frequencies)
+    sampling = Sampling(precision=1.5 * MILLI)
     found = vqe(
-        parity.problem.hamiltonian, parity.ansatz, optimizer, run_round, precision=1.5 * MILLI, mitigation=mitigation
+        parity.problem.hamiltonian,
+        parity.ansatz,
+        Search(optimizer),
+        run_round,
+        sampling=sampling,
+        mitigation=mitigation,
     )
     assert asked[0] == 2  # the calibration
     assert asked[-1] == 4 * TWIRLS + 2  # two groups at two factors, and the calibration again
@@ -220,12 +228,10 @@ def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(j
         return vqe(
             jordan_wigner.problem.hamiltonian,
             ansatz,
-            optimizer,
+            Search(optimizer, 4, on_lost),
             NoisySimulator(0.0, (0.0, 0.0)).sampled(np.random.default_rng(0)),
-            precision=2 * MILLI,
-            max_rounds=4,
+            sampling=Sampling(precision=2 * MILLI),
             mitigation=mitigation,
-            on_lost=on_lost,
         )
 
     with pytest.raises(JobFailed, match=r"1 of 3 point\(s\).*only 0.0% of 4000 shots have the state's symmetries"):

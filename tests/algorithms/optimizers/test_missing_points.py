@@ -25,7 +25,8 @@ from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.search import Search
+from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 
 
@@ -55,7 +56,7 @@ def run_vqe(
         if kind is ScipyOptimizer
         else Rotosolve(ansatz.initial_point, ansatz.frequencies)
     )
-    return vqe(problem.hamiltonian, ansatz, optimizer, run_round, on_lost=on_lost)
+    return vqe(problem.hamiltonian, ansatz, Search(optimizer, on_lost=on_lost), run_round)
 
 
 Problems = Callable[..., ElectronicProblem]
@@ -120,7 +121,8 @@ def test_the_optimizer_gets_the_penalty_for_each_failed_point(problem_of: Proble
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
     run_round = failing_rounds(sampled_rounds(1), 0.3, 1, [])
-    vqe(problem.hamiltonian, ansatz, RecordingOptimizer(ansatz.initial_point), run_round, on_lost=Penalize(7.5))
+    search = Search(RecordingOptimizer(ansatz.initial_point), on_lost=Penalize(7.5))
+    vqe(problem.hamiltonian, ansatz, search, run_round)
     assert 0 < values.count(7.5) < len(values)
     assert not any(failed)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hybridloop.flows.lifecycle.completion import effort_of
 from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.runs.effort import effort_of
 from hybridloop.runs.result import SessionSummary
 from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, add_claimed_run, intents, outcomes, ping, pub, session
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.deployments import find_deployment
+from hybridloop.flows.deploying.deployments import find_deployment
 from hybridloop.local_stack import PrefectServer
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare

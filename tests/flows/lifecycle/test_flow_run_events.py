@@ -22,8 +22,8 @@ from hybridloop.data.statuses import STATUSES
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.portal.portal import ITEM_PATH
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect.flow_run_events import _is_drawn
-from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.run_events import SIMULATION_RUNNING
 from hybridloop.settings import ProblemText

@@ -17,8 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun
 from prefect.states import Cancelling, Scheduled
 
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.claim import run_of_key

@@ -24,9 +24,9 @@ from prefect.states import Crashed
 
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import LeaseLost
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs
 from hybridloop.flows.lifecycle.takeover import is_changed, leave_state_after_takeover
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.journal.leases import LEASE_S

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Cancelling, Completed, Pending, Running
 
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.flows.lifecycle.deployments import Deployment
+from hybridloop.flows.deploying.deployments import Deployment
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.sweep_execution import deployment_pool
 from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool

@@ -18,7 +18,7 @@ from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep import PROCESS_BYTES, pool_size, within_memory
+from hybridloop.flows.sweep_execution.pools import PROCESS_BYTES, pool_size, within_memory
 from hybridloop.flows.sweep_execution.results import SweepResult, row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
 from hybridloop.journal import RunRecord

@@ -33,12 +33,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, SWEEP_TAG
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
-from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until

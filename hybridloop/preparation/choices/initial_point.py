@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-import hybridloop
 from hybridloop.algorithms.circuits.ansatz import Ansatz, validate_initial_point
 from hybridloop.algorithms.circuits.initial_point import NewtonStart, newton_start
 from hybridloop.algorithms.circuits.simulated_start import SEARCH, OnGradient, SimulatedStart, simulated_start
@@ -114,7 +114,7 @@ def find_simulated(
 
     The `repr` of a request, in plain values, has all that the result depends on beside the versions of the numerics.
     """
-    versions = hybridloop.__version__, np.__version__, scipy.__version__, SEARCH
+    versions = version("hybridloop"), np.__version__, scipy.__version__, SEARCH
     key = hashlib.sha256(repr((request, versions)).encode()).hexdigest()
     if (kept := read_cached(CACHE, key)) is not None:
         with suppress(InputError, TypeError, ValueError, KeyError):  # of another program

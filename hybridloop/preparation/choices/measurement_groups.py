@@ -20,7 +20,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.preparation.measurement_costs import measurement_costs
+from hybridloop.preparation.choices.measurement_costs import measurement_costs
 from hybridloop.preparation.prepared import Accuracy
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings.energies import GroupingName
@@ -33,17 +33,20 @@ def measurement_groups(
     accuracy: Accuracy,
     target: Target,
     recorded: Sequence[str] = (),
-) -> GroupingChoice:
+) -> tuple[GroupingChoice, str | None]:
     """Group the problem's Hamiltonian for measurements after the ansatz. Raises InputError.
 
-    `recorded` has what was chosen when the run was started (`GroupingChoice.record`), if it was recorded.
+    The second value is the reason for a grouping that the settings left open. `recorded` has what was chosen when the
+    run was started (`GroupingChoice.record`), if it was recorded.
     """
     costs = measurement_costs(target, ansatz.circuit, settings)
-    if not recorded:
-        return replace(_groups(resolved, ansatz, settings, accuracy, costs), least_shots=costs.least_shots)
-    name, _, rotations = (*recorded[0].split(" "), "")[:3]
-    chosen = _groups(resolved, ansatz, settings, accuracy, costs, Grouping(name), rotations)
-    return replace(chosen, least_shots=recorded_least_shots(recorded) or 1)
+    if recorded:
+        name, _, rotations = (*recorded[0].split(" "), "")[:3]
+        groups = _groups(resolved, ansatz, settings, accuracy, costs, Grouping(name), rotations)
+    else:
+        groups = _groups(resolved, ansatz, settings, accuracy, costs)
+    groups = replace(groups, least_shots=recorded_least_shots(recorded) or costs.least_shots)
+    return groups, groups.text if settings.grouping is GroupingName.AUTO else None
 
 
 def _groups(

@@ -1,4 +1,4 @@
-"""Public function that makes a parametrized circuit of a program in another language."""
+"""Public functions for circuits and programs in other languages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridloop.compiler.languages.from_qsharp import QsharpProgram
+from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import ProgramOptions, read_circuit
 
 if TYPE_CHECKING:
@@ -39,3 +41,21 @@ def ansatz(
     without effect, and what does not compile.
     """
     return read_circuit(program, ProgramOptions(operation, num_qubits, num_angles, symbols))
+
+
+def qsharp(source: str | Path, entry: str | None = None) -> QsharpProgram:
+    """Return a Q# program for `session.run`: source text, or the path of a .qs file, and the expression to call.
+
+    The entry may have arguments, such as `Tilted(0.25)`; by default it is the operation with `@EntryPoint()`, else
+    `Main()`. The program is compiled for the profile of the session's
+    target when it runs, and the compiler's errors are raised then. Raises InputError for a file that can't be read.
+    """
+    from hybridloop.compiler.languages.convert import names_a_file, read_text_file
+
+    if isinstance(source, Path) or (isinstance(source, str) and names_a_file(source)):
+        source = read_text_file(Path(source))
+    if not isinstance(source, str):
+        raise InputError("source", f"{type(source).__name__} is no Q# source", "Give its text, or the path of a file.")
+    if entry is not None and (not isinstance(entry, str) or not entry.strip()):
+        raise InputError("entry", f"{entry!r} calls no operation", "Give an expression such as 'Main()'.")
+    return QsharpProgram(source, entry or "")

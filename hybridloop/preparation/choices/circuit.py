@@ -28,7 +28,7 @@ from hybridloop.compiler.languages.ansatz import point_circuit
 from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz, is_qsharp_ansatz
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start, find_simulated
+from hybridloop.preparation.choices.initial_point import InitialPoint, Start, choose_start, find_simulated
 from hybridloop.preparation.problem import EnergyProblem, num_qubits_of
 from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, SearchName, StartName
 

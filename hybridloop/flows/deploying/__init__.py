@@ -1,0 +1,1 @@
+"""Deployments of runs in Prefect: created or updated by a command, read by the runs that they start."""

@@ -1,0 +1,58 @@
+"""Angles of QAOA: from its simulation, or from a tree of couplings and searched from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
+from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
+from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
+from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.errors import InputError
+from hybridloop.preparation.prepared import origin_of_angles
+from hybridloop.preparation.problem import RELATIVE_ACCURACY
+from hybridloop.settings import SearchName
+
+
+def choose_angles(ansatz: QaoaCircuit, settings: QaoaSettings) -> tuple[QaoaCircuit, str, str]:
+    """Return the circuit at its first angles, the reason for them, and their origin. Raises InputError."""
+    variables = ansatz.problem.num_variables
+    is_too_large = ansatz.mixer is Mixer.XY and variables > MAX_ENUMERATED_VARIABLES
+    if settings.search is SearchName.SIMULATED and is_too_large:
+        what = (
+            f"{variables} variables are more than the {MAX_ENUMERATED_VARIABLES} that can be simulated with "
+            "the xy mixer"
+        )
+        raise InputError("search", what, "Leave search out, or give search=measured.")
+    if settings.search is SearchName.MEASURED:
+        ansatz, angles = with_tree_angles(ansatz)
+        angles = f"measured, from those {angles}" if angles.startswith("optimized") else f"measured, from {angles}"
+        return ansatz, angles, origin_of_angles(settings, is_simulated=False)
+    ansatz, angles = with_simulated_angles(ansatz)
+    is_enumerated = variables <= MAX_ENUMERATED_VARIABLES
+    return ansatz, angles, origin_of_angles(settings, is_simulated=True) if is_enumerated else f"angles: {angles}"
+
+
+def optimizer_of_angles(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
+    """Return the maker of the optimizer: it ends at a thousandth of the sum of the cost's coefficients' sizes."""
+    if settings.search is not SearchName.MEASURED:
+        return None
+
+    def make(ansatz: QaoaCircuit) -> TrustRegion:
+        size = float(np.abs([*ansatz.cost.couplings.values(), *ansatz.cost.fields]).sum())
+        unknown = ((),) * len(ansatz.initial_point)
+        shots = max(FIRST_SHOTS, least)
+        return TrustRegion(
+            ansatz.initial_point,
+            unknown,
+            RELATIVE_ACCURACY * size,
+            shots,
+            shots,
+            scales=ansatz.scales,
+        )
+
+    return make

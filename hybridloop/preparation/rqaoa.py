@@ -1,0 +1,48 @@
+"""Prepare recursive QAOA: the binary problem, and the number of variables down to which it is reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.algorithms.qaoa.comparison import bound_and_descents
+from hybridloop.algorithms.qaoa.recursive import rqaoa
+from hybridloop.algorithms.rounds import RunRound
+from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
+from hybridloop.preparation.prepared import PlanFacts
+from hybridloop.preparation.qaoa import PreparedQaoa, facts_of_binary, read_binary, shots_of
+from hybridloop.settings import ProblemText
+
+MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second
+
+
+def prepare_rqaoa(
+    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, groupings: Sequence[str] = ()
+) -> PreparedQaoa:
+    """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
+    binary = read_binary(problem, settings.objective)
+    if binary.num_variables > MAX_ELIMINATED_FROM:
+        check_circuit_fits(target, binary.num_variables)
+    least = recorded_least_shots(groupings) or target.max_shots
+    shots = shots_of(settings, target, least)
+    num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
+
+    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
+        outcome = rqaoa(
+            binary,
+            run_round,
+            layers=settings.layers,
+            shots=shots,
+            stop_at=settings.brute_force_below,
+            max_qubits=target.qubits,
+            on_progress=on_progress,
+        )
+        beside = bound_and_descents(outcome, binary, shots=shots, seed=seed)
+        return replace(outcome, choices=(*outcome.choices, *beside))
+
+    rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
+    facts = replace(facts_of_binary(binary, 0), num_qubits=num_qubits)
+    return PreparedQaoa(facts, binary, rounds, run, least, {})  # each round's problem is smaller than the last one's

@@ -1,0 +1,51 @@
+"""Runs that may be resumed without a person: what their settings, their events and their version say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hybridloop.journal import Event, RunRecord
+from hybridloop.journal.provenance import has_same_choices
+from hybridloop.runs.claim import OUTAGE
+from hybridloop.runs.recorded import RESUMED, auto_resume_of
+from hybridloop.settings import AutoResume
+from hybridloop.tasks.recorded_steps import STEP
+
+MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round or classical iteration
+
+
+def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
+    """Return the reason not to resume a run without an owner; None if it can resume once its jobs are done.
+
+    `rounds` counts the measured rounds. A run whose resumption was requested is always resumed, by the version that
+    started it.
+    """
+    if not has_same_choices(record.versions):
+        return "another version of hybridloop started it, and only that one resumes it"
+    if record.resume_requested:
+        return None
+    if record.stop_requested:
+        return "a user asked it to stop"
+    mode = auto_resume_of(record, events)
+    match record.status:
+        case "parked" if mode is not AutoResume.NEVER:
+            pass
+        case "interrupted" if mode is AutoResume.INTERRUPTED:
+            pass
+        case "failed" if mode is AutoResume.INTERRUPTED and _was_outage(events):
+            pass
+        case _:
+            return "its settings do not allow automatic resumption"
+    resumes = [place for place, event in enumerate(events) if event.kind == RESUMED][-MAX_VAIN_RESUMES:]
+    if record.status == "parked" or len(resumes) < MAX_VAIN_RESUMES:
+        return None
+    is_further = any(event.kind == STEP for event in events[resumes[0] :])  # a classical iteration, after all rounds
+    if not is_further and {events[place].facts.get("rounds") for place in resumes} == {rounds()}:
+        return f"it was resumed {MAX_VAIN_RESUMES} times without a new round"
+    return None
+
+
+def _was_outage(events: Sequence[Event]) -> bool:
+    """Return true if an outage of the service or the target ended the run last."""
+    kinds = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
+    return kinds[-1:] == [OUTAGE]
