@@ -9,10 +9,9 @@ from hybridloop.flows.housekeeping import do_housekeeping, housekeeping
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
 from hybridloop.flows.lifecycle.begin import RunOrder
 from hybridloop.flows.lifecycle.run import begin_in_flow, execute
-from hybridloop.flows.lifecycle.under_way import View
 from hybridloop.flows.sweep import run_sweep, sweep
 from hybridloop.flows.sweep_execution.scheduler import OnPoint
-from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.live import RoundUpdate, View
 
 OnRound = Callable[[RoundUpdate], None]
 

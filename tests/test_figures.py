@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from benchmarks.figures import import_circles, imports_by_module, parameters_by_function, source_figures
 from tests.paths import ROOT
@@ -15,6 +20,7 @@ BOUNDS = {
 }
 
 
+WAY = {"functions that --shots passes": 77, "steps between their modules": 53, "steps back": 14}
 MOST_IMPORTS, MOST_PARAMETERS = 20, 8
 HUBS = {  # modules that may import more of ours, and why
     "hybridloop.emulator.server": "it puts the service together",
@@ -39,6 +45,14 @@ def test_every_figure_of_the_source_is_within_its_bound() -> None:
     figures = source_figures()
     assert figures.keys() >= BOUNDS.keys()
     assert {name: figures[name] for name, bound in BOUNDS.items() if figures[name] > bound} == {}
+
+
+@pytest.mark.slow
+def test_the_way_of_the_shots_is_within_its_bounds() -> None:
+    printed = subprocess.run([sys.executable, "-m", "benchmarks.figures"], cwd=ROOT, capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    figures = dict(re.findall(r"^(.+?) {2,}([\d,]+)$", printed.stdout, re.MULTILINE))
+    assert {name: int(figures[name]) <= bound for name, bound in WAY.items()} == dict.fromkeys(WAY, True)
 
 
 def test_the_first_pages_are_short() -> None:

@@ -114,8 +114,8 @@ class Outcome:
     objective's unit. On a target that does not sample, `is_exact` is true, `standard_error` is 0 and `rounding_bound`
     bounds the error (95 %). Else `rounding_bound` is 0. `error_budget` names each source of the value's error (shot
     noise, search residue, rounding, extrapolation), and `interval95` holds them all. `is_precise` is true if the final
-    measurement reached the requested precision, `converged` if the search met its own criterion, `is_requested` if it
-    ended where the caller asked it to; `reason` says what ended it.
+    measurement reached the requested precision, `converged` if the search met its own criterion and nothing doubts the
+    value, `is_requested` if it ended where the caller asked it to; `reason` says what ended it.
 
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible

@@ -16,11 +16,11 @@ from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.validation import validate
+from hybridloop.preparation import check_request
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText
 
 if TYPE_CHECKING:
-    from hybridloop.flows.lifecycle.begin import BegunRun
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.result import RunResult
 
@@ -59,22 +59,23 @@ def run(
     block = workspace if isinstance(workspace, str) else None
     settings = resolved.settings
     with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), feed) as feed:
-        from hybridloop.flows.lifecycle.begin import RunOrder, begin
-        from hybridloop.runs.result import RunResult
+        if run_key is None:  # before the numerics are imported
+            check_request(algorithm, problem, settings, find_target_in(workspace, settings.target))
+        from hybridloop.flows.lifecycle.begin import EndedRun, Place, RunOrder, begin
 
         order = RunOrder(algorithm, problem, settings, run_key, resolved.sources)
-        begun: BegunRun | RunResult | None = None
-        if block is None:  # of a saved block only Prefect's server knows the workspace
-            begun = begin(order, _identity(workspace), partial(find_target_in, workspace), by_person=True)
-        if isinstance(begun, RunResult):
-            result = begun
+        identity = None if block is not None else partial(_identity, workspace)
+        begun = begin(order, Place(identity, partial(find_target_in, workspace)), by_person=True)
+        if isinstance(begun, EndedRun) and block is None:
+            result = begun.result
         else:
             with flow_environment(workspace) as sdk_workspace:
                 from hybridloop.flows.lifecycle.run import run_order
-                from hybridloop.flows.lifecycle.under_way import View
+                from hybridloop.runs.live import View
 
                 announce("beginning the run in Prefect")
-                result = run_order(order, sdk_workspace, block, View(on_progress, feed), begun)
+                ready = None if isinstance(begun, EndedRun) else begun
+                result = run_order(order, sdk_workspace, block, View(on_progress, feed), ready)
         feed.end(result.status, result.reason)
         return result
 

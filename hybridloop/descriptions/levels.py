@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class LevelsSettings(VqeSettings):
     """Settings of a run for energy levels: those of the VQE, for a molecule, and of the levels measured after it."""
 
+    takes_mitigation: ClassVar[bool] = False
     levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
     precision: Precision | None = Field(
         None,

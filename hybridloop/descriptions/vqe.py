@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from pydantic import Field, field_validator
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 class VqeSettings(EnergySettings):
     """Settings of a VQE run."""
+
+    takes_mitigation: ClassVar[bool] = True
 
     rotations: RotationsName | None = Field(
         None,

@@ -203,7 +203,9 @@ class Planner:
         """
         settings = self.settings_on(target)
         origin = self._prepare(target_with_options(target, settings.options), settings).choices.get(SEARCH, "")
-        names = {origin_of_angles(settings, is_simulated=name is SearchName.SIMULATED): name for name in _SEARCHES}
+        names = {
+            origin_of_angles(settings.target, is_simulated=name is SearchName.SIMULATED): name for name in _SEARCHES
+        }
         if (name := names.get(origin)) is None:
             return {}
         other = SearchName.MEASURED if name is SearchName.SIMULATED else SearchName.SIMULATED

@@ -15,12 +15,11 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
-from hybridloop.flows.lifecycle.begin import settled_target
+from hybridloop.flows.lifecycle.begin import Place, settled_target
 from hybridloop.flows.lifecycle.hold import hold
 from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.workspace import find_workspace
@@ -168,8 +167,7 @@ def _measure(
     journal: Journal,
 ) -> Ended[Any]:
     """Hold the run, call the function with its session, and return what it returned."""
-    name, find_target = settings.target, partial(find_offered_target, workspace=workspace)
-    target = settings.session_options.fit(settled_target(found, name, find_target))
+    target = settings.session_options.fit(settled_target(found, settings.target, Place.of(workspace)))
     # a finished run replays from the journal and does not need the target
     is_available = found.is_finished or check_available(workspace, target, 0, settings.failure)
     with hold(journal, found, workspace, target, settings) as held:

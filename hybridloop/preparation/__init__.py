@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from hybridloop.preparation.prepared import PreparedRun
 
 
+def check_request(algorithm: str, problem: ProblemText, settings: Any, target: Target) -> None:
+    """Check what needs no compiler. Raises InputError for a request that no run can use."""
+    check_measures(target)
+    check_problem(algorithm, problem)
+    check_limits(target, settings)
+
+
 def prepare(
     algorithm: str,
     problem: ProblemText,
@@ -31,9 +38,7 @@ def prepare(
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
     target = find_target(settings.target) if target is None else target
-    check_measures(target)
-    check_problem(algorithm, problem)
-    check_limits(target, settings)
+    check_request(algorithm, problem, settings, target)
     measured = target_with_options(target, settings.options)
     # the numerics and the compiler take a second to import
     build = load(ALGORITHMS[algorithm].prepare)

@@ -100,7 +100,7 @@ def prepare_adapt(
     energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, groupings)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
-    origin = origin_of_angles(settings, is_simulated=pool.simulation([]) is not None)
+    origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)
     return PreparedAdapt(
         facts_of(electronic),
         pool,

@@ -125,7 +125,7 @@ def extrapolates(settings: EnergySettings) -> bool:
 
 
 def doubt_of_noise(target: Target, settings: RunSettings) -> Doubt | None:
-    """Return a doubt if the target's noise shifts a measured energy unseen, else None.
+    """Return a doubt if the target's noise shifts a measured energy and nothing corrects it, else None.
 
     Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation.
     """
@@ -136,11 +136,11 @@ def doubt_of_noise(target: Target, settings: RunSettings) -> Doubt | None:
         return None
     open_errors = "readout errors are" if extrapolates(settings) else "gate and readout errors are"
     open_errors = "gate errors are" if reads else open_errors
-    remedy = (
-        "Add --mitigation readout,zne-linear."
-        if target.keeps_gates
-        else "Compare with a simulator, or a target of Quantinuum with --mitigation readout,zne-linear."
-    )
+    remedy = "Compare with a simulator."
+    if settings.takes_mitigation and target.keeps_gates:
+        remedy = "Add --mitigation readout,zne-linear."
+    elif settings.takes_mitigation:
+        remedy = "Compare with a simulator, or a target of Quantinuum with --mitigation readout,zne-linear."
     return Doubt(
         "noise",
         f"{open_errors} left in the value, and the error bar is of shots alone, on {target.name}. They shift "

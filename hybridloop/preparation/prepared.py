@@ -17,7 +17,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
 from hybridloop.data import load_table
-from hybridloop.settings import EnergySettings, ProblemText, RunSettings
+from hybridloop.settings import EnergySettings, ProblemText
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,9 +118,9 @@ def chosen(**reasons: str | None) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def origin_of_angles(settings: RunSettings, *, is_simulated: bool) -> str:
+def origin_of_angles(target: str, *, is_simulated: bool) -> str:
     """Return the origin of a search's angles, the first choice of a run."""
-    return _ANGLES_SIMULATED if is_simulated else f"angles searched on {settings.target}"
+    return _ANGLES_SIMULATED if is_simulated else f"angles searched on {target}"
 
 
 class PreparedAlgorithm(ABC):
@@ -206,7 +206,7 @@ class PreparedRun:
     noise: Doubt | None = None  # of the target, where nothing corrects it
 
     def judge(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with its choices and doubts; on a target whose noise is seen, no row has converged."""
+        """Return the outcome with its choices and doubts; with noise left in the value, no row has converged."""
         if self.noise is not None:
             table = tuple({**row, "converged": False} if "converged" in row else row for row in outcome.table)
             outcome = replace(outcome, table=table)

@@ -1,4 +1,4 @@
-"""Prepare a VQE: its circuit, optimizer, measurement groups, error mitigation and claims, each with its reason."""
+"""Prepare a VQE: its circuit, optimizer, measurement groups, error mitigation and claims."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PreparedVqe(PreparedEnergy):
     energy: GroupingChoice
     mitigation: Mitigation
     claims: StateClaims
-    choices: Mapping[str, str] = field()
+    choices: Mapping[str, str] = field()  # a field without a default, in place of the base's property
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search and of the final measurement."""
@@ -68,7 +68,7 @@ class PreparedVqe(PreparedEnergy):
         )
 
     def started_at(self, ansatz: Ansatz, reason: str | None) -> PreparedVqe:
-        """Return the same VQE at another initial point, which its simulation did not find."""
+        """Return the same VQE at another initial point, for a circuit that was not simulated."""
         return replace(
             self,
             ansatz=ansatz,
@@ -113,7 +113,7 @@ def prepare_vqe(
         mitigation_of(settings, resolved, ansatz, energy.observable, target),
         claims_of(resolved, facts, ansatz, accuracy, settings, has_noise=target.is_noisy),
         chosen(
-            search=origin_of_angles(settings, is_simulated=ansatz.model is not None),
+            search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),
             circuit=circuit,
             start=start.reason,
             optimizer=optimizer,

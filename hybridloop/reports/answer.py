@@ -19,7 +19,7 @@ Pairs = tuple[tuple[str, str], ...]
 class Answer:
     """Summary of a result: a headline, the few facts to read first, the reason of its end, warnings, and all else.
 
-    Facts and choices are pairs of a name and a text.
+    Lines and details are pairs of a name and a text.
     """
 
     headline: str

@@ -22,7 +22,6 @@ from hybridloop.errors import (
     JournalError,
     JournalGone,
     LeaseLost,
-    RunKeyTaken,
     ServiceBusy,
     ServiceUnreachable,
     TargetDown,
@@ -47,6 +46,7 @@ from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
 from hybridloop.settings import LIMITS, AutoResume, ProblemText, RunSettings, first_difference
 
+WORKSPACE = "workspace"  # part of what a request states
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
 OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
 _REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
@@ -88,7 +88,7 @@ def algorithm_request(
     algorithm: str,
     problem: ProblemText,
     settings: RunSettings,
-    workspace: Mapping[str, str],
+    workspace: Mapping[str, str] | None,
     run_key: str | None = None,
     *,
     flow_run_id: str | None = None,
@@ -96,8 +96,10 @@ def algorithm_request(
 ) -> RunRequest:
     """Return the request for an algorithm's run; `workspace` identifies it without a secret (`identity_of`).
 
-    `sources` are the sources of the settings, for the record of a new run.
+    Where that is None, `in_workspace` must follow. `sources` are the sources of the settings, for the record of a new
+    run.
     """
+    known = {} if workspace is None else {WORKSPACE: workspace}
     return RunRequest(
         algorithm,
         problem.name,
@@ -105,7 +107,7 @@ def algorithm_request(
         {
             "problem": problem.model_dump(mode="json"),
             "settings": settings.model_dump(mode="json"),
-            "workspace": workspace,
+            **known,
         },
         name=_key_begin(algorithm, problem.name),
         run_key=run_key,
@@ -225,6 +227,15 @@ def _check_same(record: RunRecord, request: RunRequest, *, is_restart: bool) -> 
         raise _started_otherwise(record, "seed")
 
 
+def in_workspace(found: FoundRun, identity: Mapping[str, str]) -> FoundRun:
+    """Return a run in the workspace of this identity. Raises InputError if it was started in another one."""
+    if found.record is None:
+        return replace(found, run=replace(found.run, settings={**found.run.settings, WORKSPACE: identity}))
+    if first_difference(found.record.settings.get(WORKSPACE, {}), identity) is not None:
+        raise _started_otherwise(found.record, WORKSPACE)
+    return found
+
+
 def _started_otherwise(record: RunRecord, field: str) -> InputError:
     return InputError(
         field,
@@ -244,7 +255,7 @@ def claim(
     recorded where they differ from the run's. A run that was complete stays so if the error came before a new round,
     such as for a changed circuit. Raises RunBusy where another process holds the run, and JournalDamaged.
     """
-    record = _added(journal, found.run) if found.record is None else found.record
+    record = journal.add_run(found.run) if found.record is None else found.record
     if record.stop_requested and (record.status == "stopped" or not found.is_restart):
         withdraw_stop(journal, record)
     with claim_run(journal, record.uid) as run:
@@ -257,16 +268,6 @@ def claim(
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
             _store_end(run, error, rounds)
             raise
-
-
-def _added(journal: Journal, new: NewRun) -> RunRecord:
-    """Add a new run. Raises RunBusy where another process has begun one of its key meanwhile, RunKeyTaken after it."""
-    try:
-        return journal.add_run(new)
-    except RunKeyTaken:
-        if (other := journal.run_by_key(new.key)) is not None:
-            journal.release(journal.claim(other.uid))  # raises RunBusy while it is held
-        raise
 
 
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:

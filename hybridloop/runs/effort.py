@@ -62,7 +62,7 @@ def with_lost_shots(outcome: Outcome, lost: int, shots: int) -> Outcome:
         return outcome
     text = f"{lost:,} of {shots:,} shots lost a qubit or failed, and are not counted"
     if lost <= MAX_UNWARNED * shots:
-        return replace(outcome, choices=(*outcome.choices, text))
+        return replace(outcome, choices=(*outcome.choices, f"lost: {text}"))
     bias = "a loss that depends on the state biases the value, and the error bar does not cover that"
     return replace(outcome, warnings=(*outcome.warnings, f"{text}: {bias}"))
 

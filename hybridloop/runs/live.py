@@ -152,3 +152,14 @@ class LiveFeed:
         if best is not None and self._sense * progress.value <= self._sense * best.value:
             return best
         return Best(progress.round, progress.value, progress.standard_error)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """View of a run for its caller: a callback after each round, and the feed of a live view."""
+
+    on_progress: Callable[[RoundUpdate], None] | None = None
+    feed: LiveFeed | None = None
+
+
+NO_VIEW = View()

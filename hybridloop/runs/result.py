@@ -285,11 +285,14 @@ class RunResult:
         return picture.figure
 
     def _equals_exact(self, outcome: Outcome, exact: float) -> Fact:
-        noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + min(
-            outcome.residue or 0.0, CHEMICAL_ACCURACY
-        )
-        off = outcome.value - exact
-        difference = f"{1e3 * off:+.3f} mHa from the {self.exact_name}, {1e3 * noise:.3f} mHa are"
+        left, off = outcome.residue or 0.0, outcome.value - exact
+        is_molecule = self.unit == "hartree"
+        noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound)
+        noise += min(left, CHEMICAL_ACCURACY) if is_molecule else left
+        off_text, noise_text = f"{off:+.6g}", f"{noise:.6g}"
+        if is_molecule:
+            off_text, noise_text = f"{1e3 * off:+.3f} mHa", f"{1e3 * noise:.3f} mHa"
+        difference = f"{off_text} from the {self.exact_name}, {noise_text} are"
         return Fact("equals_exact", abs(off) <= noise, f"{difference} within its errors", Kind.ESTIMATED)
 
 

@@ -52,7 +52,7 @@ class EntanglementName(enum.StrEnum):
 class StartName(enum.StrEnum):
     """Initial point of a search."""
 
-    AUTO = "auto"  # newton where its models agree, else hf, else random
+    AUTO = "auto"  # a simulated minimum; else for UCCSD newton where its models agree, or hf; else by the circuit
     HF = "hf"  # the Hartree-Fock state
     NEWTON = "newton"  # the minimum of a model from Hartree-Fock's derivatives; takes no job
     RANDOM = "random"
@@ -167,6 +167,7 @@ class EnergySettings(MoleculeSettings):
     # hartree: 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
     default_precision: ClassVar[float] = 0.7e-3
     default_shots: ClassVar[int] = 4000
+    takes_mitigation: ClassVar[bool] = False
 
     shots: int | None = Field(
         None,

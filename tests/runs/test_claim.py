@@ -26,7 +26,6 @@ from hybridloop.errors import (
     InputError,
     InvalidValue,
     RunBusy,
-    RunKeyTaken,
     RunParked,
     RunStopped,
     ServiceBusy,
@@ -106,15 +105,6 @@ def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
 
 def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
     assert find_run(begun, wanted(VqeSettings())).run.seed == 7
-
-
-def test_a_run_that_another_process_began_meanwhile_is_busy_and_afterwards_taken(journal: Journal) -> None:
-    request = wanted(VqeSettings(seed=7))
-    first, second = find_run(journal, request), find_run(journal, request)
-    with hold_found(journal, first, request), pytest.raises(RunBusy), hold_found(journal, second, request):
-        raise AssertionError("unreachable")
-    with pytest.raises(RunKeyTaken), hold_found(journal, second, request):
-        raise AssertionError("unreachable")
 
 
 def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.outcome import Fact, Kind, Outcome
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.errors import InputError
 from hybridloop.reports.answer import summarize
@@ -30,6 +30,17 @@ def result() -> RunResult:
 def test_warnings_come_through_json(result: RunResult) -> None:
     doubted = answered(result, warnings=("below the exact energy: by far",))
     assert RunResult.from_dict(json.loads(doubted.to_json())) == doubted
+
+
+@pytest.mark.parametrize(("unit", "says"), [("hartree", "+1.300 mHa from"), ("", "+0.0013 from")])
+def test_the_comparison_with_the_exact_value_has_the_unit_of_the_value(result: RunResult, unit: str, says: str) -> None:
+    assert result.outcome is not None
+    met = Fact("locally_optimal", shown=True, reason="met", kind=Kind.ESTIMATED)
+    *_, compared = (
+        dataclasses.replace(result, unit=unit).with_outcome(dataclasses.replace(result.outcome, facts=(met,))).facts
+    )
+    assert (compared.name, compared.shown) == ("equals_exact", True)
+    assert compared.reason.startswith(says)
 
 
 def test_json_has_every_field_of_the_result(result: RunResult) -> None:

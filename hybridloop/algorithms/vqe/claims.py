@@ -44,7 +44,7 @@ O = TypeVar("O", bound=Outcome)  # noqa: E741
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claims:
-    """Claims of a VQE: of itself nothing is claimed of its state, and the outcome says what the search found.
+    """Claims of a VQE. This class makes none of the state: the outcome says what the search found.
 
     `simulated` is the energy at the ansatz's initial point, if that is the minimum of a simulation.
     """

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hybridloop.azure.targets import Target, recorded_target
+from hybridloop.azure.targets.offered import find_offered_target
+from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import InputError
 from hybridloop.journal import open_journal
 from hybridloop.preparation import prepare
@@ -19,6 +22,7 @@ from hybridloop.runs.claim import (
     algorithm_request,
     describe_run,
     find_run,
+    in_workspace,
     withdraw_stop,
 )
 from hybridloop.runs.recorded import recorded_groupings
@@ -39,6 +43,26 @@ class RunOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Workspace of a run as far as its caller knows it: `identity` is None where only Prefect's server knows it.
+
+    `find_target(name, is_resumed)` finds a target.
+    """
+
+    identity: Callable[[], Mapping[str, str]] | None
+    find_target: Callable[[str, bool], Target]
+
+    @classmethod
+    def of(cls, workspace: Any) -> Place:
+        """Return the place of the SDK's workspace."""
+        return cls(lambda: identity_of(workspace), lambda name, _: find_offered_target(name, workspace))
+
+    def locate(self, found: FoundRun) -> FoundRun:
+        """Return a run in this workspace, if it is known. Raises InputError if it was started in another one."""
+        return found if self.identity is None else in_workspace(found, self.identity())
+
+
+@dataclass(frozen=True, slots=True)
 class BegunRun:
     """A run that lacks only a session: its record or description, its settings with its seed, and what it measures."""
 
@@ -48,57 +72,74 @@ class BegunRun:
     prepared: PreparedRun
 
 
-def begin(
-    order: RunOrder,
-    workspace: Mapping[str, str],
-    find_target: Callable[[str], Target],
-    *,
-    flow_run_id: str | None = None,
-    by_person: bool = False,
-) -> BegunRun | RunResult:
-    """Begin a run, or return its stored result if it has ended with one.
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that was begun before and has ended with a result."""
 
-    `workspace` identifies it without a secret. `find_target` finds a target by its name. `flow_run_id` is the flow run
-    that the caller is in, which Prefect may have started again. A run that is begun `by_person` is one to resume, also
-    if this process dies before it holds the run. Raises InputError, and then RunBusy if another process holds the run.
+    found: FoundRun
+    result: RunResult
+
+
+def begin(
+    order: RunOrder, place: Place, *, flow_run_id: str | None = None, by_person: bool = False
+) -> BegunRun | EndedRun:
+    """Begin a run: it is found or described, and all is settled that needs no session.
+
+    `flow_run_id` is the flow run that the caller is in, which Prefect may have started again. A run that is begun
+    `by_person` is one to resume, also if this process dies before it holds the run. Raises InputError, and for a person
+    RunBusy if another process holds the run.
     """
     request = algorithm_request(
         order.algorithm,
         order.problem,
         order.settings,
-        workspace,
+        None,
         order.run_key,
         flow_run_id=flow_run_id,
         sources=order.sources,
     )
-    found, settings = _find(request, order.settings, by_person=by_person)
+    found, settings = _find(request, order.settings, place, by_person=by_person)
     if found.result is not None:
-        return RunResult.from_dict(found.result)
+        return EndedRun(found, RunResult.from_dict(found.result))
     announce("reading the problem, choosing its circuit")
-    target = settled_target(found, settings.target, find_target)
+    target = settled_target(found, settings.target, place)
     groupings = recorded_groupings(found.run)
     prepared = prepare(order.algorithm, order.problem, settings, found.run.seed, groupings=groupings, target=target)
     return BegunRun(order.problem, found.with_groupings(prepared.algorithm.groupings), settings, prepared)
 
 
-def _find(request: RunRequest, asked: RunSettings, *, by_person: bool) -> tuple[FoundRun, RunSettings]:
+def _find(request: RunRequest, asked: RunSettings, place: Place, *, by_person: bool) -> tuple[FoundRun, RunSettings]:
     """Return the run of a request, and its settings with its seed; one that has no record needs no journal yet."""
     if request.run_key is None and request.flow_run_id is None:
         found = describe_run(request)
         return found, asked.model_copy(update={"seed": found.run.seed})
     with open_journal() as journal:
         found = find_run(journal, request)
-        if found.record is not None and found.result is None and by_person:
-            withdraw_stop(journal, found.record)
+        if found.record is not None:
+            place.locate(found)
+            if found.result is None and by_person:
+                withdraw_stop(journal, found.record)
+                found = replace(found, run=journal.run(found.run.uid))
         return found, found.settings_of(journal, asked)
 
 
-def settled_target(found: FoundRun, name: str, find_target: Callable[[str], Target]) -> Target:
+def is_current(found: FoundRun) -> bool:
+    """Return whether no process has begun, held, ended or deleted the run since it was found."""
+    before = found.record
+    with open_journal() as journal:
+        now = journal.run_by_key(found.run.key)
+    if before is None or now is None:
+        return now is before
+    return (now.uid, now.epoch) == (before.uid, before.epoch)
+
+
+def settled_target(found: FoundRun, name: str, place: Place) -> Target:
     """Return a run's target, for one that is resumed also if it is gone by now. Raises InputError."""
+    is_resumed = found.record is not None
     try:
-        return find_target(name)
+        return place.find_target(name, is_resumed)
     except InputError:
-        if found.record is None:
+        if not is_resumed:
             raise
         return recorded_target(name)
 

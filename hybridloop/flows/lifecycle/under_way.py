@@ -25,7 +25,7 @@ from hybridloop.flows.lifecycle.hold import HeldRun
 from hybridloop.preparation.prepared import SEARCH, ClassicalPart, title_of
 from hybridloop.runs.claim import log_resume_command, write_end
 from hybridloop.runs.effort import effort_of, with_lost_shots
-from hybridloop.runs.live import ROUND, LiveFeed, RoundUpdate, name_of_progress
+from hybridloop.runs.live import ROUND, RoundUpdate, View, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runs.planned import planned_effort
 from hybridloop.runs.result import RunResult
@@ -36,17 +36,6 @@ from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """View of a run for its caller: a callback after each round, and the feed of a live view."""
-
-    on_progress: Callable[[RoundUpdate], None] | None = None
-    feed: LiveFeed | None = None
-
-
-NO_VIEW = View()
 
 
 @dataclass(slots=True, eq=False)

@@ -38,7 +38,7 @@ FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in
 def choose_circuit(
     resolved: EnergyProblem, settings: VqeSettings, seed: int, *, is_free: bool = True
 ) -> tuple[Start, str | None]:
-    """Choose the ansatz at its initial point; the second value is the reason for an ansatz that the settings left open.
+    """Choose the ansatz at its initial point; the second value is the reason for one that was chosen among several.
 
     Where the settings leave the search open, angles are simulated if that is affordable: their test takes no more than
     the final measurement of a search. Where jobs are free (`is_free`), a single angle is measured: its fit is global.
@@ -52,7 +52,7 @@ def choose_circuit(
     fewest = None if search is SearchName.MEASURED else 2 if search is SearchName.AUTO and is_free else 1
     if name == AnsatzName.UCCSD:
         began = choose_start(resolved, settings.initial_point, seed, fewest)
-        return _check_simulated(began, settings), None
+        return _check_simulated(began, settings.search), None
     start = _Start(settings.initial_point, np.random.default_rng(seed))
     if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
         ansatz = _hamiltonian_variational(resolved, settings.layers, start)
@@ -61,7 +61,7 @@ def choose_circuit(
     else:
         ansatz = _custom(name, num_qubits_of(resolved), start)
     began = Start(ansatz) if fewest is None else _simulated(ansatz, resolved, fewest)
-    return _check_simulated(began, settings), None if reason is None else f"{ansatz.name}, as {reason}"
+    return _check_simulated(began, settings.search), None if reason is None else f"{ansatz.name}, as {reason}"
 
 
 _MEASURE = "Leave search out, or give search=measured."
@@ -90,9 +90,9 @@ def _open_search(name: AnsatzName | str, resolved: EnergyProblem, settings: VqeS
     return SearchName.MEASURED
 
 
-def _check_simulated(start: Start, settings: VqeSettings) -> Start:
+def _check_simulated(start: Start, search: SearchName) -> Start:
     """Return the start. Raises InputError for a circuit that the settings want simulated and that is too large."""
-    if settings.search is SearchName.SIMULATED and start.ansatz.model is None:
+    if search is SearchName.SIMULATED and start.ansatz.model is None:
         raise InputError("search", "the circuit is too large for a classical simulation", _MEASURE)
     return start
 
