@@ -94,7 +94,7 @@ def test_a_single_angle_is_simulated_on_request_only() -> None:
 
 
 def test_a_measured_growth_has_no_simulation() -> None:
-    measured: PreparedAdapt = prepare("adapt", "lih-3.0-cas22", {"search": "measured"})
+    measured: PreparedAdapt = prepare("adapt", "lih-3.0-cas22", {"search": "measured", "max_operators": 1})
     assert measured.pool.simulation([0]) is None
     assert prepare("adapt", "lih-3.0-cas22", {}).pool.simulation([0]) is not None
     outcome = measured.measure(noiseless_rounds(), lambda _: None)

@@ -42,7 +42,7 @@ def run(workspace: Any, home: Path, **options: Any) -> tuple[dict[str, Finding],
     return findings, checks.report()
 
 
-@pytest.mark.parametrize("kind", ["v1", "v2"])
+@pytest.mark.parametrize("kind", [pytest.param("v1", marks=pytest.mark.slow), "v2"])
 def test_the_local_service_is_as_assumed_and_all_sessions_are_closed(
     start_emulator: Callable[..., Emulator], tmp_path: Path, kind: str
 ) -> None:
@@ -151,7 +151,14 @@ def test_without_a_terminal_nothing_is_sent_unless_asked_for(emulator: Emulator,
     assert workspace.list_sessions() == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_checks_leave_no_session_open(
     how: signal.Signals, start_emulator: Callable[..., Emulator], tmp_path: Path
 ) -> None:

@@ -33,12 +33,9 @@ def choose_angles(ansatz: QaoaCircuit, settings: QaoaSettings) -> tuple[QaoaCirc
         angles = f"measured, from those {angles}" if angles.startswith("optimized") else f"measured, from {angles}"
         return ansatz, angles, origin_of_angles(settings.target, is_simulated=False)
     ansatz, angles = with_simulated_angles(ansatz)
-    is_enumerated = variables <= MAX_ENUMERATED_VARIABLES
-    return (
-        ansatz,
-        angles,
-        origin_of_angles(settings.target, is_simulated=True) if is_enumerated else f"angles: {angles}",
-    )
+    if variables > MAX_ENUMERATED_VARIABLES:
+        return ansatz, angles, f"angles: {angles}"
+    return ansatz, angles, origin_of_angles(settings.target, is_simulated=True)
 
 
 def optimizer_of_angles(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
