@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hybridloop.api.session import session_flow as session_flow
     from hybridloop.api.session import sessions as sessions
     from hybridloop.api.stored import result as result
+    from hybridloop.api.stored import resume as resume
     from hybridloop.api.sweeps import run_housekeeping as run_housekeeping
     from hybridloop.api.sweeps import sweep as sweep
     from hybridloop.budget.tracker import track as track
@@ -40,6 +41,7 @@ _MODULES = {
     "plan": "api.plan",
     "qsharp": "api.circuits",
     "result": "api.stored",
+    "resume": "api.stored",
     "doctor": "setup_checks",
     "track": "budget.tracker",
     "FailurePolicy": "tasks.failure_policy",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -27,7 +26,7 @@ from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.scan import prepare_scan as build_scan
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.preparation.vqe import prepare_vqe as build_vqe
-from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings import NOTHING, ProblemText, Recorded, RunSettings
 
 
 def settings_for(algorithm: str, values: dict[str, Any]) -> RunSettings:
@@ -40,9 +39,9 @@ def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: 
     return prepare(algorithm, problem, settings, seed).algorithm
 
 
-def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, groupings: Sequence[str] = ()) -> PreparedVqe:
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, recorded: Recorded = NOTHING) -> PreparedVqe:
     """Return a prepared VQE for inspection."""
-    return build_vqe(problem, settings, seed, find_target(settings.target), groupings)
+    return build_vqe(problem, settings, seed, find_target(settings.target), recorded)
 
 
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int) -> PreparedAdapt:

@@ -87,6 +87,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "problem": lambda: hl.problem(3),
     "qsharp": lambda: hl.qsharp("nothing.qs"),
     "result": lambda: hl.result("no/key"),
+    "resume": lambda: hl.resume("no/key"),
     "run_housekeeping": hl.run_housekeeping,
     "scan": lambda: hl.scan(["nothing", "h2"]),
     "sdk_workspace": hl.sdk_workspace,

@@ -106,7 +106,7 @@ class PreparedUniform(PreparedAlgorithm):
         )
 
 
-def prepare(problem, settings, seed, target, groupings):
+def prepare(problem, settings, seed, target, recorded):
     binary = read_binary(problem, settings.objective)
     mean = binary.objective.offset
     return PreparedUniform(ProblemFacts("", binary.num_variables, 1, mean, lambda: None), binary, settings)

@@ -167,6 +167,7 @@ class Outcome:
     choices: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     is_upper_bound: bool = False
+    larger_cap: str = field(default="", compare=False)  # as that of a stop
 
     def doubted(self, *doubts: Doubt | None) -> Self:
         """Return it with these doubts: it is not converged then, and its reason begins with their headlines."""
@@ -199,4 +200,5 @@ def measured_value(final: FinalMeasurement, residue: float | None, meaning: str 
         "is_exact": estimate.is_exact,
         "rounding_bound": estimate.rounding_bound,
         "is_precise": final.is_precise,
+        "warnings": final.warnings,
     }

@@ -143,6 +143,22 @@ def share_caps(run_round: RunRound, aside: Sequence[SamplerPub] | None) -> Abstr
     return run_round.share(aside) if isinstance(run_round, CappedRounds) else nullcontext()
 
 
+@runtime_checkable
+class ExtendedRounds(Protocol):
+    """Additional member of a `RunRound` whose run has ended before, and goes on."""
+
+    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+        """Return what was measured of these PUBs before, in any number of shots, and was not returned by a round.
+
+        There is one list for each earlier stage of the run that has counts of any of them, with a result for each PUB.
+        """
+
+
+def left_of(run_round: RunRound, pubs: Sequence[SamplerPub]) -> list[list[MeasuredPub]]:
+    """Return `ExtendedRounds.left` of a `RunRound`; nothing where its run has not ended before."""
+    return run_round.left(pubs) if pubs and isinstance(run_round, ExtendedRounds) else []
+
+
 @dataclass(slots=True)
 class RoundCounter:
     """A `RunRound` that counts the rounds, circuits and shots passing through it."""
@@ -162,6 +178,10 @@ class RoundCounter:
     def share(self, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
         """Share the caps of the counted rounds."""
         return share_caps(self.run_round, aside)
+
+    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+        """Return what was measured before, without counting it."""
+        return left_of(self.run_round, pubs)
 
 
 def pub_points(pub: SamplerPub) -> NDArray[np.float64]:

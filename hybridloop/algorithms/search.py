@@ -79,12 +79,15 @@ FallsShort = Callable[[NDArray[np.float64], float], bool]  # of an optimizer's b
 class Search:
     """A search by an ask-and-tell optimizer: its most rounds, and what it takes for points of failed jobs.
 
+    At its end an optimizer that can be refined goes on to each of the tolerances `then`, in order: a run that goes on
+    to a smaller one takes its rounds again before.
     Raises InputError for an optimizer that does not fit the policy `on_lost`.
     """
 
     optimizer: Optimizer
     max_rounds: int = DEFAULT_MAX_ROUNDS
     on_lost: MissingPointPolicy = FAIL
+    then: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_at_least_one("max_rounds", self.max_rounds)
@@ -109,12 +112,15 @@ class Search:
         recent: list[Estimate] = []
         capped: Stop | None = None
         shares = ShotShares.of(evaluated.observable, sampling.least_shots)
-        lost, refinements, met = 0, 0, None
+        lost, refinements, met, then = 0, 0, None, list(self.then)
         for _ in range(self.max_rounds):
             points, stop = _ask(optimizer, len(start)), optimizer.stop
             while not len(points) and refinements < MAX_REFINEMENTS and _has_refined(optimizer, falls_short):
                 refinements, met = refinements + 1, stop
                 points = _ask(optimizer, len(start))
+            while not len(points) and then and isinstance(optimizer, RefinableOptimizer):
+                optimizer.refine(then.pop(0))
+                points, met = _ask(optimizer, len(start)), None
             if not len(points):
                 break
             wanted: int | NDArray[np.int64] = sampling.shots
@@ -167,7 +173,8 @@ def _with_lost_points(stop: Stop, lost: int, *, can_skip: bool) -> Stop:
 
 def cap_limit(reached: RoundTooLarge) -> Stop:
     """Return the end of a search whose next round would take what is kept for the final measurement."""
-    return Stop(converged=False, reason=f"{reached.cap} leaves only the final measurement")
+    reason = f"{reached.cap} leaves only the final measurement"
+    return Stop(converged=False, reason=reason, larger_cap=reached.larger_cap)
 
 
 def round_limit(max_rounds: int) -> Stop:

@@ -11,11 +11,9 @@ from hybridloop.api.environment import find_target_in, flow_environment
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets.provider_options import target_text
-from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import NOTHING_SUBMITTED, InputError
+from hybridloop.errors import InputError
 from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
-from hybridloop.inputs.validation import validate
 from hybridloop.preparation import check_request
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText
@@ -54,6 +52,7 @@ def run(
     workspace: str | Any | None = None,
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
+    is_resume: bool = False,
 ) -> RunResult:
     """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
     block = workspace if isinstance(workspace, str) else None
@@ -63,7 +62,7 @@ def run(
             check_request(algorithm, problem, settings, find_target_in(workspace, settings.target))
         from hybridloop.flows.lifecycle.begin import EndedRun, Place, RunOrder, begin
 
-        order = RunOrder(algorithm, problem, settings, run_key, resolved.sources)
+        order = RunOrder(algorithm, problem, settings, run_key, resolved.sources, is_resume)
         identity = None if block is not None else partial(_identity, workspace)
         begun = begin(order, Place(identity, partial(find_target_in, workspace)), by_person=True)
         if isinstance(begun, EndedRun) and block is None:
@@ -82,41 +81,6 @@ def run(
 
 def _show(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def resume(
-    key: str,
-    limits: Mapping[str, Any] | None = None,
-    *,
-    workspace: str | Any | None = None,
-    on_progress: Callable[[RoundUpdate], None] | None = None,
-    feed: LiveFeed | None = None,
-) -> RunResult:
-    """Resume the run of a key or uid prefix, with other limits if given; see `vqe`."""
-    from hybridloop.journal import open_journal
-    from hybridloop.runs.recorded import problem_of, settings_of
-
-    with open_journal() as journal:
-        record = journal.run(key)
-        if record.algorithm not in ALGORITHMS:
-            raise InputError(
-                "run",
-                f"run {record.key!r} belongs to a script, and only the script knows its circuits",
-                f"Start the script again with run_key={record.key!r}: measured rounds come from the journal.",
-                NOTHING_SUBMITTED,
-            )
-        recorded = settings_of(journal, record).model_dump(mode="json")
-    # on top of the run's own settings: the user's defaults may have changed by now
-    settings = validate(ALGORITHMS[record.algorithm].settings, {**recorded, **(limits or {})})
-    return run(
-        record.algorithm,
-        problem_of(record),
-        ResolvedSettings(settings, {}),
-        run_key=record.key,
-        workspace=workspace,
-        on_progress=on_progress,
-        feed=feed,
-    )
 
 
 def _identity(workspace: Any | None) -> dict[str, str]:

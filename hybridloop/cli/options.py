@@ -20,12 +20,13 @@ from pydantic.fields import FieldInfo
 from hybridloop.algorithms.geometries import LengthUnit
 from hybridloop.azure.targets.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects.molecules import DEFAULT_BASIS
 from hybridloop.inputs.problems import pop_geometry, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.yaml import parse_yaml, read_yaml
-from hybridloop.settings import LIMITS, MoleculeSettings, ProblemText, RunSettings
+from hybridloop.settings import CAPS, LIMITS, MoleculeSettings, ProblemText, RunSettings, goals_of
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading
@@ -68,6 +69,27 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
             heading = _LIMITS if name in LIMITS else _SESSION if name in RunSettings.model_fields else None
             options.append(_option(name, field, heading))
     return [option for option in options if only is None or option.name in only]
+
+
+def resume_options() -> list[inspect.Parameter]:
+    """Return the options of `runs resume`: all limits, and the goals of every algorithm, each as text or none."""
+    options = settings_options(RunSettings, only=LIMITS)
+    for algorithm in ALGORITHMS.values():
+        known = {option.name for option in options}
+        options += settings_options(algorithm.settings, only={*goals_of(algorithm.settings)} - known)
+    return [_as_text(option) if option.name in {*CAPS, "deadline"} else option for option in options]
+
+
+def _as_text(option: inspect.Parameter) -> inspect.Parameter:
+    """Return an option that takes text, for a cap that may be none."""
+    _, typer_option = get_args(option.annotation)
+    typer_option.help = f"{typer_option.help.removesuffix('.')}; none: no cap."
+    return option.replace(default=None, annotation=Annotated[str | None, typer_option])
+
+
+def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that options of `runs resume` change; a cap of none is None."""
+    return {name: None if str(value).strip().lower() == "none" else value for name, value in given.items()}
 
 
 def input_options(model: type[RunSettings]) -> list[inspect.Parameter]:

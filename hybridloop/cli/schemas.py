@@ -118,8 +118,22 @@ def _run_details() -> Any:
         settings=dict[str, Any],
         **_of(dict[str, str], "sources workspace versions"),
         sessions=_list(_record("RunSession", _of(str, "id target status reason"), open=bool)),
+        results=_list(
+            _record(
+                "RunRevision",
+                {**_of(int, "revision jobs shots"), **_of(float | None, "value standard_error")},
+                status=str,
+                cost=Amounts,
+            )
+        ),
         events=_list(create_model("Event", __config__=ConfigDict(extra="allow"), at=(Moment, ...), kind=(str, ...))),
     )
+
+
+def _missing() -> Any:
+    from hybridloop.runs.planned import MissingEffort
+
+    return MissingEffort
 
 
 def _ledger() -> Any:
@@ -176,7 +190,7 @@ def _of_stored_runs() -> dict[str, Any]:
     from hybridloop.tasks.pruning import PruningResult
 
     return {
-        "verify": _printed(Verification, agrees=bool, seal=_MAYBE),
+        "verify": _printed(Verification, agrees=bool, seal=_MAYBE, earlier=_list(_printed(Verification, agrees=bool))),
         "reproduce": _printed(Reproduction, identical=bool, agrees=bool),
         "prune": _printed(PruningResult, without="runs", forgotten=int, ended_before=Moment),
         "close-orphans": list[OrphanedSession],
@@ -189,7 +203,9 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "sweep": _sweep_result,
     "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
     "runs show": _run_details,
-    "runs resume": lambda: _run_result() | _record("ResumeRequested", run=str, resume_requested=bool, status=str),
+    "runs resume": lambda: (
+        _run_result() | _missing() | _record("ResumeRequested", run=str, resume_requested=bool, status=str)
+    ),
     "runs follow": lambda: _run_result(),
     "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
     "runs verify": lambda: _of_stored_runs()["verify"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import EnergySettings
 from hybridloop.settings.parsing import Tolerance
+from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -27,7 +28,7 @@ class AdaptSettings(EnergySettings):
     """Settings of an ADAPT-VQE run."""
 
     pool: PoolName = Field(PoolName.FERMIONIC, description="operator pool")
-    tolerance: Tolerance = Field(
+    tolerance: Annotated[Tolerance, Goal] = Field(
         0.8e-3,
         description="expected remaining gain in hartree, or with a unit, of all further operators together, at which "
         "the run ends",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import Field
 
 from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 from hybridloop.settings.parsing import Precision
+from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -19,7 +20,7 @@ class LevelsSettings(VqeSettings):
 
     takes_mitigation: ClassVar[bool] = False
     levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
-    precision: Precision | None = Field(
+    precision: Annotated[Precision | None, Goal] = Field(
         None,
         description="standard error of each level in hartree, or with a unit; left out: 1 mHa for a molecule, a "
         "thousandth of the sum of the coefficients' sizes for a Pauli sum",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Unpack
 
 from pydantic import Field, model_validator
 
 from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
-from hybridloop.settings import RunSettings, SearchName
+from hybridloop.settings import Goal, RunSettings, SearchName
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -53,10 +53,10 @@ class QaoaSettings(RunSettings):
         description="search of the angles: measured (jobs, from classical angles), or simulated (a classical "
         "simulation, which the one job tests); auto: simulated, in part where the problem is large",
     )
-    max_rounds: int = Field(
+    max_rounds: Annotated[int, Goal] = Field(
         200, ge=1, le=100_000, description="maximum number of rounds of a measured search, for each number of layers"
     )
-    extend_to: int | None = Field(
+    extend_to: Annotated[int | None, Goal] = Field(
         None,
         ge=2,
         le=20,

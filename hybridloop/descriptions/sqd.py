@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import MoleculeOptions
 from hybridloop.settings.energies import AnsatzName, MoleculeSettings, StartName
 from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
+from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -39,7 +40,7 @@ class SqdSettings(MoleculeSettings):
     )
     batches: int = Field(5, ge=1, le=100, description="subspaces of each iteration, each with its own samples")
     iterations: int = Field(10, ge=1, le=1000, description="maximum number of iterations of configuration recovery")
-    tolerance: Tolerance = Field(
+    tolerance: Annotated[Tolerance, Goal] = Field(
         1e-4,
         description="change of the lowest energy in hartree, or with a unit, below which three iterations in a row "
         "end the run",

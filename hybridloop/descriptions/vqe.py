@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import Field, field_validator
 
@@ -22,6 +22,7 @@ from hybridloop.settings.energies import (
     StartName,
 )
 from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
+from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -67,7 +68,7 @@ class VqeSettings(EnergySettings):
         "ansatz and its initial point",
         examples=["trust-region"],
     )
-    tolerance: Tolerance | None = Field(
+    tolerance: Annotated[Tolerance | None, Goal] = Field(
         None,
         description="expected remaining gain in hartree, or with a unit, at which the search ends; left out: the "
         "optimizer's default, or a thousandth of the sum of the coefficients' sizes for a Pauli sum",

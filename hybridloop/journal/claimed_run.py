@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
-from hybridloop.journal import Journal, Lease, NewRun, RunRecord, journal_url
+from hybridloop.journal import Event, Journal, Lease, NewRun, RunRecord, journal_url
 from hybridloop.journal.provenance import versions
+from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runtime.run_events import report, start_thread
 
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
@@ -43,6 +44,16 @@ class ClaimedRun:
     def seed(self) -> int:
         """The run's random seed; the local service samples with it too."""
         return self.record.seed
+
+    @property
+    def extensions(self) -> Sequence[Event]:
+        """The events of the run's extensions, in order."""
+        return [event for event in self.journal.events(self.uid) if event.kind == EXTENDED]
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision of its result that the run works on; from 1."""
+        return revision_of(self.extensions)
 
     @property
     def is_temporary(self) -> bool:

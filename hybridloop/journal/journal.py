@@ -121,9 +121,20 @@ class Journal:
         with self._database.read_transaction() as connection:
             return charges.with_totals(connection, runs.newest(connection, limit=limit, before=None))
 
-    def set_status(self, lease: Lease, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
-        """Write the run's status; a stored result stays unless a new one is given."""
+    def set_status(
+        self,
+        lease: Lease,
+        status: str,
+        reason: str,
+        result: Mapping[str, Any] | None = None,
+        *,
+        event: tuple[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Write the run's status, and at once an event of this kind; a stored result stays unless one is given."""
         with self._held(lease) as (connection, state):
+            if event is not None:
+                sessions.add_event(connection, state, *event, self._now())
+                state = runs.read_state(connection, lease.run_uid)
             state |= {"status": status, "reason": reason, "updated_at": self._now()}
             update_rows(connection, states, [state if result is None else state | {"result": encode_json(result)}])
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.azure.targets import Target, find_target
 from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.descriptions import ALGORITHMS, load
 from hybridloop.preparation.checks import check_limits, check_measures, check_problem, doubt_of_noise
-from hybridloop.settings import ProblemText
+from hybridloop.settings import NOTHING, ProblemText, Recorded
 
 if TYPE_CHECKING:
     from hybridloop.preparation.prepared import PreparedRun
@@ -28,13 +27,13 @@ def prepare(
     settings: Any,
     seed: int,
     *,
-    groupings: Sequence[str] = (),
+    recorded: Recorded = NOTHING,
     target: Target | None = None,
 ) -> PreparedRun:
     """Check a request and build its algorithm, which depends on the arguments alone.
 
-    `groupings` are the measurement groups that were chosen when the run was started (`recorded_groupings`). `target` is
-    the settings' target, of which the service or the journal may know; None: it is in the table.
+    `recorded` is what was chosen when the run was started. `target` is the settings' target, of which the service or
+    the journal may know; None: it is in the table.
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
     target = find_target(settings.target) if target is None else target
@@ -45,4 +44,4 @@ def prepare(
     from hybridloop.preparation.prepared import PreparedRun
 
     noise = doubt_of_noise(measured, settings)
-    return PreparedRun(build(problem, settings, seed, measured, groupings), measured, noise)
+    return PreparedRun(build(problem, settings, seed, measured, recorded), measured, noise)

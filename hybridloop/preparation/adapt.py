@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -31,7 +31,7 @@ from hybridloop.preparation.prepared import (
     origin_of_angles,
 )
 from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_problem
-from hybridloop.settings import ProblemText, SearchName
+from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
 from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
 
@@ -72,11 +72,11 @@ def prepare_adapt(
     settings: AdaptSettings,
     _seed: int,
     target: Target,
-    groupings: Sequence[str] = (),
+    recorded: Recorded = NOTHING,
 ) -> PreparedAdapt:
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
 
-    `groupings` has the grouping that was chosen when the run was started, if it was recorded. It is chosen for the
+    `recorded` has the grouping that was chosen when the run was started. It is chosen for the
     circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
     """
     electronic = resolve_problem(problem, settings, target)
@@ -97,7 +97,7 @@ def prepare_adapt(
         raise InputError("search", what, "Leave search out, or give search=measured.")
     expected = pool.ansatz(operators)
     accuracy, _ = accuracy_of(electronic, settings, settings.tolerance)
-    energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, groupings)
+    energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, recorded.groupings)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
     origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)

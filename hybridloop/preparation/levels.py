@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -38,7 +38,7 @@ from hybridloop.preparation.prepared import (
 )
 from hybridloop.preparation.problem import resolve_problem
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
-from hybridloop.settings import AnsatzName, ProblemText
+from hybridloop.settings import NOTHING, AnsatzName, ProblemText, Recorded
 
 ALL_DETERMINANTS = "none: the levels are those of all determinants at any angles"
 
@@ -125,17 +125,17 @@ def prepare_levels(
     settings: LevelsSettings,
     seed: int,
     target: Target,
-    groupings: Sequence[str] = (),
+    recorded: Recorded = NOTHING,
 ) -> PreparedLevels | PreparedBasisLevels:
     """Build a run for energy levels from its problem text. Raises InputError."""
     if settings.mitigation:
         raise InputError("mitigation", "levels are measured without error mitigation", "Leave it out.")
     resolved = resolve_problem(problem, settings, target)
     if isinstance(resolved, PauliProblem):
-        return prepare_basis_levels(resolved, settings, seed, target, groupings)
+        return prepare_basis_levels(resolved, settings, seed, target, recorded.groupings)
     space = model_space(resolved)
     check_number(settings.levels, space, f"{resolved.molecule.source} has {space.size} determinants")
-    vqe = prepare_vqe(problem, settings, seed, target, groupings)
+    vqe = prepare_vqe(problem, settings, seed, target, recorded)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"
         raise InputError("ansatz", what, "Leave it out: only uccsd does.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,7 +31,7 @@ from hybridloop.preparation.prepared import (
     ProblemFacts,
     chosen,
 )
-from hybridloop.settings import ProblemText, SearchName
+from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ def facts_of_binary(problem: BinaryProblem, sense: int) -> ProblemFacts:
 
 
 def prepare_qaoa(
-    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, groupings: Sequence[str] = ()
+    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, recorded: Recorded = NOTHING
 ) -> PreparedQaoa:
     """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
     ansatz = circuit_of(binary, settings, seed)
     ansatz, angles, origin = choose_angles(ansatz, settings)
-    least = recorded_least_shots(groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
+    least = recorded_least_shots(recorded.groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
     shots = shots_of(settings, target, least)
     search = QaoaSearch(optimizer_of_angles(settings, least), settings.extend_to, settings.cvar, settings.max_rounds)
     on_lost = missing_point_policy(settings.failure)

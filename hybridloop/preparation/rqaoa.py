@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
@@ -14,19 +14,19 @@ from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
 from hybridloop.preparation.prepared import PlanFacts
 from hybridloop.preparation.qaoa import PreparedQaoa, facts_of_binary, read_binary, shots_of
-from hybridloop.settings import ProblemText
+from hybridloop.settings import NOTHING, ProblemText, Recorded
 
 MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second
 
 
 def prepare_rqaoa(
-    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, groupings: Sequence[str] = ()
+    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, recorded: Recorded = NOTHING
 ) -> PreparedQaoa:
     """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
     binary = read_binary(problem, settings.objective)
     if binary.num_variables > MAX_ELIMINATED_FROM:
         check_circuit_fits(target, binary.num_variables)
-    least = recorded_least_shots(groupings) or target.max_shots
+    least = recorded_least_shots(recorded.groupings) or target.max_shots
     shots = shots_of(settings, target, least)
     num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
 

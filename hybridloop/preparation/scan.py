@@ -26,7 +26,7 @@ from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import SEARCH, START, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem, parse_problem, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
-from hybridloop.settings import ProblemText, StartName
+from hybridloop.settings import NOTHING, ProblemText, Recorded, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
 
 SIGMAS = 2.0  # standard errors by which the energy at carried angles must be below Hartree-Fock
@@ -138,14 +138,13 @@ def prepare_scan(
     settings: ScanSettings,
     seed: int,
     target: Target,
-    groupings: Sequence[str] = (),
+    recorded: Recorded = NOTHING,
 ) -> PreparedScan:
     """Build the VQE of every point. Raises InputError."""
     parts = points_of_scan(problem)
     settings = _with_common_space(parts, settings)
-    chosen = [groupings[number : number + 1] for number in range(len(parts))]
     points = tuple(
-        prepare_vqe(part, settings, seed, target, grouping) for part, grouping in zip(parts, chosen, strict=True)
+        prepare_vqe(part, settings, seed, target, recorded.of_point(number)) for number, part in enumerate(parts)
     )
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")

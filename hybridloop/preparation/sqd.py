@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -30,7 +30,7 @@ from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.choices.sampled_circuit import choose_sampled_circuit
 from hybridloop.preparation.prepared import ClassicalPart, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts, chosen
 from hybridloop.preparation.problem import facts_of, resolve_problem
-from hybridloop.settings import ProblemText
+from hybridloop.settings import NOTHING, ProblemText, Recorded
 from hybridloop.tasks.subspaces.solver import subspace_solver
 
 DEFAULT_SHARE = 0.1  # of all determinants
@@ -95,7 +95,7 @@ class PreparedSqd(PreparedAlgorithm):
 
 
 def prepare_sqd(
-    problem: ProblemText, settings: SqdSettings, seed: int, target: Target, _groupings: Sequence[str] = ()
+    problem: ProblemText, settings: SqdSettings, seed: int, target: Target, _recorded: Recorded = NOTHING
 ) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()

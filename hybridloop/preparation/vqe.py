@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
@@ -32,7 +32,7 @@ from hybridloop.preparation.prepared import (
     origin_of_angles,
 )
 from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
-from hybridloop.settings import ProblemText
+from hybridloop.settings import NOTHING, ProblemText, Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +83,21 @@ def prepare_vqe(
     settings: VqeSettings,
     seed: int,
     target: Target,
-    groupings: Sequence[str] = (),
+    recorded: Recorded = NOTHING,
 ) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing.
 
-    `groupings` has the grouping that was chosen when the run was started, if it was recorded.
+    `recorded` has the grouping that was chosen when the run was started, and the tolerances that it has reached.
     """
     resolved = resolve_problem(problem, settings, target)
     facts = facts_of(resolved)
     accuracy, precision = accuracy_of(resolved, settings, settings.tolerance)
     start, circuit = choose_circuit(resolved, settings, seed, is_free=is_free(target))
     ansatz = start.ansatz
-    energy, groups = measurement_groups(resolved, ansatz, settings, accuracy, target, groupings)
+    energy, groups = measurement_groups(resolved, ansatz, settings, accuracy, target, recorded.groupings)
     least = energy.least_shots * len(energy.observable.groups)
-    search, optimizer = choose_search(ansatz, settings, seed, accuracy, least, has_noise=target.is_noisy)
+    first = tuple(accuracy_of(resolved, each, each.tolerance)[0].tolerance for each in recorded.before)
+    search, optimizer = choose_search(ansatz, settings, seed, accuracy, least, first, has_noise=target.is_noisy)
     return PreparedVqe(
         facts,
         resolved,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +13,20 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.azure.targets import recorded_target
+from hybridloop.azure.targets import Target, recorded_target
+from hybridloop.budget.caps import Budget, Caps, Spending
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import InputError, ReplayDiverged
+from hybridloop.errors import InputError, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
+from hybridloop.journal.revisions import stream_of
 from hybridloop.preparation import prepare
-from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.tasks.submission.replay import SAME_RAD, check_same
+from hybridloop.tasks.cap_shares import CapShares
+from hybridloop.tasks.replay.earlier_rounds import EarlierRounds
+from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.submission.results import stored_points
 
 COMPARED = (
@@ -36,10 +40,12 @@ _TEXTS = frozenset({"start", "reason", "choices"})
 class Verification:
     """Verification of a stored result: `differences` names the fields that are not equal bit for bit.
 
-    `versions` has the software versions that changed since the run, by name: (then, now).
+    `revision` is that of the result. `versions` has the software versions that changed since the run, by name:
+    (then, now).
     """
 
     run_key: str
+    revision: int
     rounds: int
     jobs: int
     value: float
@@ -60,22 +66,28 @@ class Verification:
 def verify_run(run: StoredRun) -> Verification:
     """Recompute a finished run. Raises InputError for a run without a result, ReplayDiverged, JournalDamaged."""
     record, stored = run.record, run.result
-    if stored is None or stored.value is None:
+    if stored is None or stored.value is None or stored.revision != run.revision:
         raise InputError("run", f"run {record.key!r} has no result to verify", f"To finish it: {how_to_resume(record)}")
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
-    groupings, target = recorded_groupings(record), recorded_target(record.target)
+    target = recorded_target(record.target)
     prepared = prepare(
-        record.algorithm, run.problem, run.settings, record.seed, groupings=groupings, target=target
+        record.algorithm, run.problem, run.settings, record.seed, recorded=run.recorded, target=target
     ).algorithm
-    rounds = _StoredRounds(run.rounds(), record.target)
+    rounds = _StoredRounds(run, target)
     outcome = prepared.run(rounds)
     columns = frozenset(stored.table[0]) - _TEXTS if stored.table else frozenset()
     differences = tuple(
         name for name in COMPARED if not is_same(_value(stored, name, columns), _value(outcome, name, columns))
     )
     changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
-    return Verification(record.key, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
+    return Verification(record.key, run.revision, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
+
+
+def verify_revisions(run: StoredRun) -> list[Verification]:
+    """Recompute each result of a run: those before its extensions, and the last, if it has it; see `verify_run`."""
+    is_going_on = run.earlier and (run.result is None or run.result.revision != run.revision)
+    return [verify_run(each) for each in (*run.earlier, *(() if is_going_on else (run,)))]
 
 
 def _value(result: RunResult | Outcome, name: str, columns: frozenset[str]) -> Any:
@@ -87,19 +99,44 @@ def _value(result: RunResult | Outcome, name: str, columns: frozenset[str]) -> A
 
 
 class _StoredRounds:
-    """A `RunRound` that returns stored rounds in their order."""
+    """A `RunRound` that returns a revision's stored rounds in their order, and those that it takes of earlier ones.
 
-    def __init__(self, rounds: Iterator[RoundRecord], target: str) -> None:
-        self._rounds = rounds
-        self._target = target
+    A round that a cap kept from being measured is too large for them as well: see `tasks.cap_shares`.
+    """
+
+    def __init__(self, run: StoredRun, target: Target) -> None:
+        streams = [stream_of(number) for number in range(1, run.revision + 1)]
+        by_stream = {stream: [each for each in run.rounds() if each.stream == stream] for stream in streams}
+        self._rounds = deque(by_stream.pop(streams[-1]))
+        self._earlier = EarlierRounds(by_stream.values())
+        self._is_capped = run.is_of_algorithm and run.settings.caps != Caps()
+        self.budget, self.target = Budget(Caps()), target
+        shares = CapShares(self)
+        self.share, self._fitted = shares.share, shares.fitted
+        self.left = self._earlier.left
         self.number = 0
         self.jobs = 0
 
+    def recorded(self) -> RoundRecord | None:
+        """Return the next round."""
+        return self._rounds[0] if self._rounds else None
+
+    def needed(self, _pubs: Sequence[SamplerPub], /) -> Callable[[Sequence[int]], Spending]:
+        """Return that a round takes nothing, for no cap is checked again."""
+        return lambda _: Spending()
+
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        record = next(self._rounds, None)
-        if record is None or not record.complete:
-            raise ReplayDiverged(f"round {self.number}", "the algorithm asks for it, but it was never measured")
-        check_same(record, [describe_pub(pub) for pub in pubs], [pub.shots for pub in pubs], self._target, SAME_RAD)
+        record = self._earlier.take(pubs)
+        if record is None:
+            pubs, record = self._fitted(pubs) if self._is_capped else pubs, self.recorded()
+            if record is None and self._is_capped:
+                raise RoundTooLarge("an earlier cap", "no such round is recorded", "Verify the run where it was made.")
+            if record is None or not record.complete:
+                raise ReplayDiverged(f"round {self.number}", "the algorithm asks for it, but it was never measured")
+            check_same(
+                record, [describe_pub(pub) for pub in pubs], [pub.shots for pub in pubs], record.target, SAME_RAD
+            )
+            self._rounds.popleft()
         self.number += 1
         self.jobs += len(record.jobs)
         return stored_points(record)

@@ -26,8 +26,10 @@ from hybridloop.errors import (
     ServiceUnreachable,
     TargetDown,
 )
-from hybridloop.journal import Journal, NewRun, RunRecord, check_key
+from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, how_to_resume, new_run
+from hybridloop.journal.revisions import EXTENDED
+from hybridloop.runs.extension import Extension, extension_of
 from hybridloop.runs.recorded import (
     BEFORE,
     GROUPINGS,
@@ -36,7 +38,9 @@ from hybridloop.runs.recorded import (
     auto_resume_of,
     check_choices,
     flow_runs_of,
+    given_later,
     limits_of,
+    recorded_of,
     settings_of,
 )
 from hybridloop.runs.result import RunResult
@@ -44,7 +48,15 @@ from hybridloop.runs.statuses import status_after
 from hybridloop.runs.summary import summary, title
 from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
-from hybridloop.settings import LIMITS, AutoResume, ProblemText, RunSettings, first_difference
+from hybridloop.settings import (
+    LIMITS,
+    NOTHING,
+    AutoResume,
+    ProblemText,
+    Recorded,
+    RunSettings,
+    first_difference,
+)
 
 WORKSPACE = "workspace"  # part of what a request states
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
@@ -69,7 +81,8 @@ class RunRequest:
     `stated` is what the journal records of it by part: "settings", and "problem", "parameters" or "workspace". A
     recorded run must have been started with the same, but for limits. `must_match` names further fields of the record
     that must agree. `name` begins a generated key. `seed` is the stated one; None: a new run draws one. `more` is
-    recorded and not compared.
+    recorded and not compared. With `is_resume` a person states all settings that the run is to have from now on, so
+    that one which has ended goes on if they reach further.
     """
 
     algorithm: str
@@ -82,6 +95,7 @@ class RunRequest:
     seed: int | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     must_match: Sequence[str] = ("algorithm",)
+    is_resume: bool = False
 
 
 def algorithm_request(
@@ -93,6 +107,7 @@ def algorithm_request(
     *,
     flow_run_id: str | None = None,
     sources: Mapping[str, str] | None = None,
+    is_resume: bool = False,
 ) -> RunRequest:
     """Return the request for an algorithm's run; `workspace` identifies it without a secret (`identity_of`).
 
@@ -114,6 +129,7 @@ def algorithm_request(
         flow_run_id=flow_run_id,
         seed=settings.seed,
         more={"sources": dict(sources or {})},
+        is_resume=is_resume,
     )
 
 
@@ -131,12 +147,16 @@ class FoundRun:
     """The run of a request: its record, or the description of a new run.
 
     `result` is the stored result of a finished run, else None. With `is_restart` Prefect started a flow run of this
-    run again: no person asked for it, and the settings are the recorded ones.
+    run again: no person asked for it, and the settings are the recorded ones. With `is_resume` they are those of the
+    request. An `extension` lets a run that has ended go on. `recorded` is for its preparation.
     """
 
     run: NewRun
     result: Mapping[str, Any] | None = None
     is_restart: bool = False
+    is_resume: bool = False
+    extension: Extension | None = None
+    recorded: Recorded = NOTHING
 
     @property
     def record(self) -> RunRecord | None:
@@ -151,7 +171,7 @@ class FoundRun:
     def settings_of(self, journal: Journal, requested: S) -> S:
         """Return the settings of the run with its seed: the recorded ones, with the limits that the request states."""
         seeded = requested.model_copy(update={"seed": self.run.seed})
-        if self.record is None:
+        if self.record is None or self.is_resume:
             return seeded
         limits = {name: value for name in LIMITS if (value := getattr(requested, name)) is not None}
         recorded = settings_of(journal, self.record)
@@ -181,11 +201,16 @@ def find_run(journal: Journal, request: RunRequest) -> FoundRun:
         record = journal.run_by_flow_run(request.flow_run_id)
     if record is not None:
         is_restart = request.flow_run_id is not None and request.flow_run_id in flow_runs_of(journal, record)
-        _check_same(record, request, is_restart=is_restart)
-        if record.status in WITH_RESULT:
+        events, extension = journal.events(record.uid), None
+        if request.is_resume and not is_restart:
+            extension = extension_of(record, events, request.stated["settings"])
+        else:
+            _check_same(record, request, events, is_restart=is_restart)
+        if record.status in WITH_RESULT and extension is None:
             return FoundRun(record, record.result, is_restart)
         check_choices(record)
-        return FoundRun(record, None, is_restart)
+        recorded = recorded_of(record, events, is_extended=extension is not None)
+        return FoundRun(record, None, is_restart, request.is_resume and not is_restart, extension, recorded)
     return describe_run(request)
 
 
@@ -210,8 +235,12 @@ def describe_run(request: RunRequest) -> FoundRun:
     )
 
 
-def _check_same(record: RunRecord, request: RunRequest, *, is_restart: bool) -> None:
-    """Raise InputError where the recorded run was started with other values than the request states."""
+def _check_same(record: RunRecord, request: RunRequest, events: Sequence[Event], *, is_restart: bool) -> None:
+    """Raise InputError where the recorded run has other values than the request states.
+
+    One that was extended has those of its extension, and those that it was started with.
+    """
+    later = given_later(events)
     for name in request.must_match:
         if getattr(record, name) != getattr(request, name):
             raise _started_otherwise(record, name)
@@ -220,7 +249,8 @@ def _check_same(record: RunRecord, request: RunRequest, *, is_restart: bool) -> 
         if part == "settings":
             if is_restart:  # also if its deployment has others by now
                 continue
-            now, before = ({k: v for k, v in each.items() if k not in (*LIMITS, "seed")} for each in (now, before))
+            left_out = {*LIMITS, "seed", *(name for name, value in later.items() if now.get(name) == value)}
+            now, before = ({k: v for k, v in each.items() if k not in left_out} for each in (now, before))
         if (differs := first_difference(before, now)) is not None:
             raise _started_otherwise(record, differs if part in ("settings", "parameters") else part)
     if request.seed not in (None, record.seed) and not is_restart:
@@ -259,8 +289,9 @@ def claim(
     if record.stop_requested and (record.status == "stopped" or not found.is_restart):
         withdraw_stop(journal, record)
     with claim_run(journal, record.uid) as run:
-        rounds = journal.progress(run.uid).rounds if run.record.status in WITH_RESULT else None
-        _write_status(run, "running", "")
+        is_complete = run.record.status in WITH_RESULT and found.extension is None
+        rounds = journal.progress(run.uid).rounds if is_complete else None
+        _begin_status(run, found.extension)
         try:
             if found.record is not None:
                 _note_resumed(run, limits, flow_run_id)
@@ -309,6 +340,19 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
             log_resume_command(run, status)
             with suppress(JournalError):
                 error.add_note(_resume_note(run, status))
+
+
+def _begin_status(run: ClaimedRun, extension: Extension | None) -> None:
+    """Write that a run is running, and that it is extended. Raises InputError if another process has extended it."""
+    if extension is None:
+        _write_status(run, "running", "")
+        return
+    if run.revision + 1 != extension.revision or run.record.status not in WITH_RESULT:
+        problem = f"another process has let run {run.record.key!r} go on meanwhile"
+        raise InputError("run", problem, f"See `hybridloop runs show {run.record.key}`.", NOTHING_SUBMITTED)
+    facts = extension.facts(run.record, len(run.journal.sessions(run.uid)))
+    run.journal.set_status(run.lease, "running", "", event=(EXTENDED, facts))
+    _report_status(run, "running", "", None)
 
 
 def write_end(run: ClaimedRun, status: str, reason: str, result: RunResult | None = None) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
+from hybridloop.journal import Event
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runs.result import SessionSummary
+from hybridloop.runs.extension import taken_back
+from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 from hybridloop.tasks.submission.results import lost_shots
 
@@ -54,6 +56,11 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
         "estimated": charges.estimated,
         "reserved": charges.reserved,
     }
+
+
+def with_losses(outcome: Outcome, result: RunResult, extensions: Sequence[Event]) -> Outcome:
+    """Return an outcome that says which shots were lost, and which claim of the result before it is lost."""
+    return with_lost_shots(taken_back(outcome, extensions), result.lost_shots, result.shots)
 
 
 def with_lost_shots(outcome: Outcome, lost: int, shots: int) -> Outcome:

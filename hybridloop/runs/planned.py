@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from hybridloop.runtime.json_cache import keep, read_cached
+from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import LIMITS, ProblemText, RunSettings
 
 CACHE = "plans"
@@ -27,6 +29,30 @@ class PlannedEffort:
             if taken > EXCESS * planned:
                 return f"this run has taken {taken:,} {name}, above twice its plan of {planned:,}"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class MissingEffort:
+    """Effort by which a run is expected to go on: a plan of the whole run, less what it has taken.
+
+    `cost` is the expected amount by unit, empty where the price is unknown.
+    """
+
+    run: str
+    status: str
+    jobs: int
+    shots: int
+    cost: Mapping[str, float]
+    taken_jobs: int
+    taken_shots: int
+
+    def __str__(self) -> str:
+        """Return the text that the command line prints."""
+        price = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in self.cost.items()) or "at an unknown price"
+        taken = f"{count_text(self.taken_jobs, 'job')}, {count_text(self.taken_shots, 'shot')}"
+        more = f"about {count_text(self.jobs, 'job')}, {count_text(self.shots, 'shot')}, {price}"
+        missing = more if self.shots else "nothing"
+        return f"run {self.run} is {self.status}\n  taken    {taken}\n  missing  {missing}\nNothing was started."
 
 
 def store_plan(algorithm: str, problem: ProblemText, settings: RunSettings, effort: PlannedEffort) -> None:

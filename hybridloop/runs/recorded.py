@@ -10,7 +10,8 @@ from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import Event, Journal, NewRun, RunRecord
 from hybridloop.journal.provenance import has_same_choices
-from hybridloop.settings import LIMITS, AutoResume, ProblemText, RunSettings
+from hybridloop.journal.revisions import EXTENDED
+from hybridloop.settings import LIMITS, AutoResume, ProblemText, Recorded, RunSettings
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
 GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
@@ -33,11 +34,14 @@ def check_choices(record: RunRecord) -> None:
 
 
 def recorded_groupings(record: NewRun) -> tuple[str, ...]:
-    """Return the groupings that were chosen for a run, one for each point of a scan; none if they were not recorded.
-
-    The choice depends on tables of prices and error rates, which may have changed since.
-    """
+    """Return the groupings that were chosen for a run, one for each point of a scan; none if they were not recorded."""
     return tuple(record.versions[GROUPINGS].split(", ")) if GROUPINGS in record.versions else ()
+
+
+def recorded_of(record: RunRecord, events: Sequence[Event], *, is_extended: bool = False) -> Recorded:
+    """Return a run's record as a preparation takes it; `is_extended` for one that is about to go on."""
+    ends = [place for place, event in enumerate(events) if event.kind == EXTENDED] + [len(events)] * is_extended
+    return Recorded(recorded_groupings(record), tuple(settings_after(record, events[:end]) for end in ends))
 
 
 def without_rotations(text: str) -> str:
@@ -74,7 +78,7 @@ def _unlike(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 
 def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
-    """Return the settings of a recorded run, with the limits of the last resume; see `settings_after`."""
+    """Return the settings of a recorded run as of its last resume or extension; see `settings_after`."""
     return settings_after(record, journal.events(record.uid))
 
 
@@ -84,7 +88,7 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     Raises InputError where this installation can't read them, because of a missing plug-in or a setting of another
     version.
     """
-    recorded = {**recorded_settings(record), **limits_given(events)}
+    recorded = current_settings(record, events)
     model = ALGORITHMS[record.algorithm].settings if record.algorithm in ALGORITHMS else RunSettings
     try:
         return validate(model, recorded)
@@ -98,10 +102,20 @@ def limits_of(settings: RunSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", include=set(LIMITS))
 
 
-def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:
-    """Return all limits as of the last resume that changed some; none if no resume did."""
-    given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
-    return given[-1] if given else {}
+def given_later(events: Sequence[Event]) -> dict[str, Any]:
+    """Return what resumes and extensions have set, as plain values by name: all limits, and goals that changed."""
+    given: dict[str, Any] = {}
+    for event in events:
+        if event.kind == LIMITS_GIVEN:
+            given |= event.facts
+        elif event.kind == EXTENDED:
+            given |= event.facts["settings"]
+    return given
+
+
+def current_settings(record: RunRecord, events: Sequence[Event]) -> dict[str, Any]:
+    """Return the settings of a recorded run as of its last resume or extension, as plain values."""
+    return {**recorded_settings(record), **given_later(events)}
 
 
 def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
@@ -113,5 +127,5 @@ def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
 def auto_resume_of(record: RunRecord, events: Sequence[Event]) -> AutoResume:
     """Return the early ends after which a run is resumed automatically, by the settings last given."""
     name = "resume_automatically"
-    given = limits_given(events).get(name, recorded_settings(record).get(name))
+    given = current_settings(record, events).get(name)
     return AutoResume.PARKED if given is None else AutoResume(given)

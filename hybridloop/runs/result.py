@@ -81,8 +81,9 @@ class RunResult:
     `problem_title` says what the problem is: a built-in one's title, or that it came from a file or object.
 
     A run that has not ended is "stopped", "parked" or "interrupted". It has no outcome yet, `parameters` are the best
-    point so far, and `runs resume` resumes it, with the option `larger_cap` where a cap ended it. `resumed` is true if
-    an earlier process started the run.
+    point so far, and `runs resume` resumes it. Where a cap ended a run, `larger_cap` is the option by which that
+    command lets it go on. `revision` counts the results of a run that went on after its end, from 1. `resumed` is true
+    if an earlier process started the run.
     """
 
     run_key: str
@@ -109,6 +110,7 @@ class RunResult:
     unit: str = "hartree"
     problem_title: str = ""
     larger_cap: str = ""
+    revision: int = 1
     estimated: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, float] = field(default_factory=dict)
     provider_options: Mapping[str, Any] = field(default_factory=dict)
@@ -154,7 +156,8 @@ class RunResult:
         if outcome.facts and self.exact is not None and not outcome.is_upper_bound:  # whose facts say that
             values["facts"] = (*outcome.facts, self._equals_exact(outcome, self.exact))
         status, history = status_of(outcome), outcome.history
-        return replace(self, status=status, reason=outcome.reason, history=history, outcome=Outcome(**values))
+        ended = replace(self, status=status, reason=outcome.reason, larger_cap=outcome.larger_cap)
+        return replace(ended, history=history, outcome=Outcome(**values))
 
     @property
     def exit_code(self) -> int:

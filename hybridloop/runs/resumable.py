@@ -9,7 +9,7 @@ from hybridloop.journal.provenance import has_same_choices
 from hybridloop.runs.claim import OUTAGE
 from hybridloop.runs.recorded import RESUMED, auto_resume_of
 from hybridloop.settings import AutoResume
-from hybridloop.tasks.recorded_steps import STEP
+from hybridloop.tasks.replay.recorded_steps import STEP
 
 MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round or classical iteration
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import PRUNED, Event, Journal, Ping, RoundRecord, RunRecord, SessionRow, Span
-from hybridloop.runs.recorded import problem_of, settings_after
+from hybridloop.journal.revisions import EXTENDED, revision_of
+from hybridloop.runs.recorded import problem_of, recorded_of, settings_after
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings import ProblemText, Recorded, RunSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,25 @@ class StoredRun:
     def settings(self) -> RunSettings:
         """Settings of an algorithm's run, with its seed and the limits of the last resume."""
         return settings_after(self.record, self.events)
+
+    @property
+    def revision(self) -> int:
+        """Number of the revision of the result, from 1."""
+        return revision_of(self.events)
+
+    @property
+    def earlier(self) -> tuple[StoredRun, ...]:
+        """The run as it had ended before each extension, in order."""
+        ends = [place for place, event in enumerate(self.events) if event.kind == EXTENDED]
+        return tuple(
+            replace(self, record=replace(self.record, **self.events[end].facts["before"]), events=self.events[:end])
+            for end in ends
+        )
+
+    @property
+    def recorded(self) -> Recorded:
+        """Its record as a preparation takes it."""
+        return recorded_of(self.record, self.events)
 
     @property
     def problem(self) -> ProblemText:

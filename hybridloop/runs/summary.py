@@ -191,6 +191,6 @@ def why(result: RunResult) -> str:
 
 
 def _next_command(result: RunResult) -> str:
-    if result.value is None:
+    if result.value is None or result.larger_cap:
         return f"hybridloop runs resume {result.run_key} {result.larger_cap}".rstrip()
     return f"hybridloop runs {'show' if result.exit_code else 'report'} {result.run_key}"

@@ -16,19 +16,24 @@ from hybridloop.settings.energies import (
     StartName,
 )
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Duration, parse_duration
+from hybridloop.settings.recorded import NOTHING, Recorded
 from hybridloop.settings.run import (
+    CAPS,
     LIMITS,
     AutoResume,
+    Goal,
     Problem,
     ProblemText,
     RunKey,
     RunSettings,
     WorkspaceName,
     first_difference,
+    goals_of,
 )
 
-__all__ = ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES", "PART_OF_MOLECULE"]
+__all__ = ["CAPS", "LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES", "PART_OF_MOLECULE"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "Problem", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["EnergySettings", "MoleculeSettings", "RunSettings"]
+__all__ += ["NOTHING", "Goal", "Recorded", "goals_of"]
 __all__ += ["EntanglementName", "RotationsName", "SearchName"]

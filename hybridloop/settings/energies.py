@@ -22,7 +22,7 @@ from hybridloop.settings.parsing import (
     Precision,
     split_at_commas,
 )
-from hybridloop.settings.run import RunSettings
+from hybridloop.settings.run import Goal, RunSettings
 
 
 class AnsatzName(enum.StrEnum):
@@ -177,13 +177,15 @@ class EnergySettings(MoleculeSettings):
         "circuits; left out: 4000, with trust-region 1000 far from the minimum, or more where they cost little",
         examples=[2000],
     )
-    precision: Precision | None = Field(
+    precision: Annotated[Precision | None, Goal] = Field(
         None,
         description="standard error of the final measurement in hartree, or with a unit; left out: 0.7 mHa for a "
         "molecule, a thousandth of the sum of the coefficients' sizes for a Pauli sum",
         examples=["1kcal/mol"],
     )
-    max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
+    max_rounds: Annotated[int, Goal] = Field(
+        200, ge=1, le=100_000, description="maximum number of rounds of the search"
+    )
     grouping: GroupingName = Field(
         GroupingName.AUTO,
         description="grouping of terms into circuits; auto chooses by their cost and noise on the target",

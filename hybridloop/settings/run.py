@@ -30,6 +30,10 @@ class Limit:
     """Marker of a setting that limits a run without changing its results: a resume may give another value."""
 
 
+class Goal:
+    """Marker of a setting that says how far a run goes: one that has ended goes on to a value that reaches further."""
+
+
 class AutoResume(enum.StrEnum):
     """Early ends from which the housekeeping flow resumes a run."""
 
@@ -257,6 +261,12 @@ class RunSettings(BaseModel):
 
 
 LIMITS = tuple(name for name, field in RunSettings.model_fields.items() if Limit in field.metadata)
+CAPS = ("max_jobs", "max_shots", "max_cost")  # on a whole run
+
+
+def goals_of(settings: type[RunSettings]) -> tuple[str, ...]:
+    """Return the names of the goals among the settings of an algorithm's runs."""
+    return tuple(name for name, field in settings.model_fields.items() if Goal in field.metadata)
 
 
 def first_difference(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from hybridloop.budget.caps import Budget, Spending
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
-from hybridloop.tasks.submission.replay import SAME_RAD, check_same
+from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 
 MIN_SHOTS = 10  # of a PUB whose shots are reduced
 _STEPS = 30  # of the bisection for the reduced shots

@@ -16,11 +16,12 @@ from hybridloop.compiler.languages.convert import TAKEN, to_circuit
 from hybridloop.compiler.languages.from_qir import output_of
 from hybridloop.compiler.languages.qir_output import OutputLayout, Value
 from hybridloop.errors import HybridloopError, InputError, InvalidValue
+from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.tasks.primitives.sampler import incomplete
-from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
+from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
+from hybridloop.tasks.submission.job_ids import check_stream
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import NOT_SENT
-from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds

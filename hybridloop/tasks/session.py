@@ -20,6 +20,7 @@ from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.errors import InputError
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
+from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import signals_while_closing
 from hybridloop.runtime.text_table import count_text
@@ -31,7 +32,7 @@ from hybridloop.tasks.service_sessions import ServiceJob, jobs_of_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
-from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream, session_id
+from hybridloop.tasks.submission.job_ids import check_stream, session_id
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
 

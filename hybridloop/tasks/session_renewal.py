@@ -58,8 +58,9 @@ class SessionRenewal:
         self._on_open = on_open
         self._lock = ClockLock(clock)  # held during requests to the service and the waits between them
         self._open_row: SessionRow | None = None
-        self._next_reason = ""
         self._rows = list(run.journal.sessions(run.uid))  # only the holder of the run writes them
+        before = [event.facts["sessions"] for event in run.extensions[-1:]]
+        self._next_reason = "extended" if before == [len(self._rows)] else ""
         self.active_at: float | None = None  # last activity of a joined session, before this process
         self._renewals = sum(row.reason in _ENDED_BY_SERVICE for row in self._rows)
         self._closed = False

@@ -50,7 +50,7 @@ from hybridloop.runs.recorded import RESUMED
 from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
-from hybridloop.tasks.recorded_steps import STEP
+from hybridloop.tasks.replay.recorded_steps import STEP
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
 from tests.paths import DOCS

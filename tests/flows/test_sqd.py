@@ -34,7 +34,7 @@ from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import AutoResume, ProblemText
-from hybridloop.tasks.recorded_steps import STEP, RecordedSteps
+from hybridloop.tasks.replay.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
 from tests.flow_calls import call_flow

@@ -17,7 +17,7 @@ from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_costs import choice_facts, measurement_costs
-from hybridloop.settings import AnsatzName, ProblemText
+from hybridloop.settings import AnsatzName, ProblemText, Recorded
 from tests.preparation_helpers import prepare_vqe
 
 H4 = ProblemText(name="h4")
@@ -94,7 +94,7 @@ def test_what_was_chosen_at_the_start_stands_where_prices_have_changed(monkeypat
     now = MeasurementCosts(lambda group, shots: (1.0 + group.two_qubit_gates) * shots, "shots", 0.0, least_shots=77)
     monkeypatch.setattr("hybridloop.preparation.choices.measurement_groups.measurement_costs", lambda *_: now)
     again = prepare_vqe(H4, VqeSettings(search="measured"), 0)
-    resumed = prepare_vqe(H4, VqeSettings(search="measured"), 0, groupings=first.groupings)
+    resumed = prepare_vqe(H4, VqeSettings(search="measured"), 0, Recorded(first.groupings))
     assert again.groupings != first.groupings == resumed.groupings
     assert (first.energy.least_shots, again.energy.least_shots, resumed.energy.least_shots) == (1000, 77, 1000)
     assert resumed.search.settings.least_shots == first.search.settings.least_shots

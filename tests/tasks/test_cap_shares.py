@@ -124,7 +124,7 @@ def test_a_capped_run_ends_with_a_value_and_the_error_bar_that_the_cap_pays_for(
     assert 0.0 < result.standard_error < 0.5
     assert result.is_precise == (result.standard_error <= PRECISION)
     if not result.is_precise:
-        assert f"in place of 0.01; in a new run, raise {name}" in result.reason
+        assert f"in place of 0.01; to go on, raise {name}" in result.reason
     spent = capped_run.spent
     assert spent["jobs"] <= (caps.max_jobs or spent["jobs"])
     assert spent["shots"] <= (caps.max_shots or spent["shots"])
@@ -177,7 +177,7 @@ def test_a_molecule_has_a_value_within_a_cap(service: Emulator, clock: ServiceCl
         outcome = search.run(CappedRounds(session, 1e9))
         assert session.meter.shots <= 9_000
     assert not outcome.converged
-    assert "in place of 0.0003; in a new run, raise max_shots to about" in outcome.reason
+    assert "in place of 0.0003; to go on, raise max_shots to about" in outcome.reason
     assert 0.0003 < outcome.standard_error < 0.003
     assert abs(outcome.value + 7.71) < 0.1
 

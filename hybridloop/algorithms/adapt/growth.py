@@ -148,7 +148,8 @@ def adapt(
         )
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):
-        selected = Stop(converged=False, reason=f"{limit}; {selected.reason}")
+        option = final.option(precision, taken, selected.larger_cap)
+        selected = Stop(converged=False, reason=f"{limit}; {selected.reason}", larger_cap=option)
     result = AdaptResult(
         **measured_value(final, selector.residue + left),
         final=final,
@@ -158,6 +159,7 @@ def adapt(
         converged=selected.converged,
         reason=selected.reason,
         is_requested=selected.is_requested,
+        larger_cap=selected.larger_cap,
         rounds=len(log.history) + selector.rounds,
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
         shots=taken,

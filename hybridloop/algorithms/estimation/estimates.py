@@ -18,7 +18,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.rounding import Rounding
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
 from hybridloop.errors import InputError
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
@@ -276,6 +276,20 @@ class Evaluation:
         rows = [self._reduce(*pair) for pair in zip(groups, results[: len(pubs)], strict=True)]
         return rows, list(results[len(pubs) :])
 
+    def measured_before(
+        self, point: NDArray[np.float64], others: Sequence[SamplerPub]
+    ) -> tuple[list[list[GroupStatistics | None]], list[MeasuredPub]]:
+        """Return what a run that goes on has of a point (n,): for each earlier stage the statistics of each group.
+
+        The second value are the results of the other PUBs by the last stage that has them all, empty without one.
+        """
+        pubs = self.group_pubs(point[None, :], [1] * len(self.circuits))
+        found = left_of(self.run_round, [*pubs, *others])
+        reduced = [[self._reduce(*pair)[0] for pair in enumerate(stage[: len(pubs)])] for stage in found]
+        stages = [[each if isinstance(each, GroupStatistics) else None for each in stage] for stage in reduced]
+        whole = [stage[len(pubs) :] for stage in found if all(map(is_whole, stage[len(pubs) :]))]
+        return [stage for stage in stages if any(stage)], whole[-1] if whole else []
+
     def _reduce(self, index: int, result: MeasuredPub) -> list[GroupStatistics | FailedPoint]:
         group = self.observable.groups[index]
         return [counts if isinstance(counts, FailedPoint) else self.reduce_counts(group, counts) for counts in result]
@@ -287,6 +301,11 @@ class Evaluation:
                 return entry
             statistics.append(entry)
         return self.combine_groups(self.observable.constant, statistics)
+
+
+def is_whole(result: MeasuredPub) -> bool:
+    """Return whether all points of a PUB have counts."""
+    return all(isinstance(counts, Counts) for counts in result)
 
 
 def evaluation(observable: Observable, ansatz: Ansatz, run_round: RunRound) -> Evaluation:

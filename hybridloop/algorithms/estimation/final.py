@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from scipy.special import chdtrc
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, combine
 from hybridloop.algorithms.estimation.rounding import Rounding
-from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, UnusablePoint
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, UnusablePoint
 from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
@@ -26,6 +27,7 @@ PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare o
 PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
+DRIFT_SIGMAS = 4.0  # standard errors, of a test of all groups at once, beyond which stages are not pooled
 
 
 class Allocation(enum.StrEnum):
@@ -103,22 +105,47 @@ class FinalMeasurement:
     """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision.
 
     `others` are the results of the other PUBs that were measured with it. `cap` names the caps that allowed no further
-    shots; empty if enough were allowed.
+    shots; empty if enough were allowed. `larger_cap` is an option that allows the next round. `drifted` are the shots
+    of earlier stages that were not pooled.
     """
 
     estimate: Estimate
     is_precise: bool
     others: tuple[MeasuredPub, ...] = ()
     cap: str = ""
+    larger_cap: str = ""
+    drifted: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A warning about shots of earlier stages that disagree with later ones; empty without any."""
+        if not self.drifted:
+            return ()
+        apart = f"{self.drifted:,} shots of an earlier stage of the run disagree with later ones by more than"
+        return (f"{apart} {DRIFT_SIGMAS:g} standard errors, and are not counted: the target has drifted",)
 
     def limit(self, precision: float, shots: int) -> str:
         """Return what the caps have ended, and what to raise, after so many shots of the run; empty without caps."""
         if not self.cap or self.is_precise:
-            return f"{self.cap} ended the measurement; in a new run, raise it" if self.cap else ""
-        error = self.estimate.standard_error
-        missing = math.ceil(self.estimate.shots * ((error / precision) ** 2 - 1.0))
+            return f"{self.cap} ended the measurement; to go on, raise it" if self.cap else ""
+        missing = self._missing(precision)
         more = f" to about {shots + missing:.2g}" if self.cap == "max_shots" else f": {missing:.2g} shots are missing"
-        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; in a new run, raise {self.cap}{more}"
+        error = self.estimate.standard_error
+        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; to go on, raise {self.cap}{more}"
+
+    def option(self, precision: float, shots: int, of_search: str) -> str:
+        """Return the command line's option by which a run goes on, after so many shots.
+
+        That of a search which a cap ended goes before, unless the shots that are missing are known.
+        """
+        if self.cap != "max_shots" or self.is_precise:
+            return of_search or self.larger_cap
+        needed = shots + self._missing(precision)
+        unit = 10 ** (len(str(needed)) - 2)
+        return f"--max-shots {-(-needed // unit) * unit}"
+
+    def _missing(self, precision: float) -> int:
+        return math.ceil(self.estimate.shots * ((self.estimate.standard_error / precision) ** 2 - 1.0))
 
 
 def pilot_shots(
@@ -154,6 +181,59 @@ def requested_error(_estimate: Estimate, precision: float) -> float:
     return precision
 
 
+Stage = list[GroupStatistics | None]  # of each circuit; None where it was not measured
+
+
+class Stages:
+    """Statistics of the same circuits from stages of a run, the last of which is being measured.
+
+    The number of further shots follows from variances, and not from values, so pooling leaves the mean nearly unbiased
+    (J. Wittes and E. Brittain, Stat. Med. 9 (1990) 65). A stage that disagrees with those after it is left out: the
+    target has drifted.
+    """
+
+    def __init__(self, earlier: Sequence[Stage], circuits: int) -> None:
+        self._stages: list[Stage] = [*earlier, [None] * circuits]
+        self.pooled: Stage = []
+        self.drifted = 0  # shots that are left out
+        self._pool()
+
+    def add(self, results: Mapping[int, GroupStatistics]) -> None:
+        """Add results of the last stage, by circuit."""
+        last = self._stages[-1]
+        for index, result in results.items():
+            last[index] = _merged(last[index], result)
+        self._pool()
+
+    def _pool(self) -> None:
+        self.pooled, self.drifted = self._stages[-1], 0
+        for stage in reversed(self._stages[:-1]):
+            if _have_drifted(stage, self.pooled):
+                self.drifted += sum(each.shots for each in stage if each is not None)
+            else:
+                self.pooled = [_merged(*pair) for pair in zip(stage, self.pooled, strict=True)]
+
+
+def _merged(one: GroupStatistics | None, other: GroupStatistics | None) -> GroupStatistics | None:
+    return one.merge(other) if one is not None and other is not None else one or other
+
+
+def _have_drifted(one: Stage, other: Stage) -> bool:
+    """Return whether two stages differ by more than chance: a χ² test of the means that both have.
+
+    The variance of a shot is that of both together: few shots of one may have missed what is rare.
+    """
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    terms = [
+        (a.mean - b.mean, a.merge(b).shot_variance * (1.0 / a.shots + 1.0 / b.shots))
+        for a, b in pairs
+        if not (a.is_exact or b.is_exact)
+    ]
+    squares = [difference**2 / variance for difference, variance in terms if variance > 0.0]
+    chance = math.erfc(DRIFT_SIGMAS / math.sqrt(2.0))  # of a normal variable to be as far off
+    return bool(squares) and float(chdtrc(len(squares), math.fsum(squares))) < chance
+
+
 def measure_final_estimate(
     evaluation: Evaluation,
     point: NDArray[np.float64],
@@ -171,33 +251,52 @@ def measure_final_estimate(
     shots at the point are pooled, the pilot's too: the allocation uses variances, not values. A target that
     does not sample is measured again only if its rounding bound is too large. The first round has the PUBs `others`
     too. `on_round` is called with the estimate so far, the point, and the round's circuits and shots. A group whose job
-    failed is measured again in the next round.
+    failed is measured again in the next round. What earlier stages of a run measured here (`ExtendedRounds`) is pooled
+    with it, and counts as part of the pilot: see `Stages`.
     Until every group has a result there is no estimate; the circuits and shots of such rounds are reported with the
     first one. Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not
     help.
     """
     groups = evaluation.observable.groups
-    statistics: list[GroupStatistics | None] = [None] * len(groups)
+    earlier, answers = evaluation.measured_before(point, others) if groups else ([], [])
+    stages = Stages(earlier, len(groups))
     estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
-    answers: list[MeasuredPub] = []
-    needed, cap = precision, ""
-    circuits, shots = len(others), sum(pub.size * int(pub.shots or 0) for pub in others)  # since the last estimate
+    needed, cap, larger_cap = precision, "", ""
+    asked = () if answers else others
+    circuits, shots = len(answers), _shots_of(answers)  # since the last estimate
+    if earlier:
+        circuits, shots = circuits + len(groups), shots + sum(each.shots for each in stages.pooled if each is not None)
+
+    def report() -> None:
+        nonlocal estimate, needed, circuits, shots
+        measured = [group for group in stages.pooled if group is not None]
+        if len(measured) == len(groups):  # an estimate, once all groups have a result
+            estimate = evaluation.combine_groups(evaluation.observable.constant, measured)
+            on_round(estimate, point, circuits, shots)
+            needed = needed_error(estimate, precision)
+            circuits = shots = 0
+
+    if earlier:
+        report()
+        if estimate.is_exact and estimate.shots:  # the shots that it can be compared with
+            pilot = [0 if each is None else each.shots for each in stages.pooled]
     for _ in range(MAX_ROUNDS if groups else 0):
-        next_shots = _next_shots(statistics, pilot, needed, allocation)
-        if not any(next_shots):
+        next_shots = _next_shots(stages.pooled, pilot, needed, allocation, fills=math.isinf(precision))
+        if not any(next_shots) and not asked:
             break
         # one round, pooled with the rounds before
         submitted = [index for index, group_shots in enumerate(next_shots) if group_shots]
         circuits, shots = circuits + len(submitted), shots + sum(next_shots)
         try:
-            results, answered = evaluation.measure_groups(point[None, :], next_shots, () if answers else others)
+            results, answered = evaluation.measure_groups(point[None, :], next_shots, asked)
         except RoundTooLarge as reached:
-            if None in statistics:
+            if None in stages.pooled:
                 raise
-            cap = reached.cap
+            cap, larger_cap = reached.cap, reached.larger_cap
             break
-        answers += answered
+        answers, asked, found = [*answers, *answered], (), dict[int, GroupStatistics]()
+        circuits, shots = circuits + len(answered), shots + _shots_of(answered)
         for index, (result,) in zip(submitted, results, strict=True):
             if isinstance(result, UnusablePoint):
                 problem = f"the counts of the final measurement cannot be used: {result.reason}"
@@ -208,16 +307,10 @@ def measure_final_estimate(
                 continue
             if not result.is_exact:  # a cap may have allowed fewer shots
                 shots -= max(0, next_shots[index] - result.shots)
-            before = statistics[index]
-            statistics[index] = result if before is None else before.merge(result)
-        # an estimate, once all groups have a result
-        measured = [group for group in statistics if group is not None]
-        if len(measured) == len(groups):
-            estimate = evaluation.combine_groups(evaluation.observable.constant, measured)
-            on_round(estimate, point, circuits, shots)
-            needed = needed_error(estimate, precision)
-            circuits = shots = 0
-    if any(group is None for group in statistics):
+            found[index] = result
+        stages.add(found)
+        report()
+    if None in stages.pooled:
         raise JobFailed(
             f"the same circuit failed in all {MAX_ROUNDS} rounds of the final measurement"
             f" ({failed.reason if failed else ''})",
@@ -225,20 +318,32 @@ def measure_final_estimate(
             "Run again.",
         )
     uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap)
+    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap, larger_cap, stages.drifted)
+
+
+def _shots_of(results: Sequence[MeasuredPub]) -> int:
+    return sum(counts.shots for result in results for counts in result if isinstance(counts, Counts))
 
 
 def _next_shots(
-    statistics: list[GroupStatistics | None], pilot: Sequence[int], needed: float, allocation: Allocation
+    statistics: Stage, pilot: Sequence[int], needed: float, allocation: Allocation, *, fills: bool
 ) -> list[int]:
-    """Return the shots of each group in the next round; all 0 once the standard error is at most `needed`."""
+    """Return the shots of each group in the next round; all 0 once the standard error is at most `needed`.
+
+    A group that has fewer than in its pilot gets those first: its variance, and so the allocation, is too uncertain.
+    With `fills` it gets them in any case.
+    """
     measured = [group for group in statistics if group is not None]
-    if len(measured) < len(statistics):
-        return [shots if group is None else 0 for group, shots in zip(statistics, pilot, strict=True)]
-    if all(group.is_exact for group in measured):
+    if all(group.is_exact for group in measured) and len(measured) == len(statistics):
         return _rounded_shots(measured, pilot, needed)
-    if sum(group.variance for group in measured) <= needed**2:
+    if len(measured) == len(statistics) and not fills and sum(group.variance for group in measured) <= needed**2:
         return [0] * len(measured)
+    missing = [
+        shots if group is None else 0 if group.is_exact else max(0, shots - group.shots)
+        for group, shots in zip(statistics, pilot, strict=True)
+    ]
+    if any(missing):
+        return missing
     variances = [0.0 if group.is_exact else group.shot_variance for group in measured]
     target_variance = (PRECISION_MARGIN * needed) ** 2
     return allocation.additional_shots(variances, [group.shots for group in measured], target_variance)

@@ -19,7 +19,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, Gro
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
 from hybridloop.errors import InputError, JobFailed
 
 CALIBRATION_SHOTS = 20_000  # for each of the two circuits: about a tenth of a final measurement
@@ -104,19 +104,37 @@ class ReadoutCalibration:
         round of the same number. Rounds of exact counts know the errors already, and rounds whose calibration failed
         add nothing.
         """
-        generator = np.random.default_rng(0)
+        return _InterleavedRounds(self, run_round, num_qubits, shots)
 
-        def measured(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-            both = [SamplerPub.coerce((_calibration_circuit(num_qubits, bit), None, shots)) for bit in (0, 1)]
-            every = [*pubs, *both]
-            order = generator.permutation(len(every))
-            results = dict(zip(order.tolist(), run_round([every[place] for place in order]), strict=True))
-            zeros, ones = (results[len(pubs) + bit][0] for bit in (0, 1))
-            if isinstance(zeros, Counts) and isinstance(ones, Counts) and not zeros.exact:
-                self.errors = self.errors.pooled(ReadoutErrors(_rates(zeros), 1.0 - _rates(ones), shots))
-            return [results[place] for place in range(len(pubs))]
+    def add(self, zeros: Counts | FailedPoint, ones: Counts | FailedPoint) -> None:
+        """Pool the errors of one more calibration, if both its circuits have sampled counts."""
+        if isinstance(zeros, Counts) and isinstance(ones, Counts) and not zeros.exact:
+            shots = min(zeros.shots, ones.shots)
+            self.errors = self.errors.pooled(ReadoutErrors(_rates(zeros), 1.0 - _rates(ones), shots))
 
-        return measured
+
+class _InterleavedRounds:
+    """A `RunRound` of a calibration: see `ReadoutCalibration.interleaved`."""
+
+    def __init__(self, calibration: ReadoutCalibration, run_round: RunRound, num_qubits: int, shots: int) -> None:
+        self._calibration = calibration
+        self._run_round = run_round
+        self._generator = np.random.default_rng(0)
+        self._both = [SamplerPub.coerce((_calibration_circuit(num_qubits, bit), None, shots)) for bit in (0, 1)]
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        every = [*pubs, *self._both]
+        order = self._generator.permutation(len(every))
+        results = dict(zip(order.tolist(), self._run_round([every[place] for place in order]), strict=True))
+        (zeros,), (ones,) = (results[len(pubs) + bit] for bit in (0, 1))
+        self._calibration.add(zeros, ones)
+        return [results[place] for place in range(len(pubs))]
+
+    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+        """Return what was measured before, and pool the calibrations of those rounds."""
+        for (zeros,), (ones,) in left_of(self._run_round, self._both):
+            self._calibration.add(zeros, ones)
+        return left_of(self._run_round, pubs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,11 +40,13 @@ class Stop:
     """Reason to stop a search; `converged` is true if its own criterion was met, false for a limit.
 
     `is_requested` is true if the search ends where the caller asked it to: nothing is left that was sought.
+    `larger_cap` is the command line's option by which one goes on that a cap ended.
     """
 
     converged: bool
     reason: str
     is_requested: bool = False
+    larger_cap: str = ""
 
 
 class Optimizer(Protocol):
@@ -89,8 +91,11 @@ class ForecastingOptimizer(Protocol):
 class RefinableOptimizer(Protocol):
     """Additional member of an optimizer that can search on after its end."""
 
-    def refine(self) -> None:
-        """Search on, to a smaller gain and less noise; `stop` is None again unless these are met already."""
+    def refine(self, tolerance: float | None = None) -> None:
+        """Search on, to a smaller tolerance (the energy's unit) or to a smaller gain and less noise.
+
+        `stop` is None again unless these are met already.
+        """
 
 
 @runtime_checkable

@@ -189,9 +189,13 @@ class TrustRegion:
         is_determined = self._take_step()
         self._repeats = 0 if is_determined else count_repeat(self._repeats, "trust-region", estimates)
 
-    def refine(self) -> None:
-        """Search on after an end: to half of its gain and noise."""
-        self._end /= REFINEMENT
+    def refine(self, tolerance: float | None = None) -> None:
+        """Search on after an end: to half of its gain and noise, or to those of a smaller tolerance."""
+        if tolerance is None:
+            self._end /= REFINEMENT
+        else:
+            self.tolerance = tolerance
+            self._end = min(self._end, ENDS[not all(self.frequencies)] * tolerance)
         self.stop, self._is_tested = None, False
         self._take_step()
 

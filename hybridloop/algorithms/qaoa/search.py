@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -37,9 +37,9 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.qaoa.angles import with_added_layer
+from hybridloop.algorithms.qaoa.angles import with_added_layer, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, share_caps
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, left_of, share_caps
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, cap_limit
 from hybridloop.errors import InputError, InvalidValue, RoundTooLarge
 
@@ -88,10 +88,19 @@ class AssignmentTracker:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         results = self._run_round(pubs)
+        self._keep(results)
+        return results
+
+    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+        """Return what was measured before, whose assignments count too."""
+        stages = left_of(self._run_round, pubs)
+        self._keep(itertools.chain.from_iterable(stages))
+        return stages
+
+    def _keep(self, results: Iterable[MeasuredPub]) -> None:
         for counts in itertools.chain.from_iterable(results):
             if isinstance(counts, Counts):
                 self.best = best_assignment(self._problem, counts.bits, self.best)
-        return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,37 +150,65 @@ class _SearchRun:
         if self.search.is_empty:
             return ansatz, FIXED_ANGLES
         try:
-            ansatz, stop = self._optimize_angles(ansatz)
+            ansatz, stop, best = self._optimize_angles(ansatz)
             while self.search.extend_to is not None and ansatz.layers < self.search.extend_to:
-                ansatz, layer_stop = self._add_layers(ansatz)
-                if layer_stop is not None:
-                    return ansatz, layer_stop
-                ansatz, stop = self._optimize_angles(ansatz)
-        except RoundTooLarge as reached:
-            stop = cap_limit(reached)
+                pubs = _evaluation(ansatz, self.run_round).group_pubs(ansatz.initial_point[None, :], [1])
+                left_of(self.run_round, pubs)  # the assignments that a run which goes on has measured at its end
+                if best is None:
+                    ansatz, layer_stop = self._add_layers(ansatz)
+                    if layer_stop is not None:
+                        return ansatz, layer_stop
+                    ansatz, stop, best = self._optimize_angles(ansatz)
+                    continue
+                longer, stop, reached = self._optimize_angles(self._longer(ansatz))
+                assert reached is not None
+                if (missing := _insignificant_gain(best, reached)) is not None:
+                    reason = f"another layer gains nothing beyond noise: {missing}"
+                    return ansatz, _with_layers(ansatz, replace(stop, reason=reason))
+                ansatz, best = longer, reached
+        except RoundTooLarge as reached_cap:
+            stop = cap_limit(reached_cap)
         return ansatz, stop if self.search.extend_to is None else _with_layers(ansatz, stop)
 
-    def _optimize_angles(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop]:
+    def _optimize_angles(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop, Estimate | None]:
+        """Optimize the angles; return the circuit at the best ones, the reason to stop, and their estimate."""
         if self.search.optimizer is None:
             reason = f"extend_to={self.search.extend_to}, as requested, and each layer showed a gain"
-            return ansatz, Stop(converged=False, reason=reason, is_requested=True)
+            return ansatz, Stop(converged=False, reason=reason, is_requested=True), None
         optimizer = self.search.optimizer(ansatz)
         evaluated = _evaluation(ansatz, self.run_round, self.search.cvar)
         search = Search(optimizer, self.search.max_rounds, self.on_lost)
         point, _, stop = search.run(evaluated, ansatz.initial_point, Sampling(self.shots), self.log)
-        return ansatz.with_initial_point(point), stop
+        best = optimizer.best
+        estimate = None if best is None else Estimate(best.value, best.standard_error**2, 0)
+        return ansatz.with_initial_point(point), stop, estimate
+
+    def _longer(self, ansatz: QaoaCircuit) -> QaoaCircuit:
+        """Return the circuit with one more layer, at the better one of two starts by a round.
+
+        They are the interpolated angles (L. Zhou et al., Phys. Rev. X 10 (2020) 021067), and those of the tree of
+        couplings.
+        """
+        starts = [ansatz.with_added_layer(), with_tree_angles(ansatz.with_added_layer())[0]]
+        points = np.array([start.initial_point for start in starts])
+        evaluated = _evaluation(starts[0], self.run_round, self.search.cvar)
+        measured, estimates = evaluated.energies(points, self.shots)
+        known = [(each.value, row) for row, each in enumerate(estimates) if isinstance(each, Estimate)]
+        _, row = min(known, default=(0.0, len(starts) - 1))
+        found = estimates[row]
+        current = PointEstimate.of(found, measured[row]) if isinstance(found, Estimate) else None
+        self.log.add("search", current, len(starts), len(starts), len(starts) * self.shots)
+        return starts[0].with_initial_point(measured[row])
 
     def _add_layers(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop | None]:
         """Add layers while each gains more than noise; return the circuit, and None where only the limit ended it.
 
-        One round measures all numbers of layers. Where angles are optimized, it measures one layer more only, because
-        the start of the next one depends on the optimized angles.
+        One round measures all numbers of layers, at angles that are not optimized.
         """
         assert self.search.extend_to is not None
         # Measure the circuits with one, two, ... layers more in one round.
-        highest = self.search.extend_to if self.search.optimizer is None else ansatz.layers + 1
         circuits = [ansatz]
-        while circuits[-1].layers < highest:
+        while circuits[-1].layers < self.search.extend_to:
             circuits.append(with_added_layer(circuits[-1]))
         measured = observable(ansatz.cost.operator())
         (group,) = measured.groups
@@ -298,6 +335,7 @@ def qaoa(
         converged=stop.converged,
         reason=stop.reason + _penalty_note(ansatz),
         is_requested=stop.is_requested,
+        larger_cap=stop.larger_cap,
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,

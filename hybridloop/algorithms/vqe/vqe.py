@@ -132,7 +132,8 @@ def vqe(
         stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")
     total = sum(progress.shots for progress in log.history)
     if limit := final.limit(sampling.precision, total):
-        stop = Stop(converged=False, reason=f"{limit}; {stop.reason}")
+        option = final.option(sampling.precision, total, stop.larger_cap)
+        stop = Stop(converged=False, reason=f"{limit}; {stop.reason}", larger_cap=option)
     result = VqeResult(
         **measured_value(final, *residue),
         final=final,
@@ -140,6 +141,7 @@ def vqe(
         converged=stop.converged,
         reason=stop.reason,
         is_requested=stop.is_requested,
+        larger_cap=stop.larger_cap,
         rounds=len(log.history) + bool(calibration),
         circuits=sum(progress.circuits for progress in log.history),
         shots=total,

@@ -92,37 +92,39 @@ def export(
 
 @app.command()
 def verify(run: RunOrBundle, *, json: AsJson = False) -> None:
-    """Recompute a run's values from its stored counts, and compare them bit for bit.
+    """Recompute a run's values from its stored counts, and compare them bit for bit, for each result that it had.
 
     The checksums of a bundle are compared first. A bundle needs neither a journal nor a service.
 
     Example: hybridloop runs verify night
     """
     from hybridloop.reports.bundle.archive import is_bundle, open_run, read_bundle, reading
-    from hybridloop.reports.verify import verify_run
+    from hybridloop.reports.verify import verify_revisions
 
     seal = None
     if is_bundle(run):
         stored, manifest = read_bundle(Path(run))
         with reading(run):
-            result, seal = verify_run(stored), manifest["seal"]
+            results, seal = verify_revisions(stored), manifest["seal"]
     else:
         with open_run(run) as stored:
-            result = verify_run(stored)
+            results = verify_revisions(stored)
+    *earlier, last = results
     if json:
-        print_json({**result.as_dict(), "seal": seal})
-    else:
+        print_json({**last.as_dict(), "earlier": [each.as_dict() for each in earlier], "seal": seal})
+    for result in () if json else results:
         recomputed = f"{count_text(result.rounds, 'round')} recomputed from the counts of"
-        print_line(f"run {result.run_key}: {recomputed} {count_text(result.jobs, 'job')}")
+        of = f" (result {result.revision})" if earlier else ""
+        print_line(f"run {result.run_key}{of}: {recomputed} {count_text(result.jobs, 'job')}")
         value = f"{result.value!r} {result.unit}".rstrip()
         print_line(f"  value      {value}, {'the same' if result.agrees else 'NOT the same'}")
         for difference in result.differences:
             print_line(f"  differs    {difference}")
         for name, (stored_version, installed) in result.versions.items():
             print_line(f"  version    {name} {installed} here, {stored_version} there")
-        if seal is not None:
-            print_line(f"  bundle     whole, sealed with {seal}")
-    if not result.agrees:
+    if seal is not None and not json:
+        print_line(f"  bundle     whole, sealed with {seal}")
+    if not all(result.agrees for result in results):
         raise typer.Exit(1)
 
 

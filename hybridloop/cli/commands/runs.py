@@ -11,7 +11,7 @@ import typer
 
 from hybridloop.api.environment import has_prefect
 from hybridloop.cli.completion import run_keys
-from hybridloop.cli.options import given_options, settings_options, with_options
+from hybridloop.cli.options import changes_of, given_options, resume_options, with_options
 from hybridloop.cli.output import (
     AsJson,
     Quiet,
@@ -23,13 +23,15 @@ from hybridloop.cli.output import (
     print_rows,
     print_text,
 )
-from hybridloop.cli.progress import show_progress
+from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
 from hybridloop.errors import InputError, InvalidValue
-from hybridloop.settings import LIMITS, RunSettings, parse_duration
+from hybridloop.settings import parse_duration
 
 if TYPE_CHECKING:
-    from hybridloop.journal import DamagedRun, Journal, RunRecord, RunTotals
+    from collections.abc import Mapping
+
+    from hybridloop.journal import DamagedRun, Event, Journal, RunRecord, RunTotals
 
 _log = logging.getLogger(__name__)
 
@@ -65,13 +67,14 @@ def show(run: Run, *, json: AsJson = False) -> None:
     """
     from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
-    from hybridloop.runs.recorded import changed_settings, limits_given, recorded_settings
+    from hybridloop.runs.extension import results_of, revision_rows
+    from hybridloop.runs.recorded import changed_settings, given_later, recorded_settings
     from hybridloop.runs.result import RunResult
 
     with _journal() as journal:
         record = journal.run(run)
         progress, events = journal.progress(record.uid), journal.events(record.uid)
-        limits, first_settings = limits_given(events), recorded_settings(record)
+        limits, first_settings = given_later(events), recorded_settings(record)
         changed = [name for name, value in limits.items() if value != first_settings.get(name)]
         row = {
             **_row(record, progress.rounds_complete, sum(progress.jobs.values()) + progress.pings),
@@ -93,16 +96,25 @@ def show(run: Run, *, json: AsJson = False) -> None:
                 }
                 for session in journal.sessions(record.uid)
             ],
-            "events": [{"at": _time(event.at), "kind": event.kind, **event.facts} for event in events],
+            "events": [{"at": _time(event.at), "kind": event.kind, **_short(event)} for event in events],
+            "results": revision_rows(results_of(record, events)),
         }
     if json:
         print_json(row)
         return
     # a step's values take pages, and the result has what they come to
     steps = [{name: value for name, value in event.items() if name != "values"} for event in row["events"]]
-    print_facts({**row, "settings": changed_settings(record.algorithm, row["settings"]), "events": steps})
+    facts = {**row, "settings": changed_settings(record.algorithm, row["settings"]), "events": steps}
+    if len(row["results"]) < 2:
+        facts.pop("results")
+    print_facts(facts)
     if record.result is not None:
         print_text(RunResult.from_dict(record.result).details())
+
+
+def _short(event: Event) -> Mapping[str, Any]:
+    """Return an event's facts without an earlier result, which `runs export` writes."""
+    return {name: value for name, value in event.facts.items() if name != "before"}
 
 
 def _resume(
@@ -110,30 +122,44 @@ def _resume(
     run: Run,
     *,
     later: Annotated[bool, typer.Option("--later", help="Let the housekeeping flow resume it.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Estimate what is missing; start nothing.")] = False,
     workspace: Workspace = None,
     unit: Unit = None,
     json: AsJson = False,
     quiet: Quiet = False,
-    **limits: Any,
+    **changes: Any,
 ) -> None:
-    """Resume a run where it ended, with other limits if you give some.
+    """Resume a run where it ended, with other limits if you give some; one with a result goes on if they reach further.
 
-    Nothing is measured twice, and the result is that of an uninterrupted run.
+    Nothing is measured twice, and the result is that of an uninterrupted run. An earlier result is kept.
 
     Example: hybridloop runs resume night --max-cost 100USD
     """
+    given = changes_of(given_options(ctx, changes))
     if later:
+        if given or plan or unit is not None or workspace is not None:
+            problem = "housekeeping resumes a run with the settings that it has"
+            raise InputError("--later", problem, "Give --later alone, or resume the run here.")
         _request_resume(run, as_json=json)
         return
-    from hybridloop.api import runs as api
+    from hybridloop.api import stored as api
 
+    if plan:
+        if unit is not None:
+            raise InputError("--unit", "a plan has no energy", "Leave it out.")
+        with show_stages():
+            missing = api.plan_resume(run, given, workspace=workspace)
+        if json:
+            print_json(asdict(missing))
+        else:
+            print_text(str(missing))
+        return
     with show_progress(quiet=quiet) as display:
-        given = given_options(ctx, limits)
-        result = api.resume(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
+        result = api.resume_run(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
     print_result(result, as_json=json, unit=unit)
 
 
-app.command("resume")(with_options(_resume, settings_options(RunSettings, only=LIMITS)))
+app.command("resume")(with_options(_resume, resume_options()))
 
 
 def _request_resume(run: str, *, as_json: bool) -> None:

@@ -25,7 +25,6 @@ from hybridloop.runs.claim import (
     in_workspace,
     withdraw_stop,
 )
-from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
@@ -33,13 +32,17 @@ from hybridloop.settings import ProblemText, RunSettings
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """Order of a caller: an algorithm on a problem; `sources` says where the settings were set."""
+    """Order of a caller: an algorithm on a problem; `sources` says where the settings were set.
+
+    With `is_resume` a person states all settings of a run that exists, which may have ended.
+    """
 
     algorithm: str
     problem: ProblemText
     settings: RunSettings
     run_key: str | None
     sources: Mapping[str, str] = field(default_factory=dict)
+    is_resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,14 @@ def begin(
         order.run_key,
         flow_run_id=flow_run_id,
         sources=order.sources,
+        is_resume=order.is_resume,
     )
     found, settings = _find(request, order.settings, place, by_person=by_person)
     if found.result is not None:
         return EndedRun(found, RunResult.from_dict(found.result))
     announce("reading the problem, choosing its circuit")
     target = settled_target(found, settings.target, place)
-    groupings = recorded_groupings(found.run)
-    prepared = prepare(order.algorithm, order.problem, settings, found.run.seed, groupings=groupings, target=target)
+    prepared = prepare(order.algorithm, order.problem, settings, found.run.seed, recorded=found.recorded, target=target)
     return BegunRun(order.problem, found.with_groupings(prepared.algorithm.groupings), settings, prepared)
 
 
@@ -117,7 +120,7 @@ def _find(request: RunRequest, asked: RunSettings, place: Place, *, by_person: b
         found = find_run(journal, request)
         if found.record is not None:
             place.locate(found)
-            if found.result is None and by_person:
+            if found.result is None and found.extension is None and by_person:
                 withdraw_stop(journal, found.record)
                 found = replace(found, run=journal.run(found.run.uid))
         return found, found.settings_of(journal, asked)

@@ -11,8 +11,8 @@ from hybridloop.errors import CapReached, RunCancelled, StopRequested
 from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runs.live import STEP_LOST
-from hybridloop.tasks.submission.job_ids import MAIN_STREAM
 
 LOST = f"{STEP_LOST.capitalize()}."
 

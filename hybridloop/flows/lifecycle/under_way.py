@@ -24,7 +24,7 @@ from hybridloop.flows.lifecycle.completion import completed
 from hybridloop.flows.lifecycle.hold import HeldRun
 from hybridloop.preparation.prepared import SEARCH, ClassicalPart, title_of
 from hybridloop.runs.claim import log_resume_command, write_end
-from hybridloop.runs.effort import effort_of, with_lost_shots
+from hybridloop.runs.effort import effort_of, with_losses
 from hybridloop.runs.live import ROUND, RoundUpdate, View, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runs.planned import planned_effort
@@ -32,7 +32,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runtime.text_table import count_text
 from hybridloop.tasks.prefect_tasks import RoundTasks
-from hybridloop.tasks.recorded_steps import RecordedSteps
+from hybridloop.tasks.replay.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class RunUnderWay:
                 self.view.feed.set_search(origin)
         try:
             with session_block as session:
-                rounds = RoundTasks(session)
+                rounds = RoundTasks.of(session, run)
                 report = self._reporter(session, rounds, artifact)
                 measured = algorithm.measure(rounds, report)
             with stops_in_classical_part(run, self.held.watch, session.check_deadline) as check:
@@ -73,7 +73,7 @@ class RunUnderWay:
         result = self.result(can_compute=ended_by is None)
         if outcome is not None:
             outcome = self.begun.prepared.judge(outcome)
-            result = result.with_outcome(with_lost_shots(outcome, result.lost_shots, result.shots))
+            result = result.with_outcome(with_losses(outcome, result, run.extensions))
         return self._end(result, ended_by, artifact)
 
     def result(self, *, can_compute: bool = True) -> RunResult:
@@ -94,6 +94,7 @@ class RunUnderWay:
             history=tuple(self.history),
             wall_seconds=time.monotonic() - self._began,
             resumed=record.status != "created",
+            revision=self.held.run.revision,
             **effort_of(self.held.run),
         )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.base import Optimizer, RefinableOptimizer
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize, Skip
 from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
+from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE
 from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.errors import InputError
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.preparation.prepared import Accuracy
 from hybridloop.settings import AutoResume, EnergySettings, OptimizerName, StartName
 from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
@@ -21,13 +23,15 @@ from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 class SearchChoice:
     """A search that has not begun: the name of its optimizer and what that is made with; an optimizer serves one run.
 
-    `tolerance` is that of the run's accuracy, for optimizers that support one.
+    `tolerance` is that of the run's accuracy, for optimizers that support one. One that can be refined begins with the
+    `first` tolerances of a run that goes on, in order.
     """
 
     name: OptimizerName | str
     settings: SearchSettings
     tolerance: float | None
     on_lost: MissingPointPolicy
+    first: tuple[float, ...] = ()
 
     def make_optimizer(self) -> Optimizer:
         """Return a new optimizer. Raises InputError for settings that it does not support."""
@@ -36,11 +40,15 @@ class SearchChoice:
         spec, settings = find_optimizer(name), self.settings
         if "tolerance" in spec.honours:
             settings = replace(settings, tolerance=self.tolerance)
-        return spec.create(name, settings)
+        optimizer = spec.create(name, settings)
+        if self.first and isinstance(optimizer, RefinableOptimizer):
+            return spec.create(name, replace(settings, tolerance=self.first[0]))
+        return optimizer
 
     def make(self) -> Search:
         """Return a new search. Raises InputError where the optimizer can't do without lost points."""
-        return Search(self.make_optimizer(), self.settings.max_rounds, self.on_lost)
+        then = () if self.tolerance is None else (*self.first[1:], self.tolerance)
+        return Search(self.make_optimizer(), self.settings.max_rounds, self.on_lost, then if self.first else ())
 
     def started_at(self, ansatz: Ansatz) -> SearchChoice:
         """Return the same search from the ansatz's initial point."""
@@ -48,11 +56,19 @@ class SearchChoice:
 
 
 def choose_search(
-    ansatz: Ansatz, settings: VqeSettings, seed: int, accuracy: Accuracy, least_shots: int, *, has_noise: bool
+    ansatz: Ansatz,
+    settings: VqeSettings,
+    seed: int,
+    accuracy: Accuracy,
+    least_shots: int,
+    first: Sequence[float | None] = (),
+    *,
+    has_noise: bool,
 ) -> tuple[SearchChoice, str | None]:
     """Choose the optimizer; the second value is the reason for one that the settings left open, if it may be used.
 
-    A round of a point takes `least_shots` or more, over all circuits. On a target that `has_noise` simulated angles are
+    A round of a point takes `least_shots` or more, over all circuits. `first` are the tolerances to which a run that
+    goes on has searched before. On a target that `has_noise` simulated angles are
     not searched for again. Raises InputError for settings that the optimizer does not support.
     """
     if settings.optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):
@@ -70,13 +86,26 @@ def choose_search(
     )
     search = replace(search, least_shots=max(search.least_shots, least_shots))
     on_lost = missing_point_policy(settings.failure)
-    choice = SearchChoice(settings.optimizer, search, accuracy.tolerance, on_lost)
+    choice = SearchChoice(settings.optimizer, search, accuracy.tolerance, on_lost, smaller(first, accuracy.tolerance))
     choice.make()
     if settings.optimizer != OptimizerName.AUTO or (has_noise and ansatz.model):
         return choice, None
     named = choose_optimizer(ansatz)
     only = "" if ansatz.model is None else "if the measured energy is above the simulated one, "
     return choice, f"{only}{named.name}, as {named.reason}"
+
+
+def smaller(first: Sequence[float | None], now: float | None) -> tuple[float, ...]:
+    """Return the different tolerances before the one of now; None stands for the optimizer's own.
+
+    Raises InputError unless each is smaller than the one before.
+    """
+    sizes = [DEFAULT_TOLERANCE if each is None else each for each in (*first, now)]
+    different = [size for place, size in enumerate(sizes) if not place or size != sizes[place - 1]]
+    if len(different) > 1 and different[-1] > different[-2]:
+        problem = f"the run has searched to {different[-2]:g}, and {different[-1]:g} does not reach further"
+        raise InputError("tolerance", problem, "Give a smaller one, or start a new run.", NOTHING_SUBMITTED)
+    return tuple(different[:-1])
 
 
 def search_near(settings: EnergySettings, least_shots: int, ansatz: Ansatz) -> Search:

@@ -25,7 +25,7 @@ from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
-from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
+from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import merge_counts
 from hybridloop.tasks.submission.rounds import Rounds
 

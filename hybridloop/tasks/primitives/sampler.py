@@ -25,8 +25,8 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.budget.prices import is_free
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.jobs import NOT_SENT, split_shots
-from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds

@@ -7,8 +7,8 @@ import uuid
 from dataclasses import dataclass
 
 from hybridloop.errors import InputError
+from hybridloop.journal.revisions import MAIN_STREAM, revision_of_stream
 
-MAIN_STREAM = "main"
 _LONGEST_NAME = 100
 _NAME_UID_DIGITS = 12
 
@@ -26,9 +26,14 @@ class RoundKey:
         """The round as users count it: from 1, with its stream unless that is the main one."""
         return f"round {self.sequence + 1}" + f" of {self.stream}" * (self.stream != MAIN_STREAM)
 
+    @property
+    def is_named(self) -> bool:
+        """True for a round of a stream that a program named, and not of the run's own."""
+        return revision_of_stream(self.stream) is None
+
     def has_named(self, name: str, job_id: str) -> bool:
         """Return True if this is the id of the round's job of that name; a name that a user gave tells no id."""
-        if self.stream != MAIN_STREAM:
+        if self.is_named:
             return True
         numbers = name.removeprefix(self.prefix).split(".")
         if not name.startswith(self.prefix) or len(numbers) != 4 or not all(map(str.isdecimal, numbers)):
@@ -39,7 +44,7 @@ class RoundKey:
     @property
     def prefix(self) -> str:
         """Common prefix of the names of the round's jobs: the name that a user gave, numbered from its second round."""
-        if self.stream != MAIN_STREAM:
+        if self.is_named:
             return f"{self.stream} ({self.sequence + 1})" if self.sequence else self.stream
         return f"{uuid.UUID(self.run_uid).hex[:_NAME_UID_DIGITS]}.{self.stream}.{self.sequence}."
 
@@ -65,7 +70,7 @@ class JobKey:
 
     def name(self, attempt: int) -> str:
         """Return the job's name at the service."""
-        if self.round.stream != MAIN_STREAM:
+        if self.round.is_named:
             return self.round.prefix
         return f"{self.round.prefix}{self.pub}.{self.point}.{self.part}.{attempt}"
 

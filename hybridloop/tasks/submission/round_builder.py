@@ -13,14 +13,15 @@ from hybridloop.compiler.programs import CompiledPub, PubCompiler, PubDescriptio
 from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub, is_quil
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import Job, PubRecord, RoundRecord
+from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.stages import announce
 from hybridloop.tasks.connection import Connection
+from hybridloop.tasks.replay.same_round import check_same
 from hybridloop.tasks.submission.batches import ParameterRows, batched_program
-from hybridloop.tasks.submission.job_ids import MAIN_STREAM, JobKey, RoundKey
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
-from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -10,12 +10,13 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import HybridloopError, RunParked, StopRequested
 from hybridloop.journal import RoundRecord
+from hybridloop.journal.revisions import stream_of
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream
-from hybridloop.tasks.submission.jobs import check_round
-from hybridloop.tasks.submission.replay import SAME_RAD
+from hybridloop.tasks.replay.same_round import SAME_RAD
+from hybridloop.tasks.submission.job_ids import RoundKey, check_stream
+from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT, check_round
 from hybridloop.tasks.submission.round_builder import RoundBuilder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.streams import Streams
@@ -31,22 +32,31 @@ class Rounds:
         self.budget, self.needed = connection.ledger.budget, self.builder.needed
         self.streams = Streams()
         self.stop_reason: HybridloopError | None = None
+        self.stream = stream_of(connection.run.revision)  # of the rounds that name none
         self._connection = connection
         self._observation = current_observation()
 
     def recorded(self) -> RoundRecord | None:
-        """Return the journal's record of the main stream's next round."""
-        return self.builder.look_up(RoundKey(self.run_uid, MAIN_STREAM, self.streams.next_number(MAIN_STREAM)))
+        """Return the journal's record of the next round that names no stream."""
+        return self.builder.look_up(RoundKey(self.run_uid, self.stream, self.streams.next_number(self.stream)))
+
+    def count_earlier(self, records: Iterable[RoundRecord]) -> None:
+        """Count rounds of earlier revisions among the jobs, the shots and the bills so far."""
+        for record in records:
+            self._connection.ledger.adopt(record)
+            firsts = [job for job in record.jobs if job.attempt == FIRST_ATTEMPT]
+            self.streams.jobs += len(firsts)
+            self.streams.shots += sum(job.shots for job in firsts)
 
     def run(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure a round of the main stream. Raises as `start` and `collect`."""
+        """Measure a round that names no stream. Raises as `start` and `collect`."""
         return self.collect(self.start(pubs))
 
     def start(
         self,
         pubs: Sequence[SamplerPub],
         *,
-        stream: str = MAIN_STREAM,
+        stream: str | None = None,
         same_rad: float = SAME_RAD,
         shared_seed: int | None = None,
     ) -> RoundInFlight:
@@ -59,7 +69,8 @@ class Rounds:
         crash_point("step.after")
         check_round(pubs, self.target)
         descriptions = [describe_pub(pub) for pub in pubs]
-        with self.streams.turn(check_stream(stream), self.stop_reason) as turn, continued(self._observation):
+        stream = self.stream if stream is None else check_stream(stream)
+        with self.streams.turn(stream, self.stop_reason) as turn, continued(self._observation):
             key = RoundKey(self.run_uid, stream, turn.number)  # the caller may be another thread or task of the flow
             turn.round = round_ = self.builder.build(key, pubs, descriptions, same_rad, shared_seed)
         if not (round_.ended.is_set() or self.streams.stopped.is_set()):

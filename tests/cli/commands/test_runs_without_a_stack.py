@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hybridloop.cli.options import read_layers
+from hybridloop.cli.options import read_layers, resume_options
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.inputs.sources import resolve_settings
@@ -21,7 +21,7 @@ from hybridloop.journal.claimed_run import new_run
 from hybridloop.journal.records import SessionRow
 from hybridloop.runs.recorded import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, parse_duration
-from hybridloop.tasks.recorded_steps import STEP
+from hybridloop.tasks.replay.recorded_steps import STEP
 from tests.cli.shell_helpers import CommandResult
 
 Hybridloop = Callable[..., CommandResult]
@@ -63,6 +63,48 @@ def add(journal: Journal, key: str, status: str, **given: Any) -> str:
 @pytest.fixture
 def runs(run_command: Hybridloop, url: str) -> Hybridloop:
     return lambda *arguments: run_command("runs", *arguments, HYBRIDLOOP_JOURNAL=url)
+
+
+REFUSED = {  # of a run that has ended: the option with a value, and what its refusal says
+    **dict.fromkeys(("max_jobs", "max_shots"), ("5", "does not reach further")),
+    "max_cost": ("5USD", "does not reach further"),
+    "max_rounds": ("5", "does not reach further"),
+    "precision": ("0.5", "does not reach further"),
+    "tolerance": ("0.9", "does not reach further"),
+    "extend_to": ("3", "a run of vqe can't be resumed"),
+    **dict.fromkeys(("deadline", "detach_after"), ("1h", "has ended")),
+    **dict.fromkeys(("requests_in_flight", "requests_per_second"), ("7", "has ended")),
+    "priority": ("high", "has ended"),
+    "tags": ("night", "has ended"),
+    "max_cost_per_job": ("5USD", "has ended"),
+    "resume_automatically": ("never", "has ended"),
+    "session_slots": ("sessions", "has ended"),
+}
+
+
+def test_no_option_of_a_resume_is_ignored(runs: Hybridloop, journal: Journal) -> None:
+    limits = {"max_jobs": 10, "max_shots": 10, "max_cost": {"USD": 10.0}, "precision": 0.01, "tolerance": 0.01}
+    add(journal, "ended", "converged", **limits)
+    assert {option.name for option in resume_options()} == REFUSED.keys()
+    for name, (value, said) in REFUSED.items():
+        option = f"--{name.replace('_', '-')}"
+        refused = runs("resume", "ended", option, value)
+        assert refused.code == 2
+        assert f"{option}: " in refused.err
+        assert said in refused.err
+        later = runs("resume", "ended", "--later", option, value)
+        assert later.code == 2
+        assert "--later" in later.err
+    for more in (["--plan"], ["--unit", "eV"], ["--workspace", "prod"]):
+        assert runs("resume", "ended", "--later", *more).code == 2
+    assert runs("resume", "ended", "--plan", "--unit", "eV").code == 2
+
+
+def test_a_goal_of_a_run_that_has_not_ended_is_refused(runs: Hybridloop, journal: Journal) -> None:
+    add(journal, "begun", "stopped")
+    refused = runs("resume", "begun", "--precision", "0.0003")
+    assert refused.code == 2
+    assert "has not ended: it is stopped" in refused.err
 
 
 def test_a_journal_without_runs_lists_none(runs: Hybridloop) -> None:

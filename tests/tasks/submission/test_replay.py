@@ -24,10 +24,10 @@ from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
 from hybridloop.journal import Journal, PubRecord, RoundRecord
 from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
-from hybridloop.tasks.submission.replay import SAME_RAD, check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
 from tests.waiting import eventually

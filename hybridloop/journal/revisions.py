@@ -1,0 +1,32 @@
+"""Revisions of a run's result: the first is that of the run as it was begun, each extension of the run adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hybridloop.journal.records import Event
+
+MAIN_STREAM = "main"
+EXTENDED = "extended"  # event: the settings of the extension, and the revision that the run had ended with
+
+
+def revision_of(events: Sequence[Event]) -> int:
+    """Return the number of the revision that a run with these events works on, or has ended with; from 1."""
+    return 1 + sum(event.kind == EXTENDED for event in events)
+
+
+def stream_of(revision: int) -> str:
+    """Return the stream of the rounds that a revision measures itself."""
+    return MAIN_STREAM if revision == 1 else f"{MAIN_STREAM}.{revision}"
+
+
+def revision_of_stream(stream: str) -> int | None:
+    """Return the revision of a run's own stream; None for a stream that a program named.
+
+    >>> revision_of_stream("main.2"), revision_of_stream("chemistry")
+    (2, None)
+    """
+    name, _, number = stream.partition(".")
+    if name != MAIN_STREAM or not (number.isdecimal() or stream == MAIN_STREAM):
+        return None
+    return int(number or 1)

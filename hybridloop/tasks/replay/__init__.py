@@ -1,0 +1,1 @@
+"""Replay of a run from its journal: what was measured or computed is not measured or computed again."""

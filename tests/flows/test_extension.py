@@ -1,0 +1,174 @@
+"""A run that has ended goes on: with a larger cap, to a smaller precision; what is paid is kept, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.api.runs import run
+from hybridloop.api.stored import resume_run as resume
+from hybridloop.descriptions import ALGORITHMS
+from hybridloop.errors import InputError
+from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problems import read_for
+from hybridloop.inputs.sources import CALL, Layer, resolve_settings
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.reports.verify import verify_revisions
+from hybridloop.runs.extension import results_of, revision_rows
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import load_run
+from tests.cli.shell_helpers import Shell, environment
+from tests.conftest import Emulator
+from tests.paths import ROOT
+
+MOLECULE = ROOT / "tests" / "data" / "fcidump" / "H3+_0.9.fcidump"
+CAP = 6000
+KEPT = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history", "revision")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_stack(prefect_server: PrefectServer, stack_environ: dict[str, str]) -> Iterator[None]:
+    with environment(stack_environ):
+        yield
+
+
+def begun(emulator: Emulator, algorithm: str, problem: str | Path, **settings: Any) -> tuple[RunResult, Any]:
+    """Run an algorithm to its end; return its result and workspace."""
+    workspace = emulator.workspace(f"extended-{secrets.token_hex(4)}")
+    resolved = resolve_settings(algorithm, Layer(CALL, {"seed": 7, **settings}))
+    text = read_for(algorithm, problem, resolved.settings, GeometryOptions())
+    key = f"extended-{secrets.token_hex(4)}"
+    return run(algorithm, text, resolved, run_key=key, workspace=workspace), workspace
+
+
+def paid(emulator: Emulator, key: str) -> int:
+    """Return the number of jobs that the service has of a run; each of them is there once."""
+    with open_journal() as journal:
+        ledger = emulator.admin(f"ledger?run={journal.run(key).uid}")
+    assert ledger["duplicates"]["count"] == 0
+    assert {row["status"] for row in ledger["sessions"]} <= {"Succeeded"}
+    return len(ledger["entries"])
+
+
+@pytest.mark.parametrize("search", ["simulated", "measured"])
+def test_a_run_that_a_cap_ended_goes_on_without_it_from_what_it_has_measured(emulator: Emulator, search: str) -> None:
+    first, workspace = begun(emulator, "vqe", MOLECULE, search=search, max_shots=CAP)
+    assert first.status == "finished"
+    assert first.shots <= CAP
+    assert f"hybridloop runs resume {first.run_key} --max-shots " in str(first)
+    last = resume(first.run_key, {"max_shots": None}, workspace=workspace)
+    assert (last.status, last.revision) == ("converged", 2)
+    assert [session.status for session in last.sessions] == ["Succeeded", "Succeeded"]
+    with open_journal() as journal:
+        uid = journal.run(first.run_key).uid
+        assert [row.reason for row in journal.sessions(uid)] == ["", "extended"]
+        stored = load_run(journal, first.run_key)
+        before, after = verify_revisions(stored)
+        assert before.agrees
+        assert after.agrees
+        assert results_of(stored.record, stored.events)[0] == first
+        assert [row["shots"] for row in revision_rows([first, last])] == [first.shots, last.shots - first.shots]
+    print(
+        [(h.phase, h.circuits, h.shots, h.total_shots) for h in first.history],
+        first.shots,
+        [(h.phase, h.circuits, h.shots, h.total_shots) for h in last.history],
+        last.shots,
+    )
+    left = 0 if search == "simulated" else first.shots  # at another point
+    assert last.history[-1].total_shots == last.shots - left
+    assert paid(emulator, first.run_key) == last.jobs
+
+
+def test_a_converged_run_goes_on_to_a_smaller_precision_once(emulator: Emulator) -> None:
+    first, workspace = begun(emulator, "vqe", "h2")
+    again = hl.resume(first.run_key, precision=0.0003, workspace=workspace)
+    assert first.standard_error is not None
+    assert again.standard_error is not None
+    assert again.standard_error <= 0.0003 < first.standard_error
+    at_once, _ = begun(emulator, "vqe", "h2", precision=0.0003)
+    assert again.shots <= 1.15 * at_once.shots
+    jobs = paid(emulator, first.run_key)
+    assert hl.resume(first.run_key, precision=0.0003, workspace=workspace) == again
+    assert hl.resume(first.run_key, workspace=workspace) == again
+    text = read_for("vqe", "h2", resolve_settings("vqe").settings, GeometryOptions())
+    asked = resolve_settings("vqe", Layer(CALL, {"seed": 7}))  # as a batch starts it each night
+    assert run("vqe", text, asked, run_key=first.run_key, workspace=workspace) == again
+    assert paid(emulator, first.run_key) == jobs
+
+
+def test_a_smaller_tolerance_takes_the_rounds_of_the_search_again(emulator: Emulator) -> None:
+    settings: Mapping[str, Any] = {"search": "measured", "precision": 0.005}
+    first, workspace = begun(emulator, "vqe", MOLECULE, tolerance=0.01, **settings)
+    last = hl.resume(first.run_key, tolerance=0.0002, workspace=workspace)
+    assert (first.status, last.revision) == ("converged", 2)
+    searched = [each for each in first.history if each.phase == "search"]
+    assert [each.point for each in last.history[: len(searched)]] == [each.point for each in searched]
+    assert last.history[len(searched)].phase == "search"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"max_shots": 5}, "max_shots", "does not reach further"),
+        ({"precision": 0.02}, "precision", "does not reach further"),
+        ({"precision": 0.0099}, "precision", "already"),
+        ({"tolerance": 0.5}, "tolerance", "does not reach further"),
+        ({"ansatz": "hardware-efficient"}, "ansatz", "can't be resumed with another one"),
+        ({"target": "ionq.simulator"}, "target", "can't be resumed with another one"),
+        ({"seed": 8}, "seed", "can't be resumed with another one"),
+        ({"tags": "night"}, "tags", "has ended"),
+        ({"extend_to": 3}, "extend_to", "can't be resumed with another one"),
+    ],
+)
+def test_what_can_not_go_on_is_refused_before_anything_is_opened(
+    emulator: Emulator, changes: dict[str, Any], field: str, said: str
+) -> None:
+    ended, workspace = begun(emulator, "vqe", "h2", precision=0.01, max_shots=200_000)
+    jobs = paid(emulator, ended.run_key)
+    with pytest.raises(InputError, match=said) as refused:
+        resume(ended.run_key, changes, workspace=workspace)
+    assert refused.value.field == field
+    assert paid(emulator, ended.run_key) == jobs
+    assert resume(ended.run_key, workspace=workspace) == ended
+
+
+def test_every_goal_of_an_algorithm_lets_its_runs_go_on() -> None:
+    from hybridloop.runs.extension import reaching
+    from hybridloop.settings import CAPS, goals_of
+
+    for name, algorithm in ALGORITHMS.items():
+        assert reaching(name) == (*CAPS, *goals_of(algorithm.settings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["renew.after", "put.after:2", "commit.before"])
+def test_an_extension_that_is_killed_goes_on_to_the_digits_of_an_unbroken_one(
+    stack_environ: dict[str, str], emulator: Emulator, at: str
+) -> None:
+    begin = ("run", "vqe", str(MOLECULE), "--search", "simulated", "--seed", "7", "--max-shots", str(CAP))
+    found = []
+    for crash_at in ("", at):
+        place = Shell(stack_environ).at(emulator, f"killed-{secrets.token_hex(4)}")
+        key = f"killed-{secrets.token_hex(4)}"
+        shell = place.shell
+        first = json.loads(shell.run(*begin, "--run-key", key, "--json").stdout)
+        command = ["runs", "resume", key, "--max-shots", "none"]
+        if crash_at:
+            assert shell.with_variables(HYBRIDLOOP_CRASH_AT=crash_at).run(*command).returncode == -9
+            command = ["runs", "resume", key]
+        found.append(shell.json(*command))
+        shown = shell.json("runs", "show", key)
+        assert [row["value"] for row in shown["results"]] == [first["value"], found[-1]["value"]]
+        ledger = emulator.admin(f"ledger?run={shown['uid']}")
+        assert (len(ledger["entries"]), ledger["duplicates"]["count"]) == (found[-1]["jobs"]["total"], 0)
+        assert set(place.session_statuses()) <= {"Succeeded"}
+        assert not shell.run("runs", "verify", key).returncode
+    unbroken, killed = found
+    assert {name: killed[name] for name in KEPT} == {name: unbroken[name] for name in KEPT}
