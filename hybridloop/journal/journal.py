@@ -99,6 +99,11 @@ class Journal:
         with self._database.write_transaction() as connection:
             return runs.add(connection, new, now=self._now())
 
+    def settle_run(self, lease: Lease, run: NewRun) -> None:
+        """Write what preparation has found for a run that was added before: its versions, and its flow run."""
+        with self._held(lease) as (connection, _):
+            runs.settle(connection, run)
+
     def run(self, key_or_uid_prefix: str) -> RunRecord:
         """Return the run with this key, else the one whose uid begins so (4 digits or more). Raises InputError."""
         return self._read(runs.find, key_or_uid_prefix)

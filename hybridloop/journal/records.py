@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.data.statuses import BEFORE_START
+
 if TYPE_CHECKING:
     from hybridloop.algorithms.rounds import Counts
     from hybridloop.errors import JournalDamaged
@@ -34,7 +36,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord(NewRun):
-    """A run and its state: created, running, converged, finished, stopped, parked, interrupted or failed.
+    """A run and its state: created, preparing, running, or a final one (`hybridloop.data.statuses`).
 
     `owner` is the process that claimed it last and has not released it, alive or not; `epoch` counts the claims.
     """
@@ -49,6 +51,11 @@ class RunRecord(NewRun):
     epoch: int
     stop_requested: bool
     resume_requested: bool
+
+    @property
+    def has_begun(self) -> bool:
+        """True once a process has worked on the run in a flow run or a script."""
+        return self.status not in BEFORE_START
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,13 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
     return run_record(run, state)
 
 
+def settle(connection: Connection, run: NewRun) -> None:
+    """Write the versions and the flow run of a stored run."""
+    (row,) = read_rows(connection, runs, uid=run.uid)
+    changed = {"versions": encode_json(run.versions), "flow_run_id": run.flow_run_id}
+    update_rows(connection, runs, [row | changed])
+
+
 def check_key(key: str) -> str:
     """Return a run's key. Raises InputError if it is invalid."""
     if not _KEY.fullmatch(key):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.data.statuses import BEFORE_START, PREPARING, WITH_RESULT
 from hybridloop.errors import (
     NOTHING_SUBMITTED,
     HybridloopError,
@@ -35,6 +35,7 @@ from hybridloop.runs.recorded import (
     GROUPINGS,
     LIMITS_GIVEN,
     RESUMED,
+    SIMULATED,
     auto_resume_of,
     check_choices,
     flow_runs_of,
@@ -148,7 +149,8 @@ class FoundRun:
 
     `result` is the stored result of a finished run, else None. With `is_restart` Prefect started a flow run of this
     run again: no person asked for it, and the settings are the recorded ones. With `is_resume` they are those of the
-    request. An `extension` lets a run that has ended go on. `recorded` is for its preparation.
+    request. An `extension` lets a run that has ended go on. `recorded` is for its preparation, which has found
+    `simulations`.
     """
 
     run: NewRun
@@ -157,11 +159,17 @@ class FoundRun:
     is_resume: bool = False
     extension: Extension | None = None
     recorded: Recorded = NOTHING
+    simulations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def record(self) -> RunRecord | None:
         """The record of a run that was started before, None for a new one."""
         return self.run if isinstance(self.run, RunRecord) else None
+
+    @property
+    def is_begun(self) -> bool:
+        """True if a process has held the run in a flow run or a script before."""
+        return self.record is not None and self.record.status != PREPARING
 
     @property
     def is_finished(self) -> bool:
@@ -179,7 +187,7 @@ class FoundRun:
 
     def with_groupings(self, groupings: Sequence[str]) -> FoundRun:
         """Return it with the choice of measurement groups in the description of a new run."""
-        if self.record is not None or not groupings:
+        if self.is_begun or not groupings:
             return self
         return replace(self, run=replace(self.run, versions={**self.run.versions, GROUPINGS: ", ".join(groupings)}))
 
@@ -293,8 +301,12 @@ def claim(
         rounds = journal.progress(run.uid).rounds if is_complete else None
         _begin_status(run, found.extension)
         try:
-            if found.record is not None:
+            if found.is_begun:
                 _note_resumed(run, limits, flow_run_id)
+            elif found.record is not None:
+                journal.settle_run(run.lease, found.run)
+            if found.simulations and not any(each.kind == SIMULATED for each in journal.events(run.uid)):
+                _note(run, SIMULATED, found.simulations)
             yield run
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
             _store_end(run, error, rounds)
@@ -321,7 +333,7 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
     refusal only if the run has submitted nothing.
     """
     with suppress(JournalError):
-        if (stored := run.journal.run(run.uid).status) not in ("created", "running"):
+        if (stored := run.journal.run(run.uid).status) not in (*BEFORE_START, "running"):
             STORED_END.set(stored)
             return
     status, reason = status_after(error), _reason(error)
@@ -383,7 +395,7 @@ def _report_status(run: ClaimedRun, status: str, reason: str, result: RunResult 
     key = run.record.key
     facts: dict[str, Any] = {} if result is None else {name: getattr(result, name) for name in _REPORTED}
     if status == "running":
-        kind, text = ("run.started", "starts") if run.record.status == "created" else ("run.resumed", "is resumed")
+        kind, text = ("run.resumed", "is resumed") if run.record.has_begun else ("run.started", "starts")
         if kind == "run.resumed":
             facts[BEFORE] = flow_runs_of(run.journal, run.record)[-1]
     else:

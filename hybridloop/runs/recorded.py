@@ -16,6 +16,7 @@ from hybridloop.settings import LIMITS, AutoResume, ProblemText, Recorded, RunSe
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
 GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
 BEFORE = "flow_run_before"  # among the facts of a resumed run: the flow run that worked on it last
+SIMULATED = "simulated"  # event: what simulations of the circuit have found, by their keys in the cache
 RESUMED = "goes on"  # event: the flow run that resumes the run, and the number of rounds measured before
 
 

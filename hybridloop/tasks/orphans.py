@@ -11,7 +11,7 @@ from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S, ServiceClient
 from hybridloop.azure.listing import close_session, open_client
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import NEVER_OPENED
+from hybridloop.data.statuses import NEVER_OPENED, PREPARING
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
 from hybridloop.tasks.submission.jobs import ACTIVE
@@ -82,7 +82,7 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
 
 def is_orphaned(record: RunRecord, now: float) -> bool:
     """Return True if the journal has the run as started and the process that held it is gone."""
-    is_started = record.status == "running" or (record.status == "created" and record.owner is not None)
+    is_started = record.status in ("running", PREPARING) or (record.status == "created" and record.owner is not None)
     return is_started and not is_held(record, now)
 
 

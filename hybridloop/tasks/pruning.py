@@ -14,13 +14,13 @@ from typing import Any
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import STATUSES, WITH_RESULT
+from hybridloop.data.statuses import BEFORE_START, STATUSES, WITH_RESULT
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.journal import Journal
 from hybridloop.tasks.orphans import is_held, unfinished_jobs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-UNFINISHED = frozenset({"created", *STATUSES.keys() - WITH_RESULT})
+UNFINISHED = frozenset({*BEFORE_START, *STATUSES.keys() - WITH_RESULT})
 
 
 @dataclass(slots=True)

@@ -5,15 +5,20 @@ It needs neither Prefect nor the service: a caller begins a run before either is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
-from hybridloop.errors import InputError
+from hybridloop.data.statuses import PREPARING
+from hybridloop.errors import HybridloopError, InputError
 from hybridloop.journal import open_journal
+from hybridloop.journal.claimed_run import claim_run, how_to_resume
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedRun
 from hybridloop.runs.claim import (
@@ -25,9 +30,15 @@ from hybridloop.runs.claim import (
     in_workspace,
     withdraw_stop,
 )
+from hybridloop.runs.recorded import SIMULATED
 from hybridloop.runs.result import RunResult
+from hybridloop.runtime.json_cache import SIMULATIONS, restore_values, used_values
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
+
+RECORDED_AFTER_S = 1.0  # of its preparation: simulations and the choice of groups may take minutes
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,65 @@ def begin(
         return EndedRun(found, RunResult.from_dict(found.result))
     announce("reading the problem, choosing its circuit")
     target = settled_target(found, settings.target, place)
-    prepared = prepare(order.algorithm, order.problem, settings, found.run.seed, recorded=found.recorded, target=target)
+    with _preparing(found, place) as known, used_values(SIMULATIONS) as simulations:
+        seed, recorded = found.run.seed, found.recorded
+        prepared = prepare(order.algorithm, order.problem, settings, seed, recorded=recorded, target=target)
+    found = replace(known.found, simulations=simulations)
     return BegunRun(order.problem, found.with_groupings(prepared.algorithm.groupings), settings, prepared)
+
+
+@dataclass(slots=True)
+class _Preparation:
+    """A run while its circuit is prepared."""
+
+    found: FoundRun
+
+
+@contextmanager
+def _preparing(found: FoundRun, place: Place) -> Iterator[_Preparation]:
+    """Let the run of a block be in the journal after `RECORDED_AFTER_S`, so that it can be resumed.
+
+    A new run is added, and held until the end of the block. One whose preparation raises InputError is deleted again.
+    """
+    preparation = _Preparation(found)
+    if found.record is not None or place.identity is None:
+        yield preparation
+        return
+    with ExitStack() as held:
+
+        def add() -> None:
+            try:
+                journal = held.enter_context(open_journal())
+                record = journal.add_run(place.locate(found).run)
+                run = held.enter_context(claim_run(journal, record.uid))
+                journal.set_status(run.lease, PREPARING, "its circuit is being prepared")
+                preparation.found = replace(found, run=run.record)
+            except HybridloopError as error:  # it is met again when the run begins
+                _log.debug("run %s is not recorded yet: %s", found.run.key, error)
+
+        timer = threading.Timer(RECORDED_AFTER_S, add)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield preparation
+        except BaseException as error:  # signals, too: Ctrl-C, SystemExit
+            _end_timer(timer)
+            if preparation.found.record is not None and isinstance(error, InputError):
+                held.close()
+                with open_journal() as journal:
+                    journal.delete_runs([found.run.uid])
+            elif preparation.found.record is not None:
+                _log.warning("run %s is interrupted; to resume it: %s", found.run.key, how_to_resume(found.run))
+            raise
+        _end_timer(timer)
+    if preparation.found.record is not None:
+        with open_journal() as journal:
+            preparation.found = replace(found, run=journal.run(found.run.uid))
+
+
+def _end_timer(timer: threading.Timer) -> None:
+    timer.cancel()
+    timer.join()
 
 
 def _find(request: RunRequest, asked: RunSettings, place: Place, *, by_person: bool) -> tuple[FoundRun, RunSettings]:
@@ -123,6 +191,8 @@ def _find(request: RunRequest, asked: RunSettings, place: Place, *, by_person: b
             if found.result is None and found.extension is None and by_person:
                 withdraw_stop(journal, found.record)
                 found = replace(found, run=journal.run(found.run.uid))
+            for simulated in [each.facts for each in journal.events(found.run.uid) if each.kind == SIMULATED]:
+                restore_values(SIMULATIONS, simulated)
         return found, found.settings_of(journal, asked)
 
 
@@ -149,4 +219,4 @@ def settled_target(found: FoundRun, name: str, place: Place) -> Target:
 
 def in_flow_run(found: FoundRun, flow_run_id: str | None) -> FoundRun:
     """Return it as begun by a flow run, if it is new."""
-    return found if found.record is not None else replace(found, run=replace(found.run, flow_run_id=flow_run_id))
+    return found if found.is_begun else replace(found, run=replace(found.run, flow_run_id=flow_run_id))

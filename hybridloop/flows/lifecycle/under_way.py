@@ -93,7 +93,7 @@ class RunUnderWay:
             is_active_space=facts.is_active_space,
             history=tuple(self.history),
             wall_seconds=time.monotonic() - self._began,
-            resumed=record.status != "created",
+            resumed=record.has_begun,
             revision=self.held.run.revision,
             **effort_of(self.held.run),
         )

@@ -26,13 +26,13 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import SAME_ENERGY, EnergyProblem
-from hybridloop.runtime.json_cache import keep, read_cached
+from hybridloop.runtime.json_cache import SIMULATIONS, keep, read_cached
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, report
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import StartName
 
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
-CACHE, MIN_KEPT = "simulations", 100_000_000  # operations: half a second
+MIN_KEPT = 100_000_000  # operations: half a second
 FIRST_SHOWN_S, SHOWN_EVERY_S = 1.0, 5.0
 
 InitialPoint = StartName | tuple[float, ...]
@@ -116,13 +116,13 @@ def find_simulated(
     """
     versions = version("hybridloop"), np.__version__, scipy.__version__, SEARCH
     key = hashlib.sha256(repr((request, versions)).encode()).hexdigest()
-    if (kept := read_cached(CACHE, key)) is not None:
+    if (kept := read_cached(SIMULATIONS, key)) is not None:
         with suppress(InputError, TypeError, ValueError, KeyError):  # of another program
             return _read_start(kept, angles)
     progress = _Progress()
     start = search(progress)
     if progress.operations >= MIN_KEPT:
-        keep(CACHE, key, {"start": None if start is None else asdict(start) | {"point": start.point.tolist()}})
+        keep(SIMULATIONS, key, {"start": None if start is None else asdict(start) | {"point": start.point.tolist()}})
     return start
 
 

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import secrets
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hybridloop import preparation
+from hybridloop.data.statuses import PREPARING
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RunBusy
 from hybridloop.flows.algorithms import vqe
+from hybridloop.flows.lifecycle import begin as lifecycle_begin
 from hybridloop.flows.lifecycle import run as lifecycle
 from hybridloop.flows.lifecycle.begin import BegunRun, EndedRun, Place, RunOrder, begin, is_current
 from hybridloop.flows.lifecycle.run import run_order
-from hybridloop.journal import open_journal
+from hybridloop.journal import Journal, open_journal
+from hybridloop.preparation.choices import initial_point
+from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.runs.claim import claim
 from hybridloop.runs.live import RoundUpdate, View
+from hybridloop.runs.recorded import RESUMED, recorded_groupings
+from hybridloop.runtime import json_cache
 from hybridloop.settings import ProblemText
+from hybridloop.tasks.orphans import is_held, is_orphaned
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+EXACTLY = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 SETTINGS = VqeSettings(seed=7, precision=0.01)
 
 
@@ -91,3 +104,113 @@ def test_a_run_is_not_resumed_in_another_workspace(emulator: Emulator) -> None:
     assert isinstance(begin(asked, Place(None, Place.of(another).find_target)), EndedRun)
     with pytest.raises(InputError, match="workspace"):
         run_order(asked, another)
+
+
+def prepares_slowly(monkeypatch: pytest.MonkeyPatch, key: str, error: BaseException | None = None) -> None:
+    """Let a preparation end once its run is in the journal, or with an error then."""
+    monkeypatch.setattr(lifecycle_begin, "RECORDED_AFTER_S", 0.0)
+    prepare = preparation.prepare
+
+    def prepare_slowly(*arguments: Any, **options: Any) -> Any:
+        with open_journal() as journal:
+            while (record := journal.run_by_key(key)) is None or record.status != PREPARING:
+                time.sleep(0.01)
+            assert is_held(record, time.time())
+        if error is not None:
+            raise error
+        return prepare(*arguments, **options)
+
+    monkeypatch.setattr(lifecycle_begin, "prepare", prepare_slowly)
+
+
+def test_a_run_is_in_the_journal_while_it_is_prepared_and_begins_as_a_new_one(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, asked = emulator.workspace("prepared-slowly"), order()
+    assert asked.run_key is not None
+    prepares_slowly(monkeypatch, asked.run_key)
+    result = run_order(asked, workspace, begun=begun_for(asked, workspace))
+    assert result.status == "converged"
+    assert not result.resumed
+    with open_journal() as journal:
+        record = journal.run(asked.run_key)
+        assert record.flow_run_id is not None
+        assert recorded_groupings(record)
+        assert journal.run_by_flow_run(record.flow_run_id) == record
+        assert not [event for event in journal.events(record.uid) if event.kind == RESUMED]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_run_that_is_stopped_while_it_is_prepared_is_resumed(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    workspace, asked = emulator.workspace("stopped-in-preparation"), order()
+    assert asked.run_key is not None
+    with monkeypatch.context() as patch:
+        prepares_slowly(patch, asked.run_key, error)
+        with pytest.raises(type(error)):
+            begin(asked, Place.of(workspace), by_person=True)
+    with open_journal() as journal:
+        record = journal.run(asked.run_key)
+        assert record.status == PREPARING
+        assert is_orphaned(record, time.time())
+    result = run_order(asked, workspace, begun=begun_for(asked, workspace))
+    assert result.status == "converged"
+    with open_journal() as journal:
+        assert recorded_groupings(journal.run(asked.run_key))
+
+
+def test_a_run_that_is_refused_after_a_long_preparation_leaves_nothing(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, asked = emulator.workspace("refused-late"), order()
+    assert asked.run_key is not None
+    prepares_slowly(monkeypatch, asked.run_key, InputError("problem", "it is none", "Give another."))
+    with pytest.raises(InputError, match="it is none"):
+        begin(asked, Place.of(workspace), by_person=True)
+    with open_journal() as journal:
+        assert journal.run_by_key(asked.run_key) is None
+
+
+def test_what_a_simulation_found_is_in_the_journal_and_is_not_simulated_again(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(initial_point, "MIN_KEPT", 0)
+    monkeypatch.setattr(json_cache, "home", lambda: tmp_path / "here")
+    workspace = emulator.workspace("simulated")
+    asked = RunOrder("vqe", ProblemText(name="h4"), SETTINGS, f"h4-{secrets.token_hex(4)}")
+    begun = begun_for(asked, workspace)
+    assert begun.found.simulations
+    with open_journal() as journal:
+        with claim(journal, Place.of(workspace).locate(begun.found)) as run:
+            run.journal.set_status(run.lease, "interrupted", "")
+        monkeypatch.setattr(json_cache, "home", lambda: tmp_path / "elsewhere")
+        monkeypatch.setattr(initial_point, "simulated_start", not_again)
+        again = begun_for(asked, workspace)
+    before, after = begun.prepared.algorithm, again.prepared.algorithm
+    assert isinstance(before, PreparedVqe)
+    assert isinstance(after, PreparedVqe)
+    assert after.ansatz.initial_point.tolist() == before.ansatz.initial_point.tolist()
+
+
+def not_again(*_arguments: Any) -> None:
+    pytest.fail("it is simulated again")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_its_opening_simulation_is_resumed_to_the_same_digits(
+    stack_environ: dict[str, str], emulator: Emulator
+) -> None:
+    command = ("run", "vqe", "n2-cas66", "--search", "simulated", "--precision", "0.01", "--seed", "7")
+    at = Shell(stack_environ).at(emulator, f"preparing-{secrets.token_hex(4)}")
+    key, other = (f"preparing-{secrets.token_hex(4)}" for _ in range(2))
+    with (
+        at.shell.start(*command, "--run-key", key, "--quiet") as process,
+        Journal(stack_environ["HYBRIDLOOP_JOURNAL"]) as journal,
+    ):
+        eventually(lambda: (record := journal.run_by_key(key)) is not None and record.status == PREPARING)
+        process.kill()
+        process.wait(PATIENCE_S)
+    resumed = at.shell.json("runs", "resume", key)
+    unbroken = at.shell.json(*command, "--run-key", other)
+    assert {name: resumed[name] for name in EXACTLY} == {name: unbroken[name] for name in EXACTLY}
