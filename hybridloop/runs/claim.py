@@ -313,6 +313,13 @@ def claim(
             raise
 
 
+def begin_extension(journal: Journal, found: FoundRun) -> None:
+    """Let a run go on that has ended, for the next process that resumes it. Raises RunBusy, InputError."""
+    with claim_run(journal, found.run.uid) as run:
+        _begin_status(run, found.extension)
+        _write_status(run, "interrupted", "it goes on with other settings")
+
+
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:
     """Withdraw a request to stop a run that a person starts again. Raises RunBusy, JournalDamaged."""
     journal.release(journal.claim(record.uid))

@@ -14,9 +14,8 @@ from hybridloop.journal import Event, RunRecord
 from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runs.recorded import check_choices, current_settings
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import CAPS, goals_of
+from hybridloop.settings import CAPS, LIMITS, goals_of
 
-LARGER, SMALLER = 1.0, -1.0  # directions in which a setting reaches further
 _SMALLER = frozenset({"precision", "tolerance"})
 
 
@@ -84,6 +83,9 @@ def extension_of(record: RunRecord, events: Sequence[Event], asked: Mapping[str,
         return None
     if not changes:
         return None
+    if other := [name for name in changes if name not in (*LIMITS, *names)]:
+        remedy = f"Start a new run: its settings differ in {other[0]}."
+        raise InputError(other[0], f"run {record.key!r} has another value", remedy, NOTHING_SUBMITTED)
     for name in changes:
         if name in names:
             _check_further(record, name, now.get(name), changes[name])
@@ -97,12 +99,9 @@ def extension_of(record: RunRecord, events: Sequence[Event], asked: Mapping[str,
 
 def _check_further(record: RunRecord, name: str, before: Any, now: Any) -> None:
     """Raise InputError for a setting that does not reach further than the run went."""
-    if _is_further(name, before, now) and not (name == "precision" and _error_of(record) <= now):
+    if _is_further(name, before, now):
         return
-    if name == "precision" and _is_further(name, before, now):
-        problem = f"the value of run {record.key!r} has a standard error of {_error_of(record):.2g} already"
-    else:
-        problem = f"run {record.key!r} has ended with {_shown(before)}, and {_shown(now)} does not reach further"
+    problem = f"run {record.key!r} has ended with {_shown(before)}, and {_shown(now)} does not reach further"
     word = "smaller" if name in _SMALLER else "larger"
     none = ", or none" if name in CAPS else ""
     raise InputError(name, problem, f"Give a {word} one{none}, or start a new run.", NOTHING_SUBMITTED)
@@ -116,14 +115,6 @@ def _is_further(name: str, before: Any, now: Any) -> bool:
     if isinstance(now, Mapping):
         return all(now.get(unit, float("inf")) >= amount for unit, amount in before.items())
     return now is not None and bool(now < before if name in _SMALLER else now > before)
-
-
-def _error_of(record: RunRecord) -> float:
-    """Return the largest standard error of a run's values; infinite without one."""
-    result = record.result or {}
-    rows = [row.get("standard_error") for row in result.get("table") or ()]
-    errors = [each for each in (result.get("standard_error"), *rows) if each is not None]
-    return max(errors) if errors and max(errors) > 0.0 else float("inf")
 
 
 def _shown(value: Any) -> str:

@@ -118,7 +118,6 @@ def test_a_smaller_tolerance_takes_the_rounds_of_the_search_again(emulator: Emul
     [
         ({"max_shots": 5}, "max_shots", "does not reach further"),
         ({"precision": 0.02}, "precision", "does not reach further"),
-        ({"precision": 0.0099}, "precision", "already"),
         ({"tolerance": 0.5}, "tolerance", "does not reach further"),
         ({"ansatz": "hardware-efficient"}, "ansatz", "can't be resumed with another one"),
         ({"target": "ionq.simulator"}, "target", "can't be resumed with another one"),

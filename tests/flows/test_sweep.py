@@ -21,7 +21,10 @@ from hybridloop.flows.sweep import session_limit_name, sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
+from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.extension import results_of
+from hybridloop.runs.stored_run import load_run
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
@@ -115,6 +118,24 @@ def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: Sweep
         *(str(row["value"]) for row in swept.points),
         "",
     ]
+
+
+def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(swept: SweepResults) -> None:
+    few = {"name": "goes-on", "problems": NAMES[:1], "points": (), "max_sessions": None}
+    before = run(swept.workspace, SweepSpec(**{**SPEC.model_dump(), **few}))
+    more = {"problems": NAMES[:2], "settings": {**SPEC.settings, "precision": 0.001}}
+    spec = SweepSpec(**{**SPEC.model_dump(), **few, **more})
+    result = run(swept.workspace, spec)
+    assert (before.begun, result.begun) == (2, 4)
+    for old in before.rows:
+        (new,) = [row for row in result.rows if row["run"] == old["run"]]
+        assert new["standard_error"] <= 0.001 < old["standard_error"]
+        with open_journal() as journal:
+            stored = load_run(journal, old["run"])
+            first, last = results_of(stored.record, stored.events)
+        assert (first.value, last.value) == (old["value"], new["value"])
+        assert last.shots > first.shots
+    assert run(swept.workspace, spec).begun == 0
 
 
 def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepResults) -> None:

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from hybridloop.data.statuses import WITH_RESULT
@@ -14,7 +14,8 @@ from hybridloop.errors import InputError, JournalError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal
-from hybridloop.runs.claim import FoundRun, algorithm_request, find_run, run_of_key
+from hybridloop.runs.claim import FoundRun, algorithm_request, begin_extension, find_run, run_of_key
+from hybridloop.settings import goals_of
 
 T = TypeVar("T")
 AWAY_S = 300.0
@@ -104,6 +105,8 @@ def run_points(
                 if (found := _find_run(journal, point, workspace)).result is not None:
                     done(point.key, row_of(point, found.record))
                     continue
+                if found.extension is not None:
+                    begin_extension(journal, found)
                 begun += 1
                 attempt = _Attempt(point)
             else:
@@ -162,7 +165,13 @@ def retry_journal(read: Callable[[], T]) -> T:
 
 def _find_run(journal: Journal, point: Point, workspace: Mapping[str, str]) -> FoundRun:
     request = algorithm_request(point.algorithm, point.problem, point.settings, workspace, point.key)
+    goals = goals_of(type(point.settings))
     try:
-        return retry_journal(lambda: find_run(journal, request))
+        try:
+            return retry_journal(lambda: find_run(journal, request))
+        except InputError as error:
+            if error.field not in goals:
+                raise
+            return retry_journal(lambda: find_run(journal, replace(request, is_resume=True)))
     except InputError as error:
         raise InputError(error.field, error.problem, "Give the sweep another name.") from error

@@ -18,7 +18,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.runtime.dotted_names import flatten, nest
-from hybridloop.settings import LIMITS, Problem, ProblemText, RunSettings
+from hybridloop.settings import LIMITS, Problem, ProblemText, RunSettings, goals_of
 
 MAX_POINTS = 10_000
 MAX_BYTES = 500_000  # of the JSON: a Prefect server accepts parameters up to 512 KiB
@@ -196,9 +196,11 @@ def _value_of(settings: Mapping[str, Any], name: str) -> Any:
 def _key_and_seed(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> tuple[str, int | None]:
     """Return a point's run key and own seed, both by a hash of the point's content, independent of other points.
 
-    The hash leaves out settings at their defaults, and limits, since a run may be resumed with others.
+    The hash leaves out settings at their defaults, limits, since a run may be resumed with others, and goals that all
+    points share, since a run goes on to one that reaches further.
     """
-    changed = settings.model_dump(mode="json", exclude_defaults=True, exclude=set(LIMITS))
+    shared = set(goals_of(type(settings))) - {*varied_settings(spec)}
+    changed = settings.model_dump(mode="json", exclude_defaults=True, exclude={*LIMITS, *shared})
     content = {"algorithm": spec.algorithm, "problem": problem.model_dump(mode="json"), "settings": changed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode())
