@@ -18,7 +18,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.model_space import ModelSpace, ModelState, preparation_circuit
 from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, group_statistics
-from hybridloop.algorithms.estimation.final import MAX_SHOTS, MIN_PILOT_SHOTS, PRECISION_MARGIN
+from hybridloop.algorithms.estimation.final import (
+    MAX_SHOTS,
+    MIN_PILOT_SHOTS,
+    PRECISION_MARGIN,
+    FinalMeasurement,
+    Stages,
+)
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.subspace import (
     MAX_BIAS,
@@ -31,7 +37,7 @@ from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.algorithms.rounds import FailedPoint, RunRound
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, left_of
 from hybridloop.errors import JobFailed
 
 MAX_LEVEL_ROUNDS = 3
@@ -64,14 +70,13 @@ class SubspaceLevel:
 
 @dataclass(frozen=True, slots=True)
 class LevelsResult:
-    """Levels in ascending order, the estimate of the lowest, and the number of rounds.
+    """Levels in ascending order, the measurement of the lowest, and the number of rounds.
 
-    `is_precise` is true if all levels reached the requested precision.
+    The measurement is precise if all levels reached the requested precision.
     """
 
     levels: tuple[SubspaceLevel, ...]
-    ground: Estimate
-    is_precise: bool
+    final: FinalMeasurement
     rounds: int
 
 
@@ -103,14 +108,20 @@ def measure_levels(
     Elements between blocks of the space vanish.
 
     All states are measured in one round. One or two further rounds reach the precision. A circuit whose job failed is
-    measured again in the next round. Raises JobFailed where a circuit has no result after `MAX_LEVEL_ROUNDS`.
+    measured again in the next round. What earlier stages of a run measured is pooled with them: see `Stages`. Raises
+    JobFailed where a circuit has no result after `MAX_LEVEL_ROUNDS`.
     """
     levels, precision, point = wanted.number, wanted.precision, ansatz.initial_point
-    measurement = _Measurement.of(problem, space, energy, ansatz, point)
+    measurement = _Measurement.of(problem, space, energy, ansatz, point, run_round)
     rounds = circuits = shots = 0
     fitted: list[SubspaceMatrix] = []
     failed: FailedPoint | None = None
-    further = np.full((len(measurement.circuits), len(energy.groups)), MIN_PILOT_SHOTS)
+    further = np.where(measurement.missing(), MIN_PILOT_SHOTS, 0)
+    if not further.any():  # the run goes on after its end
+        fitted = measurement.fit()
+        found = measurement.estimate(fitted, _lowest(fitted, levels)[0])
+        log.final(found, point, further.size, found.shots)
+        further = measurement.further_shots(fitted, levels, precision)
     while rounds < MAX_LEVEL_ROUNDS and further.any():
         # one round, pooled with those before; rounds without a result for each circuit count with the next one
         rounds, circuits, shots = rounds + 1, circuits + int(np.count_nonzero(further)), shots + int(further.sum())
@@ -131,9 +142,9 @@ def measure_levels(
     places = _lowest(fitted, levels)
     estimates = [measurement.estimate(fitted, place) for place in places]
     errors = [each.rounding_bound if each.is_exact else each.standard_error for each in estimates]
-    found = measurement.levels(fitted, places, np.random.default_rng(wanted.seed))
-    ground = replace(estimates[0], value=found[0].energy, variance=found[0].standard_error ** 2)
-    return LevelsResult(found, ground, max(errors) <= precision, rounds)
+    table = measurement.levels(fitted, places, np.random.default_rng(wanted.seed))
+    ground = replace(estimates[0], value=table[0].energy, variance=table[0].standard_error ** 2)
+    return LevelsResult(table, FinalMeasurement(ground, max(errors) <= precision, drifted=measurement.drifted), rounds)
 
 
 def levels_table(
@@ -169,7 +180,7 @@ def _lowest(fitted: Sequence[SubspaceMatrix], levels: int) -> list[Place]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measurement:
-    """Circuits of all states, block by block, and the statistics of each state's groups so far.
+    """Circuits of all states, block by block, and the stages of their statistics, by state and group.
 
     `circuits[row]` and `points[row]` are those of one state; states that differ in their angles alone share circuits.
     `rows[block]` are the rows of a block's `states`.
@@ -182,7 +193,7 @@ class _Measurement:
     rows: tuple[slice, ...]
     circuits: tuple[tuple[QuantumCircuit, ...], ...]
     points: tuple[NDArray[np.float64], ...]
-    statistics: list[list[GroupStatistics | None]]
+    stages: Stages
 
     @classmethod
     def of(
@@ -192,6 +203,7 @@ class _Measurement:
         energy: Observable,
         ansatz: Ansatz,
         point: NDArray[np.float64],
+        run_round: RunRound,
     ) -> _Measurement:
         """Build the circuits, for each group, each set of qubits in which two states differ, and kind of phase."""
         qubits = ansatz.circuit.num_qubits
@@ -211,8 +223,29 @@ class _Measurement:
                     by_kind[kind] = tuple(group.measurement_circuit(prepared) for group in energy.groups)
                 circuits.append(by_kind[kind])
                 points.append(np.concatenate([point, state.angles(qubits)]))
-        statistics: list[list[GroupStatistics | None]] = [[None] * len(energy.groups) for _ in points]
-        return cls(problem, space, energy, tuple(states), tuple(rows), tuple(circuits), tuple(points), statistics)
+        pairs = zip(circuits, points, strict=True)
+        pubs = [SamplerPub.coerce((each, point[None, :], 1)) for of_state, point in pairs for each in of_state]
+        groups = energy.groups * len(points)
+        earlier = [
+            [
+                group_statistics(group, counts) if isinstance(counts, Counts) else None
+                for group, (counts,) in zip(groups, stage, strict=True)
+            ]
+            for stage in left_of(run_round, pubs)
+        ]
+        stages = Stages(earlier, len(pubs))
+        return cls(problem, space, energy, tuple(states), tuple(rows), tuple(circuits), tuple(points), stages)
+
+    @property
+    def statistics(self) -> list[list[GroupStatistics | None]]:
+        """The statistics of each state's groups, pooled over all stages."""
+        width, pooled = len(self.energy.groups), self.stages.pooled
+        return [pooled[first : first + width] for first in range(0, len(pooled), width)]
+
+    @property
+    def drifted(self) -> int:
+        """The shots of earlier stages that are left out."""
+        return self.stages.drifted
 
     def measure(self, shots: NDArray[np.int64], run_round: RunRound) -> FailedPoint | None:
         """Measure each circuit that gets shots (states, groups) in one round; return a failure if there was one."""
@@ -221,13 +254,13 @@ class _Measurement:
             SamplerPub.coerce((self.circuits[row][group], self.points[row][None, :], int(shots[row, group])))
             for row, group in cells
         ]
-        failed = None
+        failed, found = None, dict[int, GroupStatistics]()
         for (row, group), (counts,) in zip(cells, run_round(pubs), strict=True):
             if isinstance(counts, FailedPoint):
                 failed = counts
-                continue
-            latest, before = group_statistics(self.energy.groups[group], counts), self.statistics[row][group]
-            self.statistics[row][group] = latest if before is None else before.merge(latest)
+            else:
+                found[row * len(self.energy.groups) + group] = group_statistics(self.energy.groups[group], counts)
+        self.stages.add(found)
         return failed
 
     def missing(self) -> NDArray[np.bool_]:

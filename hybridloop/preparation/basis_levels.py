@@ -8,7 +8,6 @@ from functools import cache
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.model_space import ModelSpace, basis_space
-from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsWanted, levels_table, measure_levels
@@ -63,7 +62,7 @@ class PreparedBasisLevels(PreparedEnergy):
             log,
         )
         return Outcome(
-            **measured_value(FinalMeasurement(found.ground, found.is_precise), 0.0),
+            **measured_value(found.final, 0.0),
             parameters=(),
             converged=True,
             reason=f"all {self.space.size} basis states: the levels do not depend on a search",

@@ -12,7 +12,7 @@ import numpy as np
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.model_space import ModelSpace, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
-from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS, FinalMeasurement
+from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsWanted, levels_table, measure_levels
 from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
 from hybridloop.algorithms.problems.determinants import count_determinants
@@ -105,7 +105,7 @@ class PreparedLevels(PreparedAlgorithm):
             left = (ground.residue, None)
         return replace(
             ground,
-            **measured_value(FinalMeasurement(found.ground, found.is_precise), *left),
+            **measured_value(found.final, *left),
             rounds=ground.rounds + found.rounds,
             history=tuple(log.history),
             table=levels_table(found, self.exact_levels(), list(self.problem.molecule.electrons)),

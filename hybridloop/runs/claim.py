@@ -317,7 +317,7 @@ def begin_extension(journal: Journal, found: FoundRun) -> None:
     """Let a run go on that has ended, for the next process that resumes it. Raises RunBusy, InputError."""
     with claim_run(journal, found.run.uid) as run:
         _begin_status(run, found.extension)
-        _write_status(run, "interrupted", "it goes on with other settings")
+        _write_status(run, "interrupted", "its sweep wants more of it")
 
 
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:

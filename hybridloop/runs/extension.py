@@ -10,7 +10,7 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
-from hybridloop.journal import Event, RunRecord
+from hybridloop.journal import PRUNED, Event, RunRecord
 from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runs.recorded import check_choices, current_settings
 from hybridloop.runs.result import RunResult
@@ -93,6 +93,9 @@ def extension_of(record: RunRecord, events: Sequence[Event], asked: Mapping[str,
         problem = f"run {record.key!r} has ended, and this alone lets it not go on"
         options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise InputError(next(iter(changes)), problem, f"Give one of {options} with it.", NOTHING_SUBMITTED)
+    if any(event.kind == PRUNED for event in events):
+        problem = f"the measurements of run {record.key!r} were deleted"
+        raise InputError("run", problem, "Start a new run.", NOTHING_SUBMITTED)
     check_choices(record)
     return Extension(revision_of(events) + 1, changes)
 

@@ -55,8 +55,8 @@ def test_levels_of_all_determinants_are_exact_at_any_angles(
     exact = exact_levels(problem.molecule, 4)
     assert [level.energy for level in result.levels] == pytest.approx(exact, abs=1e-5)
     assert [level.multiplicity for level in result.levels] == spins
-    assert result.is_precise
-    assert result.ground.is_exact
+    assert result.final.is_precise
+    assert result.final.estimate.is_exact
     assert max(level.standard_error for level in result.levels) <= 1e-12
     assert max(level.rounding_bound for level in result.levels) <= 1e-5
     assert len(log.history) == result.rounds <= MAX_LEVEL_ROUNDS
@@ -67,7 +67,7 @@ def test_measured_levels_are_within_their_errors(problem_of: Problems) -> None:
     result = found(problem, shot_rounds(1), log=log)
     exact = exact_levels(problem.molecule, 4)
     assert exact is not None
-    assert result.is_precise
+    assert result.final.is_precise
     assert result.rounds <= MAX_LEVEL_ROUNDS
     for level, energy in zip(result.levels, exact, strict=True):
         assert 0.0 < level.standard_error <= 1.05e-3  # the bootstrap's own error
@@ -75,7 +75,7 @@ def test_measured_levels_are_within_their_errors(problem_of: Problems) -> None:
         assert abs(level.noise_bias) <= 0.25e-3
         assert level.excitation == pytest.approx(level.energy - result.levels[0].energy)
     assert result.levels[0].excitation_error == 0.0
-    assert log.history[-1].total_shots == result.ground.shots
+    assert log.history[-1].total_shots == result.final.estimate.shots
 
 
 def test_a_failed_circuit_is_measured_again(problem_of: Problems) -> None:
@@ -140,7 +140,7 @@ def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> N
     )
     exact = lowest_eigenvalues(problem.hamiltonian, 4)
     assert exact is not None
-    assert result.is_precise
+    assert result.final.is_precise
     for level, energy in zip(result.levels, exact, strict=True):
         assert level.standard_error <= 1.1 * precision  # the bootstrap's own error, and the correction of the bias
         assert abs(level.energy - energy) <= 4 * level.standard_error + 1e-9

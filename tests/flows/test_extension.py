@@ -113,6 +113,19 @@ def test_a_smaller_tolerance_takes_the_rounds_of_the_search_again(emulator: Emul
     assert last.history[len(searched)].phase == "search"
 
 
+@pytest.mark.parametrize("problem", ["h2", "ising-6"])
+def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator, problem: str) -> None:
+    few = {"precision": 0.02, "levels": 2}
+    first, workspace = begun(emulator, "levels", problem, **few)
+    last = hl.resume(first.run_key, precision=0.01, workspace=workspace)
+    assert last.is_precise
+    assert max(row["standard_error"] for row in last.table) <= 0.0101
+    at_once, _ = begun(emulator, "levels", problem, **{**few, "precision": 0.01})
+    assert last.shots <= 1.15 * at_once.shots
+    with open_journal() as journal:
+        assert [each.agrees for each in verify_revisions(load_run(journal, first.run_key))] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
