@@ -106,6 +106,11 @@ def test_a_run_is_not_resumed_in_another_workspace(emulator: Emulator) -> None:
         run_order(asked, another)
 
 
+def is_preparing(journal: Journal, key: str) -> bool:
+    record = journal.run_by_key(key)
+    return record is not None and record.status == PREPARING
+
+
 def prepares_slowly(monkeypatch: pytest.MonkeyPatch, key: str, error: BaseException | None = None) -> None:
     """Let a preparation end once its run is in the journal, or with an error then."""
     monkeypatch.setattr(lifecycle_begin, "RECORDED_AFTER_S", 0.0)
@@ -113,9 +118,8 @@ def prepares_slowly(monkeypatch: pytest.MonkeyPatch, key: str, error: BaseExcept
 
     def prepare_slowly(*arguments: Any, **options: Any) -> Any:
         with open_journal() as journal:
-            while (record := journal.run_by_key(key)) is None or record.status != PREPARING:
-                time.sleep(0.01)
-            assert is_held(record, time.time())
+            eventually(lambda: is_preparing(journal, key))
+            assert is_held(journal.run(key), time.time())
         if error is not None:
             raise error
         return prepare(*arguments, **options)
@@ -208,7 +212,7 @@ def test_a_run_that_is_killed_in_its_opening_simulation_is_resumed_to_the_same_d
         at.shell.start(*command, "--run-key", key, "--quiet") as process,
         Journal(stack_environ["HYBRIDLOOP_JOURNAL"]) as journal,
     ):
-        eventually(lambda: (record := journal.run_by_key(key)) is not None and record.status == PREPARING)
+        eventually(lambda: is_preparing(journal, key))
         process.kill()
         process.wait(PATIENCE_S)
     resumed = at.shell.json("runs", "resume", key)
