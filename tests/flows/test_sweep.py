@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.quantum import Workspace
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterTags
 from pydantic import SecretStr
 
@@ -55,7 +56,7 @@ class SweepResults:
     result: SweepResult
     again: SweepResult
     killed: int
-    workspace: Any
+    workspace: Workspace
 
     @property
     def points(self) -> list[Mapping[str, Any]]:
@@ -63,17 +64,22 @@ class SweepResults:
         return list(self.result.rows[:POINTS])
 
 
-def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
+def run(workspace: Workspace, spec: SweepSpec, on_point: Any = None) -> SweepResult:
     """Run the sweep in the workspace, which is saved under its name."""
     result: SweepResult = call_flow(sweep, workspace, spec, workspace.name, on_point=on_point)
     return result
 
 
+def saved_workspace(emulator: Emulator, name: str) -> Workspace:
+    """Return a workspace of the emulator; a block of its name connects the points' processes to it."""
+    text = connection_string(emulator.endpoint, emulator.api_key, name)
+    AzureQuantumWorkspace(connection_string=SecretStr(text)).save(name)
+    return emulator.workspace(name)
+
+
 @pytest.fixture(scope="module")
 def swept(prefect_server: PrefectServer, emulator: Emulator, forked_points: list[ForkedPython]) -> SweepResults:
-    workspace, killed = emulator.workspace("swept-here"), list[int]()
-    text = connection_string(emulator.endpoint, emulator.api_key, workspace.name)
-    AzureQuantumWorkspace(connection_string=SecretStr(text)).save(workspace.name)
+    workspace, killed = saved_workspace(emulator, "swept-here"), list[int]()
 
     def kill(progress: SweepProgress) -> None:
         if progress.number == 2:
@@ -120,12 +126,16 @@ def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: Sweep
     ]
 
 
-def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(swept: SweepResults) -> None:
+@pytest.mark.usefixtures("forked_points")
+def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    workspace = saved_workspace(emulator, "goes-on")
     few = {"name": "goes-on", "problems": NAMES[:1], "points": (), "max_sessions": None}
-    before = run(swept.workspace, SweepSpec(**{**SPEC.model_dump(), **few}))
+    before = run(workspace, SweepSpec(**{**SPEC.model_dump(), **few}))
     more = {"problems": NAMES[:2], "settings": {**SPEC.settings, "precision": 0.001}}
     spec = SweepSpec(**{**SPEC.model_dump(), **few, **more})
-    result = run(swept.workspace, spec)
+    result = run(workspace, spec)
     assert (before.begun, result.begun) == (2, 4)
     for old in before.rows:
         (new,) = [row for row in result.rows if row["run"] == old["run"]]
@@ -135,7 +145,7 @@ def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(
             first, last = results_of(stored.record, stored.events)
         assert (first.value, last.value) == (old["value"], new["value"])
         assert last.shots > first.shots
-    assert run(swept.workspace, spec).begun == 0
+    assert run(workspace, spec).begun == 0
 
 
 def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepResults) -> None:
