@@ -26,6 +26,8 @@ MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocat
 PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
 PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
+RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more of them seen make a further round likely
+PLANNING_STEPS = 8  # of the allocation; each halves what is left of the logarithm
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
 DRIFT_SIGMAS = 4.0  # standard errors, of a test of all groups at once, beyond which stages are not pooled
 
@@ -344,9 +346,28 @@ def _next_shots(
     ]
     if any(missing):
         return missing
-    variances = [0.0 if group.is_exact else group.shot_variance for group in measured]
-    target_variance = (PRECISION_MARGIN * needed) ** 2
-    return allocation.additional_shots(variances, [group.shots for group in measured], target_variance)
+    return _further_shots(measured, (PRECISION_MARGIN * needed) ** 2, allocation)
+
+
+def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, allocation: Allocation) -> list[int]:
+    """Allocate the further shots by the variances that are expected after them.
+
+    Those of few shots are mostly that of the fictitious shot of `GroupStatistics.shot_variance`, which falls as
+    1 / shots. Each step takes the geometric mean of the shots before it and those of the allocation: at a fixed point
+    the two agree.
+    """
+    shots, totals = [group.shots for group in measured], [float(group.shots) for group in measured]
+    for step in range(PLANNING_STEPS):
+        variances = [
+            0.0
+            if group.is_exact
+            else group.squared_deviations / group.shots + RARE_SHOTS * group.largest_deviation**2 / total
+            for group, total in zip(measured, totals, strict=True)
+        ]
+        further = allocation.additional_shots(variances, shots, target_variance)
+        wanted = [before + more for before, more in zip(shots, further, strict=True)]
+        totals = [math.sqrt(a * b) if step else float(b) for a, b in zip(totals, wanted, strict=True)]
+    return further
 
 
 def _rounded_shots(measured: Sequence[GroupStatistics], pilot: Sequence[int], needed: float) -> list[int]:

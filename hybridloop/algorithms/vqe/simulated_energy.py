@@ -71,12 +71,17 @@ class SimulatedEnergy:
         return SimulationTest(passed=None, reason=f"the test of the simulated angles is undecided: {finding}")
 
     def needed_error(self, estimate: Estimate, precision: float) -> float:
-        """Return the standard error that is needed: `precision` for angles that passed, less for a decision."""
+        """Return the standard error that is needed: `precision` for angles that passed, less for a decision.
+
+        The difference that decides is the one expected at `precision` if the angles are right: that of few shots is
+        mostly their error, which falls with the pooled shots.
+        """
         passed, (difference, _) = self.test(estimate).passed, self._difference(estimate)
         if self.has_noise:
             return precision
         if passed is not None:
             return precision if passed else math.inf
+        difference *= min(1.0, (precision / estimate.standard_error) ** 2) if estimate.standard_error > 0.0 else 1.0
         deciding = max(difference / FAIL_SIGMAS, (self.tolerance - difference) / SIGMAS)
         nearly, certain = self.tolerance / (2.0 * SIGMAS), self.tolerance / (SIGMAS + FAIL_SIGMAS)
         return min(precision, max(AIM * deciding, nearly if estimate.standard_error > nearly else certain))
