@@ -38,7 +38,7 @@ class Geometry:
     """Geometry whose integrals a molecule has: atoms in Å, PySCF's name of the basis set, charge, all its orbitals.
 
     `shortest` has the two atoms (counted from 1) with the fewest bond lengths between them, their distance in Å, and
-    that in bond lengths; it is None for an atom.
+    that in bond lengths; it is None for an atom. `stated` says what the geometry's text states beside its atoms.
     """
 
     atoms: tuple[Atom, ...]
@@ -46,12 +46,14 @@ class Geometry:
     charge: int
     orbitals: int
     shortest: tuple[int, int, float, float] | None = None
+    stated: str = ""
 
     @property
     def title(self) -> str:
         """The formula with its charge, the basis set, and the shortest distance."""
         charge = f", charge {self.charge:+d}" if self.charge else ""
-        title = f"{formula(symbol for symbol, _ in self.atoms)}{charge} in {self.basis}"
+        stated = f" ({self.stated})" if self.stated else ""
+        title = f"{formula(symbol for symbol, _ in self.atoms)}{charge} in {self.basis}{stated}"
         if self.shortest is None:
             return title
         first, second, distance, bonds = self.shortest

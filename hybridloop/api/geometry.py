@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from hybridloop.descriptions.options import GeometryKeywords
 from hybridloop.errors import InputError
-from hybridloop.inputs.problems import named, read_problem, with_given
+from hybridloop.inputs.problems import format_of, named, read_problem, with_given
 from hybridloop.settings import ProblemText
 
 
@@ -19,9 +19,10 @@ def molecule(geometry: str | Path, **options: Unpack[GeometryKeywords]) -> Probl
     coefficient positive. Keep the text and run that: integrals of another machine differ in their last digits, and a
     resumed run needs identical ones. Raises InputError if PySCF is missing or fails.
     """
-    from hybridloop.algorithms.formats.detect import InputFormat, detect_format
+    from hybridloop.algorithms.formats.detect import detect_format
     from hybridloop.algorithms.formats.energies import read_energy_problem
     from hybridloop.algorithms.formats.fcidump import fcidump_text
+    from hybridloop.algorithms.formats.input_format import InputFormat
     from hybridloop.algorithms.problems.molecule import Molecule
 
     found = read_problem(geometry, with_given(options))
@@ -37,13 +38,15 @@ def problem(
     value: Any,
     *,
     name: str | None = None,
+    format: str | None = None,  # the word of the command line
     electrons: tuple[int, int] | None = None,
     **options: Unpack[GeometryKeywords],
 ) -> ProblemText:
     """Return the problem of a file, a name, a geometry or an object, as runs and deployments take it.
 
     `value` is as for `hybridloop.vqe` and `hybridloop.qaoa`; the result shows the text that would be stored. `name` is
-    shown in results and sweeps, by default that of the file or object. `electrons` (alpha, beta) are for a Hamiltonian
+    shown in results and sweeps, by default that of the file or object. `format` forces the reading of a file, such as
+    edges, where its lines do not show one. `electrons` (alpha, beta) are for a Hamiltonian
     of qdk-chemistry. The others are for a geometry: `basis` (PySCF's name, by default sto-3g), `charge`,
     `geometry_unit` (angstrom, bohr, pm or nm), `multiplicity`, and `active_space` or `frozen_core`, which are applied
     before the text is made. Raises InputError for a value that is no problem.
@@ -53,5 +56,5 @@ def problem(
 
         text = problem_from_object(value, electrons)
     else:
-        text = read_problem(value, with_given(options))
+        text = read_problem(value, with_given(options), format_of(format))
     return text if name is None else named(text, name)

@@ -10,7 +10,7 @@ from hybridloop.api.environment import find_target_in, resolve_workspace
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.inputs.problems import pop_geometry, read_for
+from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.preparation.checks import check_problem
 from hybridloop.runs.planned import PlannedEffort, store_plan
@@ -42,10 +42,10 @@ def plan(
         near = difflib.get_close_matches(algorithm, ALGORITHMS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(ALGORITHMS)}."
         raise InputError("algorithm", f"there is no algorithm {algorithm!r}", hint)
-    geometry = pop_geometry(algorithm, settings)
+    reading = pop_reading(algorithm, settings)
     with optimizer_by_name(settings) as named:
         valid = resolve_settings(algorithm, Layer(CALL, named)).settings
-        text = read_for(algorithm, problem, valid, geometry)
+        text = read_for(algorithm, problem, valid, reading)
         return plan_in_workspace(workspace, algorithm, text, valid, compare=compare)
 
 

@@ -12,7 +12,7 @@ from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.errors import InputError
-from hybridloop.inputs.problems import pop_geometry, read_for
+from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
 from hybridloop.runtime.stages import announce
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
     """Run an algorithm with the keyword arguments of its public function."""
     settings = dict(options)
-    geometry = pop_geometry(algorithm, settings)
+    reading = pop_reading(algorithm, settings)
     run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
     pool = settings.pop("on", None)
     on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
     with optimizer_by_name(settings) as named:
         resolved = resolve_settings(algorithm, Layer(CALL, named))
-        text = read_for(algorithm, problem, resolved.settings, geometry)
+        text = read_for(algorithm, problem, resolved.settings, reading)
         if pool is not None:
             if workspace is not None and not isinstance(workspace, str):
                 remedy = "Give a saved block's name, or leave it to the worker."

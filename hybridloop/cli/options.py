@@ -23,7 +23,7 @@ from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects.molecules import DEFAULT_BASIS
-from hybridloop.inputs.problems import pop_geometry, read_for
+from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.settings import CAPS, LIMITS, MoleculeSettings, ProblemText, RunSettings, goals_of
@@ -93,21 +93,22 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def input_options(model: type[RunSettings]) -> list[inspect.Parameter]:
-    """Return the options of `run` and `plan`: the settings, and for molecules those of a geometry."""
+    """Return the options of `run` and `plan`: the settings, the format, and for molecules those of a geometry."""
     if not issubclass(model, MoleculeSettings):
-        return settings_options(model)
-    return settings_options(model) + GEOMETRY_OPTIONS
+        return [*settings_options(model), FORMAT_OPTION]
+    return [*settings_options(model), FORMAT_OPTION, *GEOMETRY_OPTIONS]
 
 
-def _geometry_option(name: str, kind: Any, text: str) -> inspect.Parameter:
+def _reading_option(name: str, kind: Any, text: str) -> inspect.Parameter:
     annotation = Annotated[kind | None, typer.Option(help=text)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
+FORMAT_OPTION = _reading_option("format", str, "Format of the problem's file; left out: what its lines show.")
 GEOMETRY_OPTIONS = [  # of `run`, `plan` and `molecule`, beside the settings of a molecule
-    _geometry_option("basis", str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),
-    _geometry_option("charge", int, "Charge of a geometry in elementary charges; left out: 0."),
-    _geometry_option("geometry_unit", LengthUnit, "Unit of a geometry's lengths; left out: angstrom."),
+    _reading_option("basis", str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),
+    _reading_option("charge", int, "Charge of a geometry in elementary charges; left out: 0."),
+    _reading_option("geometry_unit", LengthUnit, "Unit of a geometry's lengths; left out: angstrom."),
 ]
 
 
@@ -137,9 +138,9 @@ def read_input(
 ) -> tuple[ProblemText, ResolvedSettings]:
     """Read the problem and resolve the settings of a command line. Raises InputError."""
     given = given_options(ctx, options)
-    geometry = pop_geometry(algorithm, given)
+    reading = pop_reading(algorithm, given)
     resolved = resolve_settings(algorithm, *read_layers(config, sets, given))
-    return read_for(algorithm, problem, resolved.settings, geometry), resolved
+    return read_for(algorithm, problem, resolved.settings, reading), resolved
 
 
 def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:

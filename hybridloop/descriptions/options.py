@@ -45,8 +45,9 @@ class SettingOptions(SessionKeywords, total=False):
 
 
 class RunOptions(SettingOptions, total=False):
-    """Keyword arguments of every run: its settings, and five more; see `hybridloop.vqe`."""
+    """Keyword arguments of every run: its settings, and six more; see `hybridloop.vqe`."""
 
+    format: str | None
     run_key: str | None
     on: str | None
     workspace: Any

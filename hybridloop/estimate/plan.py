@@ -35,9 +35,10 @@ class Plan:
     the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible. `bought`
     is what the caps on jobs, shots and cost buy, None without; where that is no value, `cheaper` are runs with one
     setting changed of which they buy one. `jobs_unbatched` are the expected jobs if each had one
-    point, None if they have. `options` are those of the target's provider. `orbitals` says why a molecule's active
-    orbitals were chosen, and `groups` why its terms are measured in these groups, where that was automatic. `classical`
-    says what is computed on this machine after the rounds, which the time leaves out.
+    point, None if they have. `options` are those of the target's provider. `of` says what the problem is, as it was
+    read. `orbitals` says why a molecule's active orbitals were chosen, and `groups` why its terms are measured in these
+    groups, where that was automatic. `classical` says what is computed on this machine after the rounds, which the time
+    leaves out.
     """
 
     algorithm: str
@@ -67,6 +68,7 @@ class Plan:
     cheaper: tuple[CheaperRun, ...] = ()
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
+    of: str = ""
     orbitals: str = ""
     groups: str = ""
     classical: str = ""
@@ -101,6 +103,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     runs = "1 dry run" if plan.rehearsals == 1 else f"{plan.rehearsals} dry runs"
     target = f"{plan.target} with {plan.options}" if plan.options else plan.target
     yield f"{plan.problem} by {plan.algorithm} on {target}: a plan from {runs}; nothing was submitted"
+    if plan.of:
+        yield f"  of         {plan.of}"
     if plan.orbitals:
         yield f"  {plan.orbitals}"
     if plan.groups:

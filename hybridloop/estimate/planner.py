@@ -28,7 +28,7 @@ from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
 from hybridloop.estimate.warnings import dearer_search_warnings, plan_warnings, refusals_of
 from hybridloop.preparation.choices.measurement_costs import choice_facts
-from hybridloop.preparation.prepared import GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles
+from hybridloop.preparation.prepared import GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings, SearchName
 
@@ -139,6 +139,7 @@ class Planner:
             cheaper=tuple(self._cheaper(target)) if is_own and has_none else (),
             warnings=(),
             prices_dated=prices_dated(),
+            of=title_of(self.problem, simulation.facts),
             orbitals=simulation.facts.orbitals,
             groups=self._prepare(target, settings).choices.get(GROUPS, ""),
             classical=simulation.plan_facts.classical,
@@ -146,7 +147,8 @@ class Planner:
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
         refusals = refusals_of(settings, target, simulation.facts.num_qubits, self.statuses)
-        return replace(plan, warnings=tuple(plan_warnings(plan, target, settings, refusals)))
+        of_text = simulation.facts.warnings
+        return replace(plan, warnings=(*of_text, *plan_warnings(plan, target, settings, refusals)))
 
     def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
         """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.

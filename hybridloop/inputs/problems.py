@@ -7,13 +7,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from hybridloop.algorithms.formats.geometry import check_atoms, is_geometry, read_geometry
+from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, NOT_PROBLEMS, InputFormat
 from hybridloop.algorithms.geometries import LengthUnit, formula
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject
@@ -32,16 +33,20 @@ from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSet
 from hybridloop.settings.parsing import AUTO_SPACE
 from hybridloop.settings.synonyms import suggestion
 
+GIVEN_FORMATS = [form for form in InputFormat if form not in {*NOT_PROBLEMS, InputFormat.MOLECULE}]
 MAX_INTEGRALS_BYTES = 64 << 20  # of a file of integrals, of which an active space is taken
 _LONGEST_SHOWN = 200
 
 
-def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:
+def read_problem(problem: Any, geometry: GeometryOptions | None = None, form: InputFormat | None = None) -> ProblemText:
     """Return a problem of a built-in name, a file, or a Python object (`hybridloop.problem`).
 
     With `geometry`, an XYZ file, a Z-matrix and atoms such as `H 0 0 0; H 0 0 0.74` become integrals, which needs
-    PySCF. Raises InputError for a file that can't be read, and for an object that is no problem.
+    PySCF. A `form` forces a text's reading. Raises InputError for a file that can't be read, and for an object that is
+    no problem.
     """
+    if form is not None:
+        return _read_as(form, problem, geometry)
     if isinstance(problem, Mapping) and "geometry" in problem:
         given = dict(problem)
         source, name = given.pop("geometry"), given.pop("name", None)
@@ -77,7 +82,7 @@ def named(problem: ProblemText, name: Any) -> ProblemText:
     """Return the problem under another name. Raises InputError for a built-in one."""
     if problem.text is None:
         raise InputError("name", f"{problem.name} is a built-in problem, whose name is its content", "Leave name out.")
-    return validate(ProblemText, {"name": name, "text": problem.text}, of="problem")
+    return validate(ProblemText, {**problem.model_dump(), "name": name}, of="problem")
 
 
 def read_problems(
@@ -111,30 +116,78 @@ def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None =
         raise error.at(f"{place}.{inner}" if inner else place) from error
 
 
-def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:
-    """Take the options of a geometry that are no settings out of the options of a run; binary problems have none."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A caller's wishes for the reading of a problem: options of a geometry, and a format that is forced."""
+
+    geometry: GeometryOptions = field(default_factory=GeometryOptions)
+    form: InputFormat | None = None
+
+
+def pop_reading(algorithm: str, options: dict[str, Any]) -> Reading:
+    """Take how a problem is read, which is no setting, out of the options of a run; binary problems have no geometry.
+
+    Raises InputError.
+    """
+    form = format_of(options.pop("format", None))
     if algorithm not in ALGORITHMS or not ALGORITHMS[algorithm].is_on_molecules:
-        return GeometryOptions()
+        return Reading(GeometryOptions(), form)
     given = {name: options.pop(name) for name in OF_GEOMETRY if name in options}
-    return with_given({name: value for name, value in given.items() if value is not None})
+    return Reading(with_given({name: value for name, value in given.items() if value is not None}), form)
 
 
-def read_for(algorithm: str, problem: Any, settings: RunSettings, geometry: GeometryOptions) -> ProblemText:
+def format_of(name: str | None) -> InputFormat | None:
+    """Return the format of a name. Raises InputError for one that there is not."""
+    try:
+        return None if name is None else InputFormat(name)
+    except ValueError as error:
+        hint = suggestion(str(name), GIVEN_FORMATS) or f"There are: {', '.join(GIVEN_FORMATS)}."
+        raise InputError("format", f"there is no format {str(name)[:40]!r}", hint) from error
+
+
+def read_for(algorithm: str, problem: Any, settings: RunSettings, reading: Reading) -> ProblemText:
     """Return the problem of an algorithm; a geometry gets the multiplicity and the active space of the settings.
 
     Raises InputError, also for several problems where one is needed.
     """
-    options = None
+    options, geometry = None, reading.geometry
     if isinstance(settings, MoleculeSettings):
         part = {name: getattr(settings, name) for name in PART_OF_MOLECULE}
         options = replace(geometry, **part)
     if ALGORITHMS[algorithm].subject is not Subject.SERIES:
-        return read_problem(problem, options)
+        return read_problem(problem, options, reading.form)
     if isinstance(problem, ProblemText):  # the series already
         return problem
+    if reading.form is not None:
+        problem = [read_problem(each, options, reading.form) for each in problem]
     if options is not None and options.active_space == AUTO_SPACE:  # of all points together, which the run chooses
         options = replace(options, active_space=None)
     return read_scan(problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem], options)
+
+
+def _read_as(form: InputFormat, problem: Any, geometry: GeometryOptions | None) -> ProblemText:
+    """Return the problem of a text in the given format. Raises InputError where there is no text to read."""
+    is_text = isinstance(problem, str | os.PathLike | ProblemText)
+    if form in NOT_PROBLEMS or form is InputFormat.MOLECULE:
+        raise InputError(
+            "format", f"{form} is no format of a problem's text", f"There are: {', '.join(GIVEN_FORMATS)}."
+        )
+    if isinstance(problem, str) and not is_file(Path(problem)) and form in GEOMETRY_FORMATS:
+        found = ProblemText(name="geometry", text=problem)
+    elif isinstance(problem, ProblemText) or not is_text:
+        found = _read(problem, geometry)
+    else:
+        path = Path(problem)
+        if not is_file(path):
+            raise InputError("format", f"{problem} is no file, so that it has no text to read", "Leave it out.")
+        found = validate(ProblemText, {"name": path.stem, "text": _text_of(path)}, of="problem")
+    if found.text is None or not is_text:
+        raise InputError("format", f"{found.name} is no text in a format of a file", "Leave it out.")
+    if form not in GEOMETRY_FORMATS:
+        return found.model_copy(update={"format": form})
+    if geometry is None:
+        return found
+    return _integrals(found.text, "" if found.name == "geometry" else found.name, geometry, form)
 
 
 def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
@@ -222,11 +275,23 @@ _EXAMPLES = {
 }
 
 
-def _integrals(text: str, name: str, options: GeometryOptions) -> ProblemText:
-    """Return the integrals of a geometry over its Hartree-Fock orbitals, in the options' active space."""
-    atoms = read_geometry(text, name or "geometry", options.geometry_unit)
-    name = f"{name or formula(symbol for symbol, _ in atoms)}-{options.basis or DEFAULT_BASIS}"
-    return validate(ProblemText, {"name": name, "text": written(integrals_of(atoms, name, options))}, of="problem")
+def _integrals(text: str, name: str, options: GeometryOptions, form: InputFormat | None = None) -> ProblemText:
+    """Return the integrals of a geometry over its Hartree-Fock orbitals, in the options' active space.
+
+    Raises InputError where the text states another charge or multiplicity than the options.
+    """
+    found = read_geometry(text, name or "geometry", options.geometry_unit, form)
+    of_text = {"charge": found.charge, "multiplicity": found.multiplicity}
+    for option, stated in of_text.items():
+        given = getattr(options, option)
+        if None not in (given, stated) and given != stated:
+            problem = f"the geometry states {option} {stated}, and {given} is given ({found.stated})"
+            raise InputError(option, problem, "Leave one of them out.")
+    options = with_given({name: value for name, value in of_text.items() if value is not None}, options)
+    options = replace(options, basis=options.basis or found.basis)
+    name = f"{name or formula(symbol for symbol, _ in found.atoms)}-{options.basis or DEFAULT_BASIS}"
+    molecule = integrals_of(found.atoms, name, options, found.stated)
+    return validate(ProblemText, {"name": name, "text": written(molecule)}, of="problem")
 
 
 def is_file(path: Path) -> bool:

@@ -29,28 +29,20 @@ _BINARY = {  # first bytes
     b"\x80\x04": ("a pickle of Python", ""),
     b"\x80\x05": ("a pickle of Python", ""),
 }
-_EDGES_OF_DIMACS = "[(*line.split()[1:3], *map(float, line.split()[3:4])) for line in open(FILE) if line[0] in 'ae']"
-_TERMS_OF_QBSOLV = (
-    "{(int(i), int(j)): float(q) for i, j, q in (line.split() for line in open(FILE) if line[0] not in 'cp')}"
-)
 _DOT = "hl.qaoa(networkx.Graph(networkx.nx_pydot.read_dot(FILE)))"
 _IGRAPH = "hl.qaoa(igraph.Graph.Read_Lgl(FILE).to_networkx())"
 _JSON = "hl.qaoa(networkx.{}_graph(json.load(open(FILE))))"
 # The beginning of a text after its comments, what it is, and the Python that reads it. No pattern has a repetition of
 # what may match in two ways, so that each takes a time in proportion to the text.
 _TEXTS = (
-    (r"(?:(?:Creator|Version)[^\n]*\n)*graph\s*\[", "a graph in GML", _NETWORKX.format("gml")),
     (r"\*(?:Vertices|Network|Arcs|Edges)\b", "a graph in Pajek's format", _NETWORKX.format("pajek")),
     (r"(?:/\*[^*]*\*/\s*)?(?:strict\s+)?(?:di)?graph\b[^\[{\n]*\{", "a graph in DOT", _DOT),
-    (r"(?:<\?xml[^>]*>\s*)?<gexf\b", "a graph in GEXF", _NETWORKX.format("gexf")),
     (r">>graph6<<", "a graph in graph6", _NETWORKX.format("graph6")),
     (r">>sparse6<<|:\S+\s*\Z", "a graph in sparse6", _NETWORKX.format("sparse6")),
     (r"\S+[ \t]+\d+\n\S+[ \t]+\{", "a multi-line adjacency list", _NETWORKX.format("multiline_adjlist")),
     (r"\{(?s:.{0,400}?)\"adjacency\"\s*:", "a graph in networkx' adjacency format", _JSON.format("adjacency")),
     (r"\{[^{}]*\"elements\"\s*:\s*\{\s*\"nodes\"", "a graph in Cytoscape's format", _JSON.format("cytoscape")),
     (r"p\s+cnf\b", "a formula in DIMACS CNF", ""),
-    (r"p\s+qubo\b", "a QUBO in qbsolv's format", f"hl.qaoa({_TERMS_OF_QBSOLV})"),
-    (r"p\s+\w+\s+\d+\s+\d+", "a graph in DIMACS format", f"hl.qaoa({_EDGES_OF_DIMACS})"),
     (
         r"(?:(?:min|max)imi[sz]e\b|(?:min|max)\s*\n)(?s:.*)\n\s*(?:subject to|such that|st|s\.t\.)\b",
         "a program in LP format",
@@ -58,7 +50,6 @@ _TEXTS = (
     ),
     (r"NAME\b[^\n:]*\n(?:[^\n]*\n){0,3}ROWS\b", "a program in MPS format", ""),
     (r"NAME\s*:(?s:.*)\nTYPE\s*:", "a problem of TSPLIB", "hl.qaoa(tsplib95.load(FILE).get_graph())"),
-    (r"\{[^{}]*\"symbols\"\s*:", "a molecule in QCSchema", ""),
     (r"(?s:.*)\"__ndarray__\"", "a molecule of ASE", _ASE),
     (r"(?:[^\n]*\n){0,3}[ \d]{6}[^\n]* V[23]000", "a molecule in MOL or SDF format", _ASE),
     (r"(?:[A-Z]{4,6}\d?\b[^\n]*\n){0,50}(?:ATOM|HETATM)\s+\d+\s+[A-Z]\S*\s+\S+\s", "a molecule in PDB format", _ASE),
@@ -80,7 +71,6 @@ _TEXTS = (
 )
 _WHOLE_TEXTS = (  # the same of the text with its comments
     (r"%%MatrixMarket\b", "a matrix in Matrix Market format", "hl.qaoa(scipy.io.mmread(FILE))"),
-    (r"#\s*vartype=", "a quadratic model in dimod's COO format", "hl.qaoa(dimod.serialization.coo.load(open(FILE)))"),
     (r"# \S+\n(?:[^\s#]\S*(?: [-+.\d]+)?\n)+# \S+\n[^\s#]", "a graph in LGL", _IGRAPH),
     (r"(?:%[^\n]*\n)*#[^\n]*\n\s*\n[^\n]+\n\s*\n\s*-?\d+[ ,]+\d+\s*\n", "an input of Gaussian", _ASE),
 )

@@ -6,7 +6,13 @@ import difflib
 import re
 
 from hybridloop.algorithms.doubt import Doubt
-from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
+from hybridloop.algorithms.formats.detect import detect_format
+from hybridloop.algorithms.formats.input_format import (
+    BINARY_FORMATS,
+    ENERGY_FORMATS,
+    GEOMETRY_FORMATS,
+    InputFormat,
+)
 from hybridloop.algorithms.formats.json_text import check_names, read_json_object
 from hybridloop.azure.targets import Target, check_folding
 from hybridloop.azure.targets.provider_options import (
@@ -20,8 +26,9 @@ from hybridloop.inputs.validation import validate
 from hybridloop.settings import EnergySettings, MitigationName, ProblemText, RunSettings
 
 _REMEDIES = {
-    InputFormat.GEOMETRY: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), "
-    "and run vqe on those.",
+    form: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), and run vqe on those."
+    for form in GEOMETRY_FORMATS
+} | {
     InputFormat.CIRCUIT: "Give it beside a molecule: hybridloop run vqe h2 --ansatz FILE.",
     InputFormat.SETTINGS: "Give it beside a problem, as --config FILE; a sweep is started by hybridloop sweep FILE.",
 }
@@ -47,8 +54,8 @@ def check_problem(algorithm: str, problem: ProblemText) -> None:
     for point in points_of_scan(problem) if subject is Subject.SERIES else (problem,):
         if point.text is not None:
             # a Pauli sum may be diagonal, which its reader decides
-            accepted = ENERGY_FORMATS if is_energy else BINARY_FORMATS | {InputFormat.PAULI_SUM}
-            _check_format(point.text, point.name, accepted)
+            accepted = ENERGY_FORMATS if is_energy else BINARY_FORMATS | {InputFormat.PAULIS}
+            _check_format(point, accepted)
         else:
             _check_name(point.name, is_energy=is_energy)
 
@@ -56,7 +63,7 @@ def check_problem(algorithm: str, problem: ProblemText) -> None:
 def is_in_hartree(problem: ProblemText) -> bool:
     """Return whether a problem of energies is a molecule; a Pauli sum has a unit of its own."""
     if problem.text is not None:
-        return detect_format(problem.text) is not InputFormat.PAULI_SUM
+        return (problem.format or detect_format(problem.text)) is not InputFormat.PAULIS
     return "terms" not in load_table("problems").get(problem.name.lower(), {})
 
 
@@ -81,14 +88,14 @@ def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
     return points
 
 
-def _check_format(text: str, source: str, expected: frozenset[InputFormat]) -> None:
-    actual = detect_format(text)
+def _check_format(problem: ProblemText, expected: frozenset[InputFormat]) -> None:
+    actual = problem.format or detect_format(problem.text or "")
     if actual is None or actual in expected:
         return
     remedy = f"hybridloop run {'vqe' if actual in ENERGY_FORMATS else 'qaoa'} takes it."
     wanted = "a molecule" if expected == ENERGY_FORMATS else "a graph or another binary problem"
-    what = f"this looks like {actual}, and {wanted} is needed"
-    raise ProblemError(source, None, what, _REMEDIES.get(actual, remedy))
+    what = f"this looks like {actual.description}, and {wanted} is needed"
+    raise ProblemError(problem.name, None, what, _REMEDIES.get(actual, remedy))
 
 
 def _check_name(name: str, *, is_energy: bool) -> None:

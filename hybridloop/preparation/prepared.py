@@ -29,10 +29,11 @@ class ProblemFacts:
     `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean of an objective
     over all assignments. `exact` computes the exact value, which may take a second of diagonalization; it gives None
     where the problem is too large. `note` gives a sentence about the problem to tell with a result. `title` says
-    in a few words what is computed: "molecule of 4 electrons in 4 orbitals", or with `is_of_geometry` which molecule.
+    in a few words what is computed, as it was read: "molecule of 4 electrons in 4 orbitals".
     `orbitals` says why these, if they were chosen automatically. With `is_active_space` a molecule has others too, and
     the exact energy is that of the space.
-    `is_solved` says whether `exact` takes no more work, for a run that is ended early.
+    `is_solved` says whether `exact` takes no more work, for a run that is ended early. `unused` are parts of the
+    problem's text that have no effect.
     """
 
     unit: str
@@ -44,8 +45,15 @@ class ProblemFacts:
     title: str = ""
     orbitals: str = ""
     is_active_space: bool = False
-    is_of_geometry: bool = False
     is_solved: Callable[[], bool] = lambda: True
+    unused: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A warning about what the problem's text has without effect; empty without any."""
+        return (f"the problem's text has {', '.join(self.unused)}, which this problem does not use",) * bool(
+            self.unused
+        )
 
     def doubt(self, outcome: Outcome) -> Doubt | None:
         """Return a doubt about an energy below the exact one."""
@@ -55,14 +63,14 @@ class ProblemFacts:
 
 
 def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
-    """Return what a run computes, beside its problem's name: a built-in problem's title, or that it is the user's own.
+    """Return what a run computes, beside its problem's name: a built-in problem's title, or how a text was read.
 
     It is empty for a series of problems, of which the result's table has each.
     """
     if not facts.title:
         return ""
     if problem.text is not None:
-        return facts.title if facts.is_of_geometry else f"file or object: {facts.title}"
+        return facts.title
     name = problem.name.lower()
     tables = (load_table(table) for table in ("problems", "binary_problems"))
     title = next(table[name]["title"] for table in tables if name in table)
@@ -160,7 +168,9 @@ class PreparedAlgorithm(ABC):
         """Return the outcome with all choices, the problem's notes, and the doubts that its value raises by itself."""
         choices = [*(f"{name}: {reason}" for name, reason in self.choices.items()), *outcome.choices]
         notes = [note for note in (self.facts.orbitals, self.facts.note()) if note]
-        return replace(outcome, choices=(*choices, *notes)).doubted(*doubts, self.facts.doubt(outcome))
+        warnings = (*outcome.warnings, *self.facts.warnings)
+        judged = replace(outcome, choices=(*choices, *notes), warnings=warnings)
+        return judged.doubted(*doubts, self.facts.doubt(outcome))
 
 
 @dataclass(frozen=True, slots=True)

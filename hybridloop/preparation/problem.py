@@ -80,7 +80,7 @@ def with_asked_spin(molecule: Molecule, multiplicity: int | None) -> Molecule:
 def parse_problem(problem: ProblemText) -> Molecule | PauliProblem:
     """Return the molecule or operator of a built-in name or a text. Raises ProblemError."""
     if problem.text is not None:
-        return read_energy_problem(problem.text, problem.name)
+        return read_energy_problem(problem.text, problem.name, problem.format)
     entry = load_table("problems")[problem.name.lower()]
     return read_energy_problem(entry.get("fcidump") or json.dumps({"terms": entry["terms"]}), problem.name)
 
@@ -127,9 +127,10 @@ def facts_of(resolved: EnergyProblem) -> ProblemFacts:
         orbitals = f"{molecule.norb} of {geometry.orbitals}" if molecule.is_active_space else f"{molecule.norb}"
         size = f"{sum(molecule.electrons)} electrons in {orbitals} orbitals, multiplicity {multiplicity}"
         title = f"{geometry.title}; {size}"
+    title += f", {molecule.stated}" * bool(molecule.stated)
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
-    part = (molecule.orbitals_reason, molecule.is_active_space, geometry is not None)
+    part = (molecule.orbitals_reason, molecule.is_active_space)
     reference = molecule.hartree_fock_energy
     return ProblemFacts("hartree", resolved.encoding.num_qubits, -1, reference, exact, note, title, *part)
 

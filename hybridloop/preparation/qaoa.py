@@ -64,8 +64,9 @@ class PreparedQaoa(PreparedAlgorithm):
 
 def facts_of_binary(problem: BinaryProblem, sense: int) -> ProblemFacts:
     best = None if problem.extremes is None else problem.extremes[0]
-    title = f"{problem.kind} of {problem.num_variables} variables"
-    return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best, title=title)
+    title = problem.title or f"{problem.kind} of {problem.num_variables} variables"
+    start, unused = problem.objective.offset, problem.unused
+    return ProblemFacts("", problem.num_variables, sense, start, lambda: best, title=title, unused=unused)
 
 
 def prepare_qaoa(
@@ -113,7 +114,7 @@ def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem
     text = problem.text
     if text is None:
         text = load_table("binary_problems")[problem.name.lower()]["text"]
-    return read_binary_problem(text, problem.name, GraphObjective(objective))
+    return read_binary_problem(text, problem.name, GraphObjective(objective), problem.format)
 
 
 def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:

@@ -78,7 +78,7 @@ class RunResult:
 
     `provider_options` are those of the target's provider, as in the jobs' inputParams.
 
-    `problem_title` says what the problem is: a built-in one's title, or that it came from a file or object.
+    `problem_title` says what the problem is: a built-in one's title, or how its text was read.
 
     A run that has not ended is "stopped", "parked" or "interrupted". It has no outcome yet, `parameters` are the best
     point so far, and `runs resume` resumes it. Where a cap ended a run, `larger_cap` is the option by which that

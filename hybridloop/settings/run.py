@@ -8,9 +8,18 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
 from hybridloop.azure.targets import Batching
 from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
@@ -100,6 +109,15 @@ class ProblemText(BaseModel):
         max_length=MAX_PROBLEM_BYTES,
         description="text of the problem; left out: the built-in problem of that name",
     )
+    format: InputFormat | None = Field(
+        None, description="format in which the text is read; left out: the one that its lines show", examples=["edges"]
+    )
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a format out that is not stated: a point's key is of its content."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name != "format" or value is not None}
 
 
 def _as_problem(value: object) -> object:

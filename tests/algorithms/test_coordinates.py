@@ -13,7 +13,7 @@ from hybridloop.reports.plots.curves import find_axis
 
 
 def series(texts: list[str], basis: str = "sto-3g") -> list[Geometry | None]:
-    return [Geometry(read_geometry(text, "it"), basis, 0, 10) for text in texts]
+    return [Geometry(read_geometry(text, "it").atoms, basis, 0, 10) for text in texts]
 
 
 WATER = "O; H 1 {}; H 1 {} 2 {}"

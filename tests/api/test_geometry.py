@@ -23,7 +23,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
-from hybridloop.inputs.problems import read_for
+from hybridloop.inputs.problems import Reading, read_for
 from hybridloop.preparation.problem import facts_of, resolve_problem
 
 XYZ = "2\nhydrogen\nH 0 0 0\nH 0 0 0.735\n"
@@ -188,7 +188,7 @@ def read_fcidump_of(problem: hl.ProblemText) -> Molecule:
 
 def test_a_field_of_pyscf_gets_the_active_space_of_the_run_too() -> None:
     field = scf.RHF(gto.M(atom=WATER, basis="cc-pvdz", verbose=0))
-    given = read_for("vqe", field, VqeSettings(active_space=(4, 4)), GeometryOptions())
+    given = read_for("vqe", field, VqeSettings(active_space=(4, 4)), Reading(GeometryOptions()))
     expected = read_fcidump_of(hl.problem(WATER, basis="cc-pvdz", active_space=(4, 4)))
     assert exact_ground_energy(read_fcidump_of(given)) == pytest.approx(exact_ground_energy(expected), abs=1e-8)
 

@@ -43,7 +43,7 @@ DIMOD = {
 }
 PORTFOLIO = {"returns": [1, 2], "covariance": [[1, 0], [0, 1]], "risk_aversion": 0.5, "budget": 1}
 BINARY = {
-    "edges": "# towns\na b 1.5\nb c\n",
+    "edges": "# towns\na b 1.5\nb c 2\n",
     "rudy": "3 2\n1 2 1\n2 3 -1\n",
     "graphml": '<graphml><key id="w" for="edge" attr.name="weight"/><graph edgedefault="undirected"><node id="a"/>'
     '<node id="b"/><edge source="a" target="b"><data key="w">1.5</data></edge></graph></graphml>',

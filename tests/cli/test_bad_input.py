@@ -39,7 +39,7 @@ def refused(result: CommandResult, home: Path) -> str:
         pytest.param(H2[: len(H2) // 2], "problem, line 7: bad:", id="cut in the middle of a line"),
         pytest.param(H2.rpartition("\n 0.71")[0] + "\n", "no core energy", id="cut before its last line"),
         pytest.param(H2[:20], "the header has no end", id="cut in its header"),
-        pytest.param("", "it does not begin with &FCI", id="empty"),
+        pytest.param("", "no known format of a molecule", id="empty"),
         pytest.param(H2.replace("0.6757101548035163", "NaN"), "problem, line 5: bad: the integral is NaN", id="NaN"),
         pytest.param(H2.replace("0.6757101548035163", "inf"), "problem, line 5: bad: the integral is inf", id="inf"),
         pytest.param(H2.replace("NELEC= 2", "NELEC= 3"), "problem: bad: NELEC=3 electrons", id="odd electrons"),
@@ -64,7 +64,7 @@ def test_a_file_that_is_not_text_is_refused(run_command: Hybridloop, home: Path,
 @pytest.mark.parametrize(
     ("algorithm", "name", "text", "complaint", "remedy"),
     [
-        ("vqe", "roads.txt", "oslo bergen 4\n", "roads: this looks like a graph (an edge list)", "run qaoa takes it"),
+        ("vqe", "roads.txt", "oslo bergen 4\n", "roads: this looks like a graph (edges)", "run qaoa takes it"),
         ("qaoa", "h2.fcidump", H2, "h2: this looks like a molecule's integrals (FCIDUMP)", "run vqe takes it"),
         ("rqaoa", "h2.xyz", "2\n\nH 0 0 0\nH 0 0 0.7\n", "a molecule's geometry", "hybridloop molecule FILE.xyz"),
         ("vqe", "mine.yaml", "shots: 100\n", "looks like settings (YAML)", "--config FILE"),

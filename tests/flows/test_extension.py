@@ -15,8 +15,7 @@ from hybridloop.api.runs import run
 from hybridloop.api.stored import resume_run as resume
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
-from hybridloop.inputs.problems import read_for
+from hybridloop.inputs.problems import Reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
@@ -43,7 +42,7 @@ def begun(emulator: Emulator, algorithm: str, problem: str | Path, **settings: A
     """Run an algorithm to its end; return its result and workspace."""
     workspace = emulator.workspace(f"extended-{secrets.token_hex(4)}")
     resolved = resolve_settings(algorithm, Layer(CALL, {"seed": 7, **settings}))
-    text = read_for(algorithm, problem, resolved.settings, GeometryOptions())
+    text = read_for(algorithm, problem, resolved.settings, Reading())
     key = f"extended-{secrets.token_hex(4)}"
     return run(algorithm, text, resolved, run_key=key, workspace=workspace), workspace
 
@@ -97,7 +96,7 @@ def test_a_converged_run_goes_on_to_a_smaller_precision_once(emulator: Emulator)
     jobs = paid(emulator, first.run_key)
     assert hl.resume(first.run_key, precision=0.0003, workspace=workspace) == again
     assert hl.resume(first.run_key, workspace=workspace) == again
-    text = read_for("vqe", "h2", resolve_settings("vqe").settings, GeometryOptions())
+    text = read_for("vqe", "h2", resolve_settings("vqe").settings, Reading())
     asked = resolve_settings("vqe", Layer(CALL, {"seed": 7}))  # as a batch starts it each night
     assert run("vqe", text, asked, run_key=first.run_key, workspace=workspace) == again
     assert paid(emulator, first.run_key) == jobs

@@ -56,12 +56,12 @@ def test_the_format_of_a_text_is_detected_from_its_content_not_its_file_name(tmp
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"mine": [], "links": []}', r"this JSON is no Pauli sum \(keys: 'links', 'mine'\)"),
+        ('{"mine": [], "links": []}', r"looks like a graph \(node-link JSON\)"),
         ('{"nodes": [], "links": []}', r"this looks like a graph \(node-link JSON\), and a molecule is needed"),
-        ("[1, 2]", "the text is not a JSON object"),
+        ("[1, 2]", "no known format of a molecule or a Pauli sum"),
         (XYZ, r"geometry, and integrals are needed"),
-        ("1 2\n2 3\n", r"this looks like a graph \(an edge list\), and a molecule is needed"),
-        ("1 2 3 4\n", "this is not FCIDUMP"),
+        ("1 2\n2 3\n", r"this looks like a graph \(edges\), and a molecule is needed"),
+        ("1 2 3 4\n", "no known format of a molecule or a Pauli sum"),
     ],
 )
 def test_a_text_of_another_kind_is_refused_with_its_format(text: str, complaint: str) -> None:

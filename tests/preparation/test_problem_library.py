@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.detect import InputFormat, detect_format
+from hybridloop.algorithms.formats.detect import detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
+from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.data import built_in_families, load_table
@@ -160,7 +161,7 @@ def test_a_spin_model_has_its_terms_and_exact_energy(name: str) -> None:
     assert entry["exact_energy"] == pytest.approx(np.linalg.eigvalsh(dense(entry["terms"]))[0], abs=1e-9)
     assert entry["qubits"] == len(next(iter(entry["terms"])))
     text = json.dumps({"terms": entry["terms"]})
-    assert detect_format(text) is InputFormat.PAULI_SUM
+    assert detect_format(text) is InputFormat.PAULIS
     assert read_pauli_sum(text, name).exact_ground_energy() == pytest.approx(entry["exact_energy"], abs=1e-9)
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.formats.detect import detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.formats.graphs import read_graphml, read_node_link
-from hybridloop.algorithms.formats.json_text import JsonDocument, is_number, read_json_object
-from hybridloop.algorithms.formats.tables import SquareMatrix, read_table
+from hybridloop.algorithms.formats.graphs import (
+    read_dimacs,
+    read_graphml,
+    read_metis,
+    read_node_link,
+    read_with_networkx,
+)
+from hybridloop.algorithms.formats.input_format import ENERGY_FORMATS, NOT_PROBLEMS, InputFormat
+from hybridloop.algorithms.formats.json_text import JsonDocument, is_number, read_json, read_json_object
+from hybridloop.algorithms.formats.rows import json_rows, read_rows
+from hybridloop.algorithms.formats.tables import SquareMatrix, read_qbsolv, read_table
 from hybridloop.algorithms.problems.binary import (
     BinaryProblem,
     independent_set,
@@ -28,15 +38,13 @@ from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
 
 ACCEPTED_FORMATS = (
-    "an edge list, CSV, GraphML, node-link JSON, or JSON with `qubo`, `h` and `J`, `numbers`, "
-    "`returns`, `terms`, or a dimod BinaryQuadraticModel"
+    "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, node-link JSON, or JSON with `qubo`, `h` and `J`, "
+    "`numbers`, `returns`, `terms`, or a dimod BinaryQuadraticModel"
 )
 
 
 _NAMES = {  # names of each kind's object, by the name that tells the kind
-    "nodes": ("nodes", "links", "edges", "directed", "multigraph", "graph", "attrs", "name"),
     "qubo": ("qubo", "offset"),
-    "terms": ("terms",),
     "J": ("h", "J", "offset"),
     "numbers": ("numbers",),
     "returns": ("returns", "covariance", "risk_aversion", "budget", "assets"),
@@ -45,7 +53,16 @@ _NAMES = {  # names of each kind's object, by the name that tells the kind
         *("variable_labels", "variable_type", "num_variables", "num_interactions"),
         *("type", "version", "use_bytes", "bias_type", "index_type", "info"),
     ),
+    "variable_ids": (
+        *("version", "id", "metadata", "variable_ids", "variable_domain", "scale", "offset"),
+        *("linear_terms", "quadratic_terms", "description", "solutions"),
+    ),
 }
+_OF_NODE_LINK = ("nodes", "links", "edges", "directed", "multigraph", "graph", "attrs", "name")
+
+
+_OF_ROWS = {InputFormat.EDGES, InputFormat.RUDY, InputFormat.MATRIX, InputFormat.QUBO, InputFormat.BIQMAC}
+_REFUSED = {*ENERGY_FORMATS, *NOT_PROBLEMS}
 
 
 class GraphObjective(enum.StrEnum):
@@ -55,50 +72,55 @@ class GraphObjective(enum.StrEnum):
     INDEPENDENT_SET = "independent-set"
 
 
-def read_binary_problem(text: str, source: str, objective: GraphObjective = GraphObjective.MAX_CUT) -> BinaryProblem:
-    """Read a binary problem. Its beginning tells the format: `<` GraphML, `{` JSON. Other texts
-    are tables (`read_table`): edges, or a matrix.
+def read_binary_problem(
+    text: str,
+    source: str,
+    objective: GraphObjective = GraphObjective.MAX_CUT,
+    form: InputFormat | None = None,
+) -> BinaryProblem:
+    """Read a binary problem in the format that the text has (`detect_format`), or in the given `form`.
 
     JSON has one of these sets of keys; the first two may have an `offset`:
     `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with `variables`, their count or their names;
     `h` and `J`: the fields, and `[i, j, value]` triples;
     `numbers`: the numbers to partition;
     `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio, whose `assets` may be named;
-    the result of dimod's `BinaryQuadraticModel.to_serializable`;
-    `nodes` and `links`: a graph in node-link form;
+    the result of dimod's `BinaryQuadraticModel.to_serializable`, or bqpjson;
+    `nodes` and `links`: a graph in node-link form; a list of edges, or of a matrix's rows;
     `terms`: a Pauli sum of I and Z alone, on at most two qubits each.
     Raises ProblemError for malformed text, InputError for an `objective` given with a text that is not a graph.
     """
-    # formats other than JSON
     start = text.lstrip("\ufeff \t\r\n")[:1]
     if not start:
         raise ProblemError(source, None, "the text is empty", f"Give {ACCEPTED_FORMATS}.")
-    if start == "<":
-        return _graph_problem(read_graphml(text, source), objective)
-    if start != "{":
-        return _table_problem(read_table(text, source), objective)
-    # JSON: its keys tell the kind of problem
-    document = JsonDocument(source, read_json_object(text, source))
-    readers: tuple[tuple[str, Callable[[JsonDocument], BinaryProblem]], ...] = (
-        ("nodes", lambda graph: _graph_problem(read_node_link(graph), objective)),
-        ("linear_biases", _dimod),
-        ("qubo", _qubo),
-        ("J", _ising),
-        ("numbers", _numbers),
-        ("returns", _portfolio),
-        ("terms", lambda sum_: _diagonal(read_pauli_sum(text, source))),
-    )
-    for key, reader in readers:
-        if key in document.value:
-            document.check_names(document.value, _NAMES[key])
-            if key != "nodes":
-                _check_own_objective(source, objective)
-            try:
+    found = form or detect_format(text)
+    if found in _GRAPH_READERS:
+        return _graph_problem(_GRAPH_READERS[found](text, source), objective)
+    if start == "[" and (found in _OF_ROWS or found is None):
+        value = read_json(text, source)
+        if not isinstance(value, list) or not value:
+            raise ProblemError(source, None, "the list is empty", f"Give {ACCEPTED_FORMATS}.")
+        return _table_problem(read_table(json_rows(value, source), found, is_forced=form is not None), objective)
+    if found in _OF_ROWS or (found is None and start not in "{<"):
+        return _table_problem(read_table(read_rows(text, source), found, is_forced=form is not None), objective)
+    if found is not InputFormat.PAULIS and (found in _REFUSED or start == "<"):
+        what = "no known kind of graph in XML" if found is None else found.description
+        raise ProblemError(source, None, f"this is {what}", f"Give {ACCEPTED_FORMATS}.")
+    _check_own_objective(source, objective)
+    try:
+        if found is InputFormat.PAULIS:
+            return _diagonal(read_pauli_sum(text, source))
+        if found is InputFormat.QBSOLV:
+            return _square_qubo(read_qbsolv(text, source))
+        document = JsonDocument(source, read_json_object(text, source))
+        for key, reader in _JSON_READERS.items():
+            if key in document.value:
+                document.check_names(document.value, _NAMES[key])
                 return reader(document)
-            except ProblemError:
-                raise
-            except InputError as error:  # from a problem builder, which does not know the file
-                raise ProblemError(source, None, error.problem.removeprefix(f"{source}: "), error.remedy) from error
+    except ProblemError:
+        raise
+    except InputError as error:  # from a problem builder, which does not know the file
+        raise ProblemError(source, None, error.problem.removeprefix(f"{source}: "), error.remedy) from error
     raise document.error("no key names a known kind of problem", f"Give {ACCEPTED_FORMATS}.")
 
 
@@ -113,10 +135,23 @@ def _table_problem(table: Graph | SquareMatrix, objective: GraphObjective) -> Bi
         return _graph_problem(graph, objective)
     assert isinstance(table, SquareMatrix)
     _check_own_objective(table.source, objective)
-    matrix = np.zeros((len(table.labels),) * 2)
+    return _square_qubo(table)
+
+
+def _square_qubo(table: SquareMatrix) -> BinaryProblem:
+    """Return the minimum of xᵀQx, or of spins with the diagonal as their fields."""
+    labels = list(table.labels)
+    if table.is_spin:
+        couplings = dict[tuple[int, int], float]()
+        for (i, j), value in table.entries.items():
+            if i != j:
+                couplings[min(i, j), max(i, j)] = couplings.get((min(i, j), max(i, j)), 0.0) + value
+        fields = np.array([table.entries.get((i, i), 0.0) for i in range(len(labels))])
+        return spin_glass(Ising(fields, couplings, 0.0), table.source, labels, reading=table.reading)
+    matrix = np.zeros((len(labels),) * 2)
     for place, value in table.entries.items():
         matrix[place] = value
-    return qubo(matrix, table.source, offset=0.0, labels=list(table.labels))
+    return qubo(matrix, table.source, offset=0.0, labels=labels, reading=table.reading)
 
 
 def _check_own_objective(source: str, objective: GraphObjective) -> None:
@@ -136,6 +171,31 @@ def _qubo(document: JsonDocument) -> BinaryProblem:
             matrix[i, j] = value
         return qubo(matrix, document.source, offset=offset, labels=names)
     return qubo(_matrix(document, "qubo"), document.source, offset=offset)
+
+
+def _bqpjson(document: JsonDocument) -> BinaryProblem:
+    """Read bqpjson 1.0 (C. Coffrin, Los Alamos National Laboratory): scale times the sum of all terms and offset."""
+    value, names = document.value, document.value.get("variable_ids")
+    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names) or len(names) > MAX_NODES:
+        raise document.error(f"'variable_ids' is no list of 1 to {MAX_NODES} numbers", "Export the problem again.")
+    places = {str(name): number for number, name in enumerate(names)}
+    scale, offset = _number(document, "scale", 1.0), _number(document, "offset", 0.0)
+    sums: dict[tuple[int, int], float] = {}
+    for key, ends in (("linear_terms", ("id", "id")), ("quadratic_terms", ("id_tail", "id_head"))):
+        rows = value.get(key, [])
+        for row in rows if isinstance(rows, list) else [rows]:
+            given = [str(row.get(end)) for end in ends] if isinstance(row, dict) else []
+            if not given or not set(given) <= places.keys() or not _is_number(row.get("coeff")):
+                problem = f"an entry of {key!r} is no term of the variables: {_short_repr(row)}"
+                raise document.error(problem, "Export the problem again.")
+            i, j = sorted(places[end] for end in given)
+            sums[i, j] = sums.get((i, j), 0.0) + scale * row["coeff"]
+    labels = tuple(map(str, names))
+    if value.get("variable_domain") not in ("spin", "boolean"):
+        raise document.error("'variable_domain' is neither spin nor boolean", "Give one of them.")
+    is_spin = value["variable_domain"] == "spin"
+    read = _square_qubo(SquareMatrix(labels, sums, document.source, "read as bqpjson", is_spin))
+    return replace(read, objective=read.objective.plus(Ising(np.zeros(len(labels)), {}, scale * offset)))
 
 
 def _ising(document: JsonDocument) -> BinaryProblem:
@@ -303,3 +363,27 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _short_repr(value: object) -> str:
     return repr(value)[:60]
+
+
+def _node_link(text: str, source: str) -> Graph:
+    document = JsonDocument(source, read_json_object(text, source))
+    document.check_names(document.value, _OF_NODE_LINK)
+    return read_node_link(document)
+
+
+_GRAPH_READERS: dict[InputFormat | None, Callable[[str, str], Graph]] = {
+    InputFormat.GRAPHML: read_graphml,
+    InputFormat.NODE_LINK: _node_link,
+    InputFormat.METIS: read_metis,
+    InputFormat.DIMACS: read_dimacs,
+    InputFormat.GML: lambda text, source: read_with_networkx(text, source, "GML"),
+    InputFormat.GEXF: lambda text, source: read_with_networkx(text, source, "GEXF"),
+}
+_JSON_READERS: dict[str, Callable[[JsonDocument], BinaryProblem]] = {
+    "variable_ids": _bqpjson,
+    "linear_biases": _dimod,
+    "qubo": _qubo,
+    "J": _ising,
+    "numbers": _numbers,
+    "returns": _portfolio,
+}

@@ -1,46 +1,43 @@
 """Detection of a text's format by its content, never by the file's name; it imports no numerical library.
 
-The detected format is named in the message for a text that an algorithm cannot use.
+All lines are looked at. The detected format is named in the message for a text that an algorithm cannot use.
 """
 
 from __future__ import annotations
 
-import enum
-import itertools
-import json
 import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from hybridloop.algorithms.formats.geometry import is_geometry
+from hybridloop.algorithms.formats.adjacency import read_adjacency
+from hybridloop.algorithms.formats.evidence import layout_of
+from hybridloop.algorithms.formats.geometry import geometry_format
+from hybridloop.algorithms.formats.input_format import InputFormat
+from hybridloop.algorithms.formats.json_text import read_json
+from hybridloop.algorithms.formats.pauli_text import is_label, is_pauli_text
+from hybridloop.algorithms.formats.rows import json_rows, read_rows
+from hybridloop.errors import ProblemError
 
-_MAX_LINES = 20  # that are looked at
-_MAX_LINE_LENGTH = 500  # characters of a line that may be an edge
+LABEL_KEYS = ("pauli", "label", "paulis", "pauli_string", "term", "operator")
+COEFFICIENT_KEYS = ("coeffs", "coeff", "coefficients", "coefficient", "weight", "value")
+
+T = TypeVar("T")
+_START = 5000  # characters in which a format of XML names itself
 _YAML = re.compile(r"[A-Za-z_]+:(\s|$)")
-
-
-class InputFormat(enum.StrEnum):
-    """A format of input text; the value names it in messages."""
-
-    FCIDUMP = "a molecule's integrals (FCIDUMP)"
-    MOLECULE = "a molecule's integrals and geometry (JSON)"
-    PAULI_SUM = "a Pauli sum"
-    GEOMETRY = "a molecule's geometry"
-    EDGE_LIST = "a graph (an edge list)"
-    TABLE = "a table (CSV)"
-    GRAPHML = "a graph (GraphML)"
-    NODE_LINK = "a graph (node-link JSON)"
-    BINARY = "a binary problem (JSON)"
-    CIRCUIT = "a circuit (OpenQASM)"
-    SETTINGS = "settings (YAML)"
-
-
-ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.MOLECULE, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
-BINARY_FORMATS = frozenset(
-    {InputFormat.EDGE_LIST, InputFormat.TABLE, InputFormat.GRAPHML, InputFormat.NODE_LINK, InputFormat.BINARY}
-)
+_GML = re.compile(r"\s*(?:(?:#|Creator\b|Version\b|comment\b)[^\n]*\n\s*)*graph\s*\[", re.IGNORECASE)
+_CODED = re.compile(r"\s*(?:c(?:[ \t][^\n]*)?\n\s*)*p[ \t]+(\w+)[ \t]+\d")
+_QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")
 _FORMAT_BY_KEY = {
     "fcidump": InputFormat.MOLECULE,
-    "terms": InputFormat.PAULI_SUM,
+    "terms": InputFormat.PAULIS,
+    "paulis": InputFormat.PAULIS,
     "nodes": InputFormat.NODE_LINK,
+    "edges": InputFormat.NODE_LINK,
+    "links": InputFormat.NODE_LINK,
+    "symbols": InputFormat.QCSCHEMA,
+    "molecule": InputFormat.QCSCHEMA,
+    "variable_ids": InputFormat.BQPJSON,
     "linear_biases": InputFormat.BINARY,
     "qubo": InputFormat.BINARY,
     "J": InputFormat.BINARY,
@@ -49,57 +46,58 @@ _FORMAT_BY_KEY = {
 }
 
 
+@lru_cache(maxsize=4)  # a run looks at a text several times
 def detect_format(text: str) -> InputFormat | None:
-    """Return the format the text seems to have; None if it is unknown or ambiguous."""
-    start = text[:_MAX_LINE_LENGTH].lstrip("\ufeff \t\r\n")
-    if start[:4].upper() == "&FCI":
+    """Return the format of a text; None if it is unknown, ambiguous or contradicts itself, which a reader reports."""
+    start = text[:_START].lstrip("\ufeff \t\r\n")
+    if re.match(r"(?:[!#][^\n]*\n\s*)*[&$]FCI\b", start, re.IGNORECASE):
         return InputFormat.FCIDUMP
     if start.startswith(("{", "[")):
-        return _detect_json_format(text.lstrip("\ufeff"))
+        return _of(lambda: _json_format(read_json(text, "")))
     if start.startswith("<"):
-        return InputFormat.GRAPHML if "<graphml" in text[: 10 * _MAX_LINE_LENGTH] else None
-    if is_geometry(text):
-        return InputFormat.GEOMETRY
-    lines = [words for line in itertools.islice(text.splitlines(), _MAX_LINES) if (words := _words(line))]
-    if any(line[0] == "OPENQASM" for line in lines[:1]):
+        return InputFormat.GRAPHML if "<graphml" in start else InputFormat.GEXF if "<gexf" in start else None
+    if _GML.match(start):
+        return InputFormat.GML
+    if (coded := _CODED.match(start)) is not None:
+        return InputFormat.QBSOLV if coded[1] == "qubo" else InputFormat.DIMACS
+    if _QASM.match(start):
         return InputFormat.CIRCUIT
-    if lines and all(_YAML.match(" ".join(line)) or line[0] == "-" for line in lines):
+    if (geometry := geometry_format(text)) is not None:
+        return geometry
+    if is_pauli_text(text):
+        return InputFormat.PAULIS
+    lines = [stripped for line in text.splitlines() if (stripped := line.split("#", 1)[0].strip())]
+    if lines and all(_YAML.match(line) or line.startswith("-") for line in lines):
         return InputFormat.SETTINGS
-    if lines and all(map(_is_edge, lines)):
-        return InputFormat.EDGE_LIST
-    return InputFormat.TABLE if _is_table(text) else None
+    if _of(lambda: read_adjacency(text, "")) is not None:
+        return InputFormat.METIS
+    return _of(lambda: layout_of(read_rows(text, "")))
 
 
-def _detect_json_format(text: str) -> InputFormat | None:
+def _of(found: Callable[[], T]) -> T | None:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):  # its reader will report the error
+        return found()
+    except ProblemError:
         return None
-    formats = {_FORMAT_BY_KEY[key] for key in value if key in _FORMAT_BY_KEY} if isinstance(value, dict) else set()
-    return formats.pop() if len(formats) == 1 else None
 
 
-def _is_table(text: str) -> bool:
-    """Return whether the first lines have one number of cells, of which some below the first line are numbers."""
-    lines = [line[:_MAX_LINE_LENGTH] for line in itertools.islice(text.splitlines(), _MAX_LINES)]
-    rows = [re.split("[,;\t]", line) for line in lines if line.strip() and not line.startswith("#")]
-    is_even = len(rows) > 1 and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
-    return is_even and any(_is_number(cell) for row in rows[1:] for cell in row)
+def _json_format(value: Any) -> InputFormat | None:
+    if isinstance(value, dict):
+        formats = {_FORMAT_BY_KEY[key] for key in value if key in _FORMAT_BY_KEY}
+        if not formats and value and all(is_label(key) and key for key in value):
+            return InputFormat.PAULIS
+        return formats.pop() if len(formats) == 1 else None
+    if not isinstance(value, list) or not value:
+        return None
+    if all(isinstance(entry, dict) for entry in value):
+        if all(set(entry) & set(LABEL_KEYS) and set(entry) & set(COEFFICIENT_KEYS) for entry in value):
+            return InputFormat.PAULIS
+    elif all(isinstance(entry, list) and len(entry) == 2 and _is_term(*entry) for entry in value):
+        return InputFormat.PAULIS
+    return layout_of(json_rows(value, ""))
 
 
-def _words(line: str) -> list[str]:
-    for mark in ("#", "%", "//"):
-        line = line[:_MAX_LINE_LENGTH].split(mark, 1)[0]
-    return line.replace(",", " ").split()
-
-
-def _is_edge(words: list[str]) -> bool:
-    return len(words) == 2 or (len(words) == 3 and _is_number(words[2]))
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _is_term(first: Any, second: Any) -> bool:
+    if isinstance(second, str):
+        first, second = second, first
+    return isinstance(first, str) and bool(first) and is_label(first) and not isinstance(second, str)

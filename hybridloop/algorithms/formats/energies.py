@@ -3,57 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.formats.detect import InputFormat, detect_format
+from hybridloop.algorithms.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, detect_format
 from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
-from hybridloop.algorithms.formats.geometry import is_geometry
-from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json_object
+from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, InputFormat
+from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json, read_json_object
+from hybridloop.algorithms.formats.pauli_text import MAX_QUBITS, is_label, pauli_terms, real_part, with_labels
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
 
-MAX_QUBITS = 64
 MAX_TERMS = 100_000
 MAX_COEFFICIENT = 1e100  # sums of thousands of squares stay finite
 
 
 def read_pauli_sum(text: str, source: str) -> PauliProblem:
-    """Read the operator of `{"terms": {"ZZ": -1.0, "XI": 0.5}}` or `{"terms": [["ZZ", -1.0], …]}`.
+    """Read an operator in JSON, or in text as libraries print it (`pauli_terms`).
 
-    Labels are Qiskit's: the rightmost letter acts on qubit 0. Coefficients are real; those of equal labels in a list
-    are added. Raises ProblemError for malformed terms.
+    JSON is `{"terms": …}` with an object of labels or a list of terms, the same alone, or lists `paulis` and `coeffs`.
+    A term is a label and a number in either order, or an object. Labels are Qiskit's, where the rightmost letter acts
+    on qubit 0, or factors such as `X0 Z3`. Coefficients are real; those of equal labels in a list are added. Raises
+    ProblemError for malformed terms.
 
     >>> read_pauli_sum('{"terms": {"ZZ": -1.0, "XI": 0.5}}', "ising").hamiltonian.to_list()
     [('ZZ', (-1+0j)), ('XI', (0.5+0j))]
     """
-    document = read_json_object(text, source)
-    listed = document.get("terms")
-    entries: Iterable[Any]
-    if isinstance(listed, dict):
-        entries = listed.items()
-    elif isinstance(listed, list):
-        entries = listed
+    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        listed: list[tuple[str, float, int | None]]
+        read = [_term(*entry, source) for entry in _json_entries(read_json(text, source), source)]
+        written = with_labels([(label, repr(number), None) for label, number in read], source)
+        listed = [(label, number, None) for (label, _, _), (_, number) in zip(written, read, strict=True)]
     else:
-        problem = "there is no object or list 'terms'"
-        raise ProblemError(source, None, problem, 'Give {"terms": {"ZZ": -1.0, "XI": 0.5}}.')
-    check_names(document, ("terms",), source)
+        listed = [(label, real_part(word, source, line), line) for label, word, line in pauli_terms(text, source)]
     # add up the terms, all on the same number of qubits
     terms: dict[str, float] = {}
     width = 0
-    for number, entry in enumerate(entries, start=1):
-        label, coefficient = _term(entry, number, source)
+    for label, coefficient, line in listed:
+        if not 1 <= len(label) <= MAX_QUBITS or set(label) - set("IXYZ"):
+            problem = f"{label[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
+            raise ProblemError(source, line, problem, "Correct the label; the rightmost letter acts on qubit 0.")
+        if abs(coefficient) > MAX_COEFFICIENT:
+            problem = f"the coefficient of {label!r} is above {MAX_COEFFICIENT:g}"
+            raise ProblemError(source, line, problem, "Choose a unit in which it is smaller.")
         width = width or len(label)
         if len(label) != width:
             problem = f"{label!r} has {len(label)} letter(s), the first label {width}"
             remedy = "Give one letter for each qubit, I for the identity."
-            raise ProblemError(source, None, problem, remedy)
+            raise ProblemError(source, line, problem, remedy)
         terms[label] = terms.get(label, 0.0) + coefficient
     if not terms:
         raise ProblemError(source, None, "there are no terms", "Give at least one.")
@@ -62,42 +64,87 @@ def read_pauli_sum(text: str, source: str) -> PauliProblem:
     return PauliProblem(SparsePauliOp.from_list(list(terms.items())), source)
 
 
-def _term(entry: Any, number: int, source: str) -> tuple[str, float]:
-    if not (isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str)):
-        problem = f"term {number} is not a label and a number"
-        raise ProblemError(source, None, problem, 'Give ["ZZ", -1.0], for example.')
-    label, coefficient = entry
-    if not 1 <= len(label) <= MAX_QUBITS or set(label) - set("IXYZ"):
-        problem = f"{label[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
+def _json_entries(document: Any, source: str) -> list[tuple[Any, Any, int]]:
+    """Return label, coefficient and number of each term in JSON. Raises ProblemError."""
+    listed = document
+    if isinstance(document, dict):
+        if "terms" in document:
+            check_names(document, ("terms",), source)
+            listed = document["terms"]
+        elif isinstance(document.get("paulis"), list):
+            return _of_columns(document, source)
+    entries: list[Any] = list(listed.items()) if isinstance(listed, dict) else listed
+    if not isinstance(entries, list):
+        problem = "there is no object or list 'terms'"
+        raise ProblemError(source, None, problem, 'Give {"terms": {"ZZ": -1.0, "XI": 0.5}}.')
+    return [(*_pair(entry, number, source), number) for number, entry in enumerate(entries, start=1)]
+
+
+def _of_columns(document: dict[str, Any], source: str) -> list[tuple[Any, Any, int]]:
+    numbers_name = next((name for name in COEFFICIENT_KEYS if name in document), "coeffs")
+    check_names(document, ("paulis", numbers_name), source)
+    labels, numbers = document["paulis"], document.get(numbers_name)
+    if not isinstance(numbers, list) or len(labels) != len(numbers):
+        count = f"{len(numbers)}" if isinstance(numbers, list) else "no"
+        problem = f"there are {len(labels)} 'paulis' and {count} {numbers_name!r}"
+        raise ProblemError(source, None, problem, "Give a coefficient for each label.")
+    return [(label, value, number) for number, (label, value) in enumerate(zip(labels, numbers, strict=True), 1)]
+
+
+def _pair(entry: Any, number: int, source: str) -> tuple[Any, Any]:
+    if isinstance(entry, dict):
+        names = [next((name for name in keys if name in entry), None) for keys in (LABEL_KEYS, COEFFICIENT_KEYS)]
+        if None not in names and len(entry) == 2:
+            return entry[names[0]], entry[names[1]]
+    if isinstance(entry, list | tuple) and len(entry) == 2:
+        if isinstance(entry[0], str):
+            return entry[0], entry[1]
+        if isinstance(entry[1], str):
+            return entry[1], entry[0]
+    problem = f"term {number} is not a label and a number"
+    raise ProblemError(source, None, problem, 'Give ["ZZ", -1.0], for example.')
+
+
+def _term(label: Any, value: Any, number: int, source: str) -> tuple[str, float]:
+    """Return label and coefficient of a term in JSON. Raises ProblemError."""
+    if not isinstance(label, str) or not (is_label(label) and label.strip()):
+        problem = f"{str(label)[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
         raise ProblemError(source, None, problem, "Correct the label; the rightmost letter acts on qubit 0.")
-    if not is_number(coefficient):
-        problem = f"the coefficient of {label!r} is not a real, finite number"
+    if isinstance(value, dict) and len(value) == 2:
+        value = [value.get("real", value.get("re")), value.get("imag", value.get("im"))]
+    if isinstance(value, list) and len(value) == 2 and is_number(value[0]) and value[1] == 0:
+        value = value[0]
+    if isinstance(value, str):
+        return label, real_part(value, source, None)
+    if not is_number(value):
+        problem = f"the coefficient of {label!r}, term {number}, is not a real, finite number"
         raise ProblemError(source, None, problem, "Give a number; a Hermitian sum has real coefficients.")
-    if abs(coefficient) > MAX_COEFFICIENT:
-        problem = f"the coefficient of {label!r} is above {MAX_COEFFICIENT:g}"
-        raise ProblemError(source, None, problem, "Choose a unit in which it is smaller.")
-    return label, float(coefficient)
+    return label, float(value)
 
 
-def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:
+def read_energy_problem(text: str, source: str, form: InputFormat | None = None) -> Molecule | PauliProblem:
     """Read a molecule from FCIDUMP text, or an operator from a Pauli sum; `source` names it in errors.
 
-    Raises ProblemError for text in another format.
+    A `form` forces a reading. Raises ProblemError for text in another format.
     """
-    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
-        if is_geometry(text):
+    match form or detect_format(text):
+        case InputFormat.FCIDUMP:
+            return read_fcidump(text, source)
+        case InputFormat.MOLECULE:
+            return _read_with_geometry(read_json_object(text, source), source)
+        case InputFormat.PAULIS:
+            return read_pauli_sum(text, source)
+        case found if found in GEOMETRY_FORMATS:
             problem = "this is a molecule's geometry, and integrals are needed"
             raise ProblemError(source, 1, problem, "Compute them: hybridloop molecule FILE.xyz --output FILE.fcidump")
-        return read_fcidump(text, source)
-    document = read_json_object(text, source)
-    names = document.keys()
-    if "fcidump" in names:
-        return _read_with_geometry(document, source)
-    if "terms" in names:
-        return read_pauli_sum(text, source)
-    problem = f"this JSON is no Pauli sum (keys: {', '.join(map(repr, sorted(names)[:5])) or 'none'})"
-    remedy = 'Give one, {"terms": {"ZZ": -1.0}}, or a molecule in FCIDUMP.'
-    raise ProblemError(source, None, problem, remedy)
+        case found:
+            if found is None and text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+                read_json(text, source)
+            what = "no known format of a molecule or a Pauli sum" if found is None else found.description
+            remedy = (
+                "Give FCIDUMP, a geometry, or a Pauli sum such as `ZZI 0.5` on each line; --format forces a reading."
+            )
+            raise ProblemError(source, None if found else 1, f"this is {what}", remedy)
 
 
 def molecule_text(molecule: Molecule) -> str:

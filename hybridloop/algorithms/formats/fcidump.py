@@ -17,6 +17,8 @@ MAX_ORBITALS = 40  # the full array of two-electron integrals then takes 20 MB; 
 
 _HEADER_END = re.compile(r"&END\b|\$END\b|/", re.IGNORECASE)
 _KEY = re.compile(r"\b([A-Za-z]\w*)\s*=")
+_COMMENTS = ("!", "#")
+_COMPLEX = re.compile(r"\(\s*([^\s,()]+)\s*,\s*([^\s,()]+)\s*\)")  # as Fortran writes it
 _WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 _NAMES = ("NORB", "NELEC", "MS2", "UHF", "IUHF")  # of the header's keys, those that are read
@@ -27,15 +29,16 @@ def read_fcidump(text: str, source: str) -> Molecule:
     """Read a molecule from FCIDUMP text; `source` names it in errors and results.
 
     Accepts either end of the header (`&END`, `/`), keys in any order and case, Fortran's D exponents, and any
-    symmetry-equivalent order of an integral's indices. Orbital energies (`value i 0 0 0`) are skipped. Raises
-    ProblemError for malformed lines, for unrestricted (UHF) or complex integrals, and for a text without core energy
-    (`value 0 0 0 0`): it has been truncated. The core energy is the last line by convention; before others it is taken
-    only in a text that lacks no integral of a molecule.
+    symmetry-equivalent order of an integral's indices. Orbital energies (`value i 0 0 0`) are skipped, as are comments
+    (`!`, `#`). Raises ProblemError for malformed lines, for unrestricted (UHF) or complex integrals, and for a text
+    without core energy (`value 0 0 0 0`): it has been truncated, unless it has all integrals of a lattice model, whose
+    core energy is 0. The core energy is the last line by convention; before others it is taken only in a text that
+    lacks no integral of a molecule.
     """
     norb, electrons, lines = _read_header(text, source)
     integrals = _Integrals(norb, source)
     for number, line in enumerate(text.splitlines()[lines:], start=lines + 1):
-        if line.strip():
+        if line.strip() and not line.lstrip().startswith(_COMMENTS):
             integrals.add(number, line)
     return integrals.molecule(electrons)
 
@@ -43,7 +46,7 @@ def read_fcidump(text: str, source: str) -> Molecule:
 def _read_header(text: str, source: str) -> tuple[int, tuple[int, int], int]:
     """Return the number of orbitals, the (alpha, beta) electrons and the number of the header's lines."""
     # the header, from &FCI to its end
-    start = re.match(r"\s*[&$]FCI\b", text, re.IGNORECASE)
+    start = re.match(r"\s*(?:[!#][^\n]*\n\s*)*[&$]FCI\b", text, re.IGNORECASE)
     if start is None:
         remedy = "Give FCIDUMP text, or a Pauli sum as JSON."
         raise ProblemError(source, 1, "this is not FCIDUMP: it does not begin with &FCI", remedy)
@@ -115,9 +118,11 @@ class _Integrals:
     def add(self, number: int, line: str) -> None:
         """Add one line, `value p q r s`, with orbitals counted from 1 and 0 for an unused index."""
         # parse the value and the four indices
+        if (found := _COMPLEX.match(line.lstrip())) is not None:
+            if self._value(number, found[2]):
+                raise self._error(number, "complex integrals are not supported", "Export real orbitals.")
+            line = f"{found[1]} {line.lstrip()[found.end() :]}"
         words = line.split()
-        if words[0].startswith("("):
-            raise self._error(number, "complex integrals are not supported", "Export real orbitals.")
         if len(words) != 5 or not all(_INDEX.fullmatch(word) for word in words[1:]):
             excerpt = line.strip()[:80]
             problem = f"{excerpt!r} is not a number and four orbital indices; the text may have been truncated here"
@@ -144,10 +149,14 @@ class _Integrals:
 
     def molecule(self, electrons: tuple[int, int]) -> Molecule:
         """Return the molecule once all lines are added; integrals absent from the text are zero."""
+        stated = ""
         if (0, 0, 0, 0) not in self.entries:
-            problem = "there is no core energy (value 0 0 0 0): the text was truncated"
-            raise self._error(None, problem, "Export the FCIDUMP file again.")
-        self._check_end()
+            if not self._is_whole_lattice():
+                problem = "there is no core energy (value 0 0 0 0): the text was truncated"
+                raise self._error(None, problem, "Export the file again; of a lattice model, add the line 0.0 0 0 0 0.")
+            stated = "core energy 0, as the text of a lattice model states none"
+        else:
+            self._check_end()
         one: NDArray[np.float64] = np.zeros((self.norb,) * 2)
         two: NDArray[np.float64] = np.zeros((self.norb,) * 4)
         core = 0.0
@@ -162,7 +171,40 @@ class _Integrals:
                         two[left - 1, right - 1, k - 1, m - 1] = two[left - 1, right - 1, m - 1, k - 1] = value
         if not one.any():
             raise self._error(None, "there is no one-electron integral (value p q 0 0)", "Export the file again.")
-        return Molecule(one, two, electrons, core, self.source)
+        return Molecule(one, two, electrons, core, self.source, stated=stated)
+
+    def _is_whole_lattice(self) -> bool:
+        """Return whether the integrals are a lattice model's, none of them missing.
+
+        A molecule has exchange integrals (pq|pq), a lattice has none. All its sites repel electrons, and each has as
+        many neighbours, which connect all: of a text that was cut, some have fewer.
+        """
+        sites = range(1, self.norb + 1)
+        neighbours: dict[int, set[int]] = {p: set() for p in sites}
+        occurrences = dict.fromkeys(sites, 0)
+        for p, q, r, s in self.entries:
+            if p and (p != q or r != s):
+                return False
+            if p:
+                occurrences[p] += 1
+                occurrences[r] += 1
+            elif r != s:
+                neighbours[r].add(s)
+                neighbours[s].add(r)
+        diagonal = [(0, 0, p, p) in self.entries for p in sites]
+        reached, pending = {1}, [1]
+        while pending:
+            new = neighbours[pending.pop()] - reached
+            reached |= new
+            pending += new
+        return (
+            self.norb > 1
+            and all((p, p, p, p) in self.entries for p in sites)
+            and len(set(occurrences.values())) == 1
+            and len({len(found) for found in neighbours.values()}) == 1
+            and (all(diagonal) or not any(diagonal))
+            and len(reached) == self.norb
+        )
 
     def _check_end(self) -> None:
         """Raise ProblemError for a text that may have been cut although it has a core energy.

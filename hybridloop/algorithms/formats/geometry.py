@@ -1,4 +1,4 @@
-"""Reader for geometries: an XYZ file, a Z-matrix, or atoms in a line as `H 0 0 0; H 0 0 0.74`.
+"""Reader for geometries: XYZ, a Z-matrix, atoms in lines or in one as `H 0 0 0; H 0 0 0.74`, and QCSchema.
 
 Every number is parsed here, since PySCF evaluates as Python what is no number.
 """
@@ -6,7 +6,11 @@ Every number is parsed here, since PySCF evaluates as Python what is no number.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
+from hybridloop.algorithms.formats.input_format import InputFormat
+from hybridloop.algorithms.formats.json_text import is_number, read_json, read_json_object
 from hybridloop.algorithms.geometries import IN_ANGSTROM, Atom, LengthUnit
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import InputError, ProblemError
@@ -17,12 +21,19 @@ ELEMENTS = (
     "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl "
     "Mc Lv Ts Og"
 ).split()
-_SYMBOL = re.compile(r"([A-Za-z]{1,2})\d{0,4}", re.ASCII)
+_MAX_LINES = 10_000  # of atoms: far above any molecule that is computed
+_SYMBOL = re.compile(r"(?:\d{1,3}(?=[A-Z]))?([A-Za-z]{1,2})\d{0,4}", re.ASCII)  # also with a mass number before
+_ISOTOPES = {"D": "H", "T": "H"}
+_DUMMY = "X"  # of a Z-matrix
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _COUNT = re.compile(r"\s*(\d{1,9})[ \t]*\n", re.ASCII)
 _VARIABLE = re.compile(r"([A-Za-z]\w*)(?:[ \t]+|[ \t]*=[ \t]*)(\S+)", re.ASCII)
 _START = re.compile(r"\s*[A-Z][a-z]?[0-9]*(?:[ \t,]+[-+]?[0-9.]+){2}")
+_CHARGE_LINE = re.compile(r"[ \t]*([-+]?\d{1,2})[ \t,]+([1-9]\d?)[ \t]*", re.ASCII)
+_UNITS_LINE = re.compile(r"[ \t]*(?:units?[ \t=:]+)?(angstroms?|ang|bohr|au|a\.u\.)[ \t]*", re.IGNORECASE)
+_CHARGE = re.compile(r"\bcharge\s*[=:]?\s*([-+]?\d{1,2})(?![\d.])", re.IGNORECASE | re.ASCII)
+_MULTIPLICITY = re.compile(r"\bmult(?:iplicity)?\s*[=:]?\s*([1-9]\d?)(?![\d.])", re.IGNORECASE | re.ASCII)
 _COLUMNS = re.compile(r"\bProperties=(\S+)", re.IGNORECASE)
 _PERIODIC = re.compile(r"\bpbc=\"[^\"]*T", re.IGNORECASE)
 _UNITS = {
@@ -33,9 +44,35 @@ _UNITS = {
 _FORMS = "Give an XYZ file (number of atoms, comment, then `symbol x y z`), a Z-matrix, or 'H 0 0 0; H 0 0 0.74'."
 
 
+@dataclass(frozen=True, slots=True)
+class ReadGeometry:
+    """Atoms in Å, and what their text states beside them: charge, multiplicity, basis set; None where it does not.
+
+    `stated` says where it does.
+    """
+
+    atoms: tuple[Atom, ...]
+    charge: int | None = None
+    multiplicity: int | None = None
+    basis: str | None = None
+    stated: str = ""
+
+
+def geometry_format(text: str) -> InputFormat | None:
+    """Return the format of a text that is a geometry; None for others."""
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return InputFormat.QCSCHEMA if '"symbols"' in text and _is_qcschema(text) else None
+    if is_xyz(text):
+        return InputFormat.XYZ
+    if text.count("\n") > _MAX_LINES:
+        return None
+    _, body = _heading(text)
+    return InputFormat.ATOMS if is_atom_list(body) else InputFormat.ZMATRIX if is_zmatrix(body) else None
+
+
 def is_geometry(text: str) -> bool:
-    """Return whether the text is a geometry: an XYZ file, a list of atoms, or a Z-matrix."""
-    return is_xyz(text) or is_atom_list(text) or is_zmatrix(text)
+    """Return whether the text is a geometry."""
+    return geometry_format(text) is not None
 
 
 def is_xyz(text: str) -> bool:
@@ -65,30 +102,123 @@ def is_zmatrix(text: str) -> bool:
     rows, _ = _zmatrix_rows(text)
     lengths = [1, 3, 5, *(7,) * len(rows)][: len(rows)]
     return len(rows) > 1 and all(
-        len(row) == length and _element(row[0]) is not None and all(word.isdigit() for word in row[1::2])
+        len(row) == length
+        and (_element(row[0]) is not None or row[0].upper() == _DUMMY)
+        and all(word.isdigit() for word in row[1::2])
         for row, length in zip(rows, lengths, strict=True)
     )
 
 
-def read_geometry(text: str, source: str, unit: LengthUnit | None = None) -> tuple[Atom, ...]:
-    """Return the atoms of a geometry in Å. Raises ProblemError with the line of what is malformed.
+def read_geometry(
+    text: str, source: str, unit: LengthUnit | None = None, form: InputFormat | None = None
+) -> ReadGeometry:
+    """Return the atoms of a geometry in Å, and what else it states. Raises ProblemError with the line of an error.
 
-    `unit` is that of the text's lengths, by default Å; InputError where an XYZ file's comment names another.
+    `unit` is that of the text's lengths, by default Å, and of QCSchema Bohr radii; InputError where the text names
+    another. A `form` forces a reading.
 
-    >>> read_geometry("H 0 0 0; H 0 0 0.74", "H2")
+    >>> read_geometry("H 0 0 0; H 0 0 0.74", "H2").atoms
     (('H', (0.0, 0.0, 0.0)), ('H', (0.0, 0.0, 0.74)))
     """
     text = text.lstrip("\ufeff")
-    if is_xyz(text):
-        atoms = _read_xyz(text, source, unit)
-    elif is_atom_list(text):
-        atoms = tuple(_atom(part, None, source) for part in re.split(r"[;\n]", text) if part.strip())
-    elif is_zmatrix(text):
-        atoms = _read_zmatrix(text, source)
+    form = form or geometry_format(text)
+    if form is InputFormat.QCSCHEMA:
+        return _read_qcschema(read_json_object(text, source), source, unit)
+    if form is InputFormat.XYZ:
+        if _COUNT.match(text) is None:
+            raise ProblemError(source, 1, "the first line has no number of atoms", _FORMS)
+        found, atoms = _read_xyz(text, source, unit)
+    elif form in (InputFormat.ATOMS, InputFormat.ZMATRIX):
+        found, body = _heading(text)
+        _check_unit(found.unit, unit, source)
+        unit = unit or found.unit
+        if form is InputFormat.ATOMS:
+            atoms = tuple(_atom(part, None, source) for part in re.split(r"[;\n]", body) if part.strip())
+        else:
+            atoms = _read_zmatrix(body, source)
     else:
         raise ProblemError(source, None, "this is no geometry", _FORMS)
     scale = IN_ANGSTROM[unit or LengthUnit.ANGSTROM]
-    return tuple((symbol, (x * scale, y * scale, z * scale)) for symbol, (x, y, z) in atoms)
+    scaled = tuple((symbol, (x * scale, y * scale, z * scale)) for symbol, (x, y, z) in atoms)
+    return ReadGeometry(scaled, found.charge, found.multiplicity, None, found.stated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    """Facts that the lines before atoms state."""
+
+    charge: int | None = None
+    multiplicity: int | None = None
+    unit: LengthUnit | None = None
+    stated: str = ""
+
+
+def _heading(text: str) -> tuple[_Heading, str]:
+    """Return what a line of charge and multiplicity and one of units state, and the text without them."""
+    kept, charge, multiplicity, unit, stated = list[str](), None, None, None, list[str]()
+    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+        if not kept and charge is None and (found := _CHARGE_LINE.fullmatch(line)) is not None:
+            charge, multiplicity = int(found[1]), int(found[2])
+            stated.append(f"charge and multiplicity by line {number}")
+        elif unit is None and (named := _UNITS_LINE.fullmatch(line)) is not None:
+            unit = LengthUnit.BOHR if named[1].lower() in ("bohr", "au", "a.u.") else LengthUnit.ANGSTROM
+            stated.append(f"lengths in {unit} by line {number}")
+        elif line.strip():
+            kept.append(line)
+    return _Heading(charge, multiplicity, unit, ", ".join(stated)), "\n".join(kept)
+
+
+def _check_unit(named: LengthUnit | None, unit: LengthUnit | None, source: str) -> None:
+    if named is not None and unit not in (None, named):
+        raise InputError("geometry_unit", f"{source} says that its lengths are in {named}", "Leave it out.")
+
+
+def _is_qcschema(text: str) -> bool:
+    try:
+        value = read_json(text, "")
+    except ProblemError:
+        return False
+    molecule = value.get("molecule", value)
+    return isinstance(molecule, dict) and "symbols" in molecule and "geometry" in molecule
+
+
+def _read_qcschema(document: dict[str, Any], source: str, unit: LengthUnit | None) -> ReadGeometry:
+    """Read a molecule, or the input of a calculation with one (D. G. A. Smith et al., WIREs 11 (2021) e1491)."""
+    molecule, model = document.get("molecule", document), document.get("model")
+    _check_unit(LengthUnit.BOHR, unit, source)
+
+    def error(problem: str) -> ProblemError:
+        return ProblemError(source, None, problem, "Give a QCSchema molecule: symbols, and three coordinates of each.")
+
+    if not isinstance(molecule, dict):
+        raise error("the molecule is no object")
+    symbols, places = molecule.get("symbols"), molecule.get("geometry")
+    if not isinstance(symbols, list) or not all(isinstance(each, str) and _element(each) for each in symbols):
+        raise error(f"the symbols are no list of elements: {str(symbols)[:60]}")
+    if isinstance(places, list) and all(isinstance(row, list) for row in places):
+        places = [value for row in places for value in row]
+    if not isinstance(places, list) or not all(map(is_number, places)) or len(places) != 3 * len(symbols):
+        raise error(f"the geometry has not three numbers for each of {len(symbols)} atoms")
+    if not all(molecule.get("real", ())):
+        raise error("some atoms are not real (ghost atoms)")
+    numbers = [molecule.get(name) for name in ("molecular_charge", "molecular_multiplicity")]
+    for value in numbers:
+        if value is not None and not (is_number(value) and value == int(value)):
+            raise error(f"{value!r} is no charge or multiplicity in whole numbers")
+    charge, multiplicity = (None if value is None else int(value) for value in numbers)
+    basis = model.get("basis") if isinstance(model, dict) and isinstance(model.get("basis"), str) else None
+    scale = IN_ANGSTROM[LengthUnit.BOHR]
+    rows = zip(places[::3], places[1::3], places[2::3], strict=True)
+    atoms = tuple(
+        (str(_element(symbol)), (x * scale, y * scale, z * scale))
+        for symbol, (x, y, z) in zip(symbols, rows, strict=True)
+    )
+    named = {"charge": charge, "multiplicity": multiplicity, "basis set": basis}
+    given = [name for name, value in named.items() if value is not None]
+    stated = [f"{' and '.join(given)} by QCSchema"] if given else []
+    if isinstance(model, dict) and model.get("method"):
+        stated.append("its method is not used")
+    return ReadGeometry(atoms, charge, multiplicity, basis, "; ".join(stated))
 
 
 def check_atoms(text: str) -> None:
@@ -104,7 +234,7 @@ def check_atoms(text: str) -> None:
             raise InputError("problem", f"atom {number} is {part.strip()[:80]!r}", _FORMS)
 
 
-def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[Atom, ...]:
+def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[_Heading, tuple[Atom, ...]]:
     first, comment, *lines = text.lstrip().splitlines()
     count = int(first)
     numbered = [(number, line) for number, line in enumerate(lines, start=3) if line.strip()]
@@ -122,7 +252,14 @@ def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[Atom, ..
         problem = f"the comment of {source} says {comment.strip()[:60]!r}, and XYZ files are in Å"
         raise InputError("geometry_unit", problem, f"Set geometry_unit to {named} or to angstrom.")
     symbol, place = _columns(comment, source)
-    return tuple(_atom(line, number, source, symbol, place) for number, line in numbered)
+    charge, multiplicity = (
+        int(found[1]) if (found := pattern.search(comment)) is not None else None
+        for pattern in (_CHARGE, _MULTIPLICITY)
+    )
+    given = [name for name, value in (("charge", charge), ("multiplicity", multiplicity)) if value is not None]
+    stated = f"{' and '.join(given)} by its comment" if given else ""
+    atoms = tuple(_atom(line, number, source, symbol, place) for number, line in numbered)
+    return _Heading(charge, multiplicity, None, stated), atoms
 
 
 def _columns(comment: str, source: str) -> tuple[int, int]:
@@ -149,8 +286,9 @@ def _read_zmatrix(text: str, source: str) -> tuple[Atom, ...]:
         raise InputError("geometry", "a Z-matrix needs PySCF, which is not installed", remedy) from error
     rows, variables = _zmatrix_rows(text)
     lines = []
+    dummies = {number for number, row in enumerate(rows) if row[0].upper() == _DUMMY}
     for number, row in enumerate(rows, start=1):
-        words = [_element(row[0]) or row[0]]
+        words = [_element(row[0]) or "H"]
         references = [int(reference) for reference in row[1::2]]
         for reference, word in zip(references, row[2::2], strict=True):
             sign, name = (-1.0, word[1:]) if word[:1] == "-" and word[1:] in variables else (1.0, word)
@@ -173,7 +311,8 @@ def _read_zmatrix(text: str, source: str) -> tuple[Atom, ...]:
         mole.DISABLE_EVAL = evaluates
     if not np.isfinite([place for _, place in atoms]).all():
         raise ProblemError(source, None, "two atoms of the Z-matrix are at one place", "Give distances above 0.")
-    return tuple((symbol, (float(x), float(y), float(z))) for symbol, (x, y, z) in atoms)
+    real = [atom for number, atom in enumerate(atoms) if number not in dummies]
+    return tuple((symbol, (float(x), float(y), float(z))) for symbol, (x, y, z) in real)
 
 
 def _zmatrix_rows(text: str) -> tuple[list[list[str]], dict[str, str]]:
@@ -228,7 +367,9 @@ def _element(word: str) -> str | None:
         return ELEMENTS[int(word) - 1] if 1 <= int(word) <= len(ELEMENTS) else None
     found = _SYMBOL.fullmatch(word)
     symbol = found[1].capitalize() if found else ""
-    return symbol + word[len(symbol) :] if symbol in _KNOWN else None
+    if symbol in _ISOTOPES:
+        return _ISOTOPES[symbol]
+    return symbol + word[found.end(1) :] if found is not None and symbol in _KNOWN else None
 
 
 _KNOWN = frozenset(ELEMENTS)

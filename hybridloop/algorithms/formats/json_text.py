@@ -17,6 +17,14 @@ from hybridloop.errors import ProblemError
 
 def read_json_object(text: str, source: str) -> dict[str, Any]:
     """Parse a text that is one JSON object. Raises ProblemError, with the line where it is not JSON."""
+    value = read_json(text, source)
+    if not isinstance(value, dict):
+        raise ProblemError(source, 1, "the text is not a JSON object", "Give one object: { … }.")
+    return value
+
+
+def read_json(text: str, source: str) -> Any:
+    """Parse a text that is JSON. Raises ProblemError, with the line where it is not."""
 
     def finite_number(word: str) -> float:
         value = float(word)
@@ -33,7 +41,7 @@ def read_json_object(text: str, source: str) -> dict[str, Any]:
         return members
 
     try:
-        value = json.loads(
+        return json.loads(
             text.lstrip("\ufeff"),
             object_pairs_hook=unique_members,
             parse_constant=finite_number,
@@ -47,9 +55,6 @@ def read_json_object(text: str, source: str) -> dict[str, Any]:
         raise
     except ValueError as error:  # an integer with more digits than Python parses
         raise ProblemError(source, None, "a number has too many digits", "Give numbers as decimals.") from error
-    if not isinstance(value, dict):
-        raise ProblemError(source, 1, "the text is not a JSON object", "Give one object: { … }.")
-    return value
 
 
 def is_number(value: object) -> TypeGuard[float]:

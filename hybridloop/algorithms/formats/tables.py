@@ -1,42 +1,39 @@
-"""One reader for tables in text: edges with or without a header, or a matrix, whose rows may have names.
-
-The separator and the decimal sign are found together; a text that could mean two things is refused by what it could be.
-"""
+"""One reader for tables in text: edges with or without a header, a matrix, or the terms of a QUBO."""
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hybridloop.algorithms.problems.graphs import MAX_EDGES, Graph, GraphBuilder, graph_from_rows
+from hybridloop.algorithms.formats.evidence import (
+    SOURCES,
+    TARGETS,
+    counted_nodes,
+    konect_kind,
+    layout_of,
+    matrix_names,
+    names_columns,
+    stated_counts,
+)
+from hybridloop.algorithms.formats.input_format import InputFormat
+from hybridloop.algorithms.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
+from hybridloop.algorithms.problems.graphs import MAX_NODES, Graph, GraphBuilder
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 
-Row = tuple[int, list[str]]  # line, cells
-
-_SOURCES = ("source", "from", "src", "start", "node1", "node_1", "u", "von", "de")
-_TARGETS = ("target", "to", "dst", "end", "node2", "node_2", "v", "nach", "vers")
-_WEIGHTS = ("weight", "gewicht", "poids", "peso")
 _SHOWN = ("id", "name", "label", "title", "type", "key")
-_MARKS = ("#", "%", "//")
-_COMMENT = re.compile(r"\s(#|%|//)(\s.*)?$")
-_SEPARATORS = ("\t", ";", ",", "|")
-_SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # as Excel writes it
-_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
-_DATA = re.compile(r"(?P<ends>[^{]*)(?P<data>\{.*\})\s*")  # of an edge, as networkx writes it
-_ENTRY = re.compile(r"'(?P<name>[^']*)':\s*(?P<value>'[^']*'|[^,{}']+)(?:,\s*|(?=\}))")
+_AS_RUDY = "`node node weight` below the numbers of nodes and edges"
 
 
 @dataclass(frozen=True, slots=True)
 class SquareMatrix:
-    """A square matrix with named rows; entries that are 0 are left out."""
+    """A square matrix with named rows; entries that are 0 are left out. `reading` says how it was written."""
 
     labels: tuple[str, ...]
     entries: Mapping[tuple[int, int], float]
     source: str
+    reading: str = ""
+    is_spin: bool = False  # the variables are spins, and entries of the diagonal are their fields
 
     def as_graph(self) -> Graph | None:
         """Return the graph whose weights these are; None for a QUBO, which has a diagonal.
@@ -44,7 +41,7 @@ class SquareMatrix:
         A symmetric matrix with a diagonal of 0 and without negative entries is a graph: as a QUBO its minimum would be
         0 with all variables 0. Others with a diagonal of 0 could be either. Raises ProblemError for these.
         """
-        if any(i == j for i, j in self.entries):
+        if self.is_spin or any(i == j for i, j in self.entries):
             return None
         symmetric = all(self.entries.get((j, i)) == value for (i, j), value in self.entries.items())
         if not symmetric or any(value < 0 for value in self.entries.values()):
@@ -57,213 +54,168 @@ class SquareMatrix:
         for (i, j), value in self.entries.items():
             if i < j:
                 builder.add_edge(self.labels[i], self.labels[j], value, None)
-        return builder.build()
+        return builder.build("read as a symmetric matrix")
 
 
-def read_table(text: str, source: str) -> Graph | SquareMatrix:
-    """Read a graph or a matrix from CSV (separated by tabs, semicolons, commas or bars) or from words.
+def read_table(table: Rows, layout: InputFormat | None = None, *, is_forced: bool = False) -> Graph | SquareMatrix:
+    """Read a graph, a matrix or a QUBO from rows, in the layout that they have (`layout_of`), or that is forced.
 
-    A header names the columns of edges (`source,target,weight`). Lines that begin with `#`, `%` or `//` are comments.
-    Raises ProblemError with the line of what is malformed, or of what could mean two things.
+    A forced list of edges has no names of columns, and its comments state nothing. Raises ProblemError with the line of
+    what is malformed, or of what could mean two things.
     """
-    rows = _with_points([(line, cells) for line, cells in _rows(text, source) if cells], source)
+    match layout or layout_of(table):
+        case InputFormat.MATRIX:
+            return _matrix(table)
+        case InputFormat.QUBO:
+            return _terms(table, table.rows, None)
+        case InputFormat.BIQMAC:
+            first, rest = _count_above(table)
+            return _terms(table, rest, int(first.cells[0]))
+        case InputFormat.RUDY:
+            first, rest = _count_above(table)
+            return graph_from_rows(table, rest, _AS_RUDY, nodes=int(first.cells[0]))
+    if not is_forced and names_columns(table):
+        return _named_edges(table)
+    if is_forced or konect_kind(table) is None:
+        return graph_from_rows(table, table.rows)
+    counts = stated_counts(table)
+    rows = [Row(row.line, row.cells[:3]) for row in table.rows]
+    unused = ["time stamps"] if max(table.widths) > 3 else []
+    reading = "KONECT's node node weight" if max(table.widths) > 2 else "KONECT's node node"
+    return graph_from_rows(table, rows, reading, nodes=counts[0] if counts else None, unused=unused)
+
+
+def graph_from_rows(
+    table: Rows,
+    rows: Sequence[Row],
+    reading: str = "",
+    *,
+    nodes: int | None = None,
+    unused: Sequence[str] = (),
+) -> Graph:
+    """Build a graph from the cells of each edge: two nodes and a weight, by default 1; further ones have no use.
+
+    Nodes become qubits in order of appearance, or in numeric order if all names are whole numbers. With the number of
+    `nodes` they are numbered from 0 where there is a node 0, else from 1. Raises ProblemError with the line of what is
+    malformed.
+    """
+    builder = GraphBuilder(table.source)
     if not rows:
-        raise ProblemError(source, None, "the graph has no edge", "Give edges: `node node weight`.")
-    if (matrix := _as_matrix([cells for _, cells in rows], source)) is not None:
-        return matrix
-    (line, header), *rest = rows
-    if _is_header(header, rest, source, line):
-        return graph_from_rows(_edges(line, header, rest, source), source)
-    for number, cells in rows:
-        if len(cells) not in (2, 3):
-            _refuse_row(number, cells, rows, source)
-    return graph_from_rows(rows, source)
+        raise table.error(None, "the graph has no edge", "Give edges: `node node weight`.")
+    if nodes is not None and nodes > MAX_NODES:
+        raise table.error(rows[0].line, f"there are more than {MAX_NODES:,} nodes", "Give a smaller graph.")
+    names = dict.fromkeys(name for row in rows for name in row.cells[:2])
+    numbered = counted_nodes(nodes, rows) if nodes is not None else []
+    if nodes is None and all(map(is_whole, names)):
+        numbered = sorted(names, key=int)  # numbered nodes keep their order
+    for name in numbered:
+        builder.add_node(name, None)
+    usual = min(3, max(len(row.cells) for row in rows))
+    for row in rows:
+        if len(row.cells) < 2 or min(3, len(row.cells)) < usual:
+            problem = f"{' '.join(row.cells)[:80]!r} is not two nodes and an optional weight"
+            raise table.error(row.line, problem, "Write `node node` or `node node weight` on each line.")
+        first, second, *rest = row.cells
+        if numbered and (first not in builder.nodes or second not in builder.nodes):
+            problem = f"the edge {first} {second} names a node that is not among the {len(numbered)} of the header"
+            raise table.error(row.line, problem, f"Number the nodes from {numbered[0]} to {numbered[-1]}.")
+        weight = builder.parse_weight(rest[0], row.line) if rest else 1.0
+        builder.add_edge(first, second, weight, row.line)
+    width = max(len(row.cells) for row in rows)
+    more = [*unused, *(f"column {number} of the edges" for number in range(4, width + 1))]
+    return builder.build(f"read as {reading or ' '.join(('node', 'node', 'weight')[:width])}", unused=more)
 
 
-def _refuse_row(line: int, cells: list[str], rows: Sequence[Row], source: str) -> None:
-    """Raise ProblemError for a row that is no edge."""
-    if len(rows) > 1 and len({len(each) for _, each in rows}) == 1 and len(cells) > 3:
-        problem = f"the table has {len(cells)} columns and {len(rows)} rows, and no header"
-        remedy = "Add one that names the columns of edges: source,target,weight."
-        raise ProblemError(source, line, problem, remedy)
-    what = f"{' '.join(cells)[:80]!r} is not two nodes and an optional weight"
-    remedy = "Write `node node` or `node node weight` on each line."
-    is_ragged = len({len(each) for _, each in rows}) > 1
-    if is_ragged or not any(map(_is_number, cells[2:])):
-        remedy += " An adjacency list is read in Python: hl.qaoa(networkx.read_adjlist(FILE))."
-    raise ProblemError(source, line, what, remedy)
-
-
-def _rows(text: str, source: str) -> list[Row]:
-    """Return the lines of a table as cells; of a text that is no table with one separator, as words."""
-    lines = text.lstrip("\ufeff").splitlines()
-    if len(lines) > 2 * MAX_EDGES:  # before the lines are looked at one by one
-        raise ProblemError(source, None, f"there are more than {2 * MAX_EDGES:,} lines", "Give a smaller graph.")
-    named = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
-    if named is not None:
-        lines[0] = ""
-    numbered = [
-        (number, _COMMENT.sub("", line))
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith(_MARKS)
-    ]
-    if not numbered:
-        return []
-    if _DATA.fullmatch(numbered[0][1]):
-        return _with_data(numbered, source)
-    words = [(number, _words(line)) for number, line in numbered]
-    has_decimals = all(len(cells) == 3 and _is_number(cells[2].replace(",", ".")) for _, cells in words)
-    if has_decimals and all(line.split() == cells for (_, line), (_, cells) in zip(numbered, words, strict=True)):
-        return words
-    separator = named[1] if named else next((mark for mark in _SEPARATORS if mark in numbered[0][1]), None)
-    if separator is None:
-        return _padded(words)
-    try:
-        cells = [
-            [cell.strip() for cell in row]
-            for row in csv.reader([line for _, line in numbered], delimiter=separator, skipinitialspace=True)
-        ]
-    except csv.Error as error:
-        raise ProblemError(source, None, f"the table can't be read: {error}", "Export it again as CSV.") from error
-    if len(cells) != len(numbered):  # a quoted cell over several lines
-        raise ProblemError(source, None, "a quoted cell goes over several lines", "Write each row on one line.")
-    table = _padded([(number, row) for (number, _), row in zip(numbered, cells, strict=True)])
-    widths = {len(row) for _, row in table}
-    (_, first), *rest = table
-    is_matrix = [row[:1] for _, row in rest] == [[name] for name in first]  # without a name of the first column
-    if separator == "," and len(first) == 3 and widths == {3, 4} and not is_matrix:
-        problem = "rows have four cells below a header of three: commas separate cells, and may be decimal signs"
-        raise ProblemError(source, table[1][0], problem, "Export it with semicolons, or with decimal points.")
-    if len(widths) == 1 and widths.pop() > 1:
-        return table
-    return [(number, line.replace(separator, " ").split()) for number, line in numbered]
-
-
-def _with_data(numbered: Sequence[tuple[int, str]], source: str) -> list[Row]:
-    """Return edges whose data follow in braces, as networkx writes them: the weight is their `weight`."""
-    rows: list[Row] = []
-    for number, line in numbered:
-        found = _DATA.fullmatch(line)
-        ends = found["ends"].replace(",", " ").split() if found else []
-        data = {match["name"]: match["value"].strip() for match in _ENTRY.finditer(found["data"])} if found else {}
-        others = [name for name, value in data.items() if name not in _WEIGHTS and _is_number(value)]
-        if len(ends) != 2:
-            problem = f"{line.strip()[:80]!r} is not two nodes and their data"
-            raise ProblemError(source, number, problem, "Write `node node {'weight': 1.5}`.")
-        if others and "weight" not in data:
-            problem = f"the edges have a number {others[0][:40]!r}, and no weight"
-            raise ProblemError(source, number, problem, "Name it weight, or remove it, and each edge counts as 1.")
-        rows.append((number, [*ends, data.get("weight", "1")]))
-    return rows
-
-
-def _padded(rows: list[Row]) -> list[Row]:
-    """Return the rows without columns that are empty in all of them."""
-    if len({len(cells) for _, cells in rows}) > 1:
-        return rows
-    kept = [column for column in range(len(rows[0][1])) if any(cells[column] for _, cells in rows)]
-    return [(line, [cells[column] for column in kept]) for line, cells in rows]
-
-
-def _words(line: str) -> list[str]:
-    return re.sub(r"(?<!\d),|,(?!\d)", " ", line).split()
-
-
-def _with_points(rows: list[Row], source: str) -> list[Row]:
-    """Return the rows with decimal points in columns of numbers. Raises ProblemError for numbers of two readings."""
-    if not any("," in cell for _, cells in rows for cell in cells) or len({len(cells) for _, cells in rows}) > 1:
-        return rows
-    result = [(line, list(cells)) for line, cells in rows]
-    for column in range(len(rows[0][1])):
-        cells = [row[column] for _, row in rows]
-        first = 0 if _COMMA.fullmatch(cells[0]) or _is_number(cells[0]) else 1
-        commas = [cell for cell in cells[first:] if _COMMA.fullmatch(cell)]
-        if not commas or not all(_COMMA.fullmatch(cell) or _is_number(cell) for cell in cells[first:]):
-            continue
-        line = next(number for number, row in rows if row[column] in commas)
-        if points := [cell for cell in cells[first:] if "." in cell]:
-            problem = f"one column has {commas[0]} and {points[0]}: two decimal signs"
-            raise ProblemError(source, line, problem, "Write all numbers with one.")
-        if all(_THOUSANDS.fullmatch(cell) for cell in commas):
-            problem = f"{commas[0]} is one and a part, or some thousands"
-            plain = commas[0].replace(",", ".")
-            raise ProblemError(source, line, problem, f"Write {plain} or {commas[0].replace(',', '')}.")
-        for _, row in result[first:]:
-            row[column] = row[column].replace(",", ".")
-    return result
-
-
-def _as_matrix(rows: Sequence[Sequence[str]], source: str) -> SquareMatrix | None:
-    """Return the matrix of a table with names of rows and columns, or of a square one whose rows can't be edges."""
-    first, *rest = rows
-    if len(rest) > 1 and [row[0] for row in rest] == list(first):  # without a name of the first column, as R writes it
-        first = ["", *first]
-    names = list(first[1:])
-    is_named = not first[0] or not all(map(_is_number, first))
-    if is_named and len(names) > 1 and [row[0] for row in rest] == names and len(set(names)) == len(names):
-        cells = [row[1:] for row in rest]
-    elif len(rows) > 1 and (len(rows) > 3 or not all(word.isdigit() for row in rows for word in row[:2])):
-        names, cells = [str(number) for number in range(len(rows))], list(rows)
-    else:
-        return None
-    if not all(len(row) == len(cells) and all(map(_is_number, row)) for row in cells):
-        return None
-    values = [[parse_decimal(cell) for cell in row] for row in cells]
-    found = {(i, j): value for i, row in enumerate(values) for j, value in enumerate(row) if value}
-    return SquareMatrix(tuple(names), found, source)
-
-
-def _is_header(first: list[str], rest: Sequence[Row], source: str, line: int) -> bool:
-    """Return whether the first row names the columns: known names, or a word above a column of numbers.
-
-    Raises ProblemError for two words that name no node of another row: they may be a header or an edge.
-    """
-    cells = [row for _, row in rest]
-    names = {cell.lower() for cell in first}
-    if any(len(row) != len(first) for row in cells) or not cells:
-        return False
-    is_known = len(names & {*_SOURCES, *_TARGETS, *_WEIGHTS}) > 1
-    nodes = {cell for row in cells for cell in row[:2]}
-    if len(first) < 4 and not (is_known and names & {*_WEIGHTS}):
-        if nodes & set(first[:2]) or any(map(_is_number, first[2:])):
-            return False
-    if is_known:
-        return True
-    if len(first) == 2 and not any(map(_is_number, first)) and len(cells) > 2:
-        if all(map(_is_number, nodes)):
-            return True
-        problem = (
-            f"{first[0][:40]!r} and {first[1][:40]!r} are in no other row: they may be names of columns or an edge"
-        )
-        raise ProblemError(source, line, problem, "Name the columns source and target, or remove the row.")
-    above = range(2, len(first)) if len(first) == 3 else range(1, len(first))
-    return len(first) > 2 and any(
-        not _is_number(first[column]) and all(_is_number(row[column]) for row in cells) for column in above
-    )
-
-
-def _edges(line: int, header: list[str], rows: Sequence[Row], source: str) -> list[Row]:
-    """Return the nodes and weights of a table of edges, by the names of its columns or else by their order."""
-    names = [name.lower() for name in header]
-    is_index = names[0] == "" and [cells[0] for _, cells in rows] == [str(number) for number in range(len(rows))]
+def _named_edges(table: Rows) -> Graph:
+    """Return the graph of a table of edges, by the names of its columns or else by their order."""
+    header, *rows = table.rows
+    names = [name.lower() for name in header.cells]
+    is_index = names[0] == "" and [row.cells[0] for row in rows] == [str(number) for number in range(len(rows))]
     start = int(is_index and len(names) > 2)  # pandas writes its index first
-    first = next((names.index(name) for name in _SOURCES if name in names), start)
-    second = next((names.index(name) for name in _TARGETS if name in names), start + 1)
+    first = next((names.index(name) for name in SOURCES if name in names), start)
+    second = next((names.index(name) for name in TARGETS if name in names), start + 1)
     others = [column for column in range(start, len(names)) if column not in (first, second)]
-    weight = next((names.index(name) for name in _WEIGHTS if name in names), None)
+    weight = next((names.index(name) for name in WEIGHTS if name in names), None)
     if weight is None and len(others) == 1 and names[others[0]] not in _SHOWN:
         weight = others[0]
     for column in others if weight is None else ():
-        if names[column] not in _SHOWN and all(_is_number(cells[column]) for _, cells in rows):
-            problem = f"the column {header[column][:40]!r} has numbers, and no column is called weight"
-            raise ProblemError(source, line, problem, "Name it weight, or remove it, and each edge counts as 1.")
+        if names[column] not in _SHOWN and all(is_number(row.cells[column]) for row in rows):
+            problem = f"the column {header.cells[column][:40]!r} has numbers, and no column is called weight"
+            raise table.error(header.line, problem, "Name it weight, or remove it, and each edge counts as 1.")
     columns = [first, second] if weight is None else [first, second, weight]
-    return [(number, [cells[column] for column in columns]) for number, cells in rows]
+    left = [f"column {header.cells[each]!r:.40}" for each in others if each != weight and names[each] not in _SHOWN]
+    reading = f"columns {', '.join(header.cells[column][:40] for column in columns)}"
+    chosen = [Row(row.line, tuple(row.cells[column] for column in columns)) for row in rows]
+    return graph_from_rows(table, chosen, reading, unused=left)
 
 
-def _is_number(word: str) -> bool:
-    try:
-        parse_decimal(word)
-    except ValueError:
-        return False
-    return True
+def _count_above(table: Rows) -> tuple[Row, tuple[Row, ...]]:
+    """Return the first row, which counts nodes and edges, and the others. Raises ProblemError for a wrong count."""
+    first, *rest = table.rows or (Row(1, ()),)
+    if len(first.cells) < 2 or not all(map(is_whole, first.cells[:2])):
+        raise table.error(first.line, "the first line has no numbers of nodes and of edges", "Begin with them: 5 6.")
+    if int(first.cells[1]) != len(rest):
+        problem = f"the first line says {first.cells[1]} edges, and {len(rest)} lines follow"
+        raise table.error(first.line, problem, "Give the whole file.")
+    return first, tuple(rest)
+
+
+def _matrix(table: Rows) -> SquareMatrix:
+    found = matrix_names(table.rows) if table.rows else None
+    names, cells = found or ([str(n) for n in range(len(table.rows))], [row.cells for row in table.rows])
+    for row, line in zip(cells, table.rows[len(table.rows) - len(cells) :], strict=True):
+        if len(row) != len(cells) or not all(map(is_number, row)):
+            problem = f"the row has {len(row)} cells, and a square matrix of {len(cells)} rows has as many numbers"
+            raise table.error(line.line, problem, "Give as many rows as columns.")
+    values = [[parse_decimal(cell) for cell in row] for row in cells]
+    entries = {(i, j): value for i, row in enumerate(values) for j, value in enumerate(row) if value}
+    return SquareMatrix(tuple(names), entries, table.source, "read as a square matrix")
+
+
+def _terms(table: Rows, rows: Sequence[Row], count: int | None) -> SquareMatrix:
+    """Return the QUBO of rows `i j value`. With the `count` of variables, in Biq Mac's form, it is symmetric.
+
+    There entry (i, j) is also (j, i) (A. Wiegele, Biq Mac Library (2007)). Values of equal pairs are not added.
+    """
+    is_spin = any(comment.startswith("vartype=SPIN") for comment in table.comments)
+    for row in rows:
+        if len(row.cells) != 3 or not is_number(row.cells[2]):
+            raise table.error(row.line, f"{' '.join(row.cells)[:80]!r} is not i j value", "Correct the line.")
+    names = list(dict.fromkeys(name for row in rows for name in row.cells[:2]))
+    if count is not None:
+        names = counted_nodes(min(count, MAX_NODES + 1), rows)
+    elif all(map(is_whole, names)):
+        names.sort(key=int)
+    if len(names) > MAX_NODES:
+        raise table.error(None, f"there are more than {MAX_NODES:,} variables", "Give a smaller QUBO.")
+    places, entries = {name: number for number, name in enumerate(names)}, dict[tuple[int, int], float]()
+    for row in rows:
+        i, j = (places.get(name, -1) for name in row.cells[:2])
+        if min(i, j) < 0:
+            problem = f"the entry {' '.join(row.cells[:2])} names a variable above the {count} of the first line"
+            raise table.error(row.line, problem, "Correct the line, or the count.")
+        if (i, j) in entries:
+            raise table.error(row.line, f"the entry {' '.join(row.cells[:2])} is given twice", "Give each once.")
+        entries[i, j] = parse_decimal(row.cells[2]) * (2.0 if count is not None and i != j else 1.0)
+    reading = "read as i j value" if count is None else "read as Biq Mac's, each entry i j also that of j i"
+    return SquareMatrix(tuple(names), entries, table.source, reading, is_spin)
+
+
+def read_qbsolv(text: str, source: str) -> SquareMatrix:
+    """Read a QUBO in qbsolv's format: `p qubo target variables entries couplers`, then rows i j value.
+
+    M. Booth, S. P. Reinhardt and A. Roy, Partitioning optimization problems for hybrid classical/quantum execution
+    (D-Wave technical report 14-1006A, 2017). Raises ProblemError.
+    """
+    lines = [(n, line.split()) for n, line in enumerate(text.lstrip("\ufeff").splitlines(), 1)]
+    rows = [Row(n, tuple(words)) for n, words in lines if words and words[0] not in ("c", "p")]
+    table = Rows(source, tuple(rows))
+    head = next((words for _, words in lines if words[:2] == ["p", "qubo"]), [])
+    if len(head) != 6 or not all(map(is_whole, head[3:])):
+        raise table.error(None, "the line `p` does not state variables and entries", "Give `p qubo 0 5 5 4`.")
+    loops = sum(row.cells[:1] == row.cells[1:2] for row in rows)
+    if [loops, len(rows) - loops] != [int(head[4]), int(head[5])]:
+        stated = f"{head[4]} entries of variables and {head[5]} of pairs"
+        problem = f"its line `p` states {stated}, and {loops} and {len(rows) - loops} follow"
+        raise table.error(None, problem, "Give the whole file.")
+    return replace(_terms(table, rows, None), reading="read as qbsolv's")

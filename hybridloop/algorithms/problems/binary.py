@@ -53,7 +53,8 @@ class BinaryProblem:
     """An objective over bits, in the unit of the problem's source; `labels` name the variables in the order of qubits.
 
     `penalty` is the weight of the constraint's violation, in the objective's unit; `penalty_reason` is the argument why
-    that weight is large enough. Both are unused without a constraint.
+    that weight is large enough. Both are unused without a constraint. `title` says what the problem is and how its text
+    was read, `unused` what the text has and the problem does not use.
     """
 
     kind: str
@@ -64,6 +65,8 @@ class BinaryProblem:
     constraint: Constraint | None = None
     penalty: float = 0.0
     penalty_reason: str = ""
+    title: str = ""
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.objective.is_constant:
@@ -133,45 +136,75 @@ def max_cut(graph: Graph) -> BinaryProblem:
     couplings = {(i, j): -weight / 2 for i, j, weight in graph.edges}
     offset = math.fsum(weight for *_, weight in graph.edges) / 2
     objective = Ising(np.zeros(len(graph.nodes)), couplings, offset)
-    return BinaryProblem("max-cut", graph.source, graph.nodes, Sense.MAXIMIZE, objective)
+    unused = graph.unused if graph.node_weights is None else (*graph.unused, "weights of the nodes")
+    title = _title("max-cut", graph.size, graph.reading)
+    return BinaryProblem("max-cut", graph.source, graph.nodes, Sense.MAXIMIZE, objective, title=title, unused=unused)
 
 
 def independent_set(graph: Graph) -> BinaryProblem:
-    """Maximum independent set: choose as many nodes as possible, no two of which share an edge.
+    """Maximum independent set: choose nodes of the largest total weight, no two of which share an edge.
 
-    Edge weights are ignored. The energy is −(nodes) + P (edges with both ends chosen). With P above 1 every best
-    assignment is independent: dropping one end of an edge costs one node and gains at least P (A. Lucas, Front. Phys. 2
-    (2014) 5).
+    Without weights of nodes each counts as 1. Edge weights are ignored. The energy is −Σ w_i x_i + P (edges with both
+    ends chosen). With P above the smaller weight of each edge's ends every best assignment is independent: dropping
+    that end costs its weight and gains at least P (A. Lucas, Front. Phys. 2 (2014) 5).
     """
     count = len(graph.nodes)
+    weights = graph.node_weights or (1.0,) * count
     both = np.zeros((count, count))
     for i, j, _ in graph.edges:
         both[i, j] = 1.0
+    largest = max(min(weights[i], weights[j]) for i, j, _ in graph.edges)
+    penalty = 1.5 * largest if largest > 0.0 else max(map(abs, weights), default=1.0) or 1.0
+    unused = (*graph.unused, *(("weights of the edges",) if any(weight != 1.0 for *_, weight in graph.edges) else ()))
+    nodes = f"{count} nodes, {len(graph.edges)} edges"
+    if graph.node_weights is not None:
+        nodes += f", weights of nodes {min(weights):g} to {max(weights):g}"
+    kind = "maximum independent set" if graph.node_weights is None else "maximum weight independent set"
     return BinaryProblem(
         "independent-set",
         graph.source,
         graph.nodes,
         Sense.MAXIMIZE,
-        ising_from_qubo(np.eye(count)),
+        ising_from_qubo(np.diag(weights)),
         Constraint("the rule that no two chosen nodes share an edge", ising_from_qubo(both)),
-        penalty=1.5,
-        penalty_reason="an edge within the set costs 1.5, and removing one of its nodes costs only 1",
+        penalty=penalty,
+        penalty_reason=f"an edge within the set costs {penalty:g}, and removing one of its nodes costs at most "
+        f"{largest:g}",
+        title=_title(kind, nodes, graph.reading),
+        unused=unused,
     )
 
 
+def _title(*parts: str) -> str:
+    kind, size, *reading = filter(None, parts)
+    return ", ".join([f"{kind} of {size}", *reading])
+
+
 def qubo(
-    matrix: ArrayLike, source: str = "QUBO", *, offset: float = 0.0, labels: Sequence[str] | None = None
+    matrix: ArrayLike,
+    source: str = "QUBO",
+    *,
+    offset: float = 0.0,
+    labels: Sequence[str] | None = None,
+    reading: str = "",
 ) -> BinaryProblem:
     """QUBO: minimize xᵀ Q x + offset."""
     objective = ising_from_qubo(matrix, offset)
     names = _index_labels(objective.num_variables) if labels is None else tuple(labels)
-    return BinaryProblem("qubo", source, names, Sense.MINIMIZE, objective)
+    values = np.asarray(matrix, float)
+    terms = np.count_nonzero(np.diag(values)) + np.count_nonzero(np.triu(values + values.T, 1))
+    title = _title("QUBO", f"{len(names)} variables", f"{terms} terms", "minimized", reading)
+    return BinaryProblem("qubo", source, names, Sense.MINIMIZE, objective, title=title)
 
 
-def spin_glass(ising: Ising, source: str = "Ising", labels: Sequence[str] | None = None) -> BinaryProblem:
+def spin_glass(
+    ising: Ising, source: str = "Ising", labels: Sequence[str] | None = None, *, reading: str = ""
+) -> BinaryProblem:
     """Ising spin glass: minimize the energy of the spins."""
     names = _index_labels(ising.num_variables) if labels is None else tuple(labels)
-    return BinaryProblem("ising", source, names, Sense.MINIMIZE, ising)
+    terms = np.count_nonzero(ising.fields) + sum(map(bool, ising.couplings.values()))
+    title = _title("Ising energy", f"{len(names)} spins", f"{terms} terms", "minimized", reading)
+    return BinaryProblem("ising", source, names, Sense.MINIMIZE, ising, title=title)
 
 
 def number_partitioning(numbers: Sequence[float], source: str = "numbers") -> BinaryProblem:

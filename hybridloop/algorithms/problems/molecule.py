@@ -26,7 +26,7 @@ class Molecule:
     the lowest orbitals of each spin, in the order of the arrays. `orbitals_reason` says which part of a larger
     molecule this is, and what is left out; empty for a whole one. With `is_active_space` orbitals are left out.
     `geometry` is that whose integrals these are, if it is known; `space` is the active space to which they were reduced
-    where they were made, as the settings' text.
+    where they were made, as the settings' text. `stated` says how the integrals were read, where that is not plain.
     """
 
     one_body: NDArray[np.float64]
@@ -38,6 +38,7 @@ class Molecule:
     is_active_space: bool = False
     geometry: Geometry | None = None
     space: str = ""
+    stated: str = ""
 
     def __post_init__(self) -> None:
         norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0

@@ -22,7 +22,7 @@ def networkx_graph(graph: Any) -> tuple[str, str]:
     edges = [(first, second, data) for first, second, data in graph.edges(data=True)]
     if graph.is_multigraph() and len({frozenset(edge[:2]) for edge in edges}) < len(edges):
         raise InputError("problem", "the multigraph has parallel edges", "Give a networkx.Graph with summed weights.")
-    return str(graph.name or _NAME), graph_text(graph.nodes, edges)
+    return str(graph.name or _NAME), graph_text(graph.nodes, edges, dict(graph.nodes(data=_WEIGHT)))
 
 
 def rustworkx_graph(graph: Any) -> tuple[str, str]:
@@ -40,9 +40,14 @@ def rustworkx_graph(graph: Any) -> tuple[str, str]:
     return _NAME, graph_text(names.values(), edges)
 
 
-def graph_text(nodes: Iterable[object], edges: Iterable[tuple[object, object, object]]) -> str:
+def graph_text(
+    nodes: Iterable[object],
+    edges: Iterable[tuple[object, object, object]],
+    node_weights: Mapping[Any, object] | None = None,
+) -> str:
     """Return node-link JSON. The third item of an edge is a weight, a mapping with a `weight`, or None for 1.
 
+    `node_weights` are used where all nodes have one.
     Raises InputError for nodes that have one name, and for numbers of edges that are not called `weight`.
     """
     names: dict[str, object] = {}
@@ -53,10 +58,13 @@ def graph_text(nodes: Iterable[object], edges: Iterable[tuple[object, object, ob
     listed = list(edges)
     _check_attributes([data for *_, data in listed if isinstance(data, Mapping)])
     links = [
-        {"source": str(first), "target": str(second), _WEIGHT: _weight(data, f"{first} and {second}")}
+        {"source": str(first), "target": str(second), _WEIGHT: _weight(data, f"the edge between {first} and {second}")}
         for first, second, data in listed
     ]
-    return json.dumps({"nodes": [{"id": name} for name in names], "links": links})
+    given = [None if node_weights is None else node_weights.get(node) for node in names.values()]
+    weights = [{} if None in given else {_WEIGHT: _weight(each, "the nodes")} for each in given]
+    listed_nodes = [{"id": name, **weight} for name, weight in zip(names, weights, strict=True)]
+    return json.dumps({"nodes": listed_nodes, "links": links})
 
 
 def _check_undirected(*, directed: bool, remedy: str) -> None:
@@ -80,6 +88,6 @@ def _weight(data: object, where: str) -> float:
     if weight is None:
         return 1.0
     if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
-        problem = f"the weight of the edge between {where} is {str(weight)[:80]!r}, no number"
+        problem = f"the weight of {where} is {str(weight)[:80]!r}, no number"
         raise InputError("problem", problem, "Give a number.")
     return float(weight)

@@ -58,9 +58,10 @@ OF_GEOMETRY = ("basis", "charge", "geometry_unit")  # options that are no settin
 DEFAULT_BASIS = "sto-3g"  # PySCF's own default
 
 
-def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions) -> Molecule:
+def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions, stated: str = "") -> Molecule:
     """Return the molecule of a geometry over its Hartree-Fock orbitals, in the active space of the options.
 
+    `stated` says what its text states beside the atoms.
     Raises InputError if PySCF is missing or fails, and for a space that does not fit.
     """
     basis = options.basis or DEFAULT_BASIS
@@ -79,7 +80,9 @@ def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions) -
     spin = None if options.multiplicity is None else options.multiplicity - 1
     with _errors_of_pyscf(source), _no_evaluation():
         built: Any = gto.M(atom=list(atoms), basis=basis, charge=charge, spin=spin, unit="Angstrom", verbose=0)
-        return _molecule_of_field(scf.RHF(built), source, options)
+        found = _molecule_of_field(scf.RHF(built), source, options)
+        assert found.geometry is not None
+        return replace(found, geometry=replace(found.geometry, stated=stated))
 
 
 def written(molecule: Molecule) -> str:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
+from hybridloop.algorithms.formats.detect import detect_format
+from hybridloop.algorithms.formats.input_format import BINARY_FORMATS, ENERGY_FORMATS, InputFormat
 from hybridloop.data import load_table
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
@@ -21,13 +22,13 @@ FCIDUMP = (DATA / "H2_0.735.fcidump").read_text()
     [
         (FCIDUMP, InputFormat.FCIDUMP),
         ("\ufeff\n &fci norb=2,nelec=2\n", InputFormat.FCIDUMP),
-        ('{"terms": {"ZZ": -1.0}}', InputFormat.PAULI_SUM),
-        ("2\nH2\nH 0 0 0\nH 0 0 0.735\n", InputFormat.GEOMETRY),
-        ("\n H 0 0 0 ;\n\nH 0. .5 -7.35e-1;\n", InputFormat.GEOMETRY),
+        ('{"terms": {"ZZ": -1.0}}', InputFormat.PAULIS),
+        ("2\nH2\nH 0 0 0\nH 0 0 0.735\n", InputFormat.XYZ),
+        ("\n H 0 0 0 ;\n\nH 0. .5 -7.35e-1;\n", InputFormat.ATOMS),
         ("H 10 10 10; " * 40 + "X", None),  # must not try each way to divide the digits
         ("9" * 5000 + "\n\nH 0 0 0\n", None),
-        ("# roads\noslo bergen 4\nbergen, stavanger\n", InputFormat.EDGE_LIST),
-        ("% rudy\n3 2\n1 2 1\n2 3 -1\n", InputFormat.EDGE_LIST),
+        ("# roads\noslo bergen 4\nbergen, stavanger 2\n", InputFormat.EDGES),
+        ("% rudy\n3 2\n1 2 1\n2 3 -1\n", InputFormat.RUDY),
         ('<?xml version="1.0"?><graphml><graph/></graphml>', InputFormat.GRAPHML),
         ('{"nodes": [], "links": []}', InputFormat.NODE_LINK),
         ('{"qubo": {"variables": 2, "terms": [[0, 1, 1]]}}', InputFormat.BINARY),
@@ -39,7 +40,7 @@ FCIDUMP = (DATA / "H2_0.735.fcidump").read_text()
         ("shots: 100\nfailure:\n  retries: 5\n", InputFormat.SETTINGS),
         ("algorithm: vqe\nproblems:\n  - h2\n", InputFormat.SETTINGS),
         ("", None),
-        ("hello world, this is a letter\n", None),
+        ("hello world, this is a letter\nof two lines\n", None),
         ("oslo bergen far\n", None),
         ('{"qubo": [], "terms": {}}', None),
         ('{"mine": 1}', None),

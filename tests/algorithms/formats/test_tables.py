@@ -11,7 +11,8 @@ import networkx as nx
 import pytest
 
 from hybridloop.algorithms.formats.binary import read_binary_problem
-from hybridloop.algorithms.formats.detect import BINARY_FORMATS, detect_format
+from hybridloop.algorithms.formats.detect import detect_format
+from hybridloop.algorithms.formats.input_format import BINARY_FORMATS
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.energy_units import parse_energy
 from hybridloop.algorithms.problems.numbers import parse_decimal
@@ -61,7 +62,6 @@ def test_the_columns_of_edges_are_found_by_name() -> None:
         ("from,to\nto,via\nvia,from\n", [("from", "to"), ("to", "via"), ("via", "from")]),
         ("source,target,weight\nsource,a,1\na,target,1\n", [("source", "a"), ("a", "target")]),
         ("0 1\n1 2\n", ["01", "12"]),
-        ("0,1,1\n1,2\n", ["01", "12"]),
         ("sep=;\n0;1\n1;2\n", ["01", "12"]),
         ("0|1\n1|2\n", ["01", "12"]),
         ("Start;Ziel\n0;1\n1;2\n2;3\n", ["01", "12", "23"]),
@@ -110,7 +110,17 @@ REFUSED: dict[str, tuple[str, int | None, str]] = {
     "thousands": ("a;b;1,500\nb;c;2,000\n", 1, "one and a part, or some thousands.*1.500 or 1500"),
     "commas of two meanings": ("source,target,km\na,b,1,5\nb,c,2\n", 2, "may be decimal signs"),
     "data without a weight": ("a b {'km': 3}\nb c {'km': 4}\n", 1, "'km', and no weight"),
-    "terms of a QUBO": ("0 0 -1.0\n0 1 2.0\n", 1, r"to itself.*hl.qaoa\(\{\(0, 0\)"),
+    "a node with an edge to itself": ("0 1 1.5\n1 2 2.0\n2 2 1.0\n2 3 1.0\n", 3, "to itself.*--format qubo"),
+    "a row without its weight": ("0,1,1\n1,2\n2,0,1\n", 2, "a weight is missing"),
+    "a count of edges that is wrong": ("5 6\n1 2 3\n2 3 2\n", 1, "5 nodes and 6 edges, and 2 lines follow"),
+    "a count that may be an edge": ("4 3\n1 2\n2 3\n3 1\n", 1, "--format edges, or --format rudy"),
+    "real numbers for nodes": ("0 1 1.5\n1.5 2 1\n", 2, "'1.5' in a column of nodes"),
+    "times": ("0 1 1082040961\n1 2 1082040962\n", 1, "may be times"),
+    "weights and times": ("0 1 2.0 1082040961\n1 2 1.0 1082040962\n", 1, "column 4 .* may be times"),
+    "a table": ("item,value,weight\ntent,6,3\nstove,7,4\n", 2, "'item' has names and 'value' has numbers"),
+    "fewer decimals at the end": ("0 1 1.25\n1 2 2.50\n2 0 1.7", 3, "it was cut"),
+    "a directed graph of SNAP": ("# Directed graph: a.txt\n# Nodes: 2 Edges: 1\n0 1\n", 1, "is directed"),
+    "counts in comments": ("# Nodes: 3 Edges: 3\n0 1\n1 2\n", None, "state 3 nodes and 3 edges, and 2 lines"),
     "separators alone": ("sep=;\n;\n;", None, "has no edge"),
     "a line of one comma": ("a b far\n,\nb c 1\n", 1, "'far' is not a number"),
     "an adjacency list": ("a b c\nb c\nc\n", 3, "read_adjlist"),

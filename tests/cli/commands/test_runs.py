@@ -20,7 +20,7 @@ from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import prefect_client
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, eventually
 
 RUN = ("run", "vqe", "h2", "--seed", "7", "--batching", "off")
 KILLED = -signal.SIGKILL
@@ -109,6 +109,8 @@ def test_a_killed_run_resumes_to_the_uninterrupted_answer(
 
 def test_close_orphans_closes_the_session_of_a_killed_run_and_no_other(killed: dict[str, WorkspaceShell]) -> None:
     at = killed["swept"]
+    # a session whose jobs still run is closed once they end
+    eventually(lambda: all(job.details.status == "Succeeded" for job in at.workspace.list_jobs()))
     other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
     (row,) = at.shell.json_inside("sessions", "close-orphans")
     assert (row["run_key"], row["done"]) == ("swept", "closed: Succeeded")
