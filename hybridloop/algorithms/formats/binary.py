@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.detect import detect_format
+from hybridloop.algorithms.formats.detect import check_blanks, detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.graphs import (
     read_dimacs,
@@ -93,6 +93,7 @@ def read_binary_problem(
     start = text.lstrip("\ufeff \t\r\n")[:1]
     if not start:
         raise ProblemError(source, None, "the text is empty", f"Give {ACCEPTED_FORMATS}.")
+    check_blanks(text, source)
     found = form or detect_format(text)
     if found in _GRAPH_READERS:
         return _graph_problem(_GRAPH_READERS[found](text, source), objective)
@@ -194,7 +195,7 @@ def _bqpjson(document: JsonDocument) -> BinaryProblem:
     if value.get("variable_domain") not in ("spin", "boolean"):
         raise document.error("'variable_domain' is neither spin nor boolean", "Give one of them.")
     is_spin = value["variable_domain"] == "spin"
-    read = _square_qubo(SquareMatrix(labels, sums, document.source, "read as bqpjson", is_spin))
+    read = _square_qubo(SquareMatrix(labels, sums, document.source, "read as bqpjson", is_terms=True, is_spin=is_spin))
     return replace(read, objective=read.objective.plus(Ising(np.zeros(len(labels)), {}, scale * offset)))
 
 
@@ -227,6 +228,8 @@ def _dimod(document: JsonDocument) -> BinaryProblem:
             raise document.error(problem, "Serialize the model again.")
         matrix[int(min(head, tail)), int(max(head, tail))] += bias
     offset, names = _number(document, "offset", 0.0), [str(label) for label in labels]
+    if value.get("variable_type", "BINARY") not in ("SPIN", "BINARY"):
+        raise document.error(f"the variables are {value['variable_type']!r:.40}", "Give binary variables or spins.")
     if value.get("variable_type") == "SPIN":
         pairs = {(int(i), int(j)): float(matrix[i, j]) for i, j in np.argwhere(np.triu(matrix, 1))}
         return spin_glass(Ising(linear, pairs, offset), document.source, names)

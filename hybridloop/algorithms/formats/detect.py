@@ -16,7 +16,7 @@ from hybridloop.algorithms.formats.geometry import geometry_format
 from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.formats.json_text import read_json
 from hybridloop.algorithms.formats.pauli_text import is_label, is_pauli_text
-from hybridloop.algorithms.formats.rows import json_rows, read_rows
+from hybridloop.algorithms.formats.rows import BLANKS, json_rows, read_rows
 from hybridloop.errors import ProblemError
 
 LABEL_KEYS = ("pauli", "label", "paulis", "pauli_string", "term", "operator")
@@ -24,9 +24,10 @@ COEFFICIENT_KEYS = ("coeffs", "coeff", "coefficients", "coefficient", "weight", 
 
 T = TypeVar("T")
 _START = 5000  # characters in which a format of XML names itself
-_YAML = re.compile(r"[A-Za-z_]+:(\s|$)")
+_XML = re.compile(r"<(?:\w+:)?(graphml|gexf)\b")
+_YAML = re.compile(r"(?:[A-Za-z_]+:|-)(\s|$)")
 _GML = re.compile(r"\s*(?:(?:#|Creator\b|Version\b|comment\b)[^\n]*\n\s*)*graph\s*\[", re.IGNORECASE)
-_CODED = re.compile(r"\s*(?:c(?:[ \t][^\n]*)?\n\s*)*p[ \t]+(\w+)[ \t]+\d")
+_CODED = re.compile(r"(?:[c#][^\n]*\n\s*)*p[ \t]+(\w+)[ \t]+\d")
 _QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")
 _FORMAT_BY_KEY = {
     "fcidump": InputFormat.MOLECULE,
@@ -49,13 +50,16 @@ _FORMAT_BY_KEY = {
 @lru_cache(maxsize=4)  # a run looks at a text several times
 def detect_format(text: str) -> InputFormat | None:
     """Return the format of a text; None if it is unknown, ambiguous or contradicts itself, which a reader reports."""
+    if BLANKS.search(text) is not None:
+        return None
     start = text[:_START].lstrip("\ufeff \t\r\n")
     if re.match(r"(?:[!#][^\n]*\n\s*)*[&$]FCI\b", start, re.IGNORECASE):
         return InputFormat.FCIDUMP
     if start.startswith(("{", "[")):
         return _of(lambda: _json_format(read_json(text, "")))
     if start.startswith("<"):
-        return InputFormat.GRAPHML if "<graphml" in start else InputFormat.GEXF if "<gexf" in start else None
+        found = _XML.search(start)
+        return None if found is None else InputFormat(found[1])
     if _GML.match(start):
         return InputFormat.GML
     if (coded := _CODED.match(start)) is not None:
@@ -67,11 +71,17 @@ def detect_format(text: str) -> InputFormat | None:
     if is_pauli_text(text):
         return InputFormat.PAULIS
     lines = [stripped for line in text.splitlines() if (stripped := line.split("#", 1)[0].strip())]
-    if lines and all(_YAML.match(line) or line.startswith("-") for line in lines):
+    if lines and all(map(_YAML.match, lines)):
         return InputFormat.SETTINGS
     if _of(lambda: read_adjacency(text, "")) is not None:
         return InputFormat.METIS
     return _of(lambda: layout_of(read_rows(text, "")))
+
+
+def check_blanks(text: str, source: str) -> None:
+    """Raise ProblemError for a line with very many blanks in a row, which patterns would take long to try."""
+    if BLANKS.search(text) is not None:
+        raise ProblemError(source, None, "a line has 500 blanks in a row", "Remove them.")
 
 
 def _of(found: Callable[[], T]) -> T | None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, detect_format
+from hybridloop.algorithms.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, check_blanks, detect_format
 from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
 from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, InputFormat
 from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json, read_json_object
@@ -127,6 +127,7 @@ def read_energy_problem(text: str, source: str, form: InputFormat | None = None)
 
     A `form` forces a reading. Raises ProblemError for text in another format.
     """
+    check_blanks(text, source)
     match form or detect_format(text):
         case InputFormat.FCIDUMP:
             return read_fcidump(text, source)

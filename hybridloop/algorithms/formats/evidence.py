@@ -21,6 +21,7 @@ TIME = 10  # digits of a time stamp in seconds
 
 _KONECT = ("sym", "asym", "bip")
 _COUNTS = re.compile(r"Nodes:\s*(\d+)\s+Edges:\s*(\d+)", re.IGNORECASE)  # as SNAP writes it
+_VARTYPE = re.compile(r"\bvartype\s?[=:]\s?(SPIN|BINARY)\b", re.IGNORECASE)
 _DIRECTED = re.compile(r"\bDirected graph\b", re.IGNORECASE)
 _AS_EDGES = "To take each line as an undirected edge: --format edges."
 
@@ -30,7 +31,7 @@ def layout_of(table: Rows) -> InputFormat:
     rows = table.rows
     if not rows:
         raise table.error(None, "the graph has no edge", "Give edges: `node node weight`.")
-    if any(comment.startswith("vartype=") for comment in table.comments):  # dimod's COO
+    if stated_vartype(table) is not None:
         return InputFormat.QUBO
     if konect_kind(table) is not None:
         check_edges(table)
@@ -100,8 +101,8 @@ def names_columns(table: Rows) -> bool:
             return False
     if is_known:
         return True
-    if len(first) == 2 and not any(map(is_number, first)) and len(rest) > 2:
-        if all(map(is_number, nodes)):
+    if len(first) == 2 and not any(map(is_number, first)) and len(rest) > 1:
+        if all(map(is_number, nodes)) and len(rest) > 2:
             return True
         problem = (
             f"{first[0][:40]!r} and {first[1][:40]!r} are in no other row: they may be names of columns or an edge"
@@ -120,11 +121,8 @@ def check_edges(table: Rows) -> None:
     is_konect = konect_kind(table) is not None
     if width not in (2, 3) and not (is_konect and width == 4):
         raise _too_wide(table) if width > 3 else _no_edge(table, rows[0])
+    _check_nodes(table, rows)
     for row in rows:
-        for cell in row.cells[:2]:
-            if is_number(cell) and not is_whole(cell):
-                problem = f"{cell[:40]!r} in a column of nodes is no name and no whole number"
-                raise table.error(row.line, problem, f"Write `node node weight`. {_AS_EDGES}")
         if len(row.cells) > 2 and not is_number(row.cells[2]):
             raise table.error(row.line, f"the weight {row.cells[2][:40]!r} is not a number", "Correct the line.")
     _check_kinds(table, rows, ("first", "second"))
@@ -133,6 +131,12 @@ def check_edges(table: Rows) -> None:
         raise table.error(rows[0].line, problem, "Remove it, or take it for weights: --format edges.")
     _check_cut(table)
     _check_comments(table)
+
+
+def stated_vartype(table: Rows) -> str | None:
+    """Return SPIN or BINARY of a model in dimod's COO format; None for other tables."""
+    found = next((match for comment in table.comments if (match := _VARTYPE.search(comment))), None)
+    return None if found is None else found[1].upper()
 
 
 def konect_kind(table: Rows) -> str | None:
@@ -183,12 +187,10 @@ def _is_matrix(table: Rows) -> bool:
     is_triangular = not any(below for below, _ in pairs) or not any(above for _, above in pairs)
     if not all(is_whole(cell) for row in rows for cell in row.cells[:2]):
         return is_symmetric or is_triangular
-    if is_symmetric:
-        return len(rows) > 2 and _repeats(rows)
-    if is_triangular and _has_diagonal(rows):
+    if (is_symmetric or is_triangular) and _may_be_terms(rows):
         remedy = "Say which: --format matrix, or --format qubo for rows of i j value."
         raise table.error(rows[0].line, "the rows may be a matrix or the terms of a QUBO", remedy)
-    return False
+    return is_symmetric and len(rows) > 2 and _repeats(rows)
 
 
 def _fit(rows: Sequence[Row], nodes: int) -> bool:
@@ -213,6 +215,13 @@ def _has_diagonal(rows: Sequence[Row]) -> bool:
     return all(map(is_whole, names)) and len({row.cells[0] for row in _loops(rows)}) >= DIAGONAL_SHARE * len(names)
 
 
+def _may_be_terms(rows: Sequence[Row]) -> bool:
+    """Return whether rows can be `i j value` of a QUBO: some of one variable, and each pair once, in one order."""
+    pairs = [(int(row.cells[0]), int(row.cells[1])) for row in rows]
+    is_ordered = all(i <= j for i, j in pairs) or all(i >= j for i, j in pairs)
+    return len(rows) == 3 and bool(_loops(rows)) and is_ordered and len(set(pairs)) == len(pairs)
+
+
 def _is_time(cell: str) -> bool:
     return cell.isascii() and cell.isdigit() and len(cell) >= TIME
 
@@ -221,11 +230,29 @@ def _check_named(table: Rows) -> None:
     """Raise ProblemError for a table with names of columns whose first columns are not both of nodes."""
     header, *rows = table.rows
     names = [name.lower() for name in header.cells]
+    for row in rows if "type" in names else ():
+        if row.cells[names.index("type")].lower() == "directed":
+            raise table.error(row.line, "the edge is directed", "Give undirected edges.")
+    ends = [next((names.index(name) for name in each if name in names), None) for each in (SOURCES, TARGETS)]
+    if None not in ends:
+        _check_nodes(table, [Row(row.line, tuple(row.cells[int(end or 0)] for end in ends)) for row in rows])
     if set(names) & {*SOURCES} and set(names) & {*TARGETS}:
         return
     first = int(names[0] == "")  # an index, as pandas writes it
     shown = [Row(row.line, row.cells[first : first + 2]) for row in rows]
     _check_kinds(table, shown, header.cells[first : first + 2])
+
+
+def _check_nodes(table: Rows, rows: Sequence[Row]) -> None:
+    """Raise ProblemError for a cell that names no node: a number that is not whole, or a part of printed brackets."""
+    for row in rows:
+        for cell in row.cells[:2]:
+            if is_number(cell) and not is_whole(cell):
+                problem = f"{cell[:40]!r} in a column of nodes is no name and no whole number"
+                raise table.error(row.line, problem, f"Write `node node weight`. {_AS_EDGES}")
+            if any(cell.count(opening) != cell.count(closing) for opening, closing in ("()", "[]", "{}")):
+                problem = f"{cell[:40]!r} in a column of nodes has a bracket that is not closed"
+                raise table.error(row.line, problem, "Write `node node weight`, without brackets.")
 
 
 def _check_kinds(table: Rows, rows: Sequence[Row], names: Sequence[str]) -> None:

@@ -5,12 +5,14 @@ Every number is parsed here, since PySCF evaluates as Python what is no number.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.formats.json_text import is_number, read_json, read_json_object
+from hybridloop.algorithms.formats.rows import BLANKS
 from hybridloop.algorithms.geometries import IN_ANGSTROM, Atom, LengthUnit
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import InputError, ProblemError
@@ -26,18 +28,25 @@ _SYMBOL = re.compile(r"(?:\d{1,3}(?=[A-Z]))?([A-Za-z]{1,2})\d{0,4}", re.ASCII)  
 _ISOTOPES = {"D": "H", "T": "H"}
 _DUMMY = "X"  # of a Z-matrix
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
+_WHOLE_CHARGE = re.compile(r"([-+]?\d{1,4})(?:\.0*)?|(\d{1,4})([-+])", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _COUNT = re.compile(r"\s*(\d{1,9})[ \t]*\n", re.ASCII)
 _VARIABLE = re.compile(r"([A-Za-z]\w*)(?:[ \t]+|[ \t]*=[ \t]*)(\S+)", re.ASCII)
 _START = re.compile(r"\s*[A-Z][a-z]?[0-9]*(?:[ \t,]+[-+]?[0-9.]+){2}")
 _CHARGE_LINE = re.compile(r"[ \t]*([-+]?\d{1,2})[ \t,]+([1-9]\d?)[ \t]*", re.ASCII)
+_IGNORED = re.compile(r"#.*|no_?com|no_?reorient|symmetry\s\w+", re.IGNORECASE)  # comments, and words of Psi4
 _UNITS_LINE = re.compile(r"[ \t]*(?:units?[ \t=:]+)?(angstroms?|ang|bohr|au|a\.u\.)[ \t]*", re.IGNORECASE)
-_CHARGE = re.compile(r"\bcharge\s*[=:]?\s*([-+]?\d{1,2})(?![\d.])", re.IGNORECASE | re.ASCII)
-_MULTIPLICITY = re.compile(r"\bmult(?:iplicity)?\s*[=:]?\s*([1-9]\d?)(?![\d.])", re.IGNORECASE | re.ASCII)
+_STATED = {
+    "charge": re.compile(r"(?:\b|_)charge(\s{0,3}[=:]\s{0,3}|\s{1,3})[\"']?([-+.\w]+)", re.IGNORECASE | re.ASCII),
+    "multiplicity": re.compile(
+        r"\bmult(?:iplicity)?(\s{0,3}[=:]\s{0,3}|\s{1,3})[\"']?([-+.\w]+)", re.IGNORECASE | re.ASCII
+    ),
+}
 _COLUMNS = re.compile(r"\bProperties=(\S+)", re.IGNORECASE)
-_PERIODIC = re.compile(r"\bpbc=\"[^\"]*T", re.IGNORECASE)
+_PBC = re.compile(r"\bpbc=(\"[^\"]*\"|\S+)", re.IGNORECASE)
+_LATTICE = re.compile(r"\blattice=", re.IGNORECASE)  # without pbc, periodic in all directions
 _UNITS = {
-    LengthUnit.BOHR: re.compile(r"\b(bohr|a\.?u\.?|atomic units)(?!\w)", re.IGNORECASE),
+    LengthUnit.BOHR: re.compile(r"\b(?:bohr|atomic units|(?:in|units?)[ =:]{1,3}a\.?u\.?)(?!\w)", re.IGNORECASE),
     LengthUnit.PM: re.compile(r"\b(pm|picomet(er|re)s?)\b"),
     LengthUnit.NM: re.compile(r"\b(nm|nanomet(er|re)s?)\b"),
 }
@@ -60,6 +69,8 @@ class ReadGeometry:
 
 def geometry_format(text: str) -> InputFormat | None:
     """Return the format of a text that is a geometry; None for others."""
+    if BLANKS.search(text) is not None:
+        return None
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         return InputFormat.QCSCHEMA if '"symbols"' in text and _is_qcschema(text) else None
     if is_xyz(text):
@@ -94,7 +105,7 @@ def is_xyz(text: str) -> bool:
 def is_atom_list(text: str) -> bool:
     """Return whether the text lists atoms with three coordinates each, separated by semicolons or lines."""
     parts = [part for part in re.split(r"[;\n]", text.lstrip("\ufeff")) if part.strip()]
-    return bool(parts) and all(_is_atom(part) and not part.split()[0].isdigit() for part in parts)
+    return bool(parts) and all(_is_atom(part) and not _words(part)[0].isdigit() for part in parts)
 
 
 def is_zmatrix(text: str) -> bool:
@@ -163,7 +174,7 @@ def _heading(text: str) -> tuple[_Heading, str]:
         elif unit is None and (named := _UNITS_LINE.fullmatch(line)) is not None:
             unit = LengthUnit.BOHR if named[1].lower() in ("bohr", "au", "a.u.") else LengthUnit.ANGSTROM
             stated.append(f"lengths in {unit} by line {number}")
-        elif line.strip():
+        elif line.strip() and _IGNORED.fullmatch(line.strip()) is None:
             kept.append(line)
     return _Heading(charge, multiplicity, unit, ", ".join(stated)), "\n".join(kept)
 
@@ -199,7 +210,8 @@ def _read_qcschema(document: dict[str, Any], source: str, unit: LengthUnit | Non
         places = [value for row in places for value in row]
     if not isinstance(places, list) or not all(map(is_number, places)) or len(places) != 3 * len(symbols):
         raise error(f"the geometry has not three numbers for each of {len(symbols)} atoms")
-    if not all(molecule.get("real", ())):
+    real = molecule.get("real")
+    if real is not None and not (isinstance(real, list) and all(real)):
         raise error("some atoms are not real (ghost atoms)")
     numbers = [molecule.get(name) for name in ("molecular_charge", "molecular_multiplicity")]
     for value in numbers:
@@ -245,21 +257,36 @@ def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[_Heading
             problem = f"it holds several geometries of {count} atoms, and one is taken"
             remedy = "Write one file for each, as ASE does: for i, atoms in enumerate(ase.io.read(FILE, ':')): …"
         raise ProblemError(source, None, problem, remedy)
-    if _PERIODIC.search(comment):
+    pbc = _PBC.search(comment)
+    if "T" in pbc[1].upper() if pbc is not None else _LATTICE.search(comment) is not None:
         raise ProblemError(source, 2, "the geometry is periodic, and molecules are taken", 'Write pbc="F F F".')
     named = next((each for each, pattern in _UNITS.items() if pattern.search(comment)), None)
     if named is not None and unit is None:
         problem = f"the comment of {source} says {comment.strip()[:60]!r}, and XYZ files are in Å"
         raise InputError("geometry_unit", problem, f"Set geometry_unit to {named} or to angstrom.")
     symbol, place = _columns(comment, source)
-    charge, multiplicity = (
-        int(found[1]) if (found := pattern.search(comment)) is not None else None
-        for pattern in (_CHARGE, _MULTIPLICITY)
-    )
+    charge, multiplicity = (_stated_number(comment, name, source) for name in ("charge", "multiplicity"))
     given = [name for name, value in (("charge", charge), ("multiplicity", multiplicity)) if value is not None]
     stated = f"{' and '.join(given)} by its comment" if given else ""
     atoms = tuple(_atom(line, number, source, symbol, place) for number, line in numbered)
     return _Heading(charge, multiplicity, None, stated), atoms
+
+
+def _stated_number(comment: str, name: str, source: str) -> int | None:
+    """Return the charge or multiplicity that a comment states. Raises ProblemError for one that is not whole, or two.
+
+    A word after the name that is no number, as in a sentence, states nothing.
+    """
+    numbers = set[int]()
+    for sign, word in _STATED[name].findall(comment):
+        found = _WHOLE_CHARGE.fullmatch(word.rstrip("."))
+        if found is not None:
+            numbers.add(int(found[1]) if found[1] else int(f"{found[3]}{found[2]}"))
+        elif sign.strip():
+            raise ProblemError(source, 2, f"the comment states {name} {word[:40]!r}", "Give a whole number.")
+    if len(numbers) > 1:
+        raise ProblemError(source, 2, f"the comment states {name} {numbers}", "State one.")
+    return next(iter(numbers), None)
 
 
 def _columns(comment: str, source: str) -> tuple[int, int]:
@@ -321,7 +348,7 @@ def _zmatrix_rows(text: str) -> tuple[list[list[str]], dict[str, str]]:
     variables: dict[str, str] = {}
     for part in re.split(r"[;\n]", text.lstrip("\ufeff")):
         words = part.replace(",", " ").split()
-        if not words or words in (["Variables:"], ["Constants:"]):
+        if not words or words[0].rstrip(":") in ("Variables", "Constants"):
             continue
         is_row = len(words) % 2 == 1 and "=" not in part and not variables
         if not is_row and (found := _VARIABLE.fullmatch(part.strip())) is not None:
@@ -339,6 +366,8 @@ def _atom(line: str, number: int | None, source: str, symbol: int = 0, place: in
     except (ValueError, IndexError):
         problem = f"{line.strip()[:80]!r} is no atom with three coordinates"
         raise ProblemError(source, number, problem, _FORMS) from None
+    if not all(map(math.isfinite, (x, y, z))):
+        raise ProblemError(source, number, f"{line.strip()[:80]!r} has no finite coordinates", "Correct the line.")
     if element is None:
         raise ProblemError(source, number, f"{words[symbol][:40]!r} is no element", "Give its symbol, such as He.")
     return element, (x, y, z)
@@ -354,8 +383,9 @@ def _is_atom(line: str, *, more: bool = False) -> bool:
 def _words(line: str) -> list[str]:
     """Return the words of an atom's line. Commas separate them, or are decimal signs where three numbers have one."""
     symbol, *words = line.split() or [""]
-    if len(words) >= 3 and all(map(_DECIMAL_COMMA.fullmatch, words[:3])):
-        words = [word.replace(",", ".") for word in words]
+    if len(words) >= 3 and any(map(_DECIMAL_COMMA.fullmatch, words[:3])):
+        if not any("." in word for word in words[:3]):  # which would be two decimal signs
+            words = [word.replace(",", ".") for word in words]
     elif "," in line:
         symbol, *words = line.replace(",", " ").split() or [""]
     return [symbol, *(re.sub("[dD]", "e", word) if _NUMBER.fullmatch(word) else word for word in words)]

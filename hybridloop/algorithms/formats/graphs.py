@@ -19,6 +19,8 @@ _DIRECTED = ("the graph is directed", "Give an undirected graph: each edge once,
 _SHOWN = ("id", "name", "label", "title", "color", "colour", "key")  # names that change no problem
 _DRAWN = ("pos", "x", "y", "z", "size", "shape", "type", "level", "group", "bipartite", "data", "viz")
 _WEIGHT = "weight"
+_GEXF_NAMESPACE = re.compile(r"http://(?:www\.)?gexf\.net/1\.\d(?:draft)?(?=[\"'])")
+_KNOWN_GEXF = "http://www.gexf.net/1.2draft"  # to networkx; a graph's elements are the same in 1.3
 
 
 @dataclass(slots=True)
@@ -53,7 +55,11 @@ class _Attributes:
                 builder.node_weights[name] = float(data[_WEIGHT])
         unused += [f"{name!r} of the nodes" for name in of_nodes if name != _WEIGHT]
         for first, second, data, line in self.edges:
-            weight = 1.0 if chosen is None else data.get(chosen, self.defaults.get(chosen, 1.0))
+            weight = 1.0 if chosen is None else data.get(chosen, self.defaults.get(chosen))
+            if weight is None and str(chosen).lower() != _WEIGHT:
+                problem = f"the edge between {first!r} and {second!r} has no {chosen!r}, and other edges have"
+                raise builder.error(line, problem, "Name the weight 'weight', or give each edge one.")
+            weight = 1.0 if weight is None else weight
             builder.add_edge(first, second, self._number(builder, weight, line), line)
         return builder.build(f"read as {', '.join(reading)}", unused=unused)
 
@@ -125,6 +131,7 @@ class _GraphMl:
         return self._found.graph()
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._words = None  # data that have elements in them are drawn, and no number
         line, name = self._parser.CurrentLineNumber, tag.rsplit(" ", 1)[-1]
         if name == "graph":
             self._graphs += 1
@@ -216,13 +223,15 @@ def read_node_link(document: JsonDocument) -> Graph:
             raise document.error(f"node {name!r} is given twice", "Give each node once.")
         found.nodes[name] = {key: each for key, each in row.items() if key not in _SHOWN}
         positions.append(name)
-    are_positions = any(isinstance(node, dict) and "id" not in node and "name" in node for node in nodes or [])
+    are_named = any(isinstance(link, dict) and isinstance(link.get("source"), str) for link in links)
+    have_ids = all("id" in node for node in nodes or [] if isinstance(node, dict))
+    are_positions = not (are_named or have_ids)  # as D3 counts nodes that have names from 0
     for link in links:
         row = _flat(link) if isinstance(link, dict) else dict(zip(("source", "target", _WEIGHT), link, strict=False))
         if isinstance(link, list) and len(link) not in (2, 3):
             raise document.error(f"{str(link)[:60]} is not two nodes and a weight", "Give [0, 1, 1.5].")
         ends = [_name(document, row, key, None) for key in ("source", "target")]
-        if are_positions:  # as D3 counts nodes with names from 0
+        if are_positions:
             ends = [positions[int(end)] if is_whole(end) and int(end) < len(positions) else end for end in ends]
         for name in ends if nodes is not None else ():
             if name not in found.nodes:
@@ -266,7 +275,7 @@ def read_dimacs(text: str, source: str) -> Graph:
     builder, counts, found = GraphBuilder(source), None, 0
     for line, text_line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
         words = text_line.split()
-        if not words or words[0] == "c":
+        if not words or words[0].startswith(("c", "#")):
             continue
         code, rest = words[0], words[1:]
         if code == "p" and counts is None and len(rest) == 3 and all(map(is_whole, rest[1:])):
@@ -303,6 +312,7 @@ def read_with_networkx(text: str, source: str, kind: str) -> Graph:
         )
     if re.search(r"<!(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise ProblemError(source, None, "it declares a document type, which is not needed", "Remove the declaration.")
+    text = _GEXF_NAMESPACE.sub(_KNOWN_GEXF, text)
     try:
         if kind == "GML":
             body = "\n".join(line for line in text.lstrip("\ufeff").splitlines() if not line.lstrip().startswith("#"))

@@ -41,12 +41,14 @@ _LABEL_NAMES = {
 }
 _NUMBER_NAMES = {"coefficient", "coefficients", "coeff", "coeffs", "weight", "value", "real", "c", "h"}
 _SPLIT = re.compile(r"\s*[,;\t|]\s*")
+_BETWEEN = re.compile(r"(?<=[IXYZ\d)])\s(?=[-+]\s)")
+_COMMENT = re.compile(r"\s#.*$")
 _MARKS = ("#", "%", "//")
 
 
 def is_pauli_text(text: str) -> bool:
     """Return whether a text is a Pauli sum in one of these forms, whole or cut."""
-    start = text.lstrip("\ufeff \t\r\n")
+    start = _without_comments(text)
     if start.startswith("SparsePauliOp("):
         return True
     if "[" in start and (found := _BRACKETS.match(start)) is not None:
@@ -62,11 +64,11 @@ def pauli_terms(text: str, source: str) -> list[Term]:
 
     Raises ProblemError with the line of what is malformed.
     """
-    start = text.lstrip("\ufeff \t\r\n")
+    start = _without_comments(text)
     if start.startswith("SparsePauliOp("):
         return _of_repr(start, source)
     if "[" in start:
-        return _of_brackets(text.lstrip("\ufeff"), source)
+        return _of_brackets("\n" * text[: text.index(start[:1])].count("\n") + start, source)
     terms: list[Term] = []
     for number, line in _lines(text):
         found = _term_of(line)
@@ -117,11 +119,17 @@ def is_label(word: str) -> bool:
     return _LABEL.fullmatch(word) is not None or _is_word(word)
 
 
+def _without_comments(text: str) -> str:
+    lines = text.lstrip("\ufeff \t\r\n").split("\n")
+    return "\n".join("" if line.lstrip().startswith(_MARKS) else line for line in lines).lstrip()
+
+
 def _lines(text: str) -> list[tuple[int, str]]:
     """Return the numbered lines of terms, without comments and a header."""
     lines = [
-        (number, line)
+        (number, term)
         for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1)
+        for term in _BETWEEN.split(_COMMENT.sub("", line))  # several terms of a sum
         if line.strip() and not line.lstrip().startswith(_MARKS)
     ]
     if lines and len(lines) > 1:
@@ -133,6 +141,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 def _term_of(line: str) -> tuple[str, str] | None:
     """Return label and coefficient of a line in either order; None for a line that is no term."""
+    line = re.sub(r"^([-+])\s+", r"\1", line.strip())
     line = _CALL.sub(r"\1\2", line).strip().strip("+").strip().rstrip(",;").strip()
     line = re.sub(r"[\"']", "", line)
     parts = [part for part in _SPLIT.split(line) if part]
@@ -168,12 +177,17 @@ def _of_repr(text: str, source: str) -> list[Term]:
 def _of_brackets(text: str, source: str) -> list[Term]:
     """Return the terms of `0.5 [Z0 Z1] + 1.0 [X2]`, as OpenFermion and PennyLane print them."""
     terms: list[Term] = []
-    place = 0
-    while place < len(text.rstrip()):
-        line = text.count("\n", 0, place + len(text[place:]) - len(text[place:].lstrip())) + 1
+    text = text.rstrip()
+    if text.endswith("+"):
+        problem = "the last line ends with +, so that a term is missing: the text was cut"
+        raise ProblemError(source, text.count("\n") + 1, problem, "Give the whole text.")
+    place, counted, line = 0, 0, 1
+    while place < len(text):
         found = _BRACKETS.match(text, place)
+        start = place + len(text[place : place + 200]) - len(text[place : place + 200].lstrip("+- \t\n"))
+        line, counted = line + text.count("\n", counted, start), start
         if found is None or not (_is_coefficient(found["number"]) and _is_word(found["word"])):
-            excerpt = text[place:].strip().split("\n")[0][:80]
+            excerpt = text[place : place + 200].strip("+ \t\n").split("\n")[0][:80]
             problem = f"{excerpt!r} is no term such as 0.5 [Z0 Z1]: the text may have been cut"
             raise ProblemError(source, line, problem, "Print the operator again.")
         if terms and not found["sign"]:
@@ -181,10 +195,6 @@ def _of_brackets(text: str, source: str) -> list[Term]:
         sign = "-" if found["sign"] == "-" else ""
         terms.append((found["word"] or "I", sign + found["number"].strip("()"), line))
         place = found.end()
-        rest = text[place:]
-        if rest.strip() == "+":
-            problem = "the last line ends with +, so that a term is missing: the text was cut"
-            raise ProblemError(source, line, problem, "Give the whole text.")
     return with_labels(terms, source)
 
 

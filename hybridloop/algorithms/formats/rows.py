@@ -12,8 +12,10 @@ from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 
 MAX_LINES = 200_000
+BLANKS = re.compile(r"[^\S\n]{500}")  # a run that no program writes, and that patterns take long to try
 WEIGHTS = ("weight", "gewicht", "poids", "peso")  # names of a weight
 
+_MOST_NAMES = 100  # of a list of objects
 _PLAIN = (str, int, float)  # cells of JSON
 _MARKS = ("#", "%", "//")
 _COMMENT = re.compile(r"\s(#|%|//)(\s.*)?$")
@@ -22,7 +24,7 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # as Excel writes it
 _COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _DATA = re.compile(r"(?P<ends>[^{]*)(?P<data>\{.*\})\s*")  # of an edge, as networkx writes it
-_ENTRY = re.compile(r"'(?P<name>[^']*)':\s*(?P<value>'[^']*'|[^,{}']+)(?:,\s*|(?=\}))")
+_ENTRY = re.compile(r"['\"](?P<name>[^'\"]*)['\"]:\s*(?P<value>'[^']*'|\"[^\"]*\"|[^,{}'\"]+)(?:,\s*|(?=\}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def json_rows(value: Sequence[Any], source: str) -> Rows:
     """
     if all(isinstance(entry, dict) for entry in value):
         names = list(dict.fromkeys(name for entry in value for name in entry))
+        if len(names) > _MOST_NAMES:
+            raise ProblemError(source, None, f"the objects have {len(names)} names", "Give objects with equal names.")
         entries = [names, *([entry.get(name, "") for name in names] for entry in value)]
     else:
         entries = list(value)
@@ -145,14 +149,16 @@ def _with_data(numbered: Sequence[tuple[int, str]], source: str) -> list[Row]:
         found = _DATA.fullmatch(line)
         ends = found["ends"].replace(",", " ").split() if found else []
         data = {match["name"]: match["value"].strip() for match in _ENTRY.finditer(found["data"])} if found else {}
+        named = next((name for name in WEIGHTS if name in data), None)
         others = [name for name, value in data.items() if name not in WEIGHTS and is_number(value)]
-        if len(ends) != 2:
+        inside = "{" if found is None else found["data"].strip()[1:-1].strip()
+        if len(ends) != 2 or "{" in inside or (inside and not data):
             problem = f"{line.strip()[:80]!r} is not two nodes and their data"
             raise ProblemError(source, number, problem, "Write `node node {'weight': 1.5}`.")
-        if others and "weight" not in data:
+        if others and named is None:
             problem = f"the edges have a number {others[0][:40]!r}, and no weight"
             raise ProblemError(source, number, problem, "Name it weight, or remove it, and each edge counts as 1.")
-        rows.append(Row(number, (*ends, data.get("weight", "1"))))
+        rows.append(Row(number, (*ends, data[named] if named else "1")))
     return rows
 
 

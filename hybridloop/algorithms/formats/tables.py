@@ -14,6 +14,7 @@ from hybridloop.algorithms.formats.evidence import (
     matrix_names,
     names_columns,
     stated_counts,
+    stated_vartype,
 )
 from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
@@ -33,7 +34,8 @@ class SquareMatrix:
     entries: Mapping[tuple[int, int], float]
     source: str
     reading: str = ""
-    is_spin: bool = False  # the variables are spins, and entries of the diagonal are their fields
+    is_terms: bool = False  # of a QUBO, or with is_spin of spins
+    is_spin: bool = False  # entries of the diagonal are the spins' fields
 
     def as_graph(self) -> Graph | None:
         """Return the graph whose weights these are; None for a QUBO, which has a diagonal.
@@ -41,7 +43,7 @@ class SquareMatrix:
         A symmetric matrix with a diagonal of 0 and without negative entries is a graph: as a QUBO its minimum would be
         0 with all variables 0. Others with a diagonal of 0 could be either. Raises ProblemError for these.
         """
-        if self.is_spin or any(i == j for i, j in self.entries):
+        if self.is_terms or any(i == j for i, j in self.entries):
             return None
         symmetric = all(self.entries.get((j, i)) == value for (i, j), value in self.entries.items())
         if not symmetric or any(value < 0 for value in self.entries.values()):
@@ -67,10 +69,10 @@ def read_table(table: Rows, layout: InputFormat | None = None, *, is_forced: boo
         case InputFormat.MATRIX:
             return _matrix(table)
         case InputFormat.QUBO:
-            return _terms(table, table.rows, None)
+            return _terms(table, table.rows)
         case InputFormat.BIQMAC:
             first, rest = _count_above(table)
-            return _terms(table, rest, int(first.cells[0]))
+            return _terms(table, rest, counted_nodes(min(int(first.cells[0]), MAX_NODES + 1), rest), is_symmetric=True)
         case InputFormat.RUDY:
             first, rest = _count_above(table)
             return graph_from_rows(table, rest, _AS_RUDY, nodes=int(first.cells[0]))
@@ -108,6 +110,8 @@ def graph_from_rows(
     numbered = counted_nodes(nodes, rows) if nodes is not None else []
     if nodes is None and all(map(is_whole, names)):
         numbered = sorted(names, key=int)  # numbered nodes keep their order
+        if len(set(map(int, names))) < len(names):
+            raise table.error(None, "two names of nodes are one number, such as 1 and 01", "Write it in one way.")
     for name in numbered:
         builder.add_node(name, None)
     usual = min(3, max(len(row.cells) for row in rows))
@@ -172,19 +176,20 @@ def _matrix(table: Rows) -> SquareMatrix:
     return SquareMatrix(tuple(names), entries, table.source, "read as a square matrix")
 
 
-def _terms(table: Rows, rows: Sequence[Row], count: int | None) -> SquareMatrix:
-    """Return the QUBO of rows `i j value`. With the `count` of variables, in Biq Mac's form, it is symmetric.
+def _terms(
+    table: Rows, rows: Sequence[Row], variables: Sequence[str] = (), *, is_symmetric: bool = False
+) -> SquareMatrix:
+    """Return the QUBO of rows `i j value` of the `variables`, by default those of the rows.
 
-    There entry (i, j) is also (j, i) (A. Wiegele, Biq Mac Library (2007)). Values of equal pairs are not added.
+    In Biq Mac's form it is symmetric: entry (i, j) is also (j, i) (A. Wiegele, Biq Mac Library (2007)). Raises
+    ProblemError for an entry that is given twice.
     """
-    is_spin = any(comment.startswith("vartype=SPIN") for comment in table.comments)
+    is_spin = stated_vartype(table) == "SPIN"
     for row in rows:
         if len(row.cells) != 3 or not is_number(row.cells[2]):
             raise table.error(row.line, f"{' '.join(row.cells)[:80]!r} is not i j value", "Correct the line.")
-    names = list(dict.fromkeys(name for row in rows for name in row.cells[:2]))
-    if count is not None:
-        names = counted_nodes(min(count, MAX_NODES + 1), rows)
-    elif all(map(is_whole, names)):
+    names = list(variables or dict.fromkeys(name for row in rows for name in row.cells[:2]))
+    if not variables and all(map(is_whole, names)):
         names.sort(key=int)
     if len(names) > MAX_NODES:
         raise table.error(None, f"there are more than {MAX_NODES:,} variables", "Give a smaller QUBO.")
@@ -192,13 +197,13 @@ def _terms(table: Rows, rows: Sequence[Row], count: int | None) -> SquareMatrix:
     for row in rows:
         i, j = (places.get(name, -1) for name in row.cells[:2])
         if min(i, j) < 0:
-            problem = f"the entry {' '.join(row.cells[:2])} names a variable above the {count} of the first line"
+            problem = f"the entry {' '.join(row.cells[:2])} names a variable that is not among {len(names)} stated ones"
             raise table.error(row.line, problem, "Correct the line, or the count.")
-        if (i, j) in entries:
+        if (i, j) in entries or (is_symmetric and (j, i) in entries):
             raise table.error(row.line, f"the entry {' '.join(row.cells[:2])} is given twice", "Give each once.")
-        entries[i, j] = parse_decimal(row.cells[2]) * (2.0 if count is not None and i != j else 1.0)
-    reading = "read as i j value" if count is None else "read as Biq Mac's, each entry i j also that of j i"
-    return SquareMatrix(tuple(names), entries, table.source, reading, is_spin)
+        entries[i, j] = parse_decimal(row.cells[2]) * (2.0 if is_symmetric and i != j else 1.0)
+    reading = "read as Biq Mac's, each entry i j also that of j i" if is_symmetric else "read as i j value"
+    return SquareMatrix(tuple(names), entries, table.source, reading, is_terms=True, is_spin=is_spin)
 
 
 def read_qbsolv(text: str, source: str) -> SquareMatrix:
@@ -218,4 +223,5 @@ def read_qbsolv(text: str, source: str) -> SquareMatrix:
         stated = f"{head[4]} entries of variables and {head[5]} of pairs"
         problem = f"its line `p` states {stated}, and {loops} and {len(rows) - loops} follow"
         raise table.error(None, problem, "Give the whole file.")
-    return replace(_terms(table, rows, None), reading="read as qbsolv's")
+    variables = [str(number) for number in range(min(int(head[3]), MAX_NODES + 1))]
+    return replace(_terms(table, rows, variables), reading="read as qbsolv's")

@@ -20,6 +20,7 @@ from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_pro
 from hybridloop.algorithms.formats.detect import detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.formats.geometry import read_geometry
 from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.errors import InputError, ProblemError
@@ -384,3 +385,71 @@ def test_a_format_that_is_given_forces_the_reading() -> None:
     assert len(read_binary_problem(rows, "edges", form=InputFormat.EDGES).labels) == 4
     assert len(edges_of(read_binary_problem(rows, "edges", form=InputFormat.EDGES))) == 4
     assert len(edges_of(read_binary_problem(rows, "rudy", form=InputFormat.RUDY))) == 3
+
+
+MISLEADING = {  # texts that may be taken for something else, and the cause that is said
+    "a matrix or terms": ("1 1 2\n1 2 2\n2 2 -3\n", "a matrix or the terms of a QUBO"),
+    "terms in JSON": ("[[0, 0, 1], [0, 1, 1], [1, 1, -2]]", "a matrix or the terms of a QUBO"),
+    "decimal commas in CSV": ("1,2,1,5\n2,3,2,5\n3,4,1,5\n", "4 columns"),
+    "printed tuples": ("(0, 1)\n(1, 2)\n(2, 0)\n(0, 3)\n", "bracket that is not closed"),
+    "a printed array": ("array([[0, 1],\n       [1, 0]])", "bracket that is not closed"),
+    "data in data": ("1 2 {'attr': {'weight': 9}}\n2 3 {}\n", "is not two nodes and their data"),
+    "directed edges of Gephi": ("Source,Target,Type,Weight\n1,2,Directed,1.5\n2,3,Directed,2.5\n", "is directed"),
+    "a matrix below its size": ("3 3\n0 1 1\n1 0 1\n1 1 0\n", "is given twice"),
+    "nodes of pandas": ("source,target,weight\n1.0,2,5\n2.0,3,6\n", "'1.0' in a column of nodes"),
+    "a number in two ways": ("01 02 1\n1 2 3\n2 3 1\n", "two names of nodes are one number"),
+    "a variable above the count": ("p qubo 0 4 1 1\n0 0 1\n3 9 3\n", "not among 4 stated ones"),
+    "an attribute of some edges": (
+        "graph [\n node [ id 0 ]\n node [ id 1 ]\n node [ id 2 ]\n edge [ source 0 target 1 LineStyle 3 ]\n"
+        " edge [ source 1 target 2 ]\n]\n",
+        "has no 'LineStyle'",
+    ),
+    "names of columns over two rows": ("Person 1,Person 2\nAlice,Bob\nBob,Carl\n", "names of columns or an edge"),
+    "blanks": ("1 2" + " " * 10**6 + "x\n2 3\n", "500 blanks"),
+    "objects without equal names": (json.dumps([{f"k{n}": 0} for n in range(6000)]), "6000 names"),
+}
+
+
+@pytest.mark.parametrize("case", MISLEADING)
+def test_a_text_that_may_be_something_else_is_refused_by_its_cause(case: str) -> None:
+    text, message = MISLEADING[case]
+    with pytest.raises(ProblemError, match=message):
+        read_binary_problem(text, "misleading")
+
+
+def test_rows_of_numbers_are_no_atoms_and_no_settings() -> None:
+    assert detect_format("5,1,2,3\n1,6,1,2\n2,1,7,1\n3,2,1,8\n") is InputFormat.MATRIX
+    assert detect_format("-1 -2 -3\n-2 -1 -4\n-3 -4 -1\n") is InputFormat.MATRIX
+    for data in ('{"weight": 2.5}', "{'gewicht': 2.5}"):
+        assert edges_of(read_binary_problem(f"1 2 {data}\n2 3 {data}\n", "data")) == {
+            frozenset("12"): 2.5,
+            frozenset("23"): 2.5,
+        }
+    for head in ("# vartype: SPIN", "# of a program, vartype=SPIN"):
+        assert read_binary_problem(f"{head}\n0 0 1.0\n0 1 2.0\n1 1 3\n", "spins").kind == "ising"
+    assert read_binary_problem("# vartype=BINARY\n0 1 2.0\n1 2 -1.0\n", "coo").kind == "qubo"
+    links = {"nodes": [{"name": name} for name in "120"], "links": [{"source": 1, "target": 2, "value": 3}]}
+    assert edges_of(read_binary_problem(json.dumps(links), "d3")) == {frozenset("20"): 3.0}
+
+
+@pytest.mark.parametrize(
+    ("comment", "charge"),
+    [
+        ("charge=-1.0", -1),
+        ("total_charge=1 mult=2", 1),
+        ("charge 2-", -2),
+        ("the charge is fitted", None),
+        ("Au dimer, E = -1.1 a.u.", None),
+        ("charge=1e-5", "states charge '1e-5'"),
+        ("charge=1 charge=2", "states charge {1, 2}"),
+        ('Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3', "periodic"),
+    ],
+)
+def test_a_comment_states_a_whole_charge_once(comment: str, charge: int | str | None) -> None:
+    text = f"2\n{comment}\nH 0 0 0\nH 0,5 0 0,74\n"
+    if isinstance(charge, str):
+        with pytest.raises(ProblemError, match=charge):
+            read_geometry(text, "molecule")
+        return
+    found = read_geometry(text, "molecule")
+    assert (found.charge, found.atoms[1]) == (charge, ("H", (0.5, 0.0, 0.74)))
