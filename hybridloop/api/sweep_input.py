@@ -14,7 +14,14 @@ from hybridloop.errors import InputError, InvalidValue
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.inputs.circuits import circuit_text
 from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
-from hybridloop.inputs.problems import depends_on_space, is_file, read_problem_at, read_problems, with_given
+from hybridloop.inputs.problems import (
+    depends_on_space,
+    format_of,
+    is_file,
+    read_problem_at,
+    read_problems,
+    with_given,
+)
 from hybridloop.inputs.sources import user_defaults
 from hybridloop.inputs.validation import validate
 from hybridloop.inputs.yaml import read_yaml
@@ -63,7 +70,7 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """
     texts = dict(values)
     shared = dict(texts["settings"]) if isinstance(texts.get("settings"), Mapping) else {}
-    of_all = _geometry_of(texts, shared, {})
+    of_all, form = _geometry_of(texts, shared, {}), format_of(shared.get("format"))
     grid = texts.get("grid")
     varies_geometry = isinstance(grid, Mapping) and not _OF_POINT.isdisjoint(grid)
     listed_points: list[Any] = []
@@ -76,14 +83,15 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             geometries = [file for _, file in files if depends_on_space(file)]
             files = [(place, file) for place, file in files if not depends_on_space(file)]
             listed_points = [{PROBLEM: file, **each} for file in geometries for each in combinations]
-        texts["problems"] = read_problems([file for _, file in files], of_all, [place for place, _ in files])
+        texts["problems"] = read_problems([file for _, file in files], of_all, [place for place, _ in files], form)
     if isinstance(points := texts.get("points", ()), list | tuple):
         texts["points"] = [
             _point(f"points.{i}", point, folder, texts, shared) if isinstance(point, Mapping) else point
             for i, point in enumerate([*listed_points, *points])
         ]
-    if of_all is not None and not _OF_POINT.isdisjoint(shared):
-        texts["settings"] = {name: value for name, value in shared.items() if name not in OF_GEOMETRY}
+    no_settings = {"format"} if of_all is None else {"format", *OF_GEOMETRY}
+    if not no_settings.isdisjoint(shared):
+        texts["settings"] = {name: value for name, value in shared.items() if name not in no_settings}
     if varies_geometry and listed_points and not texts["problems"]:
         del texts["grid"]
     for settings in (texts.get("settings"), texts.get("grid"), *_listed(texts.get("points"))):
@@ -107,9 +115,9 @@ def _point(
     name: str, point: Mapping[str, Any], folder: Path, sweep: Mapping[str, Any], shared: Mapping[str, Any]
 ) -> dict[str, Any]:
     texts = dict(point)
-    options = _geometry_of(sweep, shared, texts)
+    options, form = _geometry_of(sweep, shared, texts), format_of(texts.pop("format", shared.get("format")))
     if (problem := texts.get(PROBLEM)) is not None:
-        texts[PROBLEM] = read_problem_at(f"{name}.{PROBLEM}", _in_folder(problem, folder), options)
+        texts[PROBLEM] = read_problem_at(f"{name}.{PROBLEM}", _in_folder(problem, folder), options, form)
     for option in OF_GEOMETRY if options is not None else ():
         texts.pop(option, None)
     if "ansatz" in texts:

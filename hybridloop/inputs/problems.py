@@ -86,7 +86,10 @@ def named(problem: ProblemText, name: Any) -> ProblemText:
 
 
 def read_problems(
-    problems: Iterable[Any], geometry: GeometryOptions | None = None, places: Sequence[str] = ()
+    problems: Iterable[Any],
+    geometry: GeometryOptions | None = None,
+    places: Sequence[str] = (),
+    form: InputFormat | None = None,
 ) -> list[ProblemText]:
     """Return several problems; objects and geometries that have one name are numbered: H2-1, H2-2.
 
@@ -94,7 +97,7 @@ def read_problems(
     """
     given = list(problems)
     named = zip(given, places or itertools.repeat("problem"), strict=False)
-    read = [read_problem_at(place, problem, geometry) for problem, place in named]
+    read = [read_problem_at(place, problem, geometry, form) for problem, place in named]
     names = [problem.name for problem in read]
     seen = Counter[str]()
     for position, (value, name) in enumerate(zip(given, names, strict=True)):
@@ -105,10 +108,12 @@ def read_problems(
     return read
 
 
-def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:
+def read_problem_at(
+    place: str, problem: Any, geometry: GeometryOptions | None = None, form: InputFormat | None = None
+) -> ProblemText:
     """Return one problem of several; an error that does not name a file names the place."""
     try:
-        return read_problem(problem, geometry)
+        return read_problem(problem, geometry, form)
     except ProblemError:
         raise
     except InputError as error:

@@ -34,6 +34,7 @@ from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import Reading, pop_reading, read_for, read_problem, read_scan
 from hybridloop.preparation.checks import check_problem
+from hybridloop.preparation.qaoa import read_binary
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_qaoa
 
@@ -430,3 +431,15 @@ def test_the_points_of_a_scan_are_told_apart() -> None:
     points = [gto.M(atom=f"H 0 0 0; H 0 0 {distance}", verbose=0) for distance in (0.7, 0.9)]
     scan = json.loads(text_of(read_scan(points)))
     assert [point["name"] for point in scan["points"]] == ["H2-1", "H2-2"]
+
+
+def test_a_sweep_forces_the_format_of_its_files_or_of_a_point(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text("4 3\n1 2\n2 3\n3 1\n")  # a count, or an edge
+    (tmp_path / "sweep.yaml").write_text(
+        "algorithm: qaoa\nsettings: {format: edges, seed: 1}\nproblems: [one.txt]\n"
+        "points: [{problem: two.txt, format: rudy}]\n"
+    )
+    points = list(points_of(read_sweep(tmp_path / "sweep.yaml")))
+    assert [point.problem.format for point in points] == ["edges", "rudy"]
+    assert [len(read_binary(point.problem, ObjectiveName.MAX_CUT).labels) for point in points] == [4, 4]

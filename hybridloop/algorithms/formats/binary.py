@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.formats.detect import check_blanks, detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
+from hybridloop.algorithms.formats.evidence import may_be_adjacency
 from hybridloop.algorithms.formats.graphs import (
     read_dimacs,
     read_graphml,
@@ -103,7 +104,10 @@ def read_binary_problem(
             raise ProblemError(source, None, "the list is empty", f"Give {ACCEPTED_FORMATS}.")
         return _table_problem(read_table(json_rows(value, source), found, is_forced=form is not None), objective)
     if found in _OF_ROWS or (found is None and start not in "{<"):
-        return _table_problem(read_table(read_rows(text, source), found, is_forced=form is not None), objective)
+        table = read_rows(text, source)
+        if found is None and may_be_adjacency(table):
+            return _graph_problem(read_metis(text, source), objective)  # which says what contradicts it
+        return _table_problem(read_table(table, found, is_forced=form is not None), objective)
     if found is not InputFormat.PAULIS and (found in _REFUSED or start == "<"):
         what = "no known kind of graph in XML" if found is None else found.description
         raise ProblemError(source, None, f"this is {what}", f"Give {ACCEPTED_FORMATS}.")

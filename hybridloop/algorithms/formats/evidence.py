@@ -133,6 +133,13 @@ def check_edges(table: Rows) -> None:
     _check_comments(table)
 
 
+def may_be_adjacency(table: Rows) -> bool:
+    """Return whether rows of numbers are as many as the first of them says: neighbours of nodes, as METIS has them."""
+    first, *rest = [row.cells for row in table.rows] or [()]
+    is_count = 2 <= len(first) <= 4 and all(map(is_whole, first)) and int(first[0]) == len(rest)
+    return is_count and len(set(map(len, rest))) > 1 and all(is_number(cell) for row in rest for cell in row)
+
+
 def stated_vartype(table: Rows) -> str | None:
     """Return SPIN or BINARY of a model in dimod's COO format; None for other tables."""
     found = next((match for comment in table.comments if (match := _VARTYPE.search(comment))), None)

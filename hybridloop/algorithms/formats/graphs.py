@@ -36,7 +36,8 @@ class _Attributes:
     edges: list[tuple[str, str, Mapping[str, Any], int | None]] = field(default_factory=list)
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of edges
 
-    def graph(self) -> Graph:
+    def graph(self, kind: str) -> Graph:
+        """Return the graph of a text of this kind. Raises ProblemError where it has no clear weight."""
         builder = GraphBuilder(self.source)
         numbers = _numeric([data for _, _, data, _ in self.edges] + [self.defaults])
         chosen = next((name for name in numbers if name.lower() == _WEIGHT), None)
@@ -45,7 +46,7 @@ class _Attributes:
             raise builder.error(None, problem, "Name one weight, or remove them, and each edge counts as 1.")
         named = {name for _, _, data, _ in self.edges for name in data if name.lower() == _WEIGHT}
         chosen = chosen or next(iter(numbers or named), None)  # a weight that is no number is reported with its edge
-        reading, unused = ["source, target"], [f"{name!r} of the edges" for name in numbers if name != chosen]
+        reading, unused = [kind], [f"{name!r} of the edges" for name in numbers if name != chosen]
         if chosen is not None:
             reading.append(f"{chosen[:40]!r} as weight")
         of_nodes = _numeric(self.nodes.values())
@@ -128,7 +129,7 @@ class _GraphMl:
         if not self._graphs:
             raise self._error(None, "there is no <graph>", "Give a GraphML file with a graph.")
         self._found.defaults = self._defaults
-        return self._found.graph()
+        return self._found.graph("GraphML")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._words = None  # data that have elements in them are drawn, and no number
@@ -238,7 +239,7 @@ def read_node_link(document: JsonDocument) -> Graph:
                 raise document.error(f"the link names {name!r}, which is not a node", "Name nodes of the list.")
         data = {key: each for key, each in row.items() if key not in ("source", "target")}
         found.edges.append((ends[0], ends[1], data, None))
-    return found.graph()
+    return found.graph("node-link JSON")
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,4 +346,4 @@ def read_with_networkx(text: str, source: str, kind: str) -> Graph:
         for _, _, data, _ in found.edges:
             if isinstance(data, dict) and data.get(_WEIGHT) == 1.0:
                 data.pop(_WEIGHT)
-    return found.graph()
+    return found.graph(kind)

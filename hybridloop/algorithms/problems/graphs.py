@@ -37,7 +37,7 @@ class Graph:
         weights = [weight for *_, weight in self.edges]
         low, high = min(weights), max(weights)
         span = "" if low == high == 1.0 else f", weights {low:g} to {high:g}" if low < high else f", weight {low:g}"
-        return f"{len(self.nodes)} nodes, {len(self.edges)} edges{span}"
+        return f"{len(self.nodes)} nodes, {len(self.edges)} edge{'s' * (len(self.edges) != 1)}{span}"
 
 
 @dataclass(slots=True)

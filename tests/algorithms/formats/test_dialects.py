@@ -405,6 +405,8 @@ MISLEADING = {  # texts that may be taken for something else, and the cause that
         "has no 'LineStyle'",
     ),
     "names of columns over two rows": ("Person 1,Person 2\nAlice,Bob\nBob,Carl\n", "names of columns or an edge"),
+    "neighbours with two weights": ("3 2 1\n2 5\n1 4 3 7\n2 7\n", "1 and 2 do not name each other with one weight"),
+    "neighbours of fewer edges": ("3 3\n2\n1 3\n2\n", "3 edges, and the lines have 2"),
     "blanks": ("1 2" + " " * 10**6 + "x\n2 3\n", "500 blanks"),
     "objects without equal names": (json.dumps([{f"k{n}": 0} for n in range(6000)]), "6000 names"),
 }
