@@ -54,7 +54,9 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         round_ = self._rounds.start(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
-            return [_pub_result(pub, points) for pub, points in zip(coerced, measured, strict=True)]
+            place = f"{round_.key.stream}.{round_.key.sequence}"  # the same in a resumed run
+            order = np.random.default_rng(uuid.uuid5(uuid.NAMESPACE_OID, place).int)
+            return [_pub_result(pub, points, order) for pub, points in zip(coerced, measured, strict=True)]
 
         return RoundJob(self._rounds, round_, read)
 
@@ -100,8 +102,12 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
         self._round.stop()
 
 
-def _pub_result(pub: SamplerPub, points: Sequence[Counts | FailedPoint]) -> SamplerPubResult:
-    bits = np.stack([_shots(pub, counts) for counts in points])  # (points, shots, clbits), lowest bit first
+def _pub_result(
+    pub: SamplerPub, points: Sequence[Counts | FailedPoint], order: np.random.Generator
+) -> SamplerPubResult:
+    """Return the result of a PUB. Counts have no order, so that of the shots is drawn: any of them are a sample."""
+    shots = [order.permutation(_shots(pub, counts)) for counts in points]
+    bits = np.stack(shots)  # (points, shots, clbits), lowest bit first
     data = {}
     for register in filter(len, pub.circuit.cregs):
         packed = _pack(bits[..., _positions(pub.circuit, register)])

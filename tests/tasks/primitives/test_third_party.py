@@ -1,6 +1,10 @@
 """Algorithms of other libraries on a session's sampler; their circuits are compiled once."""
 
+import math
+
 import numpy as np
+import pytest
+from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_algorithms import QAOA, SamplingVQE
 from qiskit_algorithms.optimizers import COBYLA, SPSA
@@ -35,3 +39,22 @@ def test_a_sampling_vqe_with_spsa_runs_its_batches_as_rounds(emulator: Emulator)
         result = vqe.compute_minimum_eigenvalue(PATH)
     assert session.num_jobs > result.optimizer_result.nfev >= 6
     assert session.structures_compiled == 2
+
+
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.simulator"])
+def test_shots_have_no_order(emulator: Emulator, target: str) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    circuit.measure_all()
+    with open_run_session(emulator.workspace(), target=target, seed=3) as session:
+        (pub,) = session.sampler(shots=2000).run([circuit]).result()
+    bits = pub.data.meas
+    ones = np.array([int(each) for each in bits.get_bitstrings()])
+    # Wald and Wolfowitz, Ann. Math. Stat. 11 (1940) 147: the number of runs of equal shots is nearly normal
+    n1, n0 = int(ones.sum()), int(len(ones) - ones.sum())
+    runs = 1 + int(np.count_nonzero(np.diff(ones)))
+    mean = 1 + 2 * n1 * n0 / (n1 + n0)
+    deviation = math.sqrt((mean - 1) * (mean - 2) / (n1 + n0 - 1))
+    assert abs(runs - mean) / deviation < 3.9  # 1e-4 of both tails
+    half = bits.slice_shots(range(1000)).get_counts()
+    assert abs(half["1"] - n1 / 2) < 3.9 * math.sqrt(1000 * 0.25 * 0.5)
