@@ -27,14 +27,12 @@ from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
-from hybridloop.descriptions.qaoa import ObjectiveName, QaoaSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
-from hybridloop.inputs.problems import Reading, pop_reading, read_for, read_problem, read_scan
-from hybridloop.preparation.checks import check_problem
-from hybridloop.preparation.qaoa import read_binary
+from hybridloop.inputs.problems import Reading, read_for, read_problem, read_scan
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_qaoa
 
@@ -394,52 +392,7 @@ def test_a_problem_can_be_given_a_name() -> None:
         hl.problem("h2", name="mine")
 
 
-def test_a_format_forces_the_reading_and_what_has_no_use_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "calls.txt"
-    path.write_text("0 1 2.0 1082040961\n1 2 1.0 1082040962\n")
-    options: dict[str, Any] = {"format": "edges"}
-    reading = pop_reading("qaoa", options)
-    assert options == {}
-    problem = read_for("qaoa", str(path), QaoaSettings(), reading)
-    assert problem == hl.problem(path, format="edges")
-    assert read_problem(problem.model_dump()) == problem  # as a deployment's parameter
-    facts = prepare_qaoa(problem, QaoaSettings(), 7).facts
-    assert facts.title == "max-cut of 3 nodes, 2 edges, weights 1 to 2, read as node node weight"
-    assert facts.warnings == ("the problem's text has column 4 of the edges, which this problem does not use",)
-    with pytest.raises(InputError, match=r"there is no format 'edgse'.*Did you mean 'edges'"):
-        pop_reading("qaoa", {"format": "edgse"})
-    for wrong, form, message in (
-        ("petersen", "edges", "is no file"),
-        (weighted_graph(), "edges", "is no text in a format"),
-        (path, "circuit", "no format of a problem's text"),
-    ):
-        with pytest.raises(InputError, match=message):
-            hl.problem(wrong, format=form)
-    with pytest.raises(ProblemError, match="looks like a graph"):
-        check_problem("vqe", problem)
-
-
-def test_weights_of_nodes_count_in_an_independent_set() -> None:
-    graph = nx.Graph([("a", "b"), ("b", "c")])
-    nx.set_node_attributes(graph, {"a": 1.0, "b": 5.0, "c": 2.0}, "weight")
-    problem = prepare_qaoa(hl.problem(graph), QaoaSettings(objective=ObjectiveName.INDEPENDENT_SET), 7)
-    assert problem.facts.exact() == 5.0
-    assert "maximum weight independent set of 3 nodes" in problem.facts.title
-
-
 def test_the_points_of_a_scan_are_told_apart() -> None:
     points = [gto.M(atom=f"H 0 0 0; H 0 0 {distance}", verbose=0) for distance in (0.7, 0.9)]
     scan = json.loads(text_of(read_scan(points)))
     assert [point["name"] for point in scan["points"]] == ["H2-1", "H2-2"]
-
-
-def test_a_sweep_forces_the_format_of_its_files_or_of_a_point(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / f"{name}.txt").write_text("4 3\n1 2\n2 3\n3 1\n")  # a count, or an edge
-    (tmp_path / "sweep.yaml").write_text(
-        "algorithm: qaoa\nsettings: {format: edges, seed: 1}\nproblems: [one.txt]\n"
-        "points: [{problem: two.txt, format: rudy}]\n"
-    )
-    points = list(points_of(read_sweep(tmp_path / "sweep.yaml")))
-    assert [point.problem.format for point in points] == ["edges", "rudy"]
-    assert [len(read_binary(point.problem, ObjectiveName.MAX_CUT).labels) for point in points] == [4, 4]

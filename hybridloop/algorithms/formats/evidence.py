@@ -34,7 +34,7 @@ def layout_of(table: Rows) -> InputFormat:
     if stated_vartype(table) is not None:
         return InputFormat.QUBO
     if konect_kind(table) is not None:
-        check_edges(table)
+        _check_edges(table)
         return InputFormat.EDGES
     if matrix_names(rows) is not None:
         return InputFormat.MATRIX
@@ -47,7 +47,7 @@ def layout_of(table: Rows) -> InputFormat:
         return _below_count(table)
     if len(table.widths) > 1:
         raise _ragged(table)
-    if is_square_of_numbers(rows) and _is_matrix(table):
+    if _is_square_of_numbers(rows) and _is_matrix(table):
         return InputFormat.MATRIX
     if is_count and len(rest) > 0 and int(first.cells[1]) == len(rest) and _fit(rest, int(first.cells[0])):
         if not _repeats(rows):
@@ -62,7 +62,7 @@ def layout_of(table: Rows) -> InputFormat:
             problem = f"node {loops[0].cells[0][:40]!r} has an edge to itself"
             raise table.error(loops[0].line, problem, "Remove self-loops; for the terms of a QUBO: --format qubo.")
         return InputFormat.QUBO
-    check_edges(table)
+    _check_edges(table)
     return InputFormat.EDGES
 
 
@@ -80,7 +80,7 @@ def matrix_names(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]
     return (names, cells) if is_square else None
 
 
-def is_square_of_numbers(rows: Sequence[Row]) -> bool:
+def _is_square_of_numbers(rows: Sequence[Row]) -> bool:
     """Return whether there are as many columns as rows, all of numbers."""
     return len(rows) > 1 and all(len(row.cells) == len(rows) and all(map(is_number, row.cells)) for row in rows)
 
@@ -114,7 +114,7 @@ def names_columns(table: Rows) -> bool:
     )
 
 
-def check_edges(table: Rows) -> None:
+def _check_edges(table: Rows) -> None:
     """Raise ProblemError for rows without names of columns that are no edges, or may be something else."""
     rows = table.rows
     width = len(rows[0].cells)

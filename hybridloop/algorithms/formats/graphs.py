@@ -56,11 +56,11 @@ class _Attributes:
                 builder.node_weights[name] = float(data[_WEIGHT])
         unused += [f"{name!r} of the nodes" for name in of_nodes if name != _WEIGHT]
         for first, second, data, line in self.edges:
-            weight = 1.0 if chosen is None else data.get(chosen, self.defaults.get(chosen))
-            if weight is None and str(chosen).lower() != _WEIGHT:
+            given = {**self.defaults, **data}
+            if chosen not in (None, *given) and str(chosen).lower() != _WEIGHT:
                 problem = f"the edge between {first!r} and {second!r} has no {chosen!r}, and other edges have"
                 raise builder.error(line, problem, "Name the weight 'weight', or give each edge one.")
-            weight = 1.0 if weight is None else weight
+            weight = given.get(chosen, 1.0) if chosen is not None else 1.0
             builder.add_edge(first, second, self._number(builder, weight, line), line)
         return builder.build(f"read as {', '.join(reading)}", unused=unused)
 

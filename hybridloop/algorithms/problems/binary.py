@@ -156,7 +156,7 @@ def independent_set(graph: Graph) -> BinaryProblem:
     largest = max(min(weights[i], weights[j]) for i, j, _ in graph.edges)
     penalty = 1.5 * largest if largest > 0.0 else max(map(abs, weights), default=1.0) or 1.0
     unused = (*graph.unused, *(("weights of the edges",) if any(weight != 1.0 for *_, weight in graph.edges) else ()))
-    nodes = f"{count} nodes, {len(graph.edges)} edge{'s' * (len(graph.edges) != 1)}"
+    nodes = graph.counts
     if graph.node_weights is not None:
         nodes += f", weights of nodes {min(weights):g} to {max(weights):g}"
     kind = "maximum independent set" if graph.node_weights is None else "maximum weight independent set"

@@ -32,12 +32,17 @@ class Graph:
     unused: tuple[str, ...] = ()
 
     @property
+    def counts(self) -> str:
+        """The numbers of nodes and edges."""
+        return f"{len(self.nodes)} nodes, {len(self.edges)} edge{'s' * (len(self.edges) != 1)}"
+
+    @property
     def size(self) -> str:
         """The numbers of nodes and edges, and the range of the weights where they are not all 1."""
         weights = [weight for *_, weight in self.edges]
         low, high = min(weights), max(weights)
         span = "" if low == high == 1.0 else f", weights {low:g} to {high:g}" if low < high else f", weight {low:g}"
-        return f"{len(self.nodes)} nodes, {len(self.edges)} edge{'s' * (len(self.edges) != 1)}{span}"
+        return f"{self.counts}{span}"
 
 
 @dataclass(slots=True)
