@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.problems.binary import BinaryProblem, max_cut, number_partitioning, portfolio, qubo
-from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.binary.graphs import graph_from_edges
+from hybridloop.algorithms.binary.problem import BinaryProblem, max_cut, number_partitioning, portfolio, qubo
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation, ScaledEnergy, minimum_from, with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import random_mean

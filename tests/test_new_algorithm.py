@@ -61,7 +61,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
-from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.qaoa.search import best_assignment
 from hybridloop.flows.lifecycle.run import algorithm_flow
 from hybridloop.preparation.prepared import PlanFacts, PreparedAlgorithm, ProblemFacts

@@ -121,8 +121,9 @@ class Outcome:
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
     assignment sampled in any round and `best_value` its objective; both are None where there is none.
     `approximation_ratio` is that of `value`, (value − worst) / (best − worst): 0 for the worst assignment and 1 for the
-    best, None where the optimum is unknown. `solution` is the best assignment in the problem's terms, as lines of text
-    by name (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
+    best, None where the optimum is unknown. `optimum` is the best objective that any search found, and a bound that no
+    assignment exceeds, which are equal where the optimum is known. `solution` is the best assignment in the problem's
+    terms, as lines of text by name (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
 
     For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
     the circuit conserves them; None where they are unknown.
@@ -156,6 +157,7 @@ class Outcome:
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None
+    optimum: tuple[float, float] | None = None
     spin_squared: float | None = None
     spin_squared_error: float | None = None
     electrons: float | None = None

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from hybridloop.algorithms.formats.geometry import check_atoms, is_geometry, read_geometry
 from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, NOT_PROBLEMS, InputFormat
 from hybridloop.algorithms.geometries import LengthUnit, formula
-from hybridloop.data import load_table
+from hybridloop.data import TABLES, built_in_problem
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, InvalidValue, ProblemError
 from hybridloop.inputs.problem_objects.molecules import (
@@ -217,7 +217,7 @@ def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
     except OSError as error:  # also a name that is too long, which Path does not take for a missing file
         name = str(path) if len(str(path)) < _LONGEST_SHOWN else f"{str(path)[:_LONGEST_SHOWN]!r}…"
         raise ProblemError(name, None, f"it can't be read ({error.strerror})", "Check the path.") from error
-    is_built_in = any(str(problem).lower() in load_table(table) for table in ("problems", "binary_problems"))
+    is_built_in = any(built_in_problem(table, str(problem)) for table in TABLES)
     if not isinstance(problem, str) or problem != path.name or (path.suffix and not is_built_in):
         raise ProblemError(str(problem), None, state, "Check the path, or name a built-in problem.")
     return validate(ProblemText, {"name": problem}, of="problem")

@@ -42,7 +42,6 @@ _TEXTS = (
     (r"\S+[ \t]+\d+\n\S+[ \t]+\{", "a multi-line adjacency list", _NETWORKX.format("multiline_adjlist")),
     (r"\{(?s:.{0,400}?)\"adjacency\"\s*:", "a graph in networkx' adjacency format", _JSON.format("adjacency")),
     (r"\{[^{}]*\"elements\"\s*:\s*\{\s*\"nodes\"", "a graph in Cytoscape's format", _JSON.format("cytoscape")),
-    (r"p\s+cnf\b", "a formula in DIMACS CNF", ""),
     (
         r"(?:(?:min|max)imi[sz]e\b|(?:min|max)\s*\n)(?s:.*)\n\s*(?:subject to|such that|st|s\.t\.)\b",
         "a program in LP format",

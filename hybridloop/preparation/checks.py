@@ -19,7 +19,7 @@ from hybridloop.azure.targets.provider_options import (
     check_levels,
     check_simulator,
 )
-from hybridloop.data import load_table
+from hybridloop.data import TABLES, built_in_problem, load_table
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.validation import validate
@@ -99,11 +99,10 @@ def _check_format(problem: ProblemText, expected: frozenset[InputFormat]) -> Non
 
 
 def _check_name(name: str, *, is_energy: bool) -> None:
-    tables = [load_table("problems"), load_table("binary_problems")]
-    built_in, others = tables if is_energy else reversed(tables)
-    if name.lower() in built_in:
+    own, other = TABLES if is_energy else reversed(TABLES)
+    if built_in_problem(own, name):
         return
-    if name.lower() in others:
+    if built_in_problem(other, name):
         command = "a binary one: hybridloop run qaoa" if is_energy else "a molecule or Pauli sum: hybridloop run vqe"
         raise InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {command} {name}.")
     if "/" in name or re.search(
@@ -111,6 +110,7 @@ def _check_name(name: str, *, is_energy: bool) -> None:
     ):  # a command reads its file before, and a flow gets a name or text
         problem = f"{name!r} was given to a flow, which reads no files, and there is no built-in problem of that name"
         raise InputError("problem", problem, "Give its text: problem = hybridloop.problem(FILE).model_dump().")
+    built_in = load_table(own)
     longer = [each for each in built_in if each.startswith(f"{name.lower()}-")]
     similar = longer[:2] or difflib.get_close_matches(name.lower(), list(built_in), n=1)
     meant = " or ".join(map(repr, similar))

@@ -16,7 +16,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
-from hybridloop.data import load_table
+from hybridloop.data import TABLES, built_in_problem
 from hybridloop.settings import EnergySettings, ProblemText
 
 
@@ -71,9 +71,7 @@ def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
         return ""
     if problem.text is not None:
         return facts.title
-    name = problem.name.lower()
-    tables = (load_table(table) for table in ("problems", "binary_problems"))
-    title = next(table[name]["title"] for table in tables if name in table)
+    title = next(entry["title"] for table in TABLES if (entry := built_in_problem(table, problem.name)))
     size = facts.title.partition(" of ")[2]
     is_reduced = facts.unit == "hartree" and size not in title
     return f"{title}; taken: {size}" if is_reduced else title

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hybridloop.algorithms.binary.assignment_text import describe_assignment
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
-from hybridloop.algorithms.problems.assignment_text import describe_assignment
-from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.qaoa.comparison import beside_classical, beside_simulation
+from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
-from hybridloop.data import load_table
+from hybridloop.data import built_in_problem
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.preparation.choices.angles import choose_angles, optimizer_of_angles
@@ -25,6 +25,7 @@ from hybridloop.preparation.choices.measurement_costs import measurement_costs
 from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
 from hybridloop.preparation.choices.optimizer import missing_point_policy
 from hybridloop.preparation.prepared import (
+    ClassicalPart,
     OnRound,
     PlanFacts,
     PreparedAlgorithm,
@@ -56,17 +57,26 @@ class PreparedQaoa(PreparedAlgorithm):
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for a good assignment; an optimizer serves one run."""
-        outcome = self.search(run_round, on_progress)
+        return self.search(run_round, on_progress)
+
+    def finish(self, measured: Outcome, _: ClassicalPart, /) -> Outcome:
+        """Return the outcome beside classical searches, with the best assignment in the problem's terms."""
+        outcome = beside_classical(measured, self.problem)
         best, value = outcome.best_bitstring, outcome.best_value
         solution = describe_assignment(self.problem, best, value)
         return replace(outcome, table=_assignment(self.problem, best), solution=solution)
 
 
 def facts_of_binary(problem: BinaryProblem, sense: int) -> ProblemFacts:
-    best = None if problem.extremes is None else problem.extremes[0]
+    """Return the facts of a problem. Raises InputError if no assignment meets the constraint."""
+    problem.check_feasible()
     title = problem.title or f"{problem.kind} of {problem.num_variables} variables"
     start, unused = problem.objective.offset, problem.unused
-    return ProblemFacts("", problem.num_variables, sense, start, lambda: best, title=title, unused=unused)
+
+    def exact() -> float | None:
+        return problem.optimum.found if problem.optimum.is_exact else None
+
+    return ProblemFacts("", problem.num_variables, sense, start, exact, title=title, unused=unused)
 
 
 def prepare_qaoa(
@@ -88,9 +98,9 @@ def prepare_qaoa(
         outcome = replace(outcome, choices=(*outcome.choices, f"angles: {angles}"))
         if settings.search is not SearchName.MEASURED:
             outcome = beside_simulation(outcome, ansatz)
-        return beside_classical(outcome, ansatz, shots=shots, seed=seed)
+        return beside_chance(outcome, ansatz, shots=shots)
 
-    sizes = [*ansatz.cost.couplings.values(), *ansatz.cost.fields]
+    sizes = list(ansatz.cost.terms.values())
     rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
     return PreparedQaoa(facts_of_binary(binary, -round(binary.sign)), binary, rounds, run, least, chosen(search=origin))
 
@@ -113,7 +123,9 @@ def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem
     """Return the binary problem of a built-in name or a text. Raises ProblemError."""
     text = problem.text
     if text is None:
-        text = load_table("binary_problems")[problem.name.lower()]["text"]
+        entry = built_in_problem("binary_problems", problem.name)
+        assert entry is not None  # a run checks the name
+        text = entry["text"]
     return read_binary_problem(text, problem.name, GraphObjective(objective), problem.format)
 
 

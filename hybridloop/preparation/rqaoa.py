@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
-from hybridloop.algorithms.qaoa.comparison import bound_and_descents
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
@@ -20,18 +19,18 @@ MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination take
 
 
 def prepare_rqaoa(
-    problem: ProblemText, settings: RqaoaSettings, seed: int, target: Target, recorded: Recorded = NOTHING
+    problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target, recorded: Recorded = NOTHING
 ) -> PreparedQaoa:
-    """Build a recursive QAOA run; the seed draws the assignments beside its answer. Raises InputError."""
+    """Build a recursive QAOA run, which draws nothing. Raises InputError."""
     binary = read_binary(problem, settings.objective)
-    if binary.num_variables > MAX_ELIMINATED_FROM:
+    if binary.num_variables > MAX_ELIMINATED_FROM or not binary.cost.is_quadratic:  # no means without jobs
         check_circuit_fits(target, binary.num_variables)
     least = recorded_least_shots(recorded.groupings) or target.max_shots
     shots = shots_of(settings, target, least)
     num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
-        outcome = rqaoa(
+        return rqaoa(
             binary,
             run_round,
             layers=settings.layers,
@@ -40,8 +39,6 @@ def prepare_rqaoa(
             max_qubits=target.qubits,
             on_progress=on_progress,
         )
-        beside = bound_and_descents(outcome, binary, shots=shots, seed=seed)
-        return replace(outcome, choices=(*outcome.choices, *beside))
 
     rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
     facts = replace(facts_of_binary(binary, 0), num_qubits=num_qubits)

@@ -125,6 +125,7 @@ class RunResult:
     best_bitstring = _OfOutcome[str | None](None)
     best_value = _OfOutcome[float | None](None)
     approximation_ratio = _OfOutcome[float | None](None)
+    optimum = _OfOutcome[tuple[float, float] | None](None)
     spin_squared = _OfOutcome[float | None](None)
     spin_squared_error = _OfOutcome[float | None](None)
     electrons = _OfOutcome[float | None](None)

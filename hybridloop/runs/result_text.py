@@ -240,16 +240,35 @@ def _assignment(result: RunResult) -> Iterator[Row]:
         yield Row("best seen", result.best_value, "", best)
         if names := _ones(result):
             yield _text_row("with 1", names)
-    known = "unknown: too many assignments to enumerate" if result.exact is None else f"{result.exact:g}"
-    yield Row("optimum", result.exact, "", known)
+    yield Row("optimum", result.exact, "", _optimum(result))
     yield _mean(result)
     yield Row("reference", result.reference, "", f"{result.reference:g} (mean of all assignments)")
 
 
+def _optimum(result: RunResult) -> str:
+    if result.exact is not None:
+        return f"{result.exact:g}"
+    if result.optimum is None:
+        return "unknown"
+    found, bound = result.optimum
+    return f"unknown: {found:g} is the best known, and none is {'above' if bound > found else 'below'} {bound:g}"
+
+
+def way_from_random(result: RunResult) -> tuple[float, str] | None:
+    """Return how far the mean is on the way from random assignments to the optimum, 1 at its end, and the end's name.
+
+    Where the optimum is unknown, the end is the best assignment known. None where there is no way to measure by.
+    """
+    known = result.optimum and result.optimum[0]
+    end, name = (known, "the best known") if result.exact is None else (result.exact, "the optimum")
+    if end is None or result.value is None or end == result.reference:
+        return None
+    return (result.value - result.reference) / (end - result.reference), name
+
+
 def _mean(result: RunResult) -> Row:
-    ratio = ""
-    if result.exact is not None and result.value is not None and (way := result.exact - result.reference):
-        ratio = f", {(result.value - result.reference) / way:.1%} of the way from random assignments to the optimum"
+    way = way_from_random(result)
+    ratio = "" if way is None else f", {way[0]:.1%} of the way from random assignments to {way[1]}"
     if result.is_exact and not result.rounding_bound:  # computed, not measured
         return Row("objective", result.value, "", f"{result.value:g}{ratio}")
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)

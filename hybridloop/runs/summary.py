@@ -14,7 +14,15 @@ from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import Value
 from hybridloop.runs.live import name_of_progress
-from hybridloop.runs.result_text import accuracy_text, cost_text, curve_texts, effort_text, measured_text, table
+from hybridloop.runs.result_text import (
+    accuracy_text,
+    cost_text,
+    curve_texts,
+    effort_text,
+    measured_text,
+    table,
+    way_from_random,
+)
 from hybridloop.runtime.text_table import format_cell
 
 if TYPE_CHECKING:
@@ -24,8 +32,17 @@ WIDTH, MOST_LINES = 80, 8
 _LABEL = 9
 _CELL = "text-align:left;padding:0 1em 0 0"
 MOST_LEVELS = 5  # on a line
-ASSIGNMENTS = ("partition", "chosen", "hold", "spins", "parts", "variables")  # names of a solution's assignment
-VALUES = ("cut", "nodes", "sums", "objective")  # and of its value
+ASSIGNMENTS = (
+    "partition",
+    "chosen",
+    "hold",
+    "true",
+    "sequence",
+    "spins",
+    "parts",
+    "variables",
+)  # names of a solution's assignment
+VALUES = ("cut", "nodes", "sums", "satisfied", "energy", "objective")  # and of its value
 
 
 def summary(result: RunResult, unit: str | None = None) -> Iterator[str]:
@@ -170,9 +187,8 @@ def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:
         named = (result.solution[name] for name in ASSIGNMENTS if name in result.solution)
         yield "best", next(named, f"{result.best_bitstring} (rightmost: variable 0)")
     assert result.value is not None
-    share = ""
-    if result.exact is not None and (way := result.exact - result.reference):
-        share = f", {(result.value - result.reference) / way:.0%} of the way from random to the optimum"
+    way = way_from_random(result)
+    share = "" if way is None else f", {way[0]:.0%} of the way from random to {way[1]}"
     yield "mean", f"{measured_text(result.value, result.error_bar)}{share}"
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.problems import binary
-from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.binary import problem as binary
+from hybridloop.algorithms.binary.graphs import graph_from_edges
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.qaoa.angles import with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.binary import problem as qubo
+from hybridloop.algorithms.binary.graphs import graph_from_edges
+from hybridloop.algorithms.binary.ising import Ising, ising_from_qubo
 from hybridloop.algorithms.estimation.joint import group_jointly
 from hybridloop.algorithms.estimation.observable import observable
-from hybridloop.algorithms.problems import binary as qubo
-from hybridloop.algorithms.problems.graphs import graph_from_edges
-from hybridloop.algorithms.problems.ising import Ising, ising_from_qubo
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.inputs.problems import read_problem

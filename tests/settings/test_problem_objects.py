@@ -20,9 +20,9 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator, Pauli, SparseObservable, SparsePauliOp
 
 import hybridloop as hl
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.algorithms.formats.energies import read_energy_problem, read_pauli_sum
-from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.api.sweep_input import read_sweep
@@ -321,13 +321,9 @@ def test_an_object_that_is_no_problem_is_refused_with_what_to_write(case: str) -
         read_problem(value)
 
 
-@pytest.mark.parametrize(
-    ("operator", "message"),
-    [(SparsePauliOp(["XZ"]), "XZ is not diagonal.*run vqe"), (SparsePauliOp(["ZZZ"]), "couples 3 variables")],
-)
-def test_qaoa_refuses_an_operator_that_it_cannot_minimize(operator: SparsePauliOp, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        prepare_qaoa(read_problem(operator), QaoaSettings(), seed=0)
+def test_qaoa_refuses_an_operator_that_it_cannot_minimize() -> None:
+    with pytest.raises(InputError, match=r"XZ is not diagonal.*run vqe"):
+        prepare_qaoa(read_problem(SparsePauliOp(["XZ"])), QaoaSettings(), seed=0)
 
 
 def test_a_sweep_takes_objects_and_geometries(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reader for binary problems in text: graphs, QUBO matrices, Ising spins, numbers, portfolios and dimod models."""
+"""Reader for binary problems in text: graphs, QUBOs, spins, polynomials, clauses, numbers, portfolios, dimod models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.binary.graphs import MAX_NODES, Graph
+from hybridloop.algorithms.binary.ising import Ising, Spins, is_in_range
+from hybridloop.algorithms.binary.problem import (
+    BinaryProblem,
+    bit_polynomial,
+    independent_set,
+    low_autocorrelation,
+    max_cut,
+    number_partitioning,
+    portfolio,
+    qubo,
+    spin_glass,
+)
+from hybridloop.algorithms.formats.clauses import read_clauses
 from hybridloop.algorithms.formats.detect import check_blanks, detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.evidence import may_be_adjacency
@@ -24,29 +38,20 @@ from hybridloop.algorithms.formats.input_format import ENERGY_FORMATS, NOT_PROBL
 from hybridloop.algorithms.formats.json_text import JsonDocument, is_number, read_json, read_json_object
 from hybridloop.algorithms.formats.rows import json_rows, read_rows
 from hybridloop.algorithms.formats.tables import SquareMatrix, read_qbsolv, read_table
-from hybridloop.algorithms.problems.binary import (
-    BinaryProblem,
-    independent_set,
-    max_cut,
-    number_partitioning,
-    portfolio,
-    qubo,
-    spin_glass,
-)
-from hybridloop.algorithms.problems.graphs import MAX_NODES, Graph
-from hybridloop.algorithms.problems.ising import Ising, is_in_range
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
 
 ACCEPTED_FORMATS = (
-    "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, node-link JSON, or JSON with `qubo`, `h` and `J`, "
-    "`numbers`, `returns`, `terms`, or a dimod BinaryQuadraticModel"
+    "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, clauses of MaxSAT, node-link JSON, or JSON with "
+    "`qubo`, `h` and `J`, `polynomial`, `labs`, `numbers`, `returns`, `terms`, or a dimod BinaryQuadraticModel"
 )
 
 
 _NAMES = {  # names of each kind's object, by the name that tells the kind
     "qubo": ("qubo", "offset"),
     "J": ("h", "J", "offset"),
+    "polynomial": ("polynomial", "vartype", "offset"),
+    "labs": ("labs",),
     "numbers": ("numbers",),
     "returns": ("returns", "covariance", "risk_aversion", "budget", "assets"),
     "linear_biases": (
@@ -83,12 +88,15 @@ def read_binary_problem(
 
     JSON has one of these sets of keys; the first two may have an `offset`:
     `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with `variables`, their count or their names;
-    `h` and `J`: the fields, and `[i, j, value]` triples;
+    `h` and `J`: the fields, and `[i, j, value]` triples, or rows of more spins;
+    `polynomial`: rows `[i, j, …, value]` of any number of variables under `terms`, with `variables` as a QUBO has them;
+    its `vartype` is BINARY, or SPIN;
+    `labs`: the length of a low-autocorrelation sequence;
     `numbers`: the numbers to partition;
     `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio, whose `assets` may be named;
     the result of dimod's `BinaryQuadraticModel.to_serializable`, or bqpjson;
     `nodes` and `links`: a graph in node-link form; a list of edges, or of a matrix's rows;
-    `terms`: a Pauli sum of I and Z alone, on at most two qubits each.
+    `terms`: a Pauli sum of I and Z alone.
     Raises ProblemError for malformed text, InputError for an `objective` given with a text that is not a graph.
     """
     start = text.lstrip("\ufeff \t\r\n")[:1]
@@ -115,6 +123,8 @@ def read_binary_problem(
     try:
         if found is InputFormat.PAULIS:
             return _diagonal(read_pauli_sum(text, source))
+        if found is InputFormat.CNF:
+            return read_clauses(text, source)
         if found is InputFormat.QBSOLV:
             return _square_qubo(read_qbsolv(text, source))
         document = JsonDocument(source, read_json_object(text, source))
@@ -172,8 +182,8 @@ def _qubo(document: JsonDocument) -> BinaryProblem:
         names = _variable_names(document, entries)
         count = _count_variables(document, entries) if names is None else len(names)
         matrix = np.zeros((count, count))
-        for (i, j), value in _triples(document, entries, "terms", names or count).items():
-            matrix[i, j] = value
+        for (i, j), value in _triples(document, entries, "terms", names or count):
+            matrix[i, j] += value
         return qubo(matrix, document.source, offset=offset, labels=names)
     return qubo(_matrix(document, "qubo"), document.source, offset=offset)
 
@@ -205,13 +215,39 @@ def _bqpjson(document: JsonDocument) -> BinaryProblem:
 
 def _ising(document: JsonDocument) -> BinaryProblem:
     fields = _row(document, "h")
-    couplings: dict[tuple[int, int], float] = {}
-    for (i, j), value in _triples(document, document.value, "J", len(fields)).items():
-        if i == j:
-            raise document.error(f"J couples spin {i} to itself", "Remove such terms.")
-        pair = (min(i, j), max(i, j))
-        couplings[pair] = couplings.get(pair, 0.0) + value
-    return spin_glass(Ising(fields, couplings, _number(document, "offset", 0.0)), document.source)
+    terms = _terms(document, document.value, "J", len(fields))
+    for spins, _ in terms:
+        if len(set(spins)) < len(spins):
+            repeated = next(spin for spin in spins if spins.count(spin) > 1)
+            raise document.error(f"J couples spin {repeated} to itself", "Remove such terms.")
+    energy = Ising.of(len(fields), [*(((i,), float(h)) for i, h in enumerate(fields)), *terms])
+    return spin_glass(energy.plus(_constant(document, len(fields))), document.source)
+
+
+def _polynomial(document: JsonDocument) -> BinaryProblem:
+    entries, vartype = document.value["polynomial"], document.value.get("vartype", "BINARY")
+    if not isinstance(entries, dict) or vartype not in ("BINARY", "SPIN"):
+        remedy = 'Give {"polynomial": {"variables": n, "terms": [[i, j, k, value], …]}, "vartype": "BINARY" or "SPIN"}.'
+        raise document.error("the polynomial is no object with terms of BINARY or SPIN variables", remedy)
+    document.check_names(entries, ("variables", "terms"))
+    names = _variable_names(document, entries)
+    count = _count_variables(document, entries) if names is None else len(names)
+    terms = _terms(document, entries, "terms", names or count, least=0)
+    offset = _constant(document, count)
+    if vartype == "SPIN":
+        return spin_glass(Ising.of(count, terms).plus(offset), document.source, names)
+    return bit_polynomial(count, [*terms, ((), offset.offset)], document.source, names)
+
+
+def _constant(document: JsonDocument, count: int) -> Ising:
+    return Ising(np.zeros(count), {}, _number(document, "offset", 0.0))
+
+
+def _labs(document: JsonDocument) -> BinaryProblem:
+    length = document.value["labs"]
+    if isinstance(length, bool) or not isinstance(length, int):
+        raise document.error(f"the length is {_short_repr(length)}", "Give a whole number of spins.")
+    return low_autocorrelation(length, document.source)
 
 
 def _dimod(document: JsonDocument) -> BinaryProblem:
@@ -242,24 +278,14 @@ def _dimod(document: JsonDocument) -> BinaryProblem:
 
 def _diagonal(problem: PauliProblem) -> BinaryProblem:
     """Return a diagonal Pauli sum as spins: Z is 1 for a variable that is 0, and -1 for one that is 1."""
-    count, source = problem.num_qubits, problem.source
-    fields, couplings, offset = np.zeros(count), dict[tuple[int, int], float](), 0.0
-    for label, coefficient in problem.hamiltonian.to_list():
-        qubits = [count - 1 - position for position, letter in enumerate(label) if letter != "I"]
-        if set(label) - {"I", "Z"}:
-            remedy = "Give terms of I and Z alone, or search its lowest eigenvalue: hybridloop run vqe."
-            raise ProblemError(source, None, f"the term {label} is not diagonal", remedy)
-        if len(qubits) > 2:
-            problem_text = f"the term {label} couples {len(qubits)} variables, and at most two are taken"
-            raise ProblemError(source, None, problem_text, "Reduce it with further variables, as dimod.make_quadratic.")
-        if len(qubits) == 2:
-            j, i = qubits
-            couplings[i, j] = couplings.get((i, j), 0.0) + coefficient.real
-        elif qubits:
-            fields[qubits[0]] += coefficient.real
-        else:
-            offset += coefficient.real
-    return spin_glass(Ising(fields, couplings, offset), source)
+    paulis = problem.hamiltonian.paulis
+    if paulis.x.any():
+        label = paulis[int(np.argmax(paulis.x.any(axis=1)))].to_label()
+        remedy = "Give terms of I and Z alone, or search its lowest eigenvalue: hybridloop run vqe."
+        raise ProblemError(problem.source, None, f"the term {label} is not diagonal", remedy)
+    spins = [tuple(np.flatnonzero(row).tolist()) for row in paulis.z]
+    energy = Ising.of(problem.num_qubits, zip(spins, problem.hamiltonian.coeffs.real.tolist(), strict=True))
+    return spin_glass(energy, problem.source)
 
 
 def _numbers(document: JsonDocument) -> BinaryProblem:
@@ -320,27 +346,37 @@ def _matrix(document: JsonDocument, key: str) -> NDArray[np.float64]:
 
 def _triples(
     document: JsonDocument, parent: dict[str, Any], key: str, variables: int | Sequence[str]
-) -> dict[tuple[int, int], float]:
-    """Read `[i, j, value]` rows of `variables`, their count or names; values of the same (i, j) are added."""
-    rows, sums = parent.get(key), dict[tuple[int, int], float]()
+) -> list[tuple[Spins, float]]:
+    """Read `[i, j, value]` rows of `variables`, their count or names."""
+    terms = _terms(document, parent, key, variables)
+    if longer := next((given for given, _ in terms if len(given) > 2), None):
+        problem = f"an entry of {key!r} has {len(longer)} variables, and a QUBO's have two"
+        raise document.error(problem, "Give it as 'polynomial'.")
+    return terms
+
+
+def _terms(
+    document: JsonDocument, parent: dict[str, Any], key: str, variables: int | Sequence[str], *, least: int = 2
+) -> list[tuple[Spins, float]]:
+    """Read `[i, j, …, value]` rows of at least so many `variables`, which are a count or names."""
+    rows, terms = parent.get(key), list[tuple[Spins, float]]()
     index_of = {} if isinstance(variables, int) else {name: number for number, name in enumerate(variables)}
     count = variables if isinstance(variables, int) else 0
     for row in rows if isinstance(rows, list) else [rows]:
-        if not (isinstance(row, list) and len(row) == 3 and _is_number(row[2])):
+        if not (isinstance(row, list) and len(row) > least and _is_number(row[-1])):
             problem = f"an entry of {key!r} is not [i, j, value]: {_short_repr(row)}"
             raise document.error(problem, "Correct the entry.")
+        given = row[:-1]
         if index_of:
-            if not all(isinstance(name, str) and name in index_of for name in row[:2]):
+            if not all(isinstance(name, str) and name in index_of for name in given):
                 problem = f"an entry of {key!r} names no variable: {_short_repr(row)}"
                 raise document.error(problem, "Use the names in 'variables'.")
-            row = [*(index_of[name] for name in row[:2]), row[2]]
-        elif not all(
-            isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count for index in row[:2]
-        ):
+            given = [index_of[name] for name in given]
+        elif not all(isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count for index in given):
             problem = f"an entry of {key!r} has indices outside 0 to {count - 1}: {_short_repr(row)}"
             raise document.error(problem, "Number the variables from 0.")
-        sums[row[0], row[1]] = sums.get((row[0], row[1]), 0.0) + row[2]
-    return sums
+        terms.append((tuple(given), float(row[-1])))
+    return terms
 
 
 def _variable_names(document: JsonDocument, matrix: dict[str, Any]) -> list[str] | None:
@@ -391,6 +427,8 @@ _JSON_READERS: dict[str, Callable[[JsonDocument], BinaryProblem]] = {
     "linear_biases": _dimod,
     "qubo": _qubo,
     "J": _ising,
+    "polynomial": _polynomial,
+    "labs": _labs,
     "numbers": _numbers,
     "returns": _portfolio,
 }

@@ -28,6 +28,8 @@ _XML = re.compile(r"<(?:\w+:)?(graphml|gexf)\b")
 _YAML = re.compile(r"(?:[A-Za-z_]+:|-)(\s|$)")
 _GML = re.compile(r"\s*(?:(?:#|Creator\b|Version\b|comment\b)[^\n]*\n\s*)*graph\s*\[", re.IGNORECASE)
 _CODED = re.compile(r"(?:[c#][^\n]*\n\s*)*p[ \t]+(\w+)[ \t]+\d")
+_CODES = {"qubo": InputFormat.QBSOLV, "cnf": InputFormat.CNF, "wcnf": InputFormat.CNF}
+_HARD_CLAUSE = re.compile(r"\A(?:c[^\n]*\n|[\d.]+[ \t][-\d \t]*\n)*h(?:[ \t]+-?\d+)*[ \t]+0[ \t]*$", re.MULTILINE)
 _QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")
 _FORMAT_BY_KEY = {
     "fcidump": InputFormat.MOLECULE,
@@ -44,6 +46,8 @@ _FORMAT_BY_KEY = {
     "J": InputFormat.BINARY,
     "numbers": InputFormat.BINARY,
     "returns": InputFormat.BINARY,
+    "polynomial": InputFormat.BINARY,
+    "labs": InputFormat.BINARY,
 }
 
 
@@ -63,7 +67,9 @@ def detect_format(text: str) -> InputFormat | None:
     if _GML.match(start):
         return InputFormat.GML
     if (coded := _CODED.match(start)) is not None:
-        return InputFormat.QBSOLV if coded[1] == "qubo" else InputFormat.DIMACS
+        return _CODES.get(coded[1], InputFormat.DIMACS)
+    if _HARD_CLAUSE.search(text) is not None:
+        return InputFormat.CNF
     if _QASM.match(start):
         return InputFormat.CIRCUIT
     if (geometry := geometry_format(text)) is not None:

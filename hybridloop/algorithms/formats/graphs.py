@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
 
+from hybridloop.algorithms.binary.graphs import MAX_EDGES, Graph, GraphBuilder
 from hybridloop.algorithms.formats.adjacency import read_adjacency
 from hybridloop.algorithms.formats.json_text import JsonDocument
 from hybridloop.algorithms.formats.rows import is_number, is_whole
-from hybridloop.algorithms.problems.graphs import MAX_EDGES, Graph, GraphBuilder
 from hybridloop.errors import InputError, ProblemError
 
 MAX_CHARACTERS = 200 * MAX_EDGES
@@ -280,7 +280,7 @@ def read_dimacs(text: str, source: str) -> Graph:
             continue
         code, rest = words[0], words[1:]
         if code == "p" and counts is None and len(rest) == 3 and all(map(is_whole, rest[1:])):
-            if rest[0] in ("sp", "max", "min", "asn", "cnf"):
+            if rest[0] in ("sp", "max", "min", "asn"):
                 problem = f"this is a problem of DIMACS' kind {rest[0]!r}, and undirected edges are read"
                 raise builder.error(line, problem, "Give `p edge nodes edges`.")
             counts = int(rest[1]), int(rest[2])

@@ -26,6 +26,7 @@ class InputFormat(enum.StrEnum):
     MATRIX = "matrix"
     QUBO = "qubo"
     QBSOLV = "qbsolv"
+    CNF = "cnf"
     BIQMAC = "biqmac"
     BQPJSON = "bqpjson"
     BINARY = "binary"
@@ -57,6 +58,7 @@ _DESCRIPTIONS = {
     InputFormat.MATRIX: "a square matrix",
     InputFormat.QUBO: "a QUBO (rows of i j value)",
     InputFormat.QBSOLV: "a QUBO (qbsolv)",
+    InputFormat.CNF: "clauses of MaxSAT (DIMACS)",
     InputFormat.BIQMAC: "a QUBO (Biq Mac)",
     InputFormat.BQPJSON: "a binary problem (bqpjson)",
     InputFormat.BINARY: "a binary problem (JSON)",

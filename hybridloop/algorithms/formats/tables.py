@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hybridloop.algorithms.binary.graphs import MAX_NODES, Graph, GraphBuilder
 from hybridloop.algorithms.formats.evidence import (
     SOURCES,
     TARGETS,
@@ -18,7 +19,6 @@ from hybridloop.algorithms.formats.evidence import (
 )
 from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
-from hybridloop.algorithms.problems.graphs import MAX_NODES, Graph, GraphBuilder
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 

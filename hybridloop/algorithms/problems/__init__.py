@@ -1,1 +1,1 @@
-"""Problems that algorithms solve: molecules with their qubit mappings, Pauli sums, QUBO and Ising problems."""
+"""Problems that algorithms solve: molecules with their qubit mappings, and Pauli sums."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,8 +11,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES, Ising, Spins
 from hybridloop.algorithms.circuits.statevector import Amplitudes
-from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
 from hybridloop.algorithms.qaoa.circuit import (
     Mixer,
     QaoaCircuit,
@@ -108,9 +109,9 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
 
     The angles are those of `with_tree_angles`. On problems of at most 14 variables the whole circuit's energy is
     minimized from there and from linear ramps (J. A. Montañez-Barrera and K. Michielsen, arXiv:2405.09169). Up to 20 it
-    improves them if that takes seconds. Of more than 14 variables with the XY mixer, or so many short cycles that the
-    tree is off by `TREE_ERROR`, a connected part of 12 is simulated: optimal angles depend on the kind of a problem
-    more than on its size (F. G. S. L. Brandão et al., arXiv:1812.04170).
+    improves them if that takes seconds. Of more than 14 variables with the XY mixer, products of three and more, or so
+    many short cycles that the tree is off by `TREE_ERROR`, a connected part of 12 is simulated: optimal angles depend
+    on the kind of a problem more than on its size (F. G. S. L. Brandão et al., arXiv:1812.04170).
     """
     cost, layers = ansatz.cost, ansatz.layers
     ansatz, what = with_tree_angles(ansatz)
@@ -118,7 +119,7 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
     is_small = count <= WHOLE_VARIABLES
     if cost.is_constant:
         return ansatz, what
-    in_part = not is_small and (ansatz.mixer is Mixer.XY or not (layers == 1 or is_near_tree(cost)))
+    in_part = not is_small and not _has_tree_means(ansatz)
     if count > MAX_ENUMERATED_VARIABLES and not in_part:
         return ansatz, what
     start = tuple((ansatz.initial_point / ansatz.scales).tolist())
@@ -141,9 +142,10 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
 def with_tree_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
     """Return the circuit at angles of its tree of couplings, for any number of variables, and how, as a clause.
 
-    For one layer with the standard mixer the mean is exact. A circuit with the XY mixer keeps its linear ramps.
+    For one layer with the standard mixer the mean is exact. A circuit with the XY mixer, or of products of three and
+    more variables, keeps its linear ramps.
     """
-    if ansatz.mixer is Mixer.XY or ansatz.cost.is_constant:
+    if ansatz.mixer is Mixer.XY or ansatz.cost.is_constant or not ansatz.cost.is_quadratic:
         return ansatz, "linear ramps" + ", as the objective is constant" * ansatz.cost.is_constant
     point, simulated = _tree_angles(_key(ansatz.cost), ansatz.warm_start_angles, ansatz.layers)
     what = "optimized on the exact mean of one layer"
@@ -159,6 +161,13 @@ def with_added_layer(ansatz: QaoaCircuit) -> QaoaCircuit:
     longer, trained = ansatz.with_added_layer(), with_tree_angles(ansatz)[0]
     is_trained = np.allclose(trained.initial_point, ansatz.initial_point, rtol=0, atol=1e-9)
     return with_tree_angles(longer)[0] if is_trained else longer
+
+
+def _has_tree_means(ansatz: QaoaCircuit) -> bool:
+    """Return whether means at the tree's best angles are exact, or nearly so."""
+    if ansatz.mixer is Mixer.XY or not ansatz.cost.is_quadratic:
+        return False
+    return ansatz.layers == 1 or is_near_tree(ansatz.cost)
 
 
 def is_near_tree(cost: Ising) -> bool:
@@ -180,7 +189,7 @@ def expected_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> tuple[float, b
     cost, warm = ansatz.cost, ansatz.warm_start_angles
     if cost.num_variables <= MAX_ENUMERATED_VARIABLES:
         return QaoaSimulation.of(cost, ansatz.mixer, ansatz.ones, warm).energy(np.array(point)), True
-    if ansatz.mixer is Mixer.XY or not (ansatz.layers == 1 or is_near_tree(cost)):
+    if not _has_tree_means(ansatz):
         return None
     tree = tree_of(cost, ansatz.layers, warm)
     if isinstance(tree, CouplingTree) and LEAST_EVALUATIONS * tree.operations(ansatz.layers) > TREE_OPERATIONS:
@@ -188,11 +197,11 @@ def expected_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> tuple[float, b
     return tree.energy(np.array(point)), isinstance(tree, OneLayer)
 
 
-Key = tuple[tuple[float, ...], tuple[tuple[tuple[int, int], float], ...], float]
+Key = tuple[int, tuple[tuple[Spins, float], ...]]
 
 
 def _key(cost: Ising) -> Key:
-    return tuple(cost.fields.tolist()), tuple(cost.couplings.items()), cost.offset
+    return cost.num_variables, (((), cost.offset), *cost.terms.items())
 
 
 @lru_cache(maxsize=64)
@@ -201,7 +210,7 @@ def _tree_angles(key: Key, warm: tuple[float, ...] | None, layers: int) -> tuple
 
     One layer begins on a grid, each further one at the interpolated angles of the one before.
     """
-    cost = Ising(np.array(key[0]), dict(key[1]), key[2])
+    cost = Ising.of(*key)
     tree = tree_of(cost, layers, warm)
     energy = ScaledEnergy(tree.energy, np.repeat([1.0, gamma_scale(cost)], layers))
     start, simulated, evaluations = min(_GRID, key=energy) if layers == 1 else np.zeros(0), 1, TREE_EVALUATIONS
@@ -229,7 +238,7 @@ def _optimized(
     start: tuple[float, ...],
 ) -> tuple[float, ...]:
     """Return the best minimum, in units of the scales, from a start and from linear ramps."""
-    cost = Ising(np.array(key[0]), dict(key[1]), key[2])
+    cost = Ising.of(*key)
     energy = _scaled_energy(cost, mixer, ones, warm, layers)
     starts = [np.array(start)]
     starts += [linear_ramps(layers, beta, gamma) for beta in RAMPS for gamma in RAMPS]
@@ -248,10 +257,10 @@ def _improved(
     *starts: tuple[float, ...],
 ) -> tuple[float, ...]:
     """Return the better one of the starts on the whole problem, or a lower point if its search takes seconds."""
-    cost = Ising(np.array(key[0]), dict(key[1]), key[2])
+    cost = Ising.of(*key)
     energy = _scaled_energy(cost, mixer, ones, warm, len(starts[0]) // 2)
     start = min((np.array(each) for each in starts), key=energy)
-    evaluations = min(MOST_EVALUATIONS, EVALUATED_AMPLITUDES >> len(key[0]))
+    evaluations = min(MOST_EVALUATIONS, EVALUATED_AMPLITUDES >> key[0])
     if evaluations >= LEAST_EVALUATIONS:
         start = min(start, minimum_from(energy, start, evaluations), key=energy)
     return _rounded(start)
@@ -286,8 +295,9 @@ def minimum_from(energy: ScaledEnergy, start: NDArray[np.float64], evaluations: 
 def _connected_part(cost: Ising, size: int) -> tuple[int, ...]:
     """Return variables that are coupled strongly to each other, the strongest first, ascending."""
     strength = np.zeros((cost.num_variables, cost.num_variables))
-    for (i, j), coupling in cost.couplings.items():
-        strength[i, j] = strength[j, i] = abs(coupling)
+    for spins, value in cost.terms.items():
+        for i, j in itertools.permutations(spins, 2):
+            strength[i, j] += abs(value)
     chosen = [int(np.argmax(strength.sum(axis=1)))]
     while len(chosen) < size:
         to_chosen = strength[chosen].sum(axis=0)
@@ -298,5 +308,5 @@ def _connected_part(cost: Ising, size: int) -> tuple[int, ...]:
 
 def _part(cost: Ising, chosen: Sequence[int]) -> Ising:
     place = {variable: index for index, variable in enumerate(chosen)}
-    couplings = {(place[i], place[j]): c for (i, j), c in cost.couplings.items() if i in place and j in place}
-    return Ising(cost.fields[list(chosen)], couplings, 0.0)
+    within = [(spins, value) for spins, value in cost.terms.items() if place.keys() >= set(spins)]
+    return Ising.of(len(chosen), [(tuple(place[spin] for spin in spins), value) for spins, value in within])

@@ -1,21 +1,21 @@
-"""QAOA's answer beside its simulation, random assignments, and a classical descent from them."""
+"""QAOA's answer beside its simulation, random assignments, and classical searches."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hybridloop.algorithms.binary.annealing import RUNS, descend, sweeps_of
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.problems.ising import Ising
 from hybridloop.algorithms.qaoa.angles import expected_mean
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 
 SIGMAS = 2.0  # standard errors above which a mean counts as different from another
-MAX_ASSIGNMENTS = 10_000  # random ones: more than that many shots are of targets that do not sample
 
 
 def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
@@ -40,16 +40,11 @@ def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
     return replace(outcome, choices=(*outcome.choices, choice))
 
 
-def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed: int) -> Outcome:
-    """Return the outcome with a warning if its mean is not shown to be better than a random one, and the descents.
-
-    The descents flip one variable at a time, the best first: from the best sample, and from as many random assignments
-    as there were shots. They are classical, and said to be.
-    """
-    problem = ansatz.problem
-    doubt: Doubt | None = None
-    mean, sign = random_mean(ansatz), problem.sign
+def beside_chance(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int) -> Outcome:
+    """Return the outcome with a warning if its mean is not shown to be better than a random one."""
+    mean, sign = random_mean(ansatz), ansatz.problem.sign
     lead = mean - SIGMAS * outcome.standard_error - sign * outcome.value
+    doubt: Doubt | None = None
     if lead <= 0.0:
         doubt = Doubt(
             "no better than chance",
@@ -62,61 +57,47 @@ def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed:
             f"the mean over random assignments is {sign * mean:.4g}, and rounding "
             f"to {shots:,} counts may shift the mean by up to {outcome.rounding_bound:.4g}. Take more shots.",
         )
-    descents = bound_and_descents(outcome, problem, shots=shots, seed=seed)
-    return replace(outcome, choices=(*outcome.choices, *descents)).doubted(doubt)
+    return outcome.doubted(doubt)
 
 
-def bound_and_descents(outcome: Outcome, problem: BinaryProblem, *, shots: int, seed: int) -> list[str]:
-    """Return a bound of a problem whose optimum is unknown, and what descents reach: see `beside_classical`."""
-    choices = []
-    if problem.extremes is None:
-        choices.append(f"bound: no assignment is better than {problem.bound:.6g}, each term at its best")
-    if outcome.best_bitstring is None:
-        return choices
-    bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
-    sampled = _best_value(problem, descend(problem.cost, bits))
-    number = min(shots, MAX_ASSIGNMENTS)
-    random = np.random.default_rng(seed).integers(0, 2, (number, problem.num_variables))
-    drawn = _best_value(problem, descend(problem.cost, random))
-    if sampled is not None:
-        other = "none that is feasible" if drawn is None else f"{drawn:.6g}"
-        choices.append(
-            f"classical: a descent by single flips from the best assignment reaches {sampled:.6g}, from {number:,} "
-            f"random assignments {other}"
+def beside_classical(outcome: Outcome, problem: BinaryProblem) -> Outcome:
+    """Return the outcome with the optimum, or what is known of it, and with what classical searches reach.
+
+    They are a descent from the best sample by flips of one variable, and simulated annealing of random assignments.
+    """
+    optimum, choices = problem.optimum, list[str]()
+    if not optimum.is_exact:
+        choices.append(f"bound: no assignment is better than {optimum.bound:.6g}")
+    if outcome.best_bitstring is not None:
+        bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
+        reached = problem.best_of(descend(problem.cost, bits))
+        annealed = "none that is feasible" if problem.annealed is None else f"{problem.annealed:.6g}"
+        by_descent = (
+            "" if reached is None else f"a descent by single flips from the best assignment reaches {reached:.6g}, "
         )
-    return choices
+        choices.append(
+            f"classical: {by_descent}simulated annealing ({RUNS} runs of {sweeps_of(problem.cost)} sweeps) {annealed}"
+        )
+    ratio = problem.approximation_ratio(outcome.value)
+    return replace(
+        outcome,
+        approximation_ratio=ratio,
+        optimum=None if optimum.found is None else (optimum.found, optimum.bound),
+        choices=(*outcome.choices, *choices),
+    )
 
 
 def random_mean(ansatz: QaoaCircuit) -> float:
-    """Return the mean of the minimized cost over all assignments that the mixer reaches, each as likely."""
-    cost, count = ansatz.cost, ansatz.cost.num_variables
-    if ansatz.ones is None:
+    """Return the mean of the minimized cost over all assignments that the mixer reaches, each as likely.
+
+    Of those with m ones among n, a product of k spins has the mean Σ_j (−1)^j C(k, j) C(n − k, m − j) / C(n, m).
+    """
+    cost, count, ones = ansatz.cost, ansatz.cost.num_variables, ansatz.ones
+    if ones is None:
         return cost.offset
-    total = count - 2 * ansatz.ones  # the sum of all spins
-    pair = (total**2 - count) / (count * (count - 1)) if count > 1 else 0.0
-    return cost.offset + float(cost.fields.sum()) * total / count + pair * sum(cost.couplings.values())
 
+    def mean(size: int) -> float:
+        signed = [(-1) ** j * comb(size, j) * comb(count - size, ones - j) for j in range(min(size, ones) + 1)]
+        return float(sum(signed)) / comb(count, ones)
 
-def descend(cost: Ising, bits: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return assignments (k, n) that no single flip improves, by steepest descent from those given."""
-    spins = 1.0 - 2.0 * bits
-    count = cost.num_variables
-    matrix = np.zeros((count, count))
-    for (i, j), coupling in cost.couplings.items():
-        matrix[i, j] = matrix[j, i] = coupling
-    least = 1e-12 * (1.0 + np.abs(matrix).sum() + np.abs(cost.fields).sum())
-    local = spins @ matrix + cost.fields  # changes with each flip by one column
-    rows = np.arange(len(spins))
-    while len(rows):
-        gains = 2.0 * spins[rows] * local[rows]
-        best = gains.argmax(axis=1)
-        falls = gains[np.arange(len(rows)), best] > least
-        rows, best = rows[falls], best[falls]
-        spins[rows, best] *= -1.0
-        local[rows] += 2.0 * spins[rows, best][:, None] * matrix[best]
-    return (spins < 0).astype(np.uint8)
-
-
-def _best_value(problem: BinaryProblem, bits: NDArray[np.uint8]) -> float | None:
-    bits = bits[problem.is_feasible(bits)]
-    return None if not len(bits) else problem.sign * float((problem.sign * problem.objective.energies(bits)).min())
+    return cost.offset + math.fsum(value * mean(len(spins)) for spins, value in cost.terms.items())

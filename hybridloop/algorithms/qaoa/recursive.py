@@ -1,8 +1,7 @@
-"""Recursive QAOA (RQAOA): fix the most strongly correlated pair of spins each round, then enumerate the rest."""
+"""Recursive QAOA (RQAOA): fix the most strongly correlated product of spins each round, then enumerate the rest."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES, Ising, Spins
+from hybridloop.algorithms.binary.problem import BinaryProblem, spin_glass
 from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
-from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
 from hybridloop.algorithms.qaoa.angles import tree_of, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, is_better
-from hybridloop.algorithms.qaoa.trees import Spins
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InvalidValue, JobFailed
 
@@ -31,10 +29,10 @@ ATTEMPTS = 8  # at a round whose job fails
 
 @dataclass(frozen=True, slots=True)
 class _Substitution:
-    """Elimination of a spin: `spin` is `sign` times the spin `other`, or `sign` itself where `other` is None."""
+    """Elimination of a spin: `spin` is `sign` times the product of `others`."""
 
     spin: int
-    other: int | None
+    others: tuple[int, ...]
     sign: float
 
 
@@ -51,12 +49,12 @@ def rqaoa(
     """Run recursive QAOA (S. Bravyi, A. Kliesch, R. Koenig and E. Tang, Phys. Rev. Lett. 125 (2020) 260505).
 
     One job a round, at the angles of the tree of couplings. A problem of more than `max_qubits` spins, None for no
-    limit, first loses those beyond by the tree's means in place of measured ones. The largest |⟨s_i s_j⟩| over coupled
-    pairs, or |⟨s_i⟩| over fields, gives the substitution that eliminates a spin; of equal ones the first pair. The last
-    `stop_at` spins are enumerated. The result's `value` is the objective of the resulting assignment, with an error
-    of 0. Its `best_value` may be better, because each round's samples, with the substitutions applied, are assignments
-    too. A failed job is repeated in a round of its own. Raises JobFailed after `ATTEMPTS` failures, InputError for an
-    invalid `stop_at`.
+    limit, first loses those beyond by the tree's means in place of measured ones. Of the cost's terms, coupled pairs
+    s_i s_j, fields s_i and products of more, the largest |⟨·⟩| gives the substitution that eliminates a spin; of equal
+    ones the first of the smallest number of spins. The last `stop_at` spins are enumerated. The result's `value` is the
+    objective of the resulting assignment, with an error of 0. Its `best_value` may be better, because each round's
+    samples, with the substitutions applied, are assignments too. A failed job is repeated in a round of its own. Raises
+    JobFailed after `ATTEMPTS` failures, InputError for an invalid `stop_at`.
     """
     if not 1 <= stop_at <= MAX_ENUMERATED_VARIABLES:
         raise InvalidValue("stop_at", f"must be 1 to {MAX_ENUMERATED_VARIABLES} spins, got {stop_at}")
@@ -74,11 +72,11 @@ def rqaoa(
             bits = _all_bits(counts.bits, spins, substitutions, problem.num_variables)
             sampled = best_assignment(problem, bits, sampled)
             means = _measured_means(reduced, counts)
-        i, j = strongest = max(means, key=lambda each: round(abs(means[each]), 9))  # the first of equal ones
-        mean = means[strongest]
-        sign = 1.0 if mean >= 0 else -1.0
-        substitutions.append(_Substitution(spins[i if j is None else j], None if j is None else spins[i], sign))
-        reduced = _eliminate(reduced, i, j, sign)
+        strongest = max(means, key=lambda each: round(abs(means[each]), 9))  # the first of equal ones
+        sign = 1.0 if means[strongest] >= 0 else -1.0
+        *others, spin = strongest
+        substitutions.append(_Substitution(spins[spin], tuple(spins[other] for other in others), sign))
+        reduced = _eliminate(reduced, strongest, sign)
         spins.remove(substitutions[-1].spin)
         if not spins:
             break
@@ -105,7 +103,6 @@ def rqaoa(
         history=tuple(log.history),
         best_bitstring=None if best is None else best.bitstring,
         best_value=None if best is None else best.value,
-        approximation_ratio=problem.approximation_ratio(value),
         choices=_choices(min(beyond, len(substitutions)), max_qubits),
     )
 
@@ -149,47 +146,23 @@ def _simulated_means(reduced: Ising, layers: int) -> Mapping[Spins, float]:
 
 
 def _measured_means(reduced: Ising, counts: Counts) -> Mapping[Spins, float]:
-    """Return the mean of each coupled pair of spins' product, and of each spin with a field."""
+    """Return the mean of the product of each term's spins; pairs first, then fields, then products of more."""
     spins = 1.0 - 2.0 * counts.bits
     weights = counts.counts / counts.shots
-    second = spins.T @ (weights[:, None] * spins)
-    means: dict[Spins, float] = {pair: float(second[pair]) for pair in reduced.couplings}
-    return means | {(int(i), None): float(weights @ spins[:, i]) for i in np.flatnonzero(reduced.fields)}
+    ordered = [*reduced.couplings, *((int(i),) for i in np.flatnonzero(reduced.fields)), *reduced.products]
+    return {term: float(weights @ spins[:, term].prod(axis=1)) for term in ordered}
 
 
-def _eliminate(reduced: Ising, i: int, j: int | None, sign: float) -> Ising:
-    """Substitute spin j = sign × spin i into the energy, or spin i = sign where j is None."""
-    eliminated = i if j is None else j
-    fields, offset = reduced.fields.copy(), reduced.offset
-    couplings: dict[tuple[int, int], float] = {}
-
-    def add_coupling(pair: tuple[int, int], coupling: float) -> None:
-        key = (min(pair), max(pair))
-        couplings[key] = couplings.get(key, 0.0) + coupling
-
-    # Substitute in each coupling: it stays, becomes a field or a constant, or moves to spin i.
-    for pair, coupling in reduced.couplings.items():
-        if eliminated not in pair:
-            add_coupling(pair, coupling)
-            continue
-        other = pair[0] if pair[1] == eliminated else pair[1]
-        if j is None:
-            fields[other] += sign * coupling
-        elif other == i:
-            offset += sign * coupling
-        else:
-            add_coupling((other, i), sign * coupling)
-    if j is None:
-        offset += sign * float(fields[i])
-    else:
-        fields[i] += sign * fields[j]
-    # Renumber the other spins; drop terms that cancelled up to rounding.
-    size = float(np.abs(reduced.fields).sum()) + math.fsum(abs(v) for v in reduced.couplings.values())
-    renumbered = {
-        (a - (a > eliminated), b - (b > eliminated)): v for (a, b), v in couplings.items() if abs(v) > 1e-12 * size
-    }
-    rest = np.delete(fields, eliminated)
-    return Ising(np.where(np.abs(rest) > 1e-12 * size, rest, 0.0), renumbered, offset)
+def _eliminate(reduced: Ising, term: Spins, sign: float) -> Ising:
+    """Substitute the last spin of a product by `sign` times the others, and renumber the spins above."""
+    spin = term[-1]
+    rest: list[tuple[Spins, float]] = [((), reduced.offset)]
+    for spins, value in reduced.terms.items():
+        # the whole product, which is `sign`, takes the spin out of a term that has it
+        taken, factor = ((*spins, *term), sign) if spin in spins else (spins, 1.0)
+        rest.append((taken, factor * value))
+    renumbered = [(tuple(each - (each > spin) for each in spins if each != spin), value) for spins, value in rest]
+    return Ising.of(reduced.num_variables - 1, renumbered)
 
 
 def _ground_state_bits(reduced: Ising) -> NDArray[np.uint8]:
@@ -205,6 +178,6 @@ def _all_bits(
     whole = np.zeros((len(bits), count), np.uint8)
     whole[:, spins] = bits[:, : len(spins)]
     for substitution in reversed(substitutions):
-        source = whole[:, substitution.other] if substitution.other is not None else 0
-        whole[:, substitution.spin] = source if substitution.sign > 0 else 1 - source
+        parity = whole[:, substitution.others].sum(axis=1, dtype=np.uint8) % 2
+        whole[:, substitution.spin] = parity if substitution.sign > 0 else 1 - parity
     return whole

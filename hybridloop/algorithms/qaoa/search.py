@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import (
     Estimate,
@@ -36,7 +37,6 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa.angles import with_added_layer, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, left_of, share_caps
@@ -340,7 +340,6 @@ def qaoa(
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,
         best_value=None if tracker.best is None else tracker.best.value,
-        approximation_ratio=problem.approximation_ratio(value),
     )
 
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.ising import Ising
+from hybridloop.algorithms.binary.ising import Ising, Spins
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
-Spins = tuple[int, int | None]  # a pair of spins, or one
 
 _KET, _BRA = np.array([1.0, 1.0, -1.0, -1.0]), np.array([1.0, -1.0, 1.0, -1.0])  # spins of the four states of a layer
 _PHASES = np.outer(_KET, _KET) - np.outer(_BRA, _BRA)
@@ -90,7 +89,7 @@ class CouplingTree:
         """Return the mean product of each coupled pair of spins, and the mean of each spin with a field."""
         single, double = self._means(point)
         means: dict[Spins, float] = {pair: float(double[place]) for pair, place in self.place_of.items()}
-        return means | {(i, None): float(single[self.classes[i]]) for i in np.flatnonzero(self.cost.fields).tolist()}
+        return means | {(i,): float(single[self.classes[i]]) for i in np.flatnonzero(self.cost.fields).tolist()}
 
     def _means(self, point: Array) -> tuple[Array, Array]:
         """Return the mean spin (classes,) and the mean products (classes, d) with the coupled spins."""
@@ -161,9 +160,7 @@ class OneLayer:
     def energy(self, point: Array) -> float:
         """Return the mean cost at a point (β, γ) in radians."""
         means, cost = self.means(point), self.cost
-        pairs = sum(coupling * means[pair] for pair, coupling in cost.couplings.items())
-        singles = sum(float(cost.fields[i]) * mean for (i, j), mean in means.items() if j is None)
-        return cost.offset + pairs + singles
+        return cost.offset + sum(value * means[spins] for spins, value in cost.terms.items())
 
     def means(self, point: Array) -> dict[Spins, float]:
         """Return the mean product of each coupled pair of spins, and the mean of each spin with a field."""
@@ -173,7 +170,7 @@ class OneLayer:
         for (i, j), coupling in self.cost.couplings.items():
             matrix[i, j] = matrix[j, i] = coupling
         single = -np.sin(beta) * np.sin(gamma * fields) * np.cos(gamma * matrix).prod(axis=1)
-        means: dict[Spins, float] = {(i, None): float(single[i]) for i in np.flatnonzero(fields).tolist()}
+        means: dict[Spins, float] = {(i,): float(single[i]) for i in np.flatnonzero(fields).tolist()}
         if not self.cost.couplings:
             return means
         i, j = np.array(list(self.cost.couplings)).T

@@ -78,14 +78,24 @@ def ising_text(fields: Mapping[object, float], couplings: Terms, offset: float =
     )
 
 
+def polynomial_text(terms: Mapping[Iterable[Any], float], offset: float = 0.0, *, vartype: str = "BINARY") -> str:
+    """Return JSON of a polynomial of any order: the coefficient of each product of named variables."""
+    ends = list(dict.fromkeys(name for product in terms for name in product))
+    names = _distinct(sorted(ends) if all(isinstance(name, int) for name in ends) else ends)
+    rows = [[*map(str, product), float(value)] for product, value in terms.items()]
+    return json.dumps({"polynomial": {"variables": names, "terms": rows}, "vartype": vartype, "offset": float(offset)})
+
+
 def quadratic_model(model: Any) -> tuple[str, str]:
-    """Return the name and text of a dimod BinaryQuadraticModel; a model with constraints is refused."""
+    """Return the name and text of a dimod BinaryQuadraticModel or BinaryPolynomial, without constraints."""
     vartype = getattr(getattr(model, "vartype", None), "name", None)
     if hasattr(model, "constraints"):
         problem = "a constrained model has no energy without a penalty"
         raise InputError("problem", problem, "Give the first of dimod.cqm_to_bqm(model); its second maps samples back.")
     if vartype not in ("BINARY", "SPIN"):
-        raise not_a_problem(model, "Give a dimod.BinaryQuadraticModel.")
+        raise not_a_problem(model, "Give a dimod.BinaryQuadraticModel or BinaryPolynomial.")
+    if isinstance(model, Mapping):
+        return "polynomial", polynomial_text(model, vartype=vartype)
     if vartype == "SPIN":
         return "Ising", ising_text(model.linear, model.quadratic, model.offset)
     terms = {(variable, variable): bias for variable, bias in model.linear.items()}

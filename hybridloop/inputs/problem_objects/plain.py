@@ -11,7 +11,7 @@ from hybridloop.algorithms.formats.json_text import check_names
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.graphs import graph_text
-from hybridloop.inputs.problem_objects.matrices import ising_text, qubo_text
+from hybridloop.inputs.problem_objects.matrices import ising_text, polynomial_text, qubo_text
 from hybridloop.inputs.problem_objects.operators import pauli_text
 
 _FORMATS = {  # names of the JSON formats, by the key that tells the kind
@@ -22,7 +22,10 @@ _FORMATS = {  # names of the JSON formats, by the key that tells the kind
     "terms": "operator",
     "nodes": "graph",
     "linear_biases": "Ising",
+    "polynomial": "polynomial",
+    "labs": "sequence",
 }
+_POLYNOMIAL = "Give terms such as {('a', 'b', 'c'): 1.5, ('a',): -1.0}."
 _EDGES = "Give edges such as [('a', 'b', 1.5), ('b', 'c', 2.0)], or {('a', 'b'): 1.5}."
 
 
@@ -39,12 +42,17 @@ def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
     if "h" in value and "J" in value and isinstance(value["J"], Mapping):
         check_names({str(key): None for key in value}, ("h", "J", "offset"), "problem")
         fields = value["h"] if isinstance(value["h"], Mapping) else dict(enumerate(value["h"]))
+        if any(isinstance(spins, tuple) and len(spins) > 2 for spins in value["J"]):
+            terms = {**{(spin,): field for spin, field in fields.items()}, **value["J"]}
+            return "Ising", polynomial_text(_numbered(terms), value.get("offset", 0.0), vartype="SPIN")
         return "Ising", ising_text(fields, _merged(value["J"]), value.get("offset", 0.0))
     for key, name in _FORMATS.items():
         if key in value:
             return name, _json(value)
     if value and all(isinstance(key, str) and _is_label(key) for key in value):
         return "operator", pauli_text(value.items())
+    if value and all(isinstance(key, tuple) for key in value) and {len(key) for key in value} != {2}:
+        return "polynomial", polynomial_text(_numbered(value))  # of bits, as the terms of a QUBO are
     if not value or not all(isinstance(key, tuple) and len(key) == 2 for key in value):
         raise InputError("problem", "the dict has neither pairs of nodes nor a known key", _EDGES)
     merged = _merged(value)
@@ -90,6 +98,14 @@ def _merged(terms: Mapping[Any, Any]) -> dict[tuple[Any, Any], float]:
         key = (pair[1], pair[0]) if (pair[1], pair[0]) in sums else pair
         sums[key] = sums.get(key, 0.0) + float(value)
     return sums
+
+
+def _numbered(terms: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return the terms, each with a number. Raises InputError for other values."""
+    for product, value in terms.items():
+        if not _is_number(value):
+            raise InputError("problem", f"{product!r}: {value!r} is no product with a number", _POLYNOMIAL)
+    return terms
 
 
 def _ends(terms: Mapping[tuple[Any, Any], float]) -> list[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-import numpy as np
-
+from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
-from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit
 from hybridloop.descriptions.qaoa import QaoaSettings
@@ -44,7 +43,7 @@ def optimizer_of_angles(settings: QaoaSettings, least: int) -> Callable[[QaoaCir
         return None
 
     def make(ansatz: QaoaCircuit) -> TrustRegion:
-        size = float(np.abs([*ansatz.cost.couplings.values(), *ansatz.cost.fields]).sum())
+        size = math.fsum(map(abs, ansatz.cost.terms.values()))
         unknown = ((),) * len(ansatz.initial_point)
         shots = max(FIRST_SHOTS, least)
         return TrustRegion(

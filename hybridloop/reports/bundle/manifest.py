@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybridloop.data import load_table
+from hybridloop.data import TABLES, built_in_problem
 from hybridloop.journal.provenance import PRICES, REVISION, versions
 from hybridloop.runs.stored_run import StoredRun
 
@@ -52,8 +52,8 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 def problem_hash(name: str, text: str | None) -> str:
     """Return the SHA-256 of a problem's text, or of a built-in problem's entry without family and purpose."""
     if text is None:
-        tables = (load_table(table).get(name.lower()) for table in ("problems", "binary_problems"))
-        entry = next((found for found in tables if found is not None), name)
+        found = (built_in_problem(table, name) for table in TABLES)
+        entry = next((entry for entry in found if entry is not None), name)
         if isinstance(entry, dict):
             entry = {field: value for field, value in entry.items() if field not in _NOT_HASHED}
         text = json.dumps(entry, sort_keys=True)

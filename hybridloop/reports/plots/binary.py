@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from hybridloop.algorithms.problems.binary import FEASIBLE_BELOW, BinaryProblem
-from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
+from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
+from hybridloop.algorithms.binary.problem import FEASIBLE_BELOW, BinaryProblem
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import RoundRecord
 from hybridloop.preparation.qaoa import read_binary

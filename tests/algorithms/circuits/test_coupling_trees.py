@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.problems.binary import max_cut, spin_glass
-from hybridloop.algorithms.problems.graphs import graph_from_edges
-from hybridloop.algorithms.problems.ising import Ising
+from hybridloop.algorithms.binary.graphs import graph_from_edges
+from hybridloop.algorithms.binary.ising import Ising
+from hybridloop.algorithms.binary.problem import max_cut, spin_glass
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation
 from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit
 from hybridloop.algorithms.qaoa.trees import CouplingTree, OneLayer
@@ -52,9 +52,8 @@ def test_the_means_of_one_layer_are_exact_with_cycles(seed: int, share: float, h
     one = OneLayer(cost)
     assert one.energy(point) == pytest.approx(expected, abs=1e-9)
     spins = 1.0 - 2.0 * (np.arange(64)[:, None] >> np.arange(6) & 1)
-    for (i, j), mean in one.means(point).items():
-        signs = spins[:, i] if j is None else spins[:, i] * spins[:, j]
-        assert mean == pytest.approx(float(state.probabilities() @ signs), abs=1e-9)
+    for term, mean in one.means(point).items():
+        assert mean == pytest.approx(float(state.probabilities() @ spins[:, term].prod(axis=1)), abs=1e-9)
 
 
 @pytest.mark.parametrize(("layers", "fraction"), CUT_FRACTIONS.items())

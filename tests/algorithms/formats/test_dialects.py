@@ -13,12 +13,12 @@ import pytest
 from pyscf import fci, gto, scf
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.formats.detect import detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.formats.input_format import InputFormat
-from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import read_problem

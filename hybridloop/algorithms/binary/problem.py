@@ -1,30 +1,36 @@
 """Binary optimization problems: objective, constraint, and the Ising energy (with penalty) that QAOA minimizes.
 
-Builders for max-cut, independent set, QUBO, Ising spin glass, number partitioning and portfolio selection.
+Builders for max-cut, independent set, QUBO, Ising spin glass, polynomials of bits, MaxSAT, low-autocorrelation
+sequences, number partitioning and portfolio selection.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybridloop.algorithms.problems.graphs import Graph
-from hybridloop.algorithms.problems.ising import (
+from hybridloop.algorithms.binary.annealing import anneal
+from hybridloop.algorithms.binary.graphs import Graph
+from hybridloop.algorithms.binary.ising import (
     MAX_ENUMERATED_VARIABLES,
     MIN_MAGNITUDE,
     Ising,
+    Spins,
     check_in_range,
+    ising_from_bits,
     ising_from_qubo,
 )
+from hybridloop.algorithms.binary.solver import solve
 from hybridloop.errors import InputError
 
 MAX_NUMBERS = 500  # each pair of numbers becomes a coupling
+MIN_SEQUENCE, MAX_SEQUENCE = 3, 60  # spins: the terms grow with the third power
 FEASIBLE_BELOW = 0.5  # of the violation: a broken constraint has a violation of 1 or more
 
 
@@ -48,13 +54,26 @@ class Constraint:
     ones: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The best objective as far as it is known: the best one `found`, None without any, and a `bound` of all."""
+
+    found: float | None
+    bound: float
+
+    @property
+    def is_exact(self) -> bool:
+        return self.found == self.bound
+
+
 @dataclass(frozen=True, eq=False)
 class BinaryProblem:
     """An objective over bits, in the unit of the problem's source; `labels` name the variables in the order of qubits.
 
     `penalty` is the weight of the constraint's violation, in the objective's unit; `penalty_reason` is the argument why
     that weight is large enough. Both are unused without a constraint. `title` says what the problem is and how its text
-    was read, `unused` what the text has and the problem does not use.
+    was read, `unused` what the text has and the problem does not use. `known_bound` is one of the objective that
+    follows from the problem's form, None without one.
     """
 
     kind: str
@@ -67,12 +86,13 @@ class BinaryProblem:
     penalty_reason: str = ""
     title: str = ""
     unused: tuple[str, ...] = ()
+    known_bound: float | None = None
 
     def __post_init__(self) -> None:
         if self.objective.is_constant:
             problem = f"{self.source}: the objective is constant, so every assignment is as good as any other"
             raise InputError("problem", problem, "Give a problem whose objective depends on the variables.")
-        if max(np.abs(self.objective.fields).max(), *map(abs, self.objective.couplings.values()), 0.0) < MIN_MAGNITUDE:
+        if max(map(abs, self.objective.terms.values())) < MIN_MAGNITUDE:
             problem = f"{self.source}: all coefficients are below {MIN_MAGNITUDE:g}"
             raise InputError("problem", problem, "Choose a unit in which they are larger.")
 
@@ -98,27 +118,65 @@ class BinaryProblem:
         return self.constraint.violation.energies(bits) < FEASIBLE_BELOW
 
     @cached_property
-    def extremes(self) -> tuple[float, float] | None:
-        """The best and the worst objective of all feasible assignments, by brute force.
+    def optimum(self) -> Optimum:
+        """The best objective of all feasible assignments, by brute force, else by HiGHS in seconds, or a bound of it.
 
-        None above `MAX_ENUMERATED_VARIABLES` variables. Raises InputError if no assignment meets the constraint.
+        Raises InputError if no assignment meets the constraint.
         """
-        if self.num_variables > MAX_ENUMERATED_VARIABLES:
-            return None
-        values = self.objective.all_energies()
-        if self.constraint is not None:
-            values = values[self.constraint.violation.all_energies() < FEASIBLE_BELOW]
-            if not len(values):
-                problem = f"{self.source}: no assignment meets {self.constraint.description}"
-                raise InputError("problem", problem, "Change the constraint.")
-        low, high = float(values.min()), float(values.max())
-        return (high, low) if self.sense is Sense.MAXIMIZE else (low, high)
+        return self._best(self.sign)
 
-    @property
-    def bound(self) -> float:
-        """A bound of the objective's optimum: each term at its best, as the sum of a cut's positive weights."""
-        terms = float(np.abs(self.objective.fields).sum()) + sum(map(abs, self.objective.couplings.values()))
-        return self.objective.offset - self.sign * terms
+    def _best(self, sign: float) -> Optimum:
+        """Return the smallest feasible objective for a `sign` of 1, the largest one for −1, or what is known of it."""
+        signed, constraint = self.objective.scaled(sign), self.constraint
+        violation = None if constraint is None else constraint.violation
+        if self.num_variables <= MAX_ENUMERATED_VARIABLES:
+            values = signed.all_energies()
+            if violation is not None:
+                values = values[violation.all_energies() < FEASIBLE_BELOW]
+            if not len(values):
+                raise self._infeasible()
+            found = sign * float(values.min())
+            return Optimum(found, found)
+        known = [self.annealed] if sign == self.sign else []
+        bounds = [sign * self.known_bound] if sign == self.sign and self.known_bound is not None else []
+        if not bounds or known[0] is None or sign * known[0] > bounds[0]:
+            solution = solve(signed, violation, None if constraint is None else constraint.ones)
+            if solution.is_infeasible:
+                raise self._infeasible()
+            known += [] if solution.bits is None else [self.best_of(solution.bits)]
+            bounds.append(solution.bound)
+        best = min((sign * value for value in known if value is not None), default=math.inf)
+        return Optimum(sign * best if best < math.inf else None, sign * min(best, max(bounds)))
+
+    def check_feasible(self) -> None:
+        """Raise InputError if no assignment meets the constraint; of a large problem, if that shows in seconds."""
+        if self.constraint is None or self.constraint.ones is not None:  # a builder checks the latter
+            return
+        if self.num_variables <= MAX_ENUMERATED_VARIABLES or self.annealed is None:
+            _ = self.optimum
+
+    def _infeasible(self) -> InputError:
+        assert self.constraint is not None
+        problem = f"{self.source}: no assignment meets {self.constraint.description}"
+        return InputError("problem", problem, "Change the constraint.")
+
+    @cached_property
+    def annealed(self) -> float | None:
+        """The best objective of feasible assignments that simulated annealing finds in a second; None without any."""
+        return self.best_of(anneal(self.cost, seed=0))
+
+    def best_of(self, bits: ArrayLike) -> float | None:
+        """Return the best objective of the feasible rows of bits (k, n); None without any."""
+        rows = np.atleast_2d(np.asarray(bits))
+        rows = rows[self.is_feasible(rows)]
+        return None if not len(rows) else self.sign * float((self.sign * self.objective.energies(rows)).min())
+
+    @cached_property
+    def extremes(self) -> tuple[float, float] | None:
+        """The best and the worst objective of all feasible assignments; None if one of them is unknown."""
+        if not self.optimum.is_exact or not (worst := self._best(-self.sign)).is_exact:
+            return None
+        return self.optimum.bound, worst.bound
 
     def approximation_ratio(self, value: float) -> float | None:
         """Return (value − worst) / (best − worst); None if the extremes are unknown or equal.
@@ -202,9 +260,93 @@ def spin_glass(
 ) -> BinaryProblem:
     """Ising spin glass: minimize the energy of the spins."""
     names = _index_labels(ising.num_variables) if labels is None else tuple(labels)
-    terms = np.count_nonzero(ising.fields) + sum(map(bool, ising.couplings.values()))
-    title = _title("Ising energy", f"{len(names)} spins", f"{terms} terms", "minimized", reading)
+    order = "" if ising.is_quadratic else f" of order {max(map(len, ising.products))}"
+    size = (f"{len(names)} spins", f"{len(ising.terms)} terms")
+    title = _title(f"Ising energy{order}", *size, "minimized", reading)
     return BinaryProblem("ising", source, names, Sense.MINIMIZE, ising, title=title)
+
+
+def bit_polynomial(
+    num_variables: int,
+    terms: Iterable[tuple[Spins, float]],
+    source: str = "polynomial",
+    labels: Sequence[str] | None = None,
+    *,
+    reading: str = "",
+) -> BinaryProblem:
+    """Minimize a polynomial of bits of any order; `terms` are the variables of each product, and its coefficient."""
+    given = [(tuple(dict.fromkeys(bits)), value) for bits, value in terms]  # x² = x
+    objective = ising_from_bits(num_variables, [(dict.fromkeys(bits, True), value) for bits, value in given])
+    names = _index_labels(num_variables) if labels is None else tuple(labels)
+    order = max((len(bits) for bits, _ in given), default=0)
+    title = _title(f"polynomial of order {order}", f"{num_variables} variables", f"{len(given)} terms", reading)
+    return BinaryProblem("polynomial", source, names, Sense.MINIMIZE, objective, title=title)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A disjunction of literals: `signs` have True for a variable that satisfies it as 1, False as 0.
+
+    `weight` is that of a satisfied clause; None for a hard one, which must be satisfied.
+    """
+
+    signs: Mapping[int, bool]
+    weight: float | None = 1.0
+
+
+def max_sat(
+    num_variables: int, clauses: Sequence[Clause], source: str = "clauses", *, reading: str = ""
+) -> BinaryProblem:
+    """MaxSAT: maximize the weight of the satisfied clauses; all hard ones must be satisfied.
+
+    A clause of k literals is broken where a product of k factors (1 ± s) / 2 is 1. The penalty of a hard one is above
+    the weight of all soft ones.
+    """
+    soft = [(clause, clause.weight) for clause in clauses if clause.weight is not None]
+    hard = [clause for clause in clauses if clause.weight is None]
+    weights = [weight for _, weight in soft]
+    if not soft:  # any assignment that satisfies all is as good
+        soft, weights, hard = [(clause, 1.0) for clause in hard], [1.0] * len(hard), []
+    broken = [(_broken(clause), -weight) for clause, weight in soft]
+    objective = ising_from_bits(num_variables, broken, math.fsum(weights))
+    constraint, penalty = None, 1.5 * math.fsum(map(abs, weights))
+    if hard:
+        violation = ising_from_bits(num_variables, [(_broken(clause), 1.0) for clause in hard])
+        constraint = Constraint(f"all {len(hard)} hard clauses", violation)
+    total = f", {len(hard)} of them hard" if hard else ""
+    weighted = f"weights {min(weights):g} to {max(weights):g}" if set(weights) != {1.0} else ""
+    size = f"{num_variables} variables, {len(clauses)} clauses{total}"
+    return BinaryProblem(
+        "max-sat",
+        source,
+        tuple(str(number) for number in range(1, num_variables + 1)),
+        Sense.MAXIMIZE,
+        objective,
+        constraint,
+        penalty=penalty if hard else 0.0,
+        penalty_reason=f"all soft clauses weigh less than {penalty:g}" if hard else "",
+        title=_title("MaxSAT", size, weighted, reading),
+    )
+
+
+def _broken(clause: Clause) -> dict[int, bool]:
+    return {variable: not sign for variable, sign in clause.signs.items()}
+
+
+def low_autocorrelation(length: int, source: str = "labs") -> BinaryProblem:
+    """Low-autocorrelation binary sequence: minimize Σ_k (Σ_i s_i s_{i+k})², the energy of its sidelobes.
+
+    M. J. E. Golay, IEEE Trans. Inf. Theory 23 (1977) 43; by QAOA: R. Shaydulin et al., Sci. Adv. 10 (2024) eadm6761.
+    """
+    if not MIN_SEQUENCE <= length <= MAX_SEQUENCE:
+        remedy = f"Give {MIN_SEQUENCE} to {MAX_SEQUENCE}."
+        raise InputError("problem", f"{source}: a sequence of {length} spins is not taken", remedy)
+    pairs = [[(i, i + lag) for i in range(length - lag)] for lag in range(1, length)]
+    terms = [((*first, *second), 1.0) for of_lag in pairs for first in of_lag for second in of_lag]
+    objective = Ising.of(length, terms)
+    title = _title("low-autocorrelation sequence", f"{length} spins", f"{len(objective.terms)} terms")
+    labels, least = _index_labels(length), float(length // 2)  # sums of an odd number of spins are at least 1 in size
+    return BinaryProblem("labs", source, labels, Sense.MINIMIZE, objective, title=title, known_bound=least)
 
 
 def number_partitioning(numbers: Sequence[float], source: str = "numbers") -> BinaryProblem:
@@ -218,7 +360,7 @@ def number_partitioning(numbers: Sequence[float], source: str = "numbers") -> Bi
     pairs = {(i, j): float(2 * values[i] * values[j]) for j in range(len(values)) for i in range(j)}
     objective = Ising(np.zeros(len(values)), pairs, float(values @ values))
     labels = tuple(f"{value:g}" for value in values)
-    return BinaryProblem("number-partitioning", source, labels, Sense.MINIMIZE, objective)
+    return BinaryProblem("number-partitioning", source, labels, Sense.MINIMIZE, objective, known_bound=0.0)
 
 
 def portfolio(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hybridloop.algorithms.problems.binary import BinaryProblem, Sense
+from hybridloop.algorithms.binary.problem import BinaryProblem, Sense
 
 MAX_NAMES = 12  # on a line
 
@@ -25,6 +25,13 @@ def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: fl
             sums = [sum(map(float, part)) for part in (chosen, others)]
             difference = f"{max(sums):g} and {min(sums):g}, a difference of {max(sums) - min(sums):g}"
             return {"parts": _parts(chosen, others, bits), "sums": difference}
+        case "max-sat":
+            true = [f"{name}" for name in chosen]
+            return {"true": _list(true) or "none", "satisfied": _limited(problem, value)}
+        case "labs":
+            signs = "".join("-" if bit else "+" for bit in bits)
+            merit = f"{_limited(problem, value)}; merit factor {len(bits) ** 2 / (2 * value):.4g}"
+            return {"sequence": signs, "energy": merit}
         case "portfolio":
             names = ("assets " if _is_numbered(problem) and chosen else "") + (_list(chosen) or "nothing")
             return {"hold": f"{names} ({len(chosen)} of {len(bits)})", "objective": _limited(problem, value)}
@@ -37,10 +44,11 @@ def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: fl
 
 def _limited(problem: BinaryProblem, value: float) -> str:
     """Return a value with the optimum, or with a bound of it where the optimum is unknown."""
-    maximizes = problem.sense is Sense.MAXIMIZE
-    if problem.extremes is None:
-        return f"{value:g} of at {'most' if maximizes else 'least'} {problem.bound:g}, a bound; the optimum is unknown"
-    best = problem.extremes[0]
+    maximizes, optimum = problem.sense is Sense.MAXIMIZE, problem.optimum
+    best = optimum.bound
+    if not optimum.is_exact:
+        known = "" if optimum.found is None else f", {optimum.found:g} is the best known"
+        return f"{value:g} of at {'most' if maximizes else 'least'} {best:g}, a bound{known}"
     if maximizes:
         return f"{value:g} of at most {best:g}"
     return (

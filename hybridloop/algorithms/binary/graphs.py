@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hybridloop.algorithms.problems.ising import MAX_MAGNITUDE, is_in_range
+from hybridloop.algorithms.binary.ising import MAX_MAGNITUDE, is_in_range
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 

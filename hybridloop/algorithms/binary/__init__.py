@@ -1,0 +1,1 @@
+"""Binary optimization problems, and classical searches for their optimum."""
