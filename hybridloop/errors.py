@@ -3,6 +3,7 @@
     HybridloopError
     ├── InputError                an input is invalid
     │   ├── InvalidValue          … a value is of another type, or out of range
+    │   ├── UnknownOption         … a primitive has no such option
     │   ├── ProblemError          … a problem's file or text, with its line if known
     │   ├── CompilationStopped    … the compilation of a program reached a limit of time or memory
     │   └── RunKeyTaken           … a run with this key exists
@@ -96,6 +97,13 @@ class InvalidValue(InputError):
     """A value is of another type, or out of range: `problem` continues the field's name, "must be positive, got 0"."""
 
     _joint = " "
+
+
+class UnknownOption(InputError, AttributeError, TypeError):
+    """A primitive has no such option or attribute.
+
+    It is also an AttributeError and a TypeError: libraries ask `hasattr(sampler, "options")`, or try another call.
+    """
 
 
 class ProblemError(InputError):

@@ -11,6 +11,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.InputError("target", "there is no target 'ionc'", "Did you mean 'ionq'?"),
     errors.CompilationStopped("program", "the compilation was stopped after 60 s of CPU time", "Look for a loop."),
     errors.InvalidValue("shots", "must be at least 1, got 0"),
+    errors.UnknownOption("shots", "the estimator has no such option", "Give precision."),
     errors.ProblemError("h2.fcidump", 7, "the line is cut", "Write it again."),
     errors.ProblemError("h2.fcidump", None, "it is empty", "Write it again."),
     *(

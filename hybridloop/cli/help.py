@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hybridloop.data.synonyms import suggestion
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import elsewhere
-from hybridloop.settings.synonyms import suggestion
 
 # headings of `hybridloop --help`, with their commands in order
 COMMAND_GROUPS = {

@@ -1,4 +1,4 @@
-"""Data of the package: JSON tables of problems, targets, prices, QAOA angles, live checks."""
+"""Data of the package: JSON tables of problems, targets, prices, QAOA angles, live checks; words of other libraries."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from hybridloop.algorithms.formats.geometry import check_atoms, is_geometry, rea
 from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, NOT_PROBLEMS, InputFormat
 from hybridloop.algorithms.geometries import LengthUnit, formula
 from hybridloop.data import TABLES, built_in_problem
+from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, InvalidValue, ProblemError
 from hybridloop.inputs.problem_objects.molecules import (
@@ -31,7 +32,6 @@ from hybridloop.inputs.text_files import check_format, decode, is_fcidump
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.parsing import AUTO_SPACE
-from hybridloop.settings.synonyms import suggestion
 
 GIVEN_FORMATS = [form for form in InputFormat if form not in {*NOT_PROBLEMS, InputFormat.MOLECULE}]
 MAX_INTEGRALS_BYTES = 64 << 20  # of a file of integrals, of which an active space is taken

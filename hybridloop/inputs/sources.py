@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import circuit_text
@@ -24,7 +25,6 @@ from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.runtime.dotted_names import nest
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import RunSettings
-from hybridloop.settings.synonyms import suggestion
 
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.

@@ -7,9 +7,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from hybridloop.data.synonyms import setting_of, suggestion
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, InvalidValue
-from hybridloop.settings.synonyms import setting_of, suggestion
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -28,6 +28,7 @@ from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
 from hybridloop.tasks.primitives.estimator import SessionEstimator
 from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
+from hybridloop.tasks.primitives.unknown_options import with_answers
 from hybridloop.tasks.service_sessions import ServiceJob, jobs_of_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
@@ -199,6 +200,7 @@ class OpenSession:
         """The session as the service knows it now: id, name, target, status, times, and its jobs by status."""
         return show_session(self._connection.service.workspace, self.id)
 
+    @with_answers("sampler")
     def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
         """Return a `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none.
 
@@ -208,6 +210,7 @@ class OpenSession:
         check_no_lost_points("a sampler", self._connection.options.failure.on_lost_job)
         return SessionSampler(self.rounds, shots=shots, stream=check_stream(stream))
 
+    @with_answers("estimator")
     def estimator(self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM) -> SessionEstimator:
         """Return a `BaseEstimatorV2` whose jobs are rounds of this session.
 

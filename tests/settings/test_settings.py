@@ -23,13 +23,13 @@ from hybridloop.budget.caps import Caps
 from hybridloop.budget.prices import Unit
 from hybridloop.cli.app import build_app
 from hybridloop.cli.options import BY_SET, given_options, read_layers, settings_options, with_options
+from hybridloop.data.synonyms import WORDS, setting_of
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.inputs.sources import Layer, resolve_settings
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import LIMITS, MAX_PROBLEM_BYTES, MitigationName, ProblemText, first_difference
-from hybridloop.settings.synonyms import WORDS, setting_of
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveMode
 from tests.paths import DOCS

@@ -25,7 +25,9 @@ from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
+from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
+from hybridloop.tasks.submission.jobs import NOT_SENT
 from hybridloop.tasks.submission.results import merge_counts
 from hybridloop.tasks.submission.rounds import Rounds
 
@@ -156,6 +158,15 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         self._stream = stream
         self._observables: dict[tuple[Any, ...], _Observables] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        check_attribute("estimator", name)
+        return super().__getattribute__(name)  # raises AttributeError
+
+    def __setattr__(self, name: str, value: object) -> None:
+        check_attribute("estimator", name)
+        super().__setattr__(name, value)
+
+    @with_answers("estimator", NOT_SENT)
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RoundJob:
         """Start a round of PUBs; `precision` is for those that state none (default: the estimator's)."""
         default = self._precision if precision is None else _check_precision(precision)

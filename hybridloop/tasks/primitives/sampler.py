@@ -25,6 +25,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.budget.prices import is_free
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.jobs import NOT_SENT, split_shots
 from hybridloop.tasks.submission.results import largest_remainder
@@ -46,6 +47,15 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         self._shots = shots
         self._stream = stream
 
+    def __getattr__(self, name: str) -> Any:
+        check_attribute("sampler", name)
+        return super().__getattribute__(name)  # raises AttributeError
+
+    def __setattr__(self, name: str, value: object) -> None:
+        check_attribute("sampler", name)
+        super().__setattr__(name, value)
+
+    @with_answers("sampler", NOT_SENT)
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RoundJob:
         """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
         default = self._shots if shots is None else shots
