@@ -25,6 +25,7 @@ from qiskit.circuit import ParameterVector
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, angle_map
 from hybridloop.compiler.gate_counts import gate_counts
+from hybridloop.compiler.register_conditions import with_bit_conditions
 from hybridloop.errors import ProgramError
 
 _ANGLE = re.compile(r"(?<=double )[^,\s)]+")
@@ -94,6 +95,7 @@ def compile_qir(circuit: QuantumCircuit, profile: str) -> str:
     A compilation takes 0.2 s of CPU time even for two gates. The text of circuits of up to a thousand gates is kept for
     the next run of this process.
     """
+    circuit = with_bit_conditions(circuit)
     try:
         source = qasm3.dumps(circuit, disable_constants=True)  # the compiler is handed this text, with all digits
     except Exception:  # the compiler's own export accepts more, or says what it does not accept
