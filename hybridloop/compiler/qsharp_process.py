@@ -1,4 +1,4 @@
-"""Compilation of Q# in a process with limits: the compiler runs the program, which may have no end or no bound."""
+"""Compilation of Q# and OpenQASM 3 in a process with limits: the compiler runs a program, which may have no end."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ class QsharpCompiler:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
-    def compile(self, source: str, entry: str, profile: str) -> str:
-        """Return the QIR of an entry expression. Raises QsharpRefused, or CompilationStopped at a limit."""
+    def compile(self, source: str, entry: str | None, profile: str) -> str:
+        """Return the QIR of an entry expression, or of OpenQASM 3 if there is none.
+
+        Raises QsharpRefused, or CompilationStopped at a limit.
+        """
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._process = self._launch()
@@ -111,7 +114,7 @@ class QsharpCompiler:
 
 def _error(what: str) -> CompilationStopped:
     return CompilationStopped(
-        "program", f"the compilation of the Q# program {what}", _REMEDY, "No job was submitted for it."
+        "program", f"the compilation of the program {what}", _REMEDY, "No job was submitted for it."
     )
 
 

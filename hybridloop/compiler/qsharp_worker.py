@@ -1,4 +1,6 @@
-"""Process that compiles Q#: requests arrive on standard input, answers leave on standard output, a JSON line each.
+"""Process that compiles Q# and OpenQASM 3: requests arrive on standard input, answers leave on standard output.
+
+Each is a line of JSON; a request without an entry expression is OpenQASM 3.
 
 A program that does not end, overflows the stack or takes too much memory ends this process, and not the user's.
 """
@@ -31,12 +33,17 @@ def main() -> None:
         from qdk.qsharp import QSharpError
 
         try:
-            if made_for != (source, profile):
-                made_for = None
-                context = _context(source, profile)
-                made_for = (source, profile)
-            assert context is not None
-            answer: dict[str, Any] = {"qir": str(context.compile(entry))}
+            if entry is None:
+                from hybridloop.compiler.openqasm_worker import compile_openqasm
+
+                answer: dict[str, Any] = {"qir": compile_openqasm(source, profile)}
+            else:
+                if made_for != (source, profile):
+                    made_for = None
+                    context = _context(source, profile)
+                    made_for = (source, profile)
+                assert context is not None
+                answer = {"qir": str(context.compile(entry))}
         except QSharpError as error:
             answer = {"refused": str(error), "is_of_entry": made_for is not None}
         answers.write(json.dumps(answer) + "\n")

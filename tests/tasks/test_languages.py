@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.quantum import Workspace
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit.classical import expr
 
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
@@ -54,6 +56,45 @@ ry({ANGLE}) q[1];
 cx q[1], q[2];
 c = measure q;
 """
+HEADER_2, HEADER_3 = 'OPENQASM 2.0;\ninclude "qelib1.inc";\n', 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+TILTED = f"ry({ANGLE}) q[0];"
+BRANCH_2 = f"qreg q[2]; creg c[2]; creg d[1]; {TILTED} measure q[0] -> c[0]; measure q[1] -> c[1];"
+ROTATED = "qreg q[2]; creg c[2]; {} measure q -> c;"
+SAME_PROGRAMS = {  # by what they use: a program that was refused or read differently, and the same in OpenQASM 2
+    "uint": (
+        f"{HEADER_3}uint[4] n = 1; qubit[3] q; for uint i in [0:n] {{ ry({ANGLE}) q[i]; }} bit[3] c = measure q;",
+        f"{HEADER_2}qreg q[3]; creg c[3]; ry({ANGLE}) q[0]; ry({ANGLE}) q[1]; measure q -> c;",
+    ),
+    "const": (
+        f"{HEADER_3}const uint n = 3; const float a = {ANGLE} / 2; qubit[n] q; bit[n] c;\n"
+        "ry(2 * a) q[n - 2]; c = measure q;",
+        f"{HEADER_2}qreg q[3]; creg c[3]; ry({ANGLE}) q[1]; measure q -> c;",
+    ),
+    "if and else on a bit": (
+        f"{HEADER_3}qubit[2] q; bit[2] c; {TILTED} c[0] = measure q[0];\n"
+        "if (c[0] == 1) { x q[1]; } else { h q[1]; } c[1] = measure q[1];",
+        f"{HEADER_2}qreg q[2]; creg c[1]; creg d[1]; {TILTED} measure q[0] -> c[0]; "
+        "if (c == 1) x q[1]; if (c == 0) h q[1]; measure q[1] -> d[0];",
+    ),
+    "if and else on a register, with uint": (
+        f"{HEADER_3}uint one = 1; qubit[2] q; {TILTED} bit[2] c = measure q;\n"
+        "if (c == one) { x q[1]; } else { h q[1]; }\nbit d = measure q[1];",
+        f"{HEADER_2}{BRANCH_2} if (c == 1) x q[1]; if (c == 0) h q[1]; measure q[1] -> d[0];",
+    ),
+    "nothing included": (
+        f"OPENQASM 3.0; qubit[2] q; bit[2] c; {TILTED} cx q[0], q[1]; c = measure q;",
+        f"{HEADER_2}qreg q[2]; creg c[2]; {TILTED} cx q[0], q[1]; measure q -> c;",
+    ),
+    "nothing included in version 2": (
+        f"OPENQASM 2.0; qreg q[2]; creg c[2]; {TILTED} cx q[0], q[1]; measure q -> c;",
+        f"{HEADER_2}qreg q[2]; creg c[2]; {TILTED} cx q[0], q[1]; measure q -> c;",
+    ),
+    "Quantinuum's library": (
+        'OPENQASM 2.0; include "hqslib1.inc";'
+        + ROTATED.format(f"U1q({ANGLE}, 0.3) q[0]; h q[1]; ZZ q[0], q[1]; h q[1];"),
+        HEADER_2 + ROTATED.format(f"ry({ANGLE}) q[0]; h q[1]; rzz(pi/2) q[0], q[1]; h q[1];"),
+    ),
+}
 # an X on the last qubit where the first, measured before, is 1
 BRANCHING = """
 operation Main() : (Result, Result[]) {
@@ -228,3 +269,67 @@ def test_a_program_that_the_target_does_not_run_is_refused_before_anything_is_su
         with pytest.raises(InputError, match=message):
             session.run(program)
         assert session.num_jobs == 0
+
+
+@pytest.mark.filterwarnings("ignore::hybridloop.algorithms.circuits.openqasm_includes.StandardGatesAdded")
+def test_openqasm_of_each_kind_gives_the_distribution_of_the_same_program_in_version_2(workspace: Workspace) -> None:
+    options = SessionOptions(provider_options={"error-model": False})
+    programs = [program for pair in SAME_PROGRAMS.values() for program in pair]
+    with open_run_session(workspace, "quantinuum.sim.h2-1e", options, seed=1) as session:
+        counts = [
+            {bits.replace(" ", ""): number for bits, number in job.counts.items()}
+            for job in session.run(programs, shots=SHOTS, seed=7)
+        ]
+    for name, given, expected in zip(SAME_PROGRAMS, counts[::2], counts[1::2], strict=True):
+        for bits in {*given, *expected}:
+            # five standard deviations of a difference of two counts: 5·sqrt(2·200·1/4) = 50
+            assert abs(given.get(bits, 0) - expected.get(bits, 0)) <= 50, (name, given, expected)
+
+
+@pytest.mark.parametrize(("value", "flips"), [(1, True), (2, False), (5, False)])
+def test_a_condition_on_a_register_has_its_first_bit_lowest(workspace: Workspace, value: int, *, flips: bool) -> None:
+    qiskit = QuantumCircuit(QuantumRegister(3, "q"), ClassicalRegister(2, "c"), ClassicalRegister(1, "d"))
+    qiskit.x(0)
+    qiskit.measure([0, 1], [0, 1])
+    with qiskit.if_test(expr.equal(qiskit.cregs[0], value) if value < 4 else (qiskit.cregs[0], value)):
+        qiskit.x(2)
+    qiskit.measure(2, 2)
+    measured = "qreg q[3]; creg c[2]; creg d[1]; x q[0]; measure q[0] -> c[0]; measure q[1] -> c[1];"
+    version_2 = f"{HEADER_2}{measured} if (c == {value}) x q[2]; measure q[2] -> d[0];"
+    version_3 = (
+        f"{HEADER_3}uint n = {value}; qubit[3] q; bit[2] c; x q[0]; c = measure q[0:1];\n"
+        "if (n == c) x q[2];\nbit[1] d; d[0] = measure q[2];"
+    )
+    with open_run_session(
+        workspace, "quantinuum.sim.h2-1e", SessionOptions(provider_options={"error-model": False})
+    ) as session:
+        jobs = session.run([qiskit, version_2, version_3], shots=5)
+    assert [job.counts for job in jobs] == [{f"{int(flips)} 01": 5}] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "numbers"),
+    [
+        ("uint[4] n = 3; qubit[2] q; bit[2] c; for uint i in [1:n] { rx(0.4) q[0]; } cx q[0], q[1]; c = measure q;", 1),
+        (
+            f"qubit[2] q; bit[2] c; {TILTED} c[0] = measure q[0]; "
+            "if (c[0] == 1) { ry(0.6) q[1]; } else { h q[1]; } c[1] = measure q[1];",
+            0,
+        ),
+        (f"qubit[1] q; bit a = 0; {TILTED} a = measure q[0]; if (a == 0) {{ h q[0]; }} bit b = measure q[0];", 0),
+    ],
+)
+def test_compiled_openqasm_gives_the_distribution_that_qdk_itself_gives(
+    workspace: Workspace, body: str, numbers: int
+) -> None:
+    from qdk.openqasm import OutputSemantics, run
+
+    shots = run(HEADER_3 + body, SHOTS, output_semantics=OutputSemantics.OpenQasm, as_bitstring=True, seed=2)
+    values = [shot[numbers:] if isinstance(shot, tuple) else (shot,) for shot in shots]
+    expected = Counter("".join(map(str, value))[::-1] for value in values)
+    options = SessionOptions(provider_options={"error-model": False})
+    with open_run_session(workspace, "quantinuum.sim.h2-1e", options) as session:
+        counts = session.run(HEADER_3 + body, shots=SHOTS, seed=7).counts
+    given = Counter({bits.replace(" ", ""): number for bits, number in counts.items()})
+    # five standard deviations of a difference of two counts: 5·sqrt(2·200·1/4) = 50
+    assert all(abs(given[bits] - expected[bits]) <= 50 for bits in {*given, *expected}), (given, expected)

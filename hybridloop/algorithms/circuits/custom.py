@@ -16,7 +16,10 @@ from hybridloop.errors import InputError, ProblemError
 
 MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
 INTEGER_TOLERANCE = 1e-9
-QASM_REMEDY = "Correct the text: use gates of stdgates.inc and declare angles as `input float[64] name;`."
+QASM_REMEDY = (
+    "Correct the text: use gates of stdgates.inc, and declare angles as `input float[64] name;` and constants as "
+    "`const float name = 0.5;`."
+)
 _FROM_VERSION_2 = "OpenQASM 2 has no angles to vary: write it as OpenQASM 3, with `input float[64] name;` for each."
 MAX_GATES = 10_000  # after gates defined in the text are expanded
 MAX_NESTING = 50  # levels of parentheses: the parser takes seconds for hundreds
@@ -68,7 +71,7 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
     from hybridloop.algorithms.circuits.openqasm import InvalidOpenQasm, parse_openqasm  # its import takes long
 
     try:
-        circuit = parse_openqasm(text)
+        circuit = parse_openqasm(text, source)
     except InvalidOpenQasm as error:
         remedy = _FROM_VERSION_2 if _VERSION_2.search(text) else QASM_REMEDY
         raise ProblemError(source, error.line, f"this is not a circuit: {error.reason}", remedy) from error

@@ -104,7 +104,7 @@ def _from_bytes(data: bytes, name: str, profile: str) -> QuantumCircuit:
 
 def _from_text(text: str, name: str, profile: str) -> QuantumCircuit:
     if is_openqasm(text):
-        return _measured(circuit_from_openqasm(text, name), "openqasm")
+        return _measured(circuit_from_openqasm(text, name, profile), "openqasm")
     if is_qir(text):
         return circuit_of_qir(text.encode(), name, profile)
     shown = repr(text if len(text) < 40 else f"{text[:40]}…")

@@ -14,7 +14,7 @@ from hybridloop.errors import InputError
 
 T = TypeVar("T")
 _MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
-_PLACE = re.compile(r",-\[line_\d+:(\d+):\d+\]")
+_PLACE = re.compile(r",-\[[^\]\n]*:(\d+):\d+\]")
 _COMMENT = re.compile(r"//[^\n]*")
 _NAMESPACE = re.compile(r"\bnamespace\s+([\w.]+)")
 _ENTRY_POINTS = (  # the operation with the attribute goes before one called Main
@@ -100,7 +100,7 @@ def _compiled(source: str, entry: str, profile: str) -> str:
         return qsharp_compiler(os.getpid()).compile(source, entry, profile)
     except QsharpRefused as error:
         called = f", or what it calls, {entry!r}: hl.qsharp(source, 'My.Space.Main(0.5)')" if error.is_of_entry else ""
-        raise _refusal(str(error), profile, f"Correct the source{called}.") from error
+        raise compiler_refusal(str(error), profile, f"Correct the source{called}.") from error
 
 
 def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
@@ -110,7 +110,7 @@ def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
     try:
         return compile_program()
     except QSharpError as error:
-        raise _refusal(str(error), profile, remedy) from error
+        raise compiler_refusal(str(error), profile, remedy) from error
     except BaseException as error:  # a panic of the compiler is no subclass of Exception; all others go on
         if type(error).__name__ != "PanicException":
             raise
@@ -118,13 +118,13 @@ def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
         raise InputError("program", problem, "Set up qsharp in this thread, or give hl.qsharp(source).") from error
 
 
-def _refusal(text: str, profile: str, remedy: str) -> InputError:
-    """Return the compiler's error in words of one line, with the remedy."""
+def compiler_refusal(text: str, profile: str, remedy: str, what: str = "the Q# program") -> InputError:
+    """Return the compiler's error in words of one line, with the remedy; `what` names the program."""
     said = [": ".join(filter(None, parts)) for parts in dict.fromkeys(_MESSAGE.findall(text))]
     said = said or text.splitlines()[:1]
     place = _PLACE.search(text)
     where = f"line {place[1]}: " if place else ""
     if "CapabilitiesCk" in text:
         remedy = f"A target with profile {profile} does not take it: {_WAYS_OUT.get(profile, _IN_PYTHON)}."
-    problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
+    problem = f"{what} does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
     return InputError("program", problem, remedy)

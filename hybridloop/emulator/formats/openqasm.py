@@ -31,18 +31,23 @@ INVALID_QASM = "CompilationError"
 MAX_BITS = 4096
 
 # Quantinuum's own library: U1q(t, p) = exp(-i t/2 (cos p X + sin p Y)), ZZ = exp(-i pi/4 Z Z), RZZ(t) = exp(-i t/2 Z Z)
+# and Rxxyyzz(a, b, c) = exp(-i/2 (a X X + b Y Y + c Z Z)); its other gates are those of qelib1.inc up to a global phase
 _STANDARD_GATES = "qiskit.circuit.library."
 _LIBRARY = re.compile(r'include\s+"hqslib1(?:_dev)?\.inc"\s*;')
 _LIBRARY_GATES = (
     'include "qelib1.inc"; gate hqs_U1q(t, p) a { rz(-p) a; rx(t) a; rz(p) a; } '
-    "gate hqs_ZZ a, b { rzz(pi/2) a, b; } gate hqs_RZZ(t) a, b { rzz(t) a, b; }"
+    "gate hqs_ZZ a, b { rzz(pi/2) a, b; } gate hqs_RZZ(t) a, b { rzz(t) a, b; } gate hqs_Rz(t) a { rz(t) a; } "
+    "gate cs a, b { cu1(pi/2) a, b; } gate csdg a, b { cu1(-pi/2) a, b; } "
+    "gate hqs_Rxxyyzz(u, v, w) a, b { rxx(u) a, b; "
+    "rx(pi/2) a; rx(pi/2) b; rzz(v) a, b; rx(-pi/2) a; rx(-pi/2) b; rzz(w) a, b; }"
 )
 # on a number beyond 64 bits in one of these places Qiskit's parser, written in Rust, crashes instead of raising
 _TEN_DIGITS = re.compile(r"(?:\[\s*|\bOPENQASM\s+(?:\d+\.)?)\d{10}")
 _REGISTER = re.compile(r"\b([qc])reg\s+\w+\s*\[\s*(\d+)")
 _BRANCH = re.compile(r"\bif\b")
 _COMMENT = re.compile(r"//[^\n]*")
-_CAPITALIZED_GATES = re.compile(r"\b(U1q|ZZ|RZZ)\b")  # Qiskit's parser allows no capital letter at the start of a name
+# Qiskit's parser allows no capital letter at the start of a name
+_CAPITALIZED_GATES = re.compile(r"\b(U1q|ZZ|RZZ|Rz|Rxxyyzz)\b")
 
 
 def parse_openqasm(data: bytes) -> Program:

@@ -10,6 +10,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
+from hybridloop.algorithms.circuits.openqasm_includes import StandardGatesAdded
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
@@ -145,3 +146,52 @@ def test_invalid_openqasm_is_refused_with_its_line(text: str, line: int | None, 
         read_qasm3(text, "mine.qasm")
     assert message in str(caught.value)
     assert caught.value.line == line
+
+
+def test_constants_and_quantinuums_gates_are_taken_with_angles() -> None:
+    text = """OPENQASM 3.0;
+include "hqslib1.inc";
+input float[64] a;
+const uint last = 1;
+const float half = pi / 2;
+qubit[2] q;
+U1q(a, half) q[0];
+RZZ(2 * a) q[0], q[last];
+"""
+    ansatz = circuit_ansatz(read_qasm3(text, "mine.qasm"), [0.3])
+    expected = QuantumCircuit(2)
+    expected.ry(0.3, 0)
+    expected.rzz(0.6, 0, 1)
+    assert Statevector(ansatz.circuit.assign_parameters([0.3])).equiv(Statevector(expected))
+
+
+def test_the_standard_gates_are_added_with_a_warning() -> None:
+    text = "OPENQASM 3.0;\ninput float[64] a;\nqubit q;\nry(a) q;\n"
+    with pytest.warns(StandardGatesAdded, match=r"mine\.qasm includes no gates.*`include \"stdgates\.inc\";`"):
+        circuit = read_qasm3(text, "mine.qasm")
+    assert circuit.num_parameters == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("uint n = 2;", r"type 'uint' are not supported.*const float name"),
+        ("const uint[2] n = 5;", "out of the range of its type"),
+        ("const uint n = -1;", "out of the range of its type"),
+        ("const float x = 1e300 * 1e300;", "out of the range of its type"),
+        ("const bit b = 1;", "of type float, int or uint"),
+        ('include "/etc/passwd";', "non-stdgates imports"),
+    ],
+)
+def test_what_a_circuit_with_angles_does_not_take_is_refused_with_its_line(statement: str, message: str) -> None:
+    with pytest.raises(ProblemError, match=message) as caught:
+        read_qasm3(TEXT.replace("input angle b;", f"input angle b;\n{statement}"), "mine.qasm")
+    assert caught.value.line == 5
+
+
+def test_parameters_of_a_gate_are_bound_in_the_order_of_its_definition() -> None:
+    text = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ngate g(v, u) q { rx(v) q; rz(u) q; }\nqubit q;\ng(0.7, 0.3) q;\n'
+    expected = QuantumCircuit(1)
+    expected.rx(0.7, 0)
+    expected.rz(0.3, 0)
+    assert Statevector(read_qasm3(text, "mine.qasm")).equiv(Statevector(expected))

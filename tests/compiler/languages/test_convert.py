@@ -168,8 +168,9 @@ def test_a_circuit_of_another_library_is_refused_with_the_way_out(make: Callable
     ("program", "message"),
     [
         ("OPENQASM 2.0;\nqreg q[1];\nfoo q[0];", "line 3 is no OpenQASM 2: 'foo' is not defined"),
-        ("OPENQASM 3.0;\nqubit q;\nfoo q;", "line 3 is no OpenQASM 3: gate 'foo' is not defined"),
+        ("OPENQASM 3.0;\nqubit q;\nfoo q;", r"line 3: undefined symbol: foo"),
         ("OPENQASM 3.0;\nqubit q;", "no measurement.*c = measure q"),
+        ("OPENQASM 3.0;\nuint n = 2;\nqubit[2] q;", "declares no bits, so its jobs would have no counts"),
         ("OPENQASM 4.0;", "OpenQASM 4.*2 and 3 are taken"),
         (QSHARP, r"may be Q#, and its entry is not named.*hl\.qsharp\(source"),
         (

@@ -46,7 +46,10 @@ def test_a_random_circuit_exported_by_qiskit_gives_the_same_state(seed: int) -> 
 
 
 def test_quantinuums_gates_have_the_matrices_of_its_library() -> None:
-    text = 'OPENQASM 2.0;\ninclude "hqslib1.inc";\nqreg q[2];\nU1q(0.7,0.3) q[0];\nZZ q[0],q[1];\nRZZ(0.9) q[0],q[1];\n'
+    text = (
+        'OPENQASM 2.0;\ninclude "hqslib1.inc";\nqreg q[2];\nU1q(0.7,0.3) q[0];\nZZ q[0],q[1];\nRZZ(0.9) q[0],q[1];\n'
+        "Rxxyyzz(0.3,0.5,0.7) q[0],q[1];\nRz(0.2) q[0];\ncs q[0],q[1];\n"
+    )
     program = parse_openqasm(text.encode())
     x, y, z = (np.array(m) for m in ([[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]))
     axis = np.cos(0.3) * x + np.sin(0.3) * y
@@ -54,6 +57,11 @@ def test_quantinuums_gates_have_the_matrices_of_its_library() -> None:
     expected = QuantumCircuit(2)
     expected.append(UnitaryGate(np.cos(0.35) * np.eye(2) - 1j * np.sin(0.35) * axis), [0])
     expected.append(UnitaryGate(np.diag(np.exp(-1j * np.pi / 4 * zz) * np.exp(-0.45j * zz))), [0, 1])
+    pauli_sum = 0.3 * np.kron(x, x) + 0.5 * np.kron(y, y).real + 0.7 * np.kron(z, z)
+    values, vectors = np.linalg.eigh(pauli_sum)
+    expected.append(UnitaryGate(vectors * np.exp(-0.5j * values) @ vectors.T), [0, 1])
+    expected.append(UnitaryGate(np.diag([np.exp(-0.1j), np.exp(0.1j)])), [0])
+    expected.append(UnitaryGate(np.diag([1, 1, 1, 1j])), [0, 1])
     assert Statevector(build_circuit(program, 2)).equiv(Statevector(expected))
 
 
