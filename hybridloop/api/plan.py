@@ -68,8 +68,9 @@ def plan_in_workspace(
 
     sdk_workspace = resolve_workspace(workspace)
     statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))
-    compared = comparable_targets(statuses) if compare == ALL else others
-    estimate = plan_run(algorithm, problem, settings, target, statuses=statuses, compare=compared)
+    compared = comparable_targets(statuses) if compare == ALL else tuple(map(statuses.as_served, others))
+    served = statuses.as_served(target)
+    estimate = plan_run(algorithm, problem, settings, served, statuses=statuses, compare=compared)
     effort = PlannedEffort(estimate.jobs.expected, estimate.shots.expected)
     store_plan(algorithm, problem, settings, effort)
     return estimate

@@ -11,7 +11,7 @@ from typing import Any
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts, checked_amount
-from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.azure.targets import Target, as_served, check_circuit_fits
 from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.errors import InputError, ServiceRefused
@@ -40,8 +40,8 @@ def check_offered(workspace: Any, target: Target, num_qubits: int) -> bool:
         remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
         raise InputError("target", f"this workspace does not offer {target.name}", remedy)
     limit = stated_qubits(target, status.get("numQubits"))  # not every service states it
-    if limit is not None:
-        check_circuit_fits(replace(target, qubits=limit), num_qubits)
+    stated = target if limit is None else replace(target, qubits=limit)
+    check_circuit_fits(as_served(stated, status), num_qubits)
     return status.get("currentAvailability") != UNAVAILABLE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
@@ -38,7 +39,9 @@ _KEYWORDS = {  # of the SDK's Workspace, by the variables that it reads
 _RESOURCE_ID = re.compile(
     r"(?i)/subscriptions/([^/\s;]+)/resourceGroups/([^/\s;]+)/providers/Microsoft\.Quantum/Workspaces/([^/\s;]+)/?"
 )
-_PART = re.compile(r"(?i)(SubscriptionId|ResourceGroupName|WorkspaceName|ApiKey|QuantumEndpoint)=([^;]+);?")
+_PARTS = ("SubscriptionId", "ResourceGroupName", "WorkspaceName", "ApiKey", "QuantumEndpoint")
+_PART = re.compile(rf"({'|'.join(_PARTS)})=([^;]+);?", re.IGNORECASE)
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,26 @@ def connect(connection: str | LocalService | AzureWorkspace, *, field_name: str 
     except ValueError as error:
         raise InputError(
             field_name,
-            "it is not a connection string of an Azure Quantum workspace",
+            f"it is not a connection string of an Azure Quantum workspace: {_wrong_part(connection, parts)}",
             "Copy all of it from the workspace's page (Operations, Access keys), without quotes.",
         ) from error
+
+
+def _wrong_part(connection: str, parts: Mapping[str, str]) -> str:
+    """Return which part of a connection string is wrong, without its value."""
+    if missing := [name for name in _PARTS if name.lower() not in parts]:
+        return f"it has no {' and no '.join(missing)}"
+    for name in _PARTS:
+        if any(letter.isspace() for letter in parts[name.lower()]):
+            return f"{name} has a blank"
+    if _GUID.fullmatch(parts["subscriptionid"]) is None:
+        return "SubscriptionId is no GUID"
+    address = parts["quantumendpoint"]
+    if re.fullmatch(r"https://[a-z0-9]+(-v2)?\.quantum(-test)?\.azure\.com/", address, re.IGNORECASE) is None:
+        return (
+            "QuantumEndpoint is no address of Azure Quantum, https://REGION.quantum.azure.com/, nor one of this machine"
+        )
+    return "its parts are not in the order of the page, each with a semicolon at its end"
 
 
 def _parse_resource_id(resource_id: str, field_name: str) -> tuple[str, str, str]:

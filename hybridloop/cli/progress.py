@@ -15,6 +15,7 @@ from hybridloop.cli.output import print_message
 from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.runs.live_text import error_text
+from hybridloop.runtime.durations import format_elapsed
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
@@ -124,7 +125,9 @@ def show_jobs(state: Callable[[], LiveState], every_s: float = JOBS_EVERY_S) -> 
                 jobs = (present.round + 1, present.snapshot.done)
                 if jobs != shown:
                     flying = count_text(present.snapshot.in_flight, "job")
-                    print_message(f"round {jobs[0]:>3}  {flying} in flight, {jobs[1]} done")
+                    expected_s = present.snapshot.expected_s
+                    time = "" if expected_s is None else f", about {format_elapsed(expected_s)} on the local service"
+                    print_message(f"round {jobs[0]:>3}  {flying} in flight, {jobs[1]} done{time}")
                 shown = jobs
 
     thread = threading.Thread(target=show, name="hybridloop-jobs", daemon=True)

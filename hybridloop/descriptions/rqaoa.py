@@ -29,6 +29,14 @@ class RqaoaSettings(RunSettings):
         description="shots per round; left out: 1000, or the most of a job where the distribution is exact",
         examples=[2000],
     )
+    circuit_variables: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="most variables of a round's circuit: a larger problem first loses those beyond by simulated "
+        "correlations, without jobs; left out: 20, and on a machine all of its qubits",
+        examples=[25],
+    )
     brute_force_below: int = Field(
         3, ge=1, le=20, description="number of remaining variables at which all assignments are compared"
     )
@@ -40,6 +48,7 @@ class RqaoaOptions(RunOptions, total=False):
     objective: str
     layers: int
     shots: int
+    circuit_variables: int
     brute_force_below: int
 
 
@@ -60,7 +69,7 @@ RQAOA = Description(
     prepare="hybridloop.preparation.rqaoa:prepare_rqaoa",
     flow="hybridloop.flows.algorithms:rqaoa",
     example="petersen --seed 7",
-    main_options="objective layers brute_force_below",
+    main_options="objective layers circuit_variables brute_force_below",
     value=Value.OBJECTIVE,
     plots={"cut": "hybridloop.reports.plots.binary:cut"},
     answer_plots=("cut",),

@@ -72,6 +72,9 @@ class JobPacer:
             timer.cancel()
         self.workers.drop(key)
 
+    def expected_s(self, key: int) -> float | None:
+        return self.workers.expected_s(key)
+
     def begin(self, key: int) -> tuple[bytes, bytes] | None:
         """Start a job for a worker; return its task and input, None if there is nothing to run."""
         started = self._service.begin(key)

@@ -27,7 +27,8 @@ from hybridloop.emulator.pacing import JobPacer, RealTimers
 from hybridloop.emulator.portal.portal import Portal
 from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.settings import LatencyKind, Settings
-from hybridloop.emulator.simulation.worker_process import MemoryPool, default_memory_limit
+from hybridloop.emulator.simulation.memory import default_memory_limit
+from hybridloop.emulator.simulation.worker_process import MemoryPool
 from hybridloop.emulator.state import (
     ServiceKeys,
     StartupError,
@@ -83,14 +84,14 @@ def _serve(settings: Settings) -> None:
         faults.plan = FaultPlan(document.rules, document.seed, clock.now())
     # the endpoints
     port = listener.getsockname()[1]
-    data_plane = DataPlane(service, signer, keys.api_key, settings.workspace_kind)
+    memory = MemoryPool(settings.max_memory or default_memory_limit())
+    data_plane = DataPlane(service, signer, keys.api_key, settings.workspace_kind, memory.limit)
     storage = BlobStorage(service, signer)
     target_status = TargetStatusOverrides(service, latency)
     portal = Portal(service, settings.clock, port)
     clock_endpoint = ClockEndpoint(clock, time)
     admin = AdminRouter(service, clock_endpoint, target_status, faults, portal.create_link, keys.admin_key)
     router = PathRouter(data_plane, storage, admin, portal)
-    memory = MemoryPool(settings.max_memory or default_memory_limit())
     on_idle = (lambda: None) if time is None else time.notify_change
     workers = os.cpu_count() or 1
     queue = WorkQueue(pacer, workers, memory, on_idle, time_limit_s=settings.job_time_limit)

@@ -46,11 +46,13 @@ from hybridloop.emulator.store.store import Store
 
 
 class JobQueue(Protocol):
-    """Queue of accepted jobs; `drop` stops a job that has ended."""
+    """Queue of accepted jobs; `drop` stops a job that has ended, `expected_s` are the seconds of one that runs."""
 
     def add(self, job: StoredJob) -> None: ...
 
     def drop(self, key: int) -> None: ...
+
+    def expected_s(self, key: int) -> float | None: ...
 
 
 class EmulatorService:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from hybridloop.emulator.model.billing import Usage
 from hybridloop.emulator.model.job import JobError
 from hybridloop.emulator.simulation.protocol import DONE
-from hybridloop.emulator.simulation.worker_process import MemoryPool, TimeLimitReached, WorkerDied, WorkerProcess
+from hybridloop.emulator.simulation.worker_process import (
+    MOST_THREADS,
+    MemoryPool,
+    TimeLimitReached,
+    WorkerDied,
+    WorkerProcess,
+)
 from hybridloop.emulator.store.records import StoredJob
 
 # a further worker takes a second of a core to start: no gain for jobs that wait less than that
@@ -55,6 +63,7 @@ class WorkQueue:
         self._idle = list(self._workers)
         self._unstarted = workers - 1
         self._running: dict[int, WorkerProcess] = {}
+        self._expected_s: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth_timer: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -122,6 +131,7 @@ class WorkQueue:
                 await self._run_with_retry(key, worker, *started)
         finally:
             self._running.pop(key, None)
+            self._expected_s.pop(key, None)
             self._idle.append(worker)
             self._dispatch()
 
@@ -129,7 +139,7 @@ class WorkQueue:
         """Run a task, and once more if its worker dies: the first time may be no fault of the task."""
         for _ in range(2):
             try:
-                answer, result = await worker.run_task(header, data, self._memory)
+                answer, result = await worker.run_task(header, data, self._memory, partial(self._begins, key))
             except WorkerDied:
                 if self._stopped or not self._jobs.is_pending(key):
                     return
@@ -141,6 +151,17 @@ class WorkQueue:
                 self._finish(key, answer, result)
                 return
         self._jobs.fail(key, WORKER_DIED_TWICE)
+
+    def _begins(self, key: int, seconds: float) -> int:
+        """Note the time of a job's simulation that begins; return its threads: all cores' if it is alone, else one."""
+        is_alone = len(self._running) == 1 and not self._waiting
+        threads = min(MOST_THREADS, os.cpu_count() or 1) if is_alone else 1
+        self._expected_s[key] = seconds / threads
+        return threads
+
+    def expected_s(self, key: int) -> float | None:
+        """Return the seconds that a running job is expected to take; None if they are few, or if it does not run."""
+        return self._expected_s.get(key)
 
     def _finish(self, key: int, answer: Mapping[str, Any], result: bytes) -> None:
         if answer["verdict"] == DONE:

@@ -42,6 +42,11 @@ class Duration:
             return f"over {format_duration(self.queues_s)}" if self.queues_s else None
         return format_duration(self.expected_s)
 
+    @property
+    def queue(self) -> str:
+        """The time in queues as text."""
+        return format_duration(self.queues_s)
+
     def lines(self) -> list[str]:
         """Return the text of a plan."""
         queue = "and queues of unknown length"

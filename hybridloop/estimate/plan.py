@@ -95,7 +95,19 @@ MAX_CIRCUITS = 12  # in the table; `as_dict` has them all
 _TIME = "time (est.)"
 _BUYS = "the caps buy ±"
 _WIDE = 0.3  # of the expected number
-_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "likely", "unmitigated", _TIME, "keep_alive")
+_COMPARED = (
+    "target",
+    "state",
+    "rounds",
+    "jobs",
+    "shots",
+    "price",
+    "likely",
+    "unmitigated",
+    "queue",
+    _TIME,
+    "keep_alive",
+)
 _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jobs", "shots", "a job's price")
 
 
@@ -185,7 +197,8 @@ def _caps(plan: Plan) -> str:
     if plan.bought is not None and allowed.stopped_by != "deadline":
         return named
     if allowed.stopped_by is None:
-        return f"{named}: the run fits"
+        is_known = plan.cost.expected is not None or "max_cost" not in allowed.given
+        return f"{named}: the run fits" if is_known else f"{named}: not known to fit, as the price is unknown"
     spent = f"{count_text(allowed.jobs, 'job')}, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
     return f"{named}: {allowed.rounds} of {allowed.of} rounds, {spent}; then {allowed.stopped_by} is reached"
 
@@ -251,6 +264,7 @@ def _comparison(plan: Plan) -> Iterator[str]:
             "price": _amount(row.expected, row.unit),
             "likely": _likely(row),
             "unmitigated": _amount(row.unmitigated, row.unit),
+            "queue": None if row.duration is None or row.duration.queue_s is None else row.duration.queue,
             _TIME: None if row.duration is None else row.duration.short,
             "keep_alive": row.keep_alive,
             _BUYS: None if row.bought is None or row.bought.standard_error is None else row.bought.standard_error,
@@ -258,7 +272,7 @@ def _comparison(plan: Plan) -> Iterator[str]:
         for row in plan.comparison
     ]
     yield from format_table(_COMPARED if plan.bought is None else (*_COMPARED, _BUYS), rows)
-    yield "Times are on Azure, by recorded and published figures; queues that a target does not state are left out."
+    yield "Times are on Azure, with all queues, by recorded and published figures; unstated queues are left out."
     for row in plan.comparison:
         if row.note:
             yield f"{row.target}: {row.note}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybridloop.azure.targets import Target, known_targets
+from hybridloop.azure.targets import Target, as_served, known_targets
 from hybridloop.azure.targets.offered import offered_target
 
 
@@ -16,6 +16,10 @@ class TargetStatuses:
 
     by_name: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_local: bool = False
+
+    def as_served(self, target: Target) -> Target:
+        """Return the target with what its status says of it."""
+        return as_served(target, self.by_name.get(target.name, {}))
 
 
 def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:

@@ -16,6 +16,7 @@ from hybridloop.preparation.qaoa import PreparedQaoa, facts_of_binary, read_bina
 from hybridloop.settings import NOTHING, ProblemText, Recorded
 
 MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second
+SIMULATED_VARIABLES = 20  # of a circuit on a simulator: a few seconds on the local service
 
 
 def prepare_rqaoa(
@@ -23,11 +24,13 @@ def prepare_rqaoa(
 ) -> PreparedQaoa:
     """Build a recursive QAOA run, which draws nothing. Raises InputError."""
     binary = read_binary(problem, settings.objective)
-    if binary.num_variables > MAX_ELIMINATED_FROM or not binary.cost.is_quadratic:  # no means without jobs
-        check_circuit_fits(target, binary.num_variables)
+    num_qubits = binary.num_variables
+    if num_qubits <= MAX_ELIMINATED_FROM and binary.cost.is_quadratic:  # else there are no means without jobs
+        chosen_by_target = num_qubits if target.is_machine else SIMULATED_VARIABLES
+        num_qubits = min(num_qubits, settings.circuit_variables or chosen_by_target, target.qubits or num_qubits)
+    check_circuit_fits(target, num_qubits)
     least = recorded_least_shots(recorded.groupings) or target.max_shots
     shots = shots_of(settings, target, least)
-    num_qubits = min(binary.num_variables, target.qubits or binary.num_variables)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
         return rqaoa(
@@ -36,7 +39,7 @@ def prepare_rqaoa(
             layers=settings.layers,
             shots=shots,
             stop_at=settings.brute_force_below,
-            max_qubits=target.qubits,
+            max_variables=num_qubits,
             on_progress=on_progress,
         )
 

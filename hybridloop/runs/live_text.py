@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 MOST_BLOCKS = 40
+_BAR = 20  # blocks of a bar of time
 SHOWN = 0.5e-6  # a smaller standard error is that of a target that does not sample, and would be shown as 0
 
 
@@ -37,7 +38,7 @@ def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]
         phase = state.phase if counted == ROUND else ""
         yield counted, f"{f'{state.round} {phase}'.strip()}  {line}".rstrip()
     if state.snapshot is not None:
-        yield from _session_rows(state.snapshot)
+        yield from _session_rows(state.snapshot, blocks)
     if state.reason:
         yield "reason", state.reason
 
@@ -97,13 +98,25 @@ def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:
     return "".join(map(block, values))
 
 
-def _session_rows(session: SessionSnapshot) -> Iterator[tuple[str, str]]:
+def time_bar(waited_s: float, expected_s: float, blocks: str = BLOCKS) -> str:
+    """Return a bar of the time that a round has waited, of the time that it is expected to take.
+
+    >>> time_bar(30.0, 120.0), time_bar(200.0, 120.0)
+    ('█████▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁ of about 2 min 0 s', '████████████████████ of about 2 min 0 s')
+    """
+    filled = min(_BAR, int(_BAR * waited_s / expected_s))
+    return f"{blocks[-1] * filled}{blocks[0] * (_BAR - filled)} of about {format_elapsed(expected_s)}"
+
+
+def _session_rows(session: SessionSnapshot, blocks: str) -> Iterator[tuple[str, str]]:
     jobs = f"{session.in_flight} in flight, {session.done} done, {session.lost} lost"
     if session.retried:
         jobs += f", {session.retried} retried"
     if session.waits_s is not None and session.waits_s >= 1.0:
         jobs += f", the round waits for {format_elapsed(session.waits_s)}"
     yield "jobs", jobs
+    if session.expected_s is not None and session.waits_s is not None:
+        yield "local", time_bar(session.waits_s, session.expected_s, blocks)
     state = f"{session.session_id} {session.session_status.lower()}"
     if session.idle_left_s is not None:
         state += f", idle: {format_elapsed(session.idle_left_s)} left"

@@ -15,8 +15,9 @@ class SessionSnapshot:
     """A run's session and jobs at a moment; times in seconds.
 
     `idle_left_s` is the idle time left until the service ends the session; None while a job is queued or running, or
-    if the session is not open. `waits_s` is the waiting time of the round in flight; None between rounds. `left_s` is
-    the time left until the deadline; None without a deadline.
+    if the session is not open. `waits_s` is the waiting time of the round in flight, None between rounds, and
+    `expected_s` that at its end, where the local service states a long one. `left_s` is the time left until the
+    deadline; None without a deadline.
     """
 
     session_id: str
@@ -28,6 +29,7 @@ class SessionSnapshot:
     lost: int
     retried: int
     waits_s: float | None = None
+    expected_s: float | None = None
     meter: CostSummary = NO_COST
     caps: Caps = field(default_factory=Caps)
     left_s: float | None = None
@@ -48,6 +50,7 @@ def take_snapshot(connection: Connection, streams: Streams, session_id: str, sta
         done=streams.jobs - in_flight - lost,
         lost=lost,
         retried=ledger.retried,
+        expected_s=max((round_.expected_s for round_ in rounds if round_.expected_s is not None), default=None),
         waits_s=max(0.0, now - min(started)) if started else None,
         meter=ledger.summary,
         caps=ledger.budget.caps,

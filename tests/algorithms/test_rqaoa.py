@@ -74,9 +74,9 @@ def test_variables_beyond_the_qubits_are_eliminated_without_jobs(exact_rounds: R
         widths.append(pubs[0].circuit.num_qubits)
         return exact_rounds(pubs)
 
-    result = rqaoa(max_cut_problem("reg3_n10_s1"), run_round, shots=4000, max_qubits=6)
+    result = rqaoa(max_cut_problem("reg3_n10_s1"), run_round, shots=4000, max_variables=6)
     assert widths == [6, 5, 4]
-    assert result.choices == ("simulation: 4 variables beyond the target's 6 qubits were eliminated without jobs",)
+    assert result.reason.startswith("eliminated 4 variables by simulated correlations and 3 variables by measured")
     assert result.value == pytest.approx(REFERENCE["graphs"]["reg3_n10_s1"]["max_cut"])
 
 

@@ -33,6 +33,9 @@ class RecordingQueue:
     def drop(self, key: int) -> None:
         self.dropped.append(key)
 
+    def expected_s(self, key: int) -> float | None:
+        return None
+
 
 class ServiceHarness:
     """A service in memory with a virtual clock, and one session."""

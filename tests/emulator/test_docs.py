@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from qiskit import QuantumCircuit
 
 from tests.conftest import Emulator
@@ -26,6 +28,53 @@ def test_the_code_in_the_docs_connects_and_runs_a_job(emulator: Emulator, capsys
     circuit.measure(0, 0)
     exec(code, {"circuit": circuit})
     assert "{'1': 100}" in capsys.readouterr().out
+
+
+def distributions_of(named: str) -> set[str]:
+    """Return the names of the installed distributions that a requirement brings, with those of its extras."""
+    found, waiting = set[tuple[str, str]](), [Requirement(named)]
+    while waiting:
+        requirement = waiting.pop()
+        for extra in ("", *requirement.extras):
+            key = canonicalize_name(requirement.name), extra
+            if key in found:
+                continue
+            found.add(key)
+            for text in requires(requirement.name) or []:
+                needed = Requirement(text)
+                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                    waiting.append(needed)
+    return {name for name, _ in found}
+
+
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+from qiskit import QuantumCircuit
+circuit = QuantumCircuit(1, 1)
+circuit.x(0)
+circuit.measure(0, 0)
+"""
+
+
+def test_the_code_in_the_docs_needs_no_more_than_the_extra_that_they_name(emulator: Emulator) -> None:
+    (extra,) = re.findall(r"pip install '(hybridloop\[\w+\])'", PAGE)
+    allowed = distributions_of(extra)
+    others = {
+        name
+        for name, owners in packages_distributions().items()
+        if not allowed & {canonicalize_name(owner) for owner in owners}
+    }
+    assert {"pytest", "cirq", "pennylane", "dimod"} <= others
+    code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
+    code = code.replace("the key it printed", emulator.api_key).replace("http://127.0.0.1:8099/", emulator.endpoint)
+    command = [sys.executable, "-c", f"BLOCKED = {sorted(others)}{BLOCKER}{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "{'1': 100}" in done.stdout, done.stderr
 
 
 def test_the_docs_list_exactly_the_packages_that_the_service_imports() -> None:

@@ -158,6 +158,9 @@ class Queue:
     def drop(self, key: int) -> None:
         pass
 
+    def expected_s(self, key: int) -> float | None:
+        return None
+
 
 class SessionsAndJobs(RuleBasedStateMachine):
     @initialize(idle_rule=st.sampled_from(IdleRule), first=st.permutations(list(JobFailurePolicy) * 2), pick=number)

@@ -329,5 +329,5 @@ def test_an_unavailable_target_is_reported_and_a_too_small_one_refused_without_a
     assert check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
     with pytest.raises(InputError, match=r"40 qubits.*30"):
         check_offered(workspace, find_target("rigetti.sim.qvm"), 40)
-    assert check_offered(workspace, find_target("rigetti.sim.qvm"), 30)
+    assert check_offered(workspace, find_target("rigetti.sim.qvm"), 20)
     assert list_sessions(workspace, 5) == []

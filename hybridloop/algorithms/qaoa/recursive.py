@@ -43,12 +43,12 @@ def rqaoa(
     layers: int = 1,
     shots: int = DEFAULT_SHOTS,
     stop_at: int = DEFAULT_STOP_AT,
-    max_qubits: int | None = None,
+    max_variables: int | None = None,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> Outcome:
     """Run recursive QAOA (S. Bravyi, A. Kliesch, R. Koenig and E. Tang, Phys. Rev. Lett. 125 (2020) 260505).
 
-    One job a round, at the angles of the tree of couplings. A problem of more than `max_qubits` spins, None for no
+    One job a round, at the angles of the tree of couplings. A problem of more than `max_variables` spins, None for no
     limit, first loses those beyond by the tree's means in place of measured ones. Of the cost's terms, coupled pairs
     s_i s_j, fields s_i and products of more, the largest |⟨·⟩| gives the substitution that eliminates a spin; of equal
     ones the first of the smallest number of spins. The last `stop_at` spins are enumerated. The result's `value` is the
@@ -63,7 +63,7 @@ def rqaoa(
     log = RoundLog(on_progress, problem.sign)
     angles: tuple[float, ...] = ()
     sampled: Assignment | None = None
-    beyond = max(0, problem.num_variables - max(stop_at, max_qubits or problem.num_variables))
+    beyond = max(0, problem.num_variables - max(stop_at, max_variables or problem.num_variables))
     while reduced.num_variables > stop_at and not reduced.is_constant:
         if len(substitutions) < beyond:
             means = _simulated_means(reduced, layers)
@@ -97,27 +97,22 @@ def rqaoa(
         **measured_value(FinalMeasurement(exact_value, is_precise=True), None, NO_MINIMUM),
         parameters=angles,
         converged=False,
-        reason=_reason(len(substitutions)) + violation + sample_note,
+        reason=_reason(min(beyond, len(substitutions)), len(log.history), len(spins)) + violation + sample_note,
         is_requested=True,  # the recursion ends by itself, and shows nothing about the optimum
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if best is None else best.bitstring,
         best_value=None if best is None else best.value,
-        choices=_choices(min(beyond, len(substitutions)), max_qubits),
     )
 
 
-def _choices(beyond: int, max_qubits: int | None) -> tuple[str, ...]:
-    if not beyond:
-        return ()
-    return (f"simulation: {beyond} variables beyond the target's {max_qubits} qubits were eliminated without jobs",)
-
-
-def _reason(eliminated: int) -> str:
-    if not eliminated:
+def _reason(simulated: int, measured: int, enumerated: int) -> str:
+    """Return the numbers of variables that were eliminated by each kind of correlations, and of those enumerated."""
+    if not simulated + measured:
         return "all assignments were enumerated without a measurement, as no variable had to be eliminated"
-    count = "1 variable was" if eliminated == 1 else f"{eliminated} variables were"
-    return f"{count} eliminated one by one, and the assignments of the others enumerated"
+    by_kind = [(simulated, "simulated"), (measured, "measured")]
+    parts = [f"{count} variable{'s' * (count > 1)} by {kind} correlations" for count, kind in by_kind if count]
+    return f"eliminated {' and '.join(parts)}, then enumerated the assignments of {enumerated}"
 
 
 def _measure(

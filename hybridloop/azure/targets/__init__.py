@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import enum
 import fnmatch
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
@@ -32,6 +34,7 @@ class Target:
     `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
     was seen; None if not recorded. `gate_times_s` are a machine's published times of a one- and a two-qubit gate, which
     run one after the other. `assumed` names the fields of a target outside of the table that are not stated.
+    `simulated_qubits` are the most for which the local service has the memory; None of other services.
     """
 
     name: str
@@ -49,6 +52,12 @@ class Target:
     turnaround_s: float | None = None
     gate_times_s: tuple[float, float] | None = None
     assumed: tuple[str, ...] = ()
+    simulated_qubits: int | None = None
+
+    @property
+    def is_machine(self) -> bool:
+        """True for a quantum computer, False for a simulator, by the name."""
+        return ".qpu." in self.name
 
 
 def known_targets() -> dict[str, Target]:
@@ -64,8 +73,11 @@ def find_target(name: str) -> Target:
 
 
 def unknown_target(name: str, problem: str = "is not a known target") -> InputError:
-    """Return the error for a name that no target has, with similar names, or with what a target of that name takes."""
+    """Return the error for a name of no target, with its successor, similar names, or what such a target takes."""
     given, targets = name.lower(), known_targets()
+    for pattern, successor in load_table("target_families")["successors"].items():
+        if fnmatch.fnmatchcase(given, pattern):
+            return InputError("target", f"{name!r} {problem}: it is retired", f"Use {successor}, its successor.")
     for pattern, takes in load_table("target_families")["unsuitable"].items():
         if fnmatch.fnmatchcase(given, pattern):
             remedy = "Choose a target that takes programs of gates (`hybridloop targets`)."
@@ -102,14 +114,33 @@ def recorded_target(name: str) -> Target:
     return Target(name.lower(), name.lower().partition(".")[0], None, "Base", 10_000, samples=True, assumed=assumed)
 
 
-def check_circuit_fits(target: Target, num_qubits: int, meaning: str = "") -> None:
-    """Raise InputError, with its meaning, if a circuit of num_qubits can't run on the target."""
+def as_served(target: Target, status: Mapping[str, Any]) -> Target:
+    """Return the target with the qubits that its status says to be simulated; Azure's says nothing of that."""
+    simulated = status.get("simulatedQubits")
+    qubits = simulated.get("anyGates") if isinstance(simulated, Mapping) else None
+    return replace(target, simulated_qubits=qubits) if type(qubits) is int else target
+
+
+def check_circuit_fits(
+    target: Target, num_qubits: int, meaning: str = "", *, is_clifford: Callable[[], bool] = lambda: False
+) -> None:
+    """Raise InputError, with its meaning, if a circuit of num_qubits can't run on the target.
+
+    The local service has the memory for Clifford circuits of any width.
+    """
     if target.qubits is not None and num_qubits > target.qubits:
         running = (each for each in known_targets().values() if not each.checks_only)
         larger = [(each.qubits, each.name) for each in running if each.qubits is not None and each.qubits >= num_qubits]
         named = f"Choose a larger target, such as {min(larger)[1]} (`hybridloop targets`), or" if larger else "Choose"
         problem = f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}"
         raise InputError("target", problem, f"{named} a smaller problem, of a molecule by an active space.", meaning)
+    if target.simulated_qubits is not None and num_qubits > target.simulated_qubits and not is_clifford():
+        problem = (
+            f"the circuit has {num_qubits} qubits, and the local service has the memory for {target.simulated_qubits} "
+            f"of {target.name}"
+        )
+        remedy = "Choose a smaller problem, or start the service with more: hybridloop emulator start --max-memory."
+        raise InputError("target", problem, remedy, meaning)
 
 
 def check_batching(target: Target, batching: Batching) -> None:

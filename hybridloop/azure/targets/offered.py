@@ -9,12 +9,14 @@ from typing import Any
 from hybridloop.azure.listing import target_statuses
 from hybridloop.azure.targets import (
     Target,
+    as_served,
     family_of,
     find_target,
     known_targets,
     may_be_offered,
     unknown_target,
 )
+from hybridloop.azure.workspace import is_local
 
 _PROFILES = {profile.lower(): profile for profile in ("Base", "Adaptive_RI", "Adaptive_RIF")}
 
@@ -22,11 +24,12 @@ _PROFILES = {profile.lower(): profile for profile in ("Base", "Adaptive_RI", "Ad
 def find_offered_target(name: str, workspace: Any) -> Target:
     """Return the target with this name, in any case: from the table, else from the workspace, which is then asked once.
 
-    Raises InputError if neither has it, or if it takes no programs of gates, ServiceError if the workspace is needed
-    and does not answer.
+    A local service is always asked, for the qubits that it has the memory for. Raises InputError if neither has it, or
+    if it takes no programs of gates, ServiceError if the workspace is needed and does not answer.
     """
     if not may_be_offered(name):
-        return find_target(name)
+        known = find_target(name)
+        return as_served(known, target_statuses(workspace).get(known.name, {})) if is_local(workspace) else known
     if (status := target_statuses(workspace).get(name.lower())) is None:
         raise unknown_target(name, "is not a known target, and this workspace does not offer it")
     if (target := offered_target(status)) is None:
@@ -42,7 +45,7 @@ def offered_target(status: Mapping[str, Any]) -> Target | None:
     """
     name = str(status["id"])
     if (known := known_targets().get(name.lower())) is not None:
-        return known
+        return as_served(known, status)
     target = family_of(name)
     if target is None or str(status.get("providerId", target.provider)).lower() != target.provider:
         return None
@@ -52,4 +55,4 @@ def offered_target(status: Mapping[str, Any]) -> Target | None:
     if (profile := _PROFILES.get(str(status.get("targetProfile")).lower())) is not None:
         stated["profile"] = profile
     assumed = tuple(fact for fact in target.assumed if fact not in stated)
-    return replace(target, **stated, assumed=assumed)
+    return as_served(replace(target, **stated, assumed=assumed), status)

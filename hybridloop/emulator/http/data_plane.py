@@ -37,9 +37,10 @@ from hybridloop.emulator.model.requests import (
     parse_session_request,
 )
 from hybridloop.emulator.model.routes import WORKSPACE_PATH, ApiOperation, has_route, match_route
-from hybridloop.emulator.model.targets import Catalogue
+from hybridloop.emulator.model.targets import Catalogue, Target
 from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.settings import WorkspaceKind
+from hybridloop.emulator.simulation.memory import simulated_qubits
 from hybridloop.emulator.store.listing import ListKind, Page
 from hybridloop.emulator.store.records import StoredJob, StoredSession
 
@@ -49,13 +50,16 @@ V2_STATUSES = {JobStatus.WAITING: "Queued", JobStatus.SUCCEEDED: "Completed"}  #
 
 
 class DataPlane:
-    """Endpoints below a workspace's path, with a check of the API key."""
+    """Endpoints below a workspace's path, with a check of the API key; `memory` bytes are those of all simulations."""
 
-    def __init__(self, service: EmulatorService, signer: SasSigner, api_key: str, kind: WorkspaceKind) -> None:
+    def __init__(
+        self, service: EmulatorService, signer: SasSigner, api_key: str, kind: WorkspaceKind, memory: int
+    ) -> None:
         self._service = service
         self._is_v2 = kind is WorkspaceKind.V2
         self._signer = signer
         self._api_key = api_key
+        self._memory = memory
 
     def is_authorized(self, request: Request) -> bool:
         """Return True if the request has the API key, in the SDK's header or as a bearer token."""
@@ -110,15 +114,20 @@ class DataPlane:
             case ApiOperation.LIST:
                 return self._list(request, workspace, item)
             case ApiOperation.PROVIDERS:
-                return page_view(provider_views(service.catalogue), None)
+                return page_view(provider_views(service.catalogue, self._memory), None)
             case ApiOperation.QUOTAS:
                 return page_view([dict(quota) for p in service.catalogue.providers for quota in p.quotas], None)
             case _:
                 return self._sas_uri(await read_body(request, MAX_JSON_BYTES), request)
 
     def _job_view(self, job: StoredJob, base: str, *sign: Callable[[str, str | None], str]) -> dict[str, Any]:
-        """Return a job's document, whose status is in the words of the workspace's kind."""
+        """Return a job's document, whose status is in the words of the workspace's kind.
+
+        While it runs, `expectedSeconds`, which Azure's lacks, are those of its simulation, if they are more than a few.
+        """
         view = job_view(job, base, *sign)
+        if (seconds := self._service.queue.expected_s(job.key)) is not None:
+            view["expectedSeconds"] = seconds
         return {**view, "status": V2_STATUSES.get(view["status"], view["status"])} if self._is_v2 else view
 
     def _in_v1(self, query: ListQuery) -> ListQuery:
@@ -254,7 +263,8 @@ def _time_or_none(moment: float | None, zone: str) -> str | None:
     return None if moment is None else format_time(moment, zone)
 
 
-def provider_views(catalogue: Catalogue) -> list[dict[str, Any]]:
+def provider_views(catalogue: Catalogue, memory: int) -> list[dict[str, Any]]:
+    """Return the status of all providers; `simulatedQubits`, which Azure's lacks, are what fits into the memory."""
     return [
         {
             "id": provider.id,
@@ -268,12 +278,18 @@ def provider_views(catalogue: Catalogue) -> list[dict[str, Any]]:
                     **(
                         {"numQubits": target.num_qubits, "targetProfile": target.profile} if target.states_facts else {}
                     ),
+                    **({} if target.echoes or target.checks_only else _simulated(target, memory)),
                 }
                 for target in provider.targets
             ],
         }
         for provider in catalogue.providers
     ]
+
+
+def _simulated(target: Target, memory: int) -> dict[str, Any]:
+    widest = target.stabilizer_qubits or target.num_qubits
+    return {"simulatedQubits": {"anyGates": simulated_qubits(target, memory), "cliffordGates": widest}}
 
 
 def page_view(items: Sequence[dict[str, Any]], next_link: str | None) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from hybridloop.emulator.settings import GateCompiler
 
 READY = "ready"  # verdict of a worker's first message: it has imported what tasks need
 DONE, FAILED = "done", "failed"  # verdicts in the header of a worker's reply to a task
-NEEDS = "needs"  # verdict of a worker's request for memory, before that reply
+NEEDS = "needs"  # verdict of a worker's request for memory and threads, before that reply
 GRANTED, REFUSED = "granted", "refused"  # verdicts of the service's answer to that request
 UNRESERVED_BYTES = 16 * 2**20  # a simulation up to this size takes no more than the worker itself: no request
+UNTOLD_S = 5.0  # a simulation up to this time takes no other threads, and no client is told its time
 
 _LENGTHS = struct.Struct(">II")
 

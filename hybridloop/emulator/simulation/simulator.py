@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import enum
 import math
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Generic, TypeVar
 
@@ -31,6 +33,7 @@ from hybridloop.emulator.model.program import (
     ShotOutcomes,
     has_only_final_measurements,
 )
+from hybridloop.emulator.simulation.memory import AMPLITUDE_BYTES, PROBABILITY_BYTES, SINGLE_BYTES
 from hybridloop.emulator.simulation.noise import Noise
 from hybridloop.emulator.simulation.protocol import UNRESERVED_BYTES
 from hybridloop.emulator.simulation.sampling import clifford_distribution, draw_shots, scale_to_shots
@@ -69,6 +72,7 @@ class LruCache(Generic[V]):
 MAX_DISTRIBUTION_BITS = 20  # above, Aer runs every shot instead of computing 2^n probabilities
 MAX_DENSITY_MATRIX_QUBITS = 8  # 50 ms for 100 gates; above, running every shot is faster
 MIN_STABILIZER_QUBITS = 21  # below, a state vector is as fast and gives the probabilities at once
+MIN_SINGLE_QUBITS = 21  # from here on sampled shots come of a state in single precision, which halves its memory
 
 CLIFFORD_GATES = frozenset("x y z h s sdg sx sxdg id cx cy cz swap barrier".split())
 ROTATIONS = frozenset(("rx", "ry", "rz"))  # Clifford at multiples of a quarter turn
@@ -87,7 +91,8 @@ class SimulationSetup:
     """A simulation's method and input. `qubits` numbers the used qubits without gaps.
 
     `results` are the results in the order of their measurements. With `computes_distribution` all probabilities are
-    computed once and shots are drawn from them; without, Aer runs every shot.
+    computed once and shots are drawn from them; without, Aer runs every shot. `is_single` is for single precision,
+    `noise_free` for a circuit without noise.
     """
 
     method: SimulationMethod
@@ -95,14 +100,24 @@ class SimulationSetup:
     instructions: tuple[Instruction, ...]
     qubits: dict[int, int]
     results: tuple[int, ...]
+    is_single: bool = False
+    noise_free: bool = True
 
     @property
     def required_bytes(self) -> int:
-        """Memory of the simulation: 16 bytes an amplitude, and 40 for each probability of a distribution."""
+        """Memory of the simulation: that of its amplitudes, and of each probability of a distribution."""
         if self.method is SimulationMethod.STABILIZER:
             return len(self.qubits) ** 2
         width = len(self.qubits) * (2 if self.method is SimulationMethod.DENSITY_MATRIX else 1)
-        return (16 << width) + (40 << len(self.results) if self.computes_distribution else 0)
+        state = (SINGLE_BYTES if self.is_single else AMPLITUDE_BYTES) << width
+        return state + (PROBABILITY_BYTES << len(self.results) if self.computes_distribution else 0)
+
+    def operations(self, shots: int) -> float:
+        """Return the amplitudes that pass through a gate, in all shots unless one state serves them."""
+        is_once = self.computes_distribution or (self.noise_free and has_only_final_measurements(self.instructions))
+        width = len(self.qubits) * (2 if self.method is SimulationMethod.DENSITY_MATRIX else 1)
+        amplitudes = len(self.qubits) ** 2.0 if self.method is SimulationMethod.STABILIZER else 2.0**width
+        return (1.0 if is_once else shots) * amplitudes * len(self.instructions)
 
 
 def choose_method(instructions: Sequence[Instruction], *, exact: bool, noisy: bool) -> SimulationSetup:
@@ -114,17 +129,28 @@ def choose_method(instructions: Sequence[Instruction], *, exact: bool, noisy: bo
     results = tuple(i.result for i in program if i.name == MEASURE and i.result is not None)
     measures_last = has_only_final_measurements(program)
     all_clifford = all(is_clifford(instruction) for instruction in program)
+    is_single = not exact and len(qubits) >= MIN_SINGLE_QUBITS
     # with noise: a density matrix if it is small enough, else shot by shot
     if noisy:
         is_small = measures_last and len(qubits) <= MAX_DENSITY_MATRIX_QUBITS
         shot_method = SimulationMethod.STABILIZER if all_clifford else SimulationMethod.STATEVECTOR
         method = SimulationMethod.DENSITY_MATRIX if is_small else shot_method
-        return SimulationSetup(method, is_small, program, qubits, results)
+        return SimulationSetup(method, is_small, program, qubits, results, is_single, noise_free=not noisy)
     # without noise: stabilizers for wide Clifford circuits, else a state vector
     if all_clifford and len(qubits) >= MIN_STABILIZER_QUBITS:
         return SimulationSetup(SimulationMethod.STABILIZER, exact and measures_last, program, qubits, results)
     computes_distribution = measures_last and (exact or len(results) <= MAX_DISTRIBUTION_BITS)
-    return SimulationSetup(SimulationMethod.STATEVECTOR, computes_distribution, program, qubits, results)
+    return SimulationSetup(
+        SimulationMethod.STATEVECTOR, computes_distribution, program, qubits, results, is_single, noise_free=not noisy
+    )
+
+
+# rotations by 1, 2 and 3 quarter turns as gates that Aer's stabilizer method takes, the first one first
+QUARTER_TURNS: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "rx": ((), ("sx",), ("x",), ("sxdg",)),
+    "ry": ((), ("z", "h"), ("y",), ("h", "z")),
+    "rz": ((), ("s",), ("z",), ("sdg",)),
+}
 
 
 def is_clifford(instruction: Instruction) -> bool:
@@ -183,7 +209,9 @@ def circuit_with_measurements(setup: SimulationSetup, num_results: int, noise: N
             body.reset(qubits[0])
             _prepare(body, qubits, noise)
         else:
-            _append_gate(body, instruction, qubits, noisy=noise is not None)
+            is_rotated = setup.method is SimulationMethod.STABILIZER and instruction.name in ROTATIONS
+            for gate, is_last in _quarter_turns(instruction) if is_rotated else [(instruction, True)]:
+                _append_gate(body, gate, qubits, noisy=noise is not None and is_last)
         for depth, (result, value) in reversed(list(enumerate(instruction.conditions))):
             outer = QuantumCircuit(circuit.qubits, circuit.clbits) if depth else circuit
             outer.append(IfElseOp((circuit.clbits[result], value), body, None), circuit.qubits, circuit.clbits)
@@ -198,6 +226,14 @@ def _prepare(circuit: QuantumCircuit, qubits: Iterable[int], noise: Noise | None
             circuit.append(IGate(label=PREPARED), [qubit])
 
 
+def _quarter_turns(rotation: Instruction) -> Iterator[tuple[Instruction, bool]]:
+    """Yield the gates of a rotation by quarter turns, up to a phase; the last one, which has its noise, with True."""
+    quarters = round(rotation.angles[0] / (math.pi / 2)) % 4
+    names = QUARTER_TURNS[rotation.name][quarters] or ("id",)
+    for name in names:
+        yield replace(rotation, name=name, angles=()), name is names[-1]
+
+
 def _append_gate(circuit: QuantumCircuit, instruction: Instruction, qubits: list[int], *, noisy: bool) -> None:
     """Append a gate; beyond two qubits its noise is that of a two-qubit gate on each pair of neighbours."""
     append_gate(circuit, instruction, qubits, NOISE_LABELS if noisy else NO_LABELS)
@@ -208,6 +244,8 @@ def _append_gate(circuit: QuantumCircuit, instruction: Instruction, qubits: list
 
 MAX_OUTCOMES = 2**18  # of a histogram of probabilities: a larger one is of no use
 PROBABILITY_DECIMALS = 14  # of a histogram: a gate's rounding is 1e-16
+OPERATIONS_PER_S = 2e8  # of a thread, before one is measured here
+MEASURED_OPERATIONS = 1e8  # of a simulation whose time says something
 CACHE_BYTES = 64 * 2**20  # of distributions, so that the same circuit is simulated once
 
 
@@ -231,21 +269,23 @@ class Distribution:
 class Simulator:
     """Simulates programs on Aer, for shots or for probabilities.
 
-    `reserve` is called with the bytes that a simulation will take, before it allocates them. It may wait. It raises
-    JobInputError if they are more than the limit.
+    `reserve` is called with the bytes that a simulation will take, before it allocates them, and with the seconds that
+    it takes on one thread. It may wait, and returns the threads that the simulation may use, on which no result
+    depends. It raises JobInputError if the bytes are more than the limit.
     """
 
-    def __init__(self, reserve: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(self, reserve: Callable[[int, float], int] = lambda size, seconds: 1) -> None:
         self._reserve = reserve
+        self._operations_per_s = OPERATIONS_PER_S  # of a thread, as measured last
         self._job_bytes = 0
-        self._backends: dict[tuple[SimulationMethod, Noise | None], AerSimulator] = {}
+        self._backends: dict[tuple[SimulationMethod, Noise | None, bool, int], AerSimulator] = {}
         self._cache: LruCache[Distribution] = LruCache(CACHE_BYTES)
 
     def reserve_job(self, size: int) -> None:
         """Reserve the bytes of a job's programs and results in place of the last job's; simulations add their own."""
         self._job_bytes = size
         if size > UNRESERVED_BYTES:
-            self._reserve(size)
+            self._reserve(size, 0.0)
 
     def run(
         self, program: Program, *, shots: int, seed: int, exact: bool, noise: Noise | None = None, key: bytes = b""
@@ -294,14 +334,14 @@ class Simulator:
         return outcomes, np.round(distribution.probabilities[indices], PROBABILITY_DECIMALS).tolist()
 
     def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
-        self._reserve(self._job_bytes + setup.required_bytes)
-        circuit, measured = circuit_without_measurements(setup, noise)
-        if setup.method is SimulationMethod.STABILIZER:
-            outcomes, free_bits = clifford_distribution(circuit, measured)
-            distribution = Distribution(np.full(outcomes.size, 0.5**free_bits), outcomes, setup.results)
-        else:
-            probabilities = self._probabilities(setup, circuit, measured, noise)
-            distribution = Distribution(probabilities, None, setup.results)
+        with self._reserved(setup, 1) as threads:
+            circuit, measured = circuit_without_measurements(setup, noise)
+            if setup.method is SimulationMethod.STABILIZER:
+                outcomes, free_bits = clifford_distribution(circuit, measured)
+                distribution = Distribution(np.full(outcomes.size, 0.5**free_bits), outcomes, setup.results)
+            else:
+                probabilities = self._probabilities(setup, circuit, measured, noise, threads)
+                distribution = Distribution(probabilities, None, setup.results)
         if key:
             size = distribution.probabilities.nbytes
             size += 0 if distribution.outcomes is None else distribution.outcomes.nbytes
@@ -309,11 +349,11 @@ class Simulator:
         return distribution
 
     def _probabilities(
-        self, setup: SimulationSetup, circuit: QuantumCircuit, measured: list[int], noise: Noise | None
+        self, setup: SimulationSetup, circuit: QuantumCircuit, measured: list[int], noise: Noise | None, threads: int
     ) -> NDArray[np.float64]:
         """Return the probabilities over the measured qubits; bit k of the index is the k-th measurement."""
         circuit.save_probabilities(qubits=measured)  # Aer adds it to the class
-        result = self._backend(setup.method, noise).run(circuit, shots=1).result()
+        result = self._backend(setup, noise, threads).run(circuit, shots=1).result()
         if not result.success:
             raise JobInputError("RuntimeError", f"the simulation failed: {result.status}")
         probabilities: NDArray[np.float64] = np.clip(result.data(0)["probabilities"], 0.0, None)
@@ -322,24 +362,37 @@ class Simulator:
     def _run_shots(
         self, setup: SimulationSetup, num_results: int, shots: int, seed: int, noise: Noise | None
     ) -> ShotOutcomes:
-        self._reserve(self._job_bytes + setup.required_bytes)
-        circuit = circuit_with_measurements(setup, num_results, noise)
-        backend = self._backend(setup.method, noise)
-        result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()
+        with self._reserved(setup, shots) as threads:
+            circuit = circuit_with_measurements(setup, num_results, noise)
+            backend = self._backend(setup, noise, threads)
+            result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()
         if not result.success:
             raise JobInputError("RuntimeError", f"the simulation failed: {result.status}")
         positions: dict[int, int] = {}  # outcome -> its index, in the order of first occurrence
         order = [positions.setdefault(int(word, 16), len(positions)) for word in result.data(0)["memory"]]
         return ShotOutcomes(tuple(positions), tuple(np.bincount(order).tolist()), tuple(order))
 
-    def _backend(self, method: SimulationMethod, noise: Noise | None) -> AerSimulator:
-        backend = self._backends.get((method, noise))
-        if backend is None:
+    @contextmanager
+    def _reserved(self, setup: SimulationSetup, shots: int) -> Iterator[int]:
+        """Reserve what a simulation in the block takes, and yield its threads; its time is that of the next one."""
+        operations = setup.operations(shots)
+        threads = self._reserve(self._job_bytes + setup.required_bytes, operations / self._operations_per_s)
+        began = time.perf_counter()
+        yield threads
+        if operations >= MEASURED_OPERATIONS:
+            self._operations_per_s = operations / (time.perf_counter() - began) / threads
+
+    def _backend(self, setup: SimulationSetup, noise: Noise | None, threads: int) -> AerSimulator:
+        key = (setup.method, noise, setup.is_single, threads)
+        if key not in self._backends:
             model: NoiseModel | None = None if noise is None else aer_noise_model(noise)
-            # one thread: for circuits of a few qubits, several workers use the cores better than one simulation does
-            backend = AerSimulator(method=method.value, noise_model=model, max_parallel_threads=1)
-            self._backends[method, noise] = backend
-        return backend
+            self._backends[key] = AerSimulator(
+                method=setup.method.value,
+                noise_model=model,
+                precision="single" if setup.is_single else "double",
+                max_parallel_threads=threads,
+            )
+        return self._backends[key]
 
 
 def _cache_key(program: bytes, noise: Noise | None, *, exact: bool) -> bytes:

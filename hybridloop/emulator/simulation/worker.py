@@ -24,6 +24,7 @@ from hybridloop.emulator.simulation.protocol import (
     NEEDS,
     READY,
     UNRESERVED_BYTES,
+    UNTOLD_S,
     pack_frame,
     read_frame,
 )
@@ -48,7 +49,7 @@ def main() -> None:
     from hybridloop.emulator.simulation.simulator import Simulator
 
     limit_address_space(int(sys.argv[1]))
-    runner = JobRunner(Simulator(lambda size: reserve_memory(size, tasks, replies)))
+    runner = JobRunner(Simulator(lambda size, seconds: reserve(size, seconds, tasks, replies)))
     replies.write(pack_frame(_header(READY), b""))
     replies.flush()
     while True:
@@ -69,16 +70,17 @@ def limit_address_space(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + size + SPARE_BYTES, resource.RLIM_INFINITY))
 
 
-def reserve_memory(size: int, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> None:
-    """Wait until the service, which limits what all workers take together, grants `size` bytes.
+def reserve(size: int, seconds: float, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> int:
+    """Wait until the service, which limits what all workers take together, grants `size` bytes; return the threads.
 
-    It takes them back with the reply to the task. Raises JobInputError if they are more than its limit.
+    It is told the `seconds` that the simulation takes on one thread. It takes the memory back with the reply to the
+    task. Raises JobInputError if it is more than its limit.
     """
     from hybridloop.emulator.model.program import JobInputError
 
-    if size <= UNRESERVED_BYTES:
-        return
-    replies.write(pack_frame(_header(NEEDS, bytes=size), b""))
+    if size <= UNRESERVED_BYTES and seconds <= UNTOLD_S:
+        return 1  # for circuits of a few qubits, several workers use the cores better than one simulation does
+    replies.write(pack_frame(_header(NEEDS, bytes=size, seconds=seconds), b""))
     replies.flush()
     header, _ = tasks.get()  # a worker has one task at a time, so the next frame is the answer
     answer = json.loads(header)
@@ -86,6 +88,7 @@ def reserve_memory(size: int, tasks: SimpleQueue[tuple[bytes, bytes]], replies: 
         needed, limit = f"{size / 2**30:.3g} GiB", f"{answer['limit'] / 2**30:.3g} GiB"
         problem = f"the simulation needs {needed} and this service may use {limit}; take a smaller circuit"
         raise JobInputError("InvalidInputData", problem)
+    return int(answer["threads"])
 
 
 def execute_task(header: bytes, data: bytes, runner: JobRunner) -> bytes:

@@ -8,20 +8,21 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from hybridloop.emulator.simulation.protocol import GRANTED, NEEDS, PREFIX_BYTES, REFUSED, pack_frame, unpack_lengths
 
 IDLE_LIMIT_S = 30.0  # an idle process keeps 55 MB, and another takes a second to start
+MOST_THREADS = 16  # of a simulation: each has a stack and an arena in the limit of address space
 # Qiskit's allocator (mimalloc) would reserve 1 GiB in advance, which the limit of address space would not count
-WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MIMALLOC_ARENA_RESERVE": "0"}
-
-
-def default_memory_limit() -> int:
-    """Return a third of the machine's memory, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": str(MOST_THREADS),  # Aer asks for those that it may use
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MIMALLOC_ARENA_RESERVE": "0",
+}
 
 
 class MemoryPool:
@@ -102,9 +103,12 @@ class WorkerProcess:
         self._is_ready = False
         return self._process
 
-    async def run_task(self, header: bytes, data: bytes, memory: MemoryPool) -> tuple[Mapping[str, Any], bytes]:
+    async def run_task(
+        self, header: bytes, data: bytes, memory: MemoryPool, begins: Callable[[float], int] = lambda seconds: 1
+    ) -> tuple[Mapping[str, Any], bytes]:
         """Send a task and wait for its reply, as header and body; the worker's requests are granted from `memory`.
 
+        `begins` is called with the seconds of a simulation on one thread, and returns the threads that it may use.
         Raises WorkerDied if the process ends before it replies, and TimeLimitReached, for which the wait for memory
         does not count. All memory is released at the end.
         """
@@ -132,7 +136,8 @@ class WorkerProcess:
                 if await acquire_memory(process, memory, reply["bytes"]):
                     acquired = reply["bytes"]
                 verdict = GRANTED if acquired else REFUSED
-                await _send(process, json.dumps({"verdict": verdict, "limit": memory.limit}).encode(), b"")
+                answer = {"verdict": verdict, "limit": memory.limit, "threads": begins(reply["seconds"])}
+                await _send(process, json.dumps(answer).encode(), b"")
         except TimeoutError as error:
             await self.stop()
             raise TimeLimitReached from error

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from qiskit import QuantumCircuit
+from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import Clifford
 
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
 from hybridloop.azure.targets import Target, check_circuit_fits
@@ -99,7 +103,18 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
         if pub.size == 0:
             problem = "a circuit was given with no point to measure it at"
             raise InputError("points", problem, "Leave the circuit out.", NOT_SENT)
-        check_circuit_fits(target, pub.circuit.num_qubits, NOT_SENT)
+        check_circuit_fits(target, pub.circuit.num_qubits, NOT_SENT, is_clifford=partial(_is_clifford, pub.circuit))
+
+
+def _is_clifford(circuit: QuantumCircuit) -> bool:
+    """Return whether all gates of a circuit are Clifford gates, at any angles that it may be given."""
+    try:
+        for item in circuit.data:
+            if item.name not in ("measure", "reset", "barrier"):
+                Clifford(item.operation)
+    except (QiskitError, TypeError):  # TypeError: of an angle that is a parameter
+        return False
+    return True
 
 
 def split_shots(shots: int, target: Target) -> list[int]:

@@ -35,6 +35,7 @@ from hybridloop.tasks.submission.results import lost_shots, merge_points, read_c
 from hybridloop.tasks.submission.round_polls import SILENT_S, RoundPolls
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
+LONG_S = 10.0  # of a job, which is said
 Amounts = Mapping[str, float] | None
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class RoundInFlight:
         self._to_end = sum(job.phase < JobPhase.DONE for job in jobs)
         self._outage = TargetOutage(connection.options.failure, connection.clock)
         self.retried = 0  # number of further attempts
+        self.expected_s: float | None = None  # from its start until the end of its longest job, on the local service
         self._polls = RoundPolls(connection, key.prefix, lambda: self.jobs, self.observe, self._work)
 
     def __str__(self) -> str:
@@ -118,6 +120,7 @@ class RoundInFlight:
             )
         job.listed = str(status)
         if status not in TERMINAL:
+            self._note_time(listed.get("expectedSeconds"))
             return
         with self._lock:
             # an attempt's own thread marks it as accepted, before it may be retried under another id
@@ -129,6 +132,14 @@ class RoundInFlight:
         billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
         handle_failure = partial(self._handle_failure, found_ended=found_ended)
         self._work(partial(self._collect if status in SUCCEEDED else handle_failure, job, listed, billed), first=True)
+
+    def _note_time(self, seconds: object) -> None:
+        """Note, and log once, the time that the local service states for a running job if that is long."""
+        if not isinstance(seconds, float) or seconds < LONG_S or self.expected_s is not None:
+            return
+        waited_s = self._connection.clock.now() - (self.started_at or self._connection.clock.now())
+        self.expected_s = waited_s + seconds
+        _log.info("a job is expected to take %.0f s on the local service", seconds)
 
     def _check_id(self, job_id: str, name: str | None) -> None:
         """Raise AnswerRefused for a listed job that has the name of one of this round, and not its id."""

@@ -49,7 +49,7 @@ def test_a_plan_includes_debias_off_and_a_comparison_has_a_line_for_each_target(
     rows = [line.split() for line in text.splitlines() if line.startswith(("rigetti.sim.qvm ", "quantinuum.qpu."))]
     (head,) = [line for line in text.splitlines() if line.startswith("target ")]
     assert "  time (est.)  " in head
-    assert "Times are on Azure, by recorded and published figures" in text
+    assert "Times are on Azure, with all queues, by recorded and published figures" in text
     assert [(row[0], row[-1]) for row in rows] == [("rigetti.sim.qvm", "ping"), ("quantinuum.qpu.h2-1", "renew")]
 
 

@@ -25,6 +25,7 @@ from hybridloop.emulator.simulation.simulator import Simulator
 from hybridloop.emulator.simulation.worker_process import MemoryPool, WorkerDied, acquire_memory
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
+from tests.emulator.simulation.reservations import Reservations
 
 _T = "  call void @__quantum__qis__t__body(%Qubit* inttoptr (i64 {0} to %Qubit*))\n"
 
@@ -131,10 +132,10 @@ async def wait_for_other_tasks() -> None:
 def test_a_job_above_the_memory_limit_fails_and_jobs_that_fit_one_at_a_time_succeed(
     start_emulator: Callable[..., Emulator],
 ) -> None:
-    # 21 qubits with 3 measured bits take 32 MiB: two of them do not fit together, and 22 qubits never do
+    # 22 qubits with 3 measured bits take 32 MiB: two of them do not fit together, and 23 qubits never do
     caller = Caller(start_emulator("--max-memory", "40MiB"))
-    jobs = [caller.submit(wide(21)) for _ in range(4)]
-    never = caller.ended(caller.submit(wide(22)))
+    jobs = [caller.submit(wide(22)) for _ in range(4)]
+    never = caller.ended(caller.submit(wide(23)))
     assert (never["status"], never["errorData"]["code"]) == ("Failed", "InvalidInputData")
     assert "0.0391 GiB" in never["errorData"]["message"]
     assert [caller.ended(job)["status"] for job in jobs] == ["Succeeded"] * 4
@@ -163,7 +164,7 @@ LARGE = {
 def test_the_memory_of_a_large_program_is_reserved_before_it_is_parsed(input_format: str) -> None:
     reserved: list[int] = []
 
-    def refuse(size: int) -> None:
+    def refuse(size: int, seconds: float) -> int:
         reserved.append(size)
         raise JobInputError("InvalidInputData", "too large")
 
@@ -177,13 +178,13 @@ def test_the_memory_of_a_large_program_is_reserved_before_it_is_parsed(input_for
 
 
 def test_the_memory_of_rows_and_shots_is_reserved() -> None:
-    reserved: list[int] = []
+    reserved = Reservations()
     target = load_catalogue().find("rigetti.sim.qvm")
     assert target is not None
     params = {"shots": 4000, "substitutions": {"theta": [[0.1 * row] for row in range(50)]}}
     task = SimulationTask(target, "rigetti.quil.v1", "rigetti.quil-results.v1", params, 0, "a")
     quil = b"DECLARE ro BIT[4]\nDECLARE theta REAL\nRX(theta) 0\nMEASURE 0 ro[0]\n"
-    result, _ = JobRunner(Simulator(reserved.append)).run(task, quil)
+    result, _ = JobRunner(Simulator(reserved)).run(task, quil)
     assert len(result) < reserved[0] < 20 * len(result)
     assert reserved[1:] == [reserved[0] + (16 + 40) * 2] * 50
 
@@ -217,10 +218,11 @@ def branches(bits: int, count: int) -> bytes:
 def test_what_a_short_program_stands_for_is_reserved(input_format: str, data: bytes, shots: int, at_least: int) -> None:
     reserved: list[int] = []
 
-    def refuse(size: int) -> None:
+    def refuse(size: int, seconds: float) -> int:
         reserved.append(size)
         if size > 30 << 20:
             raise JobInputError("InvalidInputData", "too large")
+        return 1
 
     target = load_catalogue().find(LARGE[input_format][1])
     assert target is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,15 @@ from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.execute import JobRunner
 from hybridloop.emulator.simulation.protocol import SimulationTask
 from hybridloop.emulator.simulation.sampling import clifford_distribution
-from hybridloop.emulator.simulation.simulator import LruCache, SimulationMethod, Simulator, choose_method
+from hybridloop.emulator.simulation.simulator import (
+    QUARTER_TURNS,
+    LruCache,
+    SimulationMethod,
+    Simulator,
+    choose_method,
+)
 from tests.emulator.http_helpers import ASYMMETRIC_QIR
+from tests.emulator.simulation.reservations import Reservations
 
 HALF_TURN = 1.5707963267948966
 
@@ -95,7 +103,7 @@ def test_gates_width_and_noise_decide_the_simulation_method(
 def test_memory_is_reserved_before_it_is_allocated() -> None:
     reserved: list[int] = []
 
-    def refuse(size: int) -> None:
+    def refuse(size: int, seconds: float) -> int:
         reserved.append(size)
         raise JobInputError("InvalidInputData", "too large")
 
@@ -112,8 +120,8 @@ def task(target: str = "rigetti.sim.qvm", sampling_value: str = "a", **params: A
 
 
 def test_an_equal_input_is_simulated_once_and_a_repeat_gives_the_same_bytes() -> None:
-    simulated: list[int] = []
-    runner = JobRunner(Simulator(simulated.append))
+    simulated = Reservations()
+    runner = JobRunner(Simulator(simulated))
     first = runner.run(task(), ASYMMETRIC_QIR)
     assert runner.run(task(), ASYMMETRIC_QIR) == first
     other_draw = runner.run(task(sampling_value="b"), ASYMMETRIC_QIR)
@@ -125,8 +133,8 @@ def test_an_equal_input_is_simulated_once_and_a_repeat_gives_the_same_bytes() ->
 
 
 def test_each_noise_model_has_its_own_distribution_of_the_same_input() -> None:
-    simulated: list[int] = []
-    runner = JobRunner(Simulator(simulated.append))
+    simulated = Reservations()
+    runner = JobRunner(Simulator(simulated))
     models = ("ideal", "aria-1", "harmony")
     results = [
         runner.run(task("ionq.simulator", shots=5000, noise={"model": model}), ASYMMETRIC_QIR)[0] for model in models
@@ -154,3 +162,30 @@ def test_the_least_recently_used_value_is_evicted_first() -> None:
     assert (cache.get(b"e"), cache.get(b"a")) == (None, "a")
     cache.put(b"a", "again", 10)
     assert [cache.get(name.encode()) for name in "acd"] == ["again", None, None]
+
+
+@pytest.mark.parametrize("name", QUARTER_TURNS)
+@pytest.mark.parametrize("quarters", [-1, 0, 1, 2, 3, 4, 5])
+def test_a_wide_clifford_circuit_may_have_rotations_by_quarter_turns(name: str, quarters: int) -> None:
+    turn = Instruction(name, (1,), (quarters * HALF_TURN,))
+    basis = [Instruction("h", (1,)), Instruction("s", (1,))]
+    back = replace(turn, angles=(-turn.angles[0],))
+    program = ghz(24)
+    head, tail = program.instructions[:24], program.instructions[24:]  # the rotation, then it is taken back
+    turned = replace(program, instructions=(*basis, turn, back, *reversed_basis(basis), *head, *tail))
+    outcomes = Simulator().run(turned, shots=200, seed=2, exact=False)
+    assert set(outcomes.outcomes) == {0, 2**24 - 1}
+    small = QuantumCircuit(1)
+    small.h(0)
+    small.s(0)
+    getattr(small, name)(quarters * HALF_TURN, 0)
+    chance = float(Statevector(small).probabilities()[1])
+    one = replace(program, instructions=(*basis, turn, *tail, *(Instruction("h", (q,)) for q in range(2, 24))))
+    counted = Simulator().run(one, shots=2000, seed=2, exact=False)
+    ones = sum(count for outcome, count in zip(counted.outcomes, counted.counts, strict=True) if outcome >> 1 & 1)
+    assert ones / 2000 == pytest.approx(chance, abs=0.06)
+
+
+def reversed_basis(basis: list[Instruction]) -> list[Instruction]:
+    inverse = {"h": "h", "s": "sdg"}
+    return [replace(gate, name=inverse[gate.name]) for gate in reversed(basis)]
