@@ -153,10 +153,14 @@ class WorkQueue:
         self._jobs.fail(key, WORKER_DIED_TWICE)
 
     def _begins(self, key: int, seconds: float) -> int:
-        """Note the time of a job's simulation that begins; return its threads: all cores' if it is alone, else one."""
+        """Note the time of a job's simulation that begins; return its threads: all cores' if it is alone, else one.
+
+        The job's parsing, of 0 seconds, asks for memory alone.
+        """
         is_alone = len(self._running) == 1 and not self._waiting
         threads = min(MOST_THREADS, os.cpu_count() or 1) if is_alone else 1
-        self._expected_s[key] = seconds / threads
+        if seconds:
+            self._expected_s[key] = seconds / threads
         return threads
 
     def expected_s(self, key: int) -> float | None:

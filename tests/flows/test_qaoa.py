@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
+import numpy as np
 import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer.primitives import SamplerV2
 
+from hybridloop.algorithms.binary.annealing import descend
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, run_round_from_sampler
+from hybridloop.azure.listing import list_sessions
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
@@ -147,3 +151,26 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
         found = verify_run(load_run(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["8GiB", "1GiB", "80MiB"])
+def test_a_graph_beyond_the_memory_ends_with_a_cut_near_that_of_local_searches(
+    prefect_server: PrefectServer, start_emulator: Callable[..., Emulator], memory: str
+) -> None:
+    graph, rng = nx.random_regular_graph(3, 40, seed=5), np.random.default_rng(5)
+    text = "".join(f"{i} {j} {rng.uniform(0.1, 2.0):.3f}\n" for i, j in graph.edges)
+    problem = read_binary(ProblemText(name="graph", text=text), ObjectiveName.MAX_CUT)
+    by_descents = problem.best_of(descend(problem.cost, rng.integers(0, 2, (400, 40))))
+    assert by_descents is not None
+    workspace = start_emulator("--max-memory", memory).workspace()
+    settings = RqaoaSettings(seed=7, shots=500)
+    result = call_flow(rqaoa, workspace, ProblemText(name="graph", text=text), settings)
+    assert result.value >= 0.95 * by_descents
+    assert result.exact == pytest.approx(problem.optimum.found)
+    assert result.reason.startswith("eliminated 20 variables by simulated correlations and 17 variables by measured")
+    assert (result.jobs, result.lost_shots, result.retried) == (17, 0, 0)
+    wide = settings.model_copy(update={"circuit_variables": 30})
+    with pytest.raises(InputError, match="the circuit has 30 qubits, and the local service has the memory for"):
+        call_flow(rqaoa, workspace, ProblemText(name="graph", text=text), wide)
+    assert len(list_sessions(workspace, 5)) == 1

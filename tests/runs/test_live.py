@@ -118,6 +118,7 @@ def test_a_sparkline_has_a_character_a_value_and_spans_all_heights(values: list[
         ({"sessions": 3}, ("session", "5e55 executing, session 3 of the run")),
         ({"retried": 2, "lost": 1}, ("jobs", "4 in flight, 32 done, 1 lost, 2 retried")),
         ({"waits_s": 61.0}, ("jobs", "4 in flight, 32 done, 0 lost, the round waits for 1 min 1 s")),
+        ({"waits_s": 30.0, "expected_s": 120.0}, ("local", "█████▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁ of about 2 min 0 s")),
         ({}, ("cost", "none yet")),
         (
             {

@@ -1,5 +1,6 @@
 """A session against the local service: opened, used for rounds, closed on every way out."""
 
+import logging
 import threading
 import uuid
 
@@ -319,6 +320,22 @@ def test_a_sampler_keeps_the_shape_of_its_parameter_values(workspace: Workspace)
     assert bits.get_counts((0, 2)) == {"000": 20}
     assert job.done()
     assert uuid.UUID(job.job_id())
+
+
+def test_a_long_time_that_the_local_service_states_is_in_the_snapshot_and_said_once(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_run_session(workspace) as session, caplog.at_level(logging.INFO):
+        round_ = session.rounds.start([pub([[0.0]])])
+        (job,) = round_.jobs
+        assert session.snapshot.expected_s is None
+        for seconds in (3.0, 41.0, 42.0):
+            round_.observe({"id": job.spec.id, "status": "Executing", "expectedSeconds": seconds})
+        assert 41.0 <= (session.snapshot.expected_s or 0.0) < 42.0 + 60.0
+        session.rounds.collect(round_)
+        assert session.snapshot.expected_s is None
+    assert caplog.text.count("a job is expected to take 41 s on the local service") == 1
+    assert "expected to take 42" not in caplog.text
 
 
 def test_an_unavailable_target_is_reported_and_a_too_small_one_refused_without_a_session(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
+from qiskit.circuit.library import DiagonalGate, UnitaryGate, get_standard_gate_name_mapping
 
 from hybridloop.emulator.model.program import Instruction
 
@@ -19,6 +19,7 @@ AER_GATES = frozenset(
     + "p u u1 u2 u3 cp csx cu1 cu3".split()
 )
 MAX_AER_QUBITS = 3  # of a gate in AER_GATES
+DIAGONAL = "diagonal"  # a block of diagonal gates, whose angles are all phases
 NO_LABELS: Mapping[int, str] = {}
 
 
@@ -45,6 +46,9 @@ def append_gate(
         gate = gate_class(*instruction.angles) if label is None else gate_class(*instruction.angles, label=label)
         # without the checks of `append`: the format's parser has made them
         circuit._append(gate, tuple(circuit.qubits[q] for q in qubits), ())
+        return
+    if name == DIAGONAL:
+        circuit.append(DiagonalGate(np.exp(1j * np.array(instruction.angles)).tolist()), list(qubits))
         return
     # any other gate as a matrix
     if name in IONQ_NATIVE_GATES:

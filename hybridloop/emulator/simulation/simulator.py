@@ -23,7 +23,7 @@ from qiskit.circuit.library import IGate, UnitaryGate
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, pauli_error
 
-from hybridloop.emulator.formats.gates import NO_LABELS, append_gate
+from hybridloop.emulator.formats.gates import DIAGONAL, NO_LABELS, append_gate
 from hybridloop.emulator.model.program import (
     MEASURE,
     RESET,
@@ -33,7 +33,13 @@ from hybridloop.emulator.model.program import (
     ShotOutcomes,
     has_only_final_measurements,
 )
-from hybridloop.emulator.simulation.memory import AMPLITUDE_BYTES, PROBABILITY_BYTES, SINGLE_BYTES
+from hybridloop.emulator.simulation.diagonal_blocks import with_diagonal_blocks
+from hybridloop.emulator.simulation.memory import (
+    AMPLITUDE_BYTES,
+    MAX_DISTRIBUTION_BITS,
+    PROBABILITY_BYTES,
+    SINGLE_BYTES,
+)
 from hybridloop.emulator.simulation.noise import Noise
 from hybridloop.emulator.simulation.protocol import UNRESERVED_BYTES
 from hybridloop.emulator.simulation.sampling import clifford_distribution, draw_shots, scale_to_shots
@@ -69,9 +75,9 @@ class LruCache(Generic[V]):
             self._size -= self._entries.popitem(last=False)[1][1]
 
 
-MAX_DISTRIBUTION_BITS = 20  # above, Aer runs every shot instead of computing 2^n probabilities
 MAX_DENSITY_MATRIX_QUBITS = 8  # 50 ms for 100 gates; above, running every shot is faster
 MIN_STABILIZER_QUBITS = 21  # below, a state vector is as fast and gives the probabilities at once
+MIN_MERGED_QUBITS = 21  # blocks of diagonal gates are merged from here on
 MIN_SINGLE_QUBITS = 21  # from here on sampled shots come of a state in single precision, which halves its memory
 
 CLIFFORD_GATES = frozenset("x y z h s sdg sx sxdg id cx cy cz swap barrier".split())
@@ -140,6 +146,8 @@ def choose_method(instructions: Sequence[Instruction], *, exact: bool, noisy: bo
     if all_clifford and len(qubits) >= MIN_STABILIZER_QUBITS:
         return SimulationSetup(SimulationMethod.STABILIZER, exact and measures_last, program, qubits, results)
     computes_distribution = measures_last and (exact or len(results) <= MAX_DISTRIBUTION_BITS)
+    if len(qubits) >= MIN_MERGED_QUBITS:
+        program = with_diagonal_blocks(program)
     return SimulationSetup(
         SimulationMethod.STATEVECTOR, computes_distribution, program, qubits, results, is_single, noise_free=not noisy
     )
@@ -244,6 +252,7 @@ def _append_gate(circuit: QuantumCircuit, instruction: Instruction, qubits: list
 
 MAX_OUTCOMES = 2**18  # of a histogram of probabilities: a larger one is of no use
 PROBABILITY_DECIMALS = 14  # of a histogram: a gate's rounding is 1e-16
+MAX_FUSED = 5  # qubits of gates that Aer fuses, its default
 OPERATIONS_PER_S = 2e8  # of a thread, before one is measured here
 MEASURED_OPERATIONS = 1e8  # of a simulation whose time says something
 CACHE_BYTES = 64 * 2**20  # of distributions, so that the same circuit is simulated once
@@ -278,7 +287,7 @@ class Simulator:
         self._reserve = reserve
         self._operations_per_s = OPERATIONS_PER_S  # of a thread, as measured last
         self._job_bytes = 0
-        self._backends: dict[tuple[SimulationMethod, Noise | None, bool, int], AerSimulator] = {}
+        self._backends: dict[tuple[SimulationMethod, Noise | None, bool, int, int], AerSimulator] = {}
         self._cache: LruCache[Distribution] = LruCache(CACHE_BYTES)
 
     def reserve_job(self, size: int) -> None:
@@ -383,7 +392,9 @@ class Simulator:
             self._operations_per_s = operations / (time.perf_counter() - began) / threads
 
     def _backend(self, setup: SimulationSetup, noise: Noise | None, threads: int) -> AerSimulator:
-        key = (setup.method, noise, setup.is_single, threads)
+        # Aer's own fusion makes dense matrices of single gates, which is slower beside diagonal blocks
+        fused = 1 if any(instruction.name == DIAGONAL for instruction in setup.instructions) else MAX_FUSED
+        key = (setup.method, noise, setup.is_single, fused, threads)
         if key not in self._backends:
             model: NoiseModel | None = None if noise is None else aer_noise_model(noise)
             self._backends[key] = AerSimulator(
@@ -391,6 +402,7 @@ class Simulator:
                 noise_model=model,
                 precision="single" if setup.is_single else "double",
                 max_parallel_threads=threads,
+                fusion_max_qubit=fused,
             )
         return self._backends[key]
 

@@ -6,16 +6,24 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import Statevector
 
+from hybridloop.emulator.formats.gates import append_gate
 from hybridloop.emulator.model.program import MEASURE, Instruction, OutputList, Program
 from hybridloop.emulator.model.targets import Target, load_catalogue
+from hybridloop.emulator.simulation.diagonal_blocks import with_diagonal_blocks
 from hybridloop.emulator.simulation.memory import simulated_qubits
-from hybridloop.emulator.simulation.noise import noise_models
 from hybridloop.emulator.simulation.simulator import MIN_SINGLE_QUBITS, Simulator, choose_method
-from tests.emulator.simulation.reservations import Reservations
+from tests.conftest import Emulator
+from tests.emulator.http_helpers import ENDLESS_QIR, Caller
+from tests.waiting import eventually
 
 TARGETS = {
     name: target
@@ -55,6 +63,41 @@ def test_probabilities_in_single_precision_are_right_to_a_millionth(*, layers: i
     assert np.abs(single - double).sum() < 4e-9 * len(program.instructions)
 
 
+gates = st.one_of(
+    st.tuples(st.sampled_from(["z", "s", "sdg", "t", "tdg", "h", "x"]), st.permutations(range(5)), st.just(1)),
+    st.tuples(st.sampled_from(["rz", "rx", "p"]), st.permutations(range(5)), st.just(1)),
+    st.tuples(st.sampled_from(["cx", "cx", "cx", "cz", "rzz", "swap"]), st.permutations(range(5)), st.just(2)),
+)
+
+
+@given(picked=st.lists(gates, max_size=40), angle=st.floats(-3.0, 3.0), is_taken_back=st.booleans())
+def test_blocks_of_diagonal_gates_are_the_same_circuit(*, picked: list[Any], angle: float, is_taken_back: bool) -> None:
+    program = []
+    for number, (name, order, width) in enumerate(picked):
+        angles = (angle + number,) if name in ("rz", "rx", "p", "rzz") else ()
+        program.append(Instruction(name, tuple(order[:width]), angles))
+    if is_taken_back:  # parities that end where they began
+        program += [gate for gate in reversed(program) if gate.name == "cx"]
+    merged = with_diagonal_blocks(program)
+    assert len(merged) <= len(program)
+    states = []
+    for each in (program, merged):
+        circuit = QuantumCircuit(5)
+        circuit.h(range(5))
+        for gate in each:
+            append_gate(circuit, gate, gate.qubits)
+        states.append(Statevector(circuit))
+    assert abs(np.vdot(states[0].data, states[1].data)) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_a_layer_of_qaoa_is_a_few_blocks_and_no_block_reaches_over_a_condition() -> None:
+    layer = [gate for gate in qaoa(24, 1).instructions if gate.name in ("cx", "rz")]
+    assert len(layer) == 72
+    assert len(with_diagonal_blocks(layer)) <= 8
+    conditional = [replace(layer[1], conditions=((0, 1),)), *layer[3:6]]
+    assert with_diagonal_blocks(conditional)[0] == conditional[0]
+
+
 def test_the_precision_follows_from_the_circuit_and_an_exact_answer_is_double() -> None:
     for width, expected in ((MIN_SINGLE_QUBITS - 1, False), (MIN_SINGLE_QUBITS, True)):
         instructions = qaoa(width, 1).instructions
@@ -64,9 +107,9 @@ def test_the_precision_follows_from_the_circuit_and_an_exact_answer_is_double() 
 
 
 CHILD = """
+from hybridloop.emulator.simulation.simulator import Simulator
 from tests.emulator.simulation.reservations import Reservations
 from tests.emulator.simulation.test_large_circuits import qaoa
-from hybridloop.emulator.simulation.simulator import Simulator
 found = [Simulator(Reservations(threads)).run(qaoa(22, 2), shots=500, seed=3, exact=False) for threads in (1, 2)]
 assert len(found[0].outcomes) > 400
 print(found[0] == found[1])
@@ -80,17 +123,19 @@ def test_counts_do_not_depend_on_the_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("memory", [1 << 26, 1 << 30, 1 << 33])
+@pytest.mark.parametrize("memory", [1 << 22, 1 << 25, 1 << 26, 1 << 30, 1 << 33])
 def test_a_circuit_of_the_stated_qubits_fits_the_memory(name: str, memory: int) -> None:
     target = TARGETS[name]
     qubits = simulated_qubits(target, memory)
-    assert 1 <= qubits <= target.num_qubits
-    noise = None if target.noise is None else noise_models()[target.noise]
-    setup = choose_method(qaoa(qubits, 1).instructions, exact=target.exact, noisy=noise is not None)
-    assert setup.required_bytes <= memory
-    if qubits < target.num_qubits:
-        larger = choose_method(qaoa(qubits + 1, 1).instructions, exact=target.exact, noisy=noise is not None)
-        assert 2 * larger.required_bytes > memory
+    assert 10 <= qubits <= target.num_qubits
+    noisy = target.noise is not None
+
+    def required(width: int) -> int:
+        return choose_method(qaoa(width, 1).instructions, exact=target.exact, noisy=noisy).required_bytes
+
+    assert all(required(width) <= memory for width in range(4, qubits + 1))
+    if qubits < target.num_qubits and not noisy:
+        assert 2 * required(qubits + 1) > memory
 
 
 def test_29_variables_fit_8_gib_where_shots_are_sampled() -> None:
@@ -119,7 +164,16 @@ def test_a_simulation_tells_its_time_and_learns_from_the_last_one() -> None:
     assert deeper > 2.0 * second
 
 
-def test_a_job_that_is_alone_has_all_threads_and_one_beside_others_has_one() -> None:
-    reserved = Reservations(threads=2)
-    Simulator(reserved).run(qaoa(16, 1), shots=10, seed=1, exact=False)
-    assert len(reserved) == 1
+def test_a_long_job_states_its_time_while_it_runs(emulator: Emulator) -> None:
+    caller = Caller(emulator)
+    job = caller.submit(ENDLESS_QIR)
+    seen: list[dict[str, Any]] = []
+
+    def states_its_time() -> bool:
+        seen.append(caller.call("GET", f"/jobs/{job}").json())
+        return "expectedSeconds" in seen[-1]
+
+    eventually(states_its_time, lambda: seen[-1])
+    assert seen[-1]["expectedSeconds"] > 10.0
+    assert caller.call("POST", f"/jobs/{job}:cancel").status == 204
+    assert "expectedSeconds" not in caller.ended(job)
