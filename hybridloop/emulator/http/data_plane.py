@@ -126,7 +126,7 @@ class DataPlane:
         While it runs, `expectedSeconds`, which Azure's lacks, are those of its simulation, if they are more than a few.
         """
         view = job_view(job, base, *sign)
-        if (seconds := self._service.queue.expected_s(job.key)) is not None:
+        if not job.state.is_terminal and (seconds := self._service.queue.expected_s(job.key)) is not None:
             view["expectedSeconds"] = seconds
         return {**view, "status": V2_STATUSES.get(view["status"], view["status"])} if self._is_v2 else view
 
