@@ -1,4 +1,4 @@
-"""First-in, first-out queue of accepted jobs over worker processes, at most one per CPU core."""
+"""Queue of accepted jobs over worker processes, at most one per CPU core: sessions take turns, each in its order."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class JobLifecycle(Protocol):
 class WorkQueue:
     """Jobs that wait for a worker, and the workers; further workers start while a backlog lasts.
 
+    Each session with waiting jobs gives one in turn, so that a script's backlog delays no other.
     All workers' simulations share `memory`. A job that runs for longer than `time_limit_s` seconds fails.
     """
 
@@ -58,7 +59,8 @@ class WorkQueue:
         self._time_limit_s = time_limit_s
         self._memory = memory
         self._on_idle = on_idle
-        self._waiting: deque[tuple[int, float]] = deque()  # a job's key, and the loop's time of its arrival
+        # by session: jobs' keys, and the loop's time of their arrival; the next turn first
+        self._waiting: dict[int | None, deque[tuple[int, float]]] = {}
         self._workers = [WorkerProcess(time_limit_s, memory.limit)]
         self._idle = list(self._workers)
         self._unstarted = workers - 1
@@ -74,7 +76,8 @@ class WorkQueue:
         return bool(self._waiting or self._tasks)
 
     def add(self, job: StoredJob) -> None:
-        self._waiting.append((job.key, asyncio.get_running_loop().time()))
+        arrival = job.key, asyncio.get_running_loop().time()
+        self._waiting.setdefault(job.session_key, deque()).append(arrival)
         self._dispatch()
 
     def drop(self, key: int) -> None:
@@ -96,17 +99,27 @@ class WorkQueue:
     def _dispatch(self) -> None:
         """Give waiting jobs to idle workers, and schedule a further worker if some must wait on."""
         while self._waiting and self._idle and not self._stopped:
-            (key, _), worker = self._waiting.popleft(), self._idle.pop()
+            key, worker = self._next(), self._idle.pop()
             task = asyncio.create_task(self._run(key, worker))
             self._tasks.add(task)
             task.add_done_callback(self._on_task_done)
         if self._waiting and self._unstarted and self._growth_timer is None and not self._stopped:
             self._growth_timer = asyncio.get_running_loop().call_at(self._growth_due(), self._add_worker)
 
+    def _next(self) -> int:
+        """Take the first job of the session whose turn it is, which is last after that."""
+        session = next(iter(self._waiting))
+        jobs = self._waiting.pop(session)
+        key, _ = jobs.popleft()
+        if jobs:
+            self._waiting[session] = jobs
+        return key
+
     def _growth_due(self) -> float:
         """Loop time at which the oldest waiting job has waited long enough for a further worker."""
         is_cold = not any(worker.is_ready for worker in self._workers)
-        return self._waiting[0][1] + (ADD_WORKER_WHEN_COLD_AFTER_S if is_cold else ADD_WORKER_AFTER_S)
+        oldest = min(jobs[0][1] for jobs in self._waiting.values())
+        return oldest + (ADD_WORKER_WHEN_COLD_AFTER_S if is_cold else ADD_WORKER_AFTER_S)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -85,6 +85,7 @@ class WorkerProcess:
         self._memory_limit = memory_limit
         self._process: Process | None = None
         self._is_ready = False
+        self._is_killed = False  # while its process starts, which ends it as soon as it can be
         self._idle_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -114,9 +115,11 @@ class WorkerProcess:
         """
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        process = self._process
+        process, self._is_killed = self._process, False
         if process is None or process.returncode is not None:
             process = await self.start()
+            if self._is_killed:
+                self.kill()
         # the task, then memory for each of its simulations, until the reply
         acquired, left_s, loop = 0, self._time_limit_s, asyncio.get_running_loop()
         try:
@@ -149,7 +152,8 @@ class WorkerProcess:
             self._idle_timer = loop.call_later(IDLE_LIMIT_S, self._end_idle)
 
     def kill(self) -> None:
-        """Kill the process at once; the next task starts another."""
+        """Kill the process at once, or one that is just being started; the next task starts another."""
+        self._is_killed = True
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
