@@ -58,7 +58,9 @@ def list_targets(workspace: Any) -> list[Row]:
             "provider": target.provider,
             "state": status.get("currentAvailability"),
             "queue_seconds": status.get("averageQueueTime"),
-            "qubits": target.qubits,
+            "qubits": min(
+                (each for each in (target.qubits, target.simulated_qubits) if each is not None), default=None
+            ),
             "max_shots": target.max_shots,
             "profile": target.profile,
             "samples": target.samples,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,11 +12,11 @@ from hybridloop.emulator.model.billing import Usage
 from hybridloop.emulator.model.job import JobError
 from hybridloop.emulator.simulation.protocol import DONE
 from hybridloop.emulator.simulation.worker_process import (
-    MOST_THREADS,
     MemoryPool,
     TimeLimitReached,
     WorkerDied,
     WorkerProcess,
+    thread_limit,
 )
 from hybridloop.emulator.store.records import StoredJob
 
@@ -170,8 +169,7 @@ class WorkQueue:
 
         The job's parsing, of 0 seconds, asks for memory alone.
         """
-        is_alone = len(self._running) == 1 and not self._waiting
-        threads = min(MOST_THREADS, os.cpu_count() or 1) if is_alone else 1
+        threads = thread_limit() if len(self._running) == 1 and not self._waiting else 1
         if seconds:
             self._expected_s[key] = seconds / threads
         return threads

@@ -23,7 +23,6 @@ SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls i
 SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
 LOCAL_ROUND_S, LOCAL_JOB_S = 0.15, 0.04  # beside the simulation: measured on two cores
 _ROWS = 4  # of a timed job of many points
-MAX_TIMED_WORK = 5e8  # amplitudes through a gate in a shot: some seconds
 TIMEOUT_S = 20.0  # of the timing, with its imports
 
 
@@ -71,8 +70,6 @@ def local_duration(
     """
     pubs = [pub for round_ in rounds for pub in round_.pubs]
     largest = max({pub.circuit for pub in pubs}, key=lambda key: _work(key, tariff))
-    if _work(largest, tariff) > MAX_TIMED_WORK:
-        return replace(azure, measured_s=0.0)
     shots = max(tariff.split(max(pub.shots for pub in pubs if pub.circuit == largest)))
     job, rows = _job(largest, tariff, options, shots)
     if (timed := _timed(job)) is None:

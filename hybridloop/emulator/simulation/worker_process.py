@@ -25,6 +25,11 @@ WORKER_ENVIRONMENT = {
 }
 
 
+def thread_limit() -> int:
+    """Return the threads of a simulation that is alone."""
+    return min(MOST_THREADS, os.cpu_count() or 1)
+
+
 class MemoryPool:
     """First-in-first-out semaphore of `limit` bytes; the order keeps small requests from starving large ones."""
 
