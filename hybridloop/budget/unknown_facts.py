@@ -58,9 +58,7 @@ def list_targets(workspace: Any) -> list[Row]:
             "provider": target.provider,
             "state": status.get("currentAvailability"),
             "queue_seconds": status.get("averageQueueTime"),
-            "qubits": min(
-                (each for each in (target.qubits, target.simulated_qubits) if each is not None), default=None
-            ),
+            "qubits": target.qubits,
             "max_shots": target.max_shots,
             "profile": target.profile,
             "samples": target.samples,
