@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.ising import Ising
 
-RUNS = 64  # of simulated annealing, side by side
+MOST_RUNS, MOST_VALUES = 64, 5e6  # of simulated annealing side by side, which have a value for each term: 40 MB
 MOST_SWEEPS, LEAST_SWEEPS = 200, 20  # over all spins
 OPERATIONS = 1e8  # flips times the products of a spin: about a second
 HOT, COLD = math.log(2), math.log(100)  # the flip that costs most has a probability of 1/2 at first, the least 1/100
@@ -61,24 +61,26 @@ def descend(cost: Ising, bits: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
     return _Flips.of(cost, bits).descend()
 
 
-def sweeps_of(cost: Ising) -> int:
-    """Return the sweeps of a run of `anneal`, which take about a second together."""
-    of_sweep = RUNS * sum(map(len, cost.terms))
-    return int(min(MOST_SWEEPS, max(LEAST_SWEEPS, OPERATIONS / max(1, of_sweep))))
+def effort_of(cost: Ising) -> tuple[int, int]:
+    """Return the runs of `anneal` and the sweeps of each, which take about a second together."""
+    runs = int(min(MOST_RUNS, max(1, MOST_VALUES / max(1, len(cost.terms)))))
+    of_sweep = runs * sum(map(len, cost.terms))
+    return runs, int(min(MOST_SWEEPS, max(LEAST_SWEEPS, OPERATIONS / max(1, of_sweep))))
 
 
 def anneal(cost: Ising, seed: int) -> NDArray[np.uint8]:
-    """Return the assignments (`RUNS`, n) that simulated annealing and a descent end at, from random ones.
+    """Return the assignments (runs, n) that simulated annealing and a descent end at, from random ones.
 
     S. Kirkpatrick et al., Science 220 (1983) 671. The inverse temperature grows geometrically from `HOT` over the
     largest change of the energy by a flip, to `COLD` over that of the smallest coefficient.
     """
     rng = np.random.default_rng(seed)
-    flips = _Flips.of(cost, rng.integers(0, 2, (RUNS, cost.num_variables)))
+    runs, sweeps = effort_of(cost)
+    flips = _Flips.of(cost, rng.integers(0, 2, (runs, cost.num_variables)))
     sizes = np.abs(flips.values[0])
     if len(sizes):
         largest = 2.0 * max(float(sizes[terms].sum()) for terms in flips.terms_of)
-        for inverse in np.geomspace(HOT / largest, COLD / (2.0 * float(sizes.min())), sweeps_of(cost)):
+        for inverse in np.geomspace(HOT / largest, COLD / (2.0 * float(sizes.min())), sweeps):
             # accepted with probability exp(−ΔE β): below −log(u) / β
-            flips.sweep(rng.exponential(1.0 / inverse, (cost.num_variables, RUNS)))
+            flips.sweep(rng.exponential(1.0 / inverse, (cost.num_variables, runs)))
     return flips.descend()

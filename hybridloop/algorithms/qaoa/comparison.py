@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 
-from hybridloop.algorithms.binary.annealing import RUNS, descend, sweeps_of
+from hybridloop.algorithms.binary.annealing import descend, effort_of
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.outcome import Outcome
@@ -75,9 +75,8 @@ def beside_classical(outcome: Outcome, problem: BinaryProblem) -> Outcome:
         by_descent = (
             "" if reached is None else f"a descent by single flips from the best assignment reaches {reached:.6g}, "
         )
-        choices.append(
-            f"classical: {by_descent}simulated annealing ({RUNS} runs of {sweeps_of(problem.cost)} sweeps) {annealed}"
-        )
+        runs, sweeps = effort_of(problem.cost)
+        choices.append(f"classical: {by_descent}simulated annealing ({runs} runs of {sweeps} sweeps) {annealed}")
     ratio = problem.approximation_ratio(outcome.value)
     return replace(
         outcome,
