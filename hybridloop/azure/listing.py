@@ -57,11 +57,14 @@ def target_statuses(workspace: Any) -> dict[str, Row]:
     The status has its provider's id as `providerId`.
     """
     with open_client(workspace) as client:
-        statuses = [
-            (provider.get("id"), status)
-            for provider in client.list_providers()
-            for status in provider.get("targets") or ()
-        ]
+        return statuses_from(client)
+
+
+def statuses_from(client: ServiceClient) -> dict[str, Row]:
+    """Return the same from a client that is open."""
+    statuses = [
+        (provider.get("id"), status) for provider in client.list_providers() for status in provider.get("targets") or ()
+    ]
     return {
         status["id"].lower(): {
             **status,

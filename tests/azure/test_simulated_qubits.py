@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,6 @@ from qiskit import QuantumCircuit
 
 from hybridloop.azure.listing import check_offered, list_sessions, target_statuses
 from hybridloop.azure.targets import Target, as_served, check_circuit_fits, find_target, known_targets
-from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.errors import InputError
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
@@ -20,22 +18,22 @@ from tests.conftest import Emulator, running_emulator
 RUNNING = [name for name, target in known_targets().items() if not target.checks_only]
 
 
-@contextmanager
-def small_service() -> Iterator[Workspace]:
-    with running_emulator("--max-memory", "64MiB") as emulator:
-        yield emulator.workspace()
-
-
 @pytest.fixture(scope="module")
-def small() -> Iterator[Workspace]:
-    """Return a workspace of a service with the memory for a circuit of about 22 qubits."""
-    with small_service() as workspace:
-        yield workspace
+def small_service() -> Iterator[Emulator]:
+    """Return a service with the memory for a circuit of about 22 qubits."""
+    with running_emulator("--max-memory", "64MiB") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def small(small_service: Emulator) -> Workspace:
+    """Return a workspace of the test's own there."""
+    return small_service.workspace()
 
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_a_circuit_of_one_qubit_more_than_the_largest_is_refused_before_a_session(small: Workspace, name: str) -> None:
-    target = find_offered_target(name, small)
+    target = as_served(find_target(name), target_statuses(small)[name])
     assert target.simulated_qubits is not None
     assert 19 <= target.simulated_qubits <= 22
     assert check_offered(small, find_target(name), target.simulated_qubits)
@@ -73,4 +71,5 @@ def test_against_azure_nothing_changes(workspace: Workspace, emulator: Emulator)
 
 def test_a_service_with_more_memory_takes_more(start_emulator: Callable[..., Emulator]) -> None:
     workspace = start_emulator("--max-memory", "128MiB").workspace()
-    assert find_offered_target("rigetti.sim.qvm", workspace).simulated_qubits == 23
+    status = target_statuses(workspace)["rigetti.sim.qvm"]
+    assert as_served(find_target("rigetti.sim.qvm"), status).simulated_qubits == 23

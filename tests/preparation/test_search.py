@@ -144,6 +144,10 @@ def test_qaoa_measures_its_angles_from_the_table_and_at_most_its_rounds() -> Non
 def test_a_graph_larger_than_the_target_is_reduced_up_to_its_bound() -> None:
     rings = {count: "".join(f"{i} {(i + 1) % count}\n" for i in range(count)) for count in (40, 151)}
     reduced = prepare("rqaoa", "ring", {"target": "ionq.simulator"}, rings[40])
-    assert (reduced.facts.num_qubits, reduced.rounds.search) == (29, 26)
+    assert (reduced.facts.num_qubits, reduced.rounds.search) == (20, 17)
+    larger = prepare("rqaoa", "ring", {"target": "ionq.simulator", "circuit_variables": 35}, rings[40])
+    assert (larger.facts.num_qubits, larger.rounds.search) == (29, 26)
+    machine = prepare("rqaoa", "ring", {"target": "ionq.qpu.forte-1"}, rings[40])
+    assert machine.facts.num_qubits == 36
     with pytest.raises(InputError, match="the circuit has 151 qubits"):
         prepare("rqaoa", "ring", {"target": "ionq.simulator"}, rings[151])

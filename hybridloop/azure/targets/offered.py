@@ -16,7 +16,6 @@ from hybridloop.azure.targets import (
     may_be_offered,
     unknown_target,
 )
-from hybridloop.azure.workspace import is_local
 
 _PROFILES = {profile.lower(): profile for profile in ("Base", "Adaptive_RI", "Adaptive_RIF")}
 
@@ -24,12 +23,11 @@ _PROFILES = {profile.lower(): profile for profile in ("Base", "Adaptive_RI", "Ad
 def find_offered_target(name: str, workspace: Any) -> Target:
     """Return the target with this name, in any case: from the table, else from the workspace, which is then asked once.
 
-    A local service is always asked, for the qubits that it has the memory for. Raises InputError if neither has it, or
-    if it takes no programs of gates, ServiceError if the workspace is needed and does not answer.
+    Raises InputError if neither has it, or if it takes no programs of gates, ServiceError if the workspace is needed
+    and does not answer.
     """
     if not may_be_offered(name):
-        known = find_target(name)
-        return as_served(known, target_statuses(workspace).get(known.name, {})) if is_local(workspace) else known
+        return find_target(name)
     if (status := target_statuses(workspace).get(name.lower())) is None:
         raise unknown_target(name, "is not a known target, and this workspace does not offer it")
     if (target := offered_target(status)) is None:

@@ -73,8 +73,8 @@ def limit_address_space(size: int) -> None:
 def reserve(size: int, seconds: float, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> int:
     """Wait until the service, which limits what all workers take together, grants `size` bytes; return the threads.
 
-    It is told the `seconds` that the simulation takes on one thread. It takes the memory back with the reply to the
-    task. Raises JobInputError if it is more than its limit.
+    The service learns the `seconds` that the simulation takes on one thread. It takes the memory back with the reply to
+    the task. Raises JobInputError if it is more than its limit.
     """
     from hybridloop.emulator.model.program import JobInputError
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.azure.listing import statuses_from
+from hybridloop.azure.targets import Target, as_served
+from hybridloop.azure.workspace import is_local
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RunParked, StopRequested
+from hybridloop.errors import HybridloopError, RunParked, ServiceError, StopRequested
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.revisions import stream_of
 from hybridloop.runtime.crash_points import crash_point
@@ -20,6 +24,8 @@ from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT, check_round
 from hybridloop.tasks.submission.round_builder import RoundBuilder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.streams import Streams
+
+ALWAYS_SIMULATED = 20  # qubits: the local service has the memory, unless it is told to have less than 64 MiB
 
 
 class Rounds:
@@ -67,7 +73,7 @@ class Rounds:
         local service samples all its jobs by a `shared_seed`, if one is given.
         """
         crash_point("step.after")
-        check_round(pubs, self.target)
+        check_round(pubs, self._served(pubs))
         descriptions = [describe_pub(pub) for pub in pubs]
         stream = self.stream if stream is None else check_stream(stream)
         with self.streams.turn(stream, self.stop_reason) as turn, continued(self._observation):
@@ -79,6 +85,15 @@ class Rounds:
         if self.streams.stopped.is_set():
             round_.stop(self.stop_reason)
         return round_
+
+    def _served(self, pubs: Sequence[SamplerPub]) -> Target:
+        """Return the target, for large circuits with the qubits that a local service says to simulate."""
+        is_large = any(pub.circuit.num_qubits > ALWAYS_SIMULATED for pub in pubs)
+        service = self._connection.service
+        if is_large and self.target.simulated_qubits is None and is_local(service.workspace):
+            with suppress(ServiceError):  # a replay needs no service, and a submission says what is wrong with it
+                self.target = as_served(self.target, statuses_from(service).get(self.target.name, {}))
+        return self.target
 
     def collect(self, round_: RoundInFlight) -> list[MeasuredPub]:
         """Wait for a round's counts. Raises the error that ended it."""

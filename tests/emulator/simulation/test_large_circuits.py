@@ -1,4 +1,4 @@
-"""Circuits of many qubits: single precision, threads, memory, and the time that is told."""
+"""Circuits of many qubits: single precision, threads, memory, and time."""
 
 from __future__ import annotations
 
