@@ -9,10 +9,11 @@ from typing import Any
 
 from hybridloop import local_stack as stack
 from hybridloop.azure.targets import Target, find_target, may_be_offered, recorded_target, unknown_target
-from hybridloop.errors import InputError, ServiceUnreachable
+from hybridloop.errors import NOTHING_SUBMITTED, InputError, ServiceUnreachable
 from hybridloop.runtime.stages import announce
 from hybridloop.runtime.workspace_variables import workspace_variable
 
+IN_A_RUN = "The session was closed if one was open; jobs that were accepted run on and are billed."
 _REFUSED = (401, 403)  # statuses of a server that wants another password
 
 
@@ -87,8 +88,11 @@ def has_prefect() -> bool:
 
 
 @contextmanager
-def running_prefect() -> Iterator[None]:
-    """Use Prefect with a server: the surrounding flow run's, else the user's, else ours, which is started if needed."""
+def running_prefect(consequence: str = NOTHING_SUBMITTED) -> Iterator[None]:
+    """Use Prefect with a server: the surrounding flow run's, else the user's, else ours, which is started if needed.
+
+    Raises ServiceUnreachable, with the `consequence`, where the server fails in the block.
+    """
     if stack.is_in_flow_run():
         yield
         return
@@ -102,7 +106,10 @@ def running_prefect() -> Iterator[None]:
             yield
     except Exception as error:
         from httpx import HTTPError, HTTPStatusError
+        from prefect.deployments.runner import DeploymentApplyError
 
+        if isinstance(error, DeploymentApplyError) and isinstance(error.__cause__, HTTPError):
+            error = error.__cause__
         # errors of Prefect's client; the quantum service is reached through another library
         if not isinstance(error, HTTPError) and not (
             type(error) is RuntimeError and "Failed to reach API" in str(error)
@@ -113,7 +120,7 @@ def running_prefect() -> Iterator[None]:
             remedy = "It takes no request with this password: set PREFECT_API_AUTH_STRING to that of the server."
         raise ServiceUnreachable(
             f"the Prefect server at {server.api_url} failed: {error}",
-            "The session was closed if one was open; jobs that were accepted run on and are billed.",
+            consequence,
             remedy,
         ) from error
 
@@ -122,7 +129,7 @@ def running_prefect() -> Iterator[None]:
 def flow_environment(workspace: str | Any | None) -> Iterator[Any]:
     """Provide the flow calls of the block with Prefect; yield the SDK's workspace."""
     sdk_workspace = resolve_workspace(workspace)
-    with running_prefect():
+    with running_prefect(IN_A_RUN):
         from hybridloop.flows.in_prefect.flow_run_log import show_warnings
 
         if not stack.is_in_flow_run():  # there it is Prefect's to show them

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.api.environment import running_prefect, target_of_run
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import is_free
-from hybridloop.errors import InputError
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
@@ -43,7 +43,7 @@ def run_on(
 
     given, _ = _for_worker(algorithm, problem, resolved.settings, workspace, run_key)
     key = run_key or generated_key(algorithm, problem.name, secrets.token_hex(4))
-    with running_prefect():
+    with running_prefect(f"If the run was handed over, it continues (hybridloop runs follow {key})."):
         from hybridloop.flows.in_prefect.remote_runs import follow, hand_over
 
         flow_run = hand_over(algorithm, problem, given, key=key, pool=pool, workspace=workspace)
@@ -62,7 +62,7 @@ def deploy(algorithm: str, problem: ProblemText, resolved: ResolvedSettings, opt
     name = _NO_NAME.sub("-", options.name).strip("-")
     if not name:
         raise InputError("name", f"{options.name!r} is no name of a deployment", "Give letters and digits.")
-    with running_prefect():
+    with running_prefect(f"{NOTHING_SUBMITTED} The same command completes the deployment."):
         from hybridloop.flows.deploying.deploy import deploy_run
 
         return [*deploy_run(algorithm, problem, given, replace(options, name=name)), *uncapped]
@@ -94,7 +94,7 @@ def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
     The run is looked up on the Prefect server. Raises InputError if that has none of this key, or if its input was
     refused, and RunNotFinished if it ended without a result.
     """
-    with running_prefect():
+    with running_prefect("The run continues without this view."):
         from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
 
         return _result_of(key, follow(flow_run_of(key), show))

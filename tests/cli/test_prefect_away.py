@@ -18,7 +18,7 @@ from hybridloop.journal import RunRecord, open_journal
 from hybridloop.runtime.signals import AFTER_THE_END
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
-from tests.prefect_server import copy_server, own_environ, server_folder
+from tests.prefect_server import copy_server, own_environ, prefect_client, server_folder
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.slow  # a stack of its own
@@ -166,3 +166,29 @@ def test_a_script_has_its_result_from_a_server_that_hangs_and_ends(
     assert "Error logging" not in err
     assert "Traceback" not in err
     assert mine.session_statuses() == ["Succeeded"]
+
+
+def test_a_server_that_is_killed_during_a_deployment_submits_nothing_and_the_same_command_completes_it(
+    mine: WorkspaceShell,
+) -> None:
+    command = ("deploy", "vqe", "h2", "--pool", "killed", "--cron", "0 2 * * *", "--notify", "http://127.0.0.1:1/")
+    server = stack.find_prefect(mine.shell.environ)
+    assert server is not None
+    (part,) = [part for part in mine.shell.json("status")["parts"] if part["part"] == "prefect"]
+    with mine.shell.start(*command) as deploying, prefect_client(server) as client:
+        eventually(lambda: any(pool.name == "killed" for pool in client.read_work_pools()), poll_s=0.01)
+        os.kill(part["pid"], signal.SIGKILL)
+        _, err = deploying.communicate(timeout=PATIENCE_S)
+    assert deploying.returncode == 1
+    assert "Traceback" not in err
+    assert "Nothing was submitted. The same command completes the deployment." in err
+    assert "billed" not in err
+    again = mine.shell.run(*command)
+    assert again.returncode == 0, again.stderr
+    server = stack.find_prefect(mine.shell.environ)
+    assert server is not None
+    with prefect_client(server) as client:
+        deployment = client.read_deployment_by_name("vqe/h2")
+        assert (len(deployment.schedules), deployment.work_pool_name) == (1, "killed")
+        assert client.read_deployment_by_name("housekeeping/every-3-minutes").work_pool_name == "killed"
+        assert client.read_automations_by_name("hybridloop-success")
