@@ -32,6 +32,7 @@
     ├── RunBusy                   another process holds the run
     ├── LeaseLost                 another process took over the run
     ├── RunNotFinished            a run on a worker ended without a result
+    ├── ResultNotPrinted          standard output did not take a result, which is stored
     ├── CallbackFailed            the user's callback or optimizer raised an error
     ├── ProgramError              a circuit can't be compiled for the target
     └── StackError                the local stack can't be started or found
@@ -410,6 +411,21 @@ class RunNotFinished(HybridloopError):
             f"run {self.key!r} ended without a result: {self.message.rstrip('.')}. Its measurements are in its "
             "worker's journal, and no job is paid twice. Housekeeping resumes it if it was interrupted; then follow it "
             f"again. Or where that journal is: hybridloop runs resume {self.key}"
+        )
+
+
+class ResultNotPrinted(HybridloopError):
+    """Standard output did not take the result of a run, for this reason of the system's."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the result can't be printed to standard output: {self.reason}. Nothing is lost: the journal has run "
+            f"{self.key!r}. To see it: hybridloop runs show {self.key}"
         )
 
 

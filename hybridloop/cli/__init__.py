@@ -11,12 +11,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from hybridloop.cli.app import build_app
 from hybridloop.cli.option_names import with_option
 from hybridloop.cli.output import print_message
+from hybridloop.cli.standard_streams import make_streams_safe
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from hybridloop.runtime.messages import WarningLines
@@ -32,13 +33,12 @@ def program() -> None:
     It is bounded, because Prefect waits long for a server that is gone. Python does not take its modules apart, which
     is a fifth of a short run's time.
     """
+    make_streams_safe()
     logging.raiseExceptions = False  # Prefect prints one for each batch of log lines that its server does not take
     status = 1  # of an error that Python prints
 
     def leave() -> None:
         logging.shutdown()
-        with suppress(OSError):
-            sys.stdout.flush()
         os._exit(status)
 
     atexit.register(leave)  # the first that is registered is called last
@@ -46,7 +46,6 @@ def program() -> None:
         main()
     except SystemExit as exit_:
         status = exit_status(exit_.code)
-        sys.stdout.flush()
         timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [status])
         timer.daemon = True
         timer.start()
@@ -93,7 +92,6 @@ def _exit_after_signal(code: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     print_message(f"hybridloop: {'interrupted' if code == INTERRUPTED else 'terminated'}")
-    sys.stdout.flush()
     os._exit(code)
 
 

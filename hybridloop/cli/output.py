@@ -35,7 +35,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 def print_text(text: str, *, end: str = "\n") -> None:
     """Print text of one or more lines to standard output."""
-    print(escape_control(text), end=end)
+    print(escape_control(text), end=end, flush=True)
 
 
 def print_line(text: str = "") -> None:
@@ -54,7 +54,8 @@ def _as_line(text: str) -> str:
 
 def print_json(document: object) -> None:
     """Print one JSON document to standard output."""
-    print(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))  # the one that JSON leaves as is
+    text = json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f")  # the one that JSON leaves as is
+    print(text, flush=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from hybridloop.algorithms.problems.energy_units import EnergyUnit
 from hybridloop.cli.output import print_json, print_line, print_message
+from hybridloop.errors import ResultNotPrinted
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -19,16 +20,22 @@ UNIT = inspect.Parameter("unit", inspect.Parameter.KEYWORD_ONLY, default=None, a
 
 
 def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = None) -> None:
-    """Print a run's result, energies in another unit too; exit with its status's code if that is not 0."""
+    """Print a run's result, energies in another unit too; exit with its status's code if that is not 0.
+
+    Raises ResultNotPrinted if standard output takes nothing.
+    """
     from hybridloop.runs.summary import summary
 
-    if as_json:
-        print_json(result.as_dict())
-    else:
-        if unit is not None and result.unit != "hartree":
-            print_message(f"hybridloop: --unit {unit} is left out: the value is no energy in hartree")
-            unit = None
-        for line in summary(result, unit):
-            print_line(line)
+    try:
+        if as_json:
+            print_json(result.as_dict())
+        else:
+            if unit is not None and result.unit != "hartree":
+                print_message(f"hybridloop: --unit {unit} is left out: the value is no energy in hartree")
+                unit = None
+            for line in summary(result, unit):
+                print_line(line)
+    except OSError as error:
+        raise ResultNotPrinted(result.run_key, error.strerror or str(error)) from error
     if result.exit_code:
         raise typer.Exit(result.exit_code)
