@@ -106,10 +106,9 @@ def running_prefect(consequence: str = NOTHING_SUBMITTED) -> Iterator[None]:
             yield
     except Exception as error:
         from httpx import HTTPError, HTTPStatusError
-        from prefect.deployments.runner import DeploymentApplyError
 
-        if isinstance(error, DeploymentApplyError) and isinstance(error.__cause__, HTTPError):
-            error = error.__cause__
+        if type(error).__module__.startswith("prefect.") and isinstance(error.__cause__, HTTPError):
+            error = error.__cause__  # as of a deployment that was not applied
         # errors of Prefect's client; the quantum service is reached through another library
         if not isinstance(error, HTTPError) and not (
             type(error) is RuntimeError and "Failed to reach API" in str(error)
