@@ -1,4 +1,4 @@
-"""Standard streams of the program: one that is closed from the start, and standard error that nobody reads any more."""
+"""Standard streams of the program: one that is closed from the start, and a standard error without a reader."""
 
 from __future__ import annotations
 
