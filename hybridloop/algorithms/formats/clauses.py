@@ -16,6 +16,7 @@ from hybridloop.errors import ProblemError
 MAX_LITERALS = 12  # of a clause, which becomes 2^12 products of spins
 _KINDS = {"cnf": (2,), "wcnf": (2, 3)}  # numbers of the line `p`
 _Header = tuple[Any, ...]  # the kind, the numbers of variables and clauses, and the weight of hard ones if there is one
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _LITERAL = re.compile(r"-?[1-9]\d{0,5}", re.ASCII)
 _REMEDY = "Write each clause as numbers of variables, negative for their negation, and 0 at its end."
 
@@ -62,7 +63,7 @@ def _split(text: str, source: str) -> tuple[_Header | None, deque[tuple[int, str
             break
         if first == "p":
             kind = _KINDS.get(rest[0] if rest else "", ())
-            if header is not None or words or len(rest) - 1 not in kind or not all(map(str.isdecimal, rest[1:])):
+            if header is not None or words or len(rest) - 1 not in kind or not all(map(_COUNT.fullmatch, rest[1:])):
                 raise ProblemError(source, line, "its line `p` is malformed", "Write `p cnf variables clauses`.")
             header = rest[0], int(rest[1]), int(rest[2]), *map(float, rest[3:])
         elif first != "c":

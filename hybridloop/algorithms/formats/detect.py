@@ -29,7 +29,7 @@ _YAML = re.compile(r"(?:[A-Za-z_]+:|-)(\s|$)")
 _GML = re.compile(r"\s*(?:(?:#|Creator\b|Version\b|comment\b)[^\n]*\n\s*)*graph\s*\[", re.IGNORECASE)
 _CODED = re.compile(r"(?:[c#][^\n]*\n\s*)*p[ \t]+(\w+)[ \t]+\d")
 _CODES = {"qubo": InputFormat.QBSOLV, "cnf": InputFormat.CNF, "wcnf": InputFormat.CNF}
-_HARD_CLAUSE = re.compile(r"\A(?:c[^\n]*\n|[\d.]+[ \t][-\d \t]*\n)*h(?:[ \t]+-?\d+)*[ \t]+0[ \t]*$", re.MULTILINE)
+_CLAUSE = re.compile(r"(?P<weight>h|\d+(?:\.\d+)?)(?:\s+-?[1-9]\d*)+\s+0", re.ASCII)
 _QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")
 _FORMAT_BY_KEY = {
     "fcidump": InputFormat.MOLECULE,
@@ -68,7 +68,7 @@ def detect_format(text: str) -> InputFormat | None:
         return InputFormat.GML
     if (coded := _CODED.match(start)) is not None:
         return _CODES.get(coded[1], InputFormat.DIMACS)
-    if _HARD_CLAUSE.search(text) is not None:
+    if _has_hard_clauses(text):
         return InputFormat.CNF
     if _QASM.match(start):
         return InputFormat.CIRCUIT
@@ -82,6 +82,12 @@ def detect_format(text: str) -> InputFormat | None:
     if _of(lambda: read_adjacency(text, "")) is not None:
         return InputFormat.METIS
     return _of(lambda: layout_of(read_rows(text, "")))
+
+
+def _has_hard_clauses(text: str) -> bool:
+    """Return whether all lines are clauses of MaxSAT without a line `p`, of which some are hard."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and line.split()[0] != "c"]
+    return any(line.startswith("h") for line in lines) and all(map(_CLAUSE.fullmatch, lines))
 
 
 def check_blanks(text: str, source: str) -> None:

@@ -14,6 +14,8 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 from hybridloop.algorithms.binary.ising import Ising, Spins
 from hybridloop.algorithms.binary.problem import BinaryProblem, Clause, low_autocorrelation, max_sat, spin_glass
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
+from hybridloop.algorithms.formats.detect import detect_format
+from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.qaoa.angles import expected_mean, with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.recursive import rqaoa
@@ -151,12 +153,21 @@ def test_hard_clauses_that_contradict_each_other_are_refused() -> None:
         ("p wcnf 2 1\n1e400 1 0\n", "weight is 1e400"),
         ("p cnf 14 1\n" + " ".join(map(str, range(1, 15))) + " 0\n", "14 variables, and at most 12"),
         ("p cnf 0 0\n", "it has 0 variables"),
+        (f"p cnf {'9' * 5000} 1\n1 0\n", "`p` is malformed"),
         ("p cnf 99999 1\n1 0\n", "it has 99999 variables"),
     ],
 )
 def test_malformed_clauses_are_refused(text: str, message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         read_binary_problem(text, "clauses")
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [("h 0 0 0\nh 0 0 0.74\n", InputFormat.ATOMS), ("h 0\nh 1\nh 2\n", None), ("h 1\nh 2 0\n", None)],
+)
+def test_atoms_and_edges_of_a_node_h_are_no_clauses(text: str, form: InputFormat | None) -> None:
+    assert detect_format(text) is form
 
 
 def test_satlib_s_files_end_with_a_percent_sign() -> None:
