@@ -17,6 +17,7 @@ from hybridloop.emulator.formats.gates import DIAGONAL
 from hybridloop.emulator.model.program import Instruction
 
 MAX_BLOCK = 10  # qubits: a wider block takes longer than two
+MOST_LOOKS = 20  # at each gate, on average: the rest of a program that takes more stays as it is
 QUARTER = math.pi / 2
 _TURNS = {"z": math.pi, "s": QUARTER, "sdg": -QUARTER, "t": QUARTER / 2, "tdg": -QUARTER / 2}
 
@@ -29,23 +30,25 @@ def with_diagonal_blocks(instructions: Sequence[Instruction]) -> tuple[Instructi
     A block is an instruction `DIAGONAL`, whose angles (2^k,) are the phases of k qubits; bit i of an index is the i-th.
     """
     merged = list[Instruction]()
-    position = 0
-    while position < len(instructions):
-        end, terms = _stretch(instructions, position)
+    position, looked_at = 0, 0
+    while position < len(instructions) and looked_at <= MOST_LOOKS * len(instructions):
+        last, end, terms = _stretch(instructions, position)
+        looked_at += last - position
         blocks = _blocks(terms)
-        if blocks is not None and len(blocks) < end - position:
-            merged += blocks
-            position = end
-        else:
-            merged.append(instructions[position])
-            position += 1
-    return tuple(merged)
+        end = max(end, position + 1)
+        is_shorter = blocks is not None and len(blocks) < end - position
+        merged += blocks if blocks is not None and is_shorter else instructions[position:end]
+        position = end
+    return (*merged, *instructions[position:])
 
 
-def _stretch(instructions: Sequence[Instruction], start: int) -> tuple[int, Terms]:
-    """Return the end of the longest stretch from here that leaves all bits as they are, and its terms."""
+def _stretch(instructions: Sequence[Instruction], start: int) -> tuple[int, int, Terms]:
+    """Return the end of the longest stretch from here that leaves all bits as they are, and its terms.
+
+    The first number is the end of all CNOTs and diagonal gates from here.
+    """
     parities: dict[int, frozenset[int]] = {}  # of qubits that hold another bit than their own
-    terms, found, end = Terms(), Terms(), start
+    terms, found, end, position = Terms(), Terms(), start, start
     for position in range(start, len(instructions)):
         instruction = instructions[position]
         held = [parities.get(qubit, frozenset((qubit,))) for qubit in instruction.qubits]
@@ -63,7 +66,7 @@ def _stretch(instructions: Sequence[Instruction], start: int) -> tuple[int, Term
             break
         if not parities:
             end, found = position + 1, dict(terms)
-    return end, found
+    return position, end, found
 
 
 def _turns(instruction: Instruction, held: Sequence[frozenset[int]]) -> list[tuple[frozenset[int], float]] | None:

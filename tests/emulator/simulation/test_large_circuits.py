@@ -98,6 +98,24 @@ def test_a_layer_of_qaoa_is_a_few_blocks_and_no_block_reaches_over_a_condition()
     assert with_diagonal_blocks(conditional)[0] == conditional[0]
 
 
+def test_blocks_are_looked_for_in_proportion_to_the_gates() -> None:
+    class Counted(tuple[Instruction, ...]):
+        def __getitem__(self, place: Any) -> Any:
+            read.append(place)
+            return super().__getitem__(place)
+
+    read: list[Any] = []
+    rng = np.random.default_rng(1)
+    entangling = Counted(
+        gate
+        for _ in range(2000)
+        for pair in [tuple(rng.choice(24, 2, replace=False).tolist())]
+        for gate in (Instruction("cx", pair), Instruction("rz", (pair[1],), (0.1,)))
+    )
+    assert with_diagonal_blocks(entangling) == tuple(entangling)  # nothing is taken back
+    assert len(read) < 50 * len(entangling)
+
+
 def test_the_precision_follows_from_the_circuit_and_an_exact_answer_is_double() -> None:
     for width, expected in ((MIN_SINGLE_QUBITS - 1, False), (MIN_SINGLE_QUBITS, True)):
         instructions = qaoa(width, 1).instructions
