@@ -103,12 +103,12 @@ def connect(connection: str | LocalService | AzureWorkspace, *, field_name: str 
     except ValueError as error:
         raise InputError(
             field_name,
-            f"it is not a connection string of an Azure Quantum workspace: {_wrong_part(connection, parts)}",
+            f"it is not a connection string of an Azure Quantum workspace: {_wrong_part(parts)}",
             "Copy all of it from the workspace's page (Operations, Access keys), without quotes.",
         ) from error
 
 
-def _wrong_part(connection: str, parts: Mapping[str, str]) -> str:
+def _wrong_part(parts: Mapping[str, str]) -> str:
     """Return which part of a connection string is wrong, without its value."""
     if missing := [name for name in _PARTS if name.lower() not in parts]:
         return f"it has no {' and no '.join(missing)}"

@@ -42,7 +42,6 @@ def timed_job(request: Mapping[str, Any], simulator: Simulator) -> Callable[[int
 
     Raises KeyError for a target of which this service does not know.
     """
-
     _, target = load_catalogue().targets[request["target"].lower()]
     formats = request["input_format"], request["output_format"]
     runner, calls = JobRunner(simulator), itertools.count(1)

@@ -26,8 +26,7 @@ def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: fl
             difference = f"{max(sums):g} and {min(sums):g}, a difference of {max(sums) - min(sums):g}"
             return {"parts": _parts(chosen, others, bits), "sums": difference}
         case "max-sat":
-            true = [f"{name}" for name in chosen]
-            return {"true": _list(true) or "none", "satisfied": _limited(problem, value)}
+            return {"true": _list(chosen) or "none", "satisfied": _limited(problem, value)}
         case "labs":
             signs = "".join("-" if bit else "+" for bit in bits)
             merit = f"{_limited(problem, value)}; merit factor {len(bits) ** 2 / (2 * value):.4g}"

@@ -152,6 +152,8 @@ class BinaryProblem:
         """Raise InputError if no assignment meets the constraint; of a large problem, if that shows in seconds."""
         if self.constraint is None or self.constraint.ones is not None:  # a builder checks the latter
             return
+        if self.is_feasible(np.zeros(self.num_variables)).all():  # as the empty independent set is
+            return
         if self.num_variables <= MAX_ENUMERATED_VARIABLES or self.annealed is None:
             _ = self.optimum
 
