@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection
 from functools import cache, partial
@@ -15,12 +16,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.data.statuses import PREPARING, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows.lifecycle.begin import RunOrder
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
-from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
+from hybridloop.flows.lifecycle.dead_flow_runs import (
+    mark_dead_flow_runs,
+    reported_crash_age,
+    restart_flow_run,
+    was_cancelled,
+)
 from hybridloop.flows.lifecycle.run import run_order
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
@@ -32,7 +38,7 @@ from hybridloop.tasks.prefect_tasks import tasks_untagged
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-CANDIDATES = frozenset({"parked", "interrupted", "failed"})
+CANDIDATES = frozenset({PREPARING, "parked", "interrupted", "failed"})
 
 
 class HousekeepingSettings(BaseModel):
@@ -44,7 +50,7 @@ class HousekeepingSettings(BaseModel):
         default=True, description="resume runs as the settings of each say (resume_automatically)"
     )
     settle: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = Field(
-        120.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is restarted"
+        120.0, ge=0, description="seconds after a worker reported a crash before the flow run is restarted"
     )
     forget_after: Duration | None = Field(
         None, description="age at which finished runs are deleted from the journal; left out: never", examples=["90d"]
@@ -79,11 +85,13 @@ def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: Workspace
 def do_housekeeping(settings: HousekeepingSettings, workspace: str | None, sdk_workspace: Any) -> dict[str, str]:
     """Run housekeeping inside a flow run; `workspace` is the name of the workspace's saved block, if it has one."""
     with tasks_untagged(), open_journal() as journal:
-        outcomes = mark_dead_task(journal)
-        outcomes |= close_orphans_task(journal, sdk_workspace)
+        marked = mark_dead_task(journal)
+        outcomes = marked | close_orphans_task(journal, sdk_workspace)
         if settings.resume_runs:
             for record in find_resumable_task(journal, sdk_workspace):
-                outcomes[record.key] = _resume(journal, record, settings.settle, workspace, sdk_workspace)
+                if record.key not in marked:  # no worker reported those
+                    _let_settle(journal, record, settings.settle)
+                outcomes[record.key] = _resume(journal, record, workspace, sdk_workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
             prune_task(journal, sdk_workspace, settings)
     return outcomes
@@ -162,12 +170,23 @@ def _pending_work(
     return None if all(job is None or job.get("status") in TERMINAL for job in jobs) else "its jobs are not done"
 
 
-def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None, sdk_workspace: Any) -> str:
+def _let_settle(journal: Journal, record: RunRecord, settle_s: float) -> None:
+    """Wait until a crash was reported `settle_s` ago: a worker reports it again after its hooks.
+
+    The second report would make a Crashed flow run of one that waits for a worker.
+    """
+    with get_client(sync_client=True) as client:
+        age_s = reported_crash_age(client, flow_runs_of(journal, record)[-1], now=time.time())
+    if age_s is not None and age_s < settle_s:
+        threading.Event().wait(settle_s - age_s)
+
+
+def _resume(journal: Journal, record: RunRecord, workspace: str | None, sdk_workspace: Any) -> str:
     try:
         present = journal.run(record.uid)  # earlier runs of this loop may have taken long
         if is_held(present, time.time()) or present.status != record.status:
             return "left: another process resumed it"
-        if (outcome := _delegate(journal, record, settle_s)) is not None:
+        if (outcome := _delegate(journal, record)) is not None:
             return outcome
         order = RunOrder(record.algorithm, problem_of(record), settings_of(journal, record), record.key)
         result = run_order(order, sdk_workspace, workspace)
@@ -179,7 +198,7 @@ def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str
     return result.status
 
 
-def _delegate(journal: Journal, record: RunRecord, settle_s: float) -> str | None:
+def _delegate(journal: Journal, record: RunRecord) -> str | None:
     """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here."""
     *_, last = flow_runs_of(journal, record)
     is_algorithm = record.algorithm in ALGORITHMS
@@ -187,7 +206,7 @@ def _delegate(journal: Journal, record: RunRecord, settle_s: float) -> str | Non
         # all settings as they were: the deployment's own may have changed
         settings = {"settings": settings_of(journal, record).model_dump(mode="json")} if is_algorithm else {}
         parameters = {**settings, "run_key": record.key}
-        outcome = restart_flow_run(client, record, last, parameters, now=time.time(), settle_s=settle_s)
+        outcome = restart_flow_run(client, record, last, parameters)
         if outcome is not None:
             return outcome
         if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):

@@ -88,6 +88,8 @@ def server_environment(environ: Mapping[str, str], home: Path, auth_string: str 
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # In memory, leases would be lost at a restart, and their slots never released.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # By default 300 s. A killed housekeeping run keeps its slot for so long, and the next ones are cancelled.
+        "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
         # By default every 5 s. They call runs late, end pauses that timed out, look for events that did not come, and
         # repeat clean-up messages; schedules and cancellations keep their intervals.
         "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "15",

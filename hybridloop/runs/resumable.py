@@ -30,7 +30,7 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
     match record.status:
         case "parked" if mode is not AutoResume.NEVER:
             pass
-        case "interrupted" if mode is AutoResume.INTERRUPTED:
+        case "interrupted" | "preparing" if mode is AutoResume.INTERRUPTED:
             pass
         case "failed" if mode is AutoResume.INTERRUPTED and _was_outage(events):
             pass

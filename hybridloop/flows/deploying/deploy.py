@@ -23,7 +23,7 @@ from hybridloop.settings.deployment import DeploymentOptions
 from hybridloop.tasks.prefect_tasks import TAG
 
 PROCESS = "process"
-_EVERY_S = 600.0  # between runs of housekeeping
+_EVERY_S = 180.0  # between runs of housekeeping: a dead run is resumed within five minutes
 _MODULE = EntrypointType.MODULE_PATH  # nothing is pulled: a worker has the package
 
 
@@ -85,8 +85,8 @@ def _ensure_pool(client: SyncPrefectClient, pool: str) -> tuple[str, bool]:
 
 
 def _deploy_housekeeping(client: SyncPrefectClient, pool: str, shared: Mapping[str, Any]) -> Iterator[str]:
-    """Deploy housekeeping every ten minutes, unless it is deployed already: it resumes parked runs and dead ones."""
-    name = "every-10-minutes"
+    """Deploy housekeeping every three minutes, unless it is deployed already: it resumes parked runs and dead ones."""
+    name = "every-3-minutes"
     if _exists(client, f"housekeeping/{name}"):
         return
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)

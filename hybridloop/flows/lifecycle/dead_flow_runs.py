@@ -23,7 +23,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.data.statuses import PREPARING, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.lifecycle.completion import ENDED_EARLY, completed_state
@@ -93,22 +93,18 @@ def restart_flow_run(
     record: RunRecord,
     flow_run_id: str | None,
     parameters: Mapping[str, Any],
-    *,
-    now: float,
-    settle_s: float,
 ) -> str | None:
     """Have the deployment that started a run restart it; return the outcome, or None without a deployment.
 
-    A crashed flow run is set to AwaitingRetry, after `settle_s` in which its worker may still report it. After another
-    end, such as parked, one new flow run is created (its idempotency key prevents a second one). It gets the parameters
-    of the previous flow run, updated with `parameters`.
+    A crashed flow run is set to AwaitingRetry. After another end, such as parked, one new flow run is created (its
+    idempotency key prevents a second one). It gets the parameters of the previous flow run, updated with `parameters`.
     """
     flow_run = None if flow_run_id is None else _read_flow_run(client, flow_run_id)
     deployment = None if flow_run is None else _deployment_of(client, flow_run)
     if flow_run is None or flow_run.state is None or deployment is None:
         return None
-    state, since_s = flow_run.state, now - _since(flow_run)
-    reason = reason_to_leave(state, flow_run.run_count, is_asked=record.resume_requested, settles=since_s < settle_s)
+    state = flow_run.state
+    reason = reason_to_leave(state, flow_run.run_count, is_asked=record.resume_requested)
     if reason is not None:
         return f"left: {reason}"
     if not state.is_crashed():
@@ -124,20 +120,23 @@ def _restart(client: SyncPrefectClient, flow_run: FlowRun) -> None:
     client.set_flow_run_state(flow_run.id, Scheduled(name=AWAITS, scheduled_time=datetime.now(UTC)))
 
 
-def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool, settles: bool) -> str | None:
-    """Return the reason not to restart a flow run, or None.
-
-    `is_asked` is true if a user asked for the resume; `settles` while the worker may still report a crash.
-    """
+def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool) -> str | None:
+    """Return the reason not to restart a flow run, or None; `is_asked` is true if a user asked for the resume."""
     if state.type in (StateType.CANCELLED, StateType.CANCELLING) and not is_asked:
         return "it was cancelled in Prefect"
     if not state.is_final():
         return "its flow run is active"
-    if state.is_crashed() and settles:
-        return "its worker may still report the crash"
     if state.is_crashed() and starts >= MAX_STARTS:
         return f"its flow run was started {starts} times"
     return None
+
+
+def reported_crash_age(client: SyncPrefectClient, flow_run_id: str | None, *, now: float) -> float | None:
+    """Return the seconds since a flow run that its deployment may restart became Crashed; None if it has not."""
+    flow_run = None if flow_run_id is None else _read_flow_run(client, flow_run_id)
+    if flow_run is None or flow_run.deployment_id is None or flow_run.state is None or not flow_run.state.is_crashed():
+        return None
+    return now - _since(flow_run)
 
 
 def was_cancelled(client: SyncPrefectClient, flow_run_id: str | None) -> bool:
@@ -172,23 +171,29 @@ def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float)
     if str(flow_run.id) not in known:  # another user's, with the same run key in another journal
         return False
     is_last = known[-1] == str(flow_run.id)
-    if is_last and record.status == "running" and record.updated_at >= _since(flow_run):
+    if is_last and record.status in ("running", PREPARING) and record.updated_at >= _since(flow_run):
         return is_orphaned(record, now)  # else it was restarted, and must still claim its run
     if is_last and is_held(record, now):
         return False
     since = max(record.updated_at if is_last else 0.0, _since(flow_run))
-    return now - since > (QUIET_S if is_last else SUPERSEDED_S)  # it may be starting, or about to report its end
+    # it may be starting, or about to report its end
+    return now - since > (QUIET_S if is_last and not _is_gone(flow_run) else SUPERSEDED_S)
 
 
 def _is_never_begun(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
     """Return True for a pending flow run whose runner is gone, and for one of our flows that is pending for an hour."""
     if flow_run.state_type is not StateType.PENDING:
         return False
-    host, _, pid = (flow_run.infrastructure_pid or "").rpartition(":")
-    is_gone = host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
-    if now - _since(flow_run) <= (QUIET_S if is_gone else PENDING_S):
+    is_gone = _is_gone(flow_run)
+    if now - _since(flow_run) <= (SUPERSEDED_S if is_gone else PENDING_S):
         return False
     return is_gone or client.read_flow(flow_run.flow_id).name in OUR_FLOWS
+
+
+def _is_gone(flow_run: FlowRun) -> bool:
+    """Return True if a worker on this machine began the flow run in a process that has ended."""
+    host, _, pid = (flow_run.infrastructure_pid or "").rpartition(":")
+    return host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
 def _crashed_at_the_start(client: SyncPrefectClient, now: float) -> list[FlowRun]:
