@@ -44,10 +44,13 @@ def run_on(
     given, _ = _for_worker(algorithm, problem, resolved.settings, workspace, run_key)
     key = run_key or generated_key(algorithm, problem.name, secrets.token_hex(4))
     with running_prefect(f"If the run was handed over, it continues (hybridloop runs follow {key})."):
+        from hybridloop.flows.deploying.deploy import ensure_housekeeping
         from hybridloop.flows.in_prefect.remote_runs import follow, hand_over
 
         flow_run = hand_over(algorithm, problem, given, key=key, pool=pool, workspace=workspace)
         show(f"run {key} waits for a worker of {pool}; it continues without this view: hybridloop runs follow {key}")
+        for done in ensure_housekeeping(pool):
+            show(done)
         return _result_of(key, follow(flow_run, show))
 
 
@@ -98,6 +101,14 @@ def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
         from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
 
         return _result_of(key, follow(flow_run_of(key), show))
+
+
+def cancel_waiting(key: str) -> bool:
+    """Cancel what would start a run on a worker; return False where no flow run of this key waits for one."""
+    with running_prefect():
+        from hybridloop.flows.in_prefect import remote_runs
+
+        return remote_runs.cancel_waiting(key)
 
 
 def stop_on_worker(key: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
@@ -131,6 +132,44 @@ def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
     assert late.returncode == 2
     assert f"the flow run of '{key}' has ended" in late.stderr
     assert "hybridloop:stop" not in place.client.read_flow_run(run.id).tags  # a resume would stop at once
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_for_a_worker_does_not_start_once_it_is_stopped(
+    place: Place, share: ServerShare, tmp_path: Path
+) -> None:
+    """One was handed over and is in no journal, the other was interrupted and is to be resumed by a worker."""
+    new, known = (f"{share.name}-{name}" for name in ("never-begun", "interrupted"))
+    with environment(place.at.shell.environ):
+        called = VqeSettings.model_validate({"seed": 7, "detach_after": 0.001, "search": "measured"})
+        call_flow(vqe, place.service.workspace("workers"), ProblemText(name="h2"), called, known)
+    pool = f"{share.name}-unserved"
+    template = ProcessWorker.get_default_base_job_template()
+    place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+    where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
+    deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
+    for key in (new, known):
+        run = place.client.create_flow_run_from_deployment(
+            deployment, parameters={"problem": {"name": "h2"}, "run_key": key}, name=key, tags=[TAG, f"run:{key}"]
+        )
+        stopped = place.at.shell.run("runs", "stop", key)
+        assert stopped.returncode == 0, stopped.stderr
+        assert f"run {key} waited for a worker: its flow run is cancelled" in stopped.stdout
+        assert place.state(run).is_cancelled()
+    assert f"run {known} is not running: parked" in place.at.shell.run("runs", "stop", known).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("working")
+def test_a_run_that_is_handed_over_finds_housekeeping_in_its_pool(
+    place: Place, share: ServerShare, tmp_path: Path
+) -> None:
+    for deployment in place.client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=["housekeeping"]))):
+        place.client.delete_deployment(deployment.id)
+    done = elsewhere(place, tmp_path).run("run", "vqe", "h2", "--seed", "7", "--on", share.name)
+    assert done.returncode == 0, done.stderr
+    assert "created the deployment housekeeping/every-3-minutes" in done.stderr
+    assert place.client.read_deployment_by_name("housekeeping/every-3-minutes").work_pool_name == share.name
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.settings import parse_duration
 
@@ -197,17 +198,39 @@ def stop(run: Run, *, json: AsJson = False) -> None:
         except InputError:  # it may be in the journal of another machine
             if not has_prefect():
                 raise
-            _stop_on_worker(run, as_json=json)
+            if _cancel_waiting(run):
+                _print_waiting(run, "scheduled", as_json=json)
+            else:
+                _stop_on_worker(run, as_json=json)
             return
         is_running = record.owner is not None and not _is_orphaned(record)
-        if is_running:
-            journal.request_stop(record.uid)
+        is_waiting = (
+            not is_running and record.status not in WITH_RESULT and has_prefect() and _cancel_waiting(record.key)
+        )
+        if is_running or is_waiting:
+            journal.request_stop(record.uid)  # neither the run nor housekeeping goes on with it
+    if is_waiting:
+        _print_waiting(record.key, _status(record), as_json=json)
+        return
     if json:
         print_json({"run": record.key, "stop_requested": is_running, "status": _status(record)})
     elif is_running:
         print_line(f"run {record.key} will stop within seconds; it runs in {record.owner}")
     else:
         print_line(f"run {record.key} is not running: {_status(record)}")
+
+
+def _cancel_waiting(key: str) -> bool:
+    from hybridloop.api import worker as api
+
+    return api.cancel_waiting(key)
+
+
+def _print_waiting(key: str, status: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"run": key, "stop_requested": True, "status": status})
+    else:
+        print_line(f"run {key} waited for a worker: its flow run is cancelled, and no worker starts it")
 
 
 def _stop_on_worker(run: str, *, as_json: bool) -> None:

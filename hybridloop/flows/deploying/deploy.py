@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
@@ -42,15 +43,20 @@ def deploy_run(
         if options.workspace is not None:
             parameters["workspace"] = options.workspace
         done = "updated" if _exists(client, f"{algorithm}/{name}") else "created"
-        shared: dict[str, Any] = {"tags": [TAG], "work_pool_name": pool, "entrypoint_type": _MODULE}
-        load_flow(algorithm).to_deployment(name, parameters=parameters, schedules=schedules, **shared).apply()
+        load_flow(algorithm).to_deployment(name, parameters=parameters, schedules=schedules, **_in_pool(pool)).apply()
         when = "on request" if options.cron is None else f"at {options.cron!r} in {options.timezone}"
         yield f"{done} the deployment {algorithm}/{name} in the pool {pool}: it runs {when}"
-        yield from _deploy_housekeeping(client, pool, shared)
+        yield from _deploy_housekeeping(client, pool)
         if block is not None:
             yield from set_automations(client, *block)
         start = "hybridloop worker --pool" if kind == PROCESS else "prefect worker start --pool"
         yield f"a worker runs it: {start} {pool}"
+
+
+def ensure_housekeeping(pool: str) -> Iterator[str]:
+    """Deploy housekeeping in a pool, unless the server has it; yield what was done."""
+    with get_client(sync_client=True) as client:
+        yield from _deploy_housekeeping(client, pool)
 
 
 def notify_by(notify: str) -> Iterator[str]:
@@ -84,13 +90,18 @@ def _ensure_pool(client: SyncPrefectClient, pool: str) -> tuple[str, bool]:
         return PROCESS, True
 
 
-def _deploy_housekeeping(client: SyncPrefectClient, pool: str, shared: Mapping[str, Any]) -> Iterator[str]:
+def _in_pool(pool: str) -> dict[str, Any]:
+    return {"tags": [TAG], "work_pool_name": pool, "entrypoint_type": _MODULE}
+
+
+def _deploy_housekeeping(client: SyncPrefectClient, pool: str) -> Iterator[str]:
     """Deploy housekeeping every three minutes, unless it is deployed already: it resumes parked runs and dead ones."""
     name = "every-3-minutes"
-    if _exists(client, f"housekeeping/{name}"):
+    flow = FlowFilter(name=FlowFilterName(any_=[housekeeping.name]))
+    if client.read_deployments(flow_filter=flow, limit=1):
         return
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    deployment: Any = housekeeping.to_deployment(name, interval=_EVERY_S, concurrency_limit=limit, **shared)
+    deployment: Any = housekeeping.to_deployment(name, interval=_EVERY_S, concurrency_limit=limit, **_in_pool(pool))
     deployment.apply()
     yield f"created the deployment housekeeping/{name} in the pool {pool}: it resumes parked and interrupted runs"
 

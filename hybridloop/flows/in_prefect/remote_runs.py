@@ -15,14 +15,16 @@ from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
     FlowRunFilterTags,
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.exceptions import MissingResult, ObjectNotFound
-from prefect.states import Cancelling
+from prefect.states import Cancelled, Cancelling
 from prefect.types.entrypoint import EntrypointType
 
 from hybridloop.errors import InputError, RunNotFinished
@@ -117,6 +119,17 @@ def cancel(flow_run: UUID) -> None:
     with get_client(sync_client=True) as client:
         _unfinished(client, flow_run)
         client.set_flow_run_state(flow_run, Cancelling())
+
+
+def cancel_waiting(key: str) -> bool:
+    """Cancel the flow runs of a run that wait for a worker; return whether there were any."""
+    kinds = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
+    waiting = FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG, f"run:{key}"]), state=FlowRunFilterState(type=kinds))
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(flow_run_filter=waiting, limit=_PAGE)
+        for run in found:
+            client.set_flow_run_state(run.id, Cancelled(message="a user stopped the run before a worker took it"))
+    return bool(found)
 
 
 def _unfinished(client: SyncPrefectClient, flow_run: UUID) -> FlowRun:

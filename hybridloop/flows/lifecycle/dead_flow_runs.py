@@ -110,7 +110,8 @@ def restart_flow_run(
     if not state.is_crashed():
         updated = {**flow_run.parameters, **parameters}
         key = f"{record.uid}-{record.epoch}"
-        client.create_flow_run_from_deployment(deployment, parameters=updated, idempotency_key=key)
+        labels: dict[str, Any] = {"name": record.key, "tags": [TAG, f"run:{record.key}"]}
+        client.create_flow_run_from_deployment(deployment, parameters=updated, idempotency_key=key, **labels)
         return "a new flow run of its deployment resumes it"
     _restart(client, flow_run)
     return "its flow run waits for a worker"
