@@ -6,21 +6,29 @@ import json
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 
 @contextmanager
-def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
-    """Hold a webhook listener; yield its URL and the list of received messages."""
+def heard(status: int = 204, answers: threading.Event | None = None) -> Iterator[tuple[str, queue.Queue[Any]]]:
+    """Hold a webhook listener; yield its URL and the list of received messages.
+
+    It answers with this status, once `answers` is set.
+    """
     told: queue.Queue[Any] = queue.Queue()
 
     class Listener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
+            if answers is not None:
+                answers.wait(PATIENCE_S)
+            with suppress(OSError):  # its client may have left
+                self.send_response(status)
+                self.end_headers()
 
         def log_message(self, *_: object) -> None:
             """Suppress the log of requests."""

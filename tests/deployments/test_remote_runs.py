@@ -138,8 +138,8 @@ def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
 def test_a_run_that_waits_for_a_worker_does_not_start_once_it_is_stopped(
     place: Place, share: ServerShare, tmp_path: Path
 ) -> None:
-    """One was handed over and is in no journal, the other was interrupted and is to be resumed by a worker."""
-    new, known = (f"{share.name}-{name}" for name in ("never-begun", "interrupted"))
+    """One was handed over and is in no journal, the other was parked and a worker shall resume it."""
+    new, known = (f"{share.name}-{name}" for name in ("never-begun", "parked"))
     with environment(place.at.shell.environ):
         called = VqeSettings.model_validate({"seed": 7, "detach_after": 0.001, "search": "measured"})
         call_flow(vqe, place.service.workspace("workers"), ProblemText(name="h2"), called, known)

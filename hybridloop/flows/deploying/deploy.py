@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,12 +19,13 @@ from pydantic import ValidationError
 from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.in_prefect.notifications import notification_block, send_test, set_automations
+from hybridloop.flows.in_prefect.notifications import BLOCK, notification_block, send_test, set_automations
 from hybridloop.settings import ProblemText
 from hybridloop.settings.deployment import DeploymentOptions
 from hybridloop.tasks.prefect_tasks import TAG
 
 PROCESS = "process"
+_NOT_IN_A_BLOCK = re.compile("[^a-z0-9-]+")  # characters that a block's name has not
 _EVERY_S = 180.0  # between runs of housekeeping: a dead run is resumed within five minutes
 _MODULE = EntrypointType.MODULE_PATH  # nothing is pulled: a worker has the package
 
@@ -35,7 +37,8 @@ def deploy_run(
     schedules = [] if options.cron is None else [_schedule(options.cron, options.timezone)]
     name, pool = options.name, options.pool
     with get_client(sync_client=True) as client:
-        block = None if options.notify is None else notification_block(client, options.notify)
+        block_name = f"{BLOCK}-{_NOT_IN_A_BLOCK.sub('-', f'{algorithm}-{name}'.lower())}"
+        block = None if options.notify is None else notification_block(client, options.notify, block_name)
         kind, is_new = _ensure_pool(client, pool)
         if is_new:
             yield f"created the work pool {pool} of processes"
@@ -48,7 +51,8 @@ def deploy_run(
         yield f"{done} the deployment {algorithm}/{name} in the pool {pool}: it runs {when}"
         yield from _deploy_housekeeping(client, pool)
         if block is not None:
-            yield from set_automations(client, *block)
+            deployment = client.read_deployment_by_name(f"{algorithm}/{name}")
+            yield from set_automations(client, *block, deployment)
         start = "hybridloop worker --pool" if kind == PROCESS else "prefect worker start --pool"
         yield f"a worker runs it: {start} {pool}"
 

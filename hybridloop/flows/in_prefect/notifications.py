@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from prefect.blocks.core import Block
-from prefect.blocks.notifications import CustomWebhookNotificationBlock, MicrosoftTeamsWebhook, SlackWebhook
+from prefect.blocks.notifications import MicrosoftTeamsWebhook, SlackWebhook
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
 from prefect.types import SecretDict
@@ -20,18 +22,22 @@ from hybridloop.errors import InputError
 
 BLOCK = "hybridloop-notify"  # that of a URL
 ATTENTION = "hybridloop-attention"
-_MESSAGE = {"subject": "{{subject}}", "body": "{{body}}"}
+_MESSAGE = (  # as Prefect renders it, with the subject and the body of a notification
+    "{%% set subject %%}%s{%% endset %%}{%% set body %%}%s{%% endset %%}"
+    '{"subject": {{ subject | tojson }}, "body": {{ body | tojson }}}'
+)
+_SENDS, _CALLS = "send-notification", "call-webhook"  # actions of automations
 _WRITES = "notify"  # capability of notification blocks
 _SLACK, _TEAMS = "hooks.slack.com", ("webhook.office.com", "logic.azure.com")
 
 
-def notification_block(client: SyncPrefectClient, notify: str) -> tuple[UUID, str]:
-    """Return the id and the name of the user's notification block, or of one that is saved for a URL.
+def notification_block(client: SyncPrefectClient, notify: str, save_as: str = BLOCK) -> tuple[UUID, str]:
+    """Return the id and the name of the user's notification block, or of one that is saved for a URL, by that name.
 
     Slack and Teams get messages in their form, other addresses JSON with `subject` and `body`. Raises InputError.
     """
     if "://" in notify:
-        return _saved(notify), BLOCK
+        return _saved(notify, save_as), save_as
     kind, _, name = notify.rpartition("/")
     documents = [each for each in client.read_block_documents(include_secrets=False) if each.name == name]
     found = [each for each in documents if each.block_schema and _WRITES in each.block_schema.capabilities]
@@ -42,7 +48,7 @@ def notification_block(client: SyncPrefectClient, notify: str) -> tuple[UUID, st
     raise InputError("notify", what, "Give TYPE/NAME of `prefect block ls`, or the URL of a webhook.")
 
 
-def _saved(url: str) -> UUID:
+def _saved(url: str, name: str) -> UUID:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         what = f"a URL of {parts.scheme!r} is none of a webhook"
@@ -53,34 +59,71 @@ def _saved(url: str) -> UUID:
     elif parts.hostname.endswith(_TEAMS):
         block = MicrosoftTeamsWebhook(url=SecretStr(url))
     else:
-        # the address may have a token: only values of `secrets` are encrypted, and left out for readers
-        secret = SecretDict({"address": url})
-        block = CustomWebhookNotificationBlock(
-            name=BLOCK, url="{{address}}", method="POST", json_data=_MESSAGE, secrets=secret
-        )
-    return cast(UUID, block.save(BLOCK, overwrite=True))
+        # A custom webhook's notification would send it four times to a host that answers late or with an error, and
+        # Prefect's log would have the address, in which may be a token.
+        block = Webhook(url=SecretStr(url), headers=SecretDict({"Content-Type": "application/json"}))
+    return cast(UUID, block.save(name, overwrite=True))
 
 
-def set_automations(client: SyncPrefectClient, block: UUID, name: str) -> list[str]:
-    """Create the automations, or update those of their names; return what each does, by the block of that name."""
+def set_automations(
+    client: SyncPrefectClient, block: UUID, name: str, of: DeploymentResponse | None = None
+) -> list[str]:
+    """Create the automations, or update those of their names; return what each does, by the block of that name.
+
+    Messages are of the runs of one deployment, or, without one, of all runs on the server.
+    """
+    is_webhook = _is_webhook(client, block)
     text = json.dumps(load_table("automations")["automations"]).replace("BLOCK_ID", str(block))
     done = []
     for document in json.loads(text):
+        if of is not None and any(action["type"] == _SENDS for action in document["actions"]):
+            _narrow(document, of)
+        if is_webhook:
+            document["actions"] = [_called(action) for action in document["actions"]]
         automation = AutomationCore.model_validate(document)
         if existing := client.read_automations_by_name(automation.name):
             client.update_automation(existing[0].id, automation)
         else:
             client.create_automation(automation)
-        sends = any(action.type == "send-notification" for action in automation.actions)
+        sends = any(action.type in (_SENDS, _CALLS) for action in automation.actions)
         message = f" Then {name} gets a message." if sends else ""
         done.append(f"automation {automation.name}: {automation.description}{message}")
     return done
 
 
+def _narrow(document: dict[str, Any], deployment: DeploymentResponse) -> None:
+    """Let an automation see the events of one deployment's runs alone."""
+    document["name"] = f"{document['name']} {deployment.id}"
+    trigger = document["trigger"]
+    own = {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{deployment.id}"}
+    trigger["match_related"] = [own, *([trigger["match_related"]] if "match_related" in trigger else [])]
+
+
+def _is_webhook(client: SyncPrefectClient, block: UUID) -> bool:
+    kind = client.read_block_document(block, include_secrets=False).block_type
+    return kind is not None and kind.slug == Webhook.get_block_type_slug()
+
+
+def _called(action: dict[str, Any]) -> dict[str, Any]:
+    """Return the action that sends a notification's message to a webhook, once."""
+    if action["type"] != _SENDS:
+        return action
+    payload = _MESSAGE % (action["subject"], action["body"])
+    return {"type": _CALLS, "block_document_id": action["block_document_id"], "payload": payload}
+
+
 def send_test(client: SyncPrefectClient) -> None:
-    """Let the automation for attention send a message. Raises InputError where there is none."""
-    if not client.read_automations_by_name(ATTENTION):
+    """Let the automations for attention send a message. Raises InputError where there is none."""
+    ours = [each for each in client.read_automations() if each.name.partition(" ")[0] == ATTENTION]
+    if not ours:
         remedy = "Set one up: hybridloop deploy --notify URL."
         raise InputError("test_notify", "this Prefect server has no automation of hybridloop", remedy)
     resource: dict[str, Any] = {"prefect.resource.id": "hybridloop.run.test", "prefect.resource.name": "a test"}
-    emit_event("hybridloop.run.attention", resource=resource, payload={"message": "This is a test of notifications."})
+    deployments = [each.name.partition(" ")[2] for each in ours]
+    related = [
+        {"prefect.resource.id": f"prefect.deployment.{each}", "prefect.resource.role": "deployment"}
+        for each in deployments
+        if each
+    ]
+    message = {"message": "This is a test of notifications."}
+    emit_event("hybridloop.run.attention", resource=resource, related=related, payload=message)

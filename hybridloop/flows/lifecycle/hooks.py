@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from prefect.events import emit_event
 from prefect.logging.loggers import flow_run_logger
 
 from hybridloop.data.statuses import WITH_RESULT
@@ -15,7 +16,9 @@ from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.claim import run_of_key
+from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
+from hybridloop.tasks.prefect_tasks import TAG
 
 # A process worker sets Crashed before and after these hooks, and overwrites Scheduled (Prefect 3.9).
 SECOND_REPORT = (
@@ -33,8 +36,7 @@ def close_open_session(flow: Any, flow_run: Any, state: Any) -> None:
     log = flow_run_logger(flow_run, flow)
     try:
         with open_journal() as journal:
-            key = flow_run.parameters.get("run_key")
-            record = journal.run_by_flow_run(str(flow_run.id)) if key is None else run_of_key(journal, key)
+            record = _run_of_parameter(journal, flow_run) or journal.run_by_flow_run(str(flow_run.id))
             if record is not None and record.status not in WITH_RESULT:
                 # in a user's own flow a parameter of that name may be something else
                 name = flow_run.parameters.get("workspace") if record.algorithm in ALGORITHMS else None
@@ -57,11 +59,40 @@ def _close(
     )
 
 
+def tell_failure(flow: Any, flow_run: Any, state: Any) -> None:  # as Prefect calls it
+    """Emit `hybridloop.flow-run.failed` after a flow run's last attempt, unless housekeeping will resume the run."""
+    try:
+        with open_journal() as journal:
+            record = journal.run_by_flow_run(str(flow_run.id)) or _run_of_parameter(journal, flow_run)
+            if record is not None and not reason_to_skip(
+                record, journal.events(record.uid), rounds=lambda: journal.progress(record.uid).rounds_complete
+            ):
+                return
+    except HybridloopError as error:  # the failure itself must be told
+        flow_run_logger(flow_run, flow).warning("it is not known whether the run will be resumed: %s", error)
+    flow_id = f"prefect.flow.{flow_run.flow_id}"
+    related = [{"prefect.resource.id": flow_id, "prefect.resource.role": "flow"}] + [
+        {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
+        for tag in sorted({*flow_run.tags, TAG})
+    ]
+    if flow_run.deployment_id is not None:
+        deployment = f"prefect.deployment.{flow_run.deployment_id}"
+        related.append({"prefect.resource.id": deployment, "prefect.resource.role": "deployment"})
+    resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.name": flow_run.name}
+    emit_event("hybridloop.flow-run.failed", resource=resource, related=related, payload={"message": state.message})
+
+
+def _run_of_parameter(journal: Journal, flow_run: Any) -> RunRecord | None:
+    key = flow_run.parameters.get("run_key")
+    return None if key is None else run_of_key(journal, key)
+
+
 def run_flow_options() -> dict[str, Any]:
     """Return the options of all flows with a session; each has its own lists, as a user may add hooks to a flow."""
     return {
         "persist_result": False,
         "result_serializer": SERIALIZER,
+        "on_failure": [tell_failure],
         "on_crashed": [close_open_session],
         "on_cancellation": [close_open_session],
     }
