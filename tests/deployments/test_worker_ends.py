@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
@@ -126,31 +123,3 @@ def test_after_a_restart_a_run_resumes_in_its_flow_run_to_the_same_answer(
     books = place.service.admin(f"ledger?run={record.uid}&top=1000")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
     assert place.session_statuses(record) == ["Succeeded", "Succeeded"]
-
-
-def test_a_run_that_is_killed_with_its_worker_goes_on_within_one_housekeeping_pass(
-    place: Place, share: ServerShare, tmp_path: Path
-) -> None:
-    parameters = {"problem": {"name": "h2"}, "settings": GIVEN}
-    place.slow_down(2)
-    with worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)) as held:
-        run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
-        eventually(lambda: place.has_measured(run), poll_s=0.01)
-        place.slow_down(9)
-        eventually(lambda: place.has_next_round_submitted(run))
-        started = held.children()
-        held.popen.kill()
-        for each in started:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        eventually(lambda: all(map(is_gone, started)))
-    place.slow_down(0)
-    assert place.state(run).is_running()
-    with worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)):
-        kept = place.client.create_flow_run_from_deployment(share.deploy(place.client, housekeeping))
-        eventually(lambda: place.state(kept).is_final())
-        assert place.state(run).name != "Crashed"
-        eventually(lambda: place.state(run).is_completed())
-    record = place.record(run)
-    assert place.client.read_flow_run(run.id).run_count == 2
-    assert place.service.admin(f"ledger?run={record.uid}&top=1000")["duplicates"]["count"] == 0
