@@ -190,5 +190,5 @@ def test_a_server_that_is_killed_during_a_deployment_submits_nothing_and_the_sam
     with prefect_client(server) as client:
         deployment = client.read_deployment_by_name("vqe/h2")
         assert (len(deployment.schedules), deployment.work_pool_name) == (1, "killed")
-        assert client.read_deployment_by_name("housekeeping/every-10-minutes").work_pool_name == "killed"
-        assert client.read_automations_by_name("hybridloop-success")
+        assert client.read_deployment_by_name("housekeeping/every-3-minutes").work_pool_name == "killed"
+        assert client.read_automations_by_name(f"hybridloop-success {deployment.id}")
