@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.journal import charges, leases, programs, pruning, rounds, runs, sessions, spans
-from hybridloop.journal.owner import Owner
+from hybridloop.journal.owner import Owner, note_ended
 from hybridloop.journal.records import (
     Charge,
     DamagedRun,
@@ -206,9 +206,13 @@ class Journal:
             return runs.by_uid(connection, lease.run_uid)
 
     def release(self, lease: Lease) -> None:
-        """End the lease; no error if it was lost before."""
-        with self._database.write_transaction() as connection:
-            leases.release(connection, lease)
+        """End the lease, for this process also where that can't be stored; no error if it was lost before."""
+        try:
+            with self._database.write_transaction() as connection:
+                leases.release(connection, lease)
+        except BaseException:
+            note_ended(lease.token)
+            raise
 
     # Rounds
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+_ended_claims = set[str]()  # tokens of this process's claims whose end no journal has, as after a full disk
 _SAME_START_S = 0.5  # psutil computes a start time from two clocks; no process id is reused within this time
 
 
@@ -44,14 +45,21 @@ class Owner:
         return self.host == platform.node() and self.boot_id == boot_id()
 
     def is_known_dead(self) -> bool:
-        """Return True if the process was started on this host since its boot, and has ended."""
+        """Return True if the process was started on this host since its boot, and has ended or ended this claim."""
         if not self.is_local():
             return False
+        if self.token in _ended_claims:
+            return True
         started_at = _started_at(self.pid)
         return started_at is None or abs(started_at - self.started_at) > _SAME_START_S
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+def note_ended(token: str) -> None:
+    """Note that this process has ended its claim with this token, where the journal could not store it."""
+    _ended_claims.add(token)
 
 
 @lru_cache(maxsize=1)

@@ -351,8 +351,11 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
         if rounds_before is not None and run.journal.progress(run.uid).rounds == rounds_before:
             status, reason = run.record.status, run.record.reason
     with suppress(LeaseLost):  # then its new owner stores how it ends
+        is_stored = False
         with suppress(JournalGone):
-            _write_status(run, status, reason)
+            is_stored = _write_status(run, status, reason)
+        if not is_stored:
+            status = "interrupted"  # as the run is shown from now on
         if isinstance(error, _OUTAGES):
             _note(run, OUTAGE, {"error": type(error).__name__})
         if status not in WITH_RESULT:

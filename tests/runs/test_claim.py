@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import resource
 import secrets
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -47,6 +50,7 @@ from hybridloop.runtime.signals import STORED_END
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
+from hybridloop.tasks.orphans import is_orphaned
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Died, Emulator
 from tests.flow_calls import call_flow
@@ -130,6 +134,29 @@ def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> N
 def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
     with hold(begun, wanted()), pytest.raises(RunBusy, match="'k'"), hold(begun, wanted()):
         pass
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_process_resumes_a_run_whose_end_it_could_not_store(begun: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as until_then, suppress(ArithmeticError), hold(begun, wanted()):
+        until_then.enter_context(full_disk())
+        raise ArithmeticError("theirs")
+    assert "the journal could not store that the run is failed" in caplog.text
+    assert "run k is interrupted; to resume it" in caplog.text
+    assert "run k is failed; to resume it" not in caplog.text
+    assert is_orphaned(begun.run("k"), time.time())
+    with hold(begun, wanted()) as run:
+        assert run.record.has_begun
 
 
 @pytest.mark.parametrize(
