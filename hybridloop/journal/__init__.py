@@ -4,10 +4,10 @@ Every intent is written before it is submitted, and every result before it is us
 """
 
 from hybridloop.journal.journal import Journal, journal_url, open_journal
-from hybridloop.journal.leases import LEASE_S
 from hybridloop.journal.owner import Owner
 from hybridloop.journal.pruning import PRUNED
 from hybridloop.journal.records import (
+    LEASE_S,
     UNSETTLED,
     Charge,
     DamagedRun,

@@ -9,14 +9,12 @@ from sqlalchemy import Connection
 
 from hybridloop.errors import LeaseLost, RunBusy
 from hybridloop.journal.owner import Owner
-from hybridloop.journal.records import Lease
+from hybridloop.journal.records import LEASE_S, Lease
 from hybridloop.journal.rounds import count_by_stream
 from hybridloop.journal.runs import lock_state, read_key, read_owner
 from hybridloop.journal.storage.encoding import encode_json
 from hybridloop.journal.storage.rows import update_rows
 from hybridloop.journal.storage.schema import states
-
-LEASE_S = 60.0
 
 
 def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:

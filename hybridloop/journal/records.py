@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hybridloop.errors import JournalDamaged
     from hybridloop.journal.owner import Owner
 
+LEASE_S = 60.0
 UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings whose end is not recorded
 
 
@@ -51,6 +52,11 @@ class RunRecord(NewRun):
     epoch: int
     stop_requested: bool
     resume_requested: bool
+
+    @property
+    def last_seen_at(self) -> float:
+        """Time of the last status, or of the last renewal of the lease if that is later."""
+        return max(self.updated_at, (self.lease_expires_at or 0.0) - LEASE_S)
 
     @property
     def has_begun(self) -> bool:

@@ -16,6 +16,7 @@ from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBus
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
 from hybridloop.tasks.submission.jobs import ACTIVE
 
+ORPHANED = "its process ended without closing it"  # reason of an interrupted run
 _ACTIVE = frozenset({"created", "running"})
 NAME = "hybridloop"  # begins the name of a session that was given none
 
@@ -147,7 +148,7 @@ def _mark_interrupted(journal: Journal, record: RunRecord) -> None:
         return
     try:
         if journal.run(record.uid).status in _ACTIVE:
-            journal.set_status(lease, "interrupted", "its process ended without closing it")
+            journal.set_status(lease, "interrupted", ORPHANED)
     finally:
         _release(journal, lease, record)
 

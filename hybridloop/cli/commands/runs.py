@@ -71,6 +71,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
     from hybridloop.runs.extension import results_of, revision_rows
     from hybridloop.runs.recorded import changed_settings, given_later, recorded_settings
     from hybridloop.runs.result import RunResult
+    from hybridloop.tasks.orphans import ORPHANED
 
     with _journal() as journal:
         record = journal.run(run)
@@ -81,7 +82,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
             **_row(record, progress.rounds_complete, sum(progress.jobs.values()) + progress.pings),
             "uid": record.uid,
             "flow_run_id": record.flow_run_id,
-            "reason": record.reason,
+            "reason": ORPHANED if _is_orphaned(record) else record.reason,
             "seed": record.seed,
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
             "stop_requested": record.stop_requested,
@@ -339,7 +340,7 @@ def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
         "jobs": jobs,
         "value": (record.result or {}).get("value"),
         "created": _time(record.created_at),
-        "updated": _time(record.updated_at),
+        "updated": _time(record.last_seen_at),
     }
 
 

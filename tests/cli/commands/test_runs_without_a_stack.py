@@ -208,6 +208,19 @@ def test_a_run_whose_owner_is_gone_is_shown_as_interrupted(runs: Hybridloop, jou
     assert json.loads(runs("list", "--json").out)[0]["status"] == "interrupted"
 
 
+def test_a_run_whose_process_died_is_shown_with_the_time_it_was_last_seen_and_a_reason(
+    runs: Hybridloop, journal: Journal, now: list[float]
+) -> None:
+    uid = add(journal, "dead", "created")
+    lease = journal.claim(uid)
+    journal.set_status(lease, "running", "")
+    now[0] = 205.0
+    journal.renew(lease)
+    shown = json.loads(runs("show", "dead", "--json").out)
+    assert (shown["created"], shown["updated"]) == ("1970-01-01T00:00:00Z", "1970-01-01T00:03:25Z")
+    assert (shown["status"], shown["reason"]) == ("interrupted", "its process ended without closing it")
+
+
 def test_a_run_can_be_left_to_housekeeping(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "later", "stopped")
     assert runs("resume", "later", "--later").code == 0

@@ -27,9 +27,8 @@ from hybridloop.errors import LeaseLost
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs
 from hybridloop.flows.lifecycle.takeover import is_changed, leave_state_after_takeover
-from hybridloop.journal import Journal, RunRecord, journal_url
+from hybridloop.journal import LEASE_S, Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
-from hybridloop.journal.leases import LEASE_S
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.chaos.process_helpers import is_locked
