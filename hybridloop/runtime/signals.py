@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from types import FrameType
 
 STORED_END = ContextVar("hybridloop-stored-end", default="")  # status of the run that this context's work has ended
 # note on the exception of a signal that came after that
 AFTER_THE_END = "the run had ended, and its status is stored: hybridloop runs list"
 TERMINATED = 128 + signal.SIGTERM  # what a shell shows for a process that SIGTERM ended
+AGAIN_S = 0.05  # by then the callback that swallowed a signal's exception has returned
+_SIGNALS = {  # by the name of the exception that their handlers raise, Python's, ours and Prefect's
+    "KeyboardInterrupt": signal.SIGINT,
+    "SystemExit": signal.SIGTERM,
+    "TerminationSignal": signal.SIGTERM,
+}
 
 
 @contextmanager
@@ -21,8 +29,9 @@ def exit_on_sigterm() -> Iterator[None]:
     """Raise `SystemExit(143)` in the block on SIGTERM, so that sessions are closed; by default the process just ends.
 
     SIGHUP (the terminal was closed) and SIGQUIT are passed on as SIGTERM. A signal that has a handler (Prefect's of
-    SIGTERM in a flow run) or is ignored (SIGHUP by `nohup`) stays so. Does nothing outside the main thread, the only
-    one that receives signals.
+    SIGTERM in a flow run) or is ignored (SIGHUP by `nohup`) stays so. Python swallows what is raised in a finalizer,
+    such as a weakref's callback: a signal that came there is sent again. Does nothing outside the main thread, the
+    only one that receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -31,11 +40,24 @@ def exit_on_sigterm() -> Iterator[None]:
     ours = {number: handle for number, handle in handlers.items() if signal.getsignal(number) is signal.SIG_DFL}
     for number, handle in ours.items():
         signal.signal(number, handle)
+    before = sys.unraisablehook
+    sys.unraisablehook = partial(_send_again, before)
     try:
         yield
     finally:
+        sys.unraisablehook = before
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _send_again(otherwise: Callable[[sys.UnraisableHookArgs], object], swallowed: sys.UnraisableHookArgs) -> None:
+    """Send the signal again whose exception Python has swallowed, once this callback has returned."""
+    if (number := _SIGNALS.get(swallowed.exc_type.__name__)) is None:
+        otherwise(swallowed)
+        return
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _raise_system_exit(_number: int, _frame: FrameType | None) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import weakref
 from types import FrameType
 from typing import Any
 
@@ -14,6 +16,7 @@ from azure.quantum import Workspace
 from hybridloop.runtime.signals import exit_on_sigterm, signals_while_closing
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.waiting import PATIENCE_S
 
 
 class InterruptedAfter:
@@ -59,6 +62,33 @@ def test_a_signal_that_ends_processes_raises_system_exit_and_its_handler_is_rest
         os.kill(os.getpid(), number)
     assert leaving.value.code == 143
     assert [signal.getsignal(each) for each in ENDING] == before == [signal.SIG_DFL] * 3
+
+
+class Finalized:
+    """An object with a weak reference."""
+
+
+def wait_after_a_signal_in_a_finalizer(number: signal.Signals) -> None:
+    """Receive the signal in a weak reference's callback, whose exceptions Python swallows, then wait for another."""
+    finalized, received = Finalized(), threading.Event()
+
+    def receive(_reference: object) -> None:
+        received.set()
+        signal.raise_signal(number)
+
+    reference = weakref.ref(finalized, receive)
+    del finalized
+    assert reference() is None
+    assert received.is_set()
+    threading.Event().wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_in_a_finalizer_is_not_lost(number: signal.Signals, error: type[BaseException]) -> None:
+    before = sys.unraisablehook
+    with pytest.raises(error), exit_on_sigterm():
+        wait_after_a_signal_in_a_finalizer(number)
+    assert sys.unraisablehook is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
