@@ -32,6 +32,7 @@
     ├── RunBusy                   another process holds the run
     ├── LeaseLost                 another process took over the run
     ├── RunNotFinished            a run on a worker ended without a result
+    │   └── RunNotBegun           … before a worker began it
     ├── ResultNotPrinted          standard output did not take a result, which is stored
     ├── CallbackFailed            the user's callback or optimizer raised an error
     ├── ProgramError              a circuit can't be compiled for the target
@@ -411,6 +412,16 @@ class RunNotFinished(HybridloopError):
             f"run {self.key!r} ended without a result: {self.message.rstrip('.')}. Its measurements are in its "
             "worker's journal, and no job is paid twice. Housekeeping resumes it if it was interrupted; then follow it "
             f"again. Or where that journal is: hybridloop runs resume {self.key}"
+        )
+
+
+class RunNotBegun(RunNotFinished):
+    """A run for a worker ended before one began it, such as by a cancellation: no journal has it."""
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.key!r} ended before a worker began it: {self.message.rstrip('.')}. {NOTHING_SUBMITTED} "
+            "Start it again with the command that handed it over."
         )
 
 

@@ -44,6 +44,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.BundleDamaged("night.zip", "rounds.npz is not what manifest.json says of it"),
     errors.RunBusy("h2-night", "process 17 on node3", "2026-11-20 12:30:05 UTC"),
     errors.RunNotFinished("h2-night", "its flow run is Crashed"),
+    errors.RunNotBegun("h2-night", "its flow run is Cancelled"),
     errors.ResultNotPrinted("h2-night", "No space left on device"),
     errors.LeaseLost("h2-night", "process 17 on node3"),
     errors.CallbackFailed(3, "ZeroDivisionError: division by zero"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
@@ -23,7 +24,7 @@ from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
-from tests.cli.shell_helpers import Shell, environment
+from tests.cli.shell_helpers import Shell, environment, run_in_process
 from tests.deployments.worker_helpers import Place, Worker, of_hybridloop, place_for, worker
 from tests.flow_calls import call_flow
 from tests.prefect_server import prefect_client
@@ -109,7 +110,7 @@ def test_the_view_may_be_killed_and_joined_from_another_machine(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("working")
-@pytest.mark.parametrize(("how", "status", "code"), [("stop", "stopped", 3), ("cancel", "interrupted", 1)])
+@pytest.mark.parametrize(("how", "status", "code"), [("stop", "stopped", 3), ("cancel", "interrupted", 130)])
 def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
     how: str, status: str, code: int, place: Place, share: ServerShare, tmp_path: Path
 ) -> None:
@@ -195,19 +196,40 @@ def test_what_a_server_does_not_have_is_refused(
             hl.vqe("h2", on=share.name, seed=7, optimizer=lambda fun, x0: x0)
 
 
+def waiting_run(place: Place, pool: str, key: str) -> FlowRun:
+    """Create a pool without a worker, and a flow run that waits for one."""
+    template = ProcessWorker.get_default_base_job_template()
+    place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+    where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
+    deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
+    return place.client.create_flow_run_from_deployment(
+        deployment, parameters={"problem": {"name": "h2"}}, name=key, tags=["hybridloop", f"run:{key}"]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_is_cancelled_before_a_worker_began_it_has_nothing_to_resume(
+    place: Place, share: ServerShare
+) -> None:
+    key = f"{share.name}-cancelled"
+    waiting_run(place, f"{share.name}-none", key)
+    environ = place.at.shell.environ
+    assert run_in_process(environ, "runs", "cancel", key).code == 0
+    followed = run_in_process(environ, "runs", "follow", key)
+    assert (followed.code, followed.out) == (130, "")
+    assert f"run '{key}' ended before a worker began it: " in followed.err
+    assert "Nothing was submitted." in followed.err
+    assert "resume" not in followed.err
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_flow_run_without_a_worker_says_so_and_one_that_crashed_has_no_result(
     place: Place, share: ServerShare
 ) -> None:
     pool, key, shown = f"{share.name}-empty", f"{share.name}-waits", list[str]()
-    template = ProcessWorker.get_default_base_job_template()
-    place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
-    where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
-    deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
-    run = place.client.create_flow_run_from_deployment(
-        deployment, parameters={"problem": {"name": "h2"}}, name=key, tags=["hybridloop", f"run:{key}"]
-    )
+    run = waiting_run(place, pool, key)
 
     def show(line: str) -> None:
         shown.append(line)

@@ -27,7 +27,7 @@ from prefect.exceptions import MissingResult, ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 from prefect.types.entrypoint import EntrypointType
 
-from hybridloop.errors import InputError, RunNotFinished
+from hybridloop.errors import InputError, RunCancelled, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.beside import REFUSED
 from hybridloop.runs.result import RunResult
@@ -173,7 +173,10 @@ def _result_of(run: FlowRun) -> RunResult | None:
     if run.state.name == REFUSED:
         raise InputError("run", message, "Correct the input, and start it again.")
     if not run.state.is_completed():
-        raise RunNotFinished(run.name, message)
+        error = (RunNotFinished if run.run_count else RunNotBegun)(run.name, message)
+        if run.state.is_cancelled():
+            error.exit_code = RunCancelled.exit_code
+        raise error
     try:
         return cast(RunResult, run.state.result())
     except MissingResult:  # of a run that no worker executed
