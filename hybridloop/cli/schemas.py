@@ -192,7 +192,7 @@ def _of_stored_runs() -> dict[str, Any]:
     return {
         "verify": _printed(Verification, agrees=bool, seal=_MAYBE, earlier=_list(_printed(Verification, agrees=bool))),
         "reproduce": _printed(Reproduction, identical=bool, agrees=bool),
-        "prune": _printed(PruningResult, without="runs", forgotten=int, ended_before=Moment),
+        "prune": _printed(PruningResult, without="runs", forgotten=int, ended_before=Moment, dry_run=bool),
         "close-orphans": list[OrphanedSession],
     }
 

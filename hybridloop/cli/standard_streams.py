@@ -14,6 +14,8 @@ def make_streams_safe() -> None:
     Standard output has the result, so that an error of it stays one, also if it was closed from the start (`>&-`).
     Python has None for such a stream, and `print` would write to another.
     """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")
     if sys.stdout is None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # a write fails
     if sys.stderr is None:

@@ -13,3 +13,4 @@ class CostGroup(enum.StrEnum):
     ALGORITHM = "algorithm"
     PROBLEM = "problem"
     DAY = "day"
+    MONTH = "month"

@@ -1,4 +1,4 @@
-"""Costs of the journal's runs since a time, by run, target, algorithm, problem or day; without the service."""
+"""Costs of the journal's runs since a time, by run, target, algorithm, problem, day or month; without the service."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class CostRow:
 def cost_rows(journal: Journal, since: float, group: CostGroup, keys: str = "*") -> list[CostRow]:
     """Return the costs of the runs that began since a time (epoch seconds), and whose key matches a pattern.
 
-    Newest first by run and day, else the most expensive first. A run counts whole, resumes included.
+    Newest first by run, day and month, else the most expensive first. A run counts whole, resumes included.
     """
     members: dict[str, list[CostSummary]] = {}
     for record in _runs_since(journal, since):
         if fnmatch.fnmatchcase(record.key, keys):
             members.setdefault(_name(record, group), []).append(cost_of(journal, record))
     rows = [CostRow(name, len(costs), sum_costs(costs)) for name, costs in members.items()]
-    if group in (CostGroup.RUN, CostGroup.DAY):
+    if group in (CostGroup.RUN, CostGroup.DAY, CostGroup.MONTH):
         return rows
     return sorted(rows, key=lambda row: (-max(_spent(row).values(), default=0.0), -row.cost.jobs, row.name))
 
@@ -82,9 +82,10 @@ def _runs_since(journal: Journal, since: float) -> Iterator[RunRecord]:
 
 
 def _name(record: RunRecord, group: CostGroup) -> str:
-    if group is CostGroup.DAY:
-        return datetime.fromtimestamp(record.created_at, UTC).astimezone().date().isoformat()
+    day = datetime.fromtimestamp(record.created_at, UTC).astimezone().date().isoformat()
     return {
+        CostGroup.DAY: day,
+        CostGroup.MONTH: day[: len("2026-11")],
         CostGroup.RUN: record.key,
         CostGroup.TARGET: record.target,
         CostGroup.ALGORITHM: record.algorithm,

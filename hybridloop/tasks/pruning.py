@@ -64,6 +64,16 @@ def prune_runs(
     return result
 
 
+def find_prunable(
+    journal: Journal, *, ended_before: float, given_up_before: float | None, keeps_results: bool
+) -> PruningResult:
+    """Return the numbers of runs that `prune_runs` would take; a run that is held then, or can't be pruned, stays."""
+    ended, given_up = len(journal.old_runs(older_than=ended_before)), 0
+    if given_up_before is not None:
+        given_up = len(journal.old_runs(older_than=given_up_before, statuses=UNFINISHED))
+    return PruningResult(given_up, ended) if keeps_results else PruningResult(ended + given_up)
+
+
 def _prune_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, result: PruningResult) -> None:
     in_flight: dict[str, list[str]] = {}
     uids = journal.old_runs(older_than=before, statuses=UNFINISHED)

@@ -67,6 +67,8 @@ def test_costs_since_a_time_are_summed_by_group(url: str) -> None:
         (FREE, 1, 3000),
     ]
     assert [row.name for row in thesis] == ["thesis-c", "thesis-b", "thesis-a"]
+    assert sum(row.runs for row in rows[CostGroup.MONTH]) == 3
+    assert {row.name for row in rows[CostGroup.MONTH]} == {row.name[:7] for row in rows[CostGroup.DAY]}
     for each in rows.values():
         assert total_row(each).cost == total_row(rows[CostGroup.RUN]).cost
         assert total_row(each).runs == 3

@@ -1,4 +1,4 @@
-"""`hybridloop cost`: the cost of the runs of a period, by run, target, algorithm, problem or day."""
+"""`hybridloop cost`: the cost of the runs of a period, by run, target, algorithm, problem, day or month."""
 
 from __future__ import annotations
 

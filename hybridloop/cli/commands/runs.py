@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hybridloop.journal import DamagedRun, Event, Journal, RunRecord, RunTotals
+    from hybridloop.tasks.pruning import PruningResult
 
 _log = logging.getLogger(__name__)
 
@@ -273,10 +275,12 @@ def prune(
     older_than: Annotated[str, typer.Option(metavar="AGE", help="Minimum time since the end, such as 90d.")] = "90d",
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Also unfinished runs; cancel their jobs.")] = False,
     keep_results: Annotated[bool, typer.Option("--keep-results", help="Delete only the measurements.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the number of runs; delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; without a terminal it never asks.")] = False,
     workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
-    """Delete old runs from the journal.
+    """Delete old runs from the journal, with their results and costs; on a terminal it asks first.
 
     Example: hybridloop runs prune --older-than 90d
     """
@@ -289,29 +293,52 @@ def prune(
         raise InvalidValue("--older-than", f"must have a unit, for example {older_than.strip()}d, got {older_than!r}")
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.api.environment import resolve_workspace
-    from hybridloop.tasks.pruning import prune_runs
+    from hybridloop.tasks.pruning import find_prunable, prune_runs
 
+    given_up = before if unfinished else None
     with _journal() as journal:
-        result = prune_runs(
-            journal,
-            lambda: resolve_workspace(workspace),
-            ended_before=before,
-            given_up_before=before if unfinished else None,
-            keeps_results=keep_results,
-        )
+        result = find_prunable(journal, ended_before=before, given_up_before=given_up, keeps_results=keep_results)
+        if not dry_run:
+            if not yes:
+                _confirm_pruning(result, before)
+            result = prune_runs(
+                journal,
+                lambda: resolve_workspace(workspace),
+                ended_before=before,
+                given_up_before=given_up,
+                keeps_results=keep_results,
+            )
     if json:
         counts = asdict(result)
-        print_json({"forgotten": counts.pop("runs"), **counts, "ended_before": _time(before)})
+        facts = {"forgotten": counts.pop("runs"), **counts, "ended_before": _time(before), "dry_run": dry_run}
+        print_json(facts)
         return
-    print_line(f"{result.runs} run(s) deleted that ended before {_time(before)}")
+    deleted = "would be deleted" if dry_run else "deleted"
+    print_line(f"{result.runs} run(s) {deleted} that ended before {_time(before)}")
     if result.stripped:
-        print_line(f"{result.stripped} run(s) deleted except for their results")
+        print_line(f"{result.stripped} run(s) {deleted} except for their results")
     if result.cancelled_jobs:
         print_line(f"{result.cancelled_jobs} job(s) of deleted runs cancelled at the service")
     if result.freed_bytes:
         print_line(f"{result.freed_bytes:,} bytes of disk space freed")
     for uid, reason in result.kept.items():
         print_line(f"run {uid} is kept: {reason}")
+
+
+def _confirm_pruning(found: PruningResult, before: float) -> None:
+    """Ask at a terminal before runs are deleted. Raises typer.Exit if the answer is no."""
+    if not (found.runs or found.stripped) or not sys.stdin.isatty():
+        return
+    if found.runs:
+        print_message(
+            f"This deletes {found.runs} run(s) that ended before {_time(before)}, with their results and costs; "
+            "--keep-results deletes only the measurements of completed ones."
+        )
+    if found.stripped:
+        print_message(f"This deletes the measurements of {found.stripped} run(s): they can't be verified afterwards.")
+    if not typer.confirm("Continue?", err=True):
+        print_message("Nothing was deleted.")
+        raise typer.Exit(1)
 
 
 def _journal() -> Journal:

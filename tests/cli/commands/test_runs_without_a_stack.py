@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,6 +27,9 @@ from hybridloop.runs.recorded import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, parse_duration
 from hybridloop.tasks.replay.recorded_steps import STEP
 from tests.cli.shell_helpers import CommandResult
+from tests.forked_processes import ForkedPython
+from tests.prefect_server import own_environ
+from tests.waiting import PATIENCE_S
 
 Hybridloop = Callable[..., CommandResult]
 SECONDS_A_DAY = 86_400.0
@@ -250,10 +257,40 @@ def test_old_runs_are_deleted_but_unfinished_ones_only_on_request(runs: Hybridlo
     with Journal(url) as today:
         add(today, "young", "converged")
         today.claim(today.run("held").uid)
+        dry = ("prune", "--older-than", "1d", "--dry-run")
+        counted = json.loads(runs(*dry, "--json").out)
+        assert (counted["forgotten"], counted["dry_run"]) == (1, True)
+        assert "1 run(s) would be deleted except for their results" in runs(*dry, "--keep-results").out
+        assert "2 run(s) would be deleted that ended before" in runs(*dry, "--unfinished").out
+        assert len(today.runs()) == 4
         assert json.loads(runs("prune", "--older-than", "1d", "--json").out)["forgotten"] == 1
         assert {record.key for record in today.runs()} == {"half", "held", "young"}
         assert "1 run(s) deleted" in runs("prune", "--older-than", "1d", "--unfinished").out
         assert {record.key for record in today.runs()} == {"held", "young"}
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "code", "left"),
+    [((), "n", 1, 1), ((), "y", 0, 0), (("--yes",), "", 0, 0), (("--dry-run",), "", 0, 1)],
+    ids=["no", "yes", "not asked", "dry run"],
+)
+def test_runs_are_deleted_at_a_terminal_only_after_a_question(
+    options: tuple[str, ...], answer: str, code: int, left: int, url: str, journal: Journal, home: Path
+) -> None:
+    add(journal, "done", "converged")
+    keyboard, terminal = pty.openpty()
+    if answer:
+        os.write(keyboard, f"{answer}\n".encode())
+    environ = {**own_environ(str(home), os.environ), "HYBRIDLOOP_JOURNAL": url}
+    command = [sys.executable, "-m", "hybridloop", "runs", "prune", "--older-than", "1d", *options]
+    out = err = subprocess.PIPE
+    with ForkedPython(command, env=environ, stdin=terminal, stdout=out, stderr=err, text=True) as pruning:
+        _, said = pruning.communicate(timeout=PATIENCE_S)
+    os.close(terminal)
+    os.close(keyboard)
+    assert (pruning.returncode, len(journal.runs())) == (code, left), said
+    assert ("with their results and costs; --keep-results" in said) == bool(answer)
+    assert ("Nothing was deleted." in said) == (answer == "n")
 
 
 def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: Path) -> None:
