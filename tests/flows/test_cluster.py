@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from prefect import flow
 from prefect.task_runners import ProcessPoolTaskRunner
@@ -20,6 +23,7 @@ from hybridloop.local_stack import PrefectServer
 from tests.conftest import Emulator
 from tests.paths import ROOT
 from tests.prefect_server import as_own_server
+from tests.waiting import PATIENCE_S
 
 tasks: Any = public  # Prefect types every call of a task as a coroutine, for mypy
 GUIDE = (ROOT / "docs" / "prefect.md").read_text("utf-8")
@@ -33,13 +37,29 @@ def test_the_guides_flow_makes_whole_runs_on_a_dask_cluster_of_two_processes(
     (snippet,) = (each for each in SNIPPET.findall(GUIDE) if "prefect_dask" in each)
     program = tmp_path / "own_flow.py"
     program.write_text(snippet)
-    command = [sys.executable, str(program)]
-    environ = {**stack_environ, **as_own_server(prefect_server)}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    hydrogen, lithium_hydride = ast.literal_eval(done.stdout.splitlines()[-1])
+    output = _output_of(program, {**stack_environ, **as_own_server(prefect_server)})
+    hydrogen, lithium_hydride = ast.literal_eval(output.splitlines()[-1])
     assert hydrogen == pytest.approx(-1.137, abs=0.01)
     assert -7.9 < lithium_hydride < -7.7
+
+
+def _output_of(program: Path, environ: dict[str, str]) -> str:
+    """Run a program to its end; one that does not come to it fails with the stacks of its processes' threads."""
+    output, errors = program.with_suffix(".out"), program.with_suffix(".err")
+    with output.open("w") as out, errors.open("w") as err:
+        environ = {**environ, "PYTHONFAULTHANDLER": "1"}  # SIGABRT prints stacks
+        process = subprocess.Popen([sys.executable, str(program)], env=environ, stdout=out, stderr=err)
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        lines = [f"{each.pid} {each.status()} {shlex.join(each.cmdline())}" for each in started]
+        for each in started:
+            each.send_signal(signal.SIGABRT)
+        psutil.wait_procs(started, PATIENCE_S)
+        pytest.fail("\n".join([*lines, output.read_text(), errors.read_text()]))
+    assert process.returncode == 0, errors.read_text()
+    return output.read_text()
 
 
 @pytest.mark.parametrize("name", ["submit", "map"])
