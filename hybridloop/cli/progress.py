@@ -16,6 +16,7 @@ from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.durations import format_elapsed
+from hybridloop.runtime.fitted_text import fitted
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 REFRESH_PER_S = 4.0
 JOBS_EVERY_S = 10.0
 FIRST_STAGE_S, STAGE_EVERY_S = 1.0, 5.0
+NAME_WIDTH = 8  # of a fact in the live view
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 _OPEN = frozenset({"waiting", "executing", "unknown"})  # unknown: its close failed
 _MAY_BE_OPEN = (
@@ -93,13 +95,15 @@ def show_simulations() -> Iterator[None]:
 
 @contextmanager
 def show_stages(first_s: float = FIRST_STAGE_S, every_s: float = STAGE_EVERY_S) -> Iterator[None]:
-    """Print a line to standard error from the second second on, and again now and then: what the block does."""
+    """Print to standard error what the block does: from the second second on, now and then, each stage once."""
     ended, stages = threading.Event(), deque(["preparing the run"], maxlen=1)
 
     def show() -> None:
-        wait_s = first_s
+        wait_s, shown = first_s, set[str]()
         while not ended.wait(wait_s):
-            print_message(stages[0])
+            if (stage := stages[0]) not in shown:
+                shown.add(stage)
+                print_message(stage)
             wait_s = every_s
 
     shower = threading.Thread(target=show, name="hybridloop-stages", daemon=True)
@@ -180,14 +184,14 @@ def _live_view(feed: LiveFeed) -> Iterator[None]:
 
 
 def render(state: LiveState, console: Console) -> RenderableType:
-    """Return the state of a run as a grid with a line for each fact, cut at the terminal's width."""
+    """Return the state of a run as a grid with a line for each fact, of the clauses that the terminal's width holds."""
     from rich.table import Table
     from rich.text import Text
 
     from hybridloop.runs.live_text import ASCII, BLOCKS, rows, title
 
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=8, no_wrap=True, style="dim")
+    grid.add_column(width=NAME_WIDTH, no_wrap=True, style="dim")
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     grid.add_row("run", Text(escape_control(title(state)), style="bold"))
     is_utf8 = console.encoding.lower().startswith("utf")
@@ -195,6 +199,7 @@ def render(state: LiveState, console: Console) -> RenderableType:
         if name == "status" and state.status not in STATUSES:  # it goes on
             frames = SPINNER if is_utf8 else ASCII_SPINNER
             text = f"{frames[int(state.elapsed_s * REFRESH_PER_S) % len(frames)]} {text}"
+        (text,) = fitted(text, console.width - NAME_WIDTH - 1, 1) or [text]
         grid.add_row(name, Text(escape_control(text), style=_style(state.status) if name == "status" else ""))
     return grid
 

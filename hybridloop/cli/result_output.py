@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 Unit = Annotated[EnergyUnit | None, typer.Option(help="Print energies in this unit, too.", rich_help_panel="Run")]
+LEAST_COLUMNS = 40  # fewer are no terminal's that shows text
 UNIT = inspect.Parameter("unit", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Unit)
 
 
@@ -24,7 +26,7 @@ def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = 
 
     Raises ResultNotPrinted if standard output takes nothing.
     """
-    from hybridloop.runs.summary import summary
+    from hybridloop.runs.summary import MOST_LINES, WIDTH, summary
 
     try:
         if as_json:
@@ -33,7 +35,8 @@ def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = 
             if unit is not None and result.unit != "hartree":
                 print_message(f"hybridloop: --unit {unit} is left out: the value is no energy in hartree")
                 unit = None
-            for line in summary(result, unit):
+            columns = shutil.get_terminal_size((WIDTH, MOST_LINES)).columns
+            for line in summary(result, unit, max(columns, LEAST_COLUMNS)):
                 print_line(line)
     except OSError as error:
         raise ResultNotPrinted(result.run_key, error.strerror or str(error)) from error

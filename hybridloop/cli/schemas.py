@@ -208,6 +208,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     ),
     "runs follow": lambda: _run_result(),
     "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
+    "runs cancel": lambda: _record("CancelRequested", run=str, cancel_requested=bool),
     "runs verify": lambda: _of_stored_runs()["verify"],
     "runs reproduce": lambda: _of_stored_runs()["reproduce"],
     "runs prune": lambda: _of_stored_runs()["prune"],
@@ -224,6 +225,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
         | _record("BinaryProblem", _PROBLEM, objective=str, variables=int, optimum=float)
     ),
     "optimizers": lambda: _list(_record("Optimizer", _of(str, "name goes_by package does"))),
+    "deploy": lambda: _record("Notifications", done=list[str], test_sent=bool),
     "emulator ledger": _ledger,
     "up": _stack,
     "down": lambda: _record("Stopped", home=str, stopped=list[str]),

@@ -209,7 +209,7 @@ def _bought(bought: Bought, plan: Plan) -> str:
         if plan.cost.expected
         else f"{count_text(plan.jobs.expected, 'job')}, {plan.shots.expected:,} shots"
     )
-    whole = f"; what was asked for takes {total}"
+    whole = f"; the whole run takes {total}"
     if bought.standard_error is None:
         return f"no value: {bought.reason}{whole}"
     return f"{_value_bought(bought, plan)}{'' if bought.is_whole else whole}"

@@ -246,12 +246,12 @@ class RunResult:
         """Return the text that the command line prints."""
         return self.text()
 
-    def text(self, unit: str | None = None) -> str:
+    def text(self, unit: str | None = None, width: int = 80) -> str:
         """Return the text that the command line prints, with the energy in another unit too. Raises InputError.
 
-        It has at most eight lines; `details` has all that is known.
+        It has eight lines at most, more where they have fewer columns than 80; `details` has all that is known.
         """
-        return "\n".join(summary(self, unit))
+        return "\n".join(summary(self, unit, width))
 
     def details(self, unit: str | None = None) -> str:
         """Return all facts of the result and its table as text, with the energy in another unit too.

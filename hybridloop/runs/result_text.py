@@ -113,7 +113,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     error = result.error_bar
     if result.is_upper_bound:
         what = _upper_bound(result)
-    short = "" if result.is_precise else ", wider than the requested precision"
+    short = "" if result.is_precise else ", wider than planned"
     yield Row("energy", result.value, result.unit, f"{measured_text(result.value, error)}{of_unit} ({what}){short}")
     if result.of_what:
         yield _text_row("of", result.of_what)

@@ -1,13 +1,15 @@
-"""A result in at most eight lines of 80 columns: the value and what to make of it, what it took, and what to do next.
+"""A result in eight lines of 80 columns: the value and what to make of it, what it took, and what to do next.
 
-All else, such as the sources of the error, is in the `details` of the result (`result_text.py`).
+Texts are shortened by whole clauses, never inside one. All else, such as the sources of the error, is in the `details`
+of the result (`result_text.py`).
 """
 
 from __future__ import annotations
 
 import html
-import textwrap
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
@@ -23,6 +25,7 @@ from hybridloop.runs.result_text import (
     table,
     way_from_random,
 )
+from hybridloop.runtime.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.runtime.text_table import format_cell
 
 if TYPE_CHECKING:
@@ -42,25 +45,44 @@ ASSIGNMENTS = (
     "parts",
     "variables",
 )  # names of a solution's assignment
+_ENDS: Mapping[str, tuple[str, ...]] = {"why": SENTENCES, "best": (), "energies": ()}  # a part of a list would be false
 VALUES = ("cut", "nodes", "sums", "satisfied", "energy", "objective")  # and of its value
 
 
-def summary(result: RunResult, unit: str | None = None) -> Iterator[str]:
-    """Yield at most `MOST_LINES` lines of `WIDTH` columns, with the energy in another unit too. Raises InputError.
+def summary(result: RunResult, unit: str | None = None, width: int = WIDTH) -> Iterator[str]:
+    """Yield `MOST_LINES` lines of `WIDTH` columns at most, more of fewer columns, with the energy in another unit too.
 
-    The last one is the next command.
+    Only a word, a run's key or a command that is longer than the width exceeds it. The last line is the next command.
+    Raises InputError.
     """
-    found = f": {headline(result)}, {result.status}"
-    yield shortened(shortened(result.problem, max(WIDTH - len(found), _LABEL)) + found, WIDTH)
-    rows = [*answer(result, unit), *effort(result), ("next", _next_command(result))]
-    reason = textwrap.wrap(
-        why(result), WIDTH - _LABEL - 2, max_lines=max(1, MOST_LINES - 1 - len(rows)), placeholder="…"
-    )
-    for number, line in enumerate(reason):
-        yield f"  {'' if number else 'why':<{_LABEL}}{line}"
+    head = _heading(result, width)
+    rows = [("why", why(result)), *answer(result, unit), *effort(result)]
+    spare = math.ceil(MOST_LINES * max(1.0, WIDTH / width)) - len(head) - len(rows) - 1
+    if spare < 0:  # after a long name
+        rows = [row for row in rows if row[0] != "of"]
+    yield from head
     for name, text in rows:
-        width = len(text) if name == "next" else WIDTH - _LABEL - 2  # a command stays whole
-        yield f"  {name:<{_LABEL}}{shortened(text, width)}"
+        room = width - _LABEL - 2
+        lines = fitted(text, room, 1 + max(0, spare), _ENDS.get(name, CLAUSES)) or _short(result, name, text, room)
+        spare -= len(lines) - 1
+        for number, line in enumerate(lines):
+            yield f"  {'' if number else name:<{_LABEL}}{line}"
+    yield f"  {'next':<{_LABEL}}{_next_command(result)}"
+
+
+def _heading(result: RunResult, width: int) -> list[str]:
+    found = f"{headline(result)}, {result.status}"
+    name = PurePath(result.problem).name  # of a file
+    whole = next((line for each in (result.problem, name) if len(line := f"{each}: {found}") <= width), None)
+    if whole is not None:
+        return [whole]
+    return [*wrapped(f"{name}:", width), *(f"  {line}" for line in wrapped(found, width - 2))]
+
+
+def _short(result: RunResult, name: str, text: str, room: int) -> list[str]:
+    """Return another text in place of one whose first clause is too long for its lines."""
+    short = {"why": result.reason, "best": "too long for these lines: `hybridloop runs show` has it"}.get(name, text)
+    return fitted(short, room, 1) or wrapped(short, room)
 
 
 def as_html(result: RunResult) -> str:
@@ -83,11 +105,6 @@ def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:
     )
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def shortened(text: str, width: int) -> str:
-    """Return a text of at most so many characters; an ellipsis stands for what is left out at its end."""
-    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
 def title(result: RunResult) -> str:

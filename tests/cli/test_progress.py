@@ -113,6 +113,10 @@ def test_work_of_seconds_says_what_it_does(capsys: pytest.CaptureFixture[str]) -
         eventually(lambda: "preparing the run" in capsys.readouterr().err)
         announce("counting")
         eventually(lambda: "counting" in capsys.readouterr().err)
+        announce("dry run")
+        eventually(lambda: "dry run" in capsys.readouterr().err)
+        announce("counting")  # of another target
+    assert capsys.readouterr().err == ""
 
 
 def test_a_plan_announces_each_dry_round_and_its_gates() -> None:

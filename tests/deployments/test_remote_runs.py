@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -215,7 +216,8 @@ def test_a_run_that_is_cancelled_before_a_worker_began_it_has_nothing_to_resume(
     key = f"{share.name}-cancelled"
     waiting_run(place, f"{share.name}-none", key)
     environ = place.at.shell.environ
-    assert run_in_process(environ, "runs", "cancel", key).code == 0
+    cancelled = run_in_process(environ, "runs", "cancel", key, "--json")
+    assert json.loads(cancelled.out) == {"run": key, "cancel_requested": True}
     followed = run_in_process(environ, "runs", "follow", key)
     assert (followed.code, followed.out) == (130, "")
     assert f"run '{key}' ended before a worker began it: " in followed.err

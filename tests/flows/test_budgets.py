@@ -68,7 +68,7 @@ def test_caps_that_buy_no_value_say_what_would_and_what_the_run_takes(capsys: py
     assert plan.bought.standard_error is None
     (line,) = [each for each in str(plan).splitlines() if each.startswith("  it buys ")]
     assert "no value: max_cost is reached" in line
-    assert f"what was asked for takes {plan.cost.expected:,.2f} eHQC" in line
+    assert f"the whole run takes {plan.cost.expected:,.2f} eHQC" in line
     (simulator,) = plan.cheaper
     assert (simulator.setting, simulator.value, simulator.bought.cost) == ("target", "rigetti.sim.qvm", 0.0)
     assert "with target rigetti.sim.qvm: the whole run" in str(plan)

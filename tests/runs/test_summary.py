@@ -1,8 +1,9 @@
-"""Text of a result: at most eight lines of 80 columns, which claim no more than the interval resolves."""
+"""Text of a result: eight lines of 80 columns, never cut inside a clause, which claim no more than is resolved."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.result_text import accuracy_text
-from hybridloop.runs.summary import MOST_LINES, WIDTH, summary
+from hybridloop.runs.summary import MOST_LINES, WIDTH, headline, summary
+from hybridloop.runtime.fitted_text import fitted, whole_parts, wrapped
 from tests.result_helpers import a_result, answered
 
 LEVELS = tuple({"level": n, "energy": -1.137306 + 0.6 * n, "standard_error": 1e-3} for n in range(9))
@@ -66,17 +68,31 @@ RESULTS = {
 }
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("name", RESULTS)
 @pytest.mark.parametrize("unit", [None, "kJ/mol"])
-def test_a_result_is_told_in_eight_lines_of_eighty_columns(name: str, unit: str | None) -> None:
+def test_a_result_is_told_in_whole_clauses_on_the_lines_that_there_are(name: str, unit: str | None, width: int) -> None:
     result = RESULTS[name]
     unit = unit if result.unit == "hartree" and result.value is not None else None
-    *lines, last = summary(result, unit)
-    assert len(lines) < MOST_LINES
-    assert max(map(len, lines)) <= WIDTH
-    assert result.status in lines[0] or lines[0].endswith("…")
+    *lines, last = summary(result, unit, width)
+    assert len(lines) < MOST_LINES * max(1.0, WIDTH / width)
+    names = (result.run_key, PurePath(result.problem).name)  # stay whole
+    assert all(len(line) <= width or any(each in line for each in names) for line in lines)
+    text = " ".join(line.strip() for line in lines)
+    assert "…" not in text
+    assert f"{headline(result)}, {result.status}" in text
     command = "resume" if result.value is None else "show" if result.exit_code else "report"
     assert last.startswith(f"  next     hybridloop runs {command} {result.run_key}")  # it is whole
+
+
+@given(st.text(alphabet="abc ,;.()-0123456789", max_size=120), st.integers(8, 60), st.integers(1, 3))
+def test_a_fitted_text_is_a_whole_part_of_the_text(text: str, width: int, lines: int) -> None:
+    found = fitted(text, width, lines)
+    assert found is None or (len(found) <= lines and all(len(line) <= width for line in found))
+    if found:
+        assert " ".join(found).split() in [part.split() for part in whole_parts(text)]
+    elif found is None:
+        assert len(wrapped(text, width)) > lines or any(len(word) > width for word in text.split())
 
 
 def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:

@@ -213,7 +213,7 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
         yield Doubt(
             "uncertain extrapolation",
             f"the two models differ by {size(found.spread)}, and ± {size(width)} is more than "
-            f"{MAX_WIDTH:g} times the requested precision. Choose a shorter circuit, another target, or a larger "
+            f"{MAX_WIDTH:g} times the planned error. Choose a shorter circuit, another target, or a larger "
             "precision.",
         )
 

@@ -10,7 +10,7 @@ import typer
 from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
 from hybridloop.cli.help import HELP_ALL
 from hybridloop.cli.options import input_options, read_input, with_options
-from hybridloop.cli.output import Workspace, print_line, print_message
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_line, print_message
 from hybridloop.descriptions import ALGORITHMS, Description
 from hybridloop.errors import InputError
 from hybridloop.settings.deployment import DeploymentOptions
@@ -19,7 +19,10 @@ app = typer.Typer(
     name="deploy",
     no_args_is_help=True,
     invoke_without_command=True,
-    help="Deploy a run to Prefect: work pool, schedule, notifications.",
+    help="""Deploy a run to Prefect: work pool, schedule, notifications.
+
+    Example: hybridloop deploy vqe h2 --cron "0 2 * * *"
+    """,
 )
 
 _DEPLOYMENT = "Deployment"
@@ -49,21 +52,23 @@ def _notifications(
     test_notify: Annotated[
         bool, typer.Option("--test-notify", help="Let the Prefect server send a test message.")
     ] = False,
+    json: AsJson = False,
 ) -> None:
-    """Deploy a run to Prefect: work pool, schedule, notifications.
-
-    Example: hybridloop deploy vqe h2 --cron "0 2 * * *"
-    """
+    """Set up the notifications of all runs on the server, and test them, if no algorithm is given."""
     from hybridloop.api import worker as api
 
     if ctx.invoked_subcommand is not None:
         if notify is not None or test_notify:
             raise InputError("notify", "it stands before the algorithm", "Give it after the problem, or alone.")
         return
-    if notify is not None:
-        _print(api.set_notifications(notify))
+    done = [] if notify is None else [*api.set_notifications(notify)]
     if test_notify:
         api.send_test_notification()
+    if json:
+        print_json({"done": done, "test_sent": test_notify})
+        return
+    _print(done)
+    if test_notify:
         print_message("the Prefect server sends a test message")
 
 

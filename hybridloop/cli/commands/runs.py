@@ -71,7 +71,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
     from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
     from hybridloop.runs.extension import results_of, revision_rows
-    from hybridloop.runs.recorded import changed_settings, given_later, recorded_settings
+    from hybridloop.runs.recorded import GROUPINGS, changed_settings, given_later, recorded_settings, without_rotations
     from hybridloop.runs.result import RunResult
     from hybridloop.tasks.orphans import ORPHANED
 
@@ -109,6 +109,10 @@ def show(run: Run, *, json: AsJson = False) -> None:
     # a step's values take pages, and the result has what they come to
     steps = [{name: value for name, value in event.items() if name != "values"} for event in row["events"]]
     facts = {**row, "settings": changed_settings(record.algorithm, row["settings"]), "events": steps}
+    if GROUPINGS in record.versions:
+        facts["versions"] = {**record.versions, GROUPINGS: without_rotations(record.versions[GROUPINGS])}
+    if not steps:
+        facts.pop("events")
     if len(row["results"]) < 2:
         facts.pop("results")
     print_facts(facts)
@@ -247,7 +251,7 @@ def _stop_on_worker(run: str, *, as_json: bool) -> None:
 
 
 @app.command()
-def cancel(run: Run) -> None:
+def cancel(run: Run, *, json: AsJson = False) -> None:
     """Cancel a run in Prefect, on whichever machine it is; it closes its session and can be resumed.
 
     Example: hybridloop runs cancel night
@@ -255,7 +259,10 @@ def cancel(run: Run) -> None:
     from hybridloop.api import worker as api
 
     api.cancel(run)
-    print_line(f"run {run} is being cancelled: hybridloop runs follow {run}")
+    if json:
+        print_json({"run": run, "cancel_requested": True})
+    else:
+        print_line(f"run {run} is being cancelled: hybridloop runs follow {run}")
 
 
 @app.command()

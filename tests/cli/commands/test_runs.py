@@ -17,6 +17,7 @@ from prefect.states import Cancelling
 
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import prefect_client
@@ -189,6 +190,8 @@ def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> EndedRun:
     """Show a run that has ended, and resume it."""
     with journal_of(at.shell) as journal:
         shown = journal.run(key)
+    # a session that is closed while its jobs run ends with the last of them
+    wait_until(lambda: "Executing" not in at.session_statuses(), PATIENCE_S)
     sessions = at.session_statuses()
     gone_on = at.shell.json_inside("runs", "resume", key, "--quiet", "--detach-after", "10m")
     return EndedRun(end.code, end.out, end.err, shown, sessions, gone_on, at.session_statuses())
