@@ -61,9 +61,12 @@ def summary(result: RunResult, unit: str | None = None, width: int = WIDTH) -> I
     if spare < 0:  # after a long name
         rows = [row for row in rows if row[0] != "of"]
     yield from head
+    room = width - _LABEL - 2
+    others = sum(len(wrapped(text, room)) - 1 for _, text in rows[1:])
     for name, text in rows:
-        room = width - _LABEL - 2
-        lines = fitted(text, room, 1 + max(0, spare), _ENDS.get(name, CLAUSES)) or _short(result, name, text, room)
+        # the reason, which is first, may be long: it takes two lines, and those that no other row needs
+        most = 1 + (max(min(spare, 1), spare - others) if name == "why" else max(0, spare))
+        lines = fitted(text, room, most, _ENDS.get(name, CLAUSES)) or _short(result, name, text, room, most)
         spare -= len(lines) - 1
         for number, line in enumerate(lines):
             yield f"  {'' if number else name:<{_LABEL}}{line}"
@@ -79,10 +82,10 @@ def _heading(result: RunResult, width: int) -> list[str]:
     return [*wrapped(f"{name}:", width), *(f"  {line}" for line in wrapped(found, width - 2))]
 
 
-def _short(result: RunResult, name: str, text: str, room: int) -> list[str]:
+def _short(result: RunResult, name: str, text: str, room: int, lines: int) -> list[str]:
     """Return another text in place of one whose first clause is too long for its lines."""
     short = {"why": result.reason, "best": "too long for these lines: `hybridloop runs show` has it"}.get(name, text)
-    return fitted(short, room, 1) or wrapped(short, room)
+    return fitted(short, room, lines) or wrapped(short, room)
 
 
 def as_html(result: RunResult) -> str:
