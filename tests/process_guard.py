@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import psutil
 import pytest
@@ -49,7 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the guard, in the process that the user started."""
     if hasattr(config, "workerinput"):
         return
-    os.environ[MARK] = tempfile.mkdtemp(prefix="test-run-")
+    # what is left in the temporary folder is removed with the run's; the folders of `tmp_path` stay where they are kept
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ[MARK] = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="test-run-")
+    Path(os.environ[MARK]).chmod(0o711)  # PostgreSQL runs as another user
+    tempfile.tempdir = None
     config.stash[_guard] = subprocess.Popen(
         [sys.executable, "-P", "-c", GUARD, os.environ[MARK]],
         stdin=subprocess.PIPE,
