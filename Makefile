@@ -10,6 +10,7 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 	$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
 # Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra. The order
 # of files is random, so that none relies on another; --random-order-seed repeats one.
+TWINE = twine==7.0.0 # reads the metadata that the build backend writes
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder --random-order-bucket=module
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
@@ -79,8 +80,9 @@ check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-wheel: .venv/ready ## build the wheel, in dist
+wheel: .venv/ready ## build the wheel, in dist, and check what an index shows of it
 	@$(BIN)/python -m hatchling build --target wheel
+	@$(BIN)/uv --quiet tool run --from $(TWINE) twine check --strict dist/*.whl
 
 docs: .venv/ready ## build the site of the guides and the reference, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -149,6 +149,19 @@ def test_the_service_runs_alone_with_the_requirements_that_its_guide_lists(
         assert names["workspace"].get_session(names["session"].id).details.status == "Succeeded"
 
 
+def test_an_index_takes_the_wheel(built: Path) -> None:
+    (twine,) = re.findall(r"^TWINE = (\S+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    made(uv("tool", "run", "--from", twine, "twine", "check", "--strict", built))
+
+
+def test_a_command_starts_from_the_wheel_without_an_environment_of_its_own(built: Path, tmp_path: Path) -> None:
+    pinned = ("--constraints", ROOT / "constraints.txt")
+    start = ("tool", "run", "--isolated", "--python", sys.executable, *pinned, "--from", built, "hybridloop")
+    (line,) = made(uv(*start, "--version")).splitlines()
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", line)
+    assert "vqe" in made(uv(*start, "run", "--help"))
+
+
 @long_form
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.usefixtures("prefect_server")
