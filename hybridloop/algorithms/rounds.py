@@ -5,7 +5,7 @@ Algorithms know nothing else of jobs, sessions or the service. A round is a batc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, overload, runtime_checkable
@@ -125,20 +125,24 @@ class RunRound(Protocol):
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]: ...
 
 
+Aside = Callable[[], Sequence[SamplerPub]]
+
+
 @runtime_checkable
 class CappedRounds(Protocol):
     """Additional member of a `RunRound` whose run has caps on jobs, shots or cost."""
 
-    def share(self, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
-        """Keep a share of the caps from the rounds of a block: that of these PUBs, which are measured after it.
+    def share(self, aside: Aside | None) -> AbstractContextManager[None]:
+        """Keep a share of the caps from the rounds of a block: that of the PUBs which are measured after it.
 
+        `aside` returns those as they are planned at the moment: each round of the block may change their shots.
         At most half of each cap is kept, but as much as a minimal round of these PUBs takes. A round of the block that
         does not fit beside it raises RoundTooLarge. With None nothing is kept, and a round gets as many of its shots as
         fit; RoundTooLarge is raised where not even a minimal round fits.
         """
 
 
-def share_caps(run_round: RunRound, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
+def share_caps(run_round: RunRound, aside: Aside | None) -> AbstractContextManager[None]:
     """Return `CappedRounds.share` of a `RunRound`; without caps, a block without effect."""
     return run_round.share(aside) if isinstance(run_round, CappedRounds) else nullcontext()
 
@@ -175,7 +179,7 @@ class RoundCounter:
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
         return measured
 
-    def share(self, aside: Sequence[SamplerPub] | None) -> AbstractContextManager[None]:
+    def share(self, aside: Aside | None) -> AbstractContextManager[None]:
         """Share the caps of the counted rounds."""
         return share_caps(self.run_round, aside)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -80,7 +80,7 @@ class Search:
     """A search by an ask-and-tell optimizer: its most rounds, and what it takes for points of failed jobs.
 
     At its end an optimizer that can be refined goes on to each of the tolerances `then`, in order: a run that goes on
-    to a smaller one takes its rounds again before.
+    to a smaller one takes its rounds again before. `recent` are the estimates of the last known round.
     Raises InputError for an optimizer that does not fit the policy `on_lost`.
     """
 
@@ -88,6 +88,7 @@ class Search:
     max_rounds: int = DEFAULT_MAX_ROUNDS
     on_lost: MissingPointPolicy = FAIL
     then: tuple[float, ...] = ()
+    recent: list[Estimate] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         check_at_least_one("max_rounds", self.max_rounds)
@@ -100,16 +101,15 @@ class Search:
         sampling: Sampling,
         log: RoundLog,
         falls_short: FallsShort | None = None,
-    ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
+    ) -> tuple[NDArray[np.float64], Stop]:
         """Run the optimizer from a start (n,) to its end, or for the most rounds.
 
         The shots of an optimizer that chooses them are shared among the groups. An optimizer that converged at a point
         that `falls_short` is refined, if it can be, `MAX_REFINEMENTS` times at most. Returns the optimizer's best
-        point, the last known round's estimates, and the reason to stop. Raises InputError where the optimizer asks for
+        point, and the reason to stop. Raises InputError where the optimizer asks for
         points of another shape, and RoundTooLarge where the first round does not fit into the caps.
         """
         optimizer = self.optimizer
-        recent: list[Estimate] = []
         capped: Stop | None = None
         shares = ShotShares.of(evaluated.observable, sampling.least_shots)
         lost, refinements, met, then = 0, 0, None, list(self.then)
@@ -129,14 +129,14 @@ class Search:
             try:
                 measured, estimates = evaluated.energies(points, wanted)
             except RoundTooLarge as reached:
-                if not recent:
+                if not self.recent:
                     raise
                 capped = cap_limit(reached)
                 break
             known = [estimate for estimate in estimates if isinstance(estimate, Estimate)]
             lost += len(estimates) - len(known)
-            recent = known or recent
-            shares.update(recent)
+            self.recent[:] = known or self.recent
+            shares.update(self.recent)
             optimizer.tell(measured, apply_missing_point_policy(estimates, self.on_lost, can_skip=optimizer.can_skip))
             circuits = len(points) * len(evaluated.circuits)
             taken = circuits * wanted if isinstance(wanted, int) else int(wanted.sum())
@@ -147,7 +147,7 @@ class Search:
         end = capped or optimizer.stop or round_limit(self.max_rounds)
         if met is not None and optimizer.stop is None:  # what ends a refinement takes nothing from the end before it
             end = replace(met, reason=f"{met.reason}; then {end.reason}")
-        return start if best is None else best.point, recent, _with_lost_points(end, lost, can_skip=optimizer.can_skip)
+        return start if best is None else best.point, _with_lost_points(end, lost, can_skip=optimizer.can_skip)
 
 
 def _has_refined(optimizer: Optimizer, falls_short: FallsShort | None) -> bool:

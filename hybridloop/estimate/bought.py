@@ -12,7 +12,7 @@ import numpy as np
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.algorithms.rounds import Aside, MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
@@ -100,7 +100,7 @@ def caps_buy_about(rounds: Sequence[DryRound], deviation: float, tariff: Tariff)
     capped = _CappedRounds(tariff, IdealSampler(tariff.target, seed=0, max_work=0.0))
     last, done = capped.pubs(final), 0
     try:
-        with capped.share(last):
+        with capped.share(lambda: last):
             for each in others:
                 capped.spend(capped.pubs(each))
                 done += 1
@@ -168,7 +168,7 @@ class _CappedRounds:
         return most
 
     @contextmanager
-    def share(self, aside: Sequence[SamplerPub] | None) -> Iterator[None]:
+    def share(self, aside: Aside | None) -> Iterator[None]:
         """Keep a share of the caps; see `CappedRounds`."""
         with self._shares.share(aside):
             yield

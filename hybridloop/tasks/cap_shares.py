@@ -8,6 +8,7 @@ from typing import Protocol
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.rounds import Aside
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Spending
 from hybridloop.compiler.programs import describe_pub
@@ -47,24 +48,29 @@ class CapShares:
     def __init__(self, rounds: PricedRounds) -> None:
         self._rounds = rounds
         self._budget = rounds.budget
-        self._aside: Spending | None = None  # None: no share is kept
+        self._aside: Aside | None = None  # None: no share is kept
         self._reduces = self._is_reduced = False
 
     @contextmanager
-    def share(self, aside: Sequence[SamplerPub] | None) -> Iterator[None]:
+    def share(self, aside: Aside | None) -> Iterator[None]:
         """Keep the share of these PUBs from the rounds of the block; with None reduce the shots of its last round."""
         before = self._aside, self._reduces
-        self._reduces, self._aside, self._is_reduced = aside is None, Spending(), False
-        if aside and self._budget.has_caps:
-            shots, needed = [int(pub.shots or 0) for pub in aside], self._rounds.needed(aside)
-            whole = least = needed([min(MIN_SHOTS, each) for each in shots])
-            with suppress(CapReached):  # a job above max_cost_per_job gets fewer shots
-                whole = needed(shots)
-            self._aside = self._budget.largest_share(whole, least)
+        self._reduces, self._aside, self._is_reduced = aside is None, aside or tuple, False
         try:
             yield
         finally:
             self._aside, self._reduces = before
+
+    def _kept(self) -> Spending:
+        """Return what is kept from the next round of the block."""
+        assert self._aside is not None
+        if not (aside := self._aside()):
+            return Spending()
+        shots, needed = [int(pub.shots or 0) for pub in aside], self._rounds.needed(aside)
+        whole = least = needed([min(MIN_SHOTS, each) for each in shots])
+        with suppress(CapReached):  # a job above max_cost_per_job gets fewer shots
+            whole = needed(shots)
+        return self._budget.largest_share(whole, least)
 
     def fitted(self, pubs: Sequence[SamplerPub]) -> Sequence[SamplerPub]:
         """Return a round's PUBs with the shots that it may have. Raises RoundTooLarge if it may not be submitted."""
@@ -74,27 +80,28 @@ class CapShares:
             return self._as_recorded(pubs, record)
         if not self._budget.has_caps:
             return pubs
-        shots, needed = [int(pub.shots or 0) for pub in pubs], self._rounds.needed(pubs)
-        if (cap := self._cap_of(needed, shots)) is None:
+        shots, needed, kept = [int(pub.shots or 0) for pub in pubs], self._rounds.needed(pubs), self._kept()
+        if (cap := self._cap_of(needed, shots, kept)) is None:
             return pubs
         least = [min(MIN_SHOTS, each) for each in shots]
-        if not self._reduces or self._is_reduced or self._cap_of(needed, least) is not None:
+        if not self._reduces or self._is_reduced or self._cap_of(needed, least, kept) is not None:
             raise RoundTooLarge(self._names, cap.state, cap.remedy, cap.larger_cap)
         self._is_reduced = True
         low, high = 0.0, 1.0
         for _ in range(_STEPS):
             middle = (low + high) / 2.0
             reduced = [max(few, int(middle * each)) for few, each in zip(least, shots, strict=True)]
-            fits = self._cap_of(needed, reduced) is None
+            fits = self._cap_of(needed, reduced, kept) is None
             low, high = (middle, high) if fits else (low, middle)
         reduced = [max(few, int(low * each)) for few, each in zip(least, shots, strict=True)]
         return [_with_shots(pub, each) for pub, each in zip(pubs, reduced, strict=True)]
 
-    def _cap_of(self, needed: Callable[[Sequence[int]], Spending], shots: Sequence[int]) -> CapReached | None:
+    def _cap_of(
+        self, needed: Callable[[Sequence[int]], Spending], shots: Sequence[int], kept: Spending
+    ) -> CapReached | None:
         """Return the cap that a round with these shots does not fit into, beside what is kept."""
-        assert self._aside is not None
         try:
-            self._budget.check_room(needed(shots) + self._aside)
+            self._budget.check_room(needed(shots) + kept)
         except CapReached as cap:
             return cap
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,8 @@ def adapt(
     ansatz = pool.ansatz(chosen)
     while True:
         try:
-            with share_caps(run_round, _final_pubs(energy, replace(ansatz, initial_point=point), precision)):
+            kept = partial(_final_pubs, energy, replace(ansatz, initial_point=point), precision)
+            with share_caps(run_round, kept):
                 # Select operators by the derivatives of the whole pool.
                 ansatz = replace(pool.ansatz(chosen), initial_point=point)
                 selected = selector.select(ansatz, chosen)
@@ -128,7 +130,8 @@ def adapt(
                     point = simulated_minimum(model, grown.initial_point)
                 else:
                     search = make_search(grown)
-                    point, recent, _ = search.run(evaluated, grown.initial_point, sampling, log)
+                    point, _ = search.run(evaluated, grown.initial_point, sampling, log)
+                    recent = search.recent
         except RoundTooLarge as reached:
             selected = cap_limit(reached)
             break
@@ -140,7 +143,7 @@ def adapt(
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
-    pilot = sampling.pilot(recent, len(evaluated.circuits))
+    pilot = sampling.planned(recent, len(evaluated.circuits)).pilot
     checks = StateChecks.of(pool.problem, ansatz)
     with share_caps(run_round, None):
         final = measure_final_estimate(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,15 +151,22 @@ class FinalMeasurement:
         return math.ceil(self.estimate.shots * ((self.estimate.standard_error / precision) ** 2 - 1.0))
 
 
-def pilot_shots(
+class PlannedShots(NamedTuple):
+    """Shots of each group in a final measurement's pilot round, and in the whole of it."""
+
+    pilot: list[int]
+    whole: list[int]
+
+
+def planned_shots(
     recent: Sequence[Estimate],
     groups: int,
     shots: int,
     precision: float,
     allocation: Allocation = Allocation.NEYMAN,
     least_shots: int = 1,
-) -> list[int]:
-    """Return the shots of each group in the pilot round, from the search's last round; else `shots`, or the minimum.
+) -> PlannedShots:
+    """Return the shots of a final measurement from the search's last round; else `shots` in its pilot, or the minimum.
 
     For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a variance
     may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A group gets `least_shots` where
@@ -166,13 +174,15 @@ def pilot_shots(
     gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
     """
     if not recent or not groups:
-        return [max(shots, MIN_PILOT_SHOTS)] * groups
+        pilot = [max(shots, MIN_PILOT_SHOTS)] * groups
+        return PlannedShots(pilot, [math.ceil(each / PILOT_FRACTION) for each in pilot])
     by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
     variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
     needed = allocation.additional_shots(variances, [0] * groups, precision**2)
     rounding = max(estimate.rounding_bound * estimate.shots for estimate in recent) / (PRECISION_MARGIN * precision)
     least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
-    return [max(least, math.ceil(PILOT_FRACTION * each), min(each, least_shots)) for each in needed]
+    pilot = [max(least, math.ceil(PILOT_FRACTION * each), min(each, least_shots)) for each in needed]
+    return PlannedShots(pilot, list(map(max, pilot, needed)))
 
 
 NeededError = Callable[[Estimate, float], float]  # of the estimate so far and the requested precision

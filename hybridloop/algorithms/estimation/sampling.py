@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.final import Allocation, pilot_shots
+from hybridloop.algorithms.estimation.final import Allocation, PlannedShots, planned_shots
 from hybridloop.errors import InvalidValue
 
 DEFAULT_SHOTS = 4000
@@ -43,12 +43,12 @@ class Sampling:
 
     @property
     def expected(self) -> list[Estimate]:
-        """The estimate that is expected before anything is measured, for `pilot`; empty where it is unknown."""
+        """The estimate that is expected before anything is measured, for `planned`; empty where it is unknown."""
         return [] if self.deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(self.deviations**2))]
 
-    def pilot(self, recent: Sequence[Estimate], groups: int) -> list[int]:
-        """Return the shots of each group in the final measurement's pilot, by the last estimates: see `pilot_shots`."""
-        return pilot_shots(recent, groups, self.shots, self.precision, self.allocation, self.least_shots)
+    def planned(self, recent: Sequence[Estimate], groups: int) -> PlannedShots:
+        """Return the shots of the final measurement by the last estimates: see `planned_shots`."""
+        return planned_shots(recent, groups, self.shots, self.precision, self.allocation, self.least_shots)
 
 
 DEFAULT_SAMPLING = Sampling()

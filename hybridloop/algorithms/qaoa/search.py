@@ -178,7 +178,7 @@ class _SearchRun:
         optimizer = self.search.optimizer(ansatz)
         evaluated = _evaluation(ansatz, self.run_round, self.search.cvar)
         search = Search(optimizer, self.search.max_rounds, self.on_lost)
-        point, _, stop = search.run(evaluated, ansatz.initial_point, Sampling(self.shots), self.log)
+        point, stop = search.run(evaluated, ansatz.initial_point, Sampling(self.shots), self.log)
         best = optimizer.best
         estimate = None if best is None else Estimate(best.value, best.standard_error**2, 0)
         return ansatz.with_initial_point(point), stop, estimate
@@ -321,7 +321,7 @@ def qaoa(
     tracker = AssignmentTracker(problem, run_round)
     log = RoundLog(on_progress, problem.sign)
     kept = _evaluation(ansatz, tracker).group_pubs(ansatz.initial_point[None, :], [shots])
-    with share_caps(run_round, kept):
+    with share_caps(run_round, lambda: kept):
         final_ansatz, stop = _SearchRun(search, tracker, shots, on_lost, log).run(ansatz)
     # Measure the final point with fresh shots.
     point = final_ansatz.initial_point

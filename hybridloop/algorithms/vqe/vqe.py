@@ -5,20 +5,20 @@ The minimum of a classical simulation is not optimized again: the final measurem
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.final import (
-    PILOT_FRACTION,
     FinalMeasurement,
     NeededError,
+    PlannedShots,
     measure_final_estimate,
     requested_error,
 )
@@ -81,22 +81,25 @@ def vqe(
 
     expected, simulated = sampling.expected, claims.simulated
 
-    def pilot(recent: Sequence[Estimate]) -> list[int]:
+    def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
         is_exact, groups = any(each.is_exact for each in recent), len(final_evaluation.circuits)
         known = [mitigation.expected_final_estimates(each) for each in ((recent,) if is_exact else (recent, expected))]
-        found = [sampling.pilot(each, groups) for each in known if each]
-        return min(found, key=sum, default=sampling.pilot((), groups))
+        found = [sampling.planned(each, groups) for each in known if each]
+        return min(found, key=lambda shots: sum(shots.pilot), default=sampling.planned((), groups))
 
-    def find() -> tuple[NDArray[np.float64], list[Estimate], Stop]:
-        share = [math.ceil(group_shots / PILOT_FRACTION) for group_shots in pilot(expected)]
+    def kept() -> list[SamplerPub]:
         start = ansatz.initial_point
-        kept = [*final_evaluation.group_pubs(start[None, :], share), *claims.pubs(start)]
+        shots = planned(search.recent or expected).whole
+        return [*final_evaluation.group_pubs(start[None, :], shots), *claims.pubs(start)]
+
+    def find() -> tuple[NDArray[np.float64], Stop]:
+        start = ansatz.initial_point
         try:
             with share_caps(run_round, kept):
                 return search.run(search_evaluation, start, sampling, log, claims.falls_short)
         except RoundTooLarge as reached:
-            return start, [], cap_limit(reached)
+            return start, cap_limit(reached)
 
     def measure(
         point: NDArray[np.float64], recent: Sequence[Estimate], needed_error: NeededError = requested_error
@@ -105,7 +108,7 @@ def vqe(
             return measure_final_estimate(
                 final_evaluation,
                 point,
-                pilot=pilot(recent),
+                pilot=planned(recent).pilot,
                 precision=sampling.precision,
                 needed_error=needed_error,
                 on_round=log.final,
@@ -121,10 +124,10 @@ def vqe(
         point, stop = ansatz.initial_point, Stop(tested.passed is True, tested.reason)
         residue: tuple[float | None, str | None] = (0.0, AGREES) if tested.passed else (None, NOT_SHOWN)
     else:
-        point, recent, stop = find()
+        point, stop = find()
         # Measure the optimum again: the search's own value is biased, as it was selected for being low.
         try:
-            final, residue = measure(point, recent), (residue_of(search.optimizer), None)
+            final, residue = measure(point, search.recent), (residue_of(search.optimizer), None)
         except RoundTooLarge:  # the test of other angles has a value
             if tested is None:
                 raise
