@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
 
 from hybridloop.emulator.clock import format_time_to_second
+from hybridloop.runtime.messages import escape_control
 
 PORTAL_PREFIX = "/_portal"
 STATIC_FILES = {"style.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -34,7 +35,7 @@ SECURITY_HEADERS = {
 
 
 class Pages:
-    """Jinja2 templates of the portal; all values in them are escaped."""
+    """Jinja2 templates of the portal; all values in them are escaped, control characters too."""
 
     def __init__(self) -> None:
         self._environment = Environment(
@@ -51,7 +52,7 @@ class Pages:
 
     def render(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
         """Return a page; lone surrogates, which stored JSON can hold, become question marks."""
-        text = self._environment.get_template(template).render(**values)
+        text = escape_control(self._environment.get_template(template).render(**values))
         headers = {**SECURITY_HEADERS, "Content-Type": "text/html; charset=utf-8"}
         return Response(text.encode("utf-8", "replace"), status, headers)
 
