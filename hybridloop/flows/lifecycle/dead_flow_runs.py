@@ -53,9 +53,9 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
     """End the flow runs of dead processes; return the new state by run key.
 
     They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended.
-    One that stays Pending, as its runner died before it began, waits for another worker, and so does one that crashed
-    before it began, as Prefect's server was away. A flow run without a run in this journal belongs to another user and
-    is not changed otherwise.
+    Others wait for another worker: one that stays Pending, as its runner died before it began; one that crashed before
+    it began, as Prefect's server was away; and one whose process died before the journal had its run. Any other flow
+    run without a run in this journal belongs to another user and is not changed.
     """
     marked: dict[str, str] = {}
     for flow_run in _crashed_at_the_start(client, now):
@@ -71,6 +71,9 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
             continue
         try:
             record = _record_of(journal, flow_run)
+            if record is None and _died_at_the_start(client, flow_run, now):
+                _restart(client, flow_run)
+                marked[flow_run.name] = "never begun"
             if record is None or not _is_dead(journal, record, flow_run, now):
                 continue
         except JournalDamaged as error:  # it must not keep other flow runs from being marked
@@ -191,6 +194,19 @@ def _is_never_begun(client: SyncPrefectClient, flow_run: FlowRun, now: float) ->
     if _is_gone(flow_run):
         return True
     return pending_s > _longest_start_s(client, flow_run, now) and client.read_flow(flow_run.flow_id).name in OUR_FLOWS
+
+
+def _died_at_the_start(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
+    """Return True if a flow run's process died on this machine before the journal had its run, which may be resumed."""
+    settings = flow_run.parameters.get("settings")
+    may_resume = isinstance(settings, Mapping) and settings.get("resume_automatically") == "interrupted"
+    is_dead = flow_run.state_type is StateType.RUNNING and now - _since(flow_run) > SUPERSEDED_S and _is_gone(flow_run)
+    return (
+        may_resume
+        and is_dead
+        and _starts(client, flow_run) < MAX_STARTS
+        and _deployment_of(client, flow_run) is not None
+    )
 
 
 def _longest_start_s(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> float:
