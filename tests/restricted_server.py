@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
@@ -28,6 +28,9 @@ class RestrictedServer:
     hides_limits: bool = False
     refused: list[tuple[str, str]] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
+    passes_on: Callable[[str, str], bool] = lambda method, path: (
+        True
+    )  # of the answer to a request; False ends the proxy
 
     def refuses(self, method: str, path: str) -> bool:
         """True for all of /admin and for changes of concurrency limits; with `hides_limits` also for reading them."""
@@ -82,9 +85,19 @@ def _handler(host: str, port: int) -> type[BaseHTTPRequestHandler]:
             try:
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 reply: HTTPResponse = upstream.getresponse()
-                self._answer(reply.status, dict(reply.getheaders()), reply.read())
+                content = reply.read()
+                if self.server.seen.passes_on(self.command, urlsplit(self.path).path):  # type: ignore[attr-defined]
+                    self._answer(reply.status, dict(reply.getheaders()), content)
+                else:
+                    self._end()
             finally:
                 upstream.close()
+
+        def _end(self) -> None:
+            """Refuse all connections from now on, as a server's machine does once its process is gone."""
+            self.close_connection = True
+            self.server.shutdown()
+            self.server.server_close()
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response_only(status)

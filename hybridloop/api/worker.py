@@ -16,7 +16,7 @@ from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
-from hybridloop.settings.deployment import DeploymentOptions
+from hybridloop.settings.deployment import DeploymentOptions, check_pool
 from hybridloop.settings.optimizer_plugins import OBJECT
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def run_on(
     """
     from hybridloop.runs.claim import generated_key
 
+    check_pool(pool, "on")
     given, _ = _for_worker(algorithm, problem, resolved.settings, workspace, run_key)
     key = run_key or generated_key(algorithm, problem.name, secrets.token_hex(4))
     with running_prefect(f"If the run was handed over, it continues (hybridloop runs follow {key})."):

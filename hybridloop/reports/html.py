@@ -15,6 +15,7 @@ from hybridloop.reports.answer import format_cost
 from hybridloop.reports.content import ReportTable, report_content
 from hybridloop.reports.plots import draw_all
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runtime.messages import escape_control
 
 _COLUMNS = ("Quantity", "Expected", "Likely", "Taken")
 
@@ -57,7 +58,7 @@ def render_report(run: StoredRun, *, planned: ReportTable | None = None) -> str:
     All texts of the run are escaped, and the page's content security policy forbids scripts and the network.
     """
     pictures = [(each, Markup(each.svg(themed=True))) for each in draw_all(run)]  # safe: the SVG's texts are escaped
-    return _template().render(content=report_content(run), pictures=pictures, planned=planned)
+    return escape_control(_template().render(content=report_content(run), pictures=pictures, planned=planned))
 
 
 @cache

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from hybridloop.errors import InputError
+
+_POOL = re.compile(r"[^\x00-\x20/%&><?#\x7f-\x9f][^\x00-\x1f/%&><?#\x7f-\x9f]{0,199}")  # it stands in a URL
+
+
+def check_pool(pool: str, field: str) -> str:
+    """Return a work pool's name. Raises InputError for one that Prefect can't have."""
+    if not _POOL.fullmatch(pool):
+        raise InputError(field, f"{pool[:40]!r} is no name of a work pool", "Give up to 200 letters and digits.")
+    return pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +31,6 @@ class DeploymentOptions:
     timezone: str = "UTC"
     workspace: str | None = None
     notify: str | None = None
+
+    def __post_init__(self) -> None:
+        check_pool(self.pool, "pool")

@@ -26,6 +26,7 @@ from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
+from hybridloop.runtime.messages import escape_control
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration, Tags
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
@@ -96,12 +97,17 @@ def _take_debias(values: Any) -> Any:
     return values if value is True else {**values, "debias": value, FIELD: left}
 
 
+def _escape_name(value: object) -> object:
+    """Escape control characters of a name: Prefect's log, tags and notifications show it as it is."""
+    return escape_control(value) if isinstance(value, str) else value
+
+
 class ProblemText(BaseModel):
     """A problem as a flow parameter: the name of a built-in problem, or a name and a text."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    name: str = Field(
+    name: Annotated[str, BeforeValidator(_escape_name)] = Field(
         min_length=1, max_length=200, description="name of a built-in problem, or of the text", examples=["h2"]
     )
     text: str | None = Field(

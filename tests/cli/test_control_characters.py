@@ -15,6 +15,7 @@ from hybridloop.cli import output
 from hybridloop.cli.output import print_facts, print_json, print_message, print_table
 from hybridloop.reports.bundle.archive import RUN
 from hybridloop.runtime.messages import escape_control
+from hybridloop.settings import ProblemText
 from tests.cli.shell_helpers import CommandResult
 from tests.reports.test_bundle import changed, files_of, zipped
 
@@ -65,6 +66,24 @@ def test_a_damaged_bundle_is_named_without_its_control_characters(
     result = run_command("runs", "verify", str(zipped(tmp_path / "b.zip", files, resealed=True)))
     assert result.code == 1
     assert "b.zip is damaged or was changed" in result.err
+    assert CONTROL.search(result.err) is None
+
+
+def test_a_problems_name_has_no_control_characters_in_prefects_log_and_tags() -> None:
+    assert CONTROL.search(ProblemText(name=HOSTILE).name) is None
+    assert ProblemText(name=ProblemText(name=HOSTILE).name) == ProblemText(name=HOSTILE)
+
+
+@pytest.mark.parametrize("pool", ["", " ", "a/b", "<b>x</b>", HOSTILE, "x" * 10_000, "a?b", "a%2fb"])
+@pytest.mark.parametrize(
+    "command", [("deploy", "vqe", "h2", "--pool"), ("run", "vqe", "h2", "--on"), ("worker", "--pool")]
+)
+def test_a_work_pool_that_prefect_can_not_have_is_refused(
+    command: tuple[str, ...], pool: str, run_command: Callable[..., CommandResult]
+) -> None:
+    result = run_command(*command, pool)
+    assert result.code == 2
+    assert "is no name of a work pool. Give up to 200" in result.err
     assert CONTROL.search(result.err) is None
 
 

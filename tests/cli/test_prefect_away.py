@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
 from hybridloop import local_stack as stack
 from hybridloop.journal import RunRecord, open_journal
 from hybridloop.runtime.signals import AFTER_THE_END
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
-from tests.prefect_server import copy_server, own_environ, prefect_client, server_folder
+from tests.long_form import long_form, short_or_long
+from tests.prefect_server import as_own_server, copy_server, own_environ, prefect_client, server_folder
+from tests.restricted_server import restricted_server
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.slow  # a stack of its own
+
+WRITES = 14  # requests of a deployment that change the server: block, pool, flows, deployments, six automations
 
 SCRIPT = """
 import sys
@@ -168,27 +173,63 @@ def test_a_script_has_its_result_from_a_server_that_hangs_and_ends(
     assert mine.session_statuses() == ["Succeeded"]
 
 
-def test_a_server_that_is_killed_during_a_deployment_submits_nothing_and_the_same_command_completes_it(
-    mine: WorkspaceShell,
-) -> None:
-    command = ("deploy", "vqe", "h2", "--pool", "killed", "--cron", "0 2 * * *", "--notify", "http://127.0.0.1:1/")
-    server = stack.find_prefect(mine.shell.environ)
+def clear(client: SyncPrefectClient) -> None:
+    """Delete all that deployments make."""
+    for deployment in client.read_deployments():
+        client.delete_deployment(deployment.id)
+    for pool in client.read_work_pools():
+        client.delete_work_pool(pool.name)
+    for automation in client.read_automations():
+        client.delete_automation(automation.id)
+    for block in client.read_block_documents():
+        client.delete_block_document(block.id)
+
+
+def server_of(shell: Shell) -> stack.PrefectServer:
+    """Return the stack's server, which runs."""
+    server = stack.find_prefect(shell.environ)
     assert server is not None
+    return server
+
+
+@long_form
+@pytest.mark.parametrize("step", short_or_long((4, 10), range(1, WRITES + 1)))
+def test_a_server_that_is_killed_in_a_deployment_submits_nothing_and_the_same_command_completes_it(
+    step: int, mine: WorkspaceShell
+) -> None:
+    """The server dies after a request that changed it, and before its answer."""
+    command = ("deploy", "vqe", "h2", "--pool", "killed", "--cron", "0 2 * * *", "--notify", "http://127.0.0.1:1/")
+    server = server_of(mine.shell)
     (part,) = [part for part in mine.shell.json("status")["parts"] if part["part"] == "prefect"]
-    with mine.shell.start(*command) as deploying, prefect_client(server) as client:
-        eventually(lambda: any(pool.name == "killed" for pool in client.read_work_pools()), poll_s=0.01)
-        os.kill(part["pid"], signal.SIGKILL)
-        _, err = deploying.communicate(timeout=PATIENCE_S)
+    with prefect_client(server) as client:
+        clear(client)
+    writes: list[str] = []
+
+    def passes_on(method: str, path: str) -> bool:
+        if method != "GET" and path.rsplit("/", 1)[-1] not in ("filter", "name"):
+            writes.append(path)
+            if len(writes) == step:
+                os.kill(part["pid"], signal.SIGKILL)
+        return len(writes) < step
+
+    with restricted_server(server.api_url) as proxy:
+        proxy.passes_on = passes_on
+        through = {**as_own_server(server), "PREFECT_API_URL": proxy.api_url, "PREFECT_CLIENT_MAX_RETRIES": "0"}
+        deploying = mine.shell.with_variables(**through).run(*command)
+    assert len(writes) == step
     assert deploying.returncode == 1
-    assert "Traceback" not in err
-    assert "Nothing was submitted. The same command completes the deployment." in err
-    assert "billed" not in err
+    assert "Traceback" not in deploying.stderr
+    assert "Nothing was submitted. The same command completes the deployment." in deploying.stderr
+    assert "billed" not in deploying.stderr
     again = mine.shell.run(*command)
     assert again.returncode == 0, again.stderr
-    server = stack.find_prefect(mine.shell.environ)
-    assert server is not None
-    with prefect_client(server) as client:
+    with prefect_client(server_of(mine.shell)) as client:
         deployment = client.read_deployment_by_name("vqe/h2")
         assert (len(deployment.schedules), deployment.work_pool_name) == (1, "killed")
-        assert client.read_deployment_by_name("housekeeping/every-3-minutes").work_pool_name == "killed"
-        assert client.read_automations_by_name(f"hybridloop-success {deployment.id}")
+        housekeeping = client.read_deployment_by_name("housekeeping/every-3-minutes")
+        assert (len(housekeeping.schedules), housekeeping.work_pool_name) == (1, "killed")
+        assert housekeeping.global_concurrency_limit is not None
+        own = [f"hybridloop-{name} {deployment.id}" for name in ("attention", "ended-badly", "failed", "stalled")]
+        names = sorted([*own, f"hybridloop-success {deployment.id}", "hybridloop-silent"])
+        assert sorted(each.name for each in client.read_automations()) == names
+        assert [block.name for block in client.read_block_documents()] == ["hybridloop-notify-vqe-h2"]

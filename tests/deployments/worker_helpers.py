@@ -63,8 +63,8 @@ class Place:
 
     def has_next_round_submitted(self, run: FlowRun) -> bool:
         """True if a round is complete and the jobs of the next one are at the service."""
-        *measured, last = self.rounds(run)
-        return bool(measured) and not last.complete and all(job.state == "submitted" for job in last.jobs)
+        rounds = self.rounds(run)
+        return len(rounds) > 1 and not rounds[-1].complete and all(job.state == "submitted" for job in rounds[-1].jobs)
 
     def state(self, run: FlowRun) -> State[Any]:
         """Return the current state of the flow run."""

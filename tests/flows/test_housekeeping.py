@@ -260,6 +260,57 @@ def test_a_flow_run_that_no_runner_begins_waits_for_another_one(journal: Journal
 
 
 @pytest.mark.slow
+def test_a_flow_run_whose_worker_died_before_it_began_waits_for_another_one(
+    journal: Journal, client: SyncPrefectClient, share: ServerShare
+) -> None:
+    deployment = share.deploy(client, vqe)
+    labels = {"dead": "dead", "in a container": "docker", "alive": "alive", "nobody's": None}
+    intervals = {"dead": 1, "docker": 3600, "alive": 3600}
+    for name, interval_s in intervals.items():
+        client.send_worker_heartbeat(share.name, name, heartbeat_interval_seconds=interval_s)
+    ids: dict[str, UUID] = {}
+    for name, taker in labels.items():
+        ids[name] = client.create_flow_run_from_deployment(
+            deployment, state=Pending(), parameters={"problem": {"name": "h2"}}
+        ).id
+        kind = "docker" if taker == "docker" else "process"
+        if taker is not None:
+            client.update_flow_run_labels(ids[name], {"prefect.worker.name": taker, "prefect.worker.type": kind})
+
+    def waiting(after_s: float) -> set[str]:
+        mark_dead_flow_runs(journal, client, now=time.time() + after_s)
+        return {name for name, flow_run_id in ids.items() if state_name(client, flow_run_id) == "AwaitingRetry"}
+
+    assert waiting(SUPERSEDED_S - 30.0) == set()
+    assert waiting(SUPERSEDED_S + 1.0) == {"dead"}
+    assert waiting(QUIET_S + 1.0) == {"dead", "alive", "nobody's"}
+    assert waiting(PENDING_S + 1.0) == ids.keys()
+
+
+@pytest.mark.slow
+def test_a_flow_run_whose_process_died_before_its_run_was_recorded_waits_for_another_worker(
+    journal: Journal, client: SyncPrefectClient, share: ServerShare
+) -> None:
+    deployment = share.deploy(client, vqe)
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    cases = {"gone": (ended.pid, "interrupted"), "alive": (os.getpid(), "interrupted"), "left": (ended.pid, "never")}
+    ids: dict[str, UUID] = {}
+    for name, (pid, mode) in cases.items():
+        parameters = {"problem": {"name": "h2"}, "settings": {"resume_automatically": mode}}
+        ids[name] = client.create_flow_run_from_deployment(deployment, state=Pending(), parameters=parameters).id
+        client.update_flow_run(ids[name], infrastructure_pid=f"{socket.gethostname()}:{pid}")
+        client.set_flow_run_state(ids[name], Running())
+
+    def names(after_s: float) -> dict[str, str]:
+        mark_dead_flow_runs(journal, client, now=time.time() + after_s)
+        return {name: state_name(client, flow_run_id) for name, flow_run_id in ids.items()}
+
+    assert names(SUPERSEDED_S - 30.0) == dict.fromkeys(ids, "Running")
+    assert names(SUPERSEDED_S + 1.0) == {"gone": "AwaitingRetry", "alive": "Running", "left": "Running"}
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_dead_run_is_resumed_if_its_settings_allow_it_and_else_only_marked(
     journal: Journal, emulator: Emulator

@@ -15,6 +15,7 @@ from hybridloop.reports.content import MAX_ROWS, report_content
 from hybridloop.reports.html import compare_with_plan, render_report
 from hybridloop.runs.result_text import FACT_LABELS, measured_text
 from hybridloop.runs.stored_run import StoredRun
+from tests.cli.test_control_characters import CONTROL
 from tests.conftest import Emulator
 from tests.long_run_helpers import long_run
 
@@ -156,6 +157,16 @@ def test_names_and_reasons_with_html_in_them_are_only_text(kept: StoredRun) -> N
     found = Page(render_report(attacked))
     assert {"script", "img"}.isdisjoint(found.tags)
     assert found.text.count(HOSTILE) >= 8
+
+
+@pytest.mark.parametrize("kept", ["vqe"], indirect=True)
+def test_control_characters_of_names_are_escaped(kept: StoredRun) -> None:
+    control = "\x1b[2J\u202eabc\x07\x9b\u2028" + "x" * 10_000
+    record = replace(kept.record, problem=control, key=control, target=control, reason=control)
+    sessions = [replace(session, id=control, reason=control) for session in kept.sessions]
+    page = render_report(replace(kept, record=record, sessions=sessions))
+    assert CONTROL.search(page) is None
+    assert r"\x1b[2J\u202eabc" in page
 
 
 def test_the_page_of_five_thousand_jobs_is_bounded_and_states_what_it_leaves_out(vqe_run: StoredRun) -> None:

@@ -130,8 +130,10 @@ def worker(
     Example: hybridloop worker --pool hybridloop --limit 4
     """
     from hybridloop.local_stack.worker import run_worker
+    from hybridloop.settings.deployment import check_pool
 
-    arguments = ["--pool", pool, "--type", "process"] + ([] if limit is None else ["--limit", str(limit)])
+    arguments = ["--pool", check_pool(pool, "pool"), "--type", "process"]
+    arguments += [] if limit is None else ["--limit", str(limit)]
     raise typer.Exit(run_worker(arguments, {**os.environ, **_worker_variables()}))
 
 

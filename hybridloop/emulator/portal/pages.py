@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from starlette.responses import Response
 
 from hybridloop.emulator.clock import format_time_to_second
 
+# C0 and C1 control characters but tab and line break, marks that turn the direction of text, separators of lines
+_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 PORTAL_PREFIX = "/_portal"
 STATIC_FILES = {"style.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
 SECURITY_HEADERS = {
@@ -34,7 +37,7 @@ SECURITY_HEADERS = {
 
 
 class Pages:
-    """Jinja2 templates of the portal; all values in them are escaped."""
+    """Jinja2 templates of the portal; all values in them are escaped, control characters too."""
 
     def __init__(self) -> None:
         self._environment = Environment(
@@ -51,9 +54,13 @@ class Pages:
 
     def render(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
         """Return a page; lone surrogates, which stored JSON can hold, become question marks."""
-        text = self._environment.get_template(template).render(**values)
+        text = _escape_control(self._environment.get_template(template).render(**values))
         headers = {**SECURITY_HEADERS, "Content-Type": "text/html; charset=utf-8"}
         return Response(text.encode("utf-8", "replace"), status, headers)
+
+
+def _escape_control(text: str) -> str:
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def static_file(name: str) -> Response | None:

@@ -21,6 +21,7 @@ from hybridloop.reports.answer import format_cost, summarize
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import table
+from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_cell
 
 MAX_POINTS = 300  # of a longer history every n-th round is drawn, and the last
@@ -32,7 +33,6 @@ MIN_INTERVAL_S = 10.0  # a shorter run has only its final report
 MAX_TIME_SHARE = 0.02  # of a run's time for its artifact
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 _SPECIAL = re.compile(r"[!-$&-*<>?@\[-`{-~]")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 MAX_ROWS = 50  # of the table of points, levels or operators
 _UID_DIGITS = 8
 
@@ -194,4 +194,4 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown("<b> a|b *c* (d)"))
     \<b\> a\|b \*c\* \(d\)
     """
-    return " ".join(_SPECIAL.sub(r"\\\g<0>", _CONTROL.sub("\ufffd", text)).split())
+    return " ".join(_SPECIAL.sub(r"\\\g<0>", escape_control(text)).split())

@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType, Worker
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
@@ -35,13 +35,15 @@ from hybridloop.tasks.orphans import is_held, is_orphaned
 from hybridloop.tasks.prefect_tasks import TAG
 
 QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
-PENDING_S = 3600.0  # a container may have to be fetched
+PENDING_S = 3600.0  # a container may have to be fetched; a worker's process begins within QUIET_S
 OUR_FLOWS = frozenset({*ALGORITHMS, "sweep", "housekeeping"})
 SUPERSEDED_S = 60.0  # the same, where a later flow run has claimed its run: its process can only report its end
 MAX_STARTS = 20  # of one flow run
 MAX_VAIN_STARTS = 3  # of one that crashes each time before it begins: its worker may lack something
 DAY_S = 86400.0
 AWAITS = "AwaitingRetry"
+_WORKER_NAME, _WORKER_TYPE, _PROCESS = "prefect.worker.name", "prefect.worker.type", "process"  # labels of Prefect
+_MISSED, _HEARTBEAT_S = 3, 30  # as in Prefect's server
 _PAGE = 200
 
 _log = logging.getLogger(__name__)
@@ -51,9 +53,9 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
     """End the flow runs of dead processes; return the new state by run key.
 
     They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended.
-    One that stays Pending, as its runner died before it began, waits for another worker, and so does one that crashed
-    before it began, as Prefect's server was away. A flow run without a run in this journal belongs to another user and
-    is not changed otherwise.
+    Others wait for another worker: one that stays Pending, as its runner died before it began; one that crashed before
+    it began, as Prefect's server was away; and one whose process died before the journal had its run. Any other flow
+    run without a run in this journal belongs to another user and is not changed.
     """
     marked: dict[str, str] = {}
     for flow_run in _crashed_at_the_start(client, now):
@@ -69,6 +71,9 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
             continue
         try:
             record = _record_of(journal, flow_run)
+            if record is None and _died_at_the_start(client, flow_run, now):
+                _restart(client, flow_run)
+                marked[flow_run.name] = "never begun"
             if record is None or not _is_dead(journal, record, flow_run, now):
                 continue
         except JournalDamaged as error:  # it must not keep other flow runs from being marked
@@ -182,13 +187,57 @@ def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float)
 
 
 def _is_never_begun(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
-    """Return True for a pending flow run whose runner is gone, and for one of our flows that is pending for an hour."""
-    if flow_run.state_type is not StateType.PENDING:
+    """Return True for a pending flow run whose runner is gone, and for one of our flows that is pending too long."""
+    pending_s = now - _since(flow_run)
+    if flow_run.state_type is not StateType.PENDING or pending_s <= SUPERSEDED_S:
         return False
-    is_gone = _is_gone(flow_run)
-    if now - _since(flow_run) <= (SUPERSEDED_S if is_gone else PENDING_S):
-        return False
-    return is_gone or client.read_flow(flow_run.flow_id).name in OUR_FLOWS
+    if _is_gone(flow_run):
+        return True
+    return pending_s > _longest_start_s(client, flow_run, now) and client.read_flow(flow_run.flow_id).name in OUR_FLOWS
+
+
+def _died_at_the_start(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
+    """Return True if a flow run's process died on this machine before the journal had its run, which may be resumed."""
+    settings = flow_run.parameters.get("settings")
+    may_resume = isinstance(settings, Mapping) and settings.get("resume_automatically") == "interrupted"
+    is_dead = flow_run.state_type is StateType.RUNNING and now - _since(flow_run) > SUPERSEDED_S and _is_gone(flow_run)
+    return (
+        may_resume
+        and is_dead
+        and _starts(client, flow_run) < MAX_STARTS
+        and _deployment_of(client, flow_run) is not None
+    )
+
+
+def _longest_start_s(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> float:
+    """Return the seconds that a flow run may be pending, by the workers that may have taken it.
+
+    A worker takes a flow run, then labels it with its own name, and last reports the process or container.
+    """
+    if flow_run.infrastructure_pid or flow_run.state is None or flow_run.work_pool_name is None:
+        return PENDING_S
+    name, kind = flow_run.labels.get(_WORKER_NAME), flow_run.labels.get(_WORKER_TYPE, _PROCESS)
+    takers = [
+        worker
+        for worker in _workers_of(client, flow_run.work_pool_name)
+        if worker.name == name or (name is None and worker.created and worker.created <= flow_run.state.timestamp)
+    ]
+    if takers and all(_is_silent(worker, now) for worker in takers):
+        return SUPERSEDED_S
+    return QUIET_S if takers and kind == _PROCESS else PENDING_S
+
+
+def _is_silent(worker: Worker, now: float) -> bool:
+    """Return True if a worker has missed as many heartbeats as make it offline for Prefect's server."""
+    seen = worker.last_heartbeat_time
+    return seen is None or now - seen.timestamp() > _MISSED * (worker.heartbeat_interval_seconds or _HEARTBEAT_S)
+
+
+def _workers_of(client: SyncPrefectClient, pool: str) -> list[Worker]:
+    try:
+        return client.read_workers_for_work_pool(pool)
+    except ObjectNotFound:
+        return []
 
 
 def _is_gone(flow_run: FlowRun) -> bool:

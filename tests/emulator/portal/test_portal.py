@@ -12,6 +12,7 @@ import pytest
 from hybridloop.emulator.model.job import JobState, with_cancellation
 from hybridloop.emulator.model.requests import JobRequest
 from hybridloop.emulator.store.store import Store
+from tests.cli.test_control_characters import CONTROL
 from tests.conftest import Emulator, running_emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, ENDLESS_QIR, Caller, raw_call
 from tests.emulator.portal_helpers import Visitor, item_path, page_text
@@ -241,6 +242,17 @@ def test_text_of_clients_is_escaped(visitor: Visitor, caller: Caller) -> None:
         assert "&gt;{{ 7 * 7 }}" in page
         assert "&gt;49" not in page
     assert HOSTILE in page_text(pages[2])
+
+
+def test_control_characters_of_clients_are_escaped(visitor: Visitor, caller: Caller) -> None:
+    control = "\x1b[2J\u202eabc\x07\x9b\u2028" + "x" * 8000  # the service takes 8192 characters
+    session = caller.open_session(name=control)
+    job = caller.submit(sessionId=session, name=control, tags=[control], metadata={"place": control})
+    caller.ended(job)
+    for path in ("/", item_path(caller, "sessions", session), item_path(caller, "jobs", job)):
+        page = visitor.page(path)
+        assert CONTROL.search(page) is None
+        assert r"\x1b[2J\u202eabc" in page
 
 
 def test_a_page_is_shown_although_the_store_has_a_lone_surrogate(

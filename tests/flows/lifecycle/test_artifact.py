@@ -172,7 +172,7 @@ def test_plain_text_stays_readable() -> None:
     assert (
         escape_markdown("energy -1.137 ± 0.001 hartree, 3 jobs: 95 %") == "energy -1.137 ± 0.001 hartree, 3 jobs: 95 %"
     )
-    assert escape_markdown("é – \x00") == "é – \ufffd"
+    assert escape_markdown("é – \x00\u202e") == r"é – \\x00\\u202e"
 
 
 @pytest.mark.slow
