@@ -107,9 +107,9 @@ def _shown(row: Mapping[str, Any], columns: Sequence[str], unit: str) -> Iterato
     if "coordinate" in row:
         yield str(row["coordinate_label"]), row["coordinate"]
     for name in columns:
-        yield name, row[name]
+        yield name, row.get(name)
         if name == "excitation" and unit == "hartree":
-            yield "excitation (eV)", None if row[name] is None else PER_HARTREE["eV"] * row[name]
+            yield "excitation (eV)", None if row.get(name) is None else PER_HARTREE["eV"] * row[name]
 
 
 def heading_of(name: str, unit: str) -> str:
