@@ -50,13 +50,13 @@ def _of(kind: Any, names: str) -> dict[str, Any]:
 _MAYBE = str | None
 
 _RUN = {
-    **_of(str, "run status algorithm target"),
+    **_of(str, "run_key status algorithm target"),
     **_of(int, "rounds jobs"),
     "problem": _MAYBE,
     "value": float | None,
     **_of(Moment, "created updated"),
 }
-_DAMAGED_RUN = {**dict.fromkeys(_RUN), "run": str, "status": Literal["damaged"]}
+_DAMAGED_RUN = {**dict.fromkeys(_RUN), "run_key": str, "status": Literal["damaged"]}
 _SESSION = {"id": str, **_of(_MAYBE, "name target status session_on_job_failure created ended")}
 _JOB = {"id": str, **_of(_MAYBE, "name status created ended unit error"), "shots": int | None, "cost": float | None}
 _TARGET = {
@@ -204,11 +204,11 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
     "runs show": _run_details,
     "runs resume": lambda: (
-        _run_result() | _missing() | _record("ResumeRequested", run=str, resume_requested=bool, status=str)
+        _run_result() | _missing() | _record("ResumeRequested", run_key=str, resume_requested=bool, status=str)
     ),
     "runs follow": lambda: _run_result(),
-    "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
-    "runs cancel": lambda: _record("CancelRequested", run=str, cancel_requested=bool),
+    "runs stop": lambda: _record("StopRequested", run_key=str, stop_requested=bool, status=str),
+    "runs cancel": lambda: _record("CancelRequested", run_key=str, cancel_requested=bool),
     "runs verify": lambda: _of_stored_runs()["verify"],
     "runs reproduce": lambda: _of_stored_runs()["reproduce"],
     "runs prune": lambda: _of_stored_runs()["prune"],

@@ -68,7 +68,7 @@ def run_sweep(
 
     def report(progress: SweepProgress) -> None:
         row = progress.row
-        log.info("point %d, %s: %s %s", progress.number, row["run"], row["status"], row["value"])
+        log.info("point %d, %s: %s %s", progress.number, row["run_key"], row["status"], row["value"])
         if on_point is not None:
             on_point(progress)
 
@@ -82,7 +82,7 @@ def run_sweep(
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
     geometries = [geometry_of(point.problem.text or "") for point in points]
     columns = dict(zip((point.key for point in points), coordinate_columns(geometries), strict=True))
-    rows = [{**row, **columns[row["run"]]} for row in rows]
+    rows = [{**row, **columns[row["run_key"]]} for row in rows]
     result = SweepResult(
         spec.name,
         spec.algorithm,

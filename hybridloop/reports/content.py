@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.azure.targets import recorded_target
@@ -15,10 +16,12 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal.provenance import PRICES, REVISION
 from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
+from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
 from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import heading_of, shown_rows
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -121,12 +124,21 @@ def _answer(run: StoredRun) -> Answer:
 
 
 def _results(result: RunResult) -> ReportTable | None:
-    algorithm = ALGORITHMS[result.algorithm]
-    columns = algorithm.columns
-    if not result.table or not columns:
+    rows = with_axis(result, shown_rows(result))
+    if not rows:
         return None
-    rows = [tuple(_cell(row.get(name)) for name in columns) for row in result.table]
-    return _bounded(algorithm.table_title, tuple(name.replace("_", " ") for name in columns), rows)
+    cells = [tuple(map(_cell, row.values())) for row in rows]
+    return _bounded(
+        ALGORITHMS[result.algorithm].table_title, tuple(heading_of(name, result.unit) for name in rows[0]), cells
+    )
+
+
+def with_axis(result: RunResult, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a scan's rows with the numbers of its curve's axis first, also where the problems' names tell them."""
+    if not rows or "point" not in rows[0] or "coordinate" in result.table[0]:
+        return rows
+    axis = find_axis([{"problem": row["point"]} for row in rows], ("problem",), result.unit)
+    return rows if axis is None else [{axis.label: at} | row for at, row in zip(axis.positions, rows, strict=True)]
 
 
 def _assignments(run: StoredRun, result: RunResult | None) -> ReportTable | None:

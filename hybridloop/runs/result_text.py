@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
@@ -27,6 +27,13 @@ FACT_LABELS = {
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
+# columns of standard errors by that of the value; `error` is the value less an exact one
+ERRORS = dict.fromkeys(("energy", "objective", "error"), "standard_error") | {"gradient": "gradient_error"}
+_NO_BRACKETS = str.maketrans("", "", "()")
+_ENERGIES = "energy standard_error exact error reference noise_bias excitation expected_left"
+_UNITS = (
+    dict.fromkeys(_ENERGIES.split(), "") | dict.fromkeys(("gradient", "gradient_error"), "/rad") | {"variance": "²"}
+)
 
 
 class Row(NamedTuple):
@@ -87,8 +94,32 @@ def effort(result: RunResult) -> Iterator[Row]:
 
 def table(result: RunResult) -> list[dict[str, object]]:
     """Return the rows of the result's table with the columns that are shown; empty for most algorithms."""
+    return [{name: join_list(value) for name, value in row.items()} for row in shown_rows(result)]
+
+
+def shown_rows(result: RunResult) -> list[dict[str, Any]]:
+    """Return plain values of the columns that are shown, with a scan's coordinate first, and excitations in eV too."""
     columns = ALGORITHMS[result.algorithm].columns
-    return [{name: join_list(row[name]) for name in columns} for row in result.table] if columns else []
+    return [dict(_shown(row, columns, result.unit)) for row in result.table] if columns else []
+
+
+def _shown(row: Mapping[str, Any], columns: Sequence[str], unit: str) -> Iterator[tuple[str, Any]]:
+    if "coordinate" in row:
+        yield str(row["coordinate_label"]), row["coordinate"]
+    for name in columns:
+        yield name, row.get(name)
+        if name == "excitation" and unit == "hartree":
+            yield "excitation (eV)", None if row.get(name) is None else PER_HARTREE["eV"] * row[name]
+
+
+def heading_of(name: str, unit: str) -> str:
+    """Return a column's heading, with its unit if it is an energy or a gradient.
+
+    >>> heading_of("standard_error", "hartree"), heading_of("point", "hartree")
+    ('standard error (hartree)', 'point')
+    """
+    of_unit = f" ({unit}{_UNITS[name]})" if unit and name in _UNITS else ""
+    return f"{name.replace('_', ' ')}{of_unit}"
 
 
 def lines(result: RunResult, unit: str | None = None) -> Iterator[str]:
@@ -107,6 +138,11 @@ def _text_row(name: str, text: str) -> Row:
 def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     """Yield the energy with its errors, and what was shown of it: spin, electrons, the optimum, the circuit's reach."""
     assert result.value is not None
+    if is_scan(result):  # whose points are in the table, with their errors
+        if "distance" not in result.curve:
+            yield _text_row("curve", minimum_text(result))
+        yield from (Row(name, None, "", text) for name, text in curve_texts(result.curve))
+        return
     exact = energy_name("exact", is_active_space=result.is_active_space)
     of_unit = f" {result.unit}".rstrip()
     what = "rounding; the target does not sample" if result.is_exact else "standard error"
@@ -117,7 +153,6 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     yield Row("energy", result.value, result.unit, f"{measured_text(result.value, error)}{of_unit} ({what}){short}")
     if result.of_what:
         yield _text_row("of", result.of_what)
-    yield from (Row(name, None, "", text) for name, text in curve_texts(result.curve))
     if result.interval95 is not None:
         low, high = result.interval95
         yield Row("interval", high - low, result.unit, f"{low:.6f} to {high:.6f}{of_unit} (95 %)")
@@ -145,6 +180,24 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         if fact.name in FACT_LABELS:
             how = "not examined" if fact.kind is Kind.NOT_EXAMINED else f"{SHOWN[fact.shown]} ({fact.kind})"
             yield _text_row(FACT_LABELS[fact.name], f"{how}: {fact.reason.removeprefix('not examined: ')}")
+
+
+def is_scan(result: RunResult) -> bool:
+    """Return True for a result with several points, whose value is only the first one's."""
+    return bool(result.of_what) and "point" in result.table[0]
+
+
+def minimum_text(result: RunResult) -> str:
+    """Return the minimum of a scan's fit with the depth to its farthest point; else its lowest point."""
+    curve, unit = result.curve, f" {result.unit}".rstrip()
+    if "distance" in curve:
+        at, depth = (measured_text(curve[name], curve[f"{name}_error"]) for name in ("distance", "depth"))
+        return f"minimum {at} Å, {depth} Ha deep to {curve['farthest']:g} Å"
+    lowest = min(result.table, key=lambda row: float(row["energy"]))
+    energy = measured_text(float(lowest["energy"]), float(lowest["standard_error"] or 0.0))
+    of = str(lowest.get("coordinate_label", ""))
+    where = f"{lowest['coordinate']:g}{of[of.rindex('(') - 1 :].translate(_NO_BRACKETS)}" if of else lowest["point"]
+    return f"lowest {energy}{unit} at {where}"
 
 
 def curve_texts(curve: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,9 @@ from hybridloop.runs.result_text import (
     cost_text,
     curve_texts,
     effort_text,
+    is_scan,
     measured_text,
+    minimum_text,
     table,
     way_from_random,
 )
@@ -121,8 +123,8 @@ def headline(result: RunResult) -> str:
         return _so_far(result)
     if result.value_name == Value.OBJECTIVE:
         return _best(result)
-    if result.of_what and result.table and "point" in result.table[0]:
-        return f"{len(result.table)} points"
+    if is_scan(result):
+        return minimum_text(result)
     return energy_text(result)
 
 
@@ -179,14 +181,15 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
         shown = ", ".join(measured_text(each, error).partition(" ±")[0] for each in energies[:MOST_LEVELS])
         more = f" and {len(energies) - MOST_LEVELS} more" if len(energies) > MOST_LEVELS else ""
         yield "energies", f"{shown}{more} (± {measured_text(0.0, error).partition('± ')[2]})"
+        if result.unit == "hartree" and len(energies) > 1:
+            per, above = PER_HARTREE["eV"], [each - energies[0] for each in energies[1:MOST_LEVELS]]
+            texts = ", ".join(measured_text(per * each, 2.0 * per * error).partition(" ±")[0] for each in above)
+            yield "excited", f"{texts} eV above the lowest{more}"
         return
     fitted = [*curve_texts(result.curve)]
     yield from fitted
     if fitted:
         return
-    lowest = min(result.table, key=lambda row: float(row["energy"]))
-    at = measured_text(float(lowest["energy"]), float(lowest["standard_error"] or 0.0))
-    yield "lowest", f"{at} {result.unit} at {lowest['point']}"
     claims = sum(bool(row.get("converged")) for row in result.table)
     yield "points", f"{claims} of {len(result.table)} converged; `hybridloop runs show` lists them"
 

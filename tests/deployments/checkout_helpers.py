@@ -87,7 +87,7 @@ def shell_with_a_worker(environ: Mapping[str, str], lines: Sequence[str], folder
 
 def run_of(told: str, shell: Shell) -> dict[str, Any]:
     """Return the one run that `prefect deployment run --watch` names; a schedule may have started others."""
-    (run,) = [each for each in shell.json("runs", "list") if each["run"] in told]
+    (run,) = [each for each in shell.json("runs", "list") if each["run_key"] in told]
     return dict(run)
 
 

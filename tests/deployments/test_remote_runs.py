@@ -217,7 +217,7 @@ def test_a_run_that_is_cancelled_before_a_worker_began_it_has_nothing_to_resume(
     waiting_run(place, f"{share.name}-none", key)
     environ = place.at.shell.environ
     cancelled = run_in_process(environ, "runs", "cancel", key, "--json")
-    assert json.loads(cancelled.out) == {"run": key, "cancel_requested": True}
+    assert json.loads(cancelled.out) == {"run_key": key, "cancel_requested": True}
     followed = run_in_process(environ, "runs", "follow", key)
     assert (followed.code, followed.out) == (130, "")
     assert f"run '{key}' ended before a worker began it: " in followed.err

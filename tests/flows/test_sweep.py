@@ -138,10 +138,10 @@ def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(
     result = run(workspace, spec)
     assert (before.begun, result.begun) == (2, 4)
     for old in before.rows:
-        (new,) = [row for row in result.rows if row["run"] == old["run"]]
+        (new,) = [row for row in result.rows if row["run_key"] == old["run_key"]]
         assert new["standard_error"] <= 0.001 < old["standard_error"]
         with open_journal() as journal:
-            stored = load_run(journal, old["run"])
+            stored = load_run(journal, old["run_key"])
             first, last = results_of(stored.record, stored.events)
         assert (first.value, last.value) == (old["value"], new["value"])
         assert last.shots > first.shots
@@ -150,8 +150,8 @@ def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(
 
 def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepResults) -> None:
     head, *lines = str(swept.result).splitlines()
-    assert head.split()[:4] == ["run", "seed", "status", "problem"]
-    assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run"] for row in swept.result.rows]
+    assert head.split()[:4] == ["run_key", "seed", "status", "problem"]
+    assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run_key"] for row in swept.result.rows]
     assert lines[POINTS + 2].startswith(f"swept: {POINTS + 1} points, ")
     assert "no built-in problem 'no-such-molecule'" in lines[-1]
     assert html.escape(lines[-1]) in swept.result._repr_html_()
@@ -164,7 +164,7 @@ def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
         runs = client.read_flow_runs(flow_run_filter=tagged)
         names = {each.parameters["run_key"]: each.state.name for each in runs if each.state is not None}
-        assert {key for key, name in names.items() if name != "Refused"} == {row["run"] for row in swept.points}
+        assert {key for key, name in names.items() if name != "Refused"} == {row["run_key"] for row in swept.points}
         assert list(names.values()).count("Refused") == 1  # an invalid point
         of_sweep = ArtifactFilter(key=ArtifactFilterKey(any_=["sweep-swept", "sweep-swept-picture"]))
         artifacts = {each.key: each.type for each in client.read_artifacts(artifact_filter=of_sweep)}

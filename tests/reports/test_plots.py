@@ -30,8 +30,8 @@ HOUR_S = 3600.0
     ("kept", "kinds"),
     [
         ("vqe", ("convergence", "energy", "timeline")),
-        ("stopped", ("convergence", "timeline")),
-        ("scan", ("convergence", "curve", "timeline")),
+        ("stopped", ("timeline", "convergence")),
+        ("scan", ("curve", "timeline", "convergence")),
         ("qaoa", ("histogram", "cut", "timeline")),
         ("idled-renew", ("timeline",)),
     ],

@@ -111,12 +111,17 @@ def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:
         "  mean     11.700 ± 0.030, 93% of the way from random to the optimum",
     ]
     assert "  energies -1.1373, -0.5373, 0.0627, 0.6627, 1.2627 and 4 more (± 0.0010)" in str(RESULTS["levels"])
+    assert "  excited  16.327, 32.654, 48.980, 65.307 eV above the lowest and 4 more" in str(RESULTS["levels"])
     scan = str(RESULTS["scan"]).splitlines()
-    assert scan[0] == "h2: 20 points, converged"
-    assert scan[2:4] == [
-        "  lowest   -1.29000 ± 0.00070 hartree at h2-19",
-        "  points   19 of 20 converged; `hybridloop runs show` lists them",
-    ]
+    assert scan[0] == "h2: lowest -1.29000 ± 0.00070 hartree at h2-19, converged"
+    assert scan[2] == "  points   19 of 20 converged; `hybridloop runs show` lists them"
+    fit = {"distance": 0.735, "energy": -1.1377, "depth": 0.2029, "wavenumber": None, "farthest": 2.5, "is_flat": False}
+    fitted = answered(
+        RESULTS["scan"], curve=fit | {f"{name}_error": 0.0025 for name in ("distance", "energy", "depth")}
+    )
+    found = "minimum 0.7350 ± 0.0025 Å, 0.2029 ± 0.0025 Ha deep to 2.5 Å"
+    assert str(fitted).splitlines()[0] == f"h2: {found}, converged"
+    assert "the first of" not in fitted.details()
     assert str(RESULTS["stopped"]).splitlines()[0] == "h2: -1.1360 ± 0.0010 hartree so far, stopped"
 
 

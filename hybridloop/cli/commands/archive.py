@@ -18,6 +18,7 @@ from hybridloop.cli.output import (
     write_text,
 )
 from hybridloop.cli.progress import show_progress
+from hybridloop.errors import InputError
 from hybridloop.runtime.text_table import count_text
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def report(
     *,
     output: Annotated[Path | None, typer.Option(metavar="FILE.html", help="File to write. Default: KEY.html.")] = None,
     plan: Annotated[bool, typer.Option(help="Compare with a plan, which takes long for a large molecule.")] = True,
+    paper: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write figure, table, methods, references and bundle for a paper instead."),
+    ] = None,
 ) -> None:
     """Write a run's report as one HTML page that needs no network: answer, plan, cost, sessions, pictures, settings.
 
@@ -49,6 +54,17 @@ def report(
     from hybridloop.reports.bundle.archive import open_run, reading
     from hybridloop.reports.html import compare_with_plan, render_report
 
+    if paper is not None:
+        from hybridloop.reports.paper.folder import write_paper
+
+        if output is not None:
+            raise InputError(
+                "--paper", "--output names the HTML page, which --paper does not write", "Give one of them."
+            )
+        with open_run(run) as stored, reading(run):
+            names = write_paper(stored, paper)
+        print_message(f"{paper}: {', '.join(names)} of run {stored.record.key}")
+        return
     with open_run(run) as stored, reading(run):
         path = Path(f"{stored.record.key}.html") if output is None else output
         page = render_report(stored, planned=compare_with_plan(stored) if plan else None)

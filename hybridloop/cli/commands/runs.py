@@ -57,8 +57,8 @@ def list_(
     Example: hybridloop runs list --limit 5
     """
     with _journal() as journal:
-        rows = [_list_row(run) for run in journal.overview(limit=limit)]
-    columns = ("run", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
+        rows = [_list_row(run, as_json=json) for run in journal.overview(limit=limit)]
+    columns = ("run_key", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
     print_rows(rows, columns, as_json=json)
 
 
@@ -108,7 +108,12 @@ def show(run: Run, *, json: AsJson = False) -> None:
         return
     # a step's values take pages, and the result has what they come to
     steps = [{name: value for name, value in event.items() if name != "values"} for event in row["events"]]
-    facts = {**row, "settings": changed_settings(record.algorithm, row["settings"]), "events": steps}
+    facts = {
+        **row,
+        "value": _value_text(record),
+        "settings": changed_settings(record.algorithm, row["settings"]),
+        "events": steps,
+    }
     if GROUPINGS in record.versions:
         facts["versions"] = {**record.versions, GROUPINGS: without_rotations(record.versions[GROUPINGS])}
     if not steps:
@@ -175,7 +180,7 @@ def _request_resume(run: str, *, as_json: bool) -> None:
         record = journal.run(run)
         journal.request_resume(record.uid)
     if as_json:
-        print_json({"run": record.key, "resume_requested": True, "status": _status(record)})
+        print_json({"run_key": record.key, "resume_requested": True, "status": _status(record)})
     else:
         print_line(f"run {record.key} will be resumed by the next run of the housekeeping flow")
 
@@ -220,7 +225,7 @@ def stop(run: Run, *, json: AsJson = False) -> None:
         _print_waiting(record.key, _status(record), as_json=json)
         return
     if json:
-        print_json({"run": record.key, "stop_requested": is_running, "status": _status(record)})
+        print_json({"run_key": record.key, "stop_requested": is_running, "status": _status(record)})
     elif is_running:
         print_line(f"run {record.key} will stop within seconds; it runs in {record.owner}")
     else:
@@ -235,7 +240,7 @@ def _cancel_waiting(key: str) -> bool:
 
 def _print_waiting(key: str, status: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"run": key, "stop_requested": True, "status": status})
+        print_json({"run_key": key, "stop_requested": True, "status": status})
     else:
         print_line(f"run {key} waited for a worker: its flow run is cancelled, and no worker starts it")
 
@@ -245,7 +250,7 @@ def _stop_on_worker(run: str, *, as_json: bool) -> None:
 
     api.stop_on_worker(run)
     if as_json:
-        print_json({"run": run, "stop_requested": True, "status": "running"})
+        print_json({"run_key": run, "stop_requested": True, "status": "running"})
     else:
         print_line(f"run {run} will stop within seconds on its worker, if it runs: hybridloop runs follow {run}")
 
@@ -260,7 +265,7 @@ def cancel(run: Run, *, json: AsJson = False) -> None:
 
     api.cancel(run)
     if json:
-        print_json({"run": run, "cancel_requested": True})
+        print_json({"run_key": run, "cancel_requested": True})
     else:
         print_line(f"run {run} is being cancelled: hybridloop runs follow {run}")
 
@@ -354,18 +359,19 @@ def _journal() -> Journal:
     return open_journal()
 
 
-def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun) -> dict[str, Any]:
+def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun, *, as_json: bool) -> dict[str, Any]:
     if isinstance(run, tuple):
         record, totals = run
-        return _row(record, totals.rounds_complete, totals.jobs + totals.pings)
+        row = _row(record, totals.rounds_complete, totals.jobs + totals.pings)
+        return row if as_json else row | {"value": _value_text(record)}
     _log.warning("run %s: %s", run.key or run.uid, run.error)
     unknown = dict.fromkeys(("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated"))
-    return {"run": run.key or run.uid, "status": "damaged", **unknown}
+    return {"run_key": run.key or run.uid, "status": "damaged", **unknown}
 
 
 def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
     return {
-        "run": record.key,
+        "run_key": record.key,
         "status": _status(record),
         "algorithm": record.algorithm,
         "problem": record.problem or None,
@@ -376,6 +382,18 @@ def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
         "created": _time(record.created_at),
         "updated": _time(record.last_seen_at),
     }
+
+
+def _value_text(record: RunRecord) -> float | str | None:
+    """Return the value of a run as it is printed: of a scan, whose value is the first point's, the minimum."""
+    result = record.result or {}
+    value: float | None = result.get("value")
+    if value is None or not any("point" in row for row in result.get("table", ())[:1]):
+        return value
+    from hybridloop.runs.result import RunResult
+    from hybridloop.runs.summary import headline
+
+    return headline(RunResult.from_dict(result))
 
 
 def _status(record: RunRecord) -> str:

@@ -95,7 +95,7 @@ def _show_points(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
 def _format_point(progress: SweepProgress) -> str:
     row = progress.row
     value = "" if row["value"] is None else f"  value {row['value']:+.6f} {bar_text(row['standard_error'])}"
-    return f"point {progress.number:>4}  {row['run']}  {row['problem']}  {row['status']}{value}"
+    return f"point {progress.number:>4}  {row['run_key']}  {row['problem']}  {row['status']}{value}"
 
 
 def _save(result: SweepResult) -> Path | None:

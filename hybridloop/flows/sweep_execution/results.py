@@ -88,7 +88,7 @@ class SweepResult:
     def __str__(self) -> str:
         """Return the table as the command line prints it."""
         settings = [name for name in self.varied if name not in _SHOWN]
-        columns = ["run", *settings, "status", *(name for name in _SHOWN if name in self.columns)]
+        columns = ["run_key", *settings, "status", *(name for name in _SHOWN if name in self.columns)]
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         summary = f"{self.begun} run now, {format_duration(self.wall_seconds)}"
         unfinished = (row for row in self.rows if row["status"] not in WITH_RESULT)
@@ -96,7 +96,7 @@ class SweepResult:
             *format_table(columns, self.rows),
             "",
             f"{self.name}: {len(self.rows)} points, {counts}; {summary}",
-            *(f"  {row['run']}  {row['status']}: {row['reason']}" for row in unfinished),
+            *(f"  {row['run_key']}  {row['status']}: {row['reason']}" for row in unfinished),
         ]
         return "\n".join(lines)
 
@@ -140,7 +140,7 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
         result = {**result, "standard_error": None}
     reason = trouble or (record.reason if record is not None else "")
     return {
-        "run": point.key,
+        "run_key": point.key,
         **{name: _plain(value) for name, value in point.varied.items()},
         "status": status,
         **{name: result.get(name) for name in _OF_RESULT},

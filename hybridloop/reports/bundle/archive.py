@@ -182,7 +182,7 @@ def _unpack(files: BundleFiles, path: Path) -> StoredRun:
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    with path.open("xb") as file, _removed_on_error([path]), zipfile.ZipFile(file, "w") as archive:
+    with path.open("xb") as file, removed_on_error([path]), zipfile.ZipFile(file, "w") as archive:
         for name, data in files.items():
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
@@ -191,14 +191,14 @@ def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     path.mkdir(parents=True, exist_ok=path.is_dir() and not any(path.iterdir()))
-    with _removed_on_error([path / name for name in files]):
+    with removed_on_error([path / name for name in files]):
         for name, data in files.items():
             (path / name).write_bytes(data)
 
 
 @contextmanager
-def _removed_on_error(paths: Iterable[Path]) -> Iterator[None]:
-    """Delete an incomplete bundle, so that the next attempt finds the path free."""
+def removed_on_error(paths: Iterable[Path]) -> Iterator[None]:
+    """Delete incomplete files of a block that fails, so that the next attempt finds the path free."""
     try:
         yield
     except BaseException:  # such as a full disk, or an interrupt

@@ -20,9 +20,13 @@ Draw = Callable[[PlotRequest], Picture | None]
 
 def kinds_of(algorithm: str) -> dict[str, Draw]:
     """Return the kinds of plots that a run of an algorithm may have, in the order of a report."""
-    own: Mapping[str, str] = ALGORITHMS[algorithm].plots if algorithm in ALGORITHMS else {}
+    found = ALGORITHMS[algorithm] if algorithm in ALGORITHMS else None
+    own: Mapping[str, str] = {} if found is None else found.plots
     between = {kind: lambda request, path=path: load(path)(request) for kind, path in own.items()}
-    return {"convergence": convergence.of_rounds, **between, "timeline": timeline.of_sessions}
+    rounds = {"convergence": convergence.of_rounds}
+    if found is not None and found.answer_plots:  # a picture of the answer comes first, the rounds last
+        return {**between, "timeline": timeline.of_sessions, **rounds}
+    return {**rounds, **between, "timeline": timeline.of_sessions}
 
 
 def all_kinds() -> tuple[str, ...]:

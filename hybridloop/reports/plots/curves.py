@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from hybridloop.data import load_table
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, Picture, axes_of, hover, legend
 from hybridloop.runs.live_text import bar_text
+from hybridloop.runs.result_text import measured_text
 
 MIN_SMOOTH = 4  # exact values, below which a curve between them would be a guess
 FINE = 200  # points of a smooth curve
@@ -77,8 +78,11 @@ def curve(
     *,
     label: str = "",
     quantity: str = "energy",
+    fit: Mapping[str, Any] | None = None,
 ) -> Picture:
     """Draw values with their standard errors over what varied, and exact values as a smooth curve.
+
+    `fit` is the curve's of a scan, whose minimum is marked; else its lowest point is. None: neither.
 
     A row has `problem`, `value` and `standard_error`, the settings of `varied`, and `exact` and `reference` if they are
     known. Each combination of the other settings, without seeds, is a series.
@@ -98,6 +102,7 @@ def curve(
         series = defaultdict(list, {"": list(itertools.chain.from_iterable(series.values()))})
     for number, (name, points) in enumerate(series.items()):
         _measured(axes, sorted(points, key=lambda point: point[0]), name, number)
+    marked = "" if fit is None else _minimum(axes, fit, rows, positions)
     axes.set_xlabel(axis.label if axis is not None else "point")
     if axis is None:
         _name_points(axes, rows, positions)
@@ -111,7 +116,8 @@ def curve(
     axes.ticklabel_format(axis="y", useOffset=False)
     legend(axes, below=True)
     values = ", ".join(f"{row['problem']}: {_with_error(row)}" for row in rows)
-    return Picture("curve", f"{quantity.capitalize()} by {axis.label if axis else 'point'}", f"{values}.", figure)
+    words = f"{values}.{marked and f' Marked: {marked}.'}"
+    return Picture("curve", f"{quantity.capitalize()} by {axis.label if axis else 'point'}", words, figure)
 
 
 def smooth(positions: Sequence[float], values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -174,6 +180,20 @@ def _measured(axes: Axes, points: Sequence[tuple[float, Mapping[str, Any]]], nam
         label=f"{name or 'measured'} (± 1 standard error)",
     )
     hover(axes, at, values, [f"{row['problem']}: {_with_error(row)}" for _, row in points])
+
+
+def _minimum(axes: Axes, fit: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], positions: Sequence[float]) -> str:
+    """Mark the minimum of a fit with its errors, or the lowest point where there is none; return its label."""
+    if "distance" in fit:
+        at, energy = fit["distance"], fit["energy"]
+        name = f"minimum {measured_text(at, fit['distance_error'])} Å (fit)"
+        bars = {"xerr": fit["distance_error"], "yerr": fit["energy_error"]}
+        axes.errorbar([at], [energy], **bars, fmt="*", color=PURPLE, markersize=11, capsize=3, label=name, zorder=4)
+        return name
+    lowest = min(range(len(rows)), key=lambda number: float(rows[number]["value"]))
+    at, energy, name = positions[lowest], rows[lowest]["value"], f"lowest point, {positions[lowest]:g}"
+    axes.plot([at], [energy], "o", color=PURPLE, markersize=13, fillstyle="none", label=name)
+    return name
 
 
 def _with_error(row: Mapping[str, Any]) -> str:

@@ -93,7 +93,8 @@ def curve(request: PlotRequest) -> Picture | None:
     if not result.table:
         return None
     rows = [{**row, "problem": row["point"], "value": row["energy"]} for row in result.table]
-    return curves.curve(f"{result.problem}: energy by point", rows, ("problem",), result.unit, label=request.axis)
+    title = f"{result.problem}: energy by point"
+    return curves.curve(title, rows, ("problem",), result.unit, label=request.axis, fit=result.curve)
 
 
 def growth(request: PlotRequest) -> Picture | None:

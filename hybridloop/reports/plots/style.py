@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ VARIABLES = {
     PAPER: "--paper",
 }
 _LETTERS, _HANDLE = 68, 5  # of a legend's line, and of a line or marker in it
+_TITLE = 52  # letters of a line above the axes
 WIDE = (5.4, 3.6)  # inches: letters are readable on a phone, and not too large on a desktop
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the reader's font
@@ -113,7 +115,7 @@ def axes_of(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]
     with rc_context(RC):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
-        axes.set_title(title)
+        axes.set_title(textwrap.fill(title, _TITLE))
         axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

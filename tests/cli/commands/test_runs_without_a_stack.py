@@ -125,10 +125,10 @@ def test_runs_are_listed_newest_first_and_found_by_key_or_uid(
     now[0] = 1.0
     uid = add(journal, "new", "failed")
     rows = json.loads(runs("list", "--json").out)
-    assert [(row["run"], row["status"]) for row in rows] == [("new", "failed"), ("old", "converged")]
+    assert [(row["run_key"], row["status"]) for row in rows] == [("new", "failed"), ("old", "converged")]
     assert "new" in runs("list", "--limit", "1").out
     shown = json.loads(runs("show", uid[:8], "--json").out)
-    assert (shown["run"], shown["reason"], shown["seed"]) == ("new", "so it is", 1)
+    assert (shown["run_key"], shown["reason"], shown["seed"]) == ("new", "so it is", 1)
     assert "so it is" in runs("show", "new").out
 
 
@@ -153,12 +153,12 @@ def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
     with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
         database.execute("UPDATE runs SET target = 'x' WHERE key = 'rotten'")
     result = runs("list", "--json")
-    assert [(row["run"], row["status"]) for row in json.loads(result.out)] == [
+    assert [(row["run_key"], row["status"]) for row in json.loads(result.out)] == [
         ("sound", "converged"),
         ("rotten", "damaged"),
     ]
     assert "hybridloop: run rotten: the journal is damaged: runs, row " in result.err
-    assert "rotten  damaged" in runs("list").out
+    assert "rotten   damaged" in runs("list").out
     shown = runs("show", "rotten")
     assert (shown.code, shown.out) == (1, "")
     assert "the journal is damaged" in shown.err

@@ -90,7 +90,7 @@ def test_every_point_gets_its_allowed_attempts_independently_of_others(
     rows, begun = run_points(
         points, execution, journal, WORKSPACE, attempts=ATTEMPTS, on_point=told.append, clock=execution.clock
     )
-    assert [row["run"] for row in rows] == [point.key for point in points]
+    assert [row["run_key"] for row in rows] == [point.key for point in points]
     assert begun == len(points)
     assert [each.number for each in told] == list(range(1, len(points) + 1))
     assert execution.most <= size

@@ -258,7 +258,7 @@ def test_the_limit_of_open_sessions_holds_and_no_job_is_paid_twice(swept: SweepR
 def test_a_process_runs_several_points_each_in_its_own_flow_run(swept: SweepResults) -> None:
     completed = [flow_run for flow_run in swept.flow_runs if flow_run.state_name in {"Completed", "Finished"}]
     assert sorted(flow_run.parameters["run_key"] for flow_run in completed) == sorted(
-        row["run"] for row in swept.result.rows
+        row["run_key"] for row in swept.result.rows
     )
     processes = [flow_run.labels[PROCESS_LABEL] for flow_run in completed if PROCESS_LABEL in flow_run.labels]
     assert len(set(processes)) < len(processes), [flow_run.labels for flow_run in completed]

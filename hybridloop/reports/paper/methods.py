@@ -1,0 +1,128 @@
+"""Methods paragraph of a run in LaTeX, and the references that it cites; see `data/methods.json`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hybridloop.azure.addresses import is_loopback
+from hybridloop.azure.targets import recorded_target
+from hybridloop.data import load_table
+from hybridloop.descriptions import ALGORITHMS, Subject, Value
+from hybridloop.journal.provenance import REVISION
+from hybridloop.reports.answer import format_cost
+from hybridloop.reports.paper.latex import bibtex, escape
+from hybridloop.runs.recorded import GROUPINGS
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runtime.text_table import count_text
+
+SELF = "hybridloop"  # key of the entry of this software
+
+
+class MethodsText:
+    """Sentences of what a run did, each with its citations, and the keys of all that were cited."""
+
+    def __init__(self, run: StoredRun, result: RunResult) -> None:
+        self._run, self._result = run, result
+        self._table: Mapping[str, Mapping[str, Any]] = load_table("methods")
+        self.cited: dict[str, None] = {}
+        settings = run.settings.model_dump(mode="json")
+        self.paragraph = " ".join((*self._methods(settings), *self._execution(), *self._claims())) + "\n"
+
+    def bibliography(self) -> str:
+        """Return the cited references as a BibTeX file."""
+        versions = self._run.record.versions
+        own = {
+            "type": "misc",
+            "author": "{The hybridloop authors}",
+            "title": "hybridloop: hybrid quantum algorithms on {Azure Quantum} sessions, run as {Prefect} flows",
+            "note": escape(f"Version {versions.get(SELF, 'unknown')}, revision {versions.get(REVISION, 'unknown')}"),
+        }
+        entries = {**self._table["references"], SELF: own}
+        return "\n".join(bibtex(key, entries[key]) for key in self.cited)
+
+    def _cite(self, keys: Sequence[str]) -> str:
+        self.cited |= dict.fromkeys(keys)
+        return f"~\\cite{{{','.join(keys)}}}" if keys else ""
+
+    def _sentence(self, section: str, name: str, before: str = "", after: str = ".") -> Iterator[str]:
+        """Yield the sentence of a method by its name, without one for names that the table does not have."""
+        if (entry := self._table[section].get(name)) is not None:
+            yield f"{escape(before + entry['text'])}{self._cite(entry['cite'])}{after}"
+
+    def _methods(self, settings: Mapping[str, Any]) -> Iterator[str]:
+        result, record = self._result, self._run.record
+        title = f"{result.problem} ({result.problem_title})" if result.problem_title else result.problem
+        subject = f"The problem is {title}; it was treated by "
+        known = [*self._sentence("algorithm", result.algorithm, subject)]
+        yield from known or [escape(f"{subject}{ALGORITHMS[result.algorithm].title}.")]
+        # what was chosen automatically stands in the choices, of a scan in those of its points
+        told = [*result.choices, *(str(each) for row in result.table for each in row.get("choices") or ())]
+        chosen = {name: text for name, _, text in (each.partition(": ") for each in reversed(told))}
+        ansatz, optimizer = str(settings.get("ansatz", "")), str(settings.get("optimizer", ""))
+        if ansatz == "auto":  # UCCSD is no choice for a molecule; a Pauli sum's levels have no circuit
+            ansatz = chosen.get("circuit", "uccsd" if result.unit == "hartree" else "").partition(",")[0]
+        if ansatz:
+            yield from [*self._sentence("ansatz", ansatz)] or ["The circuit was given by the authors."]
+        if optimizer == "auto":
+            optimizer = chosen.get("optimizer", "").partition(", as")[0].rpartition(" ")[2]
+        if any(progress.phase == "search" for progress in result.history):
+            yield from self._sentence("optimizer", optimizer.partition(":")[0])
+        if "search" in chosen:
+            yield escape(f"Search: {chosen['search']}.")
+        if result.value_name == Value.ENERGY:
+            grouped = record.versions.get(GROUPINGS) or str(settings.get("grouping", ""))
+            groups = Counter(each.partition(" ")[0] for each in grouped.split(", "))
+            for name, number in groups.items():
+                where = f" at {number} of {groups.total()} points." if len(groups) > 1 else "."
+                yield from self._sentence("grouping", name, after=where)
+        is_of_levels = bool(result.table) and "level" in result.table[0]  # whose matrix has shots of its own
+        for name in (*(settings.get("mitigation") or ()), "" if is_of_levels else settings.get("allocation") or ""):
+            yield from self._sentence("mitigation" if name in self._table["mitigation"] else "allocation", name)
+        if "distance" in result.curve:
+            yield from self._sentence("fit", "curve")
+
+    def _execution(self) -> Iterator[str]:
+        result, record = self._result, self._run.record
+        is_local = is_loopback(str((record.settings.get("workspace") or {}).get("host", "")))
+        where = f"the target {result.target} of Azure Quantum"
+        if is_local:
+            where = (
+                f"a simulation of the target {result.target} by the local service of hybridloop, no quantum computer"
+            )
+        elif not recorded_target(result.target).is_machine:
+            where += ", a simulator or an emulator of a machine"
+        effort = f"{count_text(result.jobs, 'job')} in {count_text(result.rounds, 'round')}"
+        sessions = count_text(len(result.sessions), "session")
+        billed = format_cost(result.cost)
+        yield escape(f"{effort} with {count_text(result.shots, 'shot')} ran on {where}, in {sessions}.")
+        if billed and not is_local:
+            yield escape(f"The service billed {billed}.")
+        software = [f"{SELF} {record.versions.get(SELF, '')}".strip() + self._cite([SELF])]
+        for name in self._table["software"]:
+            if name in record.versions:
+                entry = self._table["software"][name]
+                software.append(f"{entry['text']} {escape(record.versions[name])}{self._cite(entry['cite'])}")
+        yield f"Software: {', '.join(software)}."
+        yield escape(f"The run {record.key} has the seed {record.seed}; its bundle has all counts.")
+
+    def _claims(self) -> Iterator[str]:
+        """Yield the meaning of errors and status, and all reasons to doubt the result."""
+        result = self._result
+        if result.is_upper_bound:
+            yield "The energy is an upper bound without a standard error."
+        elif result.is_exact:
+            yield "The target does not sample: errors are bounds of rounding."
+        else:
+            yield "Uncertainties are one standard error of the shots; they contain no errors of the machine or of the"
+            yield "circuit."
+        if ALGORITHMS[result.algorithm].subject is Subject.SERIES:
+            shown = sum(bool(row.get("converged")) for row in result.table)
+            if shown < len(result.table):
+                yield f"Convergence was shown at {shown} of {len(result.table)} points."
+        words = {"converged": "Convergence was shown", "measured": "No convergence was sought"}
+        yield escape(f"{words.get(result.status, 'Convergence was sought and not shown')}: {result.reason}.")
+        if result.warnings:
+            yield escape(f"Reasons to doubt the result: {'; '.join(result.warnings)}.")
