@@ -15,6 +15,7 @@ from hybridloop.cli.commands import (
     deploy,
     doctor,
     emulator,
+    mcp,
     plan,
     run,
     runs,
@@ -30,7 +31,7 @@ runs.app.add_typer(archive.app)
 _COMMANDS = (
     *(sweep.sweep, cost.cost, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
     *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
-    *(stack.portal, stack.env, stack.worker),
+    *(stack.portal, stack.env, stack.worker, mcp.mcp),
 )
 
 
