@@ -14,8 +14,7 @@ import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
@@ -45,10 +44,6 @@ class Balance:
     left: Amounts
     unfinished: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
     def __str__(self) -> str:
         """Return one sentence for an assistant."""
         parts = [
@@ -67,19 +62,19 @@ class Allowance:
         self._token = secrets.token_hex(8)
         url = os.environ.get("HYBRIDLOOP_JOURNAL")
         name = hashlib.sha256(Location.parse(url).display.encode()).hexdigest()[:16] if url else "journal"
-        self._path: Path = make_private_folder(home() / "assistant") / f"{name}.json"
+        self._path = make_private_folder(home() / "assistant") / f"{name}.json"
 
     def hold(self, key: str, target: Target, max_cost: Amounts) -> Amounts:
-        """Hold the cap of a run until it has a result; return the cap, empty for a run that can cost nothing.
+        """Hold the cap of a run until it has a result; return the cap, empty on a free target.
 
-        A run that was started before keeps its cap, unless a larger one is given. Raises InputError above the
-        allowance, and for a run that did not begin under it.
+        A run that was started before keeps its cap, unless a larger one is given; one that has a result gets a cap of
+        0. Raises InputError above the allowance, and for a run that did not begin under it.
         """
         price = price_of_job(target, ONE_GATE, 1)
         with self._ledger() as ledger, open_journal() as journal:
             record, entry = journal.run_by_key(key), ledger.get(key)
             if record is not None and record.status in WITH_RESULT:
-                return {}  # its stored result is returned
+                return {} if price.is_free else {price.unit: 0.0}  # its stored result is returned
             if record is not None and entry is None and not is_free(recorded_target(record.target)):
                 problem = f"run {key} was not started under this allowance, and is not finished"
                 raise _refusal("run_key", problem, "Choose another key, or ask a person to resume it.")
@@ -106,7 +101,8 @@ class Allowance:
                 raise _refusal("max_cost", problem, remedy)
             # where a second process has the key, neither may release what the other needs
             by = self._token if entry is None else None
-            ledger[key] = {"cap": {unit: max(cap, held)}, "taken": taken, "by": by}
+            caps = {**({} if entry is None else entry["cap"]), unit: max(cap, held)}
+            ledger[key] = {"cap": caps, "taken": taken, "by": by}
         return {unit: cap}
 
     def reset(self) -> Balance:

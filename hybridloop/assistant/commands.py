@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import tempfile
 from typing import IO, Any
 
-import anyio
 from mcp.server.mcpserver.exceptions import ToolError
 
 POLL_S = 0.1
@@ -49,7 +49,7 @@ class Command:
         assert self._process.stdin is not None
         with self._process.stdin:
             while self.is_running:
-                await anyio.sleep(POLL_S)
+                await asyncio.sleep(POLL_S)
         return self.document()
 
 

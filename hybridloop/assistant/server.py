@@ -5,21 +5,22 @@ Every run is `hybridloop run` in a process of its own, so that signals, Prefect 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
-import anyio
-from anyio.to_thread import run_sync
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
+from mcp.types import ToolAnnotations
 from pydantic import ConfigDict, Field, create_model
 
 from hybridloop.algorithms.formats.geometry import is_geometry
@@ -79,9 +80,9 @@ def _with_allowance(tool: Tool[P]) -> Tool[P]:
         try:
             answer = await tool(tools, *args, **options)
         except (HybridloopError, ToolError) as error:
-            raise ToolError(f"{error}\n{await run_sync(tools.balance)}") from error
-        balance = await run_sync(tools.balance)
-        return {**answer, "allowance": balance.as_dict(), "note": str(balance)}
+            raise ToolError(f"{error}\n{await asyncio.to_thread(tools.balance)}") from error
+        balance = await asyncio.to_thread(tools.balance)
+        return {**answer, "allowance": asdict(balance), "note": str(balance)}
 
     return stating
 
@@ -121,7 +122,7 @@ class Tools:
         wait_s: Wait = 45.0,
     ) -> Answer:
         """Start a run, or resume the one of the key; on a paid target it needs max_cost, within the allowance."""
-        key = await run_sync(self._start, algorithm, problem, settings.model_dump(exclude_none=True), run_key)
+        key = await asyncio.to_thread(self._start, algorithm, problem, settings.model_dump(exclude_none=True), run_key)
         return await self._followed(key, wait_s)
 
     @_with_allowance
@@ -132,7 +133,7 @@ class Tools:
     @_with_allowance
     async def result(self, run_key: Key) -> Answer:
         """Return the stored result of a run of the journal."""
-        return {"result": await run_sync(lambda: stored_result(run_key).as_dict())}
+        return {"result": await asyncio.to_thread(lambda: stored_result(run_key).as_dict())}
 
     @_with_allowance
     async def cost(self, since: str = "30d", by: CostGroup = CostGroup.RUN) -> Answer:
@@ -171,11 +172,13 @@ class Tools:
     async def _followed(self, key: str, wait_s: float) -> Answer:
         """Wait until the run has ended, or for so many seconds; return its status, its result and what to do next."""
         own = self._runs.get(key)
-        with anyio.move_on_after(wait_s):
-            while own.is_running if own else (await run_sync(_stored, key))["status"] == "running":
-                await anyio.sleep(POLL_S)
+        deadline = time.monotonic() + wait_s
+        while own.is_running if own else (await asyncio.to_thread(_stored, key))["status"] == "running":
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(POLL_S)
         if own is None:
-            answer = await run_sync(_stored, key)
+            answer = await asyncio.to_thread(_stored, key)
         elif own.is_running:
             answer = {"status": "running", "progress": own.last_line()}
         else:

@@ -19,7 +19,6 @@ from hybridloop.cli.commands import (
     plan,
     run,
     runs,
-    schema,
     sessions,
     stack,
     sweep,
@@ -30,7 +29,7 @@ runs.app.add_typer(archive.app)
 
 _COMMANDS = (
     *(sweep.sweep, cost.cost, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
-    *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
+    *(config.config, config.init, doctor.doctor, config.schema, stack.up, stack.down, stack.status),
     *(stack.portal, stack.env, stack.worker, mcp.mcp),
 )
 

@@ -76,7 +76,7 @@ def test_a_run_that_ended_before_it_began_holds_nothing_and_one_that_is_resumabl
     assert own.balance(["refused", "shared", "begun"]).unfinished == ("shared", "begun")
     assert own.reset().held == {"HQC": 20.0}
     begin("over", status="finished")
-    assert own.hold("over", PAID, {"HQC": 999.0}) == {}  # its stored result is returned
+    assert own.hold("over", PAID, {"HQC": 999.0}) == {"HQC": 0.0}  # its stored result is returned
     with open_journal() as journal:  # the run ends
         lease = journal.claim(journal.run("begun").uid)
         journal.set_status(lease, "converged", "", None)
