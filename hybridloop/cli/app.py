@@ -15,10 +15,10 @@ from hybridloop.cli.commands import (
     deploy,
     doctor,
     emulator,
+    mcp,
     plan,
     run,
     runs,
-    schema,
     sessions,
     stack,
     sweep,
@@ -29,8 +29,8 @@ runs.app.add_typer(archive.app)
 
 _COMMANDS = (
     *(sweep.sweep, cost.cost, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
-    *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
-    *(stack.portal, stack.env, stack.worker),
+    *(config.config, config.init, doctor.doctor, config.schema, stack.up, stack.down, stack.status),
+    *(stack.portal, stack.env, stack.worker, mcp.mcp),
 )
 
 

@@ -1,4 +1,4 @@
-"""`hybridloop config | init`: show the settings in force, and write a settings file."""
+"""`hybridloop config | init | schema`: show the settings in force, write a settings file, show a JSON Schema."""
 
 from __future__ import annotations
 
@@ -105,3 +105,21 @@ def _places() -> list[dict[str, str]]:
         ("workspace", workspace, workspace_source),
     )
     return [{"place": place, "value": value, "source": source} for place, value, source in places]
+
+
+def schema(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]", help="Words of the command. Default: list the commands with a schema."),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of a command's output with --json.
+
+    Example: hybridloop schema runs list
+    """
+    from hybridloop.cli.schemas import DOCUMENTS, schema_of
+
+    if command:
+        print_json(schema_of(" ".join(command)))
+    else:
+        print_text("\n".join(DOCUMENTS))
