@@ -187,7 +187,7 @@ class Tools:
             f"`run` with the same arguments and run_key {key!r} resumes it, with a larger max_cost if it needs more."
         )
         advice = "" if answer["status"] in WITH_RESULT else resume
-        return {"run": key, **answer, "next": f"Call `follow` with {key!r}." if "progress" in answer else advice}
+        return {"run_key": key, **answer, "next": f"Call `follow` with {key!r}." if "progress" in answer else advice}
 
 
 def problem_argument(problem: str, folder: Path | None) -> str:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import print_message
 from hybridloop.data.statuses import STATUSES
+from hybridloop.runs.fitted_text import fitted
 from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runtime.durations import format_elapsed
-from hybridloop.runtime.fitted_text import fitted
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END

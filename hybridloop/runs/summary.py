@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import Value
+from hybridloop.runs.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result_text import (
     accuracy_text,
@@ -27,7 +28,6 @@ from hybridloop.runs.result_text import (
     table,
     way_from_random,
 )
-from hybridloop.runtime.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.runtime.text_table import format_cell
 
 if TYPE_CHECKING:

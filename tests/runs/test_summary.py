@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
+from hybridloop.runs.fitted_text import fitted, whole_parts, wrapped
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.result_text import accuracy_text
 from hybridloop.runs.summary import MOST_LINES, WIDTH, headline, summary
-from hybridloop.runtime.fitted_text import fitted, whole_parts, wrapped
 from tests.result_helpers import a_result, answered
 
 LEVELS = tuple({"level": n, "energy": -1.137306 + 0.6 * n, "standard_error": 1e-3} for n in range(9))

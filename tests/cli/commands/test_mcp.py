@@ -105,7 +105,7 @@ def test_a_run_ends_with_its_server_resumes_by_its_key_and_counts_with_its_cap_u
                 started = await call("run", **H2, settings=settings, run_key="a", wait_s=0)
                 assert (started["status"], started["next"]) == ("running", "Call `follow` with 'a'.")
                 await run_sync(eventually, lambda: service.admin("ledger")["jobs"])
-                begun.append(started["run"])
+                begun.append(started["run_key"])
                 if killed:
                     server.kill()
 
