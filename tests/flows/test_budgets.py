@@ -62,6 +62,19 @@ def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
     assert bought.is_whole  # twice the need
 
 
+@pytest.mark.parametrize("problem", ["h2", "heh+"])
+def test_a_cap_of_the_whole_price_leaves_every_round_of_a_measured_search(
+    prefect_server: PrefectServer, emulator: Emulator, problem: str
+) -> None:
+    workspace, asked = emulator.workspace("whole-price"), {"search": "measured", "precision": 0.02, "shots": 100}
+    text, target = ProblemText(name=problem), "quantinuum.sim.h2-1e"
+    free: RunResult = call_flow(vqe, workspace, text, settings(target, **asked))
+    price = f"{free.estimated['eHQC']}eHQC"  # each job's is rounded up, so that no rounding of a bill exceeds a cap
+    capped: RunResult = call_flow(vqe, workspace, text, settings(target, **asked, max_cost=price))
+    assert [point.shots for point in capped.history] == [point.shots for point in free.history]
+    assert capped.value == free.value
+
+
 def test_caps_that_buy_no_value_say_what_would_and_what_the_run_takes(capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_run("vqe", H2, settings("quantinuum.sim.h2-1e", max_cost="5eHQC"))
     assert plan.bought is not None
