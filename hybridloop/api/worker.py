@@ -104,12 +104,15 @@ def follow_run(key: str, show: Callable[[str], None]) -> RunResult:
         return _result_of(key, follow(flow_run_of(key), show))
 
 
-def cancel_waiting(key: str) -> bool:
-    """Cancel what would start a run on a worker; return False where no flow run of this key waits for one."""
+def cancel_waiting(key: str, last: str | None = None) -> bool:
+    """Cancel what would start a run on a worker; return False where none of its flow runs waits for one.
+
+    `last` is the id of the flow run that worked on the run last, if any did.
+    """
     with running_prefect():
         from hybridloop.flows.in_prefect import remote_runs
 
-        return remote_runs.cancel_waiting(key)
+        return remote_runs.cancel_waiting(key, last)
 
 
 def stop_on_worker(key: str) -> None:

@@ -78,6 +78,11 @@ class Allowance:
             if record is not None and entry is None and not is_free(recorded_target(record.target)):
                 problem = f"run {key} was not started under this allowance, and is not finished"
                 raise _refusal("run_key", problem, "Choose another key, or ask a person to resume it.")
+            if record is None and entry is not None and entry["taken"] is not None:
+                if any(entry["taken"].values()):
+                    problem = f"run {key} was deleted from the journal, and what it cost counts still"
+                    raise _refusal("run_key", problem, "Choose another key.")
+                entry = None
             if price.is_free:
                 return {}
             if price.upper is None:
@@ -90,7 +95,10 @@ class Allowance:
             most = self._allowed[unit] - now.spent[unit] - now.held[unit] + own if unit in self._allowed else 0.0
             others = ", ".join(other for other in now.unfinished if other != key)
             remedies = [f"give max_cost, at most {_amount(most, '')}{unit}"] * (most > own)
-            remedies += [f"finish {others} (`run` with the same arguments), which frees what is left"] * bool(others)
+            remedies += [
+                f"finish {others} (`run` with the same arguments), which frees what is left; a person can give such a "
+                "run up (hybridloop runs prune --unfinished)"
+            ] * bool(others)
             remedy = "; or ".join([*remedies, f"ask a person for a larger --allow in {unit}"])
             remedy = f"{remedy[:1].upper()}{remedy[1:]}."
             if not cap:
@@ -120,7 +128,9 @@ class Allowance:
         """
         with self._ledger() as ledger, open_journal() as journal:
             for key in ended:
-                if key in ledger and ledger[key]["by"] == self._token and journal.run_by_key(key) is None:
+                entry = ledger.get(key)
+                is_own = entry is not None and entry["by"] == self._token and not any((entry["taken"] or {}).values())
+                if is_own and journal.run_by_key(key) is None:
                     del ledger[key]
             return self._balance(ledger, journal)
 

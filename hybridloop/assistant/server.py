@@ -43,7 +43,7 @@ INSTRUCTIONS = (
     "Hybrid quantum algorithms on Azure Quantum. `plan` estimates the price of a run. A run on a paid target needs "
     "settings.max_cost, which is held from the allowance that a person gave. `run` returns after wait_s seconds at "
     "the latest: call `follow` while the status is running. The same `run` call with the same run_key resumes a run "
-    "that ended early, and pays nothing twice."
+    "that ended early, and pays nothing twice: give each run a run_key of your own."
 )
 _OFFERED = "target shots precision search layers seed max_cost max_jobs max_shots deadline".split()
 _FIELDS = {name: field for each in ALGORITHMS.values() for name, field in each.settings.model_fields.items()}
@@ -68,7 +68,7 @@ def serve(allowance: Allowance, folder: Path | None, workspace: str | None) -> N
     tools = Tools(allowance, None if folder is None else folder.resolve(), workspace)
     for tool in (tools.problems, tools.plan, tools.follow, tools.result, tools.cost):
         server.add_tool(tool, annotations=ToolAnnotations(read_only_hint=True))
-    server.add_tool(tools.run, annotations=ToolAnnotations(destructive_hint=False, idempotent_hint=True))
+    server.add_tool(tools.run, annotations=ToolAnnotations(destructive_hint=False))
     server.run()
 
 
@@ -183,6 +183,8 @@ class Tools:
             answer = {"status": "running", "progress": own.last_line()}
         else:
             answer = {"status": (result := own.document())["status"], "reason": result["reason"], "result": result}
+            if (stored := await asyncio.to_thread(_stored, key))["status"] != answer["status"]:
+                answer = stored  # another process has gone on with it
         resume = (
             f"`run` with the same arguments and run_key {key!r} resumes it, with a larger max_cost if it needs more."
         )

@@ -89,9 +89,8 @@ def do_housekeeping(settings: HousekeepingSettings, workspace: str | None, sdk_w
         outcomes = marked | close_orphans_task(journal, sdk_workspace)
         if settings.resume_runs:
             for record in find_resumable_task(journal, sdk_workspace):
-                if record.key not in marked:  # no worker reported those
-                    _let_settle(journal, record, settings.settle)
-                outcomes[record.key] = _resume(journal, record, workspace, sdk_workspace)
+                settle_s = 0.0 if record.key in marked else settings.settle  # no worker reported those
+                outcomes[record.key] = _resume(journal, record, settle_s, workspace, sdk_workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
             prune_task(journal, sdk_workspace, settings)
     return outcomes
@@ -181,8 +180,10 @@ def _let_settle(journal: Journal, record: RunRecord, settle_s: float) -> None:
         threading.Event().wait(settle_s - age_s)
 
 
-def _resume(journal: Journal, record: RunRecord, workspace: str | None, sdk_workspace: Any) -> str:
+def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None, sdk_workspace: Any) -> str:
     try:
+        if settle_s:
+            _let_settle(journal, record, settle_s)
         present = journal.run(record.uid)  # earlier runs of this loop may have taken long
         if is_held(present, time.time()) or present.status != record.status:
             return "left: another process resumed it"

@@ -109,7 +109,7 @@ def _shown(row: Mapping[str, Any], columns: Sequence[str], unit: str) -> Iterato
     for name in columns:
         yield name, row.get(name)
         if name == "excitation" and unit == "hartree":
-            yield "excitation (eV)", None if row.get(name) is None else PER_HARTREE["eV"] * row[name]
+            yield "excitation_eV", PER_HARTREE["eV"] * row[name] if isinstance(row.get(name), float) else None
 
 
 def heading_of(name: str, unit: str) -> str:
@@ -211,7 +211,7 @@ def curve_texts(curve: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if curve["wavenumber"] is not None:
         harmonic = measured_text(curve["wavenumber"], curve["wavenumber_error"])
         yield "harmonic", f"{harmonic} 1/cm, of the most common isotopes"
-    end = "" if curve["is_flat"] else ", where the curve is not flat yet"
+    end = "" if curve["is_flat"] else ", not flat yet"
     yield "depth", f"{depth} hartree to {curve['farthest']:g} Å{end}"
 
 

@@ -47,7 +47,12 @@ ASSIGNMENTS = (
     "parts",
     "variables",
 )  # names of a solution's assignment
-_ENDS: Mapping[str, tuple[str, ...]] = {"why": SENTENCES, "best": (), "energies": ()}  # a part of a list would be false
+_LISTS = ("best", "energies", "excited")
+_ENDS: Mapping[str, tuple[str, ...]] = {  # a part of these would claim more, or a lower price
+    "why": SENTENCES,
+    "cost": ("; ",),
+    **dict.fromkeys((*_LISTS, "depth"), ()),
+}
 VALUES = ("cut", "nodes", "sums", "satisfied", "energy", "objective")  # and of its value
 
 
@@ -86,7 +91,12 @@ def _heading(result: RunResult, width: int) -> list[str]:
 
 def _short(result: RunResult, name: str, text: str, room: int, lines: int) -> list[str]:
     """Return another text in place of one whose first clause is too long for its lines."""
-    short = {"why": result.reason, "best": "too long for these lines: `hybridloop runs show` has it"}.get(name, text)
+    if name in ("cost", "depth"):
+        return wrapped(text, room)
+    if name == "energies" and (found := fitted(text, room, lines, (" (",))) is not None:  # only the error is left out
+        return found
+    elsewhere = "too long for these lines: `hybridloop runs show` has it"
+    short = {"why": result.reason, **dict.fromkeys(_LISTS, elsewhere)}.get(name, text)
     return fitted(short, room, lines) or wrapped(short, room)
 
 
@@ -148,7 +158,7 @@ def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, st
 def effort(result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield the cost with the effort, and the run with its last session."""
     target = target_text(result.target, result.provider_options)
-    yield "cost", f"{cost_text(result)} on {target}; {effort_text(result)}"
+    yield "cost", f"{cost_text(result).replace('; ', ' and ')} on {target}; {effort_text(result)}"
     session = ""
     if result.sessions:
         last = result.sessions[-1]

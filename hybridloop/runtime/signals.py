@@ -52,7 +52,9 @@ def exit_on_sigterm() -> Iterator[None]:
 
 def _send_again(otherwise: Callable[[sys.UnraisableHookArgs], object], swallowed: sys.UnraisableHookArgs) -> None:
     """Send the signal again whose exception Python has swallowed, once this callback has returned."""
-    if (number := _SIGNALS.get(swallowed.exc_type.__name__)) is None:
+    number, error = _SIGNALS.get(swallowed.exc_type.__name__), swallowed.exc_value
+    is_of_user = isinstance(error, SystemExit) and error.code != TERMINATED
+    if number is None or is_of_user:
         otherwise(swallowed)
         return
     again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))

@@ -75,7 +75,7 @@ def test_a_result_is_told_in_whole_clauses_on_the_lines_that_there_are(name: str
     result = RESULTS[name]
     unit = unit if result.unit == "hartree" and result.value is not None else None
     *lines, last = summary(result, unit, width)
-    assert len(lines) < MOST_LINES * max(1.0, WIDTH / width)
+    assert len(lines) < (MOST_LINES if width >= WIDTH else MOST_LINES * WIDTH / width + 2)  # no price is shortened
     names = (result.run_key, PurePath(result.problem).name)  # stay whole
     assert all(len(line) <= width or any(each in line for each in names) for line in lines)
     text = " ".join(line.strip() for line in lines)
@@ -93,6 +93,17 @@ def test_a_fitted_text_is_a_whole_part_of_the_text(text: str, width: int, lines:
         assert " ".join(found).split() in [part.split() for part in whole_parts(text)]
     elif found is None:
         assert len(wrapped(text, width)) > lines or any(len(word) > width for word in text.split())
+
+
+def test_a_part_of_a_list_or_of_a_price_is_never_shown_as_the_whole() -> None:
+    many = tuple({"level": n, "energy": -150.137306 + 0.6 * n, "standard_error": 1e-6} for n in range(9))
+    levels = replace(answered(a_result(), table=many), algorithm="levels")
+    costly = replace(a_result(), cost={"USD": 1234.0, "HQC": 4000.0}, reserved={"USD": 300.0}, target=40 * "t")
+    for width in (50, 60, 80):
+        text = " ".join(line.strip() for line in summary(levels, None, width))
+        assert "-148.3373" not in text or "and 4 more" in text
+        text = " ".join(line.strip() for line in summary(costly, None, width))
+        assert "1,234.00 USD, 4,000.00 HQC and 300.00 USD reserved on" in text
 
 
 def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:

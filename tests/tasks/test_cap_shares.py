@@ -143,7 +143,7 @@ def test_a_capped_run_is_the_same_after_any_interruption(
     service: Emulator, clock: ServiceClock, tmp_path: Path
 ) -> None:
     failing = SimulatedEnergy(-5.0, 0.01, "")  # far below: a search follows
-    caps = Caps(max_shots=20_000)
+    caps = Caps(max_shots=28_000)
     for simulated in (None, failing):
         whole = CappedRun(service, clock, tmp_path).resume(caps, simulated=simulated)
         assert not whole.is_precise

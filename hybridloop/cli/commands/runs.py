@@ -204,6 +204,8 @@ def stop(run: Run, *, json: AsJson = False) -> None:
 
     Example: hybridloop runs stop night
     """
+    from hybridloop.runs.recorded import flow_runs_of
+
     with _journal() as journal:
         try:
             record = journal.run(run)
@@ -216,9 +218,8 @@ def stop(run: Run, *, json: AsJson = False) -> None:
                 _stop_on_worker(run, as_json=json)
             return
         is_running = record.owner is not None and not _is_orphaned(record)
-        is_waiting = (
-            not is_running and record.status not in WITH_RESULT and has_prefect() and _cancel_waiting(record.key)
-        )
+        may_wait = not is_running and record.status not in WITH_RESULT and has_prefect()
+        is_waiting = may_wait and _cancel_waiting(record.key, flow_runs_of(journal, record)[-1])
         if is_running or is_waiting:
             journal.request_stop(record.uid)  # neither the run nor housekeeping goes on with it
     if is_waiting:
@@ -232,10 +233,10 @@ def stop(run: Run, *, json: AsJson = False) -> None:
         print_line(f"run {record.key} is not running: {_status(record)}")
 
 
-def _cancel_waiting(key: str) -> bool:
+def _cancel_waiting(key: str, last: str | None = None) -> bool:
     from hybridloop.api import worker as api
 
-    return api.cancel_waiting(key)
+    return api.cancel_waiting(key, last)
 
 
 def _print_waiting(key: str, status: str, *, as_json: bool) -> None:
@@ -393,7 +394,10 @@ def _value_text(record: RunRecord) -> float | str | None:
     from hybridloop.runs.result import RunResult
     from hybridloop.runs.summary import headline
 
-    return headline(RunResult.from_dict(result))
+    try:
+        return headline(RunResult.from_dict(result))
+    except (KeyError, TypeError, ValueError):  # of another version
+        return value
 
 
 def _status(record: RunRecord) -> str:

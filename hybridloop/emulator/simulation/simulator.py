@@ -280,11 +280,16 @@ class Simulator:
 
     `reserve` is called with the bytes that a simulation will take, before it allocates them, and with the seconds that
     it takes on one thread. It may wait, and returns the threads that the simulation may use, on which no result
-    depends. It raises JobInputError if the bytes are more than the limit.
+    depends. It raises JobInputError if the bytes are more than the limit. `timer` returns seconds.
     """
 
-    def __init__(self, reserve: Callable[[int, float], int] = lambda size, seconds: 1) -> None:
+    def __init__(
+        self,
+        reserve: Callable[[int, float], int] = lambda size, seconds: 1,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._reserve = reserve
+        self._timer = timer
         self._operations_per_s = OPERATIONS_PER_S  # of a thread, as measured last
         self._job_bytes = 0
         self._backends: dict[tuple[SimulationMethod, Noise | None, bool, int, int], AerSimulator] = {}
@@ -386,10 +391,10 @@ class Simulator:
         """Reserve what a simulation in the block takes, and yield its threads; its time is that of the next one."""
         operations = setup.operations(shots)
         threads = self._reserve(self._job_bytes + setup.required_bytes, operations / self._operations_per_s)
-        began = time.perf_counter()
+        began = self._timer()
         yield threads
         if operations >= MEASURED_OPERATIONS:
-            self._operations_per_s = operations / (time.perf_counter() - began) / threads
+            self._operations_per_s = operations / (self._timer() - began) / threads
 
     def _backend(self, setup: SimulationSetup, noise: Noise | None, threads: int) -> AerSimulator:
         # Aer's own fusion makes dense matrices of single gates, which is slower beside diagonal blocks

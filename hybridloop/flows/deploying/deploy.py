@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -37,7 +38,8 @@ def deploy_run(
     schedules = [] if options.cron is None else [_schedule(options.cron, options.timezone)]
     name, pool = options.name, options.pool
     with get_client(sync_client=True) as client:
-        block_name = f"{BLOCK}-{_NOT_IN_A_BLOCK.sub('-', f'{algorithm}-{name}'.lower())}"
+        digest = hashlib.sha256(f"{algorithm}/{name}".encode()).hexdigest()[:8]  # names may differ in other letters
+        block_name = f"{BLOCK}-{_NOT_IN_A_BLOCK.sub('-', f'{algorithm}-{name}'.lower())}-{digest}"
         block = None if options.notify is None else notification_block(client, options.notify, block_name)
         kind, is_new = _ensure_pool(client, pool)
         if is_new:
@@ -102,7 +104,7 @@ def _deploy_housekeeping(client: SyncPrefectClient, pool: str) -> Iterator[str]:
     """Deploy housekeeping every three minutes, unless it is deployed already: it resumes parked runs and dead ones."""
     name = "every-3-minutes"
     flow = FlowFilter(name=FlowFilterName(any_=[housekeeping.name]))
-    if client.read_deployments(flow_filter=flow, limit=1):
+    if any(TAG in each.tags for each in client.read_deployments(flow_filter=flow)):  # other flows may have this name
         return
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     deployment: Any = housekeeping.to_deployment(name, interval=_EVERY_S, concurrency_limit=limit, **_in_pool(pool))

@@ -15,6 +15,7 @@ from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -121,14 +122,19 @@ def cancel(flow_run: UUID) -> None:
         client.set_flow_run_state(flow_run, Cancelling())
 
 
-def cancel_waiting(key: str) -> bool:
-    """Cancel the flow runs of a run that wait for a worker; return whether there were any."""
-    kinds = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-    waiting = FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG, f"run:{key}"]), state=FlowRunFilterState(type=kinds))
+def cancel_waiting(key: str, last: str | None = None) -> bool:
+    """Cancel the flow runs of a run that wait for a worker; return whether there were any.
+
+    Those have the run's key as a tag, but the `last` flow run (id) of a schedule, which housekeeping restarts.
+    """
+    kinds = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING]))
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG, f"run:{key}"]), state=kinds)
+    by_id = [] if last is None else [FlowRunFilter(id=FlowRunFilterId(any_=[UUID(last)]), state=kinds)]
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(flow_run_filter=waiting, limit=_PAGE)
-        for run in found:
-            client.set_flow_run_state(run.id, Cancelled(message="a user stopped the run before a worker took it"))
+        pages = [client.read_flow_runs(flow_run_filter=each, limit=_PAGE) for each in (tagged, *by_id)]
+        found = {run.id for page in pages for run in page}
+        for each in found:
+            client.set_flow_run_state(each, Cancelled(message="a user stopped the run before a worker took it"))
     return bool(found)
 
 
@@ -173,7 +179,8 @@ def _result_of(run: FlowRun) -> RunResult | None:
     if run.state.name == REFUSED:
         raise InputError("run", message, "Correct the input, and start it again.")
     if not run.state.is_completed():
-        error = (RunNotFinished if run.run_count else RunNotBegun)(run.name, message)
+        # one with an idempotency key resumes a run that had begun: see `restart_flow_run`
+        error = (RunNotFinished if run.run_count or run.idempotency_key else RunNotBegun)(run.name, message)
         if run.state.is_cancelled():
             error.exit_code = RunCancelled.exit_code
         raise error

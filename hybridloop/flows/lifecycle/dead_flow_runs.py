@@ -197,13 +197,17 @@ def _is_never_begun(client: SyncPrefectClient, flow_run: FlowRun, now: float) ->
 
 
 def _died_at_the_start(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
-    """Return True if a flow run's process died on this machine before the journal had its run, which may be resumed."""
+    """Return True if a flow run's process died with its worker before the journal had its run, which may be resumed.
+
+    That the process is gone is not enough: containers may have the name of this machine, and process ids of their own.
+    """
     settings = flow_run.parameters.get("settings")
     may_resume = isinstance(settings, Mapping) and settings.get("resume_automatically") == "interrupted"
     is_dead = flow_run.state_type is StateType.RUNNING and now - _since(flow_run) > SUPERSEDED_S and _is_gone(flow_run)
     return (
         may_resume
         and is_dead
+        and all(_is_silent(worker, now) for worker in _takers(client, flow_run))
         and _starts(client, flow_run) < MAX_STARTS
         and _deployment_of(client, flow_run) is not None
     )
@@ -214,17 +218,21 @@ def _longest_start_s(client: SyncPrefectClient, flow_run: FlowRun, now: float) -
 
     A worker takes a flow run, then labels it with its own name, and last reports the process or container.
     """
-    if flow_run.infrastructure_pid or flow_run.state is None or flow_run.work_pool_name is None:
+    if flow_run.infrastructure_pid:
         return PENDING_S
-    name, kind = flow_run.labels.get(_WORKER_NAME), flow_run.labels.get(_WORKER_TYPE, _PROCESS)
-    takers = [
-        worker
-        for worker in _workers_of(client, flow_run.work_pool_name)
-        if worker.name == name or (name is None and worker.created and worker.created <= flow_run.state.timestamp)
-    ]
+    kind, takers = flow_run.labels.get(_WORKER_TYPE, _PROCESS), _takers(client, flow_run)
     if takers and all(_is_silent(worker, now) for worker in takers):
         return SUPERSEDED_S
     return QUIET_S if takers and kind == _PROCESS else PENDING_S
+
+
+def _takers(client: SyncPrefectClient, flow_run: FlowRun) -> list[Worker]:
+    """Return the worker that has taken a flow run, or those that may have; none are known of a deleted pool."""
+    if flow_run.state is None or flow_run.work_pool_name is None:
+        return []
+    name, since = flow_run.labels.get(_WORKER_NAME), flow_run.state.timestamp
+    workers = _workers_of(client, flow_run.work_pool_name)
+    return [each for each in workers if each.name == name or (name is None and each.created and each.created <= since)]
 
 
 def _is_silent(worker: Worker, now: float) -> bool:

@@ -58,7 +58,9 @@ def cell(value: object, error: float | None = None) -> str:
         case float() if error:
             return f"${measured_text(value, error).replace('±', chr(92) + 'pm')}$"
         case float():
-            return f"${value:g}$" if value == round(value, 4) else f"${value:.6f}$"
+            shown = f"{value:g}" if value == round(value, 4) or abs(value) < 1e-4 else f"{value:.6f}"
+            digits, _, power = shown.partition("e")
+            return f"${digits} \\times 10^{{{int(power)}}}$" if power else f"${digits}$"
         case int():
             return f"${value}$"
         case list() | tuple():

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -172,14 +173,14 @@ def test_a_simulation_tells_its_time_and_learns_from_the_last_one() -> None:
         told.append(seconds)
         return 1
 
-    simulator = Simulator(reserve)
-    for _ in range(2):
-        simulator.run(qaoa(20, 1), shots=10, seed=1, exact=False)
-    simulator.run(qaoa(20, 4), shots=10, seed=1, exact=False)
+    seconds = count(0.0, 7.0)
+    simulator = Simulator(reserve, seconds.__next__)  # each simulation takes seven seconds
+    for layers in (1, 1, 4):
+        simulator.run(qaoa(20, layers), shots=10, seed=1, exact=False)
     first, second, deeper = told
     assert first > 0.0
-    assert second != first
-    assert deeper > 2.0 * second
+    assert second == pytest.approx(7.0)
+    assert 2.0 * second < deeper <= 4.0 * second
 
 
 def test_a_long_job_states_its_time_while_it_runs(emulator: Emulator) -> None:
