@@ -56,9 +56,9 @@ class Geometry:
         title = f"{formula(symbol for symbol, _ in self.atoms)}{charge} in {self.basis}{stated}"
         if self.shortest is None:
             return title
-        first, second, distance, bonds = self.shortest
+        first, second, distance, _ = self.shortest
         pair = f"{self.atoms[first - 1][0]}–{self.atoms[second - 1][0]}"
-        return f"{title}, shortest distance {pair} {distance:.3f} Å ({bonds:.1f} bond lengths)"
+        return f"{title}, shortest distance {pair} {distance:.3f} Å"
 
 
 def formula(elements: Iterable[str]) -> str:

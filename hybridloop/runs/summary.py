@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
+from hybridloop.algorithms.problems.natural_orbitals import size_doubt
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import Value
 from hybridloop.runs.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
@@ -181,6 +182,8 @@ def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]
         exact = "exact energy of its space" if result.is_active_space else "exact energy"
         within = f"; {accuracy_text(result)}" if result.unit == "hartree" else ""
         yield "error", f"{signed(result.error, result.unit)} from the {exact}{within}"
+    if (doubt := next(filter(None, map(size_doubt, result.choices)), None)) is not None:
+        yield "space", doubt
 
 
 def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
@@ -194,7 +197,8 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
         if result.unit == "hartree" and len(energies) > 1:
             per, above = PER_HARTREE["eV"], [each - energies[0] for each in energies[1:MOST_LEVELS]]
             texts = ", ".join(measured_text(per * each, 2.0 * per * error).partition(" ±")[0] for each in above)
-            yield "excited", f"{texts} eV above the lowest{more}"
+            bar = measured_text(0.0, 2.0 * per * error).partition("± ")[2]  # at most: both levels' errors added
+            yield "excited", f"{texts} eV above the lowest{more}{f' (± {bar} at most)' if bar else ''}"
         return
     fitted = [*curve_texts(result.curve)]
     yield from fitted

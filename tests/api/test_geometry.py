@@ -169,7 +169,7 @@ def test_an_active_space_is_applied_before_the_size_is_checked() -> None:
     field = scf.RHF(gto.M(atom=WATER, basis="cc-pvdz", verbose=0)).run()
     assert exact_ground_energy(resolved.molecule) == pytest.approx(mcscf.CASCI(field, 4, 4).run().e_tot, abs=1e-7)
     facts = facts_of(resolved)
-    assert facts.title.startswith("OH2 in cc-pvdz, shortest distance O–H 0.958 Å (1.0 bond lengths); ")
+    assert facts.title.startswith("OH2 in cc-pvdz, shortest distance O–H 0.958 Å; ")
     assert facts.title.endswith("4 electrons in 4 of 24 orbitals, multiplicity 1")
     assert facts.is_active_space
     assert "of MP2's correlation energy are outside" in facts.orbitals

@@ -34,6 +34,7 @@ _TITLE = 52  # letters of a line above the axes
 WIDE = (5.4, 3.6)  # inches: letters are readable on a phone, and not too large on a desktop
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the reader's font
+    "pdf.fonttype": 42,  # TrueType, as journals ask for
     "font.size": 11,
     "text.parse_math": False,  # names come from files and may contain dollars
     "text.color": INK,
