@@ -13,7 +13,7 @@ import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Crashed
+from prefect.states import Completed, Crashed
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
 
@@ -197,14 +197,17 @@ def test_what_a_server_does_not_have_is_refused(
             hl.vqe("h2", on=share.name, seed=7, optimizer=lambda fun, x0: x0)
 
 
-def waiting_run(place: Place, pool: str, key: str) -> FlowRun:
+def waiting_run(place: Place, pool: str, key: str, **settings: str) -> FlowRun:
     """Create a pool without a worker, and a flow run that waits for one."""
     template = ProcessWorker.get_default_base_job_template()
     place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
     where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
     deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
     return place.client.create_flow_run_from_deployment(
-        deployment, parameters={"problem": {"name": "h2"}}, name=key, tags=["hybridloop", f"run:{key}"]
+        deployment,
+        parameters={"problem": {"name": "h2"}, "settings": settings},
+        name=key,
+        tags=["hybridloop", f"run:{key}"],
     )
 
 
@@ -241,3 +244,21 @@ def test_a_flow_run_without_a_worker_says_so_and_one_that_crashed_has_no_result(
     with pytest.raises(RunNotFinished, match="its process ended"):
         follow(run.id, show, poll_s=5.0)
     assert shown == [f"no worker is online yet: hybridloop worker --pool {pool}"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_view_does_not_end_while_housekeeping_is_to_resume_a_run_that_crashed(
+    place: Place, share: ServerShare
+) -> None:
+    shown = list[str]()
+    run = waiting_run(place, f"{share.name}-dead", f"{share.name}-dead", resume_automatically="interrupted")
+    place.client.set_flow_run_state(run.id, Crashed(message="its process ended"), force=True)
+
+    def show(line: str) -> None:
+        shown.append(line)
+        place.client.set_flow_run_state(run.id, Completed(), force=True)  # as by its next start
+
+    assert follow(run.id, show, poll_s=1.0) is None  # without a stored result
+    (line,) = shown
+    assert line == f"run {run.name} lost its process; with a worker online, housekeeping resumes it in minutes"

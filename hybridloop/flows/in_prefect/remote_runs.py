@@ -32,11 +32,12 @@ from hybridloop.errors import InputError, RunCancelled, RunNotBegun, RunNotFinis
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.beside import REFUSED
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import ProblemText
+from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
 
 POLL_S = 2.0
 WORKER_AFTER_S = 10.0  # without a worker by then, the view says so
+RESUMED_WITHIN_S = 300.0  # by housekeeping, with a worker online
 MAX_FAILURES = 30  # requests in sequence without an answer of the server, about a minute
 LOG_DELAY_S = 3.0  # until the server has the last lines: they are sent every two seconds
 _PAGE = 200  # log lines of one request
@@ -82,9 +83,11 @@ def flow_run_of(key: str) -> UUID:
 def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult | None:
     """Show a flow run's log until it has ended, and return its result; None if the server has no copy of it.
 
-    Raises InputError for refused input, and RunNotFinished for a run that has no result.
+    One that crashed and that housekeeping resumes has ended after `RESUMED_WITHIN_S`. Raises InputError for refused
+    input, and RunNotFinished for a run that has no result.
     """
     pause, waited_s, failures, shown = threading.Event(), 0.0, 0, set[UUID]()
+    crashed_s = 0.0
     with get_client(sync_client=True) as client:
         while True:
             try:
@@ -97,15 +100,31 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
                     raise
                 pause.wait(poll_s)
                 continue
+            if _may_resume(run) and crashed_s < RESUMED_WITHIN_S:
+                if not crashed_s:
+                    show(
+                        f"run {run.name} has lost its process; with a worker online, housekeeping resumes it in minutes"
+                    )
+                crashed_s += poll_s
+                pause.wait(poll_s)
+                continue
             if run.state is not None and run.state.is_final():
                 pause.wait(LOG_DELAY_S)
                 _show_log(client, flow_run, shown, show)
                 return _result_of(run)
+            crashed_s = 0.0
             is_late = run.start_time is None and waited_s < WORKER_AFTER_S <= waited_s + poll_s
             if is_late and not _has_worker(client, run):
                 show(f"no worker is online yet: hybridloop worker --pool {run.work_pool_name}")
             waited_s += poll_s
             pause.wait(poll_s)
+
+
+def _may_resume(run: FlowRun) -> bool:
+    """Return True for a crashed flow run whose run housekeeping resumes, by the settings that it was started with."""
+    settings = run.parameters.get("settings")
+    is_resumed = isinstance(settings, Mapping) and settings.get("resume_automatically") == AutoResume.INTERRUPTED
+    return is_resumed and run.state is not None and run.state.is_crashed()
 
 
 def request_stop(flow_run: UUID, tag: str) -> None:
