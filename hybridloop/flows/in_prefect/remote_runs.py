@@ -102,9 +102,7 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
                 continue
             if _may_resume(run) and crashed_s < RESUMED_WITHIN_S:
                 if not crashed_s:
-                    show(
-                        f"run {run.name} has lost its process; with a worker online, housekeeping resumes it in minutes"
-                    )
+                    show(f"run {run.name} lost its process; with a worker online, housekeeping resumes it in minutes")
                 crashed_s += poll_s
                 pause.wait(poll_s)
                 continue
