@@ -30,9 +30,14 @@ def whole_parts(text: str, ends: tuple[str, ...] = CLAUSES) -> Iterator[str]:
     yield from filter(None, reversed(found))
 
 
-def fitted(text: str, width: int, lines: int, ends: tuple[str, ...] = CLAUSES) -> list[str] | None:
-    """Return the longest whole part of the text that so many lines of this width hold; None if they hold none."""
+def fitted(text: str, width: int, lines: int, ends: tuple[str, ...] = CLAUSES, least: int = 0) -> list[str] | None:
+    """Return the longest whole part of the text that so many lines of this width hold; None if they hold none.
+
+    A part has at least so many characters.
+    """
     for part in whole_parts(text, ends):
+        if len(part) < least:
+            break
         found = wrapped(part, width)
         if len(found) <= lines and all(len(line) <= width for line in found):
             return found

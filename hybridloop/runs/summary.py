@@ -49,9 +49,8 @@ ASSIGNMENTS = (
     "variables",
 )  # names of a solution's assignment
 _LISTS = ("best", "energies", "excited")
-_ENDS: Mapping[str, tuple[str, ...]] = {  # a part of these would claim more, or a lower price
+_ENDS: Mapping[str, tuple[str, ...]] = {  # a part of these would claim more
     "why": SENTENCES,
-    "cost": ("; ",),
     **dict.fromkeys((*_LISTS, "depth"), ()),
 }
 VALUES = ("cut", "nodes", "sums", "satisfied", "energy", "objective")  # and of its value
@@ -74,7 +73,8 @@ def summary(result: RunResult, unit: str | None = None, width: int = WIDTH) -> I
     for name, text in rows:
         # the reason, which is first, may be long: it takes two lines, and those that no other row needs
         most = 1 + (max(min(spare, 1), spare - others) if name == "why" else max(0, spare))
-        lines = fitted(text, room, most, _ENDS.get(name, CLAUSES)) or _short(result, name, text, room, most)
+        least = text.find("; ") if name == "cost" else 0  # the price is whole
+        lines = fitted(text, room, most, _ENDS.get(name, CLAUSES), least) or _short(result, name, text, room, most)
         spare -= len(lines) - 1
         for number, line in enumerate(lines):
             yield f"  {'' if number else name:<{_LABEL}}{line}"
