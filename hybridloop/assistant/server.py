@@ -184,7 +184,7 @@ class Tools:
         else:
             answer = {"status": (result := own.document())["status"], "reason": result["reason"], "result": result}
             if (stored := await asyncio.to_thread(_stored, key))["status"] != answer["status"]:
-                answer = stored  # another process has gone on with it
+                answer = stored  # another process has resumed it
         resume = (
             f"`run` with the same arguments and run_key {key!r} resumes it, with a larger max_cost if it needs more."
         )

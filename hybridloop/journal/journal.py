@@ -210,7 +210,7 @@ class Journal:
         try:
             with self._database.write_transaction() as connection:
                 leases.release(connection, lease)
-        except BaseException:
+        except BaseException:  # a signal, too, leaves a claim of this process that has ended
             note_ended(lease.token)
             raise
 

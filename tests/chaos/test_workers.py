@@ -166,7 +166,7 @@ def test_runs_that_end_in_their_final_measurement_on_a_worker_resume_to_the_same
     shell, keys = place.at.shell, {how: f"{share.name}-{how}" for how in ENDS}
     with worker(shell.environ, tmp_path, of_hybridloop(share.name)):
         for how, key in keys.items():
-            place.slow_down(3)
+            place.slow_down(12)
             run = place.client.create_flow_run_from_deployment(
                 place.deployment,
                 parameters={"problem": {"name": "h2"}, "settings": ASKED, "run_key": key},
@@ -174,7 +174,6 @@ def test_runs_that_end_in_their_final_measurement_on_a_worker_resume_to_the_same
                 tags=[TAG, f"run:{key}"],
             )
             eventually(lambda run=run: place.has_next_round_submitted(run), poll_s=0.01)  # type: ignore[misc]
-            place.slow_down(9)
             assert shell.run("runs", how, key).returncode == 0
             followed = shell.run("runs", "follow", key)
             place.slow_down(0)

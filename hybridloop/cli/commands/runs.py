@@ -221,7 +221,7 @@ def stop(run: Run, *, json: AsJson = False) -> None:
         may_wait = not is_running and record.status not in WITH_RESULT and has_prefect()
         is_waiting = may_wait and _cancel_waiting(record.key, flow_runs_of(journal, record)[-1])
         if is_running or is_waiting:
-            journal.request_stop(record.uid)  # neither the run nor housekeeping goes on with it
+            journal.request_stop(record.uid)  # neither a worker nor housekeeping resumes it
     if is_waiting:
         _print_waiting(record.key, _status(record), as_json=json)
         return
