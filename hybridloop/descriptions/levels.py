@@ -59,7 +59,7 @@ LEVELS = Description(
     value_of="the ground state, the lowest of {rows} levels",
     columns=(
         *("level", "energy", "standard_error", "exact", "noise_bias"),
-        *("excitation", "multiplicity", "electrons", "symmetry"),
+        *("excitation", "excitation_error", "multiplicity", "electrons", "symmetry"),
     ),
     table_title="Levels",
     plots={"levels": "hybridloop.reports.plots.energies:levels"},

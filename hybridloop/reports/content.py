@@ -21,7 +21,7 @@ from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import heading_of, shown_rows
+from hybridloop.runs.result_text import heading_of, shown_rows, with_errors
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -127,9 +127,10 @@ def _results(result: RunResult) -> ReportTable | None:
     rows = with_axis(result, shown_rows(result))
     if not rows:
         return None
-    cells = [tuple(map(_cell, row.values())) for row in rows]
+    shown = [with_errors(row) for row in rows]
+    cells = [tuple(map(_cell, row.values())) for row in shown]
     return _bounded(
-        ALGORITHMS[result.algorithm].table_title, tuple(heading_of(name, result.unit) for name in rows[0]), cells
+        ALGORITHMS[result.algorithm].table_title, tuple(heading_of(name, result.unit) for name in shown[0]), cells
     )
 
 

@@ -11,8 +11,13 @@ CLAUSES = (*SENTENCES, ", ", " (")
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return the text on lines of at most so many characters; a word that is longer has a line of its own."""
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    """Return the text on lines of at most so many characters; a word that is longer has a line of its own.
+
+    A number stays on one line with its error.
+    """
+    joined = text.replace(" ±", "\u00a0±").replace("± ", "±\u00a0")  # textwrap breaks no line there
+    lines = textwrap.wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def whole_parts(text: str, ends: tuple[str, ...] = CLAUSES) -> Iterator[str]:

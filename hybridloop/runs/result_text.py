@@ -28,9 +28,11 @@ FACT_LABELS = {
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
 # columns of standard errors by that of the value; `error` is the value less an exact one
-ERRORS = dict.fromkeys(("energy", "objective", "error"), "standard_error") | {"gradient": "gradient_error"}
+ERRORS = dict.fromkeys(("energy", "objective", "error"), "standard_error") | {
+    name: f"{name}_error" for name in ("gradient", "excitation", "excitation_eV")
+}
 _NO_BRACKETS = str.maketrans("", "", "()")
-_ENERGIES = "energy standard_error exact error reference noise_bias excitation expected_left"
+_ENERGIES = "energy standard_error exact error reference noise_bias excitation excitation_error expected_left"
 _UNITS = (
     dict.fromkeys(_ENERGIES.split(), "") | dict.fromkeys(("gradient", "gradient_error"), "/rad") | {"variance": "²"}
 )
@@ -93,8 +95,18 @@ def effort(result: RunResult) -> Iterator[Row]:
 
 
 def table(result: RunResult) -> list[dict[str, object]]:
-    """Return the rows of the result's table with the columns that are shown; empty for most algorithms."""
-    return [{name: join_list(value) for name, value in row.items()} for row in shown_rows(result)]
+    """Return the rows of the result's table as they are shown; empty for most algorithms."""
+    return [{name: join_list(value) for name, value in with_errors(row).items()} for row in shown_rows(result)]
+
+
+def with_errors(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row in which a value shares its column with its standard error, and has the digits that this leaves."""
+    errors = {name: row.get(of_error) or 0.0 for name, of_error in ERRORS.items()}
+    return {
+        name: measured_text(value, errors[name]) if isinstance(value, float) and name in errors else value
+        for name, value in row.items()
+        if name not in ERRORS.values()
+    }
 
 
 def shown_rows(result: RunResult) -> list[dict[str, Any]]:
@@ -108,8 +120,9 @@ def _shown(row: Mapping[str, Any], columns: Sequence[str], unit: str) -> Iterato
         yield str(row["coordinate_label"]), row["coordinate"]
     for name in columns:
         yield name, row.get(name)
-        if name == "excitation" and unit == "hartree":
-            yield "excitation_eV", PER_HARTREE["eV"] * row[name] if isinstance(row.get(name), float) else None
+        if name == "excitation_error" and unit == "hartree":
+            for of_ev, energy in (("excitation_eV", "excitation"), ("excitation_eV_error", "excitation_error")):
+                yield of_ev, PER_HARTREE["eV"] * row[energy] if isinstance(row.get(energy), float) else None
 
 
 def heading_of(name: str, unit: str) -> str:
@@ -118,8 +131,8 @@ def heading_of(name: str, unit: str) -> str:
     >>> heading_of("standard_error", "hartree"), heading_of("point", "hartree")
     ('standard error (hartree)', 'point')
     """
-    of_unit = f" ({unit}{_UNITS[name]})" if unit and name in _UNITS else ""
-    return f"{name.replace('_', ' ')}{of_unit}"
+    of_unit = f" ({unit}{_UNITS[name]})" if unit and name in _UNITS else " (eV)" if "_eV" in name else ""
+    return f"{name.replace('_eV', '').replace('_', ' ')}{of_unit}"
 
 
 def lines(result: RunResult, unit: str | None = None) -> Iterator[str]:

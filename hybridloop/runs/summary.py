@@ -195,9 +195,10 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
         more = f" and {len(energies) - MOST_LEVELS} more" if len(energies) > MOST_LEVELS else ""
         yield "energies", f"{shown}{more} (± {measured_text(0.0, error).partition('± ')[2]})"
         if result.unit == "hartree" and len(energies) > 1:
-            per, above = PER_HARTREE["eV"], [each - energies[0] for each in energies[1:MOST_LEVELS]]
-            texts = ", ".join(measured_text(per * each, 2.0 * per * error).partition(" ±")[0] for each in above)
-            bar = measured_text(0.0, 2.0 * per * error).partition("± ")[2]  # at most: both levels' errors added
+            per, above = PER_HARTREE["eV"], result.table[1:MOST_LEVELS]
+            error = per * max(float(row["excitation_error"] or 0.0) for row in above)
+            texts = ", ".join(measured_text(per * row["excitation"], error).partition(" ±")[0] for row in above)
+            bar = measured_text(0.0, error).partition("± ")[2]
             yield "excited", f"{texts} eV above the lowest{more}{f' (± {bar} at most)' if bar else ''}"
         return
     fitted = [*curve_texts(result.curve)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,18 +33,24 @@ def test_all_foreign_text_in_a_result_is_escaped() -> None:
     notes: dict[str, Any] = {"warnings": (ATTACK,), "choices": (f"{ATTACK}: {ATTACK}",)}
     shown = as_html(replace(answered(a_result(), table=(row,), **notes), algorithm="levels", **texts))
     assert "<script" not in shown
-    assert html.unescape(shown).count(ATTACK) == len(texts) + len(row)  # the warning in place of the reason
+    cells = len(row) - 2  # no column has errors alone
+    assert html.unescape(shown).count(ATTACK) == len(texts) + cells  # the warning in place of the reason
 
 
 def test_a_result_is_printed_as_text_with_its_table() -> None:
-    rows = [{**dict.fromkeys(LEVELS.columns), "level": n, "energy": -1.5 + n, "symmetry": n} for n in range(2)]
+    rows = [
+        {**dict.fromkeys(LEVELS.columns), "level": n, "energy": -1.5 + n, "standard_error": n * 2e-3, "symmetry": n}
+        for n in range(2)
+    ]
     lines = replace(answered(a_result(), table=tuple(rows)), algorithm="levels").details().splitlines()
     assert lines[0] == heading(a_result())
     assert "  of         the ground state, the lowest of 2 levels" in lines
-    head, ground, excited = (line.split() for line in lines[-3:])
-    assert [name for name in head if name != "excitation_eV"] == list(LEVELS.columns)
+    head, ground, excited = (re.split(" {2,}", line.strip()) for line in lines[-3:])
+    energies = ["level", "energy", "exact", "noise_bias", "excitation", "excitation_eV"]
+    assert head == [*energies, "multiplicity", "electrons", "symmetry"]
     assert len(ground) == len(excited) == len(head)
-    assert (ground[:2], ground[-1], excited[:2], excited[-1]) == (["0", "-1.500000"], "0", ["1", "-0.500000"], "1")
+    assert (ground[:2], ground[-1]) == (["0", "-1.500000"], "0")
+    assert (excited[:2], excited[-1]) == (["1", "-0.5000 ± 0.0020"], "1")
     plain = a_result().details().splitlines()
     assert len(plain) == 1 + len([*answer(a_result()), *effort(a_result())])
 

@@ -15,6 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridloop.algorithms.formats.energies import molecule_text, read_energy_problem
+from hybridloop.algorithms.geometries import Geometry
+from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
@@ -24,7 +27,7 @@ from hybridloop.reports.paper.latex import cell, escape
 from hybridloop.reports.paper.methods import SELF, MethodsText
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.settings.energies import AllocationName, AnsatzName, GroupingName, MitigationName, OptimizerName
-from tests.paths import ROOT
+from tests.paths import DATA, ROOT
 
 HOSTILE = r"50%_of $x$ & #1 {a}^b~c\input{/etc/passwd} [*] ⟨S²⟩ 日本 --"
 DOCUMENT = r"""\documentclass{article}
@@ -97,6 +100,21 @@ def test_convergence_is_claimed_only_where_it_was_shown(vqe_run: StoredRun) -> N
     assert "Convergence was sought and not shown: " in told
     assert "Convergence was shown" not in told
     assert r"\input{/" not in told
+
+
+def test_the_integrals_of_geometries_and_the_layers_of_a_circuit_are_told(vqe_run: StoredRun) -> None:
+    result, record = vqe_run.result, vqe_run.record
+    assert result is not None
+    assert "PySCF" not in MethodsText(vqe_run, result).paragraph
+    water = Geometry((("O", (0.0, 0.0, 0.0)),), "6-31g", -1, 9)
+    molecule = read_energy_problem((DATA / "fcidump" / "H2O_0.9572.fcidump").read_text(), "h2")
+    assert isinstance(molecule, Molecule)
+    text = molecule_text(replace(molecule, geometry=water))
+    settings = {**record.settings, "problem": {"name": "water", "text": text}}
+    settings["settings"] = {**settings["settings"], "ansatz": "hardware-efficient", "layers": 2}
+    told = MethodsText(replace(vqe_run, record=replace(record, settings=settings)), result).paragraph
+    assert "integrals in 6-31g, charge -1, were computed by PySCF~\\cite{pyscf2020}." in told
+    assert "The circuit is hardware-efficient~\\cite{kandala2017}. The circuit has 2 layers." in told
 
 
 @given(st.text())

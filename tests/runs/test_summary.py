@@ -17,7 +17,13 @@ from hybridloop.runs.result_text import accuracy_text
 from hybridloop.runs.summary import MOST_LINES, WIDTH, headline, summary
 from tests.result_helpers import a_result, answered
 
-LEVELS = tuple({"level": n, "energy": -1.137306 + 0.6 * n, "standard_error": 1e-3} for n in range(9))
+LEVELS = tuple(
+    {
+        **{"level": n, "energy": -1.137306 + 0.6 * n, "standard_error": 1e-3},
+        **{"excitation": 0.6 * n, "excitation_error": 1.2e-3 * (n > 0)},
+    }
+    for n in range(9)
+)
 POINTS = tuple(
     {"point": f"h2-{n}", "energy": -1.1 - 0.01 * n, "standard_error": 7e-4, "converged": n != 2} for n in range(20)
 )
@@ -95,8 +101,17 @@ def test_a_fitted_text_is_a_whole_part_of_the_text(text: str, width: int, lines:
         assert len(wrapped(text, width)) > lines or any(len(word) > width for word in text.split())
 
 
+@pytest.mark.parametrize("width", range(20, 60))
+def test_a_number_stays_with_its_error(width: int) -> None:
+    lines = wrapped("lowest -1.13710 ± 0.00082 hartree of nine (± 0.10 at most)", width)
+    assert [line.count("±") for line in lines] == [
+        line.count("-1.13710 ± 0.00082") + line.count("(± 0.10") for line in lines
+    ]
+    assert max(map(len, lines)) <= width
+
+
 def test_a_part_of_a_list_or_of_a_price_is_never_shown_as_the_whole() -> None:
-    many = tuple({"level": n, "energy": -150.137306 + 0.6 * n, "standard_error": 1e-6} for n in range(9))
+    many = tuple({**row, "energy": row["energy"] - 149.0, "standard_error": 1e-6} for row in LEVELS)
     levels = replace(answered(a_result(), table=many), algorithm="levels")
     costly = replace(a_result(), cost={"USD": 1234.0, "HQC": 4000.0}, reserved={"USD": 300.0}, target=40 * "t")
     for width in (50, 60, 80):
@@ -122,7 +137,10 @@ def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:
         "  mean     11.700 ± 0.030, 93% of the way from random to the optimum",
     ]
     assert "  energies -1.1373, -0.5373, 0.0627, 0.6627, 1.2627 and 4 more (± 0.0010)" in str(RESULTS["levels"])
-    assert "  excited  16.327, 32.654, 48.980, 65.307 eV above the lowest and 4 more" in str(RESULTS["levels"])
+    assert str(RESULTS["levels"]).splitlines()[3:5] == [
+        "  excited  16.327, 32.654, 48.980, 65.307 eV above the lowest and 4 more",
+        "           (± 0.033 at most)",
+    ]
     scan = str(RESULTS["scan"]).splitlines()
     assert scan[0] == "h2: lowest -1.29000 ± 0.00070 hartree at h2-19, converged"
     assert scan[2] == "  points   19 of 20 converged; `hybridloop runs show` lists them"

@@ -20,7 +20,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.reports.answer import format_cost, summarize
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import table
+from hybridloop.runs.result_text import heading_of, table
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_cell
 
@@ -164,7 +164,7 @@ def report_markdown(result: RunResult) -> str:
     ]
     lines += _table(("what", "value"), rows)
     if records := table(result):
-        columns = tuple(name.replace("_", " ") for name in records[0])
+        columns = tuple(heading_of(name, result.unit) for name in records[0])
         shown = [tuple(format_cell(value) for value in row.values()) for row in records[:MAX_ROWS]]
         lines += ["", f"## {ALGORITHMS[result.algorithm].table_title}", "", *_table(columns, shown)]
         if len(records) > MAX_ROWS:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.azure.addresses import is_loopback
 from hybridloop.azure.targets import recorded_target
 from hybridloop.data import load_table
@@ -58,6 +59,7 @@ class MethodsText:
         subject = f"The problem is {title}; it was treated by "
         known = [*self._sentence("algorithm", result.algorithm, subject)]
         yield from known or [escape(f"{subject}{ALGORITHMS[result.algorithm].title}.")]
+        yield from self._integrals()
         # what was chosen automatically stands in the choices, of a scan in those of its points
         told = [*result.choices, *(str(each) for row in result.table for each in row.get("choices") or ())]
         chosen = {name: text for name, _, text in (each.partition(": ") for each in reversed(told))}
@@ -66,11 +68,14 @@ class MethodsText:
             ansatz = chosen.get("circuit", "uccsd" if result.unit == "hartree" else "").partition(",")[0]
         if ansatz:
             yield from [*self._sentence("ansatz", ansatz)] or ["The circuit was given by the authors."]
+        layers = len(result.parameters) // 2 if settings.get("extend_to") else settings.get("layers")
+        if layers:
+            yield f"The circuit has {count_text(layers, 'layer')}."
         if optimizer == "auto":
             optimizer = chosen.get("optimizer", "").partition(", as")[0].rpartition(" ")[2]
         if any(progress.phase == "search" for progress in result.history):
             yield from self._sentence("optimizer", optimizer.partition(":")[0])
-        if "search" in chosen:
+        elif "search" in chosen:
             yield escape(f"Search: {chosen['search']}.")
         if result.value_name == Value.ENERGY:
             grouped = record.versions.get(GROUPINGS) or str(settings.get("grouping", ""))
@@ -83,6 +88,17 @@ class MethodsText:
             yield from self._sentence("mitigation" if name in self._table["mitigation"] else "allocation", name)
         if "distance" in result.curve:
             yield from self._sentence("fit", "curve")
+
+    def _integrals(self) -> Iterator[str]:
+        """Yield how the integrals of geometries were computed: their basis sets and charges."""
+        problem = self._run.record.settings["problem"]
+        texts = [point["text"] for point in problem.get("points", [problem]) if point["text"] is not None]
+        geometries = [geometry for text in texts if (geometry := geometry_of(text)) is not None]
+        bases = " and ".join(dict.fromkeys(f"{each.basis}, charge {each.charge}," for each in geometries))
+        if bases:
+            yield from self._sentence(
+                "integrals", "pyscf", f"Restricted Hartree-Fock orbitals and integrals in {bases} "
+            )
 
     def _execution(self) -> Iterator[str]:
         result, record = self._result, self._run.record
