@@ -68,6 +68,8 @@ class ProcessOrder:
     rounds_at_most: int | None = None  # measured ones, after which the process kills itself
     is_halted: bool = False  # stops at `crash_at` by SIGSTOP, and may be woken
     ahead_s: float = 0.0  # lead of the journal's clock over the machine's
+    clock: Path | None = None  # file that sets the machine's clock
+    clock_set: Mapping[int, str] = field(default_factory=dict)  # what it says from a round on
     busy_s: float = BUSY_S  # lock timeout of the journal
     room: int | None = None  # limit of the file size in bytes, as on a disk that fills up
     log: Path | None = None  # log file of all levels
@@ -168,12 +170,14 @@ def crash_point(at: str, search: str) -> str:
 
 
 def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOrder) -> None:
-    if not order.closed_underfoot and order.rounds_at_most is None:
+    if not order.closed_underfoot and order.rounds_at_most is None and order.clock is None:
         return
     start, passed = session.rounds.start, 0
 
     def start_disturbed(*arguments: Any, **keywords: Any) -> Any:
         nonlocal passed
+        if order.clock is not None and passed in order.clock_set:
+            order.clock.write_text(order.clock_set[passed])
         if passed in order.closed_underfoot:
             at = order.closed_underfoot.index(passed)
             if session.sessions.rows[at].ended_at is None:
