@@ -410,8 +410,8 @@ class RunNotFinished(HybridloopError):
     def __str__(self) -> str:
         return (
             f"run {self.key!r} ended without a result: {self.message.rstrip('.')}. Its measurements are in its "
-            "worker's journal, and no job is paid twice. Housekeeping resumes it if it was interrupted; then follow it "
-            f"again. Or where that journal is: hybridloop runs resume {self.key}"
+            "worker's journal, and no job is paid twice. Housekeeping resumes it if it was interrupted, or ended by an "
+            f"outage; then follow it again. Or where that journal is: hybridloop runs resume {self.key}"
         )
 
 

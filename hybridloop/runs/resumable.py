@@ -46,6 +46,6 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
 
 
 def _was_outage(events: Sequence[Event]) -> bool:
-    """Return true if an outage of the service or the target ended the run last."""
+    """Return true if an outage of the service, the target or the database ended the run last."""
     kinds = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
     return kinds[-1:] == [OUTAGE]

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import psutil
+import psycopg
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
@@ -28,6 +29,7 @@ from hybridloop.settings import ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, worker
 from tests.flow_calls import call_flow
+from tests.journal.postgresql_helpers import new_database, running_server
 from tests.long_form import long_form, long_only, short_or_long
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
@@ -143,6 +145,38 @@ def test_a_run_whose_worker_and_follower_are_killed_goes_on_at_another_worker(
         followed = shell.run("runs", "follow", key, "--json")
         assert followed.returncode == 0, followed.stderr
         check(place, run, json.loads(followed.stdout), reference)
+
+
+END_IN_ROUND_2 = """
+SET search_path TO hybridloop;
+CREATE FUNCTION end_here() RETURNS trigger AS $$
+BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NEW; END
+$$ LANGUAGE plpgsql;
+CREATE TRIGGER end_here BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.sequence = 1) EXECUTE FUNCTION end_here();
+"""
+
+
+def test_a_run_whose_database_ends_in_a_write_goes_on_at_its_worker(
+    prefect_server: PrefectServer, reference: dict[str, Any], share: ServerShare, tmp_path: Path
+) -> None:
+    with ExitStack() as held:
+        client = held.enter_context(prefect_client(prefect_server))
+        url = new_database(held.enter_context(running_server()))
+        place = held.enter_context(place_for(prefect_server, share.deploy(client, vqe), tmp_path, url))
+        database = held.enter_context(psycopg.connect(url.replace("+psycopg", ""), autocommit=True))
+        database.execute(END_IN_ROUND_2)
+        held.enter_context(worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)))
+        parameters = {"problem": {"name": "h2"}, "settings": {**ASKED, "resume_automatically": "interrupted"}}
+        run = client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
+        eventually(lambda: place.state(run).is_final())
+        assert place.record(run).status == "failed"
+        database.execute("DROP TRIGGER end_here ON jobs")
+        kept = client.create_flow_run_from_deployment(share.deploy(client, housekeeping))
+        eventually(lambda: place.state(kept).is_final())
+        assert place.state(kept).is_completed()
+        eventually(lambda: place.record(run).status == reference["status"])
+        key = place.record(run).key
+        check(place, run, place.at.shell.json("runs", "resume", key, "--quiet"), reference)
 
 
 def check_end(

@@ -90,16 +90,18 @@ class Place:
 
 
 @contextmanager
-def place_for(server: PrefectServer, deployment: UUID, folder: Path) -> Iterator[Place]:
-    """Hold a service, and a journal in the folder, for the runs of a deployment."""
+def place_for(server: PrefectServer, deployment: UUID, folder: Path, journal_at: str | None = None) -> Iterator[Place]:
+    """Hold a service, and a journal at this URL or in the folder, for the runs of a deployment."""
+    url = journal_at or journal_url(folder / "home" / "journal.db")
     environ = {
         **own_environ(str(folder / "home"), os.environ),
+        "HYBRIDLOOP_JOURNAL": url,
         **server.environment,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
     with running_emulator() as service, prefect_client(server) as client:
         at = Shell(environ).at(service, "workers")
-        with Journal(journal_url(folder / "home" / "journal.db")) as journal:
+        with Journal(url) as journal:
             yield Place(service, at, journal, client, deployment)
 
 

@@ -7,13 +7,14 @@ import pickle
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import count
 
 import psycopg
 import pytest
 
 from hybridloop.errors import HybridloopError, InputError, JournalError
-from hybridloop.journal import Journal
+from hybridloop.journal import Journal, open_journal
 from hybridloop.journal.storage.database import Database
 from hybridloop.journal.storage.location import Location
 from tests.journal.journal_helpers import add_claimed_run, measure, new_run
@@ -148,6 +149,26 @@ def test_a_server_that_stays_down_is_retried_with_a_warning(
     assert "retrying for up to 30 s" in warning
     assert "All that was written is kept" in warning
     assert "hybridloop runs resume" in warning
+
+
+@pytest.mark.parametrize("how", ["of a worker", "has answered", "unknown"])
+def test_a_journal_that_is_opened_while_its_server_restarts_waits_unless_its_address_may_be_wrong(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(Database, "_answered", set())
+    environ = {"HYBRIDLOOP_JOURNAL": new_database(postgresql)}
+    if how == "of a worker":
+        environ["PREFECT__FLOW_RUN_ID"] = "an id"
+    if how == "has answered":
+        open_journal(environ).close()
+    postgresql.stop()
+    restart = threading.Timer(1.0, postgresql.start)
+    restart.start()
+    try:
+        with pytest.raises(JournalError) if how == "unknown" else nullcontext(), open_journal(environ) as journal:
+            assert journal.runs() == []
+    finally:
+        restart.join()
 
 
 def test_tables_of_another_program_with_the_same_names_are_not_touched(url: str) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
@@ -23,7 +23,7 @@ from hybridloop.journal.storage.write_queue import WriteQueue
 _BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
 _BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
 _BUSY_MS = "hybridloop_busy_ms"  # key in `connection.info`: the busy timeout that the connection has now
-RECONNECT_LIMIT_S = 30.0  # a server that has answered before may be restarting
+RECONNECT_LIMIT_S = 30.0
 _RECONNECT_EVERY_S = 0.5
 _MIN_FREE_SHARE = 0.2  # a file with a smaller share of free space is not compacted
 _MIN_FREE_BYTES = 1 << 20
@@ -34,13 +34,18 @@ _log = logging.getLogger(__name__)
 class Database:
     """An open database; a transaction waits up to `busy_s` for locks of other processes.
 
+    A server that is away is waited for if its address `is_known` or has answered this process: it may be restarting.
     After a write that timed out, later writes wait only a moment until one succeeds: see `LockTimeout`.
     """
 
-    def __init__(self, location: Location, *, busy_s: float, now: Callable[[], float] = time.monotonic) -> None:
+    _answered: ClassVar[set[str]] = set()  # addresses of servers
+
+    def __init__(
+        self, location: Location, *, busy_s: float, is_known: bool = False, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.location = location
         self._now = now
-        self._has_connected = False
+        self._is_known = is_known
         self._away_since: float | None = None
         self._lock_timeout = lock_timeout = LockTimeout(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite polls for its lock, and is not fair to our threads
@@ -148,7 +153,7 @@ class Database:
                 _log.debug("the journal %s is away, trying again: %s", self.location, self._journal_error(error))
                 threading.Event().wait(_RECONNECT_EVERY_S)
         self._away_since = None
-        self._has_connected = True
+        self._answered.add(str(self.location))
         if self._file is not None:
             self._file.note_opened()
         with connection:
@@ -173,7 +178,7 @@ class Database:
 
     def _may_reconnect(self) -> bool:
         """Return True while an unreachable server is retried; warn at the first failure."""
-        if self.location.is_file or not self._has_connected:  # the address of a server that never answered may be wrong
+        if self.location.is_file or not (self._is_known or str(self.location) in self._answered):
             return False
         now = self._now()
         if self._away_since is None:
