@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,7 @@ class QuilCompiler:
 
     def __init__(self) -> None:
         self._cores: dict[CircuitStructure, tuple[QuantumCircuit, AngleMap]] = {}
-        self._programs: dict[tuple[object, ...], QuilProgram] = {}
+        self._programs: dict[Hashable, QuilProgram] = {}
 
     @property
     def num_compiled(self) -> int:
@@ -105,18 +105,9 @@ class QuilCompiler:
 
     def compile(self, description: PubDescription) -> QuilPub:
         """Compile a described PUB. Raises NoQuil."""
-        structure, angles = description.structure, description.angles
-        if structure is None or angles is None:
-            raise NoQuil(description.reason)
-        if structure.keeps_gates:
-            raise NoQuil("its gates must be sent as they are")
-        core, slots, qubits, changes = _part(structure)
-        key: tuple[object, ...] = core, qubits
-        if angles.parameters and not angles.nonaffine:
-            theta, matrix, constant = description.points, angles.matrix[:, slots], angles.constant[slots]
-            key = (*key, matrix.tobytes(), constant.tobytes())
-        else:
-            theta, matrix, constant = description.slots[:, slots], None, None
+        core, slots, qubits, changes = _part(_parametric(description))
+        key, matrix, constant = _shared(description, core, slots, qubits)
+        theta = description.slots[:, slots] if matrix is None else description.points
         if (program := self._programs.get(key)) is None:
             program = QuilProgram(functools.partial(self._write, core, qubits, matrix, constant))
             program = self._programs.setdefault(key, program)
@@ -133,6 +124,32 @@ class QuilCompiler:
         if matrix is None or constant is None:
             return _text(circuit, angles.matrix, angles.constant, qubits)
         return _text(circuit, matrix @ angles.matrix, constant @ angles.matrix + angles.constant, qubits)
+
+
+def program_key(description: PubDescription) -> Hashable:
+    """Return what PUBs of one program have in common. Raises NoQuil."""
+    core, slots, qubits, _ = _part(_parametric(description))
+    return _shared(description, core, slots, qubits)[0]
+
+
+def _parametric(description: PubDescription) -> CircuitStructure:
+    """Return the structure of a circuit that can be a program with parameters. Raises NoQuil."""
+    if description.structure is None or description.angles is None:
+        raise NoQuil(description.reason)
+    if description.structure.keeps_gates:
+        raise NoQuil("its gates must be sent as they are")
+    return description.structure
+
+
+def _shared(
+    description: PubDescription, core: CircuitStructure, slots: list[int], qubits: tuple[int, ...]
+) -> tuple[Hashable, Matrix | None, Matrix | None]:
+    """Return a program's key, and the affine function by which its slots follow from parameters, if they do."""
+    angles = description.angles
+    if angles is None or not angles.parameters or angles.nonaffine:
+        return (core, qubits), None, None
+    matrix, constant = angles.matrix[:, slots], angles.constant[slots]
+    return (core, qubits, matrix.tobytes(), constant.tobytes()), matrix, constant
 
 
 @dataclass(frozen=True, slots=True)

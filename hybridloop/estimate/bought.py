@@ -162,7 +162,7 @@ class _CappedRounds:
 
         def most(shots: Sequence[int]) -> Spending:
             pairs = zip(described, shots, strict=True)
-            jobs = self._tariff.jobs([PubRequest(pub.fingerprint, len(pub.points), number) for pub, number in pairs])
+            jobs = self._tariff.jobs([PubRequest.of(*pair) for pair in pairs])
             return self.budget.most([shots for shots, _ in jobs], [price for _, price in jobs])
 
         return most
@@ -192,7 +192,7 @@ class _CappedRounds:
         self.is_cut |= fitted is not pubs
         described = [self.recorder.describe(pub) for pub in fitted]
         pairs = zip(described, (int(pub.shots or 0) for pub in fitted), strict=True)
-        jobs = self._tariff.jobs([PubRequest(pub.fingerprint, len(pub.points), number) for pub, number in pairs])
+        jobs = self._tariff.jobs([PubRequest.of(*pair) for pair in pairs])
         prices = [price for _, price in jobs]
         reserved = self.budget.reserve([shots for shots, _ in jobs], prices, now=0.0)
         for reservation, price in zip(reserved, prices, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -13,6 +13,7 @@ from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import error_rates
 from hybridloop.compiler.programs import PubDescription, describe_pub
+from hybridloop.compiler.quil import NoQuil, program_key
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.preparation import prepare
@@ -28,11 +29,24 @@ SEARCH, FINAL, OTHER = "search", "final", "other"
 
 @dataclass(frozen=True, slots=True)
 class PubRequest:
-    """A circuit of a round, by its fingerprint: its number of points, and the shots of each."""
+    """A circuit of a round, by its fingerprint: its number of points, and the shots of each.
+
+    Requests of one `program` can share jobs; None: it can't be one with parameters. It has the constant angles, too.
+    """
 
     circuit: str
     points: int
     shots: int
+    program: Hashable = None
+
+    @classmethod
+    def of(cls, pub: PubDescription, shots: int) -> PubRequest:
+        """Return the request of a described PUB."""
+        try:
+            program = hash(program_key(pub))
+        except NoQuil:
+            program = None
+        return cls(pub.fingerprint, len(pub.points), shots, program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +173,7 @@ class Recorder:
         described = [self.describe(pub) for pub in pubs]
         shots = [int(pub.shots) for pub in pubs]
         pairs = list(zip(described, shots, strict=True))
-        requests = tuple(PubRequest(pub.fingerprint, len(pub.points), number) for pub, number in pairs)
+        requests = tuple(PubRequest.of(*pair) for pair in pairs)
         self.rounds.append(DryRound(OTHER, requests))
         try:
             return self.sampler.sample(described, shots)

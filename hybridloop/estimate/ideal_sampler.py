@@ -8,7 +8,7 @@ own angles.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from hybridloop.tasks.submission.results import expand_bits
 
 States = NDArray[np.complex128]  # (points, 2^qubits), qubit 0 the lowest bit
 Angles = NDArray[np.float64]  # (points, angles of the gate), in radians
-Kept = dict[tuple[str, bytes], NDArray[np.float64]]  # probabilities (1, outcomes) by circuit and angles
+Kept = dict[tuple[str, bytes], NDArray[np.float64]]  # distribution of a point by circuit and angles
 
 _PAULIS = {
     "x": np.array([[0, 1], [1, 0]], complex),
@@ -127,25 +127,12 @@ class SimulationTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Program:
+    """A circuit at all angles (rows, angles) of a round's PUBs that measure it; `numbers` has the PUB of each row."""
+
     pub: PubDescription
     steps: list[Step]
-    shots: int
-
-    @property
-    def key(self) -> tuple[str, bytes]:
-        return self.pub.fingerprint, self.pub.slots.tobytes()
-
-    def with_errors(self, probabilities: NDArray[np.float64], rates: ErrorRates) -> NDArray[np.float64]:
-        """Return the distribution with gate errors as global depolarizing noise, and with flipped bits."""
-        if rates == NO_ERRORS:
-            return probabilities
-        two_qubit = sum(len(step.qubits) == 2 for step in self.steps)
-        kept = (1.0 - rates.two_qubit) ** two_qubit * (1.0 - rates.one_qubit) ** (len(self.steps) - two_qubit)
-        table = kept * probabilities.reshape((2,) * len(self.pub.measured)) + (1.0 - kept) / probabilities.size
-        for bit in range(len(self.pub.measured)):
-            table = (1.0 - rates.readout) * table + rates.readout * np.flip(table, bit)
-        flat: NDArray[np.float64] = table.reshape(-1)
-        return flat
+    slots: Angles
+    numbers: tuple[int, ...]
 
     @property
     def num_qubits(self) -> int:
@@ -173,46 +160,63 @@ class IdealSampler:
 
     def sample(self, pubs: Sequence[PubDescription], shots: Sequence[int]) -> list[MeasuredPub]:
         """Return the counts of the PUBs in their order. Raises SimulationTooLarge before any is computed."""
-        programs = [_Program(pub, self._steps_of(pub), number) for pub, number in zip(pubs, shots, strict=True)]
-        if all(program.key in self._kept for program in programs):
-            return [self._measured(program, self._kept[program.key]) for program in programs]
-        runs = itertools.groupby(programs, lambda program: (len(program.pub.points), program.num_qubits))
+        programs = self._programs(pubs)
+        runs = itertools.groupby(programs, lambda program: (len(program.slots), program.num_qubits))
         groups = [list(group) for _, group in runs]
         prefixes = [_common_prefix(group) for group in groups]
         self.work += sum(map(_work, groups, prefixes))
         if self.work > self._max_work:
             raise SimulationTooLarge(f"simulating it further than {self._max_work:.0e} amplitudes through a gate")
-        return [measured for args in zip(groups, prefixes, strict=True) for measured in self._sample_group(*args)]
+        counts: list[list[Counts]] = [[] for _ in pubs]
+        for number, pub in enumerate(pubs):
+            if _key(pub) in self._kept:
+                counts[number].append(self._counts(self._kept[_key(pub)], pub, shots[number]))
+        for group, prefix in zip(groups, prefixes, strict=True):
+            for number, by_outcome in self._distributions(group, prefix):
+                if len(pubs[number].points) == 1 and by_outcome.size * (len(self._kept) + 1) <= MAX_KEPT:
+                    self._kept[_key(pubs[number])] = by_outcome.copy()
+                counts[number].append(self._counts(by_outcome, pubs[number], shots[number]))
+        return [MeasuredPub(pub.points, tuple(found)) for pub, found in zip(pubs, counts, strict=True)]
+
+    def _programs(self, pubs: Sequence[PubDescription]) -> list[_Program]:
+        """Return the circuits of the PUBs whose distributions are not kept, each once, in their order."""
+        numbers: dict[str, list[int]] = {}
+        for number, pub in enumerate(pubs):
+            if _key(pub) not in self._kept:
+                numbers.setdefault(pub.fingerprint, []).append(number)
+        return [
+            _Program(
+                pubs[same[0]],
+                self._steps_of(pubs[same[0]]),
+                np.concatenate([pubs[number].slots for number in same]),
+                tuple(number for number in same for _ in pubs[number].points),
+            )
+            for same in numbers.values()
+        ]
 
     def _steps_of(self, pub: PubDescription) -> list[Step]:
         if pub.fingerprint not in self._steps:
             self._steps[pub.fingerprint] = _gate_steps(pub)
         return self._steps[pub.fingerprint]
 
-    def _sample_group(self, group: Sequence[_Program], prefix: int) -> list[MeasuredPub]:
-        """Sample PUBs with the same number of points and qubits; compute the first `prefix` gates once."""
-        qubits, points = group[0].num_qubits, len(group[0].pub.points)
-        counts: list[list[Counts]] = [[] for _ in group]
+    def _distributions(self, group: Sequence[_Program], prefix: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield the PUB's number and the distribution of each row of programs with as many rows and qubits.
+
+        The first `prefix` gates are computed once.
+        """
+        qubits, total = group[0].num_qubits, len(group[0].slots)
         batch = max(1, _BATCH_SIZE // 2**qubits)
-        for start in range(0, points, batch):
+        for start in range(0, total, batch):
             rows = slice(start, start + batch)
-            initial = _ground_states(min(batch, points - start), qubits)
-            shared = _evolve(initial, group[0].steps[:prefix], group[0].pub.slots[rows])
-            for program, found in zip(group, counts, strict=True):
-                states = _evolve(shared, program.steps[prefix:], program.pub.slots[rows])
-                by_point = _probabilities(states, program.pub)
-                if points == 1 and by_point.size + sum(each.size for each in self._kept.values()) <= MAX_KEPT:
-                    self._kept[program.key] = by_point
-                found += [self._counts(row, program) for row in by_point]
-        return [MeasuredPub(program.pub.points, tuple(found)) for program, found in zip(group, counts, strict=True)]
+            initial = _ground_states(min(batch, total - start), qubits)
+            shared = _evolve(initial, group[0].steps[:prefix], group[0].slots[rows])
+            for program in group:
+                states = _evolve(shared, program.steps[prefix:], program.slots[rows])
+                yield from zip(program.numbers[rows], _probabilities(states, program.pub), strict=True)
 
-    def _measured(self, program: _Program, by_point: NDArray[np.float64]) -> MeasuredPub:
-        return MeasuredPub(program.pub.points, tuple(self._counts(row, program) for row in by_point))
-
-    def _counts(self, probabilities: NDArray[np.float64], program: _Program) -> Counts:
-        pub, shots = program.pub, program.shots
+    def _counts(self, probabilities: NDArray[np.float64], pub: PubDescription, shots: int) -> Counts:
         if self._target.samples:
-            noisy = program.with_errors(probabilities / probabilities.sum(), self._rates)
+            noisy = self._with_errors(probabilities / probabilities.sum(), pub)
             sampled = self._generator.multinomial(shots, noisy)
         else:
             sampled = _scale(probabilities, min(shots, self._target.max_shots))
@@ -222,6 +226,24 @@ class IdealSampler:
         outcomes = seen[:, None] >> np.arange(8 * (width - 1), -1, -8) & 0xFF
         counts = Counts(bits, outcomes.astype(np.uint8), sampled[seen], exact=not self._target.samples)
         return expand_bits(counts, pub.measured, pub.num_clbits)
+
+    def _with_errors(self, probabilities: NDArray[np.float64], pub: PubDescription) -> NDArray[np.float64]:
+        """Return the distribution with gate errors as global depolarizing noise, and with flipped bits."""
+        rates, steps = self._rates, self._steps_of(pub)
+        if rates == NO_ERRORS:
+            return probabilities
+        two_qubit = sum(len(step.qubits) == 2 for step in steps)
+        kept = (1.0 - rates.two_qubit) ** two_qubit * (1.0 - rates.one_qubit) ** (len(steps) - two_qubit)
+        table = kept * probabilities.reshape((2,) * len(pub.measured)) + (1.0 - kept) / probabilities.size
+        for bit in range(len(pub.measured)):
+            table = (1.0 - rates.readout) * table + rates.readout * np.flip(table, bit)
+        flat: NDArray[np.float64] = table.reshape(-1)
+        return flat
+
+
+def _key(pub: PubDescription) -> tuple[str, bytes]:
+    """Return the key under which the distribution of a PUB's only point is kept."""
+    return pub.fingerprint, pub.slots.tobytes()
 
 
 def _gate_steps(pub: PubDescription) -> list[Step]:
@@ -244,7 +266,7 @@ def _gate_steps(pub: PubDescription) -> list[Step]:
 
 
 def _work(group: Sequence[_Program], prefix: int) -> float:
-    size = len(group[0].pub.points) * 2.0 ** group[0].num_qubits + _GATE_OVERHEAD
+    size = len(group[0].slots) * 2.0 ** group[0].num_qubits + _GATE_OVERHEAD
     return size * (prefix + sum(len(program.steps) - prefix for program in group) + len(group))
 
 
@@ -256,8 +278,8 @@ def _common_prefix(programs: Sequence[_Program]) -> int:
 
 def _shared(one: _Program, other: _Program) -> int:
     """Return the number of gates, with equal angles, that two programs begin with."""
-    angles = min(one.pub.slots.shape[1], other.pub.slots.shape[1])
-    is_equal = (one.pub.slots[:, :angles] == other.pub.slots[:, :angles]).all(axis=0)
+    angles = min(one.slots.shape[1], other.slots.shape[1])
+    is_equal = (one.slots[:, :angles] == other.slots[:, :angles]).all(axis=0)
     equal = angles if is_equal.all() else int(np.argmin(is_equal))  # angles before the first that differs
     for number, (step, twin) in enumerate(zip(one.steps, other.steps, strict=False)):
         if step != twin or step.place.stop > equal:

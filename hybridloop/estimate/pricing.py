@@ -177,8 +177,9 @@ class Tariff:
     def _batched_jobs(self, pubs: Sequence[PubRequest]) -> list[tuple[int, Price]]:
         key = tuple(pubs)
         if key not in self._batched:
-            programs = [program for pub in pubs if (program := self.program(pub.circuit)) is not None]
-            jobs = shots_of_jobs(programs, [pub.points for pub in pubs], [pub.shots for pub in pubs], self.target)
+            quil = [program for pub in pubs if (program := self.program(pub.circuit)) is not None]
+            programs, points = [pub.program for pub in pubs], [pub.points for pub in pubs]
+            jobs = shots_of_jobs(quil, programs, points, [pub.shots for pub in pubs], self.target)
             self._batched[key] = [(shots, price_of_job(self.target, ONE_GATE, shots)) for shots in jobs]
         return self._batched[key]
 

@@ -148,6 +148,25 @@ def test_errors_mix_the_distribution_with_a_uniform_one_and_flip_bits() -> None:
         assert by_bits[bits] == pytest.approx(share * shots, abs=6 * math.sqrt(share * shots))
 
 
+def test_pubs_of_one_circuit_are_simulated_together_and_have_the_counts_of_each_alone() -> None:
+    begun, turned = varied()
+    pubs = [(circuit, POINTS[start:end]) for start, end in ((0, 1), (1, 2), (2, 5)) for circuit in (begun, turned)]
+    asked = [describe_pub(SamplerPub.coerce((*pub, 3000))) for pub in pubs]
+    kept: Kept = {}
+    together, alone = (IdealSampler(EXACT, seed=0, max_work=1e12, kept=each) for each in (kept, {}))
+    measured = together.sample(asked, [3000] * len(asked))
+    expected = [alone.sample([each], [3000])[0] for each in asked]
+    assert [each.points.tolist() for each in measured] == [points.tolist() for _, points in pubs]
+    for ours, theirs in zip(measured, expected, strict=True):
+        assert [each.bitstrings() for each in ours] == [each.bitstrings() for each in theirs]  # type: ignore[union-attr]
+    assert together.work < alone.work / 2  # a gate's dispatch counts once
+    assert len(kept) == 4  # of PUBs with one point
+    before = together.work
+    again = together.sample(asked[:4], [3000] * 4)
+    assert together.work == before
+    assert [each[0].bitstrings() for each in again] == [each[0].bitstrings() for each in measured[:4]]  # type: ignore[union-attr]
+
+
 def test_a_point_that_is_measured_again_is_not_simulated_again_and_has_the_same_counts() -> None:
     theta = ParameterVector("θ", 1)
     circuit = QuantumCircuit(2, 2)

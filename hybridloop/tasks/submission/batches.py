@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription
-from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilProgram, QuilPub
+from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
 from hybridloop.journal import Slice
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
@@ -144,26 +144,34 @@ def plan_batches(
 ) -> list[JobBatch]:
     """Put the points of these PUBs, by number, into as few jobs as the bounds allow; `shots` are those of all PUBs."""
     sizes = {i: pub.row_bytes for i, pub in pubs.items()}
-    return [
-        _batch(round_, pubs, slices, target.max_shots, seed) for slices in _jobs(pubs, sizes, shots, target.max_shots)
-    ]
+    jobs = _jobs(pubs, {i: pub.program for i, pub in pubs.items()}, sizes, shots, target.max_shots)
+    return [_batch(round_, pubs, slices, target.max_shots, seed) for slices in jobs]
 
 
-def shots_of_jobs(pubs: Sequence[QuilPub], points: Sequence[int], shots: Sequence[int], target: Target) -> list[int]:
-    """Return the shots of each job of a round whose PUBs have so many points, of the size of their first."""
+def shots_of_jobs(
+    pubs: Sequence[QuilPub], programs: Sequence[Hashable], points: Sequence[int], shots: Sequence[int], target: Target
+) -> list[int]:
+    """Return the shots of each job of a round whose PUBs, of these programs, have so many points.
+
+    The points have the size of the first one of their PUB.
+    """
     sizes = {i: pub.row_bytes[:1] * points[i] for i, pub in enumerate(pubs)}
-    jobs = _jobs(dict(enumerate(pubs)), sizes, shots, target.max_shots)
+    jobs = _jobs(dict(enumerate(pubs)), dict(enumerate(programs)), sizes, shots, target.max_shots)
     return [slices.rounded_up(target.max_shots) for slices in jobs]
 
 
 def _jobs(
-    pubs: Mapping[int, QuilPub], sizes: Mapping[int, Sequence[int]], shots: Sequence[int], max_shots: int
+    pubs: Mapping[int, QuilPub],
+    programs: Mapping[int, Hashable],
+    sizes: Mapping[int, Sequence[int]],
+    shots: Sequence[int],
+    max_shots: int,
 ) -> Iterator[_Slices]:
-    """Yield the slices of each job; `sizes` are the bytes of each point's row, by PUB."""
-    programs: dict[QuilProgram, list[int]] = {}
-    for number, pub in pubs.items():
-        programs.setdefault(pub.program, []).append(number)
-    for numbers in programs.values():
+    """Yield the slices of each job; `programs`, and `sizes`, the bytes of each point's row, are by PUB."""
+    together: dict[Hashable, list[int]] = {}
+    for number, program in programs.items():
+        together.setdefault(program, []).append(number)
+    for numbers in together.values():
         points = [(Slice(i, j, 0, shots[i]), size) for i in numbers for j, size in enumerate(sizes[i])]
         yield from _parted(points, pubs[numbers[0]].bits, max_shots)
 

@@ -129,7 +129,7 @@ def test_a_plan_counts_the_jobs_and_shots_that_a_round_has() -> None:
     pubs = [compiler.compile(describe_pub(pub)) for pub in ask(5000)]
     shots = [pub.shots or 0 for pub in ask(5000)]
     batches = plan_batches(KEY, dict(enumerate(pubs)), shots, TARGET, seed=1)
-    planned = shots_of_jobs(pubs, [len(POINTS)] * 3, shots, TARGET)
+    planned = shots_of_jobs(pubs, [pub.program for pub in pubs], [len(POINTS)] * 3, shots, TARGET)
     assert planned == [batch.rows.shots * len(batch.rows.slice_of) for batch in batches]
     assert len(planned) == 1
 
