@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.synonyms import suggestion
+from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import elsewhere
 
@@ -30,6 +33,22 @@ class GroupedCommands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands' names in the order of their groups."""
         return [name for names in COMMAND_GROUPS.values() for name in names if name in self.commands]
+
+
+class AlgorithmGroup(TyperGroup):
+    """Command group with a command for each algorithm, which says so of a problem or a file in a command's place."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0]
+        if word not in self.commands:
+            table = next((table for table in TABLES if built_in_problem(table, word) is not None), None)
+            subject = None if table is None else (Subject.ENERGY, Subject.BINARY)[TABLES.index(table)]
+            if subject is not None or Path(word).is_file():
+                usual = next((name for name, each in ALGORITHMS.items() if each.subject is subject), "ALGORITHM")
+                remedy = f"Give that first, one of {', '.join(self.commands)}: {ctx.command_path} {usual} {word}"
+                what = "a file" if subject is None else "a problem"
+                raise InputError("algorithm", f"{word} is {what}, and no algorithm", remedy)
+        return super().resolve_command(ctx, args)
 
 
 def heading_of(command: str) -> str:

@@ -211,6 +211,9 @@ def test_an_option_out_of_bounds_is_refused(
     [
         (("runn",), "No such command 'runn'"),
         (("run", "vqee", "h2"), "No such command 'vqee'"),
+        (("run", "h2"), "h2 is a problem, and no algorithm."),
+        (("plan", "petersen", "--seed", "7"), "hybridloop plan qaoa petersen"),
+        (("deploy", __file__), f"hybridloop deploy ALGORITHM {__file__}"),
         (("run", "vqe"), "Missing argument"),
         (("sessions", "show"), "Missing argument"),
         (("sessions", "show", "my-session"), "valid UUID"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
-from hybridloop.cli.help import HELP_ALL
+from hybridloop.cli.help import HELP_ALL, AlgorithmGroup
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_line, print_message
 from hybridloop.descriptions import ALGORITHMS, Description
@@ -17,6 +17,7 @@ from hybridloop.settings.deployment import DeploymentOptions
 
 app = typer.Typer(
     name="deploy",
+    cls=AlgorithmGroup,
     no_args_is_help=True,
     invoke_without_command=True,
     help="""Deploy a run to Prefect: work pool, schedule, notifications.

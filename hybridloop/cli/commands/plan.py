@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
-from hybridloop.cli.help import HELP_ALL
+from hybridloop.cli.help import HELP_ALL, AlgorithmGroup
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
 from hybridloop.cli.progress import show_stages
 from hybridloop.descriptions import ALGORITHMS, Description
 
-app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
+app = typer.Typer(name="plan", cls=AlgorithmGroup, no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
 _PLAN = "Plan"
 _COMPARE = "Plan for all targets, a line each."

@@ -10,14 +10,14 @@ import typer
 from typer.core import TyperCommand
 
 from hybridloop.cli.completion import binary_problems, energy_problems, molecules, run_keys, setting_names
-from hybridloop.cli.help import HELP_ALL, brief_command
+from hybridloop.cli.help import HELP_ALL, AlgorithmGroup, brief_command
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, print_message
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import UNIT, print_result
 from hybridloop.descriptions import ALGORITHMS, Description, Subject
 
-app = typer.Typer(name="run", no_args_is_help=True, help="Run an algorithm in its own session.")
+app = typer.Typer(name="run", cls=AlgorithmGroup, no_args_is_help=True, help="Run an algorithm in its own session.")
 
 _RUN = "Run"
 Key = Annotated[
