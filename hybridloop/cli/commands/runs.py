@@ -26,7 +26,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
-from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.data.statuses import BEFORE_START, STATUSES, WITH_RESULT
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.settings import parse_duration
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from hybridloop.journal import DamagedRun, Event, Journal, RunRecord, RunTotals
     from hybridloop.tasks.pruning import PruningResult
 
+_DAMAGED = "damaged"
+_STATUSES = (*STATUSES, "running", *sorted(BEFORE_START), _DAMAGED)
 _log = logging.getLogger(__name__)
 
 app = typer.Typer(name="runs", no_args_is_help=True, help="Runs of the journal, finished or not.")
@@ -50,14 +52,21 @@ Run = Annotated[
 def list_(
     *,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs, newest first.")] = 20,
+    status: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only runs of these statuses, such as interrupted,failed.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """List the newest runs; a run whose journal rows are damaged is listed as damaged.
 
-    Example: hybridloop runs list --limit 5
+    Example: hybridloop runs list --status interrupted,failed
     """
+    wanted = set(_STATUSES) if status is None else {name.strip() for name in status.split(",")}
+    if unknown := sorted(wanted - {*_STATUSES}):
+        raise InputError("status", f"no run is {unknown[0]!r}", f"Give some of {', '.join(_STATUSES)}.")
     with _journal() as journal:
-        rows = [_list_row(run, as_json=json) for run in journal.overview(limit=limit)]
+        newest = journal.overview(limit=limit if status is None else sys.maxsize)
+        rows = [row for run in newest if (row := _list_row(run, as_json=json))["status"] in wanted][:limit]
     columns = ("run_key", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
     print_rows(rows, columns, as_json=json)
 
@@ -367,7 +376,7 @@ def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun, *, as_json: bool) -
         return row if as_json else row | {"value": _value_text(record)}
     _log.warning("run %s: %s", run.key or run.uid, run.error)
     unknown = dict.fromkeys(("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated"))
-    return {"run_key": run.key or run.uid, "status": "damaged", **unknown}
+    return {"run_key": run.key or run.uid, "status": _DAMAGED, **unknown}
 
 
 def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:

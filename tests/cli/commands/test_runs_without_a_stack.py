@@ -132,6 +132,21 @@ def test_runs_are_listed_newest_first_and_found_by_key_or_uid(
     assert "so it is" in runs("show", "new").out
 
 
+def test_runs_are_listed_by_the_status_that_they_show(runs: Hybridloop, journal: Journal, now: list[float]) -> None:
+    for now[0], (key, status) in enumerate(
+        [("dead", "running"), ("a", "failed"), ("well", "converged"), ("b", "failed")]
+    ):
+        add(journal, key, status)
+    for asked, keys in (("failed", ["b", "a"]), ("interrupted, failed", ["b", "a", "dead"]), ("stopped", [])):
+        assert [row["run_key"] for row in json.loads(runs("list", "--status", asked, "--json").out)] == keys
+    assert [row["run_key"] for row in json.loads(runs("list", "--status", "failed", "--limit", "1", "--json").out)] == [
+        "b"
+    ]
+    refused = runs("list", "--status", "fail")
+    assert (refused.code, refused.out) == (2, "")
+    assert "status: no run is 'fail'. Give some of converged, measured," in refused.err
+
+
 def test_a_step_is_shown_by_its_name_and_whole_in_json(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "steps", "converged")
     lease = journal.claim(uid)
