@@ -333,7 +333,12 @@ class ProgramError(HybridloopError):
 
 
 class JournalError(_ThreePartMessage, HybridloopError):
-    """The journal can't be opened, read or written: `happened`, its `meaning` for the run, and the `remedy`."""
+    """The journal can't be opened, read or written: `happened`, its `meaning` for the run, and the `remedy`.
+
+    `is_outage` is True if its server did not answer, or ended the connection.
+    """
+
+    is_outage = False
 
 
 class JournalDamaged(JournalError):

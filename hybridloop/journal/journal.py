@@ -42,7 +42,7 @@ from hybridloop.runtime.paths import home
 P = ParamSpec("P")
 R = TypeVar("R")
 BUSY_S = 10.0
-_FLOW_RUN = "PREFECT__FLOW_RUN_ID"  # variable of a worker's process, whose settings have been right before
+_FLOW_RUN = "PREFECT__FLOW_RUN_ID"  # variable of a worker's process, in which nobody is there to start it again
 _ROUNDS_PER_READ = 128
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], float] = time.time) -> Journal:
     """Open the journal that HYBRIDLOOP_JOURNAL names, else `journal.db` in the state folder."""
     if url := environ.get("HYBRIDLOOP_JOURNAL"):
-        return Journal(url, now=now, is_known=_FLOW_RUN in environ)
+        return Journal(url, now=now, waits=_FLOW_RUN in environ)
     folder = make_private_folder(home(environ))
     return Journal(journal_url(folder / "journal.db"), now=now)
 
@@ -67,15 +67,15 @@ class Journal:
     Writes for a run need its lease, which is checked in the same transaction: LeaseLost is raised and nothing is
     written if another process has taken the run over. Everything read is verified (JournalDamaged). Lists over all runs
     leave damaged ones out, with one warning for each. A write waits up to `busy_s` for other processes' locks; after a
-    write that timed out, later ones wait only a moment until one succeeds. A database server whose address `is_known`
-    is waited for from the first connection on.
+    write that timed out, later ones wait only a moment until one succeeds. With `waits`, so does the
+    first connection for a server that does not answer, whose address may be wrong.
     """
 
     def __init__(
-        self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S, is_known: bool = False
+        self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S, waits: bool = False
     ) -> None:
         self._now = now
-        self._database = Database(Location.parse(url), busy_s=busy_s, is_known=is_known)
+        self._database = Database(Location.parse(url), busy_s=busy_s, waits=waits)
         self._warned_of: set[str] = set()  # uids of damaged runs
         try:
             migrate(self._database, busy_s=busy_s)

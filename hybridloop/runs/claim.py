@@ -61,7 +61,7 @@ from hybridloop.settings import (
 
 WORKSPACE = "workspace"  # part of what a request states
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
-OUTAGE = "outage"  # event: the service, the target or the database was unavailable for longer than a run waits
+OUTAGE = "outage"  # event: the service, the target or the journal's server was away, and that ended the run
 _REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
 _SIGNALS = {  # by the name of their exceptions
@@ -356,7 +356,7 @@ def _store_end(run: ClaimedRun, error: BaseException, rounds_before: int | None)
             is_stored = _write_status(run, status, reason)
         if not is_stored:
             status = "interrupted"  # as the run is shown from now on
-        if isinstance(error, _OUTAGES) or type(error) is JournalError:  # its subclasses last
+        if isinstance(error, _OUTAGES) or (isinstance(error, JournalError) and error.is_outage):
             _note(run, OUTAGE, {"error": type(error).__name__})
         if status not in WITH_RESULT:
             log_resume_command(run, status)

@@ -7,7 +7,6 @@ import pickle
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import nullcontext
 from itertools import count
 
 import psycopg
@@ -163,12 +162,27 @@ def test_a_journal_that_is_opened_while_its_server_restarts_waits_unless_its_add
         open_journal(environ).close()
     postgresql.stop()
     restart = threading.Timer(1.0, postgresql.start)
-    restart.start()
     try:
-        with pytest.raises(JournalError) if how == "unknown" else nullcontext(), open_journal(environ) as journal:
+        if how == "unknown":
+            with pytest.raises(JournalError) as raised:
+                open_journal(environ)
+            assert raised.value.is_outage
+            return
+        restart.start()
+        with open_journal(environ) as journal:
             assert journal.runs() == []
     finally:
-        restart.join()
+        if how == "unknown":
+            postgresql.start()
+        else:
+            restart.join()
+
+
+def test_a_worker_does_not_wait_for_a_server_that_refuses_it(postgresql: Server) -> None:
+    environ = {"HYBRIDLOOP_JOURNAL": postgresql.url("no_such_database"), "PREFECT__FLOW_RUN_ID": "an id"}
+    with pytest.raises(JournalError, match="does not exist") as raised:
+        open_journal(environ)
+    assert not raised.value.is_outage
 
 
 def test_tables_of_another_program_with_the_same_names_are_not_touched(url: str) -> None:

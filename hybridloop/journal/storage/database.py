@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
-from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, to_journal_error
+from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, is_away, to_journal_error
 from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside, silence
 from hybridloop.journal.storage.open_file import OpenFile
 from hybridloop.journal.storage.write_queue import WriteQueue
@@ -34,19 +35,19 @@ _log = logging.getLogger(__name__)
 class Database:
     """An open database; a transaction waits up to `busy_s` for locks of other processes.
 
-    A server that is away is waited for if its address `is_known` or has answered this process: it may be restarting.
+    A server that is away may be restarting, and is waited for if it has answered this process, or with `waits`.
     After a write that timed out, later writes wait only a moment until one succeeds: see `LockTimeout`.
     """
 
     _answered: ClassVar[set[str]] = set()  # addresses of servers
+    _away_since: ClassVar[dict[str, float]] = {}  # by address
 
     def __init__(
-        self, location: Location, *, busy_s: float, is_known: bool = False, now: Callable[[], float] = time.monotonic
+        self, location: Location, *, busy_s: float, waits: bool = False, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.location = location
         self._now = now
-        self._is_known = is_known
-        self._away_since: float | None = None
+        self._waits = waits
         self._lock_timeout = lock_timeout = LockTimeout(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite polls for its lock, and is not fair to our threads
         self._file = None if location.path is None else OpenFile(location.path, self._save)
@@ -148,11 +149,11 @@ class Database:
                 connection = engine.connect()
                 break
             except OperationalError as error:
-                if not self._may_reconnect():
+                if not self._may_reconnect(error):
                     raise
                 _log.debug("the journal %s is away, trying again: %s", self.location, self._journal_error(error))
                 threading.Event().wait(_RECONNECT_EVERY_S)
-        self._away_since = None
+        self._away_since.pop(str(self.location), None)
         self._answered.add(str(self.location))
         if self._file is not None:
             self._file.note_opened()
@@ -176,20 +177,21 @@ class Database:
         with self._translate_errors(), self._engine.connect() as connection:
             yield connection.execution_options(**{_BEGIN: ""})
 
-    def _may_reconnect(self) -> bool:
+    def _may_reconnect(self, error: OperationalError) -> bool:
         """Return True while an unreachable server is retried; warn at the first failure."""
-        if self.location.is_file or not (self._is_known or str(self.location) in self._answered):
+        address = str(self.location)
+        if self.location.is_file or not (address in self._answered or (self._waits and is_away(error))):
             return False
         now = self._now()
-        if self._away_since is None:
-            self._away_since = now
+        if now > self._away_since.get(address, -math.inf) + 2 * RECONNECT_LIMIT_S:  # not the outage of before
+            self._away_since[address] = now
             _log.warning(
                 "the journal %s does not answer; retrying for up to %g s. If it stays away, the run ends with an "
                 "error. All that was written is kept; hybridloop runs resume continues the run",
                 self.location,
                 RECONNECT_LIMIT_S,
             )
-        return now < self._away_since + RECONNECT_LIMIT_S
+        return now < self._away_since[address] + RECONNECT_LIMIT_S
 
     def compact(self) -> int:
         """Return free space in SQLite's file to the disk, if there is enough of it; return the number of bytes."""

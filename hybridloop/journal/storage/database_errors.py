@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.journal.storage.location import Location
@@ -23,6 +23,7 @@ _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_TOO
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATEs, of which the first two characters are the class
 _FULL_CLASS = "53"
+_AWAY_CLASSES = frozenset({"08", "57"})  # the connection, and what an operator does
 _DAMAGED = frozenset({"XX001", "XX002"})  # XX000 is any internal error
 
 
@@ -56,11 +57,20 @@ def to_journal_error(error: SQLAlchemyError, location: Location, locked_s: float
             _UNHARMED,
             "Make its file and folder writable, or set HYBRIDLOOP_HOME or HYBRIDLOOP_JOURNAL; then resume the run.",
         )
-    return JournalError(
+    found = JournalError(
         f"the journal {location} can't be used: {message}",
         _UNHARMED,
         "Check that the database answers and that HYBRIDLOOP_JOURNAL names it, then resume the run.",
     )
+    found.is_outage = not location.is_file and is_away(error)
+    return found
+
+
+def is_away(error: SQLAlchemyError) -> bool:
+    """Return True if a server did not answer, is starting or ending, or ended the connection; not if it refused."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""  # of a failed connection there is none
+    is_refusal = "FATAL" in str(error) and "the database system is" not in str(error)
+    return isinstance(error, OperationalError) and (state[:2] in _AWAY_CLASSES or not (state or is_refusal))
 
 
 class LockTimeout:
