@@ -149,7 +149,7 @@ def _shared(
     if angles is None or not angles.parameters or angles.nonaffine:
         return (core, qubits), None, None
     matrix, constant = angles.matrix[:, slots], angles.constant[slots]
-    return (core, qubits, matrix.tobytes(), constant.tobytes()), matrix, constant
+    return (core, qubits, matrix.shape, matrix.tobytes(), constant.tobytes()), matrix, constant
 
 
 @dataclass(frozen=True, slots=True)

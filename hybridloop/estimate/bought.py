@@ -158,11 +158,11 @@ class _CappedRounds:
 
     def needed(self, pubs: Sequence[SamplerPub]) -> Callable[[Sequence[int]], Spending]:
         """Return the most that a round of these PUBs can take, as a function of the shots of each."""
-        described = [self.recorder.describe(pub) for pub in pubs]
+        asked = [PubRequest.of(self.recorder.describe(pub)) for pub in pubs]
 
         def most(shots: Sequence[int]) -> Spending:
-            pairs = zip(described, shots, strict=True)
-            jobs = self._tariff.jobs([PubRequest.of(*pair) for pair in pairs])
+            pairs = zip(asked, shots, strict=True)
+            jobs = self._tariff.jobs([replace(request, shots=number) for request, number in pairs])
             return self.budget.most([shots for shots, _ in jobs], [price for _, price in jobs])
 
         return most
@@ -174,9 +174,8 @@ class _CappedRounds:
             yield
 
     def pubs(self, round_: DryRound) -> list[SamplerPub]:
-        """Return the PUBs of a dry round, at the first point of each circuit."""
-        circuits = self._tariff.sizes.circuits
-        pairs = [(circuits[request.circuit], request) for request in round_.pubs]
+        """Return the PUBs of a dry round, at one point of each circuit."""
+        pairs = [(request.example, request) for request in round_.pubs]
         return [
             SamplerPub.coerce((each.circuit, np.repeat(each.points[:1], request.points, axis=0), request.shots))
             for each, request in pairs

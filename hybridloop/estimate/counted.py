@@ -15,8 +15,8 @@ _DECIMALS = 6  # of an amount: further ones are rounding errors
 
 
 def count_figure(expected: int, trials: Sequence[int], worst: int) -> Figure:
-    least, most = likely_range(trials)
-    return Figure(expected, math.floor(least), math.ceil(most), max(worst, *trials))
+    (least, most), at_most = likely_range(trials), max(worst, *trials)
+    return Figure(expected, math.floor(least), min(math.ceil(most), at_most), at_most)
 
 
 def count_money(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -31,22 +31,24 @@ SEARCH, FINAL, OTHER = "search", "final", "other"
 class PubRequest:
     """A circuit of a round, by its fingerprint: its number of points, and the shots of each.
 
-    Requests of one `program` can share jobs; None: it can't be one with parameters. It has the constant angles, too.
+    Points of one `program`, a hash, can share jobs: circuits of a fingerprint may differ in constant angles. None: the
+    circuit can't be a program with parameters. `example` is the circuit with its constant angles, at one point.
     """
 
     circuit: str
     points: int
     shots: int
-    program: Hashable = None
+    program: int | None
+    example: PubDescription = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, pub: PubDescription, shots: int) -> PubRequest:
+    def of(cls, pub: PubDescription, shots: int = 0) -> PubRequest:
         """Return the request of a described PUB."""
         try:
             program = hash(program_key(pub))
         except NoQuil:
             program = None
-        return cls(pub.fingerprint, len(pub.points), shots, program)
+        return cls(pub.fingerprint, len(pub.points), shots, program, pub)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class Recorder:
     cut: str | None = None
     unsimulated: int = 0
     described: dict[int, PubDescription] = field(default_factory=dict)
+    examples: dict[tuple[str, int | None], PubDescription] = field(default_factory=dict)
     sampling_s: float = 0.0
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
@@ -173,7 +176,7 @@ class Recorder:
         described = [self.describe(pub) for pub in pubs]
         shots = [int(pub.shots) for pub in pubs]
         pairs = list(zip(described, shots, strict=True))
-        requests = tuple(PubRequest.of(*pair) for pair in pairs)
+        requests = tuple(self._request(*pair) for pair in pairs)
         self.rounds.append(DryRound(OTHER, requests))
         try:
             return self.sampler.sample(described, shots)
@@ -188,7 +191,7 @@ class Recorder:
     def describe(self, pub: SamplerPub) -> PubDescription:
         """Describe a PUB, and keep its circuit; one that several rounds measure is read once."""
         found = self._described(pub)
-        self.circuits.setdefault(found.fingerprint, replace(found, points=found.points[:1], slots=found.slots[:1]))
+        self.circuits.setdefault(found.fingerprint, _first_point(found))
         return found
 
     def _described(self, pub: SamplerPub) -> PubDescription:
@@ -199,8 +202,18 @@ class Recorder:
         points = pub_points(pub)
         return replace(known, points=points, slots=known.angles(points))
 
+    def _request(self, pub: PubDescription, shots: int) -> PubRequest:
+        """Return a PUB's request; those of one circuit and program share an example."""
+        request = PubRequest.of(pub, shots)
+        key = request.circuit, request.program
+        return replace(request, example=self.examples.setdefault(key, _first_point(pub)))
+
     def _set_phase(self, progress: RoundProgress) -> None:
         self.rounds[-1] = replace(self.rounds[-1], phase=progress.phase)
+
+
+def _first_point(pub: PubDescription) -> PubDescription:
+    return replace(pub, points=pub.points[:1], slots=pub.slots[:1])
 
 
 def _zeros(pub: PubDescription, shots: int) -> MeasuredPub:

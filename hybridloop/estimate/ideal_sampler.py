@@ -160,39 +160,51 @@ class IdealSampler:
 
     def sample(self, pubs: Sequence[PubDescription], shots: Sequence[int]) -> list[MeasuredPub]:
         """Return the counts of the PUBs in their order. Raises SimulationTooLarge before any is computed."""
-        programs = self._programs(pubs)
-        runs = itertools.groupby(programs, lambda program: (len(program.slots), program.num_qubits))
-        groups = [list(group) for _, group in runs]
-        prefixes = [_common_prefix(group) for group in groups]
-        self.work += sum(map(_work, groups, prefixes))
+        known = {number: kept for number, pub in enumerate(pubs) if (kept := self._known(pub)) is not None}
+        left = [number for number in range(len(pubs)) if number not in known]
+        # either all points of a circuit at once, or once the gates with which the circuits of some points begin
+        ways = [self._grouped(pubs, left, keys) for keys in ([pub.fingerprint for pub in pubs], range(len(pubs)))]
+        groups, work = min(ways, key=lambda way: way[1])
+        self.work += work
         if self.work > self._max_work:
             raise SimulationTooLarge(f"simulating it further than {self._max_work:.0e} amplitudes through a gate")
+        room = MAX_KEPT - sum(each.size for each in self._kept.values())
+        generators = self._generator.spawn(len(pubs))  # so that counts do not depend on what is kept
         counts: list[list[Counts]] = [[] for _ in pubs]
-        for number, pub in enumerate(pubs):
-            if _key(pub) in self._kept:
-                counts[number].append(self._counts(self._kept[_key(pub)], pub, shots[number]))
-        for group, prefix in zip(groups, prefixes, strict=True):
-            for number, by_outcome in self._distributions(group, prefix):
-                if len(pubs[number].points) == 1 and by_outcome.size * (len(self._kept) + 1) <= MAX_KEPT:
-                    self._kept[_key(pubs[number])] = by_outcome.copy()
-                counts[number].append(self._counts(by_outcome, pubs[number], shots[number]))
+        simulated = itertools.chain.from_iterable(self._distributions(*group) for group in groups)
+        for number, by_outcome in itertools.chain(known.items(), simulated):
+            pub = pubs[number]
+            if number not in known and len(pub.points) == 1 and by_outcome.size <= room:
+                self._kept[_key(pub)] = by_outcome.copy()
+                room -= by_outcome.size
+            counts[number].append(self._counts(by_outcome, pub, shots[number], generators[number]))
         return [MeasuredPub(pub.points, tuple(found)) for pub, found in zip(pubs, counts, strict=True)]
 
-    def _programs(self, pubs: Sequence[PubDescription]) -> list[_Program]:
-        """Return the circuits of the PUBs whose distributions are not kept, each once, in their order."""
-        numbers: dict[str, list[int]] = {}
-        for number, pub in enumerate(pubs):
-            if _key(pub) not in self._kept:
-                numbers.setdefault(pub.fingerprint, []).append(number)
-        return [
+    def _known(self, pub: PubDescription) -> NDArray[np.float64] | None:
+        return self._kept.get(_key(pub)) if len(pub.points) == 1 else None
+
+    def _grouped(
+        self, pubs: Sequence[PubDescription], numbers: Sequence[int], keys: Sequence[object]
+    ) -> tuple[list[tuple[list[_Program], int]], float]:
+        """Return the programs of PUBs, one for those of a circuit with equal keys, in groups, and the work.
+
+        A group has programs with as many rows and qubits, and the number of gates that they begin with.
+        """
+        together: dict[object, list[int]] = {}
+        for number in numbers:
+            together.setdefault(keys[number], []).append(number)
+        programs = [
             _Program(
                 pubs[same[0]],
                 self._steps_of(pubs[same[0]]),
                 np.concatenate([pubs[number].slots for number in same]),
                 tuple(number for number in same for _ in pubs[number].points),
             )
-            for same in numbers.values()
+            for same in together.values()
         ]
+        runs = itertools.groupby(programs, lambda program: (len(program.slots), program.num_qubits))
+        groups = [(group, _common_prefix(group)) for group in (list(run) for _, run in runs)]
+        return groups, sum(_work(*group) for group in groups)
 
     def _steps_of(self, pub: PubDescription) -> list[Step]:
         if pub.fingerprint not in self._steps:
@@ -200,10 +212,7 @@ class IdealSampler:
         return self._steps[pub.fingerprint]
 
     def _distributions(self, group: Sequence[_Program], prefix: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Yield the PUB's number and the distribution of each row of programs with as many rows and qubits.
-
-        The first `prefix` gates are computed once.
-        """
+        """Yield the PUB's number and the distribution of each row of a group, whose first `prefix` gates run once."""
         qubits, total = group[0].num_qubits, len(group[0].slots)
         batch = max(1, _BATCH_SIZE // 2**qubits)
         for start in range(0, total, batch):
@@ -214,10 +223,12 @@ class IdealSampler:
                 states = _evolve(shared, program.steps[prefix:], program.slots[rows])
                 yield from zip(program.numbers[rows], _probabilities(states, program.pub), strict=True)
 
-    def _counts(self, probabilities: NDArray[np.float64], pub: PubDescription, shots: int) -> Counts:
+    def _counts(
+        self, probabilities: NDArray[np.float64], pub: PubDescription, shots: int, generator: np.random.Generator
+    ) -> Counts:
         if self._target.samples:
             noisy = self._with_errors(probabilities / probabilities.sum(), pub)
-            sampled = self._generator.multinomial(shots, noisy)
+            sampled = generator.multinomial(shots, noisy)
         else:
             sampled = _scale(probabilities, min(shots, self._target.max_shots))
         bits = len(pub.measured)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.circuit.library import HGate, RXGate, get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
@@ -19,6 +20,7 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.compiler.programs import describe_pub
+from hybridloop.estimate import ideal_sampler
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
@@ -160,11 +162,64 @@ def test_pubs_of_one_circuit_are_simulated_together_and_have_the_counts_of_each_
     for ours, theirs in zip(measured, expected, strict=True):
         assert [each.bitstrings() for each in ours] == [each.bitstrings() for each in theirs]  # type: ignore[union-attr]
     assert together.work < alone.work / 2  # a gate's dispatch counts once
+    apart = IdealSampler(EXACT, seed=0, max_work=1e12)
+    apart.sample([replace(each, fingerprint=str(number)) for number, each in enumerate(asked)], [3000] * len(asked))
+    assert together.work <= apart.work
     assert len(kept) == 4  # of PUBs with one point
     before = together.work
     again = together.sample(asked[:4], [3000] * 4)
     assert together.work == before
     assert [each[0].bitstrings() for each in again] == [each[0].bitstrings() for each in measured[:4]]  # type: ignore[union-attr]
+
+
+def test_a_common_beginning_is_simulated_once_where_one_circuit_has_more_points_than_another() -> None:
+    shared = QuantumCircuit(8, 8)
+    for turn in range(400):
+        shared.ry(0.1 * turn, turn % 8)
+        shared.cx(turn % 8, (turn + 1) % 8)
+    circuits = [shared.copy() for _ in range(6)]
+    for qubit, circuit in enumerate(circuits):  # four of one circuit but for a constant angle, and two others
+        circuit.append(RXGate(0.3 + qubit) if qubit < 4 else HGate(), [0 if qubit < 4 else qubit])
+        circuit.measure(range(8), range(8))
+    asked = [describe_pub(SamplerPub.coerce((circuit, None, 100))) for circuit in circuits]
+    assert len({each.fingerprint for each in asked}) == 3
+    all_six, one = (IdealSampler(EXACT, seed=0, max_work=1e12) for _ in range(2))
+    all_six.sample(asked, [100] * 6)
+    one.sample(asked[:1], [100])
+    assert all_six.work < 1.1 * one.work
+
+
+def test_counts_of_a_seed_do_not_depend_on_what_was_simulated_before() -> None:
+    asked = [describe_pub(SamplerPub.coerce((circuit, POINTS[:1], 1000))) for circuit in varied()]
+    first = IdealSampler(SAMPLED, seed=3, max_work=1e9).sample(asked, [1000, 1000])
+    for before in (asked[:1], asked[1:], asked):
+        kept: Kept = {}
+        IdealSampler(SAMPLED, seed=0, max_work=1e9, kept=kept).sample(before, [1000] * len(before))
+        again = IdealSampler(SAMPLED, seed=3, max_work=1e9, kept=kept).sample(asked, [1000, 1000])
+        for one, other in zip(first, again, strict=True):
+            assert one[0].bitstrings() == other[0].bitstrings()  # type: ignore[union-attr]
+
+
+def test_points_of_a_circuit_without_angles_are_not_the_one_that_is_kept() -> None:
+    bell = QuantumCircuit(2, 2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure([0, 1], [0, 1])
+    one = describe_pub(SamplerPub.coerce((bell, None, 100)))
+    three = replace(one, points=np.zeros((3, 0)), slots=np.zeros((3, 0)))
+    sampler = IdealSampler(EXACT, seed=0, max_work=1e9)
+    sampler.sample([one], [100])
+    assert [len(list(each)) for each in sampler.sample([one, three], [100, 100])] == [1, 3]
+
+
+def test_no_more_distributions_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ideal_sampler, "MAX_KEPT", 20)
+    kept: Kept = {}
+    sampler = IdealSampler(EXACT, seed=0, max_work=1e12, kept=kept)
+    for row in POINTS:  # of four outcomes, and of eight
+        asked = [describe_pub(SamplerPub.coerce((circuit, row[None], 100))) for circuit in varied()]
+        sampler.sample(asked, [100, 100])
+    assert 12 <= sum(each.size for each in kept.values()) <= 20
 
 
 def test_a_point_that_is_measured_again_is_not_simulated_again_and_has_the_same_counts() -> None:

@@ -15,10 +15,12 @@ import hybridloop as hl
 from hybridloop.azure.targets import find_target
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, InputError
+from hybridloop.estimate.bought import caps_buy_about
 from hybridloop.estimate.dry_run import Trial, dry_run
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
+from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.problems import read_scan
 from hybridloop.runtime.durations import format_duration
@@ -318,6 +320,22 @@ def test_the_extrapolation_has_the_order_of_magnitude_of_the_dry_run() -> None:
     assert (search.phase, search.shots, final.phase) == ("search", usual.shots, "final")
     assert measured.shots / 3 < final.shots < 3 * measured.shots
     assert "the final measurement" in why
+
+
+def test_what_caps_buy_of_assumed_rounds_has_the_jobs_of_each_program() -> None:
+    target = find_target("rigetti.sim.qvm")
+    settings = settings_of("vqe", seed=1, search="measured", grouping="double-factorization", max_jobs=100_000)
+    seen = dry_run("vqe", problem_of("h4"), settings, target, max_work=0.0)
+    facts = seen.prepared.plan_facts(samples=True)
+    trial, _ = extrapolate(seen.trials[0], facts)
+    tariff = Tariff(target, ProgramSizes(dict(seen.circuits)), settings.caps, settings.debias, batches=True)
+    bought = caps_buy_about(trial.rounds, facts.deviation, tariff)
+    assert bought is not None
+    programs, circuits = (
+        sum(len({getattr(pub, name) for pub in each.pubs}) for each in trial.rounds) for name in ("program", "circuit")
+    )
+    assert bought.jobs == tariff.total_of_rounds(trial.rounds).jobs >= programs
+    assert programs > circuits  # some differ in constant angles alone
 
 
 def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions() -> None:

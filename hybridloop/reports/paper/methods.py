@@ -96,9 +96,7 @@ class MethodsText:
         geometries = [geometry for text in texts if (geometry := geometry_of(text)) is not None]
         bases = " and ".join(dict.fromkeys(f"{each.basis}, charge {each.charge}," for each in geometries))
         if bases:
-            yield from self._sentence(
-                "integrals", "pyscf", f"Restricted Hartree-Fock orbitals and integrals in {bases} "
-            )
+            yield from self._sentence("integrals", "pyscf", f"The integrals in {bases} ")
 
     def _execution(self) -> Iterator[str]:
         result, record = self._result, self._run.record

@@ -153,7 +153,7 @@ def shots_of_jobs(
 ) -> list[int]:
     """Return the shots of each job of a round whose PUBs, of these programs, have so many points.
 
-    The points have the size of the first one of their PUB.
+    `pubs` are PUBs of their circuits, from whose first point all have their size.
     """
     sizes = {i: pub.row_bytes[:1] * points[i] for i, pub in enumerate(pubs)}
     jobs = _jobs(dict(enumerate(pubs)), dict(enumerate(programs)), sizes, shots, target.max_shots)
