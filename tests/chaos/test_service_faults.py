@@ -259,8 +259,10 @@ SOAK = [{"fault": fault, "probability": 0.1 / 10, **more} for fault, more in STO
 @long_form
 @pytest.mark.slow
 def test_all_runs_complete_after_a_tenth_of_the_calls_failed(bench: Bench, undisturbed_answer: Answer) -> None:
-    met = 0
-    for seed in range(short_or_long(2, 100)):
+    met, runs = 0, short_or_long(2, 100)
+    for seed in range(3 * runs):
+        if seed >= runs and met >= 3 * runs:
+            break  # how many calls a run makes, and which of them fail, depends on the order of threads
         bench.begin()
         for part in range(4):  # resumed under faults as well, until it is healed
             found = bench.answer_or_error(SOAK, seed=4 * seed + part)
@@ -276,7 +278,7 @@ def test_all_runs_complete_after_a_tenth_of_the_calls_failed(bench: Bench, undis
         assert bench.open_sessions() <= known
         assert bench.resume([]) == undisturbed_answer
         bench.check_ledger(further_attempts=None)
-    assert met >= short_or_long(2, 100) * 3
+    assert met >= 3 * runs
 
 
 @pytest.mark.parametrize(
