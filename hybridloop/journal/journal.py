@@ -42,16 +42,19 @@ from hybridloop.runtime.paths import home
 P = ParamSpec("P")
 R = TypeVar("R")
 BUSY_S = 10.0
-_FLOW_RUN = "PREFECT__FLOW_RUN_ID"  # variable of a worker's process, in which nobody is there to start it again
+FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # in which a worker tells a process its flow run
 _ROUNDS_PER_READ = 128
 
 _log = logging.getLogger(__name__)
 
 
 def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], float] = time.time) -> Journal:
-    """Open the journal that HYBRIDLOOP_JOURNAL names, else `journal.db` in the state folder."""
+    """Open the journal that HYBRIDLOOP_JOURNAL names, else `journal.db` in the state folder.
+
+    A worker's process waits for a server that does not answer: no user is there to start its run again.
+    """
     if url := environ.get("HYBRIDLOOP_JOURNAL"):
-        return Journal(url, now=now, waits=_FLOW_RUN in environ)
+        return Journal(url, now=now, waits=FLOW_RUN_VARIABLE in environ)
     folder = make_private_folder(home(environ))
     return Journal(journal_url(folder / "journal.db"), now=now)
 
@@ -67,8 +70,8 @@ class Journal:
     Writes for a run need its lease, which is checked in the same transaction: LeaseLost is raised and nothing is
     written if another process has taken the run over. Everything read is verified (JournalDamaged). Lists over all runs
     leave damaged ones out, with one warning for each. A write waits up to `busy_s` for other processes' locks; after a
-    write that timed out, later ones wait only a moment until one succeeds. With `waits`, so does the
-    first connection for a server that does not answer, whose address may be wrong.
+    write that timed out, later ones wait only a moment until one succeeds. A server that stops answering is
+    waited for; with `waits`, also one that has not answered yet, whose address may be wrong.
     """
 
     def __init__(

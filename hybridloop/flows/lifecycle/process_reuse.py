@@ -35,6 +35,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import Pending
 
 from hybridloop.journal import Owner
+from hybridloop.journal.journal import FLOW_RUN_VARIABLE
 
 SWEEP_TAG = "sweep:"  # start of the tag of a sweep's points
 PROCESS_LABEL = "hybridloop.process"  # label of a flow run whose process takes a further point when it has completed
@@ -42,7 +43,6 @@ WAIT_S = 15.0  # that a process waits for a further point; a sweep sees the end 
 RESERVED_S = 30.0  # that a point is left to waiting processes; workers start theirs up to 10 s before its time
 _MIN_POLL_S, _MAX_POLL_S = 0.2, 1.0
 _PAGE = 20
-_OWN_FLOW_RUN = "PREFECT__FLOW_RUN_ID"  # variable in which a worker tells a process its flow run
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +56,9 @@ def reuse_process() -> None:
     if context is None or context.flow_run is None or context.flow is None:
         return
     flow_run = context.flow_run
-    is_own = os.environ.get(_OWN_FLOW_RUN) == str(flow_run.id) and threading.current_thread() is threading.main_thread()
+    is_own = (
+        os.environ.get(FLOW_RUN_VARIABLE) == str(flow_run.id) and threading.current_thread() is threading.main_thread()
+    )
     if not is_own or flow_run.deployment_id is None or not _sweep_tags(flow_run):
         return
     if flow_run.state is not None and flow_run.state.state_details.deployment_concurrency_lease_id is not None:
