@@ -6,7 +6,7 @@ import functools
 import hashlib
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, ParameterExpression
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.basis import to_basis
+from hybridloop.algorithms.circuits.basis import BASIS, to_basis
 from hybridloop.algorithms.rounds import pub_points
 from hybridloop.compiler.circuit_structure import (
     KEPT,
@@ -130,13 +130,14 @@ def _canonical_param(param: object, order: Mapping[object, int]) -> object:
 
 
 class PubCompiler:
-    """Compiler of a run's PUBs for one QIR profile; it caches its templates and is thread-safe.
+    """Compiler of a run's PUBs for one QIR profile and its gates; it caches its templates and is thread-safe.
 
     `load_stored` returns a stored program by key, or None; it is asked before anything is compiled.
     """
 
-    def __init__(self, profile: str, load_stored: LoadStored = lambda _key: None) -> None:
+    def __init__(self, profile: str, load_stored: LoadStored = lambda _key: None, gates: Sequence[str] = BASIS) -> None:
         self._profile = profile
+        self._gates = gates
         self._load_stored = load_stored
         self._templates: dict[str, tuple[QirTemplate, bytes] | None] = {}
         self._compiled = 0
@@ -164,7 +165,8 @@ class PubCompiler:
                 _warn(description.reason)
             bound = [description.circuit.assign_parameters(row) for row in description.points]
             return self._compile_per_point(description, bound)
-        key = f"structure:{description.fingerprint}:{self._profile}:{_compiler_version()}"
+        form = self._profile if self._gates == BASIS else f"{self._profile}-cx"
+        key = f"structure:{description.fingerprint}:{form}:{_compiler_version()}"
         template_and_body = self._template(key, structure)
         if template_and_body is None:
             return self._compile_per_point(description, [structure.circuit(row) for row in description.slots.tolist()])
@@ -188,14 +190,14 @@ class PubCompiler:
     def _build(self, structure: CircuitStructure) -> tuple[QirTemplate, bytes] | None:
         self._compiled += 1
         try:
-            template = build_template(structure, self._profile)
+            template = build_template(structure, self._profile, self._gates)
         except TemplateMismatch as reason:
             _warn(str(reason))
             return None
         return template, template.to_bytes()
 
     def _compile_per_point(self, description: PubDescription, circuits: list[QuantumCircuit]) -> CompiledPub:
-        payloads = tuple(compile_qir(to_basis(circuit), self._profile).encode() for circuit in circuits)
+        payloads = tuple(compile_qir(to_basis(circuit, self._gates), self._profile).encode() for circuit in circuits)
         kind = KEPT if description.structure is not None and description.structure.keeps_gates else ""
         keys = tuple(f"payload:{kind}{hashlib.blake2b(payload, digest_size=16).hexdigest()}" for payload in payloads)
         return CompiledPub(description, payloads, None, keys, dict(zip(keys, payloads, strict=True)))

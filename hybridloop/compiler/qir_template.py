@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import ParameterVector
 
-from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.basis import BASIS, to_basis, two_qubit_gates
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, angle_map
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.register_conditions import with_bit_conditions
@@ -139,22 +139,22 @@ def _compile(circuit: QuantumCircuit, profile: str) -> str:
             raise ProgramError(circuit.name, f"it does not compile for profile {profile}: {reason}") from error
 
 
-def placeholder_qir(structure: CircuitStructure, profile: str) -> str:
+def placeholder_qir(structure: CircuitStructure, profile: str, gates: Sequence[str] = BASIS) -> str:
     """Return QIR of a structure at marker angles; its gate counts hold for all angles. Raises ProgramError."""
-    circuit = to_basis(structure.circuit(list(ParameterVector("slot", structure.num_angles))))
+    circuit = to_basis(structure.circuit(list(ParameterVector("slot", structure.num_angles))), gates)
     markers = _markers(sum(len(item.operation.params) for item in circuit.data))
     text = compile_qir(_with_angles(circuit, markers), profile)
     _check_gates(structure, circuit, text)
     return text
 
 
-def build_template(structure: CircuitStructure, profile: str) -> QirTemplate:
-    """Compile a structure to a template, and check it against a compilation at random angles.
+def build_template(structure: CircuitStructure, profile: str, gates: Sequence[str] = BASIS) -> QirTemplate:
+    """Compile a structure to a template of these gates, and check it against a compilation at random angles.
 
     Raises TemplateMismatch, ProgramError.
     """
     slots = ParameterVector("slot", structure.num_angles)
-    circuit = to_basis(structure.circuit(list(slots)))
+    circuit = to_basis(structure.circuit(list(slots)), gates)
     angles = [angle for item in circuit.data for angle in item.operation.params]
     angles_of_slots = angle_map(angles, tuple(slots))
     if angles_of_slots.nonaffine:

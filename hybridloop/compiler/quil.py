@@ -22,11 +22,10 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.synthesis import OneQubitEulerDecomposer
 
-from hybridloop.algorithms.circuits.basis import to_basis
+from hybridloop.algorithms.circuits.basis import CNOT_BASIS, to_basis
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, Instruction, angle_map, gate_of
 from hybridloop.compiler.programs import PubDescription
 
-_BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap".split()
 _NAMES = {"cx": "CNOT", "sdg": "DAGGER S", "tdg": "DAGGER T", "reset": "RESET"}  # others: in capitals
 _KEY = "quil:"  # prefix of a program's key
 _DECIMALS = 12  # of an angle: further ones are errors of rounding
@@ -213,7 +212,7 @@ def _part(structure: CircuitStructure) -> tuple[CircuitStructure, list[int], tup
 def _translate(core: CircuitStructure) -> tuple[QuantumCircuit, AngleMap]:
     """Translate a core to gates that Quil has; return its angles as a function of the core's slots."""
     slots = ParameterVector("slot", core.num_angles)
-    circuit = to_basis(core.circuit(list(slots)), _BASIS)
+    circuit = to_basis(core.circuit(list(slots)), CNOT_BASIS)
     angles = angle_map([angle for item in circuit.data for angle in item.operation.params], tuple(slots))
     assert not angles.nonaffine  # the circuit has standard gates alone, whose angles stay affine functions
     return circuit, angles

@@ -51,7 +51,7 @@ def count_circuits(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Circuit,
     circuits = []
     for number, key in enumerate(dict.fromkeys(pub.circuit for _, pub in pubs), 1):
         of_circuit = [(phase, pub) for phase, pub in pubs if pub.circuit == key]
-        size = tariff.sizes.size(key, tariff.target.profile)
+        size = tariff.sizes.size(key, tariff.target)
         total = sum((tariff.total([pub]) for _, pub in of_circuit), JobTotals())
         most_shots = max(shots for _, pub in of_circuit for shots in tariff.split(pub.shots))
         circuits.append(

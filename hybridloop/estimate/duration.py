@@ -55,7 +55,7 @@ def gate_seconds(rounds: Sequence[DryRound], tariff: Tariff) -> float | None:
     one_s, two_s = target.gate_times_s
     seconds = 0.0
     for pub in (pub for round_ in rounds for pub in round_.pubs):
-        size = tariff.sizes.size(pub.circuit, target.profile) or tariff.sizes.largest(target.profile)
+        size = tariff.sizes.size(pub.circuit, target) or tariff.sizes.largest(target)
         seconds += pub.points * pub.shots * (size.counts.one_qubit * one_s + size.counts.two_qubit * two_s)
     return seconds
 
@@ -90,7 +90,7 @@ def local_duration(
 
 def _work(circuit: str, tariff: Tariff) -> float:
     """Return the amplitudes that go through a gate in a shot."""
-    counts = (tariff.sizes.size(circuit, tariff.target.profile) or tariff.sizes.largest(tariff.target.profile)).counts
+    counts = (tariff.sizes.size(circuit, tariff.target) or tariff.sizes.largest(tariff.target)).counts
     return float(counts.one_qubit + counts.two_qubit + 1) * 2.0**counts.qubits
 
 
@@ -100,7 +100,7 @@ def _job(circuit: str, tariff: Tariff, options: Options, shots: int) -> tuple[di
     params = provider_params(target, debias=False, options=options)
     job: dict[str, Any] = {"target": target.name, "params": params, "shots": shots}
     if program is None:
-        text = tariff.sizes.qir(circuit, target.profile)
+        text = tariff.sizes.qir(circuit, target)
         return job | {"input_format": QIR, "output_format": RESULTS_V2, "program": text, "comment": ";"}, 1
     theta = np.repeat(program.theta[:1], _ROWS, axis=0) + np.arange(_ROWS)[:, None] / _ROWS
     rows = {"theta": theta.tolist(), "basis": np.repeat(program.basis[:1], _ROWS, axis=0).tolist()}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Gate
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
+from hybridloop.algorithms.circuits.basis import without_pair_rotations
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import NO_ERRORS, ErrorRates
@@ -157,6 +158,7 @@ class IdealSampler:
         self._max_work = max_work
         self.work = 0.0
         self._steps: dict[str, list[Step]] = {}  # by fingerprint
+        self._numbers: dict[str, tuple[int, int]] = {}  # by fingerprint
 
     def sample(self, pubs: Sequence[PubDescription], shots: Sequence[int]) -> list[MeasuredPub]:
         """Return the counts of the PUBs in their order. Raises SimulationTooLarge before any is computed."""
@@ -223,6 +225,17 @@ class IdealSampler:
                 states = _evolve(shared, program.steps[prefix:], program.slots[rows])
                 yield from zip(program.numbers[rows], _probabilities(states, program.pub), strict=True)
 
+    def _numbers_of_gates(self, pub: PubDescription) -> tuple[int, int]:
+        """Return the numbers of gates on one and on two qubits, as the target runs them."""
+        if pub.fingerprint not in self._numbers:
+            sizes = [len(step.qubits) for step in self._steps_of(pub)]
+            if pub.structure is not None and not self._target.pair_rotations:
+                run = without_pair_rotations(pub.structure.circuit([0.0] * pub.structure.num_angles))
+                sizes = [len(item.qubits) for item in run.data if not item.clbits]
+            two_qubit = sizes.count(2)
+            self._numbers[pub.fingerprint] = len(sizes) - two_qubit, two_qubit
+        return self._numbers[pub.fingerprint]
+
     def _counts(
         self, probabilities: NDArray[np.float64], pub: PubDescription, shots: int, generator: np.random.Generator
     ) -> Counts:
@@ -240,11 +253,11 @@ class IdealSampler:
 
     def _with_errors(self, probabilities: NDArray[np.float64], pub: PubDescription) -> NDArray[np.float64]:
         """Return the distribution with gate errors as global depolarizing noise, and with flipped bits."""
-        rates, steps = self._rates, self._steps_of(pub)
+        rates = self._rates
         if rates == NO_ERRORS:
             return probabilities
-        two_qubit = sum(len(step.qubits) == 2 for step in steps)
-        kept = (1.0 - rates.two_qubit) ** two_qubit * (1.0 - rates.one_qubit) ** (len(steps) - two_qubit)
+        one_qubit, two_qubit = self._numbers_of_gates(pub)
+        kept = (1.0 - rates.two_qubit) ** two_qubit * (1.0 - rates.one_qubit) ** one_qubit
         table = kept * probabilities.reshape((2,) * len(pub.measured)) + (1.0 - kept) / probabilities.size
         for bit in range(len(pub.measured)):
             table = (1.0 - rates.readout) * table + rates.readout * np.flip(table, bit)

@@ -27,7 +27,7 @@ from hybridloop.estimate.pricing import ProgramSizes, Tariff, estimate_keep_aliv
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
 from hybridloop.estimate.warnings import dearer_search_warnings, plan_warnings, refusals_of
-from hybridloop.preparation.choices.measurement_costs import choice_facts
+from hybridloop.preparation.choices.measurement_costs import choice_facts, noisy_gates
 from hybridloop.preparation.prepared import GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings, SearchName
@@ -267,7 +267,7 @@ class Planner:
     def simulate(self, target: Target, settings: RunSettings) -> Simulation:
         """Return the run's simulation, done once for targets with equal sampling and groups. Raises InputError."""
         target, settings = _without_limits(target, settings)
-        sampling = (target.samples, target.max_shots, error_rates(target, settings.options))
+        sampling = (target.samples, target.max_shots, error_rates(target, settings.options), noisy_gates(target))
         prepared = self._prepare(target, settings)
         simulated = (*sampling, *prepared.groupings)
         if simulated not in self._simulations:

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.converters import circuit_to_dag
 
-from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.basis import BASIS, to_basis, two_qubit_gates
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
@@ -40,57 +40,66 @@ class ProgramSize:
     depth: int
 
 
+QirForm = tuple[str, bool]  # profile, and true with rotations of pairs
+Counted = tuple[ProgramSize, frozenset[str]]  # a size, and the names of the gates
+
+
 @dataclass(slots=True)
 class ProgramSizes:
-    """Sizes of circuits by fingerprint and QIR profile.
+    """Sizes of circuits by fingerprint and the form of QIR that a target takes.
 
     The compiler translates a circuit in the basis gates gate by gate, so its gates are counted in that. A small one
     with the same gates is compiled as well: where the counts differ, all are compiled, up to `MAX_COMPILED`.
     """
 
     circuits: dict[str, PubDescription]
-    known: dict[tuple[str, str], ProgramSize] = field(default_factory=dict)
-    counted: dict[str, tuple[ProgramSize, frozenset[str]] | None] = field(default_factory=dict)  # with names of gates
+    known: dict[tuple[str, QirForm], ProgramSize] = field(default_factory=dict)
+    counted: dict[tuple[str, bool], Counted | None] = field(default_factory=dict)  # with rotations of pairs, or without
     is_counted: dict[tuple[frozenset[str], str], bool] = field(default_factory=dict)  # by names of gates and profile
 
-    def size(self, circuit: str, profile: str) -> ProgramSize | None:
+    def size(self, circuit: str, target: Target) -> ProgramSize | None:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
-        key = (circuit, profile)
-        if key not in self.known:
-            if circuit not in self.counted:
-                translated = in_basis(self.circuits[circuit])
+        form = _form(target)
+        if (circuit, form) not in self.known:
+            if (key := (circuit, target.pair_rotations)) not in self.counted:
+                translated = in_basis(self.circuits[circuit], target.gates)
                 names = frozenset() if translated is None else frozenset(translated.count_ops())
-                self.counted[circuit] = None if translated is None else (counted_size(translated), names)
-            counted = self.counted[circuit]
-            if counted is not None and self._is_counted(circuit, counted[1], profile):
-                self.known[key] = counted[0]
-            elif sum(known == profile for _, known in self.known) < MAX_COMPILED:
-                self.known[key] = compiled_size(self.qir(circuit, profile))
-        return self.known.get(key)
+                self.counted[key] = None if translated is None else (counted_size(translated), names)
+            counted = self.counted[key]
+            if counted is not None and self._is_counted(circuit, counted[1], target):
+                self.known[circuit, form] = counted[0]
+            elif sum(known == form for _, known in self.known) < MAX_COMPILED:
+                self.known[circuit, form] = compiled_size(self.qir(circuit, target))
+        return self.known.get((circuit, form))
 
-    def _is_counted(self, circuit: str, names: frozenset[str], profile: str) -> bool:
+    def _is_counted(self, circuit: str, names: frozenset[str], target: Target) -> bool:
         """Return whether the compiler keeps each gate of such circuits, even where one follows another of its kind."""
-        key = names, profile
+        key = names, target.profile
         if key not in self.is_counted:
-            translated = in_basis(self.circuits[circuit])
+            translated = in_basis(self.circuits[circuit], target.gates)
             assert translated is not None
             sample = gates_twice(translated)
-            self.is_counted[key] = counted_size(sample) == compiled_size(compile_qir(sample, profile))
+            self.is_counted[key] = counted_size(sample) == compiled_size(compile_qir(sample, target.profile))
         return self.is_counted[key]
 
-    def qir(self, circuit: str, profile: str) -> str:
+    def qir(self, circuit: str, target: Target) -> str:
         """Compile a circuit at its first point; one with a structure at placeholder angles."""
         description = self.circuits[circuit]
         if description.structure is not None:
-            return placeholder_qir(description.structure, profile)
-        return compile_qir(to_basis(description.circuit.assign_parameters(description.points[0])), profile)
+            return placeholder_qir(description.structure, target.profile, target.gates)
+        bound = description.circuit.assign_parameters(description.points[0])
+        return compile_qir(to_basis(bound, target.gates), target.profile)
 
-    def largest(self, profile: str) -> ProgramSize:
+    def largest(self, target: Target) -> ProgramSize:
         """Return the size of the compiled circuit with the most two-qubit gates."""
         return max(
-            (size for (_, known), size in self.known.items() if known == profile),
+            (size for (_, form), size in self.known.items() if form == _form(target)),
             key=lambda size: (size.counts.two_qubit, size.counts.one_qubit),
         )
+
+
+def _form(target: Target) -> QirForm:
+    return target.profile, target.pair_rotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +143,7 @@ class Tariff:
         """Return the price of one job."""
         key = (circuit, shots)
         if key not in self._prices:
-            profile = self.target.profile
-            size = self.sizes.size(circuit, profile) or self.sizes.largest(profile)
+            size = self.sizes.size(circuit, self.target) or self.sizes.largest(self.target)
             self._prices[key] = price_of_job(self.target, size.counts, shots, debias=self.debias)
         return self._prices[key]
 
@@ -201,7 +209,7 @@ def sum_if_known(amounts: Iterable[float | None]) -> float | None:
     return math.fsum(known) if len(known) == len(listed) else None
 
 
-def in_basis(description: PubDescription) -> QuantumCircuit | None:
+def in_basis(description: PubDescription, gates: Sequence[str] = BASIS) -> QuantumCircuit | None:
     """Return a circuit in the basis gates; None for one without a structure."""
     structure, angles = description.structure, description.angles
     if structure is None or angles is None:
@@ -209,7 +217,7 @@ def in_basis(description: PubDescription) -> QuantumCircuit | None:
     # a bound angle is a slot of the program too, which the translation must not use
     free = {*np.flatnonzero(angles.matrix.any(axis=0)).tolist(), *(index for index, _ in angles.nonaffine)}
     slots = ParameterVector("slot", structure.num_angles)
-    return to_basis(description.circuit if len(free) == len(slots) else structure.circuit(list(slots)))
+    return to_basis(description.circuit if len(free) == len(slots) else structure.circuit(list(slots)), gates)
 
 
 def gates_twice(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,11 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.basis import keep_gates, to_basis
+from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS, RESULTS_V2
+from hybridloop.azure.targets import find_target
+from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import PubCompiler, PubDescription, describe_pub
 from hybridloop.compiler.quil import NoQuil, QuilCompiler
 from hybridloop.emulator.model.targets import load_catalogue
@@ -28,9 +32,11 @@ from hybridloop.emulator.simulation.simulator import Simulator
 from hybridloop.journal import Slice
 from hybridloop.tasks.submission.batches import ParameterRows
 from hybridloop.tasks.submission.results import read_quil_results, read_results_v2
+from tests.algorithms.qaoa_helpers import max_cut_problem
 from tests.long_form import long_form, short_or_long
 
 SHOTS = 400
+IONS, MACHINE = "ionq.qpu.forte-1", "rigetti.qpu.cepheus-1-108q"
 STANDARD = get_standard_gate_name_mapping()
 WITH_ANGLES = [gate for gate in STANDARD.values() if isinstance(gate, Gate) and gate.params and gate.num_qubits]
 GATES = [
@@ -138,7 +144,7 @@ def test_all_bases_of_a_circuit_are_one_program_and_its_angles_are_not_written_o
             assert_drawn_from(description.circuit.assign_parameters(point), counts)
     (text,) = texts
     assert "0.3" not in text
-    assert "RZ(theta[0] + 0.5*theta[1])" in text
+    assert "RX(theta[0] + 0.5*theta[1])" in text
 
 
 def test_a_circuit_whose_angles_are_bound_is_the_same_program_at_other_angles() -> None:
@@ -147,6 +153,23 @@ def test_a_circuit_whose_angles_are_bound_is_the_same_program_at_other_angles() 
     pubs = [compiler.compile(describe_pub(SamplerPub.coerce((circuit,), SHOTS))) for circuit in bound]
     assert pubs[0].program is pubs[1].program
     assert pubs[0].theta.tolist() != pubs[1].theta.tolist()
+
+
+def test_rigettis_programs_of_qaoa_have_two_cnots_for_each_coupling_and_no_rotation_of_pairs() -> None:
+    circuit = qaoa_circuit(max_cut_problem("petersen"), layers=3).circuit
+    circuit.measure_all()
+    pub = SamplerPub.coerce((circuit, np.full((1, 6), 0.3), SHOTS))
+    lines = QuilCompiler().compile(describe_pub(pub)).program.text.splitlines()
+    names = Counter(line.split("(")[0].split()[0] for line in lines)
+    assert {name: names[name] for name in ("CNOT", "RZ", "RX", "H")} == {"CNOT": 90, "RZ": 45 + 10, "RX": 20, "H": 10}
+    assert set(names) == {"DECLARE", "CNOT", "RZ", "RX", "RY", "H", "MEASURE"}
+    compilers = {name: PubCompiler("Base", gates=find_target(name).gates) for name in (IONS, MACHINE)}
+    sent = {name: compiler.compile_pub(pub) for name, compiler in compilers.items()}
+    counts = {name: gate_counts(program.payloads[0].decode()) for name, program in sent.items()}
+    assert (counts[IONS].two_qubit, counts[MACHINE].two_qubit) == (45, 90)
+    assert counts[MACHINE].one_qubit == counts[IONS].one_qubit + 45
+    assert "rzz" not in sent[MACHINE].payloads[0].decode()
+    assert sent[IONS].key != sent[MACHINE].key  # a journal may have runs on both
 
 
 def mid_circuit() -> QuantumCircuit:

@@ -150,6 +150,21 @@ def test_errors_mix_the_distribution_with_a_uniform_one_and_flip_bits() -> None:
         assert by_bits[bits] == pytest.approx(share * shots, abs=6 * math.sqrt(share * shots))
 
 
+@pytest.mark.parametrize(("name", "gates"), [("quantinuum.qpu.h2-1", 1), ("rigetti.qpu.cepheus-1-108q", 2)])
+def test_a_rotation_of_a_pair_has_the_noise_of_one_gate_on_ions_and_of_two_elsewhere(name: str, gates: int) -> None:
+    flip = QuantumCircuit(2, 2)
+    flip.rxx(math.pi, 0, 1)
+    flip.measure([0, 1], [0, 1])
+    shots, rates = 10**6, ErrorRates(two_qubit=0.1)
+    ((seen,),) = IdealSampler(find_target(name), seed=0, max_work=1e9, rates=rates).sample(
+        [describe_pub(SamplerPub.coerce((flip, None, shots)))], [shots]
+    )
+    assert isinstance(seen, Counts)
+    kept = 0.9**gates
+    share = kept + (1 - kept) / 4
+    assert seen.bitstrings()["11"] == pytest.approx(share * shots, abs=6 * math.sqrt(share * (1 - share) * shots))
+
+
 def test_pubs_of_one_circuit_are_simulated_together_and_have_the_counts_of_each_alone() -> None:
     begun, turned = varied()
     pubs = [(circuit, POINTS[start:end]) for start, end in ((0, 1), (1, 2), (2, 5)) for circuit in (begun, turned)]

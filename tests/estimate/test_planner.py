@@ -267,6 +267,25 @@ def test_a_plan_refuses_the_input_that_a_run_refuses() -> None:
         hl.plan("qaoaa", "ring-8")
 
 
+@pytest.mark.parametrize(
+    ("target", "gates", "price"),
+    [
+        ("quantinuum.qpu.h2-1", (40, 45), 5 + 1000 * (40 + 10 * 45 + 5 * 20) / 5000),
+        ("ionq.qpu.forte-1", (40, 45), 25.7899 + 1000 * (40 * 0.0001645 + 45 * 0.001121)),
+        ("rigetti.qpu.cepheus-1-108q", (85, 90), 0.40),
+    ],
+)
+def test_a_coupling_is_planned_as_one_gate_on_ions_and_as_two_elsewhere(
+    target: str, gates: tuple[int, int], price: float
+) -> None:
+    """Petersen's graph has 15 edges and 10 nodes; a machine of Rigetti has rz beside its CNOTs."""
+    asked = settings_of("qaoa", target=target, layers=3, seed=7, shots=1000, debias=target != "ionq.qpu.forte-1")
+    plan = plan_run("qaoa", ProblemText(name="petersen"), asked)
+    (circuit,) = plan.circuits
+    assert (circuit.one_qubit, circuit.two_qubit) == gates
+    assert plan.cost.expected == pytest.approx(price, abs=0.005)
+
+
 @pytest.mark.parametrize("algorithm", ["vqe", "adapt", "sqd", "qaoa"])
 def test_rotations_are_refused_on_a_stabilizer_simulator_by_plan_and_run(algorithm: str) -> None:
     problem = ProblemText(name="ring-8" if algorithm == "qaoa" else "h2")

@@ -58,15 +58,16 @@ def test_counted_gates_are_those_of_the_compiled_program(profile: str) -> None:
 
 
 def test_circuits_are_compiled_where_the_compiler_does_not_keep_each_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = dry_run("vqe", ProblemText(name="h2"), VqeSettings(seed=7), find_target("ionq.simulator"))
+    target = find_target("ionq.simulator")
+    run = dry_run("vqe", ProblemText(name="h2"), VqeSettings(seed=7), target)
     counted, compiled = ProgramSizes({**run.circuits}), ProgramSizes({**run.circuits})
-    sizes = [counted.size(circuit, "Base") for circuit in run.circuits]
+    sizes = [counted.size(circuit, target) for circuit in run.circuits]
     assert set(counted.is_counted.values()) == {True}
     other = QuantumCircuit(2)
     other.iswap(0, 1)  # not in the basis: the compiler makes several gates of it
     other.measure_all()
     monkeypatch.setattr(pricing, "gates_twice", lambda _: other)
-    assert [compiled.size(circuit, "Base") for circuit in run.circuits] == sizes
+    assert [compiled.size(circuit, target) for circuit in run.circuits] == sizes
     assert set(compiled.is_counted.values()) == {False}
 
 

@@ -17,7 +17,8 @@ from hybridloop.errors import InputError, InvalidValue
 # of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ; () for unknown ones
 Frequencies = tuple[int, ...]
 DIFFERENCE_RAD = 1e-6  # of the gradients that a Hessian is made of: third derivatives and rounding change it by 1e-5
-BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz")  # the compiler of every target takes these
+# the compiler of every target takes these
+BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz", "rxx", "ryy", "rzz")
 
 
 class EnergyModel(Protocol):

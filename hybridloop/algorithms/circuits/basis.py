@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Qubit
 from qiskit.transpiler import PassManager, generate_preset_pass_manager
 from qiskit.transpiler.passes import RemoveBarriers
 
 # Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
 BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
+PAIR_ROTATIONS = ("rxx", "ryy", "rzz")
+CNOT_BASIS = [name for name in BASIS if name not in PAIR_ROTATIONS]  # of targets without these native gates
 _KEPT = "gates"  # key of a circuit's metadata
 _passes_lock = threading.Lock()  # passes keep the properties of the circuit that they translate
 
@@ -23,6 +28,8 @@ def to_basis(circuit: QuantumCircuit, gates: Sequence[str] = BASIS) -> QuantumCi
     """
     if keeps_gates(circuit):
         return circuit
+    if gates == CNOT_BASIS:
+        circuit = without_pair_rotations(circuit)
     with _passes_lock:
         translated: QuantumCircuit = _translation(tuple(gates)).run(RemoveBarriers()(circuit))
     return translated
@@ -32,6 +39,50 @@ def to_basis(circuit: QuantumCircuit, gates: Sequence[str] = BASIS) -> QuantumCi
 def _translation(gates: tuple[str, ...]) -> PassManager:
     """Return the passes of a translation; to make them takes longer than to translate a circuit of some 50 gates."""
     return generate_preset_pass_manager(optimization_level=1, basis_gates=[*gates], seed_transpiler=0)
+
+
+def without_pair_rotations(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Write rxx, ryy and rzz with two CNOTs each, and an rxx next to a ryy on the same qubits with two for both."""
+    steps: list[list[CircuitInstruction]] = []  # of one gate, or of an rxx and a ryy
+    last: dict[object, int] = {}  # the last step of each bit
+    for item in circuit.data:
+        bits = (*item.qubits, *item.clbits)
+        before = {last.get(bit) for bit in bits}
+        joined = before.pop() if len(before) == 1 else None
+        if joined is not None and _are_partners(steps[joined], item):
+            steps[joined].append(item)
+        else:
+            last |= dict.fromkeys(bits, len(steps))
+            steps.append([item])
+    written = circuit.copy_empty_like()
+    for step in steps:
+        if step[0].name in PAIR_ROTATIONS:
+            _append_with_cnots(written, {item.name: item.params[0] for item in step}, step[0].qubits)
+        else:
+            written.append(step[0])
+    return written
+
+
+def _are_partners(step: Sequence[CircuitInstruction], item: CircuitInstruction) -> bool:
+    names = {each.name for each in (*step, item)}
+    return len(step) == 1 and names == {"rxx", "ryy"} and set(step[0].qubits) == set(item.qubits)
+
+
+def _append_with_cnots(circuit: QuantumCircuit, angles: Mapping[str, Any], qubits: Sequence[Qubit]) -> None:
+    """Append rotations on a pair of qubits: CNOTs make XX of X on the first one, and ZZ of Z on the second."""
+    first, second = qubits
+    turned = qubits if "ryy" in angles else ()  # by a quarter about X, which makes YY of ZZ
+    for qubit in turned:
+        circuit.rx(-math.pi / 2, qubit)
+    circuit.cx(first, second)
+    for name, angle in angles.items():
+        if name == "rxx":
+            circuit.rx(angle, first)
+        else:
+            circuit.rz(angle, second)
+    circuit.cx(first, second)
+    for qubit in turned:
+        circuit.rx(math.pi / 2, qubit)
 
 
 def keep_gates(circuit: QuantumCircuit) -> QuantumCircuit:

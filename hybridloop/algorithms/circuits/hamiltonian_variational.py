@@ -208,13 +208,14 @@ def hamiltonian_variational(hamiltonian: SparsePauliOp, layers: int) -> Ansatz:
 
 
 def _append_rotations(circuit: QuantumCircuit, terms: Sequence[Term], angle: Parameter) -> None:
-    """Append exp(−i angle/2 Σ ± Z…Z): each term's parity on its last qubit, a rotation there, and back."""
+    """Append exp(−i angle/2 Σ ± Z…Z): each term's parity on its last two qubits, a rotation there, and back."""
     for mask, coefficient in terms:
         qubits = set_bits(mask)
-        ladder = list(itertools.pairwise(qubits))
+        ladder = list(itertools.pairwise(qubits[:-1]))
         for control, target in ladder:
             circuit.cx(control, target)
-        circuit.rz(angle if coefficient > 0 else -angle, qubits[-1])
+        rotate = circuit.rzz if len(qubits) > 1 else circuit.rz
+        rotate(angle if coefficient > 0 else -angle, *qubits[-2:])
         for control, target in reversed(ladder):
             circuit.cx(control, target)
 

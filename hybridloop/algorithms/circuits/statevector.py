@@ -26,7 +26,8 @@ CALL = 1_500  # amplitudes that pass a rotation in the time of its calls
 
 Amplitudes = NDArray[Any]  # real where all rotations are
 Slopes = tuple[tuple[int, float], ...]
-_AXES = {"rx": (True, False), "ry": (True, True), "rz": (False, True)}
+_PAULIS = {"x": (True, False), "y": (True, True), "z": (False, True)}
+_AXES = {f"r{name * width}": pauli for name, pauli in _PAULIS.items() for width in (1, 2)}  # the same on both qubits
 _INVERSES = {"s": "sdg", "sdg": "s"}
 _UNITS = np.array([1.0, 1j, -1.0, -1j])
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.basis import without_pair_rotations
 from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations, split_coefficients
 from hybridloop.algorithms.estimation.double_factorization import (
     MAX_DETERMINANTS,
@@ -45,6 +46,7 @@ class GroupingChoice:
     deviations: NDArray[np.float64]
     rotations: str = ""
     least_shots: int = 1
+    pair_rotations: bool = True
 
     @property
     def record(self) -> str:
@@ -67,7 +69,7 @@ class MeasurementCosts:
     `cost` is that of the ansatz measured in a group with so many shots, in `unit`: of money, or shots if they are free
     or their price is unknown. `two_qubit_error` is the strength of depolarizing noise after a gate on two qubits.
     `samples` is false of a target whose distribution is exact: fewer shots save nothing there. A job with fewer than
-    `least_shots` saves little.
+    `least_shots` saves little. Without `pair_rotations` rxx, ryy and rzz are CNOTs there.
     """
 
     cost: Callable[[MeasurementGroup, int], float]
@@ -75,6 +77,7 @@ class MeasurementCosts:
     two_qubit_error: float
     samples: bool = True
     least_shots: int = 1
+    pair_rotations: bool = True
 
 
 def group_hamiltonian(hamiltonian: SparsePauliOp, grouping: Grouping, reference: ReferenceState | None) -> Observable:
@@ -246,7 +249,8 @@ class _Plan:
             shots = [max(costs.least_shots, math.ceil(SEARCH_SHARE * number / jobs)) for number in final]
             cost += jobs * math.fsum(map(costs.cost, grouped.groups, shots))
         added = _mean_gates(grouped, deviations)
-        gates = int(ansatz.circuit.num_nonlocal_gates()) + added
+        circuit = ansatz.circuit if costs.pair_rotations else without_pair_rotations(ansatz.circuit)
+        gates = int(circuit.num_nonlocal_gates()) + added
         operator = grouped.operator
         scale = float(np.sqrt(sum(np.abs(operator.coeffs[_acts(operator)]) ** 2)))
         fault = 1.0 - (1.0 - costs.two_qubit_error) ** gates

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter, ParameterVector
-from qiskit.circuit.library import RYGate, XXPlusYYGate
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 
 from hybridloop.algorithms.binary.annealing import descend
 from hybridloop.algorithms.binary.ising import Ising
 from hybridloop.algorithms.binary.problem import BinaryProblem
-from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, validate_initial_point
+from hybridloop.algorithms.circuits.ansatz import validate_initial_point
 from hybridloop.errors import InputError
 
 WARM_START_EPSILON = 0.25  # regularization: probability of the other bit in a warm start
@@ -130,8 +129,7 @@ def _build(
             _append_xy_mixer(circuit, beta)
         else:
             _append_x_mixer(circuit, beta, warm_start_angles)
-    unrolled = transpile(circuit, basis_gates=list(BASIS_GATES), optimization_level=0)
-    return QaoaCircuit(problem, cost, unrolled, start, _scales(cost, layers), mixer, warm_start_angles)
+    return QaoaCircuit(problem, cost, circuit, start, _scales(cost, layers), mixer, warm_start_angles)
 
 
 def interpolate_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -169,22 +167,36 @@ def _append_phase_separator(circuit: QuantumCircuit, cost: Ising, gamma: Paramet
         if len(spins) == 1:
             circuit.rz(-2 * value * gamma, spins[0])
         elif cost.is_quadratic:
-            circuit.cx(*spins)
-            circuit.rz(-2 * value * gamma, spins[1])
-            circuit.cx(*spins)
+            circuit.rzz(-2 * value * gamma, *spins)
         else:
             left[frozenset(spins)] = value
     while left:
         number_of = Counter(sorted(itertools.chain.from_iterable(left)))
         turned = max(number_of, key=lambda spin: (number_of[spin], -spin))
         terms = {spins - {turned}: left.pop(spins) for spins in list(left) if turned in spins}
-        held: frozenset[int] = frozenset()
-        while terms:
-            nearest = min(terms, key=lambda spins: (len(spins ^ held), sorted(spins)))
-            _change_parity(circuit, held ^ nearest, turned)
-            circuit.rz(-2 * terms.pop(nearest) * gamma, turned)
-            held = nearest
-        _change_parity(circuit, held, turned)
+        _append_parity_rotations(circuit, {spins: -2 * value * gamma for spins, value in terms.items()}, turned)
+
+
+def _append_parity_rotations(
+    circuit: QuantumCircuit, angles: dict[frozenset[int], ParameterExpression], turned: int
+) -> None:
+    """Append the rotations of the parities of spins and the turned qubit, each after the nearest one.
+
+    A spin that a parity adds takes a CNOT. One that the next parity drops again is the other qubit of an rzz instead.
+    """
+    empty: frozenset[int] = frozenset()
+    order, left = [empty], set(angles)
+    while left:
+        order.append(min(left, key=lambda spins: (len(spins ^ order[-1]), sorted(spins))))
+        left.remove(order[-1])
+    held = empty
+    for spins, following in itertools.pairwise([*order[1:], empty]):
+        other = sorted((held ^ spins) & (spins ^ following))[:1]
+        _change_parity(circuit, held ^ spins ^ set(other), turned)
+        rotate = circuit.rzz if other else circuit.rz
+        rotate(angles[spins], *other, turned)
+        held = spins ^ set(other)
+    _change_parity(circuit, held, turned)
 
 
 def _change_parity(circuit: QuantumCircuit, spins: frozenset[int], turned: int) -> None:
@@ -205,8 +217,9 @@ def _append_x_mixer(circuit: QuantumCircuit, beta: Parameter, warm_start_angles:
 
 def _append_xy_mixer(circuit: QuantumCircuit, beta: Parameter) -> None:
     """Append Π exp(−i β (XX + YY) / 2) over the pairs of a ring, even pairs first."""
-    for i, j in ring_pairs(circuit.num_qubits):
-        circuit.append(XXPlusYYGate(2 * beta), [i, j])
+    for pair in ring_pairs(circuit.num_qubits):
+        circuit.rxx(beta, *pair)
+        circuit.ryy(beta, *pair)
 
 
 def ring_pairs(count: int) -> list[tuple[int, int]]:
@@ -218,18 +231,43 @@ def ring_pairs(count: int) -> list[tuple[int, int]]:
 def _prepare_dicke(circuit: QuantumCircuit, ones: int) -> None:
     """Prepare the Dicke state, the uniform superposition of all bit strings with that many ones.
 
-    A. Bärtschi and S. Eidenbenz, FCT 2019, 126.
+    A. Bärtschi and S. Eidenbenz, FCT 2019, 126: the highest of the first `size` qubits have the ones that are left, and
+    where these are `moved`, a Givens rotation moves a share of the amplitude to a state in which the last qubit is 0.
     """
-    for qubit in range(circuit.num_qubits - ones, circuit.num_qubits):
+    count = circuit.num_qubits
+    for qubit in range(count - ones, count):
         circuit.x(qubit)
-    for size in range(circuit.num_qubits, 1, -1):
-        last = size - 1
-        for moved in range(1, min(ones, size - 1) + 1):
-            angle = 2 * math.acos(math.sqrt(moved / size))
-            controls = [last] if moved == 1 else [last, size - moved]
-            circuit.cx(size - moved - 1, last)
-            circuit.append(RYGate(angle).control(len(controls), annotated=False), [*controls, size - moved - 1])
-            circuit.cx(size - moved - 1, last)
+    for size in range(count, 1, -1):
+        last, fewest = size - 1, max(1, ones - (count - size))
+        for moved in range(fewest, min(ones, size - 1) + 1):
+            angle, pair = math.acos(math.sqrt(moved / size)), (size - moved - 1, last)
+            if size == count:  # a rotation of the only basis state takes one gate
+                circuit.rxx(-2 * angle, *pair)
+                circuit.s(last)
+            else:
+                control = None if moved == fewest else size - moved  # it is 0 for fewer ones
+                _append_givens_rotation(circuit, angle, pair, control)
+
+
+def _append_givens_rotation(circuit: QuantumCircuit, angle: float, pair: tuple[int, int], control: int | None) -> None:
+    """Append |01⟩ → cos angle |01⟩ + sin angle |10⟩ on a pair, first qubit first, where the `control`, if any, is 1.
+
+    It is exp(i angle (XY − YX) / 2). Quarter turns about XX make its terms of Z on either qubit, and a control makes a
+    Z half Z, half −ZZ.
+    """
+    first, second = pair
+    if control is None:
+        circuit.sdg(first)
+        circuit.rxx(angle, first, second)
+        circuit.ryy(angle, first, second)
+        circuit.s(first)
+        return
+    circuit.rxx(-math.pi / 2, first, second)
+    circuit.rz(-angle / 2, first)
+    circuit.rz(angle / 2, second)
+    circuit.rzz(angle / 2, control, first)
+    circuit.rzz(-angle / 2, control, second)
+    circuit.rxx(math.pi / 2, first, second)
 
 
 def _warm_start_angles(cost: Ising, seed: int) -> tuple[float, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import enum
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hybridloop.algorithms.circuits.basis import BASIS, CNOT_BASIS
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 
@@ -30,7 +31,8 @@ class Target:
     `samples` is False for a target that returns its exact distribution, scaled to the shots and rounded. A target that
     `checks_only` is a syntax checker: its counts are meaningless. One that `debiases` mitigates errors by itself unless
     the job turns that off. One that `keeps_gates` has an option against their removal. One with `parameter_sets` runs a
-    program at many points in one job; if it `batches`, the points of a round are put into such jobs by default.
+    program at many points in one job; if it `batches`, the points of a round are put into such jobs by default. With
+    `pair_rotations` the rotations rxx, ryy and rzz are sent to it as they are, else as CNOTs.
     `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
     was seen; None if not recorded. `gate_times_s` are a machine's published times of a one- and a two-qubit gate, which
     run one after the other. `assumed` names the fields of a target outside of the table that are not stated.
@@ -48,6 +50,7 @@ class Target:
     keeps_gates: bool = False
     parameter_sets: bool = False
     batches: bool = False
+    pair_rotations: bool = False
     is_noisy: bool = False
     turnaround_s: float | None = None
     gate_times_s: tuple[float, float] | None = None
@@ -58,6 +61,11 @@ class Target:
     def is_machine(self) -> bool:
         """True for a quantum computer, False for a simulator, by the name."""
         return ".qpu." in self.name
+
+    @property
+    def gates(self) -> Sequence[str]:
+        """The basis gates of its programs."""
+        return BASIS if self.pair_rotations else CNOT_BASIS
 
 
 def known_targets() -> dict[str, Target]:

@@ -36,7 +36,9 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     strength = error_rates(target, settings.options).two_qubit
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if smallest.expected is None:
-        return MeasurementCosts(lambda _, shots: float(shots), SHOTS, strength, target.samples)
+        return MeasurementCosts(
+            lambda _, shots: float(shots), SHOTS, strength, target.samples, pair_rotations=target.pair_rotations
+        )
     if not target.samples:
         return MeasurementCosts(lambda _group, _shots: 1.0, JOBS, strength, samples=False, least_shots=target.max_shots)
     if smallest.is_free:
@@ -48,7 +50,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
             strength,
             least_shots=min(FREE_SHOTS, quick, target.max_shots),
         )
-    compiled = to_basis(circuit)
+    compiled = to_basis(circuit, target.gates)
     two_qubit, qubits = int(compiled.num_nonlocal_gates()), compiled.num_qubits
     one_qubit = int(compiled.size()) - two_qubit
 
@@ -61,8 +63,8 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
     most = (1.0 + ADDED) * price(None, 1)
-    least = bisect.bisect_left(range(1, 1 + target.max_shots), most, key=lambda shots: price(None, shots))
-    return MeasurementCosts(price, smallest.unit, strength, target.samples, max(1, least))
+    least = max(1, bisect.bisect_left(range(1, 1 + target.max_shots), most, key=lambda shots: price(None, shots)))
+    return MeasurementCosts(price, smallest.unit, strength, target.samples, least, target.pair_rotations)
 
 
 def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
@@ -75,5 +77,11 @@ def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
         target.max_shots,
         target.samples,
         error_rates(target, settings.options).two_qubit,
+        noisy_gates(target),
         *((price.unit, price.expected) for price in prices),
     )
+
+
+def noisy_gates(target: Target) -> tuple[str, ...]:
+    """Return the gates whose noise counts: the basis gates of a target with noise."""
+    return tuple(target.gates) if target.is_noisy else ()

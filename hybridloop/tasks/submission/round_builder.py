@@ -31,7 +31,8 @@ class RoundBuilder:
     """Builds the rounds of a run; one call at a time for each stream."""
 
     def __init__(self, connection: Connection) -> None:
-        self.compiler = PubCompiler(connection.target.profile, connection.run.journal.program)
+        target = connection.target
+        self.compiler = PubCompiler(target.profile, connection.run.journal.program, target.gates)
         self.replayed = 0  # rounds that came from the journal whole
         self._quil = QuilCompiler() if connection.batches else None
         self._connection = connection

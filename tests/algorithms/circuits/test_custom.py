@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.circuit.library import XXPlusYYGate
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
@@ -47,6 +48,18 @@ def test_openqasm_text_and_qiskit_circuit_prepare_the_same_states_in_basis_gates
         state = Statevector(ansatz.circuit.assign_parameters(point)).data
         expected = Statevector(expected_circuit().assign_parameters(point)).data
         assert abs(np.vdot(state, expected)) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_rotations_of_pairs_stay_whole() -> None:
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(3)
+    circuit.rzz(2 * a, 0, 2)
+    circuit.append(XXPlusYYGate(2 * b), [0, 1])
+    ansatz = circuit_ansatz(circuit, [0.1, 0.2])
+    counts = ansatz.circuit.count_ops()
+    assert [counts.get(name, 0) for name in ("rxx", "ryy", "rzz", "cx")] == [1, 1, 1, 0]
+    assert Operator(ansatz.circuit.assign_parameters([0.1, 0.2])).equiv(circuit.assign_parameters([0.1, 0.2]))
+    assert ansatz.frequencies == ((1, 2), (1, 2))
 
 
 def test_the_energy_along_each_angle_has_the_stated_frequencies() -> None:

@@ -15,6 +15,7 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 from scipy.linalg import expm
 
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
+from hybridloop.algorithms.circuits.basis import two_qubit_gates
 from hybridloop.algorithms.circuits.hamiltonian_variational import (
     commuting_parts,
     hamiltonian_variational,
@@ -61,6 +62,11 @@ def test_a_transverse_field_ising_chain_starts_from_its_field() -> None:
     reference = stabilizer_reference(hamiltonian, parts)
     assert [len(part.terms) for part in parts] == [4, 5]
     assert (reference.energy, reference.is_unique) == (-5.0, True)  # the bonds have two ground states
+
+
+def test_a_bond_of_an_ising_model_is_one_gate_in_each_layer() -> None:
+    circuit = hamiltonian_variational(operator(MODELS["ising"]), 3).circuit
+    assert two_qubit_gates(circuit) == circuit.count_ops()["rzz"] == 3 * len(ring(4))
 
 
 @settings(max_examples=8)

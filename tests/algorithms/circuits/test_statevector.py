@@ -10,7 +10,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits import simulated_start, statevector
-from hybridloop.algorithms.circuits.ansatz import Rotations, hardware_efficient
+from hybridloop.algorithms.circuits.ansatz import Ansatz, Rotations, hardware_efficient
+from hybridloop.algorithms.circuits.custom import circuit_ansatz
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
@@ -24,11 +25,24 @@ MORIYA = SparsePauliOp.from_list([("IXX", 1.0), ("IZZ", 1.0), ("XYI", 0.4), ("YX
 RNG = np.random.default_rng(5)
 
 
-@pytest.mark.parametrize("is_layered", [True, False])
-def test_energies_and_gradients_are_those_of_the_circuit(*, is_layered: bool) -> None:
-    ansatz = (
-        hardware_efficient(3, RNG, rotations=Rotations.COMPLEX) if is_layered else hamiltonian_variational(MORIYA, 2)
-    )
+def paired() -> Ansatz:
+    """Return rotations of pairs between Clifford gates."""
+    angles, circuit = ParameterVector("t", 6), QuantumCircuit(3)
+    circuit.h(0)
+    for number, name in enumerate(("rxx", "ryy", "rzz", "ryy", "rzz", "rxx")):
+        getattr(circuit, name)(2.0 * angles[number] - 0.3, number % 3, (number + 1) % 3)
+        circuit.s(number % 3)
+        circuit.cx((number + 1) % 3, (number + 2) % 3)
+    return circuit_ansatz(circuit, RNG)
+
+
+@pytest.mark.parametrize("kind", ["layered", "variational", "paired"])
+def test_energies_and_gradients_are_those_of_the_circuit(kind: str) -> None:
+    ansatz = {
+        "layered": lambda: hardware_efficient(3, RNG, rotations=Rotations.COMPLEX),
+        "variational": lambda: hamiltonian_variational(MORIYA, 2),
+        "paired": paired,
+    }[kind]()
     model = StatevectorModel.of(ansatz.circuit, MORIYA)
     assert model is not None
     point = RNG.normal(size=ansatz.num_parameters)

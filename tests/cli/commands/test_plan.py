@@ -25,8 +25,8 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert "nothing was submitted" in text
     assert lines["rounds"] == "1"
     assert lines["shots"] == "1,000"
-    # three layers of eight edges and eight nodes: 168.195 + 1000 (56 × 0.0001645 + 48 × 0.001121)
-    assert lines["price"].startswith("231.22 USD; by the prices")
+    # three layers of eight edges and eight nodes: 168.195 + 1000 (32 × 0.0001645 + 24 × 0.001121)
+    assert lines["price"].startswith("200.36 USD; by the prices")
     assert "prices of 2026" in lines["price"]
     assert lines["keep-alive"].startswith("renew: ")
     assert "from 0." in lines["time"] or "from 1." in lines["time"]
@@ -45,7 +45,7 @@ def test_a_plan_includes_debias_off_and_a_comparison_has_a_line_for_each_target(
         at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--no-debias", "--targets",
         "rigetti.sim.qvm,quantinuum.qpu.h2-1",
     )  # fmt: skip
-    assert "price      88.81 USD" in text  # 25.7899 in place of 168.195
+    assert "price      57.96 USD" in text  # 25.7899 in place of 168.195
     rows = [line.split() for line in text.splitlines() if line.startswith(("rigetti.sim.qvm ", "quantinuum.qpu."))]
     (head,) = [line for line in text.splitlines() if line.startswith("target ")]
     assert "  time (est.)  " in head
