@@ -1,7 +1,8 @@
 """Circuit structure: a circuit parted into its gates, compiled once, and its angles, which change in every iteration.
 
 Every rotation angle is a slot of the structure, bound or not: algorithms of other libraries often bind the parameters
-before they run a circuit, and must not cause a compilation per point.
+before they run a circuit, and must not cause a compilation per point. `basis_structure.py` merges those that no
+parameter changes.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.basis import BASIS, to_basis
 from hybridloop.algorithms.rounds import pub_points
+from hybridloop.compiler.basis_structure import merge_constants
 from hybridloop.compiler.circuit_structure import (
     KEPT,
     AngleMap,
@@ -41,11 +42,11 @@ class CompiledPerPoint(UserWarning):
 class PubDescription:
     """Description of a sampler PUB before compilation: its circuit, structure, parameter values and angles.
 
-    `fingerprint` is a hash of the logical circuit without its angles. `points`, shape (k, parameters), are the
-    parameter values. `slots`, shape (k, angles), are the circuit's angles at these points, in radians, and `angles` the
-    function that they follow from. `measured` are the measured classical bits. If the circuit has no structure
-    (`structure` is None, `reason` says why), there are no slots, and the fingerprint covers its expressions. A circuit
-    that is a `program` in QIR has its hash as fingerprint.
+    `structure` is the circuit in the basis gates, as it is sent, with constant angles merged. `fingerprint` is a hash
+    of it without angles. `points`, shape (k, parameters), are the parameter values. `slots`, shape (k, angles), are the
+    structure's angles at these points, in radians, and `angles` the function that they follow from. `measured` are the
+    measured classical bits. If the circuit has no structure (`structure` is None, `reason` says why), there are no
+    slots, and the fingerprint covers its expressions. A circuit that is a `program` in QIR has its hash as fingerprint.
     """
 
     circuit: QuantumCircuit
@@ -90,7 +91,7 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
             circuit, None, program.key, points, no_slots, clbits, len(clbits), reason, program=program
         )
     try:
-        structure, angles = extract_structure(circuit)
+        structure, angles = merge_constants(*extract_structure(circuit))
     except UnsupportedInstruction as reason:
         clbits = tuple(range(circuit.num_clbits))
         no_slots = np.zeros((len(points), 0))

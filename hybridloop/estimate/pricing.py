@@ -211,13 +211,10 @@ def sum_if_known(amounts: Iterable[float | None]) -> float | None:
 
 def in_basis(description: PubDescription, gates: Sequence[str] = BASIS) -> QuantumCircuit | None:
     """Return a circuit in the basis gates; None for one without a structure."""
-    structure, angles = description.structure, description.angles
-    if structure is None or angles is None:
+    structure = description.structure
+    if structure is None:
         return None
-    # a bound angle is a slot of the program too, which the translation must not use
-    free = {*np.flatnonzero(angles.matrix.any(axis=0)).tolist(), *(index for index, _ in angles.nonaffine)}
-    slots = ParameterVector("slot", structure.num_angles)
-    return to_basis(description.circuit if len(free) == len(slots) else structure.circuit(list(slots)), gates)
+    return to_basis(structure.circuit(list(ParameterVector("slot", structure.num_angles))), gates)
 
 
 def gates_twice(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -147,6 +147,28 @@ def test_all_bases_of_a_circuit_are_one_program_and_its_angles_are_not_written_o
     assert "RX(theta[0] + 0.5*theta[1])" in text
 
 
+def test_bases_that_differ_in_constant_angles_are_one_program() -> None:
+    theta = ParameterVector("theta", 2)
+    compiler, texts = QuilCompiler(), set()
+    for turns in ((0.0, 0.0), (0.3, -1.1), (0.5 * np.pi, 0.5 * np.pi)):
+        circuit = QuantumCircuit(2, 2)
+        circuit.rx(0.2, 0)
+        circuit.rz(theta[0], 0)
+        circuit.rzz(0.4, 0, 1)
+        circuit.rz(0.7, 1)
+        circuit.rxx(theta[1], 0, 1)
+        circuit.ry(theta[0], 1)
+        for qubit, turn in enumerate(turns):
+            circuit.rz(turn, qubit)
+            circuit.rx(2 * turn, qubit)
+        circuit.measure([0, 1], [0, 1])
+        description = describe_pub(SamplerPub.coerce((circuit, [[0.3, -1.2]]), SHOTS))
+        texts.add(compiler.compile(description).program.text)
+        (counts,) = quil_counts(description)
+        assert_drawn_from(circuit.assign_parameters([0.3, -1.2]), counts)
+    assert len(texts) == 1
+
+
 def test_a_circuit_whose_angles_are_bound_is_the_same_program_at_other_angles() -> None:
     compiler = QuilCompiler()
     bound = [measured_in("ZX").assign_parameters([0.1 * i, 0.4]) for i in range(1, 3)]

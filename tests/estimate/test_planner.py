@@ -371,7 +371,7 @@ def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
     settings = settings_of("vqe", optimizer="rotosolve")
     whole = dry_run("vqe", problem, settings, target)
     assert [trial.cut for trial in whole.trials] == [None] * 5
-    bounded = dry_run("vqe", problem, settings, target, max_work=1e6)
+    bounded = dry_run("vqe", problem, settings, target, max_work=3e5)
     assert (len(bounded.trials), bounded.trials[0].cut) == (1, None)
     cut = dry_run("vqe", problem, settings, target, max_work=1e3)
     assert cut.trials[0].cut is not None

@@ -8,12 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
-from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import XXPlusYYGate, get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.basis import BASIS
+from hybridloop.algorithms.circuits.custom import circuit_ansatz
 from hybridloop.azure.targets import find_target
+from hybridloop.budget.prices import price_of_job
+from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
 from hybridloop.descriptions.qaoa import QaoaSettings
@@ -23,7 +26,10 @@ from hybridloop.estimate.dry_run import dry_run
 from hybridloop.estimate.figures import Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.estimate.pricing import ProgramSizes, compiled_size, counted_size, gates_twice, in_basis
+from hybridloop.inputs.circuits import circuit_text
 from hybridloop.settings import ProblemText
+from hybridloop.tasks.session import open_run_session
+from tests.conftest import Emulator
 from tests.price_helpers import known
 
 
@@ -98,3 +104,28 @@ def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_
     cost = Money("USD", 12.0, 11.0, 13.5, 4.2e9)
     assert "  price      12.00 USD, likely 11.00 to 13.50; by" in str(replace(plan, cost=cost))
     assert known(plan.cost.least) <= known(plan.cost.expected) <= known(plan.cost.most)
+
+
+def exchanges() -> QuantumCircuit:
+    """Return three exchanges between neighbours of four qubits, each with a parameter, on two excitations."""
+    circuit = QuantumCircuit(4)
+    circuit.x([0, 1])
+    for angle, pair in zip(ParameterVector("theta", 3), [(1, 2), (0, 1), (2, 3)], strict=True):
+        circuit.append(XXPlusYYGate(angle, 0.0), pair)
+    return circuit
+
+
+def test_a_users_circuit_is_planned_and_billed_with_the_gates_that_it_needs(emulator: Emulator) -> None:
+    target, circuit = find_target("ionq.qpu.forte-1"), exchanges()
+    settings = VqeSettings.model_validate(
+        {"seed": 7, "target": target.name, "precision": 0.05, "ansatz": circuit_text(circuit)}
+    )
+    planned = plan_run("vqe", ProblemText(name="own", text="1.0 ZIIZ\n0.5 IZZI\n"), settings).circuits
+    assert [(each.one_qubit, each.two_qubit) for each in planned] == [(20, 6)]
+    measured = circuit_ansatz(circuit, np.zeros(3)).circuit.copy()
+    measured.measure_all()
+    with open_run_session(emulator.workspace(), target.name, seed=1) as session:
+        session.run_round([SamplerPub.coerce((measured, [0.1, 0.2, 0.3], 500))])
+    (billed,) = emulator.admin(f"ledger?run={session.run_uid}")["entries"]
+    price = price_of_job(target, GateCounts(4, 20, 6, 4), 500)
+    assert billed["price"] == pytest.approx(price.expected, abs=1e-6)
