@@ -24,7 +24,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-circuits bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -98,6 +98,9 @@ bench: .venv/ready ## run the benchmarks and compare their figures with the boun
 
 bench-growth: .venv/ready ## draw how time and memory grow with jobs, rounds, runs and points (ten minutes)
 	@$(BIN)/python -m benchmarks.growth --output docs/images
+
+bench-circuits: .venv/ready ## plan the circuit that a VQE chooses, beside UCCSD: gates, shots, prices
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.circuits
 
 bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, price and noise
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shots

@@ -6,10 +6,9 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.accuracy_energies import RunErrors, percent, run_errors
+from benchmarks.accuracy_energies import IN_GIVEN_ORBITALS, RunErrors, percent, run_errors
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.estimation.estimates import Z95
-from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.simulation.noise import noise_models
 from hybridloop.settings import MitigationName
 from tests.algorithms.noisy_state_helpers import NoisySimulator
@@ -20,7 +19,7 @@ MOLECULES = ("H2_0.735", "LiH_3_cas(2,2)")
 ALL_BUT_EXACT = 10_000_000  # shots of a target that does not sample: rounding changes the energy of H2 by 0.001 mHa
 MITIGATED = (MitigationName.READOUT, MitigationName.ZNE_LINEAR)
 SEEN_MHA = 3.0  # noise of which twice as much, at scale 3, is above three standard errors of 0.7 mHa and more
-TARGET = "quantinuum.sim.h2-1e"
+SETTINGS = IN_GIVEN_ORBITALS.model_copy(update={"target": "quantinuum.sim.h2-1e"})  # pairs show little of the noise
 
 
 def mitigation(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
@@ -37,7 +36,9 @@ def mitigation(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 def _dihydrogen_on_a_noisier_machine(seeds: int) -> list[Bound]:
     machine = NoisySimulator(TWO_QUBIT_ERROR)
     raw, exact = (
-        run_errors("H2_0.735", 0, VqeSettings(shots=ALL_BUT_EXACT, mitigation=chosen, target=TARGET), machine.exact)
+        run_errors(
+            "H2_0.735", 0, SETTINGS.model_copy(update={"shots": ALL_BUT_EXACT, "mitigation": chosen}), machine.exact
+        )
         for chosen in (None, MITIGATED)
     )
     drawn = _with_shots(machine, "H2_0.735", seeds)
@@ -51,14 +52,14 @@ def _dihydrogen_on_a_noisier_machine(seeds: int) -> list[Bound]:
 
 
 def _with_shots(simulator: NoisySimulator, molecule: str, seeds: int) -> list[RunErrors]:
-    settings = VqeSettings(mitigation=MITIGATED, target=TARGET)
+    settings = SETTINGS.model_copy(update={"mitigation": MITIGATED})
     return [
         run_errors(molecule, seed, settings, simulator.sampled(np.random.default_rng(seed))) for seed in range(seeds)
     ]
 
 
 def _errors(simulator: NoisySimulator, molecule: str, label: str, seeds: int) -> list[Bound]:
-    raw = run_errors(molecule, 0, VqeSettings(shots=ALL_BUT_EXACT, target=TARGET), simulator.exact)
+    raw = run_errors(molecule, 0, SETTINGS.model_copy(update={"shots": ALL_BUT_EXACT}), simulator.exact)
     drawn = _with_shots(simulator, molecule, seeds)
     held = sum(run.is_covered for run in drawn)
     widths = [np.ptp(run.outcome.interval95 or ()) / (2.0 * Z95 * run.outcome.standard_error) for run in drawn]

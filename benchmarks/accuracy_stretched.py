@@ -143,7 +143,7 @@ def measure_run(name: str, seed: int, settings: VqeSettings) -> Run:
         value, sigma, point = outcome.value, outcome.standard_error, outcome.parameters
         is_claimed, reason = outcome.converged, outcome.reason
     state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(point)))
-    found = float(state.expectation_value(prepared.problem.hamiltonian).real)
+    found = float(state.expectation_value(prepared.energy.observable.operator).real)
     errors = ((value - exact) / MHA, (found - exact) / MHA, sigma / MHA)
     seconds = time.perf_counter() - started
     return Run(name, seed, is_claimed, *errors, counted.rounds, counted.jobs, counted.shots, seconds, reason)
@@ -174,7 +174,7 @@ def searched(name: str, settings: VqeSettings) -> list[float]:
     stored = systems()[name].get("searched", {})
     if stored.get("circuit") == _circuit(prepared):
         return list(stored["errors_mha"])
-    return [(energy - exact) / MHA for energy in search_exactly(prepared.ansatz, prepared.problem.hamiltonian)]
+    return [(energy - exact) / MHA for energy in search_exactly(prepared.ansatz, prepared.energy.observable.operator)]
 
 
 def _circuit(prepared: PreparedVqe) -> str:

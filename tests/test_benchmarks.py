@@ -1,4 +1,4 @@
-"""Benchmarks of growth and of a sweep's own work: short forms, of which no figure has a bound."""
+"""Benchmarks of growth, of a sweep's own work and of chosen circuits: short forms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.circuits import compare
 from benchmarks.growth import draw, exponent, measured, runs_of_journal
 from benchmarks.sweep import in_processes
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
@@ -43,3 +44,9 @@ def test_a_sweep_of_no_ops_ends_all_its_points(
         monkeypatch.setenv(name, value)
     in_processes(20)  # it raises for a point without its result
     assert "20 no-ops in" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_chosen_circuit_of_hydrogen_is_beside_uccsd_and_cheaper(capsys: pytest.CaptureFixture[str]) -> None:
+    assert all(bound.is_kept for bound in compare(["H2"], trials=1))
+    assert "| H2 | puccd | 2/2 | 2/2 | 2/2 |" in capsys.readouterr().out

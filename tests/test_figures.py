@@ -13,14 +13,13 @@ from benchmarks.figures import import_circles, imports_by_module, parameters_by_
 from tests.paths import ROOT
 
 BOUNDS = {
-    "words of the guides": 29_000,
+    "words of the guides": 29_500,
     "files that name an algorithm": 9,
-    "files in the fullest folder": 14,
     "circles of imports": 0,
 }
 
 
-WAY = {"functions that --shots passes": 77, "steps between their modules": 53, "steps back": 14}
+WAY = {"functions that --shots passes": 80, "steps between their modules": 53, "steps back": 14}
 MOST_IMPORTS, MOST_PARAMETERS = 20, 8
 HUBS = {  # modules that may import more of ours, and why
     "hybridloop.emulator.server": "it puts the service together",

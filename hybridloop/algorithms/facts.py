@@ -8,6 +8,7 @@ from contextlib import suppress
 from hybridloop.algorithms.circuits.model_space import model_space
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.doubt import Doubt
+from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Kind
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -15,6 +16,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, amoun
 from hybridloop.errors import InputError
 
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
+PAIRS_CONSERVED = "pairs_conserved"
 GROUND_TOLERANCE = 0.8e-3  # hartree: half of chemical accuracy; the measurement has the other half
 SHARE_OF_PRECISION = 0.7  # so that three standard errors still hold
 TOO_LARGE = "the lowest energy, or the circuit's state, takes too much work to be computed"
@@ -26,6 +28,7 @@ GIVE_LAYERS = (
 )
 
 GIVE_ANOTHER_CIRCUIT = "The circuit can't express the ground state, or the search ended elsewhere. Give another one."
+GIVE_UCCSD = "Electrons do not stay paired there, or the search ended elsewhere. Give the ansatz uccsd."
 MORE_SHOTS = (
     "The circuit reaches it from these angles: give them as the initial point, with a lower tolerance, which takes "
     "more shots."
@@ -56,6 +59,17 @@ def examine(
     local = Fact(LOCALLY_OPTIMAL, stop.converged, stop.reason, Kind.ESTIMATED)
     doubts = [doubt] if stop.converged and not shown else []
     return (local, Fact(GROUND_STATE, shown, bound, kind)), doubts
+
+
+def pairs_conserved(estimate: Estimate) -> Fact:
+    """Return the fact of how many outcomes of a circuit of pairs had another number of pairs.
+
+    Each of them is an error of the machine. Errors that keep the number are not seen.
+    """
+    share = estimate.discarded / estimate.shots if estimate.shots else 0.0
+    counted = f"{estimate.discarded:,} of {estimate.shots:,} outcomes ({share:.2%})" if share else "no outcome"
+    reason = f"{counted} had another number of electron pairs" + ", and were discarded" * bool(share)
+    return Fact(PAIRS_CONSERVED, not estimate.discarded, reason, Kind.ESTIMATED)
 
 
 def ground_tolerance(precision: float, least: float = GROUND_TOLERANCE) -> float:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterExpression, ParameterVector
 
-from hybridloop.algorithms.circuits.basis import BASIS, to_basis
+from hybridloop.algorithms.circuits.basis import to_basis
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, angle_map, gate_of
 from hybridloop.compiler.one_qubit_runs import FreeRotation, merge_run
 

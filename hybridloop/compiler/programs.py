@@ -16,7 +16,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, ParameterExpression
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.basis import BASIS, to_basis
+from hybridloop.algorithms.circuits.basis import to_basis
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.algorithms.rounds import pub_points
 from hybridloop.compiler.basis_structure import merge_constants
 from hybridloop.compiler.circuit_structure import (

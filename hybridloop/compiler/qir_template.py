@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import ParameterVector
 
-from hybridloop.algorithms.circuits.basis import BASIS, to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, angle_map
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.register_conditions import with_bit_conditions

@@ -22,7 +22,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.synthesis import OneQubitEulerDecomposer
 
-from hybridloop.algorithms.circuits.basis import CNOT_BASIS, to_basis
+from hybridloop.algorithms.circuits.basis import to_basis
+from hybridloop.algorithms.circuits.gate_names import CNOT_BASIS
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, Instruction, angle_map, gate_of
 from hybridloop.compiler.programs import PubDescription
 

@@ -70,6 +70,7 @@ class MoleculeOptions(RunOptions, GeometryKeywords, total=False):
     """Keyword arguments of every run on a molecule."""
 
     mapping: str
+    orbitals: str
 
 
 class EnergyOptions(MoleculeOptions, total=False):

@@ -48,8 +48,9 @@ class VqeSettings(EnergySettings):
 
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.AUTO,
-        description="circuit whose angles are optimized: uccsd, hardware-efficient, hamiltonian-variational, or a file "
-        "in OpenQASM 3 or Q#; auto: uccsd for a molecule, one of the other two for a Pauli sum",
+        description="circuit whose angles are optimized: uccsd, puccd (electron pairs), cheapest (of these two, by "
+        "price), hardware-efficient, hamiltonian-variational, or a file in OpenQASM 3 or Q#; auto: uccsd for a "
+        "molecule, one of the other two for a Pauli sum",
     )
     layers: int | None = Field(
         None,
@@ -90,11 +91,6 @@ class VqeSettings(EnergySettings):
         description="error mitigation: readout, symmetry, zne-linear or zne-exponential, separated by commas",
         examples=["readout,zne-linear"],
     )
-
-    @property
-    def is_uccsd(self) -> bool:
-        """True if a molecule's circuit is UCCSD."""
-        return self.ansatz in (AnsatzName.AUTO, AnsatzName.UCCSD)
 
     @field_validator("mitigation")
     @classmethod

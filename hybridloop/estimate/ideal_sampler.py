@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Gate
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
-from hybridloop.algorithms.circuits.basis import without_pair_rotations
+from hybridloop.algorithms.circuits.basis import without_two_qubit_rotations
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import NO_ERRORS, ErrorRates
@@ -229,8 +229,8 @@ class IdealSampler:
         """Return the numbers of gates on one and on two qubits, as the target runs them."""
         if pub.fingerprint not in self._numbers:
             sizes = [len(step.qubits) for step in self._steps_of(pub)]
-            if pub.structure is not None and not self._target.pair_rotations:
-                run = without_pair_rotations(pub.structure.circuit([0.0] * pub.structure.num_angles))
+            if pub.structure is not None and not self._target.two_qubit_rotations:
+                run = without_two_qubit_rotations(pub.structure.circuit([0.0] * pub.structure.num_angles))
                 sizes = [len(item.qubits) for item in run.data if not item.clbits]
             two_qubit = sizes.count(2)
             self._numbers[pub.fingerprint] = len(sizes) - two_qubit, two_qubit

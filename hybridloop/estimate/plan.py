@@ -36,9 +36,9 @@ class Plan:
     is what the caps on jobs, shots and cost buy, None without; where that is no value, `cheaper` are runs with one
     setting changed of which they buy one. `jobs_unbatched` are the expected jobs if each had one
     point, None if they have. `options` are those of the target's provider. `of` says what the problem is, as it was
-    read. `orbitals` says why a molecule's active orbitals were chosen, and `groups` why its terms are measured in these
-    groups, where that was automatic. `classical` says what is computed on this machine after the rounds, which the time
-    leaves out.
+    read. `orbitals` says why a molecule's active orbitals were chosen, `ansatz` why its circuit, and `groups` why its
+    terms are measured in these groups, where that was automatic. `classical` says what is computed on this machine
+    after the rounds, which the time leaves out.
     """
 
     algorithm: str
@@ -70,6 +70,7 @@ class Plan:
     comparison: tuple[ComparisonRow, ...] = ()
     of: str = ""
     orbitals: str = ""
+    ansatz: str = ""
     groups: str = ""
     classical: str = ""
 
@@ -119,8 +120,12 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  of         {plan.of}"
     if plan.orbitals:
         yield f"  {plan.orbitals}"
+    if plan.ansatz:
+        yield f"  circuit: {plan.ansatz}"
     if plan.groups:
         yield f"  groups: {plan.groups}"
+    if gates := [each.two_qubit for each in plan.circuits if each.two_qubit is not None]:
+        yield f"  gates      at most {max(gates):,} on two qubits in a circuit, on {count_text(plan.qubits, 'qubit')}"
     yield f"  rounds     {_figure(plan.rounds)}"
     others = (
         "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"

@@ -28,7 +28,7 @@ from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
 from hybridloop.estimate.warnings import dearer_search_warnings, plan_warnings, refusals_of
 from hybridloop.preparation.choices.measurement_costs import choice_facts, noisy_gates
-from hybridloop.preparation.prepared import GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
+from hybridloop.preparation.prepared import CIRCUIT, GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings, SearchName
 
@@ -115,6 +115,7 @@ class Planner:
         }
         bought = self._bought(target, settings, tariff, simulation)
         has_none = bought is not None and bought.standard_error is None
+        choices = self._prepare(target, settings).choices
         plan = Plan(
             algorithm=self.algorithm,
             problem=self.problem.name,
@@ -141,7 +142,8 @@ class Planner:
             prices_dated=prices_dated(),
             of=title_of(self.problem, simulation.facts),
             orbitals=simulation.facts.orbitals,
-            groups=self._prepare(target, settings).choices.get(GROUPS, ""),
+            ansatz=choices.get(CIRCUIT, ""),
+            groups=choices.get(GROUPS, ""),
             classical=simulation.plan_facts.classical,
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,

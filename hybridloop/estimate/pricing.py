@@ -12,7 +12,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.converters import circuit_to_dag
 
-from hybridloop.algorithms.circuits.basis import BASIS, to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
@@ -40,7 +41,7 @@ class ProgramSize:
     depth: int
 
 
-QirForm = tuple[str, bool]  # profile, and true with rotations of pairs
+QirForm = tuple[str, bool]  # profile, and true with two-qubit rotations
 Counted = tuple[ProgramSize, frozenset[str]]  # a size, and the names of the gates
 
 
@@ -54,14 +55,16 @@ class ProgramSizes:
 
     circuits: dict[str, PubDescription]
     known: dict[tuple[str, QirForm], ProgramSize] = field(default_factory=dict)
-    counted: dict[tuple[str, bool], Counted | None] = field(default_factory=dict)  # with rotations of pairs, or without
+    counted: dict[tuple[str, bool], Counted | None] = field(
+        default_factory=dict
+    )  # with two-qubit rotations, or without
     is_counted: dict[tuple[frozenset[str], str], bool] = field(default_factory=dict)  # by names of gates and profile
 
     def size(self, circuit: str, target: Target) -> ProgramSize | None:
         """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
         form = _form(target)
         if (circuit, form) not in self.known:
-            if (key := (circuit, target.pair_rotations)) not in self.counted:
+            if (key := (circuit, target.two_qubit_rotations)) not in self.counted:
                 translated = in_basis(self.circuits[circuit], target.gates)
                 names = frozenset() if translated is None else frozenset(translated.count_ops())
                 self.counted[key] = None if translated is None else (counted_size(translated), names)
@@ -99,7 +102,7 @@ class ProgramSizes:
 
 
 def _form(target: Target) -> QirForm:
-    return target.profile, target.pair_rotations
+    return target.profile, target.two_qubit_rotations
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
 from hybridloop.preparation.choices.optimizer import search_near
+from hybridloop.preparation.choices.orbitals import electrons_in_orbitals
 from hybridloop.preparation.prepared import (
     OnRound,
     PlanFacts,
@@ -30,7 +30,7 @@ from hybridloop.preparation.prepared import (
     circuit_shots,
     origin_of_angles,
 )
-from hybridloop.preparation.problem import accuracy_of, facts_of, resolve_problem
+from hybridloop.preparation.problem import accuracy_of
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
 from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.failure_policy import OnLostJob
@@ -79,10 +79,9 @@ def prepare_adapt(
     `recorded` has the grouping that was chosen when the run was started. It is chosen for the
     circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
     """
-    electronic = resolve_problem(problem, settings, target)
-    if isinstance(electronic, PauliProblem):
-        what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
-        raise InputError("problem", what, "Give a molecule, or run vqe.")
+    needed_for = "adapt starts from a molecule's Hartree-Fock state"
+    facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings)
+    electronic = orbitals.problem
     pool = OperatorPool.tied(electronic, PoolKind(settings.pool))
     pool = replace(pool, is_simulated=settings.search is not SearchName.MEASURED)
     if not pool.groups:
@@ -98,15 +97,16 @@ def prepare_adapt(
     expected = pool.ansatz(operators)
     accuracy, _ = accuracy_of(electronic, settings, settings.tolerance)
     energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, recorded.groupings)
+    energy = replace(energy, circuit=orbitals.record)
     is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
     origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)
     return PreparedAdapt(
-        facts_of(electronic),
+        facts,
         pool,
         settings,
         Sampling(circuit_shots(settings, energy), accuracy.precision, energy.least_shots),
         energy,
         Growth(settings.tolerance, settings.max_operators, derivatives),
-        chosen(search=origin, groups=groups),
+        chosen(search=origin, orbitals=orbitals.source, groups=groups),
     )

@@ -133,17 +133,19 @@ def prepare_levels(
     resolved = resolve_problem(problem, settings, target)
     if isinstance(resolved, PauliProblem):
         return prepare_basis_levels(resolved, settings, seed, target, recorded.groupings)
-    space = model_space(resolved)
-    check_number(settings.levels, space, f"{resolved.molecule.source} has {space.size} determinants")
+    size = model_space(resolved)
+    check_number(settings.levels, size, f"{resolved.molecule.source} has {size.size} determinants")
     vqe = prepare_vqe(problem, settings, seed, target, recorded)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"
         raise InputError("ansatz", what, "Leave it out: only uccsd does.")
     levels = cache(lambda: exact_levels(resolved.molecule, settings.levels))
     facts = replace(vqe.facts, exact=lambda: lowest_of_levels(levels()), note=lambda: None)
-    unitary = uccsd(resolved, is_tied=shares_angles(resolved, vqe.ansatz), max_tracked_states=0)
+    rotated = vqe.problem  # in the orbitals of its circuit
+    assert isinstance(rotated, ElectronicProblem)
+    unitary = uccsd(rotated, is_tied=shares_angles(rotated, vqe.ansatz), max_tracked_states=0)
     wanted = LevelsWanted(settings.levels, vqe.sampling.precision, seed)
-    return PreparedLevels(facts, vqe, resolved, unitary, space, wanted, levels)
+    return PreparedLevels(facts, vqe, rotated, unitary, model_space(rotated), wanted, levels)
 
 
 def _energy(ground: Outcome) -> str:

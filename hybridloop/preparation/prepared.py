@@ -115,7 +115,7 @@ class PlanFacts:
     classical: str = ""
 
 
-SEARCH, START, GROUPS = "search", "start", "groups"  # names of choices
+SEARCH, START, GROUPS, CIRCUIT = "search", "start", "groups", "circuit"  # names of choices
 _ANGLES_SIMULATED = "angles from a classical simulation; jobs test them"
 
 

@@ -15,7 +15,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
-from hybridloop.settings import EnergySettings, MoleculeSettings, ProblemText
+from hybridloop.settings import AnsatzName, EnergySettings, MoleculeSettings, ProblemText
 from hybridloop.settings.parsing import ActiveSpace
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
@@ -42,7 +42,10 @@ def accuracy_of(
 
 
 def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Target) -> EnergyProblem:
-    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
+    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it.
+
+    The qubits of electron pairs are fewer than those of a mapping.
+    """
     part = settings.multiplicity, settings.active_space, settings.frozen_core
     parsed = _part_of_problem(problem, *part)
     if isinstance(parsed, PauliProblem):
@@ -50,7 +53,8 @@ def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Ta
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
     mapping = FermionMapping(settings.mapping)
-    check_circuit_fits(target, Encoding(mapping, parsed.norb, parsed.electrons).num_qubits)
+    if getattr(settings, "ansatz", None) != AnsatzName.PUCCD:
+        check_circuit_fits(target, Encoding(mapping, parsed.norb, parsed.electrons).num_qubits)
     return _on_qubits(parsed, mapping)
 
 
@@ -137,6 +141,6 @@ def facts_of(resolved: EnergyProblem) -> ProblemFacts:
 
 def _check_no_orbitals(problem: PauliProblem, settings: MoleculeSettings) -> None:
     defaults = MoleculeSettings()
-    for field in ("active_space", "frozen_core", "mapping", "multiplicity"):
+    for field in ("active_space", "frozen_core", "mapping", "multiplicity", "orbitals"):
         if getattr(settings, field) != getattr(defaults, field):
             raise InputError(field, f"{problem.source} is a Pauli sum, which has no electrons", "Leave it out.")

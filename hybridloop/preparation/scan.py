@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
-from hybridloop.preparation.prepared import SEARCH, START, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.prepared import CIRCUIT, SEARCH, START, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem, parse_problem, with_asked_spin
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
-from hybridloop.settings import NOTHING, ProblemText, Recorded, StartName
+from hybridloop.settings import NOTHING, AnsatzName, ProblemText, Recorded, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
 
 SIGMAS = 2.0  # standard errors by which the energy at carried angles must be below Hartree-Fock
@@ -100,7 +101,7 @@ class PreparedScan(PreparedAlgorithm):
 
     def _carry_angles(self, last: Outcome, before: PreparedVqe, point: PreparedVqe, run_round: RunRound) -> PreparedVqe:
         """Return the point's run from the last angles if a measurement shows that they help, else with why not."""
-        is_uccsd = self.settings.is_uccsd and isinstance(point.problem, ElectronicProblem)
+        is_uccsd = point.ansatz.name == AnsatzName.UCCSD
         if not is_uccsd or point.ansatz.num_parameters == 1 or point.ansatz.is_near:
             return point
         # the angles have a meaning here if excitations and orbitals match
@@ -143,14 +144,32 @@ def prepare_scan(
     """Build the VQE of every point. Raises InputError."""
     parts = points_of_scan(problem)
     settings = _with_common_space(parts, settings)
-    points = tuple(
-        prepare_vqe(part, settings, seed, target, recorded.of_point(number)) for number, part in enumerate(parts)
-    )
+    points = _points(parts, settings, seed, target, recorded)
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")
     num_qubits = max(point.facts.num_qubits for point in points)
     facts = replace(points[0].facts, sense=0, num_qubits=num_qubits, title="")  # rounds are of different points
     return PreparedScan(facts, tuple(part.name for part in parts), points, settings)
+
+
+def _points(
+    parts: Sequence[ProblemText], settings: ScanSettings, seed: int, target: Target, recorded: Recorded
+) -> tuple[PreparedVqe, ...]:
+    """Return the VQE of every point, with one kind of circuit along the curve: pairs at all points, or at none."""
+    afresh = replace(recorded, groupings=())
+    points = [prepare_vqe(part, settings, seed, target, afresh) for part in parts]
+    paired = [point.ansatz.name == AnsatzName.PUCCD for point in points]
+    if any(paired) and not all(paired):
+        settings = settings.model_copy(update={"ansatz": AnsatzName.UCCSD})
+        reason = f"uccsd at all points, as it is chosen at {len(points) - sum(paired)} of {len(points)}"
+        whole = [prepare_vqe(part, settings, seed, target, afresh) for part in compress(parts, paired)]
+        rest = iter(replace(point, choices={**point.choices, CIRCUIT: reason}) for point in whole)
+        points = [next(rest) if is_paired else point for point, is_paired in zip(points, paired, strict=True)]
+    for number, part in enumerate(parts):
+        of_point = recorded.of_point(number)
+        if of_point.groupings and of_point.groupings != points[number].groupings:
+            points[number] = prepare_vqe(part, settings, seed, target, of_point)
+    return tuple(points)
 
 
 def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> ScanSettings:

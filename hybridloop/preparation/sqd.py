@@ -27,9 +27,9 @@ from hybridloop.algorithms.sqd.product_spaces import check_pyscf
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError, JobFailed
+from hybridloop.preparation.choices.orbitals import electrons_in_orbitals
 from hybridloop.preparation.choices.sampled_circuit import choose_sampled_circuit
 from hybridloop.preparation.prepared import ClassicalPart, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts, chosen
-from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.settings import NOTHING, ProblemText, Recorded
 from hybridloop.tasks.subspaces.solver import subspace_solver
 
@@ -99,22 +99,19 @@ def prepare_sqd(
 ) -> PreparedSqd:
     """Build a run of sample-based quantum diagonalization from its problem text. Raises InputError."""
     check_pyscf()
-    resolved = resolve_problem(problem, settings, target)
-    if not isinstance(resolved, ElectronicProblem):
-        what = f"the samples are those of a molecule's electrons, and {resolved.source} is a Pauli sum"
-        raise InputError("problem", what, "Give a molecule, or run vqe.")
+    facts, orbitals = electrons_in_orbitals(problem, settings, target, "sqd samples a molecule's electrons")
+    resolved = orbitals.problem
     molecule = resolved.molecule
     most = _most_determinants(resolved, settings)
     bounds = SqdBounds(most, settings.batches, settings.iterations, settings.tolerance, seed)
     ansatz, reason = choose_sampled_circuit(resolved, settings, seed)
     full = FullSpace.of(molecule)
-    facts = facts_of(resolved)
     if full is not None and full.is_solvable:
         solved = full
         facts = replace(facts, exact=cache(lambda: solved.ground_state[0]), is_solved=lambda: solved.is_solved)
     else:
         facts = replace(facts, exact=lambda: None)
-    return PreparedSqd(facts, resolved, ansatz, settings, bounds, full, chosen(start=reason))
+    return PreparedSqd(facts, resolved, ansatz, settings, bounds, full, chosen(orbitals=orbitals.source, start=reason))
 
 
 def _most_determinants(problem: ElectronicProblem, settings: SqdSettings) -> int:

@@ -15,14 +15,13 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe.claims import StateClaims
 from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import is_free
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.preparation.choices.circuit import choose_circuit
-from hybridloop.preparation.choices.claims import claims_of
-from hybridloop.preparation.choices.measurement_groups import measurement_groups
+from hybridloop.preparation.choices.claims import claim_tolerance, claims_of
+from hybridloop.preparation.choices.measured_circuit import CircuitChooser, GroundStateBound
 from hybridloop.preparation.choices.mitigation import mitigation_of
 from hybridloop.preparation.choices.optimizer import SearchChoice, choose_search
 from hybridloop.preparation.prepared import (
+    GROUPS,
     OnRound,
     PlanFacts,
     PreparedEnergy,
@@ -92,15 +91,16 @@ def prepare_vqe(
     resolved = resolve_problem(problem, settings, target)
     facts = facts_of(resolved)
     accuracy, precision = accuracy_of(resolved, settings, settings.tolerance)
-    start, circuit = choose_circuit(resolved, settings, seed, is_free=is_free(target))
-    ansatz = start.ansatz
-    energy, groups = measurement_groups(resolved, ansatz, settings, accuracy, target, recorded.groupings)
+    bound = GroundStateBound(facts.exact, claim_tolerance(resolved, accuracy))
+    circuit = CircuitChooser(settings, seed, accuracy, target, bound).choose(resolved, recorded.groupings)
+    ansatz, energy = circuit.ansatz, circuit.energy
     least = energy.least_shots * len(energy.observable.groups)
     first = tuple(accuracy_of(resolved, each, each.tolerance)[0].tolerance for each in recorded.before)
     search, optimizer = choose_search(ansatz, settings, seed, accuracy, least, first, has_noise=target.is_noisy)
+    facts = replace(facts, num_qubits=ansatz.circuit.num_qubits)
     return PreparedVqe(
         facts,
-        resolved,
+        circuit.problem,
         ansatz,
         search,
         Sampling(
@@ -111,14 +111,15 @@ def prepare_vqe(
             energy.deviations if target.samples else None,
         ),
         energy,
-        mitigation_of(settings, resolved, ansatz, energy.observable, target),
-        claims_of(resolved, facts, ansatz, accuracy, settings, has_noise=target.is_noisy),
+        mitigation_of(settings, circuit.problem, ansatz, energy.observable, target),
+        claims_of(
+            circuit.problem, facts, ansatz, energy.observable.operator, accuracy, settings, has_noise=target.is_noisy
+        ),
         chosen(
             search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),
-            circuit=circuit,
-            start=start.reason,
+            **{name: reason for name, reason in circuit.reasons.items() if name != GROUPS},
             optimizer=optimizer,
             precision=precision,
-            groups=groups,
+            groups=circuit.reasons.get(GROUPS),
         ),
     )

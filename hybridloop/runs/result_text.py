@@ -24,6 +24,7 @@ FACT_LABELS = {
     "ground_state": "ground state",
     "self_consistent": "stable",
     "little_left": "left",
+    "pairs_conserved": "pairs",
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line

@@ -11,6 +11,7 @@ from hybridloop.settings.energies import (
     MitigationName,
     MoleculeSettings,
     OptimizerName,
+    OrbitalsName,
     RotationsName,
     SearchName,
     StartName,
@@ -36,4 +37,4 @@ __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "Optimi
 __all__ += ["Duration", "Problem", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["EnergySettings", "MoleculeSettings", "RunSettings"]
 __all__ += ["NOTHING", "Goal", "Recorded", "goals_of"]
-__all__ += ["EntanglementName", "RotationsName", "SearchName"]
+__all__ += ["EntanglementName", "OrbitalsName", "RotationsName", "SearchName"]

@@ -28,8 +28,10 @@ from hybridloop.settings.run import Goal, RunSettings
 class AnsatzName(enum.StrEnum):
     """A built-in ansatz."""
 
-    AUTO = "auto"  # uccsd for a molecule; for a Pauli sum one of the other two
+    AUTO = "auto"  # uccsd for a molecule; for a Pauli sum one of the last two
     UCCSD = "uccsd"
+    PUCCD = "puccd"  # unitary pair coupled cluster doubles
+    CHEAPEST = "cheapest"  # puccd or uccsd, by price
     HARDWARE_EFFICIENT = "hardware-efficient"
     HAMILTONIAN_VARIATIONAL = "hamiltonian-variational"
 
@@ -73,6 +75,14 @@ class MappingName(enum.StrEnum):
     JORDAN_WIGNER = "jordan-wigner"
 
 
+class OrbitalsName(enum.StrEnum):
+    """Orbitals of a molecule's circuit."""
+
+    AUTO = "auto"  # natural for puccd, else given; with the ansatz cheapest natural where they shorten the circuit
+    NATURAL = "natural"  # of the exact ground state, or of MP2 where the molecule is too large for that
+    GIVEN = "given"
+
+
 class OptimizerName(enum.StrEnum):
     """A built-in optimizer."""
 
@@ -102,6 +112,7 @@ class GroupingName(enum.StrEnum):
     QUBIT_WISE = "qubit-wise"
     FULLY_COMMUTING = "fully-commuting"
     DOUBLE_FACTORIZATION = "double-factorization"
+    PAIR_ROTATIONS = "pair-rotations"
 
 
 class AllocationName(enum.StrEnum):
@@ -130,6 +141,11 @@ class MoleculeSettings(RunSettings):
     """Settings that all runs on a molecule have: its electrons and orbitals on qubits."""
 
     mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
+    orbitals: OrbitalsName = Field(
+        OrbitalsName.AUTO,
+        description="orbitals of the circuit: natural, of the exact ground state or of MP2, or given, those of the "
+        "problem; auto: natural for puccd, and where they shorten the cheapest circuit",
+    )
     active_space: ActiveSpace | None = Field(
         None,
         description="active electrons and orbitals, the others are frozen or empty; or auto, by the occupations of "

@@ -19,8 +19,9 @@ from qiskit.circuit.library import XXPlusYYGate, get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator
 
-from hybridloop.algorithms.circuits.basis import BASIS, keep_gates, to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.basis import keep_gates, to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.custom import circuit_ansatz
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.compiler.basis_structure import merge_constants
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, extract_structure
 from hybridloop.compiler.gate_counts import gate_counts

@@ -9,7 +9,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.circuits.basis import BASIS
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.compiler.languages.qir_circuit import circuit_from_qir
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import ProgramError

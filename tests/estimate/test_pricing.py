@@ -12,8 +12,8 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import XXPlusYYGate, get_standard_gate_name_mapping
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.basis import BASIS
 from hybridloop.algorithms.circuits.custom import circuit_ansatz
+from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts

@@ -56,6 +56,8 @@ def test_a_pauli_sum_gets_a_circuit_by_its_terms(terms: dict[str, float], circui
 def test_a_molecule_keeps_uccsd() -> None:
     assert prepared(H2).ansatz.name == prepared(H2, ansatz="uccsd").ansatz.name
     assert "circuit" not in prepared(H2).choices
+    with pytest.raises(InputError, match="takes a molecule, and"):
+        prepared({"XX": 1.0, "ZI": 1.0}, ansatz="puccd")
 
 
 @pytest.mark.parametrize(

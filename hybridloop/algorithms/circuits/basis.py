@@ -13,10 +13,8 @@ from qiskit.circuit import CircuitInstruction, Qubit
 from qiskit.transpiler import PassManager, generate_preset_pass_manager
 from qiskit.transpiler.passes import RemoveBarriers
 
-# Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
-BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
-PAIR_ROTATIONS = ("rxx", "ryy", "rzz")
-CNOT_BASIS = [name for name in BASIS if name not in PAIR_ROTATIONS]  # of targets without these native gates
+from hybridloop.algorithms.circuits.gate_names import BASIS, CNOT_BASIS, TWO_QUBIT_ROTATIONS
+
 _KEPT = "gates"  # key of a circuit's metadata
 _passes_lock = threading.Lock()  # passes keep the properties of the circuit that they translate
 
@@ -29,7 +27,7 @@ def to_basis(circuit: QuantumCircuit, gates: Sequence[str] = BASIS) -> QuantumCi
     if keeps_gates(circuit):
         return circuit
     if gates == CNOT_BASIS:
-        circuit = without_pair_rotations(circuit)
+        circuit = without_two_qubit_rotations(circuit)
     with _passes_lock:
         translated: QuantumCircuit = _translation(tuple(gates)).run(RemoveBarriers()(circuit))
     return translated
@@ -41,7 +39,7 @@ def _translation(gates: tuple[str, ...]) -> PassManager:
     return generate_preset_pass_manager(optimization_level=1, basis_gates=[*gates], seed_transpiler=0)
 
 
-def without_pair_rotations(circuit: QuantumCircuit) -> QuantumCircuit:
+def without_two_qubit_rotations(circuit: QuantumCircuit) -> QuantumCircuit:
     """Write rxx, ryy and rzz with two CNOTs each, and an rxx next to a ryy on the same qubits with two for both."""
     steps: list[list[CircuitInstruction]] = []  # of one gate, or of an rxx and a ryy
     last: dict[object, int] = {}  # the last step of each bit
@@ -56,7 +54,7 @@ def without_pair_rotations(circuit: QuantumCircuit) -> QuantumCircuit:
             steps.append([item])
     written = circuit.copy_empty_like()
     for step in steps:
-        if step[0].name in PAIR_ROTATIONS:
+        if step[0].name in TWO_QUBIT_ROTATIONS:
             _append_with_cnots(written, {item.name: item.params[0] for item in step}, step[0].qubits)
         else:
             written.append(step[0])
@@ -69,7 +67,7 @@ def _are_partners(step: Sequence[CircuitInstruction], item: CircuitInstruction) 
 
 
 def _append_with_cnots(circuit: QuantumCircuit, angles: Mapping[str, Any], qubits: Sequence[Qubit]) -> None:
-    """Append rotations on a pair of qubits: CNOTs make XX of X on the first one, and ZZ of Z on the second."""
+    """Append rotations on two qubits: CNOTs make XX of X on the first one, and ZZ of Z on the second."""
     first, second = qubits
     turned = qubits if "ryy" in angles else ()  # by a quarter about X, which makes YY of ZZ
     for qubit in turned:

@@ -101,7 +101,7 @@ def excitation_ansatz(
     are_spin_free = all(_conserves_spin(group, problem.molecule.norb) for group in by_angle)
     return Ansatz(
         name,
-        _cancel_inverses(circuit),
+        cancel_inverses(circuit),
         np.zeros(count),
         tuple(map(_combine, frequencies)),
         conserves_electrons=True,
@@ -235,7 +235,8 @@ def _append_exponential(circuit: QuantumCircuit, x: int, z: int, coefficient: fl
             circuit.s(qubit)
 
 
-def _cancel_inverses(circuit: QuantumCircuit) -> QuantumCircuit:
+def cancel_inverses(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit without neighbouring CX, H, S and S† gates that cancel."""
     pairs = [CXGate(), HGate(), (SGate(), SdgGate())]
     return PassManager([InverseCancellation(pairs), CommutativeInverseCancellation(), InverseCancellation(pairs)]).run(
         circuit

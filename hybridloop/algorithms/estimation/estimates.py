@@ -21,6 +21,7 @@ from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
 from hybridloop.errors import InputError
 
+MIN_KEPT_FRACTION = 0.01  # of the shots in the sector: fewer give no usable estimate
 Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
@@ -50,7 +51,7 @@ class Estimate:
     From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
     returns its exact distribution, rounded to the shots, `variance` is 0 and `rounding_bound` bounds the error with a
     probability of 95 % (`Rounding`).
-    `extrapolation` is None without zero-noise extrapolation.
+    `extrapolation` is None without zero-noise extrapolation. Of the shots, `discarded` were errors that show.
     """
 
     value: float
@@ -60,6 +61,7 @@ class Estimate:
     rounding_bound: float = 0.0
     shot_variances: tuple[float, ...] = ()  # variance of one shot, for each measured group
     extrapolation: Extrapolation | None = None
+    discarded: int = 0
 
     @property
     def standard_error(self) -> float:
@@ -75,9 +77,9 @@ class Estimate:
 class GroupStatistics:
     """Statistics of one group's energy over `shots` shots: mean and sum of squared deviations.
 
-    `largest_deviation` is what a shot's energy may be off the mean. `rounding` is that of an exact distribution.
-    `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without such
-    a correction.
+    Of the shots `discarded` were errors (`MeasurementGroup.ones`), and are in neither. `largest_deviation` is what a
+    shot's energy may be off the mean. `rounding` is that of an exact distribution. `readout_derivatives`
+    are the derivatives of the mean by the readout error rates that correct it; empty without such a correction.
     """
 
     shots: int
@@ -87,6 +89,12 @@ class GroupStatistics:
     is_exact: bool = False
     rounding: Rounding = field(default_factory=Rounding)
     readout_derivatives: tuple[float, ...] = ()
+    discarded: int = 0
+
+    @property
+    def kept(self) -> int:
+        """The shots that the mean is over."""
+        return self.shots - self.discarded
 
     @property
     def rounding_bound(self) -> float:
@@ -97,9 +105,10 @@ class GroupStatistics:
     def shot_variance(self) -> float:
         """The variance of one shot's energy, with one fictitious shot at the largest possible deviation.
 
-        The fictitious shot, of weight 1 / shots, keeps a group whose few shots all agree from having no variance.
+        The fictitious shot, of weight 1 / shots, keeps a group whose few shots all agree from having no variance. A
+        share of discarded shots raises it, so that divided by all shots it is the variance of the mean.
         """
-        return (self.squared_deviations + self.largest_deviation**2) / self.shots
+        return (self.squared_deviations + self.largest_deviation**2) / self.kept * (self.shots / self.kept)
 
     @property
     def variance(self) -> float:
@@ -113,10 +122,10 @@ class GroupStatistics:
         """
         if self.is_exact or other.is_exact:
             return min(self, other, key=lambda statistics: (not statistics.is_exact, statistics.rounding_bound))
-        shots = self.shots + other.shots
+        shots, kept = self.shots + other.shots, self.kept + other.kept
         shift = other.mean - self.mean
-        mean = self.mean + shift * other.shots / shots
-        squares = self.squared_deviations + other.squared_deviations + shift**2 * self.shots * other.shots / shots
+        mean = self.mean + shift * other.kept / kept
+        squares = self.squared_deviations + other.squared_deviations + shift**2 * self.kept * other.kept / kept
         derivatives = (
             (mine * self.shots + theirs * other.shots) / shots
             for mine, theirs in zip(self.readout_derivatives, other.readout_derivatives, strict=True)
@@ -127,6 +136,7 @@ class GroupStatistics:
             squares,
             max(self.largest_deviation, other.largest_deviation),
             readout_derivatives=tuple(derivatives),
+            discarded=self.discarded + other.discarded,
         )
 
 
@@ -140,6 +150,21 @@ def group_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics
     if counts.exact:
         rounding = Rounding.of(energies, counts, group.max_abs_energy, float(np.linalg.norm(group.coefficients)))
     return GroupStatistics(shots, mean, squares, group.largest_deviation, counts.exact, rounding)
+
+
+def valid_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
+    """Compute the same without outcomes whose number of ones shows an error; there are none if too few are left."""
+    if group.ones is None:
+        return group_statistics(group, counts)
+    is_valid = np.bitwise_count(counts.outcomes).sum(axis=1) == group.ones
+    valid = replace(counts, outcomes=counts.outcomes[is_valid], counts=counts.counts[is_valid])
+    if valid.shots < max(1.0, MIN_KEPT_FRACTION * counts.shots):
+        return UnusablePoint(f"only {valid.shots} of {counts.shots} shots have the state's number of ones")
+    made = replace(group_statistics(group, valid), shots=counts.shots, discarded=counts.shots - valid.shots)
+    if not counts.exact:
+        return made
+    possible = math.comb(counts.num_bits, group.ones)
+    return replace(made, rounding=Rounding.of_rare_outcomes(possible, group.energy_range, valid.shots))
 
 
 def shot_energies(group: MeasurementGroup, counts: Counts) -> NDArray[np.float64]:
@@ -168,6 +193,7 @@ def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         is_exact=all(group.is_exact for group in statistics),
         rounding_bound=sum((group.rounding for group in statistics), Rounding()).bound,
         shot_variances=tuple(group.shot_variance for group in statistics),
+        discarded=sum(group.discarded for group in statistics),
     )
 
 
@@ -197,12 +223,12 @@ def pooled(column: Sequence[GroupStatistics | FailedPoint]) -> list[GroupStatist
     if not known:
         return list(column)
     largest = max(each.largest_deviation for each in known)
-    mean = (math.fsum(each.squared_deviations for each in known) + largest**2) / sum(each.shots for each in known)
-    share = [POOLED_SHOTS / (POOLED_SHOTS + each.shots) for each in known]
+    mean = (math.fsum(each.squared_deviations for each in known) + largest**2) / sum(each.kept for each in known)
+    share = [POOLED_SHOTS / (POOLED_SHOTS + each.kept) for each in known]
     drawn = iter(
         replace(
             each,
-            squared_deviations=(1.0 - weight) * each.squared_deviations + weight * each.shots * mean,
+            squared_deviations=(1.0 - weight) * each.squared_deviations + weight * each.kept * mean,
             largest_deviation=0.0,
         )
         for each, weight in zip(known, share, strict=True)
@@ -221,7 +247,7 @@ class Evaluation:
     observable: Observable
     circuits: tuple[QuantumCircuit, ...]
     run_round: RunRound
-    reduce_counts: Callable[[MeasurementGroup, Counts], GroupStatistics | UnusablePoint] = group_statistics
+    reduce_counts: Callable[[MeasurementGroup, Counts], GroupStatistics | UnusablePoint] = valid_statistics
     combine_groups: Callable[[float, Sequence[GroupStatistics]], Estimate] = combine
 
     def energies(

@@ -371,7 +371,8 @@ def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, 
         variances = [
             0.0
             if group.is_exact
-            else group.squared_deviations / group.shots + RARE_SHOTS * group.largest_deviation**2 / total
+            else (group.squared_deviations / group.shots + RARE_SHOTS * group.largest_deviation**2 / total)
+            * (group.shots / group.kept) ** 2
             for group, total in zip(measured, totals, strict=True)
         ]
         further = allocation.additional_shots(variances, shots, target_variance)

@@ -6,30 +6,55 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.basis import without_pair_rotations
+from hybridloop.algorithms.circuits.basis import without_two_qubit_rotations
 from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations, split_coefficients
 from hybridloop.algorithms.estimation.double_factorization import (
     MAX_DETERMINANTS,
     MAX_ORBITALS,
-    Factorization,
     double_factorization,
 )
+from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
+from hybridloop.algorithms.estimation.group_coefficients import RotatedGroups
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
+from hybridloop.algorithms.estimation.pair_fragments import MAX_STATES, pair_groups
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.errors import InputError
 
 MIN_GROUPS = 3  # of commuting terms: with fewer, eigenvectors save nothing
 MAX_NOISE = 1.1  # of Σσ with noise to Σσ without: noise leaves nothing of what a fit saves
 SEARCH_ROUNDS, SEARCH_SHARE = 5, 4.0  # of a measured search: medians of molecules, the shots in final measurements
+HIDDEN_FAULTS = 0.5  # of the faults of a circuit of pairs: those that do not change the number of pairs
 MAX_COST_RATIO = 0.9  # the shots of a smaller saving are not known well enough: they are predicted within a tenth
+CIRCUIT_WORDS = ("pairs:", "orbitals:")  # beginnings of a record's words that have a circuit and its orbitals
 _QUBIT_WISE, _COMMUTING = Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING
+
+
+Problem = ElectronicProblem | PairedElectrons | None  # whose integrals allow rotated groups
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Effort of a circuit with its measurement: `amount` in `unit`, a price or shots times gates, with errors in it.
+
+    `gates` on two qubits are those of the largest circuit.
+    """
+
+    amount: float
+    unit: str
+    gates: int
+
+    def __str__(self) -> str:
+        amount = f"{float(f'{self.amount:.2g}'):,.{0 if self.amount >= 10.0 else 1}f}"
+        return f"{amount} {self.unit} and {self.gates} two-qubit gates in a circuit"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +62,9 @@ class GroupingChoice:
     """An observable in measurement groups, its grouping, and the reason for it, as a clause for messages.
 
     `deviations` (groups,) in hartree are what the standard deviation of each group's shots is expected to be.
-    `rotations` are fitted orbitals of a double factorization as a text, else empty. `least_shots` are those of a job.
+    `rotations` are fitted ones of orbitals or pairs as a text, else empty. `least_shots` are those of a job. `effort`
+    is that of a whole run with them, None where it was not estimated. `circuit` has the words that a run records of the
+    circuit itself (`CIRCUIT_WORDS`), empty for one that follows from the settings.
     """
 
     observable: Observable
@@ -46,20 +73,37 @@ class GroupingChoice:
     deviations: NDArray[np.float64]
     rotations: str = ""
     least_shots: int = 1
-    pair_rotations: bool = True
+    effort: Effort | None = None
+    circuit: str = ""
 
     @property
     def record(self) -> str:
-        """The grouping, the least shots of a job, and the rotations, as a run records them.
+        """The grouping, the least shots of a job, the rotations, and the circuit, as a run records them.
 
         Prices may have changed on a resume, and a fit may end elsewhere on another machine.
         """
-        return f"{self.grouping} {self.least_shots} {self.rotations}".rstrip()
+        return " ".join(filter(None, (self.grouping, str(self.least_shots), self.rotations, self.circuit)))
 
     @property
     def text(self) -> str:
         """The grouping and the reason for it."""
         return f"{self.grouping}, as {self.why}"
+
+
+class RecordedGroups(NamedTuple):
+    """The parts of a `GroupingChoice.record`."""
+
+    grouping: Grouping
+    least_shots: int
+    rotations: str
+    circuit: str
+
+    @classmethod
+    def read(cls, record: str) -> RecordedGroups:
+        words = record.split(" ")
+        circuit = [word for word in words if word.startswith(CIRCUIT_WORDS)]
+        name, least, rotations = (*(word for word in words if word not in circuit), "")[:3]
+        return cls(Grouping(name), int(least), rotations, " ".join(circuit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +113,8 @@ class MeasurementCosts:
     `cost` is that of the ansatz measured in a group with so many shots, in `unit`: of money, or shots if they are free
     or their price is unknown. `two_qubit_error` is the strength of depolarizing noise after a gate on two qubits.
     `samples` is false of a target whose distribution is exact: fewer shots save nothing there. A job with fewer than
-    `least_shots` saves little. Without `pair_rotations` rxx, ryy and rzz are CNOTs there.
+    `least_shots` saves little. Without `two_qubit_rotations` rxx, ryy and rzz are CNOTs there. `is_price` is false
+    where shots are free or their price is unknown.
     """
 
     cost: Callable[[MeasurementGroup, int], float]
@@ -77,7 +122,8 @@ class MeasurementCosts:
     two_qubit_error: float
     samples: bool = True
     least_shots: int = 1
-    pair_rotations: bool = True
+    two_qubit_rotations: bool = True
+    is_price: bool = False
 
 
 def group_hamiltonian(hamiltonian: SparsePauliOp, grouping: Grouping, reference: ReferenceState | None) -> Observable:
@@ -91,34 +137,40 @@ def given_grouping(
     grouping: Grouping,
     reference: ReferenceState | None,
     why: str,
-    problem: ElectronicProblem | None,
+    problem: Problem,
     rotations: str | None = None,
 ) -> GroupingChoice:
-    """Group a Hamiltonian, a molecule's if `problem` is given. Raises InputError where the grouping is not possible.
+    """Group the Hamiltonian of a `problem` with integrals, or of none. Raises InputError for an impossible grouping.
 
-    `rotations` are those of a double factorization that was chosen before, None to fit them.
+    `rotations` are those that were chosen before, None to fit them.
     """
-    if grouping is Grouping.DOUBLE_FACTORIZATION:
-        found = _factorize(problem, reference, rotations)
+    if grouping in (Grouping.DOUBLE_FACTORIZATION, Grouping.PAIR_ROTATIONS):
+        found = _rotated(grouping, problem, reference, rotations)
         return GroupingChoice(found.observable, grouping, why, found.deviations, found.rotations)
     grouped = group_hamiltonian(hamiltonian, grouping, reference)
     return GroupingChoice(grouped, grouping, why, expected_deviations(grouped, reference))
 
 
-def _factorize(
-    problem: ElectronicProblem | None, reference: ReferenceState | None, rotations: str | None
-) -> Factorization:
-    factorization = None
-    what = "the problem is no molecule, and has no orbitals to rotate"
-    if problem is not None and reference is not None:
-        factorization = double_factorization(problem, reference, rotations)
+def _rotated(
+    grouping: Grouping, problem: Problem, reference: ReferenceState | None, rotations: str | None
+) -> RotatedGroups:
+    found: RotatedGroups | None = None
+    if grouping is Grouping.PAIR_ROTATIONS:
+        what = "only puccd measures electron pairs"
+        if isinstance(problem, PairedElectrons):
+            found = pair_groups(problem, text=rotations or "")
+            what = f"{problem.molecule.source} has more than {MAX_STATES} states of its pairs"
+    elif isinstance(problem, ElectronicProblem) and reference is not None:
+        found = double_factorization(problem, reference, rotations)
         what = (
             f"{problem.molecule.source} has more than {MAX_ORBITALS} orbitals or {MAX_DETERMINANTS:,} determinants, or "
             "integrals that its eigenvectors do not give back"
         )
-    if factorization is None:
-        raise InputError("grouping", f"double factorization is not possible: {what}", "Choose auto.")
-    return factorization
+    else:
+        what = "puccd measures pairs" if problem else "the problem is no molecule, and has no orbitals to rotate"
+    if found is None:
+        raise InputError("grouping", f"{grouping.replace('-', ' ')} is not possible: {what}", "Choose auto.")
+    return found
 
 
 def pauli_groupings(hamiltonian: SparsePauliOp, reference: ReferenceState | None) -> tuple[Observable, Observable]:
@@ -136,10 +188,10 @@ def choose_grouping(
     costs: MeasurementCosts,
     *,
     precision: float,
-    problem: ElectronicProblem | None = None,
+    problem: Problem = None,
     rotations: str | None = None,
 ) -> GroupingChoice:
-    """Choose the groups of the smallest product of cost and mean squared error, `of_paulis` or of rotated orbitals.
+    """Choose the groups of the smallest product of cost and mean squared error, `of_paulis` or rotated ones.
 
     Its inverse is the efficiency of an estimator (P. W. Glynn and W. Whitt, Oper. Res. 40 (1992) 505; with bias: P.
     L'Ecuyer, Proc. Winter Simul. Conf. (1994) 122). The cost is that of a final measurement with the standard error
@@ -149,11 +201,19 @@ def choose_grouping(
     (1 − (1 − r)^G) √Σc² for G gates on two qubits: global depolarizing of strength r after each (J. Vovrosh et al.,
     Phys. Rev. E 104 (2021) 035309). Fully commuting groups add gates, on a target without noise at no cost, and double
     factorization of a small molecule, the `problem`, adds more: with fitted orbitals, or with eigenvectors, which take
-    fewer gates. `rotations` are those that were fitted before, if any.
+    fewer gates. Electron pairs are measured after rotations fitted to them wherever that is possible: only these
+    conserve their number, and show errors. `rotations` are those that were fitted before, if any.
     """
     plan = partial(_Plan.of, ansatz=ansatz, costs=costs, precision=precision)
     qubit_wise, commuting = (plan(grouped, expected_deviations(grouped, reference)) for grouped in of_paulis)
-    if problem is not None and reference is not None:
+    if isinstance(problem, PairedElectrons):
+        gates = int(ansatz.circuit.num_nonlocal_gates()) + 2 * (problem.num_qubits // 2)
+        fault = HIDDEN_FAULTS * (1.0 - (1.0 - costs.two_qubit_error) ** gates)
+        if (pairs := pair_groups(problem, fault=fault, text=rotations or "")) is not None:
+            rotated = plan(pairs.observable, pairs.deviations)
+            choice = rotated.choice(Grouping.PAIR_ROTATIONS, rotated.instead_of(qubit_wise, costs.unit))
+            return replace(choice, rotations=pairs.rotations)
+    elif problem is not None and reference is not None:
         # a search by measurements that starts far from the reference has points where fitted groups vary more
         may_fit = costs.samples and (ansatz.model is not None or ansatz.starts_near)
         texts = [rotations or None] if may_fit else []
@@ -187,6 +247,11 @@ def choose_grouping(
     return commuting.choice(_COMMUTING, commuting.instead_of(qubit_wise, unit))
 
 
+def effort_of(choice: GroupingChoice, ansatz: Ansatz, costs: MeasurementCosts, precision: float) -> Effort:
+    """Return the effort of a run to a standard error, measured in these groups."""
+    return _Plan.of(choice.observable, choice.deviations, ansatz=ansatz, costs=costs, precision=precision).effort
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
     """A grouping's expected cost, and the bias and standard error of its energy in hartree.
@@ -202,13 +267,12 @@ class _Plan:
     bias: float
     precision: float
     fault: float
+    effort: Effort
 
     @property
     def noise_rise(self) -> float:
-        """The sum of the deviations with gate noise, relative to that without: a faulty shot's variance is Σc²."""
-        groups = self.observable.groups
-        faulty = np.array([float((group.coefficients**2).sum()) for group in groups])
-        noisy = np.sqrt((1.0 - self.fault) * self.deviations**2 + self.fault * faulty)
+        """The sum of the deviations with gate noise, relative to that without."""
+        noisy = _with_faults(self.observable, self.deviations, self.fault)
         return float(noisy.sum() / self.deviations.sum()) if self.deviations.any() else 1.0
 
     @property
@@ -241,20 +305,45 @@ class _Plan:
         costs: MeasurementCosts,
         precision: float,
     ) -> _Plan:
-        total = float(deviations.sum())
-        final = [math.ceil(deviation * total / precision**2) for deviation in deviations.tolist()]
-        cost = math.fsum(map(costs.cost, grouped.groups, final))
-        if ansatz.model is None:
-            jobs = SEARCH_ROUNDS * (2 * ansatz.num_parameters + 1)
-            shots = [max(costs.least_shots, math.ceil(SEARCH_SHARE * number / jobs)) for number in final]
-            cost += jobs * math.fsum(map(costs.cost, grouped.groups, shots))
+        jobs = 0 if ansatz.model is not None else SEARCH_ROUNDS * (2 * ansatz.num_parameters + 1)
+
+        def total_of(cost: Callable[[MeasurementGroup, int], float], deviations: NDArray[np.float64]) -> float:
+            final = [math.ceil(each * deviations.sum() / precision**2) for each in deviations.tolist()]
+            total = math.fsum(map(cost, grouped.groups, final))
+            if jobs:
+                shots = [max(costs.least_shots, math.ceil(SEARCH_SHARE * number / jobs)) for number in final]
+                total += jobs * math.fsum(map(cost, grouped.groups, shots))
+            return total
+
+        cost = total_of(costs.cost, deviations)
         added = _mean_gates(grouped, deviations)
-        circuit = ansatz.circuit if costs.pair_rotations else without_pair_rotations(ansatz.circuit)
+        circuit = ansatz.circuit if costs.two_qubit_rotations else without_two_qubit_rotations(ansatz.circuit)
         gates = int(circuit.num_nonlocal_gates()) + added
         operator = grouped.operator
         scale = float(np.sqrt(sum(np.abs(operator.coeffs[_acts(operator)]) ** 2)))
         fault = 1.0 - (1.0 - costs.two_qubit_error) ** gates
-        return cls(grouped, deviations, cost, gates, added, fault * scale, precision, fault)
+        own = int(circuit.num_nonlocal_gates())
+
+        def gate_shots(group: MeasurementGroup, shots: int) -> float:
+            return float(max(1, own + group.two_qubit_gates) * max(shots, MIN_PILOT_SHOTS))
+
+        def price(group: MeasurementGroup, shots: int) -> float:
+            return costs.cost(group, max(shots, MIN_PILOT_SHOTS))
+
+        amount = total_of(price if costs.is_price else gate_shots, _with_faults(grouped, deviations, fault))
+        unit = costs.unit if costs.is_price else "shots times gates"
+        effort = Effort(amount, unit, own + grouped.two_qubit_gates)
+        return cls(grouped, deviations, cost, gates, added, fault * scale, precision, fault, effort)
+
+
+def _with_faults(grouped: Observable, deviations: NDArray[np.float64], fault: float) -> NDArray[np.float64]:
+    """Return the deviations of groups where a share of the shots is random: its variance is Σc².
+
+    Those of pairs are expected with faults already.
+    """
+    faulty = np.array([float((group.coefficients**2).sum()) for group in grouped.groups])
+    noisy = np.sqrt((1.0 - fault) * deviations**2 + fault * faulty)
+    return np.where([group.ones is None for group in grouped.groups], noisy, deviations)
 
 
 def _mean_gates(grouped: Observable, deviations: NDArray[np.float64]) -> float:

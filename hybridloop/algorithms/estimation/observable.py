@@ -17,6 +17,7 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from hybridloop.algorithms.circuits.diagonalization import BoolArray, Diagonalization, bit_masks, diagonalize
 from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
+from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily, insert_sorted
 from hybridloop.errors import InputError
 
@@ -30,6 +31,7 @@ class Grouping(enum.StrEnum):
     QUBIT_WISE = "qubit-wise"  # terms commute on every qubit: one-qubit gates diagonalize them
     FULLY_COMMUTING = "fully-commuting"  # terms commute: fewer circuits, which need two-qubit Clifford gates
     DOUBLE_FACTORIZATION = "double-factorization"  # occupations of rotated orbitals: see `double_factorization`
+    PAIR_ROTATIONS = "pair-rotations"  # electron pairs after Givens rotations of two orbitals each: see `pair_groups`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,19 +42,27 @@ class MeasurementGroup:
     have a `diagonalization`, a Clifford circuit or a rotation of orbitals that makes them products of Z; their `basis`
     is empty. `masks` (terms,) are the qubits, as bits, whose outcomes' parity is each term; `coefficients` (terms,) are
     in the operator's unit and include the signs of the diagonalization. No term is the identity. `energy_range` is
-    that of the outcomes with the molecule's electrons, infinite where it is not known.
+    that of the outcomes with the molecule's electrons, infinite where it is not known. Where the state has a known
+    number of `ones`, outcomes with another one are errors, and are discarded; `rare_deviation` is then the root of the
+    squared deviations that unseen outcomes are taken to have.
     """
 
     basis: str
     masks: tuple[int, ...]
     coefficients: NDArray[np.float64]
-    diagonalization: Diagonalization | OrbitalRotation | None = None
+    diagonalization: Diagonalization | OrbitalRotation | PairRotation | None = None
     energy_range: float = math.inf
+    ones: int | None = None
+    rare_deviation: float | None = None
 
     @property
     def largest_deviation(self) -> float:
-        """The most that a shot's energy may be off the mean: Σ|c|, or `energy_range` if that is less."""
-        return min(self.max_abs_energy, self.energy_range)
+        """The most that a shot's energy may be off the mean: Σ|c|, or `energy_range` if that is less.
+
+        A group that knows its `rare_deviation` has that in its place.
+        """
+        bound = min(self.max_abs_energy, self.energy_range)
+        return bound if self.rare_deviation is None else self.rare_deviation
 
     @property
     def max_abs_energy(self) -> float:

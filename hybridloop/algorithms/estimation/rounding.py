@@ -59,6 +59,15 @@ class Rounding:
         return Rounding(size * self.worst, by_share, size * self.unseen, size * self.spare)
 
     @classmethod
+    def of_rare_outcomes(cls, possible: int, width: float, shots: int) -> Rounding:
+        """Bound the rounding of a mean over so many possible outcomes, whose values differ by `width` at most.
+
+        It is the worst one: where most outcomes are rare, many are rounded down together.
+        """
+        worst = 0.5 * possible * width / shots
+        return cls(worst=worst, unseen=worst)
+
+    @classmethod
     def of(cls, values: NDArray[np.float64], counts: Counts, largest: float, typical: float) -> Rounding:
         """Bound the rounding of the mean of `values` (k,), one for each outcome seen.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
+from hybridloop.algorithms.estimation.estimates import MIN_KEPT_FRACTION, Estimate, Evaluation, GroupStatistics
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
@@ -25,7 +26,6 @@ from hybridloop.errors import InputError, JobFailed
 CALIBRATION_SHOTS = 20_000  # for each of the two circuits: about a tenth of a final measurement
 CALIBRATION_JOBS = 2
 MIN_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse amplifies shot noise by its reciprocal, for each qubit
-MIN_KEPT_FRACTION = 0.01  # of the shots in the sector: fewer give no usable estimate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +211,8 @@ def mitigate_readout(
 ) -> Evaluation:
     """Return the evaluation with readout errors inverted and shots outside the symmetry sector discarded.
 
-    It takes no further job. Symmetries apply only to groups whose outcomes show them. If less than `MIN_KEPT_FRACTION`
+    It takes no further job. Symmetries apply only to groups whose outcomes show them; groups that know their number of
+    `ones` have that in their place. If less than `MIN_KEPT_FRACTION`
     of the shots is in the sector, the point is an `UnusablePoint`. The variance of the readout error rates, common to
     all groups, is added to each estimate's.
     """
@@ -244,9 +245,9 @@ def _counts_reducer(
         transformed = (_measurable_symmetry(symmetry, group, counts.num_bits) for symmetry in symmetries)
         measurable = [symmetry for symmetry in transformed if symmetry is not None]
         energy = _polynomial(dict(zip(group.masks, group.coefficients.tolist(), strict=True)), counts.num_bits)
-        if not measurable:
+        if not measurable and group.ones is None:
             return _statistics(energy, 0.0, counts, errors)
-        projector = _projector(measurable)
+        projector = _projector(measurable) if group.ones is None else number_projector(counts.num_bits, group.ones)
         in_sector = _polynomial(projector, counts.num_bits)
         energy_in_sector = _polynomial(_product(projector, group), counts.num_bits)
         return _postselect(energy_in_sector, in_sector, counts, errors)
@@ -271,6 +272,20 @@ def _projector(symmetries: Sequence[Symmetry]) -> dict[int, float]:
                 product[new_mask] = product.get(new_mask, 0.0) + sign * coefficient / 2.0
         projector = product
     return projector
+
+
+@lru_cache(maxsize=16)
+def number_projector(num_bits: int, ones: int) -> dict[int, float]:
+    """Return the projector on outcomes with so many ones as coefficients by mask: 2^bits of them.
+
+    That of Z on w bits is the mean of (−1)^(ones among them) over all such outcomes, times their share: Krawtchouk's
+    polynomials.
+    """
+    of_weight = [
+        sum((-1) ** k * math.comb(weight, k) * math.comb(num_bits - weight, ones - k) for k in range(ones + 1))
+        for weight in range(num_bits + 1)
+    ]
+    return {mask: of_weight[mask.bit_count()] / 2.0**num_bits for mask in range(1 << num_bits)}
 
 
 def _product(projector: dict[int, float], group: MeasurementGroup) -> dict[int, float]:

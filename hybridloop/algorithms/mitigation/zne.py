@@ -240,12 +240,11 @@ def _extrapolate_exponential(
 
 
 def _scale_statistics(statistics: GroupStatistics, factor: float) -> GroupStatistics:
-    return GroupStatistics(
-        statistics.shots,
-        factor * statistics.mean,
-        factor**2 * statistics.squared_deviations,
-        abs(factor) * statistics.largest_deviation,
-        statistics.is_exact,
-        statistics.rounding * factor,
-        tuple(factor * derivative for derivative in statistics.readout_derivatives),
+    return replace(
+        statistics,
+        mean=factor * statistics.mean,
+        squared_deviations=factor**2 * statistics.squared_deviations,
+        largest_deviation=abs(factor) * statistics.largest_deviation,
+        rounding=statistics.rounding * factor,
+        readout_derivatives=tuple(factor * derivative for derivative in statistics.readout_derivatives),
     )

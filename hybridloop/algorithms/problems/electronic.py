@@ -111,7 +111,7 @@ def hamiltonian_terms(molecule: Molecule) -> dict[tuple[int, int], float]:
     norb = molecule.norb
     one = molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body)
     pairs = [(p, q) for p in range(norb) for q in range(p + 1)]
-    excitations = {pair: _symmetrized_excitation(*pair, norb) for pair in pairs}
+    excitations = {pair: symmetrized_excitation(*pair, norb) for pair in pairs}
     total: defaultdict[tuple[int, int], float] = defaultdict(float, {(0, 0): molecule.core_energy})
     for left in pairs:
         _accumulate(total, excitations[left], one[left])
@@ -198,7 +198,7 @@ def _qubit_ladder(orbital: int, sign: float) -> dict[tuple[int, int], float]:
     return {(flip, 0): 0.5, (flip, flip): 0.5 * sign}
 
 
-def _symmetrized_excitation(p: int, q: int, norb: int) -> dict[tuple[int, int], float]:
+def symmetrized_excitation(p: int, q: int, norb: int) -> dict[tuple[int, int], float]:
     """Return E_pq + E_qp, or E_pp if both orbitals are the same, with E_pq = Σ_spin a†_p a_q."""
     total: defaultdict[tuple[int, int], float] = defaultdict(float)
     for to, origin in {(p, q), (q, p)}:

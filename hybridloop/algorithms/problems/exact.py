@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import scipy
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from hybridloop.errors import InputError
 MAX_DETERMINANTS = 5000  # 8 electrons in 8 orbitals: under a second
 MAX_ORBITALS = 31  # a determinant is one bit for each spin orbital, in a signed 64-bit word
 SPIN_SHIFT = 1.0  # hartree: above the gaps between spins of most molecules; a larger one slows Lanczos down
+MOST_DEGENERATE = 3  # levels of a point group, but those of atoms and icosahedra
+SAME_LEVEL = 1e-6  # hartree
 MAX_DENSE_QUBITS = 8  # all eigenvalues of 256 rows: a few milliseconds
 MAX_DENSE_DETERMINANTS = 400  # up to here LAPACK is as quick as Lanczos and needs no starting vector
 
@@ -44,15 +48,24 @@ def exact_energy_of_spin(molecule: Molecule) -> float:
     and others that are raised by at least μ (2s + 2); μ grows until the lowest state has spin s. Raises InputError
     unless `can_be_diagonalized`.
     """
+    return lowest_states_of_spin(molecule)[0]
+
+
+@lru_cache(maxsize=4)
+def lowest_states_of_spin(molecule: Molecule) -> tuple[float, NDArray[np.float64]]:
+    """Return the energy of `exact_energy_of_spin`, and its states as columns (determinants, k): several if degenerate.
+
+    The determinants are those of `determinants_of`.
+    """
     states = _states_of(molecule)
     spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
     hamiltonian = hamiltonian_matrix(molecule, states)
     squared = spin_squared_matrix(molecule.norb, states) - spin * (spin + 1) * scipy.sparse.eye_array(len(states))
     shift = SPIN_SHIFT
     while True:
-        energy, state = lowest_state(hamiltonian + shift * squared, molecule.norb)
-        if state @ (squared @ state) < spin + 1:  # nearer to 0 than to the next spin's 2s + 2
-            return energy
+        energies, vectors = lowest_states(hamiltonian + shift * squared, molecule.norb, MOST_DEGENERATE)
+        if vectors[:, 0] @ (squared @ vectors[:, 0]) < spin + 1:  # nearer to 0 than to the next spin's 2s + 2
+            return float(energies[0]), vectors[:, energies < energies[0] + SAME_LEVEL]
         shift *= 8.0
 
 
@@ -67,13 +80,22 @@ def _states_of(molecule: Molecule) -> NDArray[np.int64]:
 
 def lowest_state(matrix: scipy.sparse.csr_array, seed: int) -> tuple[float, NDArray[np.float64]]:
     """Return the lowest eigenvalue of a symmetric matrix and its eigenvector, by LAPACK, or Lanczos from a seed."""
+    values, vectors = lowest_states(matrix, seed, 1)
+    return float(values[0]), vectors[:, 0]
+
+
+def lowest_states(
+    matrix: scipy.sparse.csr_array, seed: int, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the `count` lowest eigenvalues of a symmetric matrix, ascending, and their eigenvectors as columns."""
     size = matrix.shape[0]
     if size <= MAX_DENSE_DETERMINANTS:
         values, vectors = np.linalg.eigh(matrix.toarray())
-    else:
-        start = np.random.default_rng(seed).normal(size=size)  # overlaps with every symmetry sector
-        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", v0=start)
-    return float(values[0]), vectors[:, 0]
+        return values[:count], vectors[:, :count]
+    start = np.random.default_rng(seed).normal(size=size)  # overlaps with every symmetry sector
+    values, vectors = scipy.sparse.linalg.eigsh(matrix, k=count, which="SA", v0=start)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]
 
 
 def exact_levels(molecule: Molecule, count: int) -> tuple[float, ...] | None:

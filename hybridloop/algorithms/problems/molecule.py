@@ -86,6 +86,23 @@ class Molecule:
         return ProblemError(self.source, None, problem, remedy)
 
 
+def rotate_orbitals(molecule: Molecule, orbitals: NDArray[np.float64]) -> Molecule:
+    """Return the molecule in the orbitals (norb, norb) whose columns are given in its own: Σ_q U_qp φ_q."""
+    one = orbitals.T @ molecule.one_body @ orbitals
+    two = molecule.two_body
+    for _ in range(4):
+        two = np.tensordot(two, orbitals, axes=(0, 0))  # the first axis goes to the end, four times
+    one, two = (one + one.T) / 2.0, _symmetric(two)
+    return replace(molecule, one_body=one, two_body=two)
+
+
+def _symmetric(two: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return two-body integrals whose eight-fold symmetry rounding does not break."""
+    for axes in ((1, 0, 2, 3), (0, 1, 3, 2), (2, 3, 0, 1)):
+        two = (two + two.transpose(axes)) / 2.0
+    return two
+
+
 def with_multiplicity(molecule: Molecule, multiplicity: int) -> Molecule:
     """Return the molecule with as many electrons, of which alpha − beta = `multiplicity` − 1 = 2 s: S_z = s.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.eigenvectors import pivoted_eigenvectors
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
+from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, rotate_orbitals
 from hybridloop.errors import InputError
 
 THRESHOLD = 0.02  # electrons: P. Pulay and T. P. Hamilton, J. Chem. Phys. 88, 4926 (1988)
@@ -30,11 +30,13 @@ LEAST_GAP = 0.1  # hartree: a smaller denominator, as of degenerate orbitals, co
 class NaturalOrbitals:
     """A molecule in its MP2 natural orbitals.
 
-    `occupations`, shape (orbitals,), are numbers of electrons, falling within the doubly, the singly and the not
+    The columns of `orbitals` are the natural ones in those before. `occupations`, shape (orbitals,), are numbers of
+    electrons, falling within the doubly, the singly and the not
     occupied orbitals of the determinant. `correlation_energy` is that of MP2 without singles, in hartree.
     """
 
     molecule: Molecule
+    orbitals: NDArray[np.float64]
     occupations: NDArray[np.float64]
     correlation_energy: float
 
@@ -61,9 +63,7 @@ def natural_orbitals(molecule: Molecule) -> NaturalOrbitals:
     for block in (slice(0, fewer), slice(fewer, more), slice(more, molecule.norb)):
         values, vectors = pivoted_eigenvectors(density[block, block])
         occupations[block], rotation[block, block] = values[::-1], vectors[:, ::-1]
-    one_body = rotation.T @ molecule.one_body @ rotation
-    two_body = _integrals(molecule, rotation, rotation, rotation, rotation)
-    return NaturalOrbitals(replace(molecule, one_body=one_body, two_body=two_body), occupations, energy)
+    return NaturalOrbitals(rotate_orbitals(molecule, rotation), rotation, occupations, energy)
 
 
 def _energy_and_density(molecule: Molecule) -> tuple[float, NDArray[np.float64]]:
@@ -84,7 +84,7 @@ def choose_active_space(molecule: Molecule, size: tuple[int, int] | None = None)
     least the most correlated doubly occupied and empty one. Of more than ten those farthest from 2 and 0 stay. Raises
     InputError for a closed shell in other orbitals than Hartree-Fock's, or a size that does not fit.
     """
-    natural = _checked_orbitals(molecule)
+    natural = checked_orbitals(molecule)
     if size is None:
         first, end = _suggested(natural)
         size = sum(molecule.electrons) - 2 * first, end - first
@@ -118,7 +118,7 @@ def common_size(molecules: Sequence[Molecule]) -> tuple[int, int]:
     if len({(molecule.electrons, molecule.norb) for molecule in molecules}) > 1:
         reason = "the points have different numbers of electrons or orbitals, so that no space is common to them"
         raise InputError("active_space", reason, "Leave it out, or scan them in separate runs.")
-    bounds = [_suggested(_checked_orbitals(molecule)) for molecule in molecules]
+    bounds = [_suggested(checked_orbitals(molecule)) for molecule in molecules]
     first, end = min(first for first, _ in bounds), max(end for _, end in bounds)
     return sum(molecules[0].electrons) - 2 * first, end - first
 
@@ -167,13 +167,17 @@ def size_doubt(reason: str) -> str | None:
     return next((part for part in reason.split("; ") if part.startswith(TOO_SMALL)), None)
 
 
-def _checked_orbitals(molecule: Molecule) -> NaturalOrbitals:
+def checked_orbitals(molecule: Molecule, setting: str = "active_space") -> NaturalOrbitals:
+    """Return MP2's natural orbitals. Raises InputError about a setting where the molecule's are not Hartree-Fock's."""
     if (coupling := _coupling(molecule)) > MOST_COUPLING:
         reason = (
             f"the orbitals of {molecule.source} are not Hartree-Fock's, from which MP2 starts: Fock's matrix couples "
             f"occupied and empty ones by {coupling:.2g} hartree"
         )
-        raise InputError("active_space", reason, "Give electrons and orbitals, such as 4,4.")
+        remedy = (
+            "Give electrons and orbitals, such as 4,4." if setting == "active_space" else "Give given, or leave it out."
+        )
+        raise InputError(setting, reason, remedy)
     return natural_orbitals(molecule)
 
 

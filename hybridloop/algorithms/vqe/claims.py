@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
@@ -23,11 +23,13 @@ from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.facts import (
     GIVE_ANOTHER_CIRCUIT,
     GIVE_LAYERS,
+    GIVE_UCCSD,
     MORE_SHOTS,
     another_symmetry,
     examine,
     known_residue,
     lowest_of,
+    pairs_conserved,
     what_reaches_further,
 )
 from hybridloop.algorithms.mitigation.zne import extrapolation_doubts, is_too_noisy, with_interval_over
@@ -71,19 +73,23 @@ NO_CLAIMS = Claims()
 class StateClaims(Claims):
     """Claims of a VQE by the exact energy, the simulation of its circuit, and the measured quantum numbers.
 
-    A state is claimed at most `tolerance` above the lowest energy that `exact` gives (None: unknown). `simulation` is
+    The ansatz's state is measured with the `hamiltonian`, on its own qubits. A state is claimed at most `tolerance`
+    above the lowest energy that `exact` gives (None: unknown). `simulation` is
     that of a UCCSD circuit, None for others and where it is too large. `test` compares the measured energy with a
     simulated one. `precision` is that of the final measurement. With `has_layers` more of them may reach further.
+    With `counts_errors` outcomes that show an error are discarded and counted.
     """
 
     problem: ElectronicProblem | PauliProblem
     ansatz: Ansatz
+    hamiltonian: SparsePauliOp
     simulation: SimulatedCircuit | None
     exact: Callable[[], float | None]
     tolerance: float
     precision: float
     test: Callable[[float], SimulatedEnergy]
     has_layers: bool
+    counts_errors: bool = False
 
     @property
     def unit(self) -> str:
@@ -112,6 +118,7 @@ class StateClaims(Claims):
             if energy is not None:
                 doubts += self._unlike_simulation(energy, estimate)
                 final = replace(final, estimate=with_interval_over(estimate, energy))
+        facts = (*facts, *([pairs_conserved(estimate)] if self.counts_errors else []))
         (forecast,) = [source for source in outcome.error_budget if source.is_one_sided]
         values = measured_value(final, *(known_residue(excess) or (forecast.amount, forecast.meaning)))
         if energy is None and is_too_noisy(estimate):
@@ -133,6 +140,8 @@ class StateClaims(Claims):
         energy = self.energy_at(point)
         if self.ansatz.model is None and self._is_reached_near(point):
             return MORE_SHOTS
+        if self.ansatz.name == "puccd":
+            return GIVE_UCCSD
         if self.simulation is None or energy is None:
             return GIVE_LAYERS if self.has_layers else GIVE_ANOTHER_CIRCUIT
         return another_symmetry(self.simulation, energy) or what_reaches_further(self.simulation.problem)
@@ -150,7 +159,7 @@ class StateClaims(Claims):
 
     def _is_reached_near(self, point: NDArray[np.float64]) -> bool:
         """Return whether the minimum that the circuit's simulation has downhill of a point is near the exact energy."""
-        model = self.simulation or StatevectorModel.of(self.ansatz.circuit, self.problem.hamiltonian)
+        model = self.simulation or StatevectorModel.of(self.ansatz.circuit, self.hamiltonian)
         if model is None:
             return False
         excess = self.excess(model.energy(simulated_minimum(model, point)))
@@ -170,4 +179,4 @@ class StateClaims(Claims):
         if self.ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
             return None
         state = Statevector(self.ansatz.circuit.assign_parameters(point))
-        return float(state.expectation_value(self.problem.hamiltonian).real)
+        return float(state.expectation_value(self.hamiltonian).real)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridloop.algorithms.circuits.basis import BASIS, CNOT_BASIS
+from hybridloop.algorithms.circuits.gate_names import BASIS, CNOT_BASIS
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 
@@ -32,7 +32,7 @@ class Target:
     `checks_only` is a syntax checker: its counts are meaningless. One that `debiases` mitigates errors by itself unless
     the job turns that off. One that `keeps_gates` has an option against their removal. One with `parameter_sets` runs a
     program at many points in one job; if it `batches`, the points of a round are put into such jobs by default. With
-    `pair_rotations` the rotations rxx, ryy and rzz are sent to it as they are, else as CNOTs.
+    `two_qubit_rotations` the rotations rxx, ryy and rzz are sent to it as they are, else as CNOTs.
     `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
     was seen; None if not recorded. `gate_times_s` are a machine's published times of a one- and a two-qubit gate, which
     run one after the other. `assumed` names the fields of a target outside of the table that are not stated.
@@ -50,7 +50,7 @@ class Target:
     keeps_gates: bool = False
     parameter_sets: bool = False
     batches: bool = False
-    pair_rotations: bool = False
+    two_qubit_rotations: bool = False
     is_noisy: bool = False
     turnaround_s: float | None = None
     gate_times_s: tuple[float, float] | None = None
@@ -65,7 +65,7 @@ class Target:
     @property
     def gates(self) -> Sequence[str]:
         """The basis gates of its programs."""
-        return BASIS if self.pair_rotations else CNOT_BASIS
+        return BASIS if self.two_qubit_rotations else CNOT_BASIS
 
 
 def known_targets() -> dict[str, Target]:

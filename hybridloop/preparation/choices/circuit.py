@@ -44,15 +44,15 @@ def choose_circuit(
     the final measurement of a search. Where jobs are free (`is_free`), a single angle is measured: its fit is global.
     Raises InputError for settings that the ansatz does not have, and for a simulated search without a simulation.
     """
-    name, reason = settings.ansatz, None
-    if name is AnsatzName.AUTO:
+    name: AnsatzName | str = settings.ansatz
+    reason: str | None = None
+    if name in (AnsatzName.AUTO, AnsatzName.CHEAPEST):
         name, reason = _ansatz_of(resolved)
-    _check_shape(name, settings)
-    search = _open_search(name, resolved, settings)
-    fewest = None if search is SearchName.MEASURED else 2 if search is SearchName.AUTO and is_free else 1
+    check_shape(name, settings)
+    fewest = fewest_simulated(settings, is_free=is_free, name=name, resolved=resolved)
     if name == AnsatzName.UCCSD:
         began = choose_start(resolved, settings.initial_point, seed, fewest)
-        return _check_simulated(began, settings.search), None
+        return simulated_or_refused(began, settings.search), None
     start = _Start(settings.initial_point, np.random.default_rng(seed))
     if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
         ansatz = _hamiltonian_variational(resolved, settings.layers, start)
@@ -61,16 +61,23 @@ def choose_circuit(
     else:
         ansatz = _custom(name, num_qubits_of(resolved), start)
     began = Start(ansatz) if fewest is None else _simulated(ansatz, resolved, fewest)
-    return _check_simulated(began, settings.search), None if reason is None else f"{ansatz.name}, as {reason}"
+    return simulated_or_refused(began, settings.search), None if reason is None else f"{ansatz.name}, as {reason}"
 
 
 _MEASURE = "Leave search out, or give search=measured."
 
 
-def _open_search(name: AnsatzName | str, resolved: EnergyProblem, settings: VqeSettings) -> SearchName:
-    """Return the settings' search, or measured where another setting excludes a simulation.
+def fewest_simulated(
+    settings: VqeSettings,
+    *,
+    is_free: bool,
+    name: AnsatzName | str = AnsatzName.UCCSD,
+    resolved: EnergyProblem | None = None,
+) -> int | None:
+    """Return the fewest angles of a circuit that is simulated; None where a setting excludes a simulation.
 
-    Raises InputError where the settings ask for a simulation all the same.
+    They are two where jobs are free and the search is left open. Raises InputError where the settings exclude a
+    simulation and ask for one.
     """
     excluded = None
     if settings.optimizer is not OptimizerName.AUTO:
@@ -82,15 +89,15 @@ def _open_search(name: AnsatzName | str, resolved: EnergyProblem, settings: VqeS
             "a Q# operation is not simulated: its gates change with its angles" if is_qsharp_ansatz(name) else None
         )
     elif name != AnsatzName.UCCSD and not isinstance(resolved, PauliProblem):
-        excluded = f"of our circuits for a molecule only uccsd is simulated, not {name.value}"
-    if excluded is None:
-        return settings.search
-    if settings.search is SearchName.SIMULATED:
+        excluded = f"of our circuits for a molecule only uccsd and puccd are simulated, not {name.value}"
+    if excluded is not None and settings.search is SearchName.SIMULATED:
         raise InputError("search", excluded, _MEASURE)
-    return SearchName.MEASURED
+    if excluded is not None or settings.search is SearchName.MEASURED:
+        return None
+    return 2 if settings.search is SearchName.AUTO and is_free else 1
 
 
-def _check_simulated(start: Start, search: SearchName) -> Start:
+def simulated_or_refused(start: Start, search: SearchName) -> Start:
     """Return the start. Raises InputError for a circuit that the settings want simulated and that is too large."""
     if search is SearchName.SIMULATED and start.ansatz.model is None:
         raise InputError("search", "the circuit is too large for a classical simulation", _MEASURE)
@@ -117,10 +124,10 @@ def _simulated(ansatz: Ansatz, resolved: EnergyProblem, fewest: int) -> Start:
     return Start(replace(ansatz, initial_point=start.point, is_near=True, is_ramp=False, model=model), reason)
 
 
-def _ansatz_of(resolved: EnergyProblem) -> tuple[AnsatzName, str]:
-    """Choose an ansatz for a problem, with the reason as a clause: see the guide, "Pauli sums"."""
+def _ansatz_of(resolved: EnergyProblem) -> tuple[AnsatzName, str | None]:
+    """Choose an ansatz for a problem, for a Pauli sum with the reason as a clause: see the guide, "Pauli sums"."""
     if not isinstance(resolved, PauliProblem):
-        return AnsatzName.UCCSD, "the problem is a molecule"
+        return AnsatzName.UCCSD, None
     hamiltonian = resolved.hamiltonian
     if resolved.num_qubits <= FEW_QUBITS:
         return AnsatzName.HARDWARE_EFFICIENT, f"it makes any state of {FEW_QUBITS} qubits or fewer"
@@ -135,7 +142,7 @@ def _ansatz_of(resolved: EnergyProblem) -> tuple[AnsatzName, str]:
 _REMEDY = "Leave it out, or choose the hardware-efficient ansatz."
 
 
-def _check_shape(name: AnsatzName | str, settings: VqeSettings) -> None:
+def check_shape(name: AnsatzName | str, settings: VqeSettings) -> None:
     """Raise InputError for settings of layers that the ansatz does not have."""
     if name != AnsatzName.HARDWARE_EFFICIENT:
         for field in ("rotations", "entanglement"):

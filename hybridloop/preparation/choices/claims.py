@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from qiskit.quantum_info import SparsePauliOp
+
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
@@ -15,19 +17,20 @@ from hybridloop.algorithms.vqe.simulated_energy import TESTED_PRECISIONS, Simula
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import AnsatzName
+from hybridloop.settings import AnsatzName, MitigationName
 
 
 def claims_of(
     problem: EnergyProblem,
     facts: ProblemFacts,
     ansatz: Ansatz,
+    hamiltonian: SparsePauliOp,
     accuracy: Accuracy,
     settings: VqeSettings,
     *,
     has_noise: bool,
 ) -> StateClaims:
-    """Return what a VQE claims on a target, with or without noise."""
+    """Return what a VQE claims on a target, with or without noise; `hamiltonian` is what is measured."""
     tested = settings.tolerance
     if tested is None:  # a test to less than some precisions would take most of a run's shots
         tested = max(accuracy.tolerance or CHEMICAL_ACCURACY, TESTED_PRECISIONS * accuracy.precision)
@@ -36,16 +39,18 @@ def claims_of(
         simulated=None if ansatz.model is None else test(ansatz.model.energy(ansatz.initial_point)),
         problem=problem,
         ansatz=ansatz,
-        simulation=_simulation(problem, ansatz) if settings.is_uccsd else None,
+        hamiltonian=hamiltonian,
+        simulation=_simulation(problem, ansatz) if ansatz.name == AnsatzName.UCCSD else None,
         exact=facts.exact,
-        tolerance=_tolerance(problem, accuracy),
+        tolerance=claim_tolerance(problem, accuracy),
         precision=accuracy.precision,
         test=test,
         has_layers=isinstance(settings.ansatz, AnsatzName),
+        counts_errors=ansatz.name == AnsatzName.PUCCD and MitigationName.READOUT not in (settings.mitigation or ()),
     )
 
 
-def _tolerance(problem: EnergyProblem, accuracy: Accuracy) -> float:
+def claim_tolerance(problem: EnergyProblem, accuracy: Accuracy) -> float:
     """Return the largest energy above the exact lowest one at which a state is claimed."""
     if not isinstance(problem, ElectronicProblem):
         return accuracy.tolerance or ground_tolerance(accuracy.precision)

@@ -37,7 +37,11 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if smallest.expected is None:
         return MeasurementCosts(
-            lambda _, shots: float(shots), SHOTS, strength, target.samples, pair_rotations=target.pair_rotations
+            lambda _, shots: float(shots),
+            SHOTS,
+            strength,
+            target.samples,
+            two_qubit_rotations=target.two_qubit_rotations,
         )
     if not target.samples:
         return MeasurementCosts(lambda _group, _shots: 1.0, JOBS, strength, samples=False, least_shots=target.max_shots)
@@ -64,7 +68,9 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
 
     most = (1.0 + ADDED) * price(None, 1)
     least = max(1, bisect.bisect_left(range(1, 1 + target.max_shots), most, key=lambda shots: price(None, shots)))
-    return MeasurementCosts(price, smallest.unit, strength, target.samples, least, target.pair_rotations)
+    return MeasurementCosts(
+        price, smallest.unit, strength, target.samples, least, target.two_qubit_rotations, is_price=True
+    )
 
 
 def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:

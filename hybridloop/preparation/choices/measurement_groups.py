@@ -10,13 +10,17 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import (
     GroupingChoice,
     MeasurementCosts,
+    RecordedGroups,
     choose_grouping,
+    effort_of,
     given_grouping,
     pauli_groupings,
 )
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.pairs import PairedElectrons
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
@@ -27,7 +31,7 @@ from hybridloop.settings.energies import GroupingName
 
 
 def measurement_groups(
-    resolved: EnergyProblem,
+    resolved: EnergyProblem | PairedElectrons,
     ansatz: Ansatz,
     settings: VqeSettings | AdaptSettings,
     accuracy: Accuracy,
@@ -40,25 +44,24 @@ def measurement_groups(
     run was started (`GroupingChoice.record`), if it was recorded.
     """
     costs = measurement_costs(target, ansatz.circuit, settings)
-    if recorded:
-        name, _, rotations = (*recorded[0].split(" "), "")[:3]
-        groups = _groups(resolved, ansatz, settings, accuracy, costs, Grouping(name), rotations)
-    else:
-        groups = _groups(resolved, ansatz, settings, accuracy, costs)
-    groups = replace(groups, least_shots=recorded_least_shots(recorded) or costs.least_shots)
+    read = RecordedGroups.read(recorded[0]) if recorded else None
+    groups = _groups(resolved, ansatz, settings, accuracy, costs, read)
+    least = costs.least_shots if read is None else read.least_shots
+    effort = effort_of(groups, ansatz, costs, accuracy.precision)
+    groups = replace(groups, least_shots=least, effort=effort)
     return groups, groups.text if settings.grouping is GroupingName.AUTO else None
 
 
 def _groups(
-    resolved: EnergyProblem,
+    resolved: EnergyProblem | PairedElectrons,
     ansatz: Ansatz,
     settings: VqeSettings | AdaptSettings,
     accuracy: Accuracy,
     costs: MeasurementCosts,
-    recorded: Grouping | None = None,
-    rotations: str | None = None,
+    recorded: RecordedGroups | None = None,
 ) -> GroupingChoice:
-    molecule = resolved if isinstance(resolved, ElectronicProblem) else None
+    molecule = None if isinstance(resolved, PauliProblem) else resolved
+    rotations = None if recorded is None else recorded.rotations
     reference = None if molecule is None else near_ground_state(molecule)
     given = partial(given_grouping, resolved.hamiltonian, problem=molecule, rotations=rotations)
     if settings.grouping is not GroupingName.AUTO:
@@ -72,23 +75,23 @@ def _groups(
         problem=molecule,
         rotations=rotations,
     )
-    if recorded is not None and (recorded, rotations) != (chosen.grouping, chosen.rotations):
-        return given(recorded, reference, "the run was started with them")
+    if recorded is not None and (recorded.grouping, rotations) != (chosen.grouping, chosen.rotations):
+        return given(recorded.grouping, reference, "the run was started with them")
     return chosen
 
 
 def recorded_least_shots(recorded: Sequence[str]) -> int | None:
     """Return the least shots of a job that were recorded with a run's groups; None if none were."""
-    return int(recorded[0].split(" ")[1]) if recorded else None
+    return RecordedGroups.read(recorded[0]).least_shots if recorded else None
 
 
 @lru_cache(maxsize=4)
-def _pauli_groupings(resolved: EnergyProblem) -> tuple[Observable, Observable]:
-    reference = near_ground_state(resolved) if isinstance(resolved, ElectronicProblem) else None
+def _pauli_groupings(resolved: EnergyProblem | PairedElectrons) -> tuple[Observable, Observable]:
+    reference = None if isinstance(resolved, PauliProblem) else near_ground_state(resolved)
     return pauli_groupings(resolved.hamiltonian, reference)
 
 
 @lru_cache(maxsize=4)
-def near_ground_state(problem: ElectronicProblem) -> ReferenceState:
+def near_ground_state(problem: ElectronicProblem | PairedElectrons) -> ReferenceState:
     """Return a state near the ground state: Hartree-Fock with its second-order perturbation."""
     return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)

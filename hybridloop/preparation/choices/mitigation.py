@@ -19,8 +19,9 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import MitigationName
+from hybridloop.settings import AnsatzName, MitigationName
 
+MAX_PROJECTED_QUBITS = 12  # a projector on a number of ones has 2^qubits terms
 _MODELS = {
     MitigationName.ZNE_LINEAR: ZneModel.LINEAR,
     MitigationName.ZNE_EXPONENTIAL: ZneModel.EXPONENTIAL,
@@ -32,16 +33,23 @@ def mitigation_of(
 ) -> Mitigation:
     """Return the mitigation of the settings. Raises InputError, ProgramError where one of them can't work."""
     methods = settings.mitigation or ()
-    symmetries = _symmetries(settings, problem) if MitigationName.SYMMETRY in methods else ()
+    symmetries = _symmetries(settings, problem, ansatz) if MitigationName.SYMMETRY in methods else ()
     extrapolations = [ZeroNoiseExtrapolation(model) for name, model in _MODELS.items() if name in methods]
     for zne in extrapolations:  # one at most
         check_mitigation(target, settings)
         _check_scales(zne, measured, ansatz, target)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
+    qubits = measured.num_qubits
+    if shots and qubits > MAX_PROJECTED_QUBITS and any(group.ones is not None for group in measured.groups):
+        what = f"readout errors of pairs are corrected on {MAX_PROJECTED_QUBITS} qubits at most, and these are {qubits}"
+        raise InputError("mitigation", what, "Leave readout out, or give uccsd.")
     return Mitigation(shots, symmetries, extrapolations[0] if extrapolations else None)
 
 
-def _symmetries(settings: VqeSettings, problem: EnergyProblem) -> tuple[Symmetry, ...]:
+def _symmetries(settings: VqeSettings, problem: EnergyProblem, ansatz: Ansatz) -> tuple[Symmetry, ...]:
+    if ansatz.name == AnsatzName.PUCCD:
+        what = "puccd discards outcomes with another number of electron pairs in any case"
+        raise InputError("mitigation", what, "Leave symmetry out.")
     if not isinstance(problem, ElectronicProblem):
         raise InputError("mitigation", "a Pauli sum has no electrons to select by", "Leave symmetry out.")
     if not (symmetries := spin_parity_symmetries(problem)):

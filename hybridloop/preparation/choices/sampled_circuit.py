@@ -28,6 +28,9 @@ def choose_sampled_circuit(problem: ElectronicProblem, settings: SqdSettings, se
     if settings.ansatz in _BUILT_IN:
         what = f"{settings.ansatz} has no angles that are known to be near a molecule's state"
         raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
+    if settings.ansatz in (AnsatzName.PUCCD, AnsatzName.CHEAPEST):
+        what = "pairs of electrons reach no determinant with singly occupied orbitals"
+        raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
     if not isinstance(settings.ansatz, AnsatzName):
         ansatz = own_circuit(settings.ansatz, problem, settings.initial_point, seed)
         if not is_qsharp_ansatz(settings.ansatz):

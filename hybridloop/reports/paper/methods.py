@@ -64,10 +64,13 @@ class MethodsText:
         told = [*result.choices, *(str(each) for row in result.table for each in row.get("choices") or ())]
         chosen = {name: text for name, _, text in (each.partition(": ") for each in reversed(told))}
         ansatz, optimizer = str(settings.get("ansatz", "")), str(settings.get("optimizer", ""))
-        if ansatz == "auto":  # UCCSD is no choice for a molecule; a Pauli sum's levels have no circuit
+        if ansatz in ("auto", "cheapest"):  # UCCSD may be no choice; a Pauli sum's levels have no circuit
             ansatz = chosen.get("circuit", "uccsd" if result.unit == "hartree" else "").partition(",")[0]
         if ansatz:
             yield from [*self._sentence("ansatz", ansatz)] or ["The circuit was given by the authors."]
+        for source in self._table["orbitals"]:
+            if chosen.get("orbitals", "").startswith(source):
+                yield from self._sentence("orbitals", source)
         layers = len(result.parameters) // 2 if settings.get("extend_to") else settings.get("layers")
         if layers:
             yield f"The circuit has {count_text(layers, 'layer')}."

@@ -18,6 +18,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization
 from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
+from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
@@ -59,7 +60,7 @@ class _Circuit(NamedTuple):
 
     circuit: int  # its id(): PUBs hold their circuits as long as the round lasts
     basis: str
-    diagonalization: Diagonalization | OrbitalRotation | None
+    diagonalization: Diagonalization | OrbitalRotation | PairRotation | None
     angles: bytes
 
 
@@ -120,7 +121,9 @@ class _RoundPlan:
                     most = max(shots, needed[circuit][3]) if circuit in needed else shots
                     needed[circuit] = (share, group, point, most)
         # one PUB for the points of each circuit, basis and number of shots
-        by_pub: dict[tuple[tuple[int, str, Diagonalization | OrbitalRotation | None], int], list[_Circuit]] = {}
+        by_pub: dict[
+            tuple[tuple[int, str, Diagonalization | OrbitalRotation | PairRotation | None], int], list[_Circuit]
+        ] = {}
         for circuit, (*_, shots) in needed.items():
             by_pub.setdefault((circuit[:3], shots), []).append(circuit)
         pubs, index = [], dict[_Circuit, tuple[int, int]]()

@@ -17,7 +17,8 @@ from qiskit.quantum_info import Operator, Statevector
 from hybridloop.algorithms.binary.ising import Ising, Spins
 from hybridloop.algorithms.binary.problem import BinaryProblem, portfolio, spin_glass
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
-from hybridloop.algorithms.circuits.basis import CNOT_BASIS, to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
+from hybridloop.algorithms.circuits.gate_names import CNOT_BASIS
 from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit, ring_pairs
 from tests.algorithms.qaoa_helpers import max_cut_problem
 

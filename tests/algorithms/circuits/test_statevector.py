@@ -26,7 +26,7 @@ RNG = np.random.default_rng(5)
 
 
 def paired() -> Ansatz:
-    """Return rotations of pairs between Clifford gates."""
+    """Return two-qubit rotations between Clifford gates."""
     angles, circuit = ParameterVector("t", 6), QuantumCircuit(3)
     circuit.h(0)
     for number, name in enumerate(("rxx", "ryy", "rzz", "ryy", "rzz", "rxx")):

@@ -20,11 +20,10 @@ from hybridloop.algorithms.estimation.compressed_factorization import (
     rotated_amplitudes,
 )
 from hybridloop.algorithms.estimation.double_factorization import (
-    Factorization,
     _fragments,
-    _Shares,
     double_factorization,
 )
+from hybridloop.algorithms.estimation.group_coefficients import RotatedGroups, _Shares
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
@@ -43,7 +42,7 @@ def perturbed(problem: ElectronicProblem) -> ReferenceState:
     return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
 
 
-def factorize(problem: ElectronicProblem, rotations: str | None = "") -> Factorization:
+def factorize(problem: ElectronicProblem, rotations: str | None = "") -> RotatedGroups:
     factorization = double_factorization(problem, perturbed(problem), rotations)
     assert factorization is not None
     return factorization

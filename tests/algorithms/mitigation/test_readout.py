@@ -13,13 +13,13 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 
 from hybridloop.algorithms.estimation.estimates import (
+    MIN_KEPT_FRACTION,
     Evaluation,
     GroupStatistics,
     group_statistics,
 )
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
 from hybridloop.algorithms.mitigation.readout import (
-    MIN_KEPT_FRACTION,
     ReadoutErrors,
     Symmetry,
     mitigate_readout,
