@@ -185,7 +185,7 @@ class CircuitChooser:
         if settings.mapping is not MappingName.PARITY:
             raise InputError("mapping", "puccd has one qubit for each orbital, and no mapping", "Leave it out.")
         given = settings.orbitals is OrbitalsName.GIVEN
-        orbitals = OrbitalChoice(problem) if given else in_natural_orbitals(problem)
+        orbitals = in_recorded_orbitals(problem, "") if given else in_natural_orbitals(problem)
         paired = _paired(orbitals, PRUNED_SHARE * self.bound.tolerance)
         why = None if orbitals.is_given else f"{orbitals.source}, in which pairs alone are nearest to the ground state"
         return _Circuit(orbitals, paired, None, why, is_simulated=is_simulated)
