@@ -103,6 +103,10 @@ def _composed(angles: AngleMap, merged: _Merged) -> AngleMap:
 def _merge(structure: CircuitStructure, constants: Constants) -> _Merged:
     """Merge a structure's constants; kept, because each round describes its circuits."""
     gates = [*_ordered(_translated(structure, constants), structure.num_qubits)]
+    if any(len(bits) > 1 and name not in _IN_BASIS and name != "measure" for name, bits, _ in structure.instructions):
+        # composite gates may cancel as a whole, as two Toffoli gates do
+        whole = [*_ordered(_translated_whole(structure, constants), structure.num_qubits)]
+        gates = min(gates, whole, key=_entangling)
     instructions = tuple((gate.name, gate.bits, len(gate.angles)) for gate in gates)
     angles = [angle for gate in gates for angle in gate.angles]
     entries = [(row, column, factor) for column, angle in enumerate(angles) for row, factor in angle.factors]
@@ -131,6 +135,30 @@ def _translated(structure: CircuitStructure, constants: Constants) -> Iterator[_
         first += count
 
 
+def _translated_whole(structure: CircuitStructure, constants: Constants) -> Iterator[_Gate]:
+    """Yield the gates of Qiskit's translation of the circuit, whose order may be another."""
+    symbols = ParameterVector("slot", len(constants))
+    translated = to_basis(structure.circuit([symbols[i] if each is None else each for i, each in enumerate(constants)]))
+    angles = _affine([angle for item in translated.data for angle in item.params], symbols)
+    index = {bit: i for i, bit in enumerate(translated.qubits)}
+    clbit = dict(zip(translated.clbits, structure.measured, strict=True))
+    for item in translated.data:
+        bits = (*(index[qubit] for qubit in item.qubits), *(clbit[each] for each in item.clbits))
+        yield _Gate(item.name, bits, tuple(next(angles) for _ in item.params))
+
+
+def _affine(expressions: Sequence[float | ParameterExpression], symbols: ParameterVector) -> Iterator[_Angle]:
+    """Yield angles of a translation, which are affine functions of the symbols of free slots."""
+    found = angle_map(expressions, tuple(symbols))
+    assert not found.nonaffine  # angles of standard gates stay affine functions
+    for column, constant in zip(found.matrix.T, found.constant.tolist(), strict=True):
+        yield _Angle(constant, tuple((int(i), float(column[i])) for i in np.flatnonzero(column)))
+
+
+def _entangling(gates: Sequence[_Gate]) -> int:
+    return sum(len(gate.bits) > 1 and gate.name != "measure" for gate in gates)
+
+
 def _angles(constants: Constants) -> Iterator[_Angle]:
     for slot, value in enumerate(constants):
         yield _Angle(0.0, ((slot, 1.0),)) if value is None else _Angle(value)
@@ -145,12 +173,7 @@ def _definition(name: str, constants: Constants) -> tuple[_Gate, ...]:
     circuit.append(gate, range(gate.num_qubits))
     translated = to_basis(circuit)
     index = {qubit: i for i, qubit in enumerate(translated.qubits)}
-    found = angle_map([angle for item in translated.data for angle in item.params], tuple(symbols))
-    assert not found.nonaffine  # angles of standard gates stay affine functions
-    angles = (
-        _Angle(constant, tuple((int(i), float(column[i])) for i in np.flatnonzero(column)))
-        for column, constant in zip(found.matrix.T, found.constant.tolist(), strict=True)
-    )
+    angles = _affine([angle for item in translated.data for angle in item.params], symbols)
     return tuple(
         _Gate(item.name, tuple(index[qubit] for qubit in item.qubits), tuple(next(angles) for _ in item.params))
         for item in translated.data
