@@ -125,7 +125,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.groups:
         yield f"  groups: {plan.groups}"
     if gates := [each.two_qubit for each in plan.circuits if each.two_qubit is not None]:
-        yield f"  gates      at most {max(gates):,} on two qubits in a circuit, on {count_text(plan.qubits, 'qubit')}"
+        yield f"  gates      {max(gates):,} on two qubits in the largest circuit, on {count_text(plan.qubits, 'qubit')}"
     yield f"  rounds     {_figure(plan.rounds)}"
     others = (
         "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"
