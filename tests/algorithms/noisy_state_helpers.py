@@ -28,7 +28,7 @@ class NoisySimulator:
         """Strengths of the depolarizing noise; `one_qubit` is a tenth of `two_qubit` by default."""
         one_qubit = two_qubit / 10 if one_qubit is None else one_qubit
         model = NoiseModel()
-        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit, 2), ["cx"])
+        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit, 2), ["cx", "rzz", "rxx", "ryy"])
         model.add_all_qubit_quantum_error(
             depolarizing_error(one_qubit, 1), ["h", "x", "y", "z", "s", "sdg", "t", "tdg", "rx", "ry", "rz"]
         )
