@@ -27,9 +27,9 @@ from tests.preparation_helpers import settings_for
 
 COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
 RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {
-    "vqe": ("vqe", ProblemText(name="h2"), COARSE),
+    "vqe": ("vqe", ProblemText(name="h2"), COARSE | {"ansatz": "uccsd"}),
     "stopped": ("levels", ProblemText(name="h2"), {"seed": 7, "precision": 0.01, "max_jobs": 10, "batching": "off"}),
-    "unbatched": ("vqe", ProblemText(name="h2"), COARSE | {"batching": "off"}),
+    "unbatched": ("vqe", ProblemText(name="h2"), COARSE | {"ansatz": "uccsd", "batching": "off"}),
     "scan": ("scan", read_scan(["h2-0.3", "h2", "h2-1.6"]), COARSE),
     "qaoa": ("qaoa", ProblemText(name="petersen"), {"seed": 7}),
 }

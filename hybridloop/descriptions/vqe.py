@@ -48,9 +48,9 @@ class VqeSettings(EnergySettings):
 
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.AUTO,
-        description="circuit whose angles are optimized: uccsd, puccd (electron pairs), cheapest (of these two, by "
-        "price), hardware-efficient, hamiltonian-variational, or a file in OpenQASM 3 or Q#; auto: uccsd for a "
-        "molecule, one of the other two for a Pauli sum",
+        description="circuit whose angles are optimized: uccsd, puccd (electron pairs), hardware-efficient, "
+        "hamiltonian-variational, or a file in OpenQASM 3 or Q#; auto: uccsd or puccd by price for a molecule, one of "
+        "the other two for a Pauli sum",
     )
     layers: int | None = Field(
         None,

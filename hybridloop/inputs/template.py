@@ -26,7 +26,7 @@ def settings_template(algorithm: str) -> str:
 
 def _lines(model: type[BaseModel], values: dict[str, Any], indent: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        description = textwrap.wrap(field.description or "", _WIDTH - len(indent))
+        description = textwrap.wrap(field.description or "", _WIDTH - len(indent), break_on_hyphens=False)
         yield "\n" + "".join(f"{indent}# {line}\n" for line in description)
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):

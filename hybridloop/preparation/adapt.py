@@ -80,7 +80,7 @@ def prepare_adapt(
     circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
     """
     needed_for = "adapt starts from a molecule's Hartree-Fock state"
-    facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings)
+    facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings, is_shorter=True)
     electronic = orbitals.problem
     pool = OperatorPool.tied(electronic, PoolKind(settings.pool))
     pool = replace(pool, is_simulated=settings.search is not SearchName.MEASURED)

@@ -135,6 +135,8 @@ def prepare_levels(
         return prepare_basis_levels(resolved, settings, seed, target, recorded.groupings)
     size = model_space(resolved)
     check_number(settings.levels, size, f"{resolved.molecule.source} has {size.size} determinants")
+    if settings.ansatz is AnsatzName.AUTO:
+        settings = settings.model_copy(update={"ansatz": AnsatzName.UCCSD})
     vqe = prepare_vqe(problem, settings, seed, target, recorded)
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
         what = "the levels need a circuit that conserves the electrons from any determinant"

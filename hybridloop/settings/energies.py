@@ -28,10 +28,9 @@ from hybridloop.settings.run import Goal, RunSettings
 class AnsatzName(enum.StrEnum):
     """A built-in ansatz."""
 
-    AUTO = "auto"  # uccsd for a molecule; for a Pauli sum one of the last two
+    AUTO = "auto"  # of a molecule uccsd or puccd, by price; of a Pauli sum one of the last two
     UCCSD = "uccsd"
     PUCCD = "puccd"  # unitary pair coupled cluster doubles
-    CHEAPEST = "cheapest"  # puccd or uccsd, by price
     HARDWARE_EFFICIENT = "hardware-efficient"
     HAMILTONIAN_VARIATIONAL = "hamiltonian-variational"
 
@@ -78,7 +77,7 @@ class MappingName(enum.StrEnum):
 class OrbitalsName(enum.StrEnum):
     """Orbitals of a molecule's circuit."""
 
-    AUTO = "auto"  # natural for puccd, else given; with the ansatz cheapest natural where they shorten the circuit
+    AUTO = "auto"  # natural where they shorten the circuit
     NATURAL = "natural"  # of the exact ground state, or of MP2 where the molecule is too large for that
     GIVEN = "given"
 
@@ -144,7 +143,7 @@ class MoleculeSettings(RunSettings):
     orbitals: OrbitalsName = Field(
         OrbitalsName.AUTO,
         description="orbitals of the circuit: natural, of the exact ground state or of MP2, or given, those of the "
-        "problem; auto: natural for puccd, and where they shorten the cheapest circuit",
+        "problem; auto: natural where these shorten the circuit, but given for sqd",
     )
     active_space: ActiveSpace | None = Field(
         None,

@@ -208,7 +208,7 @@ def test_gradients_within_noise_are_measured_again_with_at_most_the_shots_of_the
 
 def test_it_leaves_a_saddle_by_curvature() -> None:
     """All slopes of singles vanish at Hartree-Fock, 66 mHa above the lowest singlet of NaH."""
-    prepared = prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(), 0)
+    prepared = prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(orbitals="given"), 0)
     outcome = prepared.measure(noiseless_rounds(), lambda _: None)
     exact = prepared.facts.exact()
     assert exact is not None

@@ -35,6 +35,7 @@ from tests.waiting import PATIENCE_S, eventually
 __test__ = IS_LONG  # else pytest collects nothing here: each run and hook of a worker imports everything again
 ENDS = ("killed", "cancelled")
 SEED = 7
+GIVEN = {"ansatz": "uccsd", "seed": SEED}
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 
 # An interrupted run waits 5 s at most for the round in flight. The other 5 s are for the cancellation, which the run
@@ -81,7 +82,7 @@ def place(
 def reference(place: Place) -> dict[str, Any]:
     """Return the stored result of an undisturbed run with the same seed."""
     workspace = place.service.workspace("undisturbed")
-    result = call_flow(vqe, workspace, ProblemText(name="h2"), VqeSettings(seed=SEED))
+    result = call_flow(vqe, workspace, ProblemText(name="h2"), VqeSettings.model_validate(GIVEN))
     document: dict[str, Any] = json.loads(json.dumps(result.as_dict()))
     return document
 
@@ -90,7 +91,7 @@ def reference(place: Place) -> dict[str, Any]:
 def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, EndedRun]:
     """End one run each way in its second round; return them by way."""
     place.slow_down(2)
-    parameters = {"problem": {"name": "h2"}, "settings": {"seed": SEED}}
+    parameters = {"problem": {"name": "h2"}, "settings": GIVEN}
     runs = {way: place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters) for way in ENDS}
     eventually(lambda: all(place.has_measured(run) for run in runs.values()), poll_s=0.01)
     place.slow_down(9)  # no result of the second round arrives before the session is closed

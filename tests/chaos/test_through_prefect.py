@@ -14,7 +14,7 @@ from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
 from tests.waiting import PATIENCE_S
 
-RUN = ("run", "vqe", "h2", "--seed", "7")
+RUN = ("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7")
 EXACTLY = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 KILLS = 10
 

@@ -37,7 +37,8 @@ from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, long_form]
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
-ASKED = {"search": "measured", "seed": 7, "precision": 0.01}  # two rounds: one of the search, and the final measurement
+# two rounds: one of the search, and the final measurement
+ASKED = {"ansatz": "uccsd", "search": "measured", "seed": 7, "precision": 0.01}
 RUN = ("run", "vqe", "h2", *(part for name, value in ASKED.items() for part in (f"--{name}", str(value))))
 PASSES = 20  # of housekeeping, for a run that no process had begun: it waits for a minute
 

@@ -17,7 +17,7 @@ from tests.conftest import Emulator, running_emulator
 from tests.forked_processes import ForkedPython
 from tests.waiting import PATIENCE_S
 
-RUN = ("run", "vqe", "h2", "--seed", "7")
+RUN = ("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7")
 SEARCH = (*RUN, "--ansatz", "hardware-efficient", "--optimizer", "scipy:cobyla", "--batching", "off", "--max-rounds")
 
 pytestmark = pytest.mark.slow

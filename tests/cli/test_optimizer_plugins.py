@@ -19,7 +19,8 @@ from tests.paths import DOCS
 from tests.waiting import PATIENCE_S
 
 GUIDE = DOCS / "optimizers.md"
-RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--precision", "0.003", "--seed", "7", "--batching", "off")
+OPTIONS = "--ansatz uccsd --optimizer compass --precision 0.003 --seed 7 --batching off"
+RUN = ("run", "vqe", "h2", *OPTIONS.split())
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history", "reason")
 ENTRIES = """[hybridloop.optimizers]
 compass = their_package.compass:spec

@@ -34,7 +34,7 @@ import hybridloop as hl
 def say(update):
     print("round", file=sys.stderr, flush=True)
 
-result = hl.vqe("h2", seed=7, run_key="of-a-script", on_progress=say)
+result = hl.vqe("h2", ansatz="uccsd", seed=7, run_key="of-a-script", on_progress=say)
 print(result.status, flush=True)
 """
 SESSION_FLOW = """
@@ -113,7 +113,9 @@ def stored(mine: WorkspaceShell, key: str) -> RunRecord:
 
 def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_session_closed(mine: WorkspaceShell) -> None:
     with (
-        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--run-key", "killed", "--json") as started,
+        mine.shell.start(
+            "run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--run-key", "killed", "--json"
+        ) as started,
         signalled_after(1, started, mine.shell, signal.SIGKILL) as run,
     ):
         out, err = run.communicate(timeout=PATIENCE_S)
@@ -132,7 +134,7 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: int) -> None:
     with (
-        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--json") as started,
+        mine.shell.start("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--json") as started,
         signalled_after(rounds, started, mine.shell, signal.SIGSTOP) as run,
     ):
         out, err = run.communicate(timeout=PATIENCE_S)
@@ -146,7 +148,7 @@ def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: 
 
 def test_one_ctrl_c_ends_the_wait_for_a_server_that_hangs_and_leaves_the_status_as_it_is(mine: WorkspaceShell) -> None:
     with (
-        mine.shell.start("run", "vqe", "h2", "--seed", "7", "--run-key", "waits") as started,
+        mine.shell.start("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--run-key", "waits") as started,
         signalled_after(1, started, mine.shell, signal.SIGSTOP) as run,
     ):
         eventually(lambda: stored(mine, "waits").status == "converged")

@@ -26,7 +26,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
-GIVEN = {"seed": 7, "resume_automatically": "interrupted", "grouping": "qubit-wise"}  # of three rounds
+MEASURED = {"seed": 7, "ansatz": "uccsd", "grouping": "qubit-wise"}  # in three rounds
+GIVEN = {**MEASURED, "resume_automatically": "interrupted"}
 
 
 # command for a pool, signal, and if the worker's runs have time to close their sessions
@@ -112,9 +113,7 @@ def test_after_a_restart_a_run_resumes_in_its_flow_run_to_the_same_answer(
     again = resumed[way]
     assert (again.id, again.run_count) == (ended_runs[way].run.id, 2)
     workspace = place.service.workspace("undisturbed")
-    undisturbed = call_flow(
-        vqe, workspace, ProblemText(name="h2"), VqeSettings.model_validate({"seed": 7, "grouping": "qubit-wise"})
-    )
+    undisturbed = call_flow(vqe, workspace, ProblemText(name="h2"), VqeSettings.model_validate(MEASURED))
     reference: dict[str, Any] = json.loads(json.dumps(undisturbed.as_dict()))
     record = place.record(again)
     assert (record.status, record.result is not None and record.result["resumed"]) == ("converged", True)

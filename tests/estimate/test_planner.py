@@ -158,7 +158,9 @@ def test_a_plan_has_the_billing_unit_and_the_keep_alive_mode(target: str, unit: 
 def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulator) -> None:
     workspace, before = emulator.workspace(), emulator.admin("ledger")["jobs"]
     with unavailable(emulator, "ionq.qpu.aria-1"):
-        plan = hl.plan("vqe", "h2", workspace=workspace, target="ionq.qpu.forte-1", seed=7, compare="all")
+        plan = hl.plan(
+            "vqe", "h2", workspace=workspace, ansatz="uccsd", target="ionq.qpu.forte-1", seed=7, compare="all"
+        )
     assert list(workspace.list_sessions()) == []
     assert list(workspace.list_jobs()) == []
     assert emulator.admin("ledger")["jobs"] == before
@@ -190,7 +192,8 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
 def test_a_plan_has_the_rounds_after_which_a_cap_stops_the_run(
     cap: str, settings: dict[str, Any], emulator: Emulator
 ) -> None:
-    asked = settings_of("vqe", optimizer="scipy:cobyla", max_rounds=4, shots=2000, precision=0.5, seed=1, **settings)
+    cobyla = {"ansatz": "uccsd", "optimizer": "scipy:cobyla", "max_rounds": 4}
+    asked = settings_of("vqe", **cobyla, shots=2000, precision=0.5, seed=1, **settings)
     plan = plan_run("vqe", ProblemText(name="h2"), asked)
     run = Run(emulator, "vqe", "h2", asked)
     assert (plan.allowed.stopped_by, plan.allowed.rounds) == (cap, run.rounds) == (run.stopped_by, run.rounds)
@@ -368,7 +371,7 @@ def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions()
 
 def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
     target, problem = find_target("rigetti.sim.qvm"), ProblemText(name="lih-3.0-cas22")
-    settings = settings_of("vqe", optimizer="rotosolve")
+    settings = settings_of("vqe", ansatz="uccsd", optimizer="rotosolve")
     whole = dry_run("vqe", problem, settings, target)
     assert [trial.cut for trial in whole.trials] == [None] * 5
     bounded = dry_run("vqe", problem, settings, target, max_work=3e5)
@@ -379,7 +382,7 @@ def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
 
 
 def test_the_worst_case_has_all_rounds_that_the_settings_allow() -> None:
-    plan = plan_run("vqe", ProblemText(name="h2"), settings_of("vqe", max_rounds=40))
+    plan = plan_run("vqe", ProblemText(name="h2"), settings_of("vqe", ansatz="uccsd", max_rounds=40))
     search = next(each for each in plan.phases if each.phase == "search")
     assert plan.rounds.worst == 40 + 8
     assert plan.shots.worst >= plan.shots.most + (40 - search.rounds) * search.shots

@@ -91,9 +91,8 @@ def test_the_compiler_keeps_gates_that_follow_one_of_their_kind(profile: str) ->
 
 
 def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_on() -> None:
-    settings = VqeSettings(
-        seed=7, target="ionq.qpu.forte-1", shots=1000, precision=0.01, grouping="qubit-wise", search="measured"
-    )
+    values = {"ansatz": "uccsd", "grouping": "qubit-wise", "search": "measured", "shots": 1000, "precision": 0.01}
+    settings = VqeSettings.model_validate({"seed": 7, "target": "ionq.qpu.forte-1", **values})
     plan = plan_run("vqe", ProblemText(name="lih-frozen-core"), settings)
     assert len(plan.circuits) > 48
     assert all(circuit.one_qubit is not None for circuit in plan.circuits)

@@ -58,7 +58,7 @@ def paid(emulator: Emulator, key: str) -> int:
 
 @pytest.mark.parametrize("search", ["simulated", "measured"])
 def test_a_run_that_a_cap_ended_goes_on_without_it_from_what_it_has_measured(emulator: Emulator, search: str) -> None:
-    first, workspace = begun(emulator, "vqe", MOLECULE, search=search, max_shots=CAP)
+    first, workspace = begun(emulator, "vqe", MOLECULE, ansatz="uccsd", search=search, max_shots=CAP)
     assert first.status == "finished"
     assert first.shots <= CAP
     assert f"hybridloop runs resume {first.run_key} --max-shots " in str(first)
@@ -74,12 +74,6 @@ def test_a_run_that_a_cap_ended_goes_on_without_it_from_what_it_has_measured(emu
         assert after.agrees
         assert results_of(stored.record, stored.events)[0] == first
         assert [row["shots"] for row in revision_rows([first, last])] == [first.shots, last.shots - first.shots]
-    print(
-        [(h.phase, h.circuits, h.shots, h.total_shots) for h in first.history],
-        first.shots,
-        [(h.phase, h.circuits, h.shots, h.total_shots) for h in last.history],
-        last.shots,
-    )
     left = 0 if search == "simulated" else first.shots  # at another point
     assert last.history[-1].total_shots == last.shots - left
     assert paid(emulator, first.run_key) == last.jobs
@@ -163,7 +157,19 @@ def test_every_goal_of_an_algorithm_lets_its_runs_go_on() -> None:
 def test_an_extension_that_is_killed_goes_on_to_the_digits_of_an_unbroken_one(
     stack_environ: dict[str, str], emulator: Emulator, at: str
 ) -> None:
-    begin = ("run", "vqe", str(MOLECULE), "--search", "simulated", "--seed", "7", "--max-shots", str(CAP))
+    begin = (
+        "run",
+        "vqe",
+        str(MOLECULE),
+        "--ansatz",
+        "uccsd",
+        "--search",
+        "simulated",
+        "--seed",
+        "7",
+        "--max-shots",
+        str(CAP),
+    )
     found = []
     for crash_at in ("", at):
         place = Shell(stack_environ).at(emulator, f"killed-{secrets.token_hex(4)}")

@@ -10,7 +10,7 @@ from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 
-OPTIONS = ("--ansatz", "cheapest", "--precision", "0.0003", "--seed", "1", "--quiet", "--json")
+OPTIONS = ("--precision", "0.0003", "--seed", "1", "--quiet", "--json")
 RUN = ("run", "vqe", "lih-frozen-core", *OPTIONS)
 SAME = ("value", "standard_error", "parameters", "table", "jobs", "shots", "rounds", "reason", "choices", "facts")
 

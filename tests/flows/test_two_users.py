@@ -20,6 +20,8 @@ RUN = (
     "run",
     "vqe",
     "h2",
+    "--ansatz",
+    "uccsd",
     "--seed",
     "7",
     "--run-key",

@@ -20,10 +20,10 @@ SYSTEMS = json.loads((ROOT / "tests" / "data" / "away_from_equilibrium.json").re
 @pytest.mark.parametrize(
     ("name", "settings", "doubt"),
     [
-        ("HF+ 1.6 doublet", AdaptSettings(), "A state of another symmetry"),
-        ("BeH2 2.5", AdaptSettings(tolerance=0.02), "Lower the tolerance"),
-        ("BeH2 2.5", AdaptSettings(), None),
-        ("LiH 3.0", AdaptSettings(), None),
+        ("HF+ 1.6 doublet", AdaptSettings(orbitals="given"), "A state of another symmetry"),
+        ("BeH2 2.5", AdaptSettings(orbitals="given", tolerance=0.02), "Lower the tolerance"),
+        ("BeH2 2.5", AdaptSettings(orbitals="given"), None),
+        ("LiH 3.0", AdaptSettings(orbitals="given"), None),
     ],
 )
 def test_a_state_that_the_final_circuit_misses_is_no_convergence(
@@ -49,6 +49,6 @@ def test_a_circuit_too_large_to_be_simulated_is_not_converged(
 ) -> None:
     monkeypatch.setattr(statevector, "MAX_OPERATIONS", 0)
     text = ProblemText(name="NaH 4.5", text=SYSTEMS["NaH 4.5"]["text"])
-    outcome = prepare_adapt(text, AdaptSettings(), 0).measure(shot_rounds(0), lambda _: None)
+    outcome = prepare_adapt(text, AdaptSettings(orbitals="given"), 0).measure(shot_rounds(0), lambda _: None)
     assert not outcome.converged
     assert any(fact.kind is Kind.NOT_EXAMINED for fact in outcome.facts)

@@ -37,7 +37,7 @@ MET = Stop(converged=True, reason="met")
 
 
 def measured(text: ProblemText, seed: int = 0, settings: VqeSettings | None = None) -> tuple[PreparedVqe, Outcome]:
-    prepared = prepare_vqe(text, settings or VqeSettings(), seed)
+    prepared = prepare_vqe(text, settings or VqeSettings(ansatz="uccsd"), seed)
     return prepared, prepared.measure(shot_rounds(seed), lambda _: None)
 
 
@@ -167,7 +167,7 @@ def test_the_interval_holds_what_the_circuit_is_known_to_miss() -> None:
 @pytest.mark.parametrize("name", ["H4_1.8", "HF+ 1.6 doublet"])
 def test_the_lowest_energy_of_too_many_determinants_is_that_of_all_symmetries(name: str) -> None:
     text = problem(name) if name == "H4_1.8" else ProblemText(name=name, text=SYSTEMS[name]["text"])
-    prepared = prepare_vqe(text, VqeSettings(), 0)
+    prepared = prepare_vqe(text, VqeSettings(ansatz="uccsd", orbitals="given"), 0)
     simulation = prepared.claims.simulation
     assert simulation is not None
     lowest = lowest_of(None, simulation)
@@ -203,7 +203,7 @@ def test_levels_are_named_only_where_they_take_all_determinants() -> None:
 
 
 def test_a_saddle_is_no_minimum_with_another_optimizer_either() -> None:
-    prepared = prepare_vqe(problem("NaH_4.5"), VqeSettings(optimizer="scipy:l-bfgs-b"), 0)
+    prepared = prepare_vqe(problem("NaH_4.5"), VqeSettings(ansatz="uccsd", optimizer="scipy:l-bfgs-b"), 0)
     outcome = prepared.measure(noiseless_rounds(), lambda _: None)  # noise would leave it
     exact = prepared.facts.exact()
     assert exact is not None
@@ -214,7 +214,7 @@ def test_a_saddle_is_no_minimum_with_another_optimizer_either() -> None:
 
 def test_the_parameters_of_a_result_are_an_initial_point() -> None:
     prepared, outcome = measured(problem("NaH_4.5"))
-    again = prepare_vqe(problem("NaH_4.5"), VqeSettings(initial_point=outcome.parameters), 0)
+    again = prepare_vqe(problem("NaH_4.5"), VqeSettings(ansatz="uccsd", initial_point=outcome.parameters), 0)
     assert again.ansatz.initial_point.tolist() == list(outcome.parameters)
     assert again.ansatz.num_parameters == prepared.ansatz.num_parameters == 2
 

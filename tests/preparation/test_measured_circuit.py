@@ -28,7 +28,7 @@ ARIA = "ionq.qpu.aria-1"
 
 
 def prepared(text: ProblemText, recorded: tuple[str, ...] = (), **values: Any) -> PreparedVqe:
-    return prepare_vqe(text, VqeSettings(**{"ansatz": "cheapest", **values}), 7, Recorded(recorded))
+    return prepare_vqe(text, VqeSettings(**values), 7, Recorded(recorded))
 
 
 def largest(run: PreparedVqe) -> int:
@@ -114,11 +114,11 @@ def test_a_record_decides_circuit_orbitals_and_measurement() -> None:
 
 def test_a_scan_keeps_one_kind_of_circuit() -> None:
     curve = ProblemText(name="curve", text='{"points": [{"name": "lih-3.0-cas22"}, {"name": "h4"}]}')
-    run = prepare_scan(curve, ScanSettings(ansatz="cheapest"), 0)
+    run = prepare_scan(curve, ScanSettings(), 0)
     assert [point.ansatz.name for point in run.points] == ["uccsd", "uccsd"]
     assert run.points[0].choices["circuit"] == "uccsd at all points, as it is chosen at 1 of 2"
     alike = ProblemText(name="curve", text='{"points": [{"name": "lih-3.0-cas22"}, {"name": "h2"}]}')
-    assert [point.ansatz.name for point in prepare_scan(alike, ScanSettings(ansatz="cheapest"), 0).points] == [
+    assert [point.ansatz.name for point in prepare_scan(alike, ScanSettings(), 0).points] == [
         "puccd",
         "puccd",
     ]

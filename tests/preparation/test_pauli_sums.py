@@ -53,9 +53,9 @@ def test_a_pauli_sum_gets_a_circuit_by_its_terms(terms: dict[str, float], circui
     assert prepared(terms).choices["circuit"] == circuit
 
 
-def test_a_molecule_keeps_uccsd() -> None:
-    assert prepared(H2).ansatz.name == prepared(H2, ansatz="uccsd").ansatz.name
-    assert "circuit" not in prepared(H2).choices
+def test_pairs_of_electrons_are_those_of_a_molecule() -> None:
+    assert prepared(H2).ansatz.name == "puccd"
+    assert "circuit" not in prepared(H2, ansatz="puccd").choices
     with pytest.raises(InputError, match="takes a molecule, and"):
         prepared({"XX": 1.0, "ZI": 1.0}, ansatz="puccd")
 

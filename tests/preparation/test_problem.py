@@ -84,7 +84,7 @@ def test_a_pauli_sum_is_minimized_in_its_own_unit() -> None:
 def test_an_active_space_leaves_orbitals_out_and_a_core_its_energy() -> None:
     whole, frozen = prepared("lih-frozen-core"), prepared("h4", frozen_core=1)
     small = prepared("lih-frozen-core", active_space="2,2")
-    assert (whole.facts.num_qubits, small.facts.num_qubits, frozen.facts.num_qubits) == (8, 2, 4)
+    assert (whole.facts.num_qubits, small.facts.num_qubits, frozen.facts.num_qubits) == (5, 2, 3)
     assert small.facts.reference == pytest.approx(whole.facts.reference, abs=1e-9)  # Hartree-Fock stays as it is
     assert frozen.facts.reference == pytest.approx(prepared("h4").facts.reference, abs=1e-9)
     of_whole, of_small = whole.facts.exact(), small.facts.exact()
@@ -169,7 +169,7 @@ def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: s
 
 
 def test_the_newton_start_is_used_where_its_models_agree() -> None:
-    trust_region = {"optimizer": "trust-region"}  # else the circuit is simulated
+    trust_region = {"ansatz": "uccsd", "optimizer": "trust-region"}  # else the circuit is simulated
     for name in ("lih-3.0-cas22", "h4", "heh+", "lih-frozen-core"):
         run = prepared(name, **trust_region)
         assert run.choices["start"].startswith("Newton start: expected gain ")
@@ -180,18 +180,18 @@ def test_the_newton_start_is_used_where_its_models_agree() -> None:
     far = prepared(stretched, **trust_region)
     assert far.choices["start"] == "Hartree-Fock: the model of a Newton start has no minimum nearby"
     assert energy_at_the_start(far) == pytest.approx(far.facts.reference, abs=1e-9)
-    assert "start" not in prepared("h2").choices  # one angle's fit is global
+    assert "start" not in prepared("h2", ansatz="uccsd").choices  # one angle's fit is global
     with pytest.raises(InputError, match="no minimum nearby"):
         prepared(stretched, initial_point=StartName.NEWTON)
 
 
 def test_the_reason_of_an_automatic_start_is_in_the_choices() -> None:
-    outcome = prepared("lih-3.0-cas22").run(noiseless_rounds())
+    outcome = prepared("lih-3.0-cas22", ansatz="uccsd").run(noiseless_rounds())
     start = "start: a minimum of the circuit's classical simulation, 15.6 mHa below Hartree-Fock"
     assert outcome.choices[1].startswith(f"{start} (3.")  # times 1e6 operations
     assert outcome.choices[2].startswith("optimizer: if the measured energy is above the simulated one, ")
     assert outcome.converged
-    names = {"initial_point": "newton", "optimizer": "trust-region", "grouping": "qubit-wise"}
+    names = {"ansatz": "uccsd", "initial_point": "newton", "optimizer": "trust-region", "grouping": "qubit-wise"}
     asked = prepared("lih-3.0-cas22", **names).run(noiseless_rounds())
     assert not any(each.startswith("start:") for each in asked.choices)
     assert asked.value == pytest.approx(outcome.value, abs=1e-3)

@@ -102,7 +102,7 @@ def noisy_mean(run: PreparedVqe, distributions: NoisyDistributions) -> float:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_two_standard_errors_hold_the_mean_of_rare_outcomes(name: str, target: str) -> None:
     problem, values = PROBLEMS[name]
-    run = prepare_vqe(problem, VqeSettings(ansatz="cheapest", target=target, **values), 7)
+    run = prepare_vqe(problem, VqeSettings(target=target, **values), 7)
     assert run.ansatz.name == "puccd"
     assert run.energy.grouping is Grouping.PAIR_ROTATIONS
     distributions = NoisyDistributions(error_rates(find_target(target)))

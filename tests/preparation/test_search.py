@@ -40,7 +40,7 @@ def test_a_measured_search_starts_where_no_simulation_was(name: str, text: str |
 
 @pytest.mark.parametrize(("start", "is_random"), [("0.1,0.05,-0.1", False), ("hf", False), ("random", True)])
 def test_only_drawn_angles_are_a_random_start(start: str, is_random: bool) -> None:  # noqa: FBT001 (a row's value)
-    measured: PreparedVqe = prepare("vqe", "heh+", {"initial_point": start})
+    measured: PreparedVqe = prepare("vqe", "heh+", {"ansatz": "uccsd", "initial_point": start})
     optimizer = measured.search.make_optimizer()
     assert isinstance(optimizer, TrustRegion)
     assert optimizer.is_random == is_random
@@ -72,7 +72,7 @@ def test_an_own_circuit_is_simulated_from_several_starts_unless_its_search_is_me
 
 
 def test_a_search_goes_on_where_more_shots_can_mend_its_end() -> None:
-    run: PreparedVqe = prepare("vqe", "lih-3.0-cas22", {"search": "measured"})
+    run: PreparedVqe = prepare("vqe", "lih-3.0-cas22", {"ansatz": "uccsd", "search": "measured"})
     claims = run.claims
     assert claims.simulation is not None
     lowest = simulated_minimum(claims.simulation, run.ansatz.initial_point)
@@ -88,9 +88,10 @@ def test_a_search_goes_on_where_more_shots_can_mend_its_end() -> None:
     assert "with a lower tolerance, which takes more shots" in ground.reason == str(doubt)
 
 
-def test_a_single_angle_is_simulated_on_request_only() -> None:
-    assert prepare("vqe", "h2", {}).ansatz.model is None
-    assert prepare("vqe", "h2", {"search": "simulated"}).ansatz.model is not None
+def test_a_single_angle_of_uccsd_is_simulated_on_request_only() -> None:
+    assert prepare("vqe", "h2", {"ansatz": "uccsd"}).ansatz.model is None
+    assert prepare("vqe", "h2", {"ansatz": "uccsd", "search": "simulated"}).ansatz.model is not None
+    assert prepare("vqe", "h2", {}).ansatz.model is not None  # of pairs
 
 
 def test_a_measured_growth_has_no_simulation() -> None:

@@ -34,7 +34,7 @@ SIMULATED = SimulatedEnergy(-1.0, CHEMICAL_ACCURACY)
 
 @pytest.fixture(scope="module")
 def molecule() -> PreparedVqe:
-    return prepare_vqe(problem("NaH_4.5"), VqeSettings(), 0)
+    return prepare_vqe(problem("NaH_4.5"), VqeSettings(ansatz="uccsd"), 0)
 
 
 def run(prepared: PreparedVqe, run_round: RunRound, off_rad: float = 0.0, max_rounds: int = 50) -> VqeResult:
@@ -152,7 +152,7 @@ def test_a_test_is_reported_with_the_unit_of_the_energy() -> None:
 
 
 def test_no_shots_go_to_a_test_that_the_noise_of_the_target_decides(molecule: PreparedVqe) -> None:
-    settings = VqeSettings(precision=5e-3, tolerance=1.6e-3, target="quantinuum.qpu.h2-1")
+    settings = VqeSettings(ansatz="uccsd", precision=5e-3, tolerance=1.6e-3, target="quantinuum.qpu.h2-1")
     on_machine = prepare_vqe(problem("NaH_4.5"), settings, 0)
     found = on_machine.run(shot_rounds(1))
     assert not found.converged

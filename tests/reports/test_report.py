@@ -196,4 +196,4 @@ def test_a_pruned_run_still_has_a_report(vqe_run: StoredRun) -> None:
 def test_settings_that_are_not_the_default_are_named_first(vqe_run: StoredRun) -> None:
     content = report_content(vqe_run)
     assert content.changed is not None
-    assert {row[0] for row in content.changed.rows} == {"seed", "precision", "shots"}
+    assert {row[0] for row in content.changed.rows} == {"seed", "precision", "shots", "ansatz"}

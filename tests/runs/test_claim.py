@@ -262,7 +262,7 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
 ) -> None:
     workspace, unlucky = emulator.workspace(), Unlucky()
     twice = vqe.with_options(retries=1)
-    settings = VqeSettings.model_validate({"seed": 7, "grouping": "qubit-wise"})  # of three rounds
+    settings = VqeSettings.model_validate({"seed": 7, "ansatz": "uccsd", "grouping": "qubit-wise"})  # of three rounds
     state = call_flow(twice, workspace, H2, settings, on_progress=unlucky, return_state=True)
     result = state.result()
     assert unlucky.rounds == [1, 2, 3]

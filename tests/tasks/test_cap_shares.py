@@ -168,9 +168,11 @@ def test_a_larger_cap_lets_an_interrupted_run_go_on(capped_run: CappedRun) -> No
     assert capped_run.resume(Caps()).value == result.value
 
 
-@pytest.mark.parametrize("algorithm", ["adapt", "vqe"])
-def test_a_molecule_has_a_value_within_a_cap(service: Emulator, clock: ServiceClock, algorithm: str) -> None:
-    settings = settings_for(algorithm, {"precision": 0.0003})
+@pytest.mark.parametrize(("algorithm", "values"), [("adapt", {}), ("vqe", {"ansatz": "uccsd"})])
+def test_a_molecule_has_a_value_within_a_cap(
+    service: Emulator, clock: ServiceClock, algorithm: str, values: dict[str, Any]
+) -> None:
+    settings = settings_for(algorithm, {"precision": 0.0003, **values})
     search = prepared(algorithm, ProblemText(name="lih-3.0-cas22"), settings, 7)
     workspace, options = service.workspace(f"capped-{algorithm}"), SessionOptions(caps=Caps(max_shots=9_000))
     with open_run_session(workspace, "rigetti.sim.qvm", options, seed=7, clock=clock) as session:

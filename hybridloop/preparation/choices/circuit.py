@@ -46,7 +46,7 @@ def choose_circuit(
     """
     name: AnsatzName | str = settings.ansatz
     reason: str | None = None
-    if name in (AnsatzName.AUTO, AnsatzName.CHEAPEST):
+    if name is AnsatzName.AUTO:
         name, reason = _ansatz_of(resolved)
     check_shape(name, settings)
     fewest = fewest_simulated(settings, is_free=is_free, name=name, resolved=resolved)

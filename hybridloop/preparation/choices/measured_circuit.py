@@ -36,7 +36,6 @@ from hybridloop.settings import AnsatzName, MappingName, MitigationName, Orbital
 from hybridloop.settings.energies import GroupingName
 
 PRUNED_SHARE = 0.125  # of what a state may be above the ground state: what the excitations left out may cost together
-_OF_ELECTRONS = (AnsatzName.PUCCD, AnsatzName.CHEAPEST)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,31 +119,39 @@ class CircuitChooser:
     def choose(self, problem: EnergyProblem, recorded: Sequence[str] = ()) -> MeasuredCircuit:
         """Choose circuit, orbitals, initial point and measurement groups. Raises InputError.
 
-        The cheapest circuit of a molecule is that of pairs or UCCSD, whichever takes less `Effort`; pairs only if their
-        simulated minimum is within the bound. `recorded` has what was chosen when the run was started.
+        Left open, the circuit of a molecule is that of pairs or UCCSD, whichever takes less `Effort`; that of pairs
+        only if its simulated minimum is within the bound. `recorded` has what was chosen when the run was started.
         """
         if not isinstance(problem, ElectronicProblem):
-            if self.settings.ansatz in _OF_ELECTRONS:
-                what = f"{self.settings.ansatz} takes a molecule, and {problem.source} is a Pauli sum"
+            if self.settings.ansatz is AnsatzName.PUCCD:
+                what = f"puccd takes a molecule, and {problem.source} is a Pauli sum"
                 raise InputError("ansatz", what, "Leave the ansatz out, or give another.")
             return self._measured(problem, _Circuit(), recorded)
-        circuit = self._of_electrons(problem) if self.settings.ansatz in _OF_ELECTRONS else self._named(problem)
+        circuit = self._of_electrons(problem)
         if recorded and circuit.record != (record := RecordedGroups.read(recorded[0]).circuit):
             is_simulated = fewest_simulated(self.settings, is_free=is_free(self.target)) is not None
             circuit = _Circuit.of_record(problem, record, is_simulated=is_simulated)
-            if self.settings.ansatz != AnsatzName.CHEAPEST:
+            if self.settings.ansatz is not AnsatzName.AUTO:
                 circuit = replace(circuit, why=None)
         return self._measured(problem, circuit, recorded)
+
+    def _of_electrons(self, problem: ElectronicProblem) -> _Circuit:
+        match self.settings.ansatz:
+            case AnsatzName.AUTO:
+                return self._cheapest(problem)
+            case AnsatzName.PUCCD:
+                return self._pairs(problem)
+            case AnsatzName.UCCSD:
+                return self._uccsd(problem)
+        return self._named(problem)
 
     def _named(self, problem: ElectronicProblem) -> _Circuit:
         """Return the circuit that the settings name, in the orbitals that they name."""
         orbitals = choose_orbitals(problem, self.settings.orbitals)
         return _Circuit(orbitals, None, None, orbitals.source)
 
-    def _of_electrons(self, problem: ElectronicProblem) -> _Circuit:
-        """Return the circuit of pairs, or the cheaper one of it and UCCSD."""
-        if self.settings.ansatz == AnsatzName.PUCCD:
-            return self._pairs(problem)
+    def _cheapest(self, problem: ElectronicProblem) -> _Circuit:
+        """Return the circuit of pairs or UCCSD."""
         if self._needs_spin_orbitals or self.bound.exact() is None:
             return self._uccsd(problem)
         try:

@@ -78,6 +78,8 @@ def electrons_in_orbitals(
     target: Target,
     needed_for: str,
     recorded: Sequence[str] = (),
+    *,
+    is_shorter: bool = False,
 ) -> tuple[ProblemFacts, OrbitalChoice]:
     """Return the facts of a molecule, and the molecule in the orbitals of `choose_orbitals`.
 
@@ -87,14 +89,19 @@ def electrons_in_orbitals(
     if not isinstance(resolved, ElectronicProblem):
         what = f"{resolved.source} is a Pauli sum, and {needed_for}"
         raise InputError("problem", what, "Give a molecule, or run vqe.")
-    return facts_of(resolved), choose_orbitals(resolved, settings.orbitals, recorded)
+    return facts_of(resolved), choose_orbitals(resolved, settings.orbitals, recorded, is_shorter=is_shorter)
 
 
-def choose_orbitals(problem: ElectronicProblem, name: OrbitalsName, recorded: Sequence[str] = ()) -> OrbitalChoice:
+def choose_orbitals(
+    problem: ElectronicProblem, name: OrbitalsName, recorded: Sequence[str] = (), *, is_shorter: bool = False
+) -> OrbitalChoice:
     """Return the molecule in the orbitals that the settings name, or the record of a run that was started.
 
-    Left open, they are those that were given. Raises InputError.
+    Left open, they are natural ones of the exact ground state if these shorten the circuit (`is_shorter`) and can be
+    computed, else those that were given. Raises InputError.
     """
     if recorded:
         return in_recorded_orbitals(problem, RecordedGroups.read(recorded[0]).circuit)
+    if name is OrbitalsName.AUTO and is_shorter and can_be_diagonalized(problem.molecule):
+        name = OrbitalsName.NATURAL
     return in_natural_orbitals(problem) if name is OrbitalsName.NATURAL else OrbitalChoice(problem)

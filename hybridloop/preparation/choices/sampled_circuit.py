@@ -28,7 +28,7 @@ def choose_sampled_circuit(problem: ElectronicProblem, settings: SqdSettings, se
     if settings.ansatz in _BUILT_IN:
         what = f"{settings.ansatz} has no angles that are known to be near a molecule's state"
         raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
-    if settings.ansatz in (AnsatzName.PUCCD, AnsatzName.CHEAPEST):
+    if settings.ansatz is AnsatzName.PUCCD:
         what = "pairs of electrons reach no determinant with singly occupied orbitals"
         raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
     if not isinstance(settings.ansatz, AnsatzName):

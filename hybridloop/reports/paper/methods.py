@@ -64,7 +64,7 @@ class MethodsText:
         told = [*result.choices, *(str(each) for row in result.table for each in row.get("choices") or ())]
         chosen = {name: text for name, _, text in (each.partition(": ") for each in reversed(told))}
         ansatz, optimizer = str(settings.get("ansatz", "")), str(settings.get("optimizer", ""))
-        if ansatz in ("auto", "cheapest"):  # UCCSD may be no choice; a Pauli sum's levels have no circuit
+        if ansatz == "auto":  # UCCSD may be no choice; a Pauli sum's levels have no circuit
             ansatz = chosen.get("circuit", "uccsd" if result.unit == "hartree" else "").partition(",")[0]
         if ansatz:
             yield from [*self._sentence("ansatz", ansatz)] or ["The circuit was given by the authors."]

@@ -108,7 +108,7 @@ class Hydrogen:
     """Final measurements of H2 at one point, whose energy is known."""
 
     def __init__(self) -> None:
-        made = prepare_vqe(ProblemText(name="h2"), VqeSettings(), 0)
+        made = prepare_vqe(ProblemText(name="h2"), VqeSettings(ansatz="uccsd"), 0)
         self.point = made.ansatz.initial_point
         self.evaluated = evaluation(made.energy.observable, made.ansatz, DrawnRounds(np.random.default_rng(0)))
         state = Statevector(made.ansatz.circuit.assign_parameters(self.point))

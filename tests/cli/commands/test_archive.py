@@ -18,6 +18,8 @@ RUN = (
     "run",
     "vqe",
     "h2",
+    "--ansatz",
+    "uccsd",
     "--seed",
     "7",
     "--precision",

@@ -74,7 +74,7 @@ def test_progress_is_one_line_a_round_on_standard_error(
 ) -> None:
     # a round that takes long on a loaded machine has a line of its jobs in flight, too
     origin, *lines = (line for line in runs["built-in"].stderr.splitlines() if " in flight, " not in line)
-    assert origin == "angles searched on rigetti.sim.qvm"
+    assert origin == "angles from a classical simulation; jobs test them"
     assert f"search: {origin}" in document["choices"]
     assert [line.split()[:2] for line in lines] == [["round", str(i + 1)] for i in range(document["rounds"])]
     assert all("session executing" in line for line in lines)

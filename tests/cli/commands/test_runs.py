@@ -23,7 +23,7 @@ from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import prefect_client
 from tests.waiting import PATIENCE_S, eventually
 
-RUN = ("run", "vqe", "h2", "--seed", "7", "--batching", "off")
+RUN = ("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--batching", "off")
 KILLED = -signal.SIGKILL
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 

@@ -134,7 +134,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
 def stopped(place: Place) -> Iterator[dict[str, StoppedRun]]:
     """Start a run for each way of a takeover, stop their processes, and let housekeeping find them dead."""
     place.slow_down(2)
-    options = ("--seed", str(SEED), "--quiet")
+    options = ("--ansatz", "uccsd", "--seed", str(SEED), "--quiet")
     processes = {way: place.at.shell.start("run", "vqe", "h2", "--run-key", way, *options) for way in WAYS}
     try:
         for way, process in processes.items():
@@ -197,7 +197,11 @@ def test_a_process_that_wakes_after_its_run_was_taken_over_leaves_the_state(
             messages.append(text)
             states.append(state_of(place.client, was.flow_run.id))
 
-    parameters: dict[str, Any] = {"problem": ProblemText(name="h2"), "settings": VqeSettings(seed=SEED), "run_key": way}
+    parameters: dict[str, Any] = {
+        "problem": ProblemText(name="h2"),
+        "settings": VqeSettings(ansatz="uccsd", seed=SEED),
+        "run_key": way,
+    }
     if way == "same-flow-run":
         in_place = flow_in(vqe, place.at.workspace, wake)
         result: Any = run_flow(in_place, flow_run=was.flow_run, parameters=parameters)
