@@ -32,7 +32,7 @@ from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 from tests.waiting import eventually
 
-SLOW = {"search": "measured", "seed": 7, "precision": 5e-4}
+SLOW = {"ansatz": "uccsd", "search": "measured", "seed": 7, "precision": 5e-4}
 ASKED = ("--search", "measured", "--seed", "7", "--precision", "0.01")
 
 
