@@ -44,7 +44,7 @@ SPECTRUM = np.linalg.eigvalsh(
 
 
 OFF = Batching.OFF  # a job for each point, so that a cap on jobs ends a run in the middle
-ADAPT = AdaptSettings(seed=7, batching=OFF)
+ADAPT = AdaptSettings(seed=7, orbitals="given", batching=OFF)
 LEVELS = LevelsSettings(seed=7, precision=3e-3, batching=OFF)
 CHAIN = ProblemText(name="chain", text='{"terms": {"ZZ": -1.0, "XI": -0.5, "IX": -0.5}}')
 SPINS = LevelsSettings(seed=7, levels=2, precision=1e-2, batching=OFF)
