@@ -37,7 +37,7 @@ SERVERS = (
     "worker",
 )  # these run until they are stopped; the service's own tests start it with every option
 IN_EVERY_RUN = ("README", "index", "crash")  # the main job, a cap, a kill, a resume, a report; the others take a minute
-ENDS_WITH_NOISE = ("--max-cost 200HQC", "--max-jobs 2", "--max-shots 3000")  # of a machine, or of few shots
+ENDS_WITH_NOISE = ("--max-cost 200HQC", "--max-jobs 2", "--max-shots 1000")  # of a machine, or of few shots
 ENDS_EARLY = ("--max-jobs 3", "--detach-after 0.001")  # the next command resumes it
 
 

@@ -23,10 +23,10 @@ Table = tuple[Mapping[str, Any], ...]  # plain values by column, as JSON has the
 class RoundProgress:
     """Progress after one round; `phase` is "search" or "final"; energies in hartree, angles in radians.
 
-    In a search, value and standard error are the optimizer's at `point`: measured or from its model. They may be those
-    of an earlier round where too many points of this one failed. In the final phase they pool all measurements at
-    `point`. `circuits` counts pairs of point and group; each is one job, or several above a target's
-    limit of shots. `total_shots` counts from the start of the run.
+    In a search, value and standard error were measured at `point`, the centre of the round; where the optimizer has no
+    centre or its job failed, `point` has the lowest upper bound so far (value plus two standard errors). In the final
+    phase they pool all measurements at `point`. `circuits` counts pairs of point and group; each is one job, or several
+    above a target's limit of shots. `total_shots` counts from the start of the run.
     """
 
     round: int

@@ -141,6 +141,17 @@ class CappedRounds(Protocol):
         fit; RoundTooLarge is raised where not even a minimal round fits.
         """
 
+    def larger_cap(self) -> str:
+        """Return the command line's options by which the last rounds that did not fit would, after all that was spent.
+
+        They are empty where each round fitted.
+        """
+
+
+def larger_cap_of(run_round: RunRound) -> str:
+    """Return `CappedRounds.larger_cap` of a `RunRound`; empty without caps."""
+    return run_round.larger_cap() if isinstance(run_round, CappedRounds) else ""
+
 
 def share_caps(run_round: RunRound, aside: Aside | None) -> AbstractContextManager[None]:
     """Return `CappedRounds.share` of a `RunRound`; without caps, a block without effect."""
@@ -182,6 +193,10 @@ class RoundCounter:
     def share(self, aside: Aside | None) -> AbstractContextManager[None]:
         """Share the caps of the counted rounds."""
         return share_caps(self.run_round, aside)
+
+    def larger_cap(self) -> str:
+        """Return the options of the counted rounds."""
+        return larger_cap_of(self.run_round)
 
     def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
         """Return what was measured before, without counting it."""

@@ -13,7 +13,9 @@ from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.base import (
+    ForecastingOptimizer,
     Optimizer,
+    PointEstimate,
     RefinableOptimizer,
     ShotAllocatingOptimizer,
     Stop,
@@ -27,6 +29,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.outcome import RoundLog
+from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, RoundTooLarge
 
 DEFAULT_MAX_ROUNDS = 200
@@ -72,6 +75,20 @@ class ShotShares:
             self.deviations = (self.deviations + np.sqrt(variances)) / 2.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchEnd:
+    """End of a search: the point (n,) to measure, why it stopped, and what it is expected to leave above its minimum.
+
+    `residue` is None where that is unknown. `measured` is the estimate with the lowest upper bound among those of the
+    search's centres (of an optimizer without centres, of all points); None if none was measured.
+    """
+
+    point: NDArray[np.float64]
+    stop: Stop
+    residue: float | None = None
+    measured: PointEstimate | None = None
+
+
 FallsShort = Callable[[NDArray[np.float64], float], bool]  # of an optimizer's best point (n,) and its residue
 
 
@@ -89,6 +106,7 @@ class Search:
     on_lost: MissingPointPolicy = FAIL
     then: tuple[float, ...] = ()
     recent: list[Estimate] = field(default_factory=list, init=False)
+    _lowest: list[PointEstimate] = field(default_factory=list, init=False)  # upper bound, after each round
 
     def __post_init__(self) -> None:
         check_at_least_one("max_rounds", self.max_rounds)
@@ -101,12 +119,12 @@ class Search:
         sampling: Sampling,
         log: RoundLog,
         falls_short: FallsShort | None = None,
-    ) -> tuple[NDArray[np.float64], Stop]:
+    ) -> SearchEnd:
         """Run the optimizer from a start (n,) to its end, or for the most rounds.
 
         The shots of an optimizer that chooses them are shared among the groups. An optimizer that converged at a point
-        that `falls_short` is refined, if it can be, `MAX_REFINEMENTS` times at most. Returns the optimizer's best
-        point, and the reason to stop. Raises InputError where the optimizer asks for
+        that `falls_short` is refined, if it can be, `MAX_REFINEMENTS` times at most. A round is shown with the energy
+        measured at its centre; else with the lowest upper bound so far. Raises InputError where the optimizer asks for
         points of another shape, and RoundTooLarge where the first round does not fit into the caps.
         """
         optimizer = self.optimizer
@@ -123,6 +141,7 @@ class Search:
                 points, met = _ask(optimizer, len(start)), None
             if not len(points):
                 break
+            centre = optimizer.centre if isinstance(optimizer, ForecastingOptimizer) else None
             wanted: int | NDArray[np.int64] = sampling.shots
             if isinstance(optimizer, ShotAllocatingOptimizer):
                 wanted = shares.allocate(optimizer.point_shots)
@@ -140,14 +159,56 @@ class Search:
             optimizer.tell(measured, apply_missing_point_policy(estimates, self.on_lost, can_skip=optimizer.can_skip))
             circuits = len(points) * len(evaluated.circuits)
             taken = circuits * wanted if isinstance(wanted, int) else int(wanted.sum())
-            log.add("search", optimizer.current, len(points), circuits, taken)
+            shown = self._shown(points == centre if centre is not None else None, measured, estimates)
+            log.add("search", shown, len(points), circuits, taken)
         if optimizer.stop is None and capped is None:
             optimizer.ask()  # some set `stop` only when they are asked again
-        best = optimizer.best
         end = capped or optimizer.stop or round_limit(self.max_rounds)
         if met is not None and optimizer.stop is None:  # what ends a refinement takes nothing from the end before it
             end = replace(met, reason=f"{met.reason}; then {end.reason}")
-        return start if best is None else best.point, _with_lost_points(end, lost, can_skip=optimizer.can_skip)
+        return self._ended(start, _with_lost_points(end, lost, can_skip=optimizer.can_skip), met or optimizer.stop)
+
+    def _shown(
+        self,
+        is_centre: NDArray[np.bool_] | None,
+        measured: NDArray[np.float64],
+        estimates: Sequence[Estimate | FailedPoint],
+    ) -> PointEstimate | None:
+        """Return the round's estimate at its centre, or the one with the lowest upper bound so far; None without any.
+
+        `is_centre` (k, n) compares the angles of each point with the centre's; None of an optimizer without one.
+        """
+        rows = range(len(estimates)) if is_centre is None else np.nonzero(is_centre.all(axis=1))[0].tolist()
+        found = [PointEstimate.of(each, measured[row]) for row in rows if isinstance(each := estimates[row], Estimate)]
+        lowest = min([*self._lowest[-1:], *found], key=lambda each: each.upper_bound, default=None)
+        if lowest is None:
+            return None
+        self._lowest.append(lowest)
+        return found[0] if is_centre is not None and found else lowest
+
+    def _ended(self, start: NDArray[np.float64], stop: Stop, own: Stop | None) -> SearchEnd:
+        """Return the end at the optimizer's point, if it ended by itself (`own`); else at the best one by measurement.
+
+        That is the last step, where the fall to it is forecast beyond the forecast's error, else the point with the
+        lowest upper bound.
+        """
+        optimizer, best = self.optimizer, self.optimizer.best
+        lowest = self._lowest[-1] if self._lowest else None
+        if own is not None and best is not None:
+            return SearchEnd(best.point, stop, residue_of(optimizer), lowest)
+        if lowest is None:
+            return SearchEnd(start, stop)
+        fall = optimizer.fall if isinstance(optimizer, ForecastingOptimizer) else None
+        if best is not None and fall is not None and fall.is_significant and best.value < lowest.upper_bound:
+            where = f"the last step, forecast {fall.amount:.2g} ± {fall.standard_error:.2g} better than its centre"
+            return SearchEnd(best.point, _at(stop, where), residue_of(optimizer), lowest)
+        is_start = np.array_equal(lowest.point, start)
+        where = f"the {'start' if is_start else 'point'} whose measured value is the best within two standard errors"
+        return SearchEnd(lowest.point, _at(stop, where), None, lowest)
+
+
+def _at(stop: Stop, where: str) -> Stop:
+    return replace(stop, reason=f"{stop.reason}; measured at {where}")
 
 
 def _has_refined(optimizer: Optimizer, falls_short: FallsShort | None) -> bool:
@@ -174,7 +235,7 @@ def _with_lost_points(stop: Stop, lost: int, *, can_skip: bool) -> Stop:
 def cap_limit(reached: RoundTooLarge) -> Stop:
     """Return the end of a search whose next round would take what is kept for the final measurement."""
     reason = f"{reached.cap} leaves only the final measurement"
-    return Stop(converged=False, reason=reason, larger_cap=reached.larger_cap)
+    return Stop(converged=False, reason=reason)
 
 
 def round_limit(max_rounds: int) -> Stop:

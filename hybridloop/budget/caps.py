@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, is_free, price_of_job
@@ -58,6 +59,15 @@ class Reservation:
 
     shots: int
     amounts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A round that does not fit into the caps: the most that it can take, and the whole and least share beside it."""
+
+    needed: Spending
+    whole: Spending = Spending()
+    least: Spending = Spending()
 
 
 def check_caps(caps: Caps, target: Target) -> None:
@@ -204,6 +214,31 @@ class Budget:
         jobs, shots = part(caps.max_jobs, whole.jobs, least.jobs), part(caps.max_shots, whole.shots, least.shots)
         return Spending(int(jobs), int(shots), amounts)
 
+    def larger_caps(self, rounds: Iterable[TooLarge]) -> str:
+        """Return the command line's options of the least caps that each of these rounds fits into, after all spending.
+
+        As a cap grows, so does the share of it that is kept beside a round: see `largest_share`.
+        """
+        caps, spent, each_of = self.caps, self._spent + self.reserved, list(rounds)
+
+        def option(name: str, unit: str, cap: float | None, read: Callable[[Spending], float]) -> str:
+            if cap is None:
+                return ""
+            most = [
+                (read(spent) + read(each.needed), read(each.whole), read(each.least))
+                for each in each_of
+                if read(each.needed)
+            ]
+            least = max((min(max(2.0 * own, own + few), own + whole) for own, whole, few in most), default=0.0)
+            return "" if least <= cap * (1.0 + _SLACK) else f"--{name} {_round_up(least)}{unit}"
+
+        options = [
+            option("max-jobs", "", caps.max_jobs, lambda part: part.jobs),
+            option("max-shots", "", caps.max_shots, lambda part: part.shots),
+            *(option("max-cost", unit, cap, partial(_amount, unit)) for unit, cap in caps.max_cost.items()),
+        ]
+        return " ".join(filter(None, options))
+
     def settle(self, reservation: Reservation, billed: Mapping[str, float] | None) -> None:
         """Count a reserved job as billed; without a bill (None) it counts as reserved."""
         with self._lock:
@@ -316,6 +351,10 @@ def _total(reservations: Collection[Reservation]) -> Spending:
     units = {unit for job in reservations for unit in job.amounts}
     amounts = {unit: math.fsum(job.amounts.get(unit, 0.0) for job in reservations) for unit in units}
     return Spending(len(reservations), sum(job.shots for job in reservations), amounts)
+
+
+def _amount(unit: str, spending: Spending) -> float:
+    return spending.amounts.get(unit, 0.0)
 
 
 def _round_up(amount: float) -> str:

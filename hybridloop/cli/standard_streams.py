@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Any
 
 
 def make_streams_safe() -> None:
@@ -20,16 +19,40 @@ def make_streams_safe() -> None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # a write fails
     if sys.stderr is None:
         sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
-    lines = io.BufferedWriter(_Expendable(sys.stderr.fileno(), "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(lines, sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
+    binary = io.BufferedWriter(io.FileIO(sys.stderr.fileno(), "w", closefd=False))
+    sys.stderr = _Expendable(binary, sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
 
 
-class _Expendable(io.FileIO):
-    """File that drops what can't be written."""
+class _Expendable(io.TextIOWrapper):
+    """Text stream that drops what can't be written, or not at once.
 
-    def write(self, data: Any, /) -> int:
-        """Write the data; return its length also if it could not be written, or not at once."""
+    Buffer and file are those of C: a signal that interrupts a file written in Python would leave what is written in the
+    buffer, to be written again.
+    """
+
+    def write(self, text: str, /) -> int:
+        """Write the text; return its length also if it could not be written."""
         try:
-            return super().write(data) or len(data)
+            return super().write(text)
         except OSError:
-            return len(data)
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is in the buffer, or drop it."""
+        try:
+            super().flush()
+        except OSError:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Empty the buffer, as its data would be written again."""
+        number = self.fileno()
+        kept, nothing = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nothing, number)
+            super().flush()
+        finally:
+            os.dup2(kept, number)
+            os.close(kept)
+            os.close(nothing)

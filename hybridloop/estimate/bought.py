@@ -173,6 +173,10 @@ class _CappedRounds:
         with self._shares.share(aside):
             yield
 
+    def larger_cap(self) -> str:
+        """Return the options by which rounds that did not fit would; see `CappedRounds`."""
+        return self._shares.larger_cap()
+
     def pubs(self, round_: DryRound) -> list[SamplerPub]:
         """Return the PUBs of a dry round, at one point of each circuit."""
         pairs = [(request.example, request) for request in round_.pubs]

@@ -13,7 +13,7 @@ from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
-from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation
+from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation, random_mean
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
@@ -67,16 +67,16 @@ class PreparedQaoa(PreparedAlgorithm):
         return replace(outcome, table=_assignment(self.problem, best), solution=solution)
 
 
-def facts_of_binary(problem: BinaryProblem, sense: int) -> ProblemFacts:
-    """Return the facts of a problem. Raises InputError if no assignment meets the constraint."""
+def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> ProblemFacts:
+    """Return the facts of a problem, with a random mean of what is measured. Raises InputError if none is feasible."""
     problem.check_feasible()
     title = problem.title or f"{problem.kind} of {problem.num_variables} variables"
-    start, unused = problem.objective.offset, problem.unused
+    unused = problem.unused
 
     def exact() -> float | None:
         return problem.optimum.found if problem.optimum.is_exact else None
 
-    return ProblemFacts("", problem.num_variables, sense, start, exact, title=title, unused=unused)
+    return ProblemFacts("", problem.num_variables, sense, reference, exact, title=title, unused=unused)
 
 
 def prepare_qaoa(
@@ -102,7 +102,8 @@ def prepare_qaoa(
 
     sizes = list(ansatz.cost.terms.values())
     rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
-    return PreparedQaoa(facts_of_binary(binary, -round(binary.sign)), binary, rounds, run, least, chosen(search=origin))
+    facts = facts_of_binary(binary, -round(binary.sign), binary.sign * random_mean(ansatz))
+    return PreparedQaoa(facts, binary, rounds, run, least, chosen(search=origin))
 
 
 def _search_rounds(settings: QaoaSettings) -> int:

@@ -44,5 +44,5 @@ def prepare_rqaoa(
         )
 
     rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
-    facts = replace(facts_of_binary(binary, 0), num_qubits=num_qubits)
+    facts = replace(facts_of_binary(binary, 0, binary.sign * binary.cost.offset), num_qubits=num_qubits)
     return PreparedQaoa(facts, binary, rounds, run, least, {})  # each round's problem is smaller than the last one's

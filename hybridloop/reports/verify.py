@@ -112,7 +112,7 @@ class _StoredRounds:
         self._is_capped = run.is_of_algorithm and run.settings.caps != Caps()
         self.budget, self.target = Budget(Caps()), target
         shares = CapShares(self)
-        self.share, self._fitted = shares.share, shares.fitted
+        self.share, self.larger_cap, self._fitted = shares.share, shares.larger_cap, shares.fitted
         self.left = self._earlier.left
         self.number = 0
         self.jobs = 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # these take a second to import, and a caller needs a feed be
     from hybridloop.tasks.session_status import SessionSnapshot
 
 MOST_VALUES = 200  # of the last rounds; a line of text shows fewer
+SIGMAS = 2.0  # standard errors of the bound by which rounds are compared
 ROUND, ITERATION = "round", "iteration"  # what an algorithm's progress counts
 STEP_LOST = "what was being diagonalized is computed again by a resume, and nothing is paid again"
 
@@ -43,11 +44,15 @@ class RoundUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best value of a search so far, with its round; selected among noisy values, so it is no result."""
+    """The best value of a search so far within two errors, with its round; selected among noisy ones, so no result."""
 
     round: int
     value: float
     standard_error: float
+
+    def bound(self, sense: int) -> float:
+        """Return the value less two standard errors, where higher is better by `sense` (1; −1: lower is)."""
+        return sense * self.value - SIGMAS * self.standard_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +154,8 @@ class LiveFeed:
     def _better(self, best: Best | None, progress: RoundProgress) -> Best | None:
         if self._sense == 0:
             return None
-        if best is not None and self._sense * progress.value <= self._sense * best.value:
-            return best
-        return Best(progress.round, progress.value, progress.standard_error)
+        found = Best(progress.round, progress.value, progress.standard_error)
+        return found if best is None or found.bound(self._sense) > best.bound(self._sense) else best
 
 
 @dataclass(frozen=True, slots=True)

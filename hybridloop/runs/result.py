@@ -69,7 +69,8 @@ class RunResult:
     `outcome` is the algorithm's, and its fields are attributes of the result too: `value`, `standard_error`, `table`
     and all others. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized;
     `reference` is the Hartree-Fock energy. With `is_active_space` they are those of a part of the molecule. For a
-    binary problem `exact` is the optimum, `reference` the objective's mean over all assignments.
+    binary problem `exact` is the optimum, `reference` the mean over random assignments of what is measured, with its
+    penalty.
 
     `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`, and
     `lost_shots` of theirs gave no counts, as each lost a qubit or failed. `cost` is what the service billed, by unit

@@ -309,7 +309,7 @@ def _assignment(result: RunResult) -> Iterator[Row]:
             yield _text_row("with 1", names)
     yield Row("optimum", result.exact, "", _optimum(result))
     yield _mean(result)
-    yield Row("reference", result.reference, "", f"{result.reference:g} (mean of all assignments)")
+    yield Row("reference", result.reference, "", f"{result.reference:g} (mean of random assignments)")
 
 
 def _optimum(result: RunResult) -> str:

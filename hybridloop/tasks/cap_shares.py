@@ -10,7 +10,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Aside
 from hybridloop.azure.targets import Target
-from hybridloop.budget.caps import Budget, Spending
+from hybridloop.budget.caps import Budget, Spending, TooLarge
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
@@ -50,6 +50,7 @@ class CapShares:
         self._budget = rounds.budget
         self._aside: Aside | None = None  # None: no share is kept
         self._reduces = self._is_reduced = False
+        self._too_large: dict[bool, TooLarge] = {}  # the last round of a search, and of a final measurement (True)
 
     @contextmanager
     def share(self, aside: Aside | None) -> Iterator[None]:
@@ -66,11 +67,29 @@ class CapShares:
         assert self._aside is not None
         if not (aside := self._aside()):
             return Spending()
-        shots, needed = [int(pub.shots or 0) for pub in aside], self._rounds.needed(aside)
+        return self._budget.largest_share(*self._most(aside))
+
+    def _most(self, pubs: Sequence[SamplerPub]) -> tuple[Spending, Spending]:
+        """Return the most that a round can take, and that with the fewest shots; raises CapReached if that is too much.
+
+        A job above max_cost_per_job gets fewer shots.
+        """
+        shots, needed = [int(pub.shots or 0) for pub in pubs], self._rounds.needed(pubs)
         whole = least = needed([min(MIN_SHOTS, each) for each in shots])
-        with suppress(CapReached):  # a job above max_cost_per_job gets fewer shots
+        with suppress(CapReached):
             whole = needed(shots)
-        return self._budget.largest_share(whole, least)
+        return whole, least
+
+    def larger_cap(self) -> str:
+        """Return the options by which rounds that did not fit would; see `CappedRounds`."""
+        return self._budget.larger_caps(self._too_large.values())
+
+    def _note(self, pubs: Sequence[SamplerPub]) -> None:
+        """Keep what a round that does not fit would take, beside what is kept from it."""
+        assert self._aside is not None
+        with suppress(CapReached):
+            aside = self._aside()
+            self._too_large[self._reduces] = TooLarge(self._most(pubs)[0], *(self._most(aside) if aside else ()))
 
     def fitted(self, pubs: Sequence[SamplerPub]) -> Sequence[SamplerPub]:
         """Return a round's PUBs with the shots that it may have. Raises RoundTooLarge if it may not be submitted."""
@@ -85,6 +104,7 @@ class CapShares:
             return pubs
         least = [min(MIN_SHOTS, each) for each in shots]
         if not self._reduces or self._is_reduced or self._cap_of(needed, least, kept) is not None:
+            self._note(pubs)
             raise RoundTooLarge(self._names, cap.state, cap.remedy, cap.larger_cap)
         self._is_reduced = True
         low, high = 0.0, 1.0
@@ -117,6 +137,7 @@ class CapShares:
         except ReplayDiverged as difference:
             if self._reduces:
                 raise
+            self._note(pubs)
             raise RoundTooLarge(self._names, "another round is recorded", str(difference)) from difference
         return pubs
 

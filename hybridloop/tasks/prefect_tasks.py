@@ -206,7 +206,7 @@ class RoundTasks:
         session.rounds.count_earlier(earlier.records)
         self.left = earlier.left
         self._shares = CapShares(session.rounds)
-        self.share = self._shares.share
+        self.share, self.larger_cap = self._shares.share, self._shares.larger_cap
         self._replays = True
         self.live = 0  # number of rounds and classical steps of this process
 

@@ -198,7 +198,8 @@ def test_rounds_that_were_requested_are_a_measurement_and_no_convergence(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     result = run_vqe(problem_of("HeH+_0.7743"), sampled_rounds(4), max_rounds=2)
-    assert (result.converged, result.is_requested, result.reason) == (False, True, "max_rounds=2, as requested")
+    assert (result.converged, result.is_requested) == (False, True)
+    assert result.reason.startswith("max_rounds=2, as requested; measured at ")
     assert [round_.phase for round_ in result.history][:3] == ["search", "search", "final"]
     assert result.is_precise
 

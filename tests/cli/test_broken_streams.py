@@ -18,7 +18,17 @@ from tests.forked_processes import ForkedPython
 from tests.waiting import PATIENCE_S
 
 RUN = ("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7")
-SEARCH = (*RUN, "--ansatz", "hardware-efficient", "--optimizer", "scipy:cobyla", "--batching", "off", "--max-rounds")
+SEARCH = (
+    *RUN[:3],
+    *RUN[5:],
+    "--ansatz",
+    "hardware-efficient",
+    "--optimizer",
+    "scipy:cobyla",
+    "--batching",
+    "off",
+    "--max-rounds",
+)
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +109,42 @@ def test_a_standard_output_that_is_closed_from_the_start_names_the_stored_run(sh
     assert "Traceback" not in ended.stderr
     assert ended.stderr.endswith("To see it: hybridloop runs show closed\n")
     assert status_of(shell, "closed") == "converged"
+
+
+# prints numbered lines while a timer's signal raises an error every half millisecond
+INTERRUPTED = """
+import signal
+import sys
+from hybridloop.cli.standard_streams import make_streams_safe
+
+class Stopped(Exception):
+    pass
+
+def stop(*_):
+    global printing
+    if printing:
+        printing = False
+        raise Stopped
+
+printing = False
+make_streams_safe()
+signal.signal(signal.SIGALRM, stop)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+for number in range(3000):
+    try:
+        printing = True
+        print("line", number, file=sys.stderr, flush=True)
+        printing = False
+    except Stopped:
+        pass
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+"""
+
+
+def test_a_line_that_a_signal_interrupts_is_not_printed_twice() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
+    whole = [line for line in run.stderr.split("\n") if line.count("line") == 1]
+    assert len(whole) > 1000
+    assert len(set(whole)) == len(whole)

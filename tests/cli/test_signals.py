@@ -131,8 +131,10 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
         try:
             assert run.stderr is not None
             assert run.stderr.readline().startswith("angles searched on ")
-            assert "The run waits for it, 30 min at most" in run.stderr.readline()
+            waits = run.stderr.readline()
+            assert "The run waits for it, 30 min at most" in waits
             run.send_signal(signal.SIGINT)
+            print(waits)
             result = remaining_stderr(run).splitlines()
         finally:
             run.kill()

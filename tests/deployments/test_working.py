@@ -69,7 +69,7 @@ def runs(place: Place) -> Runs:
     client = place.client
     client.resume_deployment(place.deployment)
     place.slow_down(2)
-    given = {"settings": {"shots": 100, "seed": 7}}
+    given = {"settings": {"ansatz": "uccsd", "shots": 100, "seed": 7}}
     cancelled = client.create_flow_run_from_deployment(place.deployment, parameters=given)
     eventually(lambda: place.has_measured(cancelled), poll_s=0.01)
     place.slow_down(9)  # the second round's jobs do not end before the session is closed

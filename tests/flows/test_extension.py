@@ -79,6 +79,37 @@ def test_a_run_that_a_cap_ended_goes_on_without_it_from_what_it_has_measured(emu
     assert paid(emulator, first.run_key) == last.jobs
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "settings"),
+    [
+        ("vqe", "h2", {"target": "quantinuum.sim.h2-1e", "max_cost": "12eHQC", "precision": 0.002}),
+        ("vqe", MOLECULE, {"ansatz": "uccsd", "max_shots": CAP}),
+        ("vqe", "h2", {"ansatz": "hardware-efficient", "layers": 1, "max_cost": "40eHQC", "precision": 0.02}),
+        ("qaoa", "ring-8", {"max_jobs": 3, "shots": 200}),
+    ],
+    ids=["cost", "shots", "cost-of-a-search", "jobs"],
+)
+def test_a_cap_that_a_run_names_buys_shots_until_the_run_ends(
+    emulator: Emulator, algorithm: str, problem: str | Path, settings: Mapping[str, Any]
+) -> None:
+    target = {"target": "quantinuum.sim.h2-1e"} if "max_cost" in settings else {}
+    result, workspace = begun(emulator, algorithm, problem, search="measured", **target | settings)
+    assert result.outcome is not None
+    assert result.outcome.larger_cap
+    for _ in range(12):
+        if result.outcome is None or not (options := result.outcome.larger_cap.split()):
+            break
+        caps = {
+            name.removeprefix("--").replace("-", "_"): value
+            for name, value in zip(options[::2], options[1::2], strict=True)
+        }
+        before, result = result, resume(result.run_key, caps, workspace=workspace)
+        assert result.shots > before.shots, options
+        assert paid(emulator, result.run_key) == result.jobs
+    assert result.outcome is not None
+    assert not result.outcome.larger_cap
+
+
 def test_a_converged_run_goes_on_to_a_smaller_precision_once(emulator: Emulator) -> None:
     first, workspace = begun(emulator, "vqe", "h2")
     again = hl.resume(first.run_key, precision=0.0003, workspace=workspace)

@@ -23,7 +23,7 @@ MILLI = 1e-3
 
 def run(emulator: Emulator, folder: Path, mitigation: str | None) -> RunResult:
     settings = VqeSettings.model_validate(
-        {"target": TARGET, "seed": 7, "precision": 2 * MILLI, "mitigation": mitigation}
+        {"ansatz": "uccsd", "target": TARGET, "seed": 7, "precision": 2 * MILLI, "mitigation": mitigation}
     )
     workspace = emulator.workspace(f"zne-{folder.name.replace('_', '-')[-20:]}")
     result: RunResult = call_flow(vqe, workspace, ProblemText(name="h2"), settings)

@@ -43,7 +43,7 @@ class CappedRounds:
 
     def __init__(self, session: OpenSession, kill_at: float) -> None:
         self._shares, self._session, self._left = CapShares(session.rounds), session, kill_at
-        self.share = self._shares.share
+        self.share, self.larger_cap = self._shares.share, self._shares.larger_cap
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         pubs = self._shares.fitted(pubs)

@@ -28,11 +28,10 @@ from hybridloop.algorithms.optimizers.base import (
     check_at_least_one,
     check_positive,
     missing_points_error,
-    residue_of,
 )
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import RunRound, share_caps
+from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, cap_limit
 from hybridloop.errors import RoundTooLarge
 
@@ -107,7 +106,7 @@ def adapt(
     chosen: list[int] = []
     operators: list[AdaptStep] = []
     point, recent = np.zeros(0), list[Estimate]()
-    left = 0.0
+    left: float | None = 0.0
     ansatz = pool.ansatz(chosen)
     while True:
         try:
@@ -130,7 +129,8 @@ def adapt(
                     point = simulated_minimum(model, grown.initial_point)
                 else:
                     search = make_search(grown)
-                    point, _ = search.run(evaluated, grown.initial_point, sampling, log)
+                    end = search.run(evaluated, grown.initial_point, sampling, log)
+                    point, left = end.point, end.residue
                     recent = search.recent
         except RoundTooLarge as reached:
             selected = cap_limit(reached)
@@ -139,7 +139,6 @@ def adapt(
         if model is not None:
             operators += _steps(pool, selected, model.energy(point), point)
             continue
-        left = residue_of(search.optimizer) or 0.0
         operators += _steps(pool, selected, log.history[-1].value, point)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
@@ -151,10 +150,9 @@ def adapt(
         )
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):
-        option = final.option(precision, taken, selected.larger_cap)
-        selected = Stop(converged=False, reason=f"{limit}; {selected.reason}", larger_cap=option)
+        selected = Stop(converged=False, reason=f"{limit}; {selected.reason}")
     result = AdaptResult(
-        **measured_value(final, selector.residue + left),
+        **measured_value(final, None if left is None else selector.residue + left),
         final=final,
         operators=tuple(operators),
         ansatz=ansatz,
@@ -162,7 +160,7 @@ def adapt(
         converged=selected.converged,
         reason=selected.reason,
         is_requested=selected.is_requested,
-        larger_cap=selected.larger_cap,
+        larger_cap="" if selected.converged else larger_cap_of(run_round),
         rounds=len(log.history) + selector.rounds,
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
         shots=taken,

@@ -27,6 +27,7 @@ from hybridloop.algorithms.binary.ising import (
     ising_from_qubo,
 )
 from hybridloop.algorithms.binary.solver import solve
+from hybridloop.algorithms.binary.spectral import spectral_bound
 from hybridloop.errors import InputError
 
 MAX_NUMBERS = 500  # each pair of numbers becomes a coupling
@@ -145,6 +146,8 @@ class BinaryProblem:
                 raise self._infeasible()
             known += [] if solution.bits is None else [self.best_of(solution.bits)]
             bounds.append(solution.bound)
+            if not solution.is_exact:  # the penalties of the minimized cost vanish where the constraint is met
+                bounds += [spectral_bound(each) for each in (signed, self.cost)[: 1 + (sign == self.sign)]]
         best = min((sign * value for value in known if value is not None), default=math.inf)
         return Optimum(sign * best if best < math.inf else None, sign * min(best, max(bounds)))
 

@@ -27,12 +27,13 @@ _INFEASIBLE = 2  # status of scipy.optimize.milp
 class Solution:
     """A solver's answer: the bits (n,) of the lowest energy, None without any, and a lower bound of all energies.
 
-    With `is_infeasible` there is no assignment to take.
+    With `is_infeasible` there is no assignment to take, with `is_exact` the bits are shown to have the lowest energy.
     """
 
     bits: NDArray[np.uint8] | None
     bound: float
     is_infeasible: bool = False
+    is_exact: bool = False
 
 
 def term_bound(energy: Ising) -> float:
@@ -82,9 +83,11 @@ def solve(energy: Ising, violation: Ising | None = None, ones: int | None = None
     lowest = None if found.x is None else np.round(found.x[:count]).astype(np.uint8)
     if found.mip_dual_bound is not None and math.isfinite(found.mip_dual_bound):
         bound = max(bound, scale * (float(found.mip_dual_bound) - GAP) + costs.get((), 0.0))
-    if lowest is not None and float(energy.energies(lowest)[0]) - bound <= 2.0 * GAP * scale:
+    is_exact = lowest is not None and float(energy.energies(lowest)[0]) - bound <= 2.0 * GAP * scale
+    if is_exact:
+        assert lowest is not None
         bound = float(energy.energies(lowest)[0])
-    return Solution(lowest, bound)
+    return Solution(lowest, bound, is_exact=is_exact)
 
 
 def _of_bits(energy: Ising) -> dict[Spins, float]:

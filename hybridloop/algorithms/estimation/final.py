@@ -108,15 +108,13 @@ class FinalMeasurement:
     """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision.
 
     `others` are the results of the other PUBs that were measured with it. `cap` names the caps that allowed no further
-    shots; empty if enough were allowed. `larger_cap` is an option that allows the next round. `drifted` are the shots
-    of earlier stages that were not pooled.
+    shots; empty if enough were allowed. `drifted` are the shots of earlier stages that were not pooled.
     """
 
     estimate: Estimate
     is_precise: bool
     others: tuple[MeasuredPub, ...] = ()
     cap: str = ""
-    larger_cap: str = ""
     drifted: int = 0
 
     @property
@@ -135,17 +133,6 @@ class FinalMeasurement:
         more = f" to about {shots + missing:.2g}" if self.cap == "max_shots" else f": {missing:.2g} shots are missing"
         error = self.estimate.standard_error
         return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; to go on, raise {self.cap}{more}"
-
-    def option(self, precision: float, shots: int, of_search: str) -> str:
-        """Return the command line's option by which a run goes on, after so many shots.
-
-        That of a search which a cap ended goes before, unless the shots that are missing are known.
-        """
-        if self.cap != "max_shots" or self.is_precise:
-            return of_search or self.larger_cap
-        needed = shots + self._missing(precision)
-        unit = 10 ** (len(str(needed)) - 2)
-        return f"--max-shots {-(-needed // unit) * unit}"
 
     def _missing(self, precision: float) -> int:
         return math.ceil(self.estimate.shots * ((self.estimate.standard_error / precision) ** 2 - 1.0))
@@ -274,7 +261,7 @@ def measure_final_estimate(
     stages = Stages(earlier, len(groups))
     estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
-    needed, cap, larger_cap = precision, "", ""
+    needed, cap = precision, ""
     asked = () if answers else others
     circuits, shots = len(answers), _shots_of(answers)  # since the last estimate
     if earlier:
@@ -305,7 +292,7 @@ def measure_final_estimate(
         except RoundTooLarge as reached:
             if None in stages.pooled:
                 raise
-            cap, larger_cap = reached.cap, reached.larger_cap
+            cap = reached.cap
             break
         answers, asked, found = [*answers, *answered], (), dict[int, GroupStatistics]()
         circuits, shots = circuits + len(answered), shots + _shots_of(answered)
@@ -330,7 +317,7 @@ def measure_final_estimate(
             "Run again.",
         )
     uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap, larger_cap, stages.drifted)
+    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap, stages.drifted)
 
 
 def _shots_of(results: Sequence[MeasuredPub]) -> int:

@@ -21,6 +21,9 @@ from hybridloop.errors import InputError, InvalidValue, JobFailed
 MAX_REPEATS = 3  # rounds in a row that repeat failed points
 
 
+SIGMAS = 2.0  # standard errors of an upper bound
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PointEstimate:
     """Energy estimate at a point (n,) in radians, with its standard error; measured or from the optimizer's model."""
@@ -29,6 +32,11 @@ class PointEstimate:
     value: float
     standard_error: float
 
+    @property
+    def upper_bound(self) -> float:
+        """The value plus two standard errors."""
+        return self.value + SIGMAS * self.standard_error
+
     @classmethod
     def of(cls, estimate: Estimate, point: NDArray[np.float64]) -> Self:
         """Create from a measured estimate and its point."""
@@ -36,17 +44,28 @@ class PointEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Fall:
+    """Energy by which a step is expected to be below its centre, with the standard error of that, the model's too."""
+
+    amount: float
+    standard_error: float
+
+    @property
+    def is_significant(self) -> bool:
+        """True if the fall is above two standard errors."""
+        return self.amount > SIGMAS * self.standard_error
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Reason to stop a search; `converged` is true if its own criterion was met, false for a limit.
 
     `is_requested` is true if the search ends where the caller asked it to: nothing is left that was sought.
-    `larger_cap` is the command line's option by which one goes on that a cap ended.
     """
 
     converged: bool
     reason: str
     is_requested: bool = False
-    larger_cap: str = ""
 
 
 class Optimizer(Protocol):
@@ -66,10 +85,6 @@ class Optimizer(Protocol):
         """Process a round's results: the points as recorded when they were measured, and an estimate for each."""
 
     @property
-    def current(self) -> PointEstimate | None:
-        """Estimate of the last round; None before the first."""
-
-    @property
     def best(self) -> PointEstimate | None:
         """Point to return now; its value is biased, as it was selected for being low, and is not the final result."""
 
@@ -80,7 +95,15 @@ class Optimizer(Protocol):
 
 @runtime_checkable
 class ForecastingOptimizer(Protocol):
-    """Additional member of an optimizer that forecasts what its search leaves."""
+    """Additional members of an optimizer that takes steps by a model of the energies around a centre."""
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """Point (n,) around which the next round measures, one of the round's points unless some are repeated."""
+
+    @property
+    def fall(self) -> Fall | None:
+        """Forecast of the last step, to `best`; None without one."""
 
     @property
     def residue(self) -> float | None:

@@ -71,7 +71,8 @@ class MeasuredRound:
 class LocalModel:
     """Quadratic model at a centre: its energy with the variance, slopes (n,) and curvatures (n, n), per phase.
 
-    `covariance` is that of the coefficients: slopes, curvatures along angles, curvatures between angles.
+    `covariance` is that of the coefficients: slopes, curvatures along angles, curvatures between angles; `unknown` is
+    the same of what energies without noise do not determine either.
     """
 
     value: float
@@ -79,6 +80,7 @@ class LocalModel:
     slopes: Array
     curvatures: Array
     covariance: Array
+    unknown: Array
 
     @property
     def mean_curvature(self) -> float:
@@ -128,10 +130,29 @@ class LocalFit:
         is_noisy = any(np.nanmax(each.variances) > 0.0 for each in rounds)
         curvatures, upper = np.diag(found[1 + count : first]), _pairs(count)
         curvatures[upper] = curvatures.T[upper] = found[first : first + pairs]
-        covariance = inverse[: first + pairs, : first + pairs] * is_noisy
+        unknown = inverse[: first + pairs, : first + pairs]
+        covariance = unknown * is_noisy
         return LocalModel(
-            float(found[0]), float(covariance[0, 0]), found[1 : 1 + count], curvatures, covariance[1:, 1:]
+            float(found[0]),
+            float(covariance[0, 0]),
+            found[1 : 1 + count],
+            curvatures,
+            covariance[1:, 1:],
+            unknown[1:, 1:],
         )
+
+    def fall(self, model: LocalModel, step: Array) -> tuple[float, float]:
+        """Return how far the energy falls along a step (n,) from the model's centre, and the standard error of that.
+
+        The error is that of the coefficients, and the model's own at the step's length.
+        """
+        known = len(model.unknown)
+        functions = self._functions(step[None, :])[0, 1 : 1 + known]
+        pairs = model.curvatures[_pairs(len(step))]
+        coefficients = np.concatenate([model.slopes, np.diag(model.curvatures), pairs])
+        error = _model_error(step, model.mean_curvature)
+        variance = float(functions @ model.unknown @ functions) + error**2
+        return float(-(functions @ coefficients)), math.sqrt(max(0.0, variance))
 
     def variances_after(
         self,
@@ -183,8 +204,7 @@ class LocalFit:
             known = np.isfinite(each.energies)
             measured = each.variances[known]
             floored = np.maximum(measured, VARIANCE_FLOOR * measured.mean()) if len(measured) else measured
-            distance = float(((each.centre - centre) ** 2).sum()) / max(1.0, math.sqrt(len(centre)) / 2.0)
-            error = MODEL_ERROR * curvature * distance * (math.sqrt(distance) + 1.0)
+            error = _model_error(each.centre - centre, curvature)
             points.append(each.points[known])
             variances.append(np.maximum(floored, EXACT_VARIANCE) + error**2)
         weights = 1.0 / np.sqrt(np.concatenate(variances))
@@ -205,6 +225,12 @@ class LocalFit:
             ridge[1 + 2 * count + pairs :] = np.tile((OVERTONE * own) ** -2, 2)
         inverse: Array = np.array(np.linalg.inv(rows.T @ rows + np.diag(ridge)), float)
         return inverse, rows, weights
+
+
+def _model_error(offset: Array, curvature: float) -> float:
+    """Return the standard error of a model's energy at an offset (n,), for a mean curvature."""
+    distance = float((offset**2).sum()) / max(1.0, math.sqrt(len(offset)) / 2.0)
+    return MODEL_ERROR * curvature * distance * (math.sqrt(distance) + 1.0)
 
 
 def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

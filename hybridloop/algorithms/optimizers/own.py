@@ -176,10 +176,6 @@ class Record:
         return PointEstimate(self.points[row], *self.values[row])
 
     @property
-    def last(self) -> PointEstimate | None:
-        return self.estimate(len(self.points) - 1) if self.points else None
-
-    @property
     def lowest(self) -> PointEstimate | None:
         rows = range(len(self.points))
         return self.estimate(min(rows, key=lambda row: self.values[row][0])) if self.points else None
@@ -205,10 +201,6 @@ class OwnMinimizer:
         self._asked: NDArray[np.float64] | None = None
         self._found: NDArray[np.float64] | None = None
         self._thread: SuspendedMinimizer | None = None
-
-    @property
-    def current(self) -> PointEstimate | None:
-        return self._record.last
 
     @property
     def best(self) -> PointEstimate | None:
@@ -318,10 +310,6 @@ class OwnAskAndTell:
         self._rounds = 0
         self._asked: Any = None
         self._points: NDArray[np.float64] | None = None
-
-    @property
-    def current(self) -> PointEstimate | None:
-        return self._record.last
 
     @property
     def best(self) -> PointEstimate | None:

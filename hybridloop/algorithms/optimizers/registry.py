@@ -14,7 +14,7 @@ from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, FIR
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "gradient_norm")  # settings that an optimizer may support
-MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop")  # of `Optimizer`
+MEMBERS = ("can_skip", "ask", "tell", "best", "stop")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
 TRUST_REGION, ROTOSOLVE = "trust-region", "rotosolve"
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
+    Fall,
     PointEstimate,
     Stop,
     check_at_least_one,
@@ -47,7 +48,10 @@ class Rotosolve:
     frequencies: tuple[Frequencies, ...]
     tolerance: float = 2e-4
     max_sweeps: int = 20
-    current: PointEstimate | None = field(default=None, init=False)
+    best: PointEstimate | None = field(
+        default=None, init=False
+    )  # minimum of the last fit, which starts from earlier ones
+    fall: Fall | None = field(default=None, init=False)
     stop: Stop | None = field(default=None, init=False)
     _again: list[int] = field(default_factory=list, init=False)  # indices of this round's failed points
     _repeats: int = field(default=0, init=False)
@@ -66,9 +70,8 @@ class Rotosolve:
         check_at_least_one("max_sweeps", self.max_sweeps)
 
     @property
-    def best(self) -> PointEstimate | None:
-        """Minimum of the last fit, which starts from those of earlier fits."""
-        return self.current
+    def centre(self) -> NDArray[np.float64]:
+        return self.point
 
     def ask(self) -> NDArray[np.float64]:
         """Return the points of the next angle's fit, the present point first; or the points to repeat."""
@@ -109,7 +112,8 @@ class Rotosolve:
         point[self._position] = centre + offset
         point.setflags(write=False)
         self.point = point
-        self.current = PointEstimate(point, model.value(offset), model.standard_error(offset))
+        self.best = PointEstimate(point, model.value(offset), model.standard_error(offset))
+        self.fall = Fall(model.value(0.0) - model.value(offset), model.error_between(0.0, offset))
         self._gain += model.value(0.0) - model.value(offset)
         self._noise += model.noise_cost(offset)
         self._position += 1

@@ -188,10 +188,6 @@ class ScipyOptimizer:
         self.stop = stop_without_angles(self.initial_point)
 
     @property
-    def current(self) -> PointEstimate | None:
-        return self._point_estimate(len(self._points) - 1) if self._points else None
-
-    @property
     def best(self) -> PointEstimate | None:
         if not self._points:
             return None

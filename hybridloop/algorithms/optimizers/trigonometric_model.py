@@ -53,7 +53,7 @@ class TrigonometricFit:
         refined = [self._refine(float(start), float(grid[1] - grid[0])) for start in grid[is_low]]
         minima = [math.remainder(t, period) for t in refined]
         deepest = min(minima, key=self.value)
-        equal = [t for t in minima if self.value(t) - self.value(deepest) <= self._error_between(t, deepest)]
+        equal = [t for t in minima if self.value(t) - self.value(deepest) <= self.error_between(t, deepest)]
         return min(equal, key=abs)
 
     def noise_cost(self, offset: float) -> float:
@@ -79,7 +79,8 @@ class TrigonometricFit:
                 break
         return refined if self.value(refined) <= self.value(offset) else offset
 
-    def _error_between(self, one: float, other: float) -> float:
+    def error_between(self, one: float, other: float) -> float:
+        """Standard error of the difference of the energies at two offsets."""
         difference = _features(self.frequencies, one) - _features(self.frequencies, other)
         return math.sqrt(max(0.0, float(difference @ self.covariance @ difference)))
 

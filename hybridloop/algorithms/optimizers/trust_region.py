@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
+    Fall,
     PointEstimate,
     Stop,
     check_at_least_one,
@@ -119,8 +120,9 @@ class TrustRegion:
     is_random: bool = False
     seed: int = 0
     residue: float | None = field(default=None, init=False)
-    current: PointEstimate | None = field(default=None, init=False)
+    fall: Fall | None = field(default=None, init=False)
     stop: Stop | None = field(default=None, init=False)
+    _reached: PointEstimate | None = field(default=None, init=False)  # by the last step, by the model
     _end: float = field(init=False)  # gain and noise at which the search ends
     _fit: LocalFit = field(init=False)
     _units: Array = field(init=False)
@@ -158,7 +160,11 @@ class TrustRegion:
     @property
     def best(self) -> PointEstimate | None:
         """Point of the last step, or of the end before a kick until the search after it ends; energy by the model."""
-        return self.current if self._before_kick is None else self._before_kick[0]
+        return self._reached if self._before_kick is None else self._before_kick[0]
+
+    @property
+    def centre(self) -> Array:
+        return self.point
 
     @property
     def point_shots(self) -> NDArray[np.int64]:
@@ -219,7 +225,8 @@ class TrustRegion:
             rounding = MIN_SLOPE * model.mean_curvature
             self._is_symmetric &= bool((np.abs(model.slopes) <= SIGMAS * errors + rounding).all())
         self.point = validate_initial_point((centre + step.step) / self._units)
-        self.current = PointEstimate(self.point, model.value - step.gain, math.sqrt(model.variance))
+        self._reached = PointEstimate(self.point, model.value - step.gain, math.sqrt(model.variance))
+        self.fall = Fall(*self._fit.fall(model, step.step))
         self.residue = step.gain + noise
         if max(step.gain, noise) <= self._end:
             self._finish(step, noise)
@@ -292,18 +299,18 @@ class TrustRegion:
         if hidden > self._end and not self._is_tested:
             self._plan_test(step)
             return
-        assert self.current is not None
+        assert self._reached is not None
         assert self.residue is not None
         if self._is_symmetric and len(self.point) > 1:
             self._is_symmetric = False
-            self._before_kick = self.current, self.residue, self._rounds, self._centre
+            self._before_kick = self._reached, self.residue, self._rounds, self._centre
             kick = np.random.default_rng(self.seed).normal(size=len(self.point))
             self._restart(self.point + REACH * kick / np.abs(kick).max() / self._units)
             return
         if self._before_kick is not None:
             before, residue, rounds, centre = self._before_kick
-            if self.current.value - before.value > math.hypot(before.standard_error, self.current.standard_error):
-                self.current, self.residue, self._rounds, self._centre = before, residue, rounds, centre
+            if self._reached.value - before.value > math.hypot(before.standard_error, self._reached.standard_error):
+                self._reached, self.residue, self._rounds, self._centre = before, residue, rounds, centre
             self._before_kick = None
         reason = (
             f"expected gain of the last step {step.gain:.2g}, cost of shot noise {noise:.2g}, for a tolerance of "

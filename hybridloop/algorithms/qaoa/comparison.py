@@ -16,6 +16,7 @@ from hybridloop.algorithms.qaoa.angles import expected_mean
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 
 SIGMAS = 2.0  # standard errors above which a mean counts as different from another
+NO_LEAD = 0.1  # of the standard deviation of random assignments: what is better by less is no better
 
 
 def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
@@ -41,21 +42,26 @@ def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
 
 
 def beside_chance(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int) -> Outcome:
-    """Return the outcome with a warning if its mean is not shown to be better than a random one."""
+    """Return the outcome with a warning if its mean is shown to be no better than a random one, or not to be better.
+
+    No better is a lead of less than `NO_LEAD`, within two standard errors and rounding.
+    """
     mean, sign = random_mean(ansatz), ansatz.problem.sign
-    lead = mean - SIGMAS * outcome.standard_error - sign * outcome.value
+    lead, error = mean - sign * outcome.value, SIGMAS * outcome.standard_error + outcome.rounding_bound
+    spread = math.sqrt(math.fsum(value**2 for value in ansatz.cost.terms.values()))
     doubt: Doubt | None = None
-    if lead <= 0.0:
+    if lead + error <= NO_LEAD * spread:
         doubt = Doubt(
             "no better than chance",
             f"the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
             "(search=measured), or take more layers.",
         )
-    elif lead <= outcome.rounding_bound:
+    elif lead <= error:
+        what = f"rounding to {shots:,} counts" if outcome.is_exact else f"the noise of {shots:,} shots"
         doubt = Doubt(
             "not shown to be better than chance",
-            f"the mean over random assignments is {sign * mean:.4g}, and rounding "
-            f"to {shots:,} counts may shift the mean by up to {outcome.rounding_bound:.4g}. Take more shots.",
+            f"the mean over random assignments is {sign * mean:.4g}, and {what} may shift the mean by up to "
+            f"{error:.2g}. Take more shots.",
         )
     return outcome.doubted(doubt)
 

@@ -39,7 +39,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.qaoa.angles import with_added_layer, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, left_of, share_caps
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, larger_cap_of, left_of, share_caps
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, cap_limit
 from hybridloop.errors import InputError, InvalidValue, RoundTooLarge
 
@@ -178,10 +178,10 @@ class _SearchRun:
         optimizer = self.search.optimizer(ansatz)
         evaluated = _evaluation(ansatz, self.run_round, self.search.cvar)
         search = Search(optimizer, self.search.max_rounds, self.on_lost)
-        point, stop = search.run(evaluated, ansatz.initial_point, Sampling(self.shots), self.log)
-        best = optimizer.best
+        end = search.run(evaluated, ansatz.initial_point, Sampling(self.shots), self.log)
+        best = end.measured
         estimate = None if best is None else Estimate(best.value, best.standard_error**2, 0)
-        return ansatz.with_initial_point(point), stop, estimate
+        return ansatz.with_initial_point(end.point), end.stop, estimate
 
     def _longer(self, ansatz: QaoaCircuit) -> QaoaCircuit:
         """Return the circuit with one more layer, at the better one of two starts by a round.
@@ -335,7 +335,7 @@ def qaoa(
         converged=stop.converged,
         reason=stop.reason + _penalty_note(ansatz),
         is_requested=stop.is_requested,
-        larger_cap=stop.larger_cap,
+        larger_cap="" if stop.converged else larger_cap_of(run_round),
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,

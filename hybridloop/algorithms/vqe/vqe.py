@@ -26,10 +26,10 @@ from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, Sampling
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizers.base import Stop, residue_of
+from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import RunRound, share_caps
-from hybridloop.algorithms.search import Search, cap_limit
+from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
+from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
@@ -93,13 +93,13 @@ def vqe(
         shots = planned(search.recent or expected).whole
         return [*final_evaluation.group_pubs(start[None, :], shots), *claims.pubs(start)]
 
-    def find() -> tuple[NDArray[np.float64], Stop]:
+    def find() -> SearchEnd:
         start = ansatz.initial_point
         try:
             with share_caps(run_round, kept):
                 return search.run(search_evaluation, start, sampling, log, claims.falls_short)
         except RoundTooLarge as reached:
-            return start, cap_limit(reached)
+            return SearchEnd(start, cap_limit(reached))
 
     def measure(
         point: NDArray[np.float64], recent: Sequence[Estimate], needed_error: NeededError = requested_error
@@ -124,10 +124,11 @@ def vqe(
         point, stop = ansatz.initial_point, Stop(tested.passed is True, tested.reason)
         residue: tuple[float | None, str | None] = (0.0, AGREES) if tested.passed else (None, NOT_SHOWN)
     else:
-        point, stop = find()
+        end = find()
+        point, stop = end.point, end.stop
         # Measure the optimum again: the search's own value is biased, as it was selected for being low.
         try:
-            final, residue = measure(point, search.recent), (residue_of(search.optimizer), None)
+            final, residue = measure(point, search.recent), (end.residue, None)
         except RoundTooLarge:  # the test of other angles has a value
             if tested is None:
                 raise
@@ -135,8 +136,7 @@ def vqe(
         stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")
     total = sum(progress.shots for progress in log.history)
     if limit := final.limit(sampling.precision, total):
-        option = final.option(sampling.precision, total, stop.larger_cap)
-        stop = Stop(converged=False, reason=f"{limit}; {stop.reason}", larger_cap=option)
+        stop = Stop(converged=False, reason=f"{limit}; {stop.reason}")
     result = VqeResult(
         **measured_value(final, *residue),
         final=final,
@@ -144,7 +144,7 @@ def vqe(
         converged=stop.converged,
         reason=stop.reason,
         is_requested=stop.is_requested,
-        larger_cap=stop.larger_cap,
+        larger_cap="" if stop.converged else larger_cap_of(run_round),
         rounds=len(log.history) + bool(calibration),
         circuits=sum(progress.circuits for progress in log.history),
         shots=total,

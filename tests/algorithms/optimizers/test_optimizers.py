@@ -165,7 +165,6 @@ def test_cobyla_refuses_a_record_of_another_search() -> None:
 def test_asking_twice_gives_the_same_points(make: Callable[[], Optimizer]) -> None:
     optimizer = make()
     assert optimizer.best is None
-    assert optimizer.current is None
     assert np.array_equal(optimizer.ask(), optimizer.ask())
 
 
