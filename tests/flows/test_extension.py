@@ -93,7 +93,7 @@ def test_a_cap_that_a_run_names_buys_shots_until_the_run_ends(
     emulator: Emulator, algorithm: str, problem: str | Path, settings: Mapping[str, Any]
 ) -> None:
     target = {"target": "quantinuum.sim.h2-1e"} if "max_cost" in settings else {}
-    result, workspace = begun(emulator, algorithm, problem, search="measured", **target | settings)
+    result, workspace = begun(emulator, algorithm, problem, search="measured", **{**target, **settings})
     assert result.outcome is not None
     assert result.outcome.larger_cap
     for _ in range(12):
