@@ -122,7 +122,11 @@ def test_a_flow_run_is_named_by_its_run_and_tagged(place: Place, runs: Runs) -> 
 
 def test_settings_not_given_to_a_run_come_from_its_deployment(place: Place, runs: Runs) -> None:
     settings = place.record(runs.cancelled).settings["settings"]
-    assert runs.cancelled.parameters["settings"] == {"shots": 100, "seed": 7}  # Prefect shows only these
+    assert runs.cancelled.parameters["settings"] == {
+        "ansatz": "uccsd",
+        "shots": 100,
+        "seed": 7,
+    }  # Prefect shows only these
     log = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[runs.cancelled.id]))
     messages = [line.message for line in place.client.read_logs(log)]
     assert any(line.startswith("settings inherited from the deployment: ") for line in messages)
