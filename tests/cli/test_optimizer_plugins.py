@@ -131,7 +131,7 @@ def test_an_invalid_plugin_is_refused_before_anything_is_started(
     result = run_command("run", "vqe", "h2", *arguments)
     assert result.code == 2
     assert complaint in result.err
-    assert not home.exists()
+    assert not home.exists(), sorted(map(str, home.rglob("*")))
 
 
 def test_a_plugin_receives_the_settings_that_it_declares(installed: None) -> None:
