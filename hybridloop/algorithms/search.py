@@ -106,7 +106,7 @@ class Search:
     on_lost: MissingPointPolicy = FAIL
     then: tuple[float, ...] = ()
     recent: list[Estimate] = field(default_factory=list, init=False)
-    _lowest: list[PointEstimate] = field(default_factory=list, init=False)  # upper bound, after each round
+    _lowest: list[PointEstimate] = field(default_factory=list, init=False)  # by upper bound, so far; at most one
 
     def __post_init__(self) -> None:
         check_at_least_one("max_rounds", self.max_rounds)
@@ -180,10 +180,10 @@ class Search:
         """
         rows = range(len(estimates)) if is_centre is None else np.nonzero(is_centre.all(axis=1))[0].tolist()
         found = [PointEstimate.of(each, measured[row]) for row in rows if isinstance(each := estimates[row], Estimate)]
-        lowest = min([*self._lowest[-1:], *found], key=lambda each: each.upper_bound, default=None)
+        lowest = min([*self._lowest, *found], key=lambda each: each.upper_bound, default=None)
         if lowest is None:
             return None
-        self._lowest.append(lowest)
+        self._lowest[:] = [lowest]
         return found[0] if is_centre is not None and found else lowest
 
     def _ended(self, start: NDArray[np.float64], stop: Stop, own: Stop | None) -> SearchEnd:

@@ -61,15 +61,18 @@ def test_what_is_chosen_for_a_setting_that_is_left_out_changes_nothing_where_it_
 
 
 @pytest.mark.parametrize("target", ["ionq.qpu.aria-1", "quantinuum.qpu.h2-1"])
-def test_the_shots_of_a_search_that_are_left_out_cost_at_most_a_fifth_more_than_others(target: str) -> None:
+@pytest.mark.parametrize(("ansatz", "most"), [("uccsd", 1.1), ("puccd", 1.2)])
+def test_the_shots_of_a_search_that_are_left_out_cost_little_more_than_others(
+    target: str, ansatz: str, most: float
+) -> None:
     def price(shots: int | None) -> float:
         values = {"search": "measured", "debias": False if "ionq" in target else True, "shots": shots}
-        settings = settings_for("vqe", {"target": target, **values})
+        settings = settings_for("vqe", {"ansatz": ansatz, "target": target, **values})
         # the median of five dry runs is a tenth more or less by chance
         planner = Planner("vqe", problem_of("heh+"), settings, TargetStatuses(), trials=25)
         return known(planner.plan(find_target(target), debias=settings.debias).cost.expected)
 
-    assert price(None) <= 1.2 * min(map(price, (200, 1000, 4000, 10_000)))
+    assert price(None) <= most * min(map(price, (200, 1000, 4000, 10_000)))
 
 
 def test_the_cheaper_search_is_taken_where_jobs_are_paid_and_named_where_a_choice_costs_more() -> None:
