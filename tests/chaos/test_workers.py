@@ -24,6 +24,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.in_prefect.remote_runs import flow_run_of
+from hybridloop.flows.lifecycle.dead_flow_runs import AWAITS
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
@@ -113,8 +114,9 @@ def keep_house(place: Place, deployment: UUID, *, passes: int) -> Callable[[Flow
             kept = place.client.create_flow_run_from_deployment(deployment, parameters={"settings": {"settle": 0}})
             eventually(lambda kept=kept: place.state(kept).is_final())  # type: ignore[misc]
             assert place.state(kept).is_completed()
-            now = place.client.read_flow_run(run.id)
-            if place.state(run).name == "AwaitingRetry" or now.run_count > 1 or place.state(run).is_completed():
+            run_count = place.client.read_flow_run(run.id).run_count
+            states = place.client.read_flow_run_states(run.id)  # all, as a worker may have taken it since
+            if run_count > 1 or any(state.name == AWAITS or state.is_completed() for state in states):
                 return True
         return False
 
