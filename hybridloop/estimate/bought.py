@@ -16,7 +16,7 @@ from hybridloop.algorithms.rounds import Aside, MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
-from hybridloop.errors import HybridloopError, InputError, RoundTooLarge
+from hybridloop.errors import CapReached, HybridloopError, InputError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
 from hybridloop.estimate.figures import Bought, likely_range
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept
@@ -43,8 +43,10 @@ def cheaper_settings(settings: RunSettings, facts: ProblemFacts) -> Iterator[tup
         yield "active_space", (f"{AUTO_SPACE}:2,2",)
 
 
-def can_enforce(caps: Caps, target: Target) -> bool:
-    """Return whether caps can be enforced on a target: see `check_caps`."""
+def are_enforced(caps: Caps, target: Target) -> bool:
+    """Return whether there are caps on jobs, shots or cost, and these can be enforced on a target: see `check_caps`."""
+    if not (caps.max_jobs or caps.max_shots or caps.max_cost):
+        return False
     try:
         check_caps(caps, target)
     except InputError:
@@ -86,6 +88,25 @@ def what_caps_buy(
         of=len(found),
         with_value=have_value,
     )
+
+
+def too_small_caps(prepared: PreparedAlgorithm, tariff: Tariff) -> str | None:
+    """Say what a run under the tariff's caps buys if they are too small for a round of its search; None if they hold one.
+
+    Nothing is simulated: the first round that is submitted shows it.
+    """
+    if not are_enforced(tariff.caps, tariff.target):
+        return None
+    first = _FirstRound(tariff, IdealSampler(tariff.target, seed=0, max_work=0.0))
+    try:
+        prepared.measure(first, lambda _: None)
+    except _Submitted as submitted:
+        if larger := first.larger_cap():
+            what = f"the final measurement at its start alone, in {submitted.shots:,} shots"
+            return f"the caps buy no round of the search, but {what}; {larger} buys one"
+    except CapReached as cap:
+        return f"the caps buy nothing; {first.larger_cap() or cap.larger_cap} buys a round"
+    return None
 
 
 def caps_buy_about(rounds: Sequence[DryRound], deviation: float, tariff: Tariff) -> Bought | None:
@@ -205,3 +226,19 @@ class _CappedRounds:
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Spend a round's price, record the round and sample it."""
         return self.recorder(self.spend(pubs))
+
+
+class _Submitted(Exception):
+    """A round has its share of the caps, in so many shots."""
+
+    def __init__(self, shots: int) -> None:
+        super().__init__(shots)
+        self.shots = shots
+
+
+class _FirstRound(_CappedRounds):
+    """The same up to the first round that is submitted."""
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        """Raise _Submitted for a round that fits into the caps."""
+        raise _Submitted(sum(pub.size * int(pub.shots or 0) for pub in self._shares.fitted(pubs)))

@@ -16,7 +16,7 @@ from hybridloop.azure.targets.provider_options import (
 )
 from hybridloop.budget.prices import billing_unit, is_free, prices_dated
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.bought import can_enforce, caps_buy_about, cheaper_settings, what_caps_buy
+from hybridloop.estimate.bought import are_enforced, caps_buy_about, cheaper_settings, too_small_caps, what_caps_buy
 from hybridloop.estimate.counted import count_circuits, count_figure, count_money, count_phases
 from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, dry_run, prepare_trial
 from hybridloop.estimate.duration import duration_on_azure, local_duration
@@ -149,18 +149,16 @@ class Planner:
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
         refusals = refusals_of(settings, target, simulation.facts.num_qubits, self.statuses)
-        of_text = simulation.facts.warnings
-        return replace(plan, warnings=(*of_text, *plan_warnings(plan, target, settings, refusals)))
+        small = too_small_caps(self._prepare(target, settings), tariff) if is_own else None
+        first = (*simulation.facts.warnings, *filter(None, (small,)))
+        return replace(plan, warnings=(*first, *plan_warnings(plan, target, settings, refusals)))
 
     def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
         """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.
 
         None also where rounds were assumed and the standard error of the final measurement is not known.
         """
-        caps = tariff.caps
-        if not (caps.max_jobs or caps.max_shots or caps.max_cost):
-            return None
-        if not can_enforce(caps, target):
+        if not are_enforced(tariff.caps, target):
             return None
         if simulation.assumed is not None:
             return caps_buy_about(simulation.expected, simulation.plan_facts.deviation, tariff)
@@ -189,7 +187,7 @@ class Planner:
         batches = batches_points(target, settings.batching)
         tariff = Tariff(target, ProgramSizes({}), settings.caps, settings.debias, batches)
         try:
-            if not can_enforce(tariff.caps, target):
+            if not are_enforced(tariff.caps, target):
                 return None
             prepared = planner._prepare(target_with_options(target, settings.options), settings)
             check_circuit_fits(target, prepared.facts.num_qubits)

@@ -48,7 +48,7 @@ ASSIGNMENTS = (
     "parts",
     "variables",
 )  # names of a solution's assignment
-_LISTS = ("best", "energies", "excited")
+_LISTS = ("best", "energies", "excited", "alike")
 _ENDS: Mapping[str, tuple[str, ...]] = {  # a part of these would claim more
     "why": SENTENCES,
     **dict.fromkeys((*_LISTS, "depth"), ()),
@@ -200,6 +200,8 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
             texts = ", ".join(measured_text(per * row["excitation"], error).partition(" ±")[0] for row in above)
             bar = measured_text(0.0, error).partition("± ")[2]
             yield "excited", f"{texts} eV above the lowest{more}{f' (± {bar} at most)' if bar else ''}"
+        if alike := ", ".join(_alike_levels(result.table)):
+            yield "alike", f"levels {alike}: each within two errors of the next"
         return
     fitted = [*curve_texts(result.curve)]
     yield from fitted
@@ -207,6 +209,24 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
         return
     claims = sum(bool(row.get("converged")) for row in result.table)
     yield "points", f"{claims} of {len(result.table)} converged; `hybridloop runs show` lists them"
+
+
+def _alike_levels(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield groups of levels that are each within two errors of the next, as "0 to 1".
+
+    The errors of two levels are added in squares: where parts of them cancel, the levels are nearer than that.
+    """
+    first = 0
+    for number, row in enumerate(rows):
+        pair = [row, *rows[number + 1 : number + 2]]
+        bars, bounds = zip(
+            *((each["standard_error"] or 0.0, each.get("rounding_bound") or 0.0) for each in pair), strict=True
+        )
+        if len(pair) > 1 and abs(pair[1]["energy"] - row["energy"]) <= 2.0 * math.hypot(*bars) + sum(bounds):
+            continue
+        if number > first:
+            yield f"{first} to {number}"
+        first = number + 1
 
 
 def signed(amount: float, unit: str) -> str:

@@ -75,6 +75,24 @@ def test_a_cap_of_the_whole_price_leaves_every_round_of_a_measured_search(
     assert capped.value == free.value
 
 
+def test_a_cap_that_holds_no_round_of_the_search_says_so_before_a_session(
+    prefect_server: PrefectServer, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    layers = {"ansatz": "hardware-efficient", "layers": 1, "search": "measured", "seed": 1}
+    phases, cap = list[list[str]](), "5HQC"
+    for said in ("the caps buy nothing", "no round of the search, but the final measurement at its start alone", ""):
+        asked = settings("quantinuum.qpu.h2-1", **layers, max_cost=cap)
+        (warning,) = [each for each in plan_run("vqe", H2, asked).warnings if "the caps buy" in each] or [""]
+        assert said in warning
+        caplog.clear()
+        result: RunResult = call_flow(vqe, emulator.workspace("small-caps"), H2, asked)
+        messages = [record.getMessage() for record in caplog.records]
+        assert messages.count(warning) == bool(said)
+        phases.append([point.phase for point in result.history])
+        cap = "100HQC" if cap == "5HQC" else warning.partition("--max-cost ")[2].partition(" ")[0]
+    assert [list(dict.fromkeys(each)) for each in phases] == [[], ["final"], ["search", "final"]]
+
+
 def test_caps_that_buy_no_value_say_what_would_and_what_the_run_takes(capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_run("vqe", H2, settings("quantinuum.sim.h2-1e", max_cost="5eHQC"))
     assert plan.bought is not None

@@ -8,7 +8,7 @@ from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.preparation.basis_levels import PreparedBasisLevels
 from hybridloop.preparation.levels import PreparedLevels
-from hybridloop.settings import ProblemText
+from hybridloop.settings import OrbitalsName, ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepared
@@ -56,3 +56,29 @@ def test_levels_of_a_pauli_sum_take_no_search_and_keep_their_groups() -> None:
     assert outcome.parameters == ()
     assert run.facts.exact() == outcome.table[0]["exact"]
     assert (run.facts.unit, outcome.table[1]["electrons"]) == ("", None)
+
+
+DIMER = """ &FCI NORB=2,NELEC=2,MS2=0 &END
+0.05 1 1 1 1
+0.05 2 2 2 2
+-1.0 2 1 0 0
+0.0 0 0 0 0
+"""  # Hubbard, on sites: each level has all four determinants
+
+
+def test_levels_on_sites_are_measured_in_the_orbitals_that_take_fewer_shots() -> None:
+    shots = dict[str, int]()
+    for orbitals in OrbitalsName.AUTO, OrbitalsName.GIVEN:
+        run = prepared("levels", ProblemText(name="dimer", text=DIMER), LevelsSettings(orbitals=orbitals), 0)
+        assert isinstance(run, PreparedLevels)
+        assert ("orbitals" in run.choices) == (orbitals is OrbitalsName.AUTO)
+        outcome = run.measure(shot_rounds(0), lambda _: None)
+        assert outcome.is_precise
+        for row in outcome.table:
+            assert abs(row["energy"] - row["exact"]) <= 3 * row["standard_error"]
+        shots[orbitals] = outcome.history[-1].total_shots
+    assert 10 * shots["auto"] < shots["given"]
+
+
+def test_levels_keep_orbitals_in_which_they_take_as_many_shots() -> None:
+    assert "orbitals" not in levels_of(LevelsSettings()).choices

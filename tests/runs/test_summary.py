@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -14,7 +15,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.runs.fitted_text import fitted, whole_parts, wrapped
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.result_text import accuracy_text
-from hybridloop.runs.summary import MOST_LINES, WIDTH, headline, summary
+from hybridloop.runs.summary import MOST_LINES, WIDTH, answer, headline, summary
 from tests.result_helpers import a_result, answered
 
 LEVELS = tuple(
@@ -176,3 +177,24 @@ def test_what_a_circuit_is_known_to_miss_is_no_doubt_that_its_energy_is_far_off(
     assert accuracy_text(far) == "outside chemical accuracy"
     near = answered(a_result(), value=-1.1373 + 0.0026, interval95=(-1.1373 - 0.0024, -1.1373 + 0.0040))
     assert accuracy_text(near) == "not resolved: ± 1.4 mHa"
+
+
+@pytest.mark.parametrize(
+    ("energies", "error", "bound", "alike"),
+    [
+        ((-4.0, -3.999, -3.98, -3.9795), 1e-3, 0.0, "levels 0 to 1, 2 to 3: "),
+        ((-4.0, -4.0, -4.0, -3.0), 0.0, 1e-9, "levels 0 to 2: "),
+        ((-4.0, -3.997, -3.98, -3.9), 1e-3, 0.0, ""),
+    ],
+)
+def test_levels_that_are_not_told_apart_are_named(
+    energies: Sequence[float], error: float, bound: float, alike: str
+) -> None:
+    rows = tuple(
+        {**LEVELS[0], "level": n, "energy": energy, "standard_error": error, "rounding_bound": bound}
+        for n, energy in enumerate(energies)
+    )
+    result = replace(answered(a_result(), table=rows), algorithm="levels")
+    text = dict(answer(result)).get("alike", "")
+    assert text.startswith(alike)
+    assert bool(text) == bool(alike)
