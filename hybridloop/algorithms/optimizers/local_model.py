@@ -17,6 +17,7 @@ from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 
 EFFECTIVE_FREQUENCY = 2  # of an angle that several rotations share: few of them act on the same term
 CROSS = (0.1, 0.3)  # expected curvature between angles, relative to those along them; 2nd: a frequency is unknown
+STRONG = 3.0  # times that, where a search goes on from an end that is too high
 OVERTONE = 0.2  # expected second harmonic of an angle that rotations share, relative to its curvature
 OVERTONE_FLOOR = 0.15  # least such curvature, relative to the mean
 MODEL_ERROR = 0.2  # of an energy, relative to the mean curvature times d² (d + 1), its round a phase d away
@@ -112,6 +113,7 @@ class LocalFit:
 
     frequencies: Sequence[Frequencies]
     with_overtones: bool = False
+    is_strong: bool = False
 
     def model(self, rounds: Sequence[MeasuredRound], centre: Array) -> LocalModel | None:
         """Fit all rounds; None where they do not determine all slopes and curvatures along angles."""
@@ -219,7 +221,8 @@ class LocalFit:
         rows, weights = self._weighted(rounds, centre, size)
         count, pairs = len(centre), len(_pairs(len(centre))[0])
         ridge = np.zeros(rows.shape[1])
-        ridge[1 + 2 * count : 1 + 2 * count + pairs] = (CROSS[not all(self.frequencies)] * size) ** -2
+        cross = CROSS[not all(self.frequencies)] * STRONG**self.is_strong * size
+        ridge[1 + 2 * count : 1 + 2 * count + pairs] = cross**-2
         if self.with_overtones:
             own = np.maximum(np.abs(diagonal), OVERTONE_FLOOR * size)[self._overtones]
             ridge[1 + 2 * count + pairs :] = np.tile((OVERTONE * own) ** -2, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -196,9 +196,10 @@ class TrustRegion:
         self._repeats = 0 if is_determined else count_repeat(self._repeats, "trust-region", estimates)
 
     def refine(self, tolerance: float | None = None) -> None:
-        """Search on after an end: to half of its gain and noise, or to those of a smaller tolerance."""
+        """Search on after an end: with strong couplings to half of its gain and noise, or to a smaller tolerance's."""
         if tolerance is None:
             self._end /= REFINEMENT
+            self._fit, self._radius = replace(self._fit, is_strong=True), RADII[1]
         else:
             self.tolerance = tolerance
             self._end = min(self._end, ENDS[not all(self.frequencies)] * tolerance)
@@ -215,7 +216,7 @@ class TrustRegion:
         step = self._step(model)
         is_first = all(np.array_equal(each.centre, centre) for each in self._rounds)  # some may be repeated
         if is_first and step.gain <= NEAR_START * self._end and any(map(has_overtone, self.frequencies)):
-            self._fit = LocalFit(self.frequencies, with_overtones=True)
+            self._fit = replace(self._fit, with_overtones=True)
             model = self._fit.model(self._rounds, centre)
             assert model is not None  # the same energies determine it
             step = self._step(model)
@@ -254,9 +255,13 @@ class TrustRegion:
         curvatures, axes = np.linalg.eigh(model.curvatures)
         slopes, variances, errors = model.along(axes)
         sizes = np.maximum(curvatures, STIFF_FLOOR * model.mean_curvature)
-        step = -axes @ (slopes / sizes)
-        step *= min(1.0, self._radius / max(float(np.abs(step).max()), 1e-12))
-        gain = float(-(model.slopes @ step) - 0.5 * (sizes * (axes.T @ step) ** 2).sum())
+        if self._fit.is_strong:
+            along = np.clip(-slopes / np.maximum(np.abs(curvatures), sizes), -self._radius, self._radius)
+        else:
+            along = -slopes / sizes
+            along *= min(1.0, self._radius / max(float(np.abs(axes @ along).max()), 1e-12))
+        step = axes @ along
+        gain = float(-(slopes @ along) - 0.5 * (sizes * along**2).sum())
         shares = np.clip(curvatures, 0.0, sizes) / sizes
         hidden = np.where(curvatures > errors, 0.0, 0.5 * (2.0 * errors - curvatures) * REACH**2)
         return _Step(step, gain, axes, variances, sizes, shares, hidden, bool(curvatures[0] < -SIGMAS * errors[0]))

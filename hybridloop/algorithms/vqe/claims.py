@@ -39,7 +39,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS, PauliProblem
 from hybridloop.algorithms.vqe.simulated_energy import SimulatedEnergy
 
-MENDABLE = 4.0  # residues: 98 % of the ends of a search of two angles are nearer, and more of several (χ²)
+MENDABLE = 20.0  # residues: strong couplings that a search has not learned leave more than its noise
 
 O = TypeVar("O", bound=Outcome)  # noqa: E741
 
