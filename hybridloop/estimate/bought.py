@@ -91,7 +91,7 @@ def what_caps_buy(
 
 
 def too_small_caps(prepared: PreparedAlgorithm, tariff: Tariff) -> str | None:
-    """Say what a run under the tariff's caps buys if they are too small for a round of its search; None if they hold one.
+    """Say what a run buys of which the tariff's caps hold no round of the search; None if they hold one.
 
     Nothing is simulated: the first round that is submitted shows it.
     """

@@ -10,7 +10,7 @@ import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
 from hybridloop.algorithms.problems.natural_orbitals import size_doubt
