@@ -39,6 +39,7 @@ class Geometry:
 
     `shortest` has the two atoms (counted from 1) with the fewest bond lengths between them, their distance in Å, and
     that in bond lengths; it is None for an atom. `stated` says what the geometry's text states beside its atoms.
+    `potential` names the effective core potentials, such as "lanl2dz on Na (10 electrons)"; empty for none.
     """
 
     atoms: tuple[Atom, ...]
@@ -47,13 +48,15 @@ class Geometry:
     orbitals: int
     shortest: tuple[int, int, float, float] | None = None
     stated: str = ""
+    potential: str = ""
 
     @property
     def title(self) -> str:
-        """The formula with its charge, the basis set, and the shortest distance."""
+        """The formula with its charge, the basis set with core potentials, and the shortest distance."""
         charge = f", charge {self.charge:+d}" if self.charge else ""
         stated = f" ({self.stated})" if self.stated else ""
-        title = f"{formula(symbol for symbol, _ in self.atoms)}{charge} in {self.basis}{stated}"
+        potential = f", core potential {self.potential}" if self.potential else ""
+        title = f"{formula(symbol for symbol, _ in self.atoms)}{charge} in {self.basis}{potential}{stated}"
         if self.shortest is None:
             return title
         first, second, distance, _ = self.shortest
@@ -80,13 +83,13 @@ def shortest_distance(
     A bond length is the sum of the covalent radii, which `radius` gives in Å by symbol (B. Cordero et al., Dalton
     Trans. (2008) 2832). Raises InputError for a distance that no molecule has, with the unit in which it would have it.
     """
-    found = [
-        (math.dist(one, two) / (radius(first) + radius(second)), i + 1, j + 1, math.dist(one, two))
-        for (i, (first, one)), (j, (second, two)) in combinations(enumerate(atoms), 2)
-    ]
-    if not found:
+    if len(atoms) < 2:
         return None
-    bonds, first_atom, second_atom, distance = min(found)
+    radii = {symbol: radius(symbol) for symbol, _ in atoms}
+    bonds, first_atom, second_atom, distance = min(
+        (math.dist(one, two) / (radii[first] + radii[second]), i, j, math.dist(one, two))
+        for (i, (first, one)), (j, (second, two)) in combinations(enumerate(atoms, 1), 2)
+    )
     pair = f"atoms {first_atom} and {second_atom} ({atoms[first_atom - 1][0]}, {atoms[second_atom - 1][0]})"
     if distance < _SAME_PLACE:
         raise InputError("geometry", f"{source}: {pair} are at one place", "Give each atom a place of its own.")

@@ -47,7 +47,8 @@ def problem(
     `value` is as for `hybridloop.vqe` and `hybridloop.qaoa`; the result shows the text that would be stored. `name` is
     shown in results and sweeps, by default that of the file or object. `format` forces the reading of a file, such as
     edges, where its lines do not show one. `electrons` (alpha, beta) are for a Hamiltonian
-    of qdk-chemistry. The others are for a geometry: `basis` (PySCF's name, by default sto-3g), `charge`,
+    of qdk-chemistry. The others are for a geometry: `basis` (PySCF's name, by default sto-3g, or one for each element:
+    `Na=lanl2dz,H=6-31g`), `ecp` (effective core potentials, by default those of the basis sets), `charge`,
     `geometry_unit` (angstrom, bohr, pm or nm), `multiplicity`, and `active_space` or `frozen_core`, which are applied
     before the text is made. Raises InputError for a value that is no problem.
     """

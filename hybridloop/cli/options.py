@@ -106,7 +106,14 @@ def _reading_option(name: str, kind: Any, text: str) -> inspect.Parameter:
 
 FORMAT_OPTION = _reading_option("format", str, "Format of the problem's file; left out: what its lines show.")
 GEOMETRY_OPTIONS = [  # of `run`, `plan` and `molecule`, beside the settings of a molecule
-    _reading_option("basis", str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),
+    _reading_option(
+        "basis", str, f"Basis set of a geometry, by PySCF's name, or Na=lanl2dz,H=6-31g; left out: {DEFAULT_BASIS}."
+    ),
+    _reading_option(
+        "ecp",
+        str,
+        "Effective core potentials of a geometry, as basis sets, or none; left out: those of the basis sets.",
+    ),
     _reading_option("charge", int, "Charge of a geometry in elementary charges; left out: 0."),
     _reading_option("geometry_unit", LengthUnit, "Unit of a geometry's lengths; left out: angstrom."),
 ]

@@ -59,6 +59,7 @@ class GeometryKeywords(TypedDict, total=False):
     """Keyword arguments of a geometry: for its integrals, and the part of the molecule that is taken."""
 
     basis: str | None
+    ecp: str | None
     charge: int | None
     geometry_unit: str | None
     active_space: str | tuple[int, int] | None

@@ -13,14 +13,14 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import Aside, MeasuredPub
-from hybridloop.azure.targets import Target
+from hybridloop.azure.targets import Target, batches_points
 from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
 from hybridloop.errors import CapReached, HybridloopError, InputError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
 from hybridloop.estimate.figures import Bought, likely_range
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept
-from hybridloop.estimate.pricing import Tariff
+from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, RunSettings, SearchName
 from hybridloop.settings.parsing import AUTO_SPACE
@@ -90,11 +90,13 @@ def what_caps_buy(
     )
 
 
-def too_small_caps(prepared: PreparedAlgorithm, tariff: Tariff) -> str | None:
-    """Say what a run buys of which the tariff's caps hold no round of the search; None if they hold one.
+def too_small_caps(prepared: PreparedAlgorithm, target: Target, settings: RunSettings) -> str | None:
+    """Say what a run buys whose caps hold no round of its search; None if they hold one.
 
     Nothing is simulated: the first round that is submitted shows it.
     """
+    batches = batches_points(target, settings.batching)
+    tariff = Tariff(target, ProgramSizes({}), settings.caps, settings.debias, batches)
     if not are_enforced(tariff.caps, tariff.target):
         return None
     first = _FirstRound(tariff, IdealSampler(tariff.target, seed=0, max_work=0.0))

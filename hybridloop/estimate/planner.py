@@ -149,7 +149,7 @@ class Planner:
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
         refusals = refusals_of(settings, target, simulation.facts.num_qubits, self.statuses)
-        small = too_small_caps(self._prepare(target, settings), tariff) if is_own else None
+        small = too_small_caps(self._prepare(target, settings), target, settings) if is_own else None
         first = (*simulation.facts.warnings, *filter(None, (small,)))
         return replace(plan, warnings=(*first, *plan_warnings(plan, target, settings, refusals)))
 

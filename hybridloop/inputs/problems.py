@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -272,6 +273,7 @@ def with_given(values: Mapping[str, Any], options: GeometryOptions | None = None
 
 _EXAMPLES = {
     "basis": "sto-3g",
+    "ecp": "lanl2dz",
     "charge": "0",
     "geometry_unit": f"{', '.join(LengthUnit)}",
     "multiplicity": "1",
@@ -294,7 +296,9 @@ def _integrals(text: str, name: str, options: GeometryOptions, form: InputFormat
             raise InputError(option, problem, "Leave one of them out.")
     options = with_given({name: value for name, value in of_text.items() if value is not None}, options)
     options = replace(options, basis=options.basis or found.basis)
-    name = f"{name or formula(symbol for symbol, _ in found.atoms)}-{options.basis or DEFAULT_BASIS}"
+    basis = options.basis or DEFAULT_BASIS
+    basis = re.sub("[=,]", "-", basis) if "=" in basis else basis
+    name = f"{name or formula(symbol for symbol, _ in found.atoms)}-{basis}"
     molecule = integrals_of(found.atoms, name, options, found.stated)
     return validate(ProblemText, {"name": name, "text": written(molecule)}, of="problem")
 

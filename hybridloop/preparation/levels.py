@@ -15,10 +15,8 @@ from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsWanted, levels_table, measure_levels
 from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
-from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.exact import MAX_DENSE_DETERMINANTS, exact_levels
-from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.exact import exact_levels
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
@@ -31,7 +29,7 @@ from hybridloop.preparation.basis_levels import (
     prepare_basis_levels,
 )
 from hybridloop.preparation.choices.claims import shares_angles
-from hybridloop.preparation.choices.orbitals import in_natural_orbitals
+from hybridloop.preparation.choices.orbitals import shots_of_levels
 from hybridloop.preparation.prepared import (
     OnRound,
     PlanFacts,
@@ -119,8 +117,7 @@ class PreparedLevels(PreparedAlgorithm):
         electrons = "{} alpha and {} beta electrons".format(*self.problem.molecule.electrons)
         if self.space.is_complete:
             return f"all {self.space.size} with {electrons}"
-        total = count_determinants(self.problem.molecule)
-        return f"the {self.space.size} of at most two excitations, of {total:,} with {electrons}"
+        return f"the {self.space.size} of at most two excitations, of {self.space.total:,} with {electrons}"
 
 
 def prepare_levels(
@@ -140,12 +137,12 @@ def prepare_levels(
     check_number(settings.levels, size, f"{resolved.molecule.source} has {size.size} determinants")
     if settings.ansatz is AnsatzName.AUTO:
         settings = settings.model_copy(update={"ansatz": AnsatzName.UCCSD})
-    shots = _shots_in_natural_orbitals(resolved, settings)
-    is_cheaper = shots is not None and shots <= MOST_OF_SHOTS
-    if is_cheaper:
+    is_open = settings.orbitals is OrbitalsName.AUTO and settings.initial_point is StartName.AUTO
+    shots = shots_of_levels(resolved, settings.levels) if is_open else 1.0
+    if shots <= MOST_OF_SHOTS:
         settings = settings.model_copy(update={"orbitals": OrbitalsName.NATURAL})
     vqe = prepare_vqe(problem, settings, seed, target, recorded)
-    if is_cheaper:
+    if shots <= MOST_OF_SHOTS:
         why = f"{vqe.choices['orbitals']}, as the levels take an estimated {shots:.1g} of the shots there"
         vqe = replace(vqe, choices={**vqe.choices, "orbitals": why})
     if not isinstance(settings.ansatz, AnsatzName) or vqe.ansatz.name != AnsatzName.UCCSD:
@@ -158,26 +155,6 @@ def prepare_levels(
     unitary = uccsd(rotated, is_tied=shares_angles(rotated, vqe.ansatz), max_tracked_states=0)
     wanted = LevelsWanted(settings.levels, vqe.sampling.precision, seed)
     return PreparedLevels(facts, vqe, rotated, unitary, model_space(rotated), wanted, levels)
-
-
-def _shots_in_natural_orbitals(problem: ElectronicProblem, settings: LevelsSettings) -> float | None:
-    """Return the shots of the levels in natural orbitals of the exact state, as a share of those in the given ones.
-
-    None where the settings name the orbitals or angles, or the molecule is too large. A level Σ v_i v_j M_ij takes
-    shots in proportion to (Σ_ij |v_i v_j|)² = ‖v‖₁⁴: it is estimated from the elements M_ij, which vary alike.
-    """
-    is_open = settings.orbitals is OrbitalsName.AUTO and settings.initial_point is StartName.AUTO
-    if not is_open or count_determinants(problem.molecule) > MAX_DENSE_DETERMINANTS:
-        return None
-    natural = in_natural_orbitals(problem).problem
-    given, there = (_largest_norm(each.molecule, settings.levels) for each in (problem, natural))
-    return float((there / given) ** 4)
-
-
-def _largest_norm(molecule: Molecule, levels: int) -> float:
-    """Return the largest ‖v‖₁ of the lowest levels over the determinants."""
-    _, vectors = np.linalg.eigh(hamiltonian_matrix(molecule, determinants_of(molecule)).toarray())
-    return float(np.abs(vectors[:, :levels]).sum(axis=0).max())
 
 
 def _energy(ground: Outcome) -> str:

@@ -31,7 +31,7 @@ H2 = (DATA / "H2_0.735.fcidump").read_text()
 OPENQASM_2 = 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nrx(a) q[0];'
 ZZ = json.dumps({"terms": {"ZZ": -1.0, "XI": 0.5}})
 NAN, INF, HUGE = float("nan"), float("inf"), 1e308
-AT_ONCE_S = 2.0  # CPU seconds
+AT_ONCE_S = 4.0  # CPU seconds; a core that is shared with others takes twice as many
 ALL = MAX_PROBLEM_BYTES - 100  # characters: the limit of a file
 
 
@@ -63,7 +63,8 @@ def portfolio(**changed: Any) -> str:
 
 
 def fcidump(line: str, norb: int = 2, electrons: int = 2) -> str:
-    return f"&FCI NORB={norb},NELEC={electrons},MS2=0\n&END\n-1.0 1 1 0 0\n{line}\n0.7 0 0 0 0\n"
+    others = "".join(f"-0.5 {number} {number} 0 0\n" for number in range(3, norb + 1))
+    return f"&FCI NORB={norb},NELEC={electrons},MS2=0\n&END\n-1.0 1 1 0 0\n{line}\n{others}0.7 0 0 0 0\n"
 
 
 EDGE = '<node id="a"/><node id="b"/><edge source="a" target="{}"><data key="w">{}</data></edge>'
@@ -184,9 +185,9 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "a misspelt operator": ('{"terms": {"ZZ": 1},\n"term": {"XX": 1}}', {}, "problem", "Did you mean 'terms'"),
     "no orbital": (fcidump("", norb=0), {}, "problem", "NORB=0"),
     "no qubit": (fcidump("0.5 1 1 1 1", norb=1), {}, "mapping", "leaves no qubit"),
-    "no electron": (fcidump("", electrons=0), {}, "ansatz", "no electrons"),
+    "no electron": (fcidump("-0.5 2 2 0 0", electrons=0), {}, "ansatz", "no electrons"),
     "more electrons than fit": (fcidump("", electrons=6), {}, "problem", "electrons of one spin"),
-    "orbitals by the dozen": (fcidump("", norb=40, electrons=40), {}, "problem", "40 orbitals"),
+    "orbitals by the dozen": (fcidump("-0.5 2 2 0 0", norb=40, electrons=40), {}, "problem", "40 orbitals"),
     "a coefficient that is none": ('{"terms": {"ZZ": NaN}}', {}, "problem", "not a finite number"),
     "a coefficient that overflows": ('{"terms": {"ZZ": 1e308, "XX": 1e308}}', {}, "problem", "above 1e\\+100"),
     "an operator that is not Hermitian": ('{"terms":\n{"ZZ": [1, 1]}}', {}, "problem", "not a real"),

@@ -39,9 +39,9 @@ def test_levels_of_all_determinants_do_not_depend_on_the_search() -> None:
 
 def test_levels_of_some_determinants_are_as_certain_as_the_search() -> None:
     run = levels_of(CUT)
-    outcome = replace(run, space=replace(run.space, is_complete=False)).measure(shot_rounds(0), lambda _: None)
+    outcome = replace(run, space=replace(run.space, total=10)).measure(shot_rounds(0), lambda _: None)
     assert (outcome.converged, outcome.is_requested) == (False, True)
-    assert "determinants: the 9 of at most two excitations, of 9 with 1 alpha and 1 beta electrons" in outcome.choices
+    assert "determinants: the 9 of at most two excitations, of 10 with 1 alpha and 1 beta electrons" in outcome.choices
 
 
 def test_levels_of_a_pauli_sum_take_no_search_and_keep_their_groups() -> None:

@@ -31,12 +31,12 @@ class ModelSpace:
 
     For a molecule they are determinants with its alpha and beta electrons, bit i is spin orbital i, alpha orbitals
     first; the first block begins with that of Hartree-Fock. For a Pauli sum they are basis states, bit i is qubit i.
-    `is_complete` is true if the space has all of them. The Hamiltonian couples states that differ by one of `flips`,
+    `total` is the number of all that there are. The Hamiltonian couples states that differ by one of `flips`,
     any two within a block without them, and is real between all if `is_real`.
     """
 
     blocks: tuple[tuple[int, ...], ...]
-    is_complete: bool
+    total: int
     is_real: bool = True
     flips: frozenset[int] | None = None
 
@@ -44,6 +44,11 @@ class ModelSpace:
     def size(self) -> int:
         """Number of reference states."""
         return sum(map(len, self.blocks))
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the space has all reference states."""
+        return self.size == self.total
 
     @property
     def states(self) -> int:
@@ -65,14 +70,14 @@ def model_space(problem: ElectronicProblem) -> ModelSpace:
     count = count_determinants(problem.molecule)
     if count <= MAX_ENUMERATED:
         others = [state for state in determinants_of(problem.molecule).tolist() if state != reference]
-        space = ModelSpace(_blocks(problem, [reference, *others]), is_complete=True)
+        space = ModelSpace(_blocks(problem, [reference, *others]), count)
         if space.states <= MAX_STATES:
             return space
     excited = [
         reference ^ sum(1 << orbital for orbital in (*emptied, *filled))
         for emptied, filled in itertools.islice(excitations(problem), MAX_ENUMERATED)
     ]
-    space = ModelSpace(_blocks(problem, [reference, *excited]), is_complete=len(excited) + 1 == count)
+    space = ModelSpace(_blocks(problem, [reference, *excited]), count)
     if space.states > MAX_STATES:
         what = f"the levels of {problem.molecule.source} take more than {MAX_STATES:,} states to measure"
         raise InputError("problem", what, "Choose a smaller active space.")
@@ -126,7 +131,7 @@ def basis_space(hamiltonian: SparsePauliOp) -> tuple[ModelSpace, Ansatz]:
     circuit = QuantumCircuit(qubits, name="stabilizer-frame")
     frame.append_inverse_to(circuit)
     is_real = not ((paulis.x & paulis.z).sum(axis=1) % 2).any()
-    space = ModelSpace(tuple(map(tuple, blocks)), is_complete=True, is_real=is_real, flips=flips)
+    space = ModelSpace(tuple(map(tuple, blocks)), 2**qubits, is_real=is_real, flips=flips)
     return space, Ansatz(circuit.name, circuit, np.zeros(0), ())
 
 

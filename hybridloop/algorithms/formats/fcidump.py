@@ -19,6 +19,7 @@ _HEADER_END = re.compile(r"&END\b|\$END\b|/", re.IGNORECASE)
 _KEY = re.compile(r"\b([A-Za-z]\w*)\s*=")
 _COMMENTS = ("!", "#")
 _COMPLEX = re.compile(r"\(\s*([^\s,()]+)\s*,\s*([^\s,()]+)\s*\)")  # as Fortran writes it
+_NUMBER = re.compile(r"[-+(.]*\d")
 _WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 _NAMES = ("NORB", "NELEC", "MS2", "UHF", "IUHF")  # of the header's keys, those that are read
@@ -33,7 +34,8 @@ def read_fcidump(text: str, source: str) -> Molecule:
     (`!`, `#`). Raises ProblemError for malformed lines, for unrestricted (UHF) or complex integrals, and for a text
     without core energy (`value 0 0 0 0`): it has been truncated, unless it has all integrals of a lattice model, whose
     core energy is 0. The core energy is the last line by convention; before others it is taken only in a text that
-    lacks no integral of a molecule.
+    lacks no integral of a molecule. Integrals in physicists' order and over spin orbitals are refused, as are orbitals
+    without any integral.
     """
     norb, electrons, lines = _read_header(text, source)
     integrals = _Integrals(norb, source)
@@ -74,9 +76,9 @@ def _read_header(text: str, source: str) -> tuple[int, tuple[int, int], int]:
         )
     # integrals begin on a new line
     lines = text.count("\n", 0, end.end()) + 1
-    rest = text[end.end() :].split("\n", 1)[0]
-    if rest.strip():
-        problem = f"{rest.strip()!r} follows the header's end"
+    rest = text[end.end() :].split("\n", 1)[0].strip()
+    if _NUMBER.match(rest):  # Fortran ignores all else on this line
+        problem = f"{rest!r} follows the header's end"
         raise ProblemError(source, lines, problem, "Begin integrals on a new line.")
     return norb, _electrons(keys, norb, source), lines
 
@@ -145,7 +147,7 @@ class _Integrals:
         earlier, earlier_line = self.entries.setdefault(key, (value, number))
         if abs(earlier - value) > SYMMETRY_TOLERANCE:
             problem = f"{value!r} contradicts line {earlier_line}, which gives {earlier!r} for the same integral"
-            raise self._error(number, problem, "Remove one of them; unrestricted integrals are not supported.")
+            raise self._error(number, problem, "Remove one: neither unrestricted ones nor physicists' order are taken.")
 
     def molecule(self, electrons: tuple[int, int]) -> Molecule:
         """Return the molecule once all lines are added; integrals absent from the text are zero."""
@@ -171,7 +173,48 @@ class _Integrals:
                         two[left - 1, right - 1, k - 1, m - 1] = two[left - 1, right - 1, m - 1, k - 1] = value
         if not one.any():
             raise self._error(None, "there is no one-electron integral (value p q 0 0)", "Export the file again.")
+        self._check_use()
+        self._check_order(two)
+        self._check_spins(one, two)
         return Molecule(one, two, electrons, core, self.source, stated=stated)
+
+    def _check_use(self) -> None:
+        """Raise ProblemError for orbitals without any integral."""
+        used = {index for key in self.entries for index in key}
+        if unused := [number for number in range(1, self.norb + 1) if number not in used]:
+            what = f"no integral has orbital {', '.join(map(str, unused[:5]))}{'…' * (len(unused) > 5)}"
+            raise self._error(None, f"{what} of NORB={self.norb}", "Correct NORB, or export the file again.")
+
+    def _check_order(self, two: NDArray[np.float64]) -> None:
+        """Raise ProblemError for two-electron integrals in physicists' order, ⟨pq|rs⟩ = (pr|qs).
+
+        Real orbitals have 0 ≤ (pq|pq) ≤ (pp|qq) (C. C. J. Roothaan, Rev. Mod. Phys. 23 (1951) 69). In the other order
+        the two are exchanged. A model, such as of sites that attract each other, may have neither.
+        """
+        coulomb, exchange = np.einsum("ppqq->pq", two), np.einsum("pqpq->pq", two)
+        above = exchange - coulomb
+        if above.max() <= SYMMETRY_TOLERANCE or min(above.min(), coulomb.min()) < -SYMMETRY_TOLERANCE:
+            return
+        p, q = (int(index) + 1 for index in np.unravel_index(np.argmax(above), above.shape))
+        what = f"({p} {q}|{p} {q}) is above ({p} {p}|{q} {q}), so the integrals are in physicists' order ⟨pq|rs⟩"
+        raise self._error(None, what, "Write them in chemists' order, (pq|rs), as FCIDUMP has them.")
+
+    def _check_spins(self, one: NDArray[np.float64], two: NDArray[np.float64]) -> None:
+        """Raise ProblemError for integrals over spin orbitals, alternating or one spin after the other.
+
+        Then both spins have equal integrals, also (αα|ββ) = (αα|αα), and none couples one with the other.
+        """
+        if self.norb % 2:
+            return
+        numbers = np.arange(self.norb)
+        for alpha, beta in ((numbers[::2], numbers[1::2]), np.split(numbers, 2)):
+            same, other = np.ix_(alpha, alpha), np.ix_(beta, beta)
+            blocks = [two[np.ix_(*spins)] for spins in ((alpha,) * 4, (beta,) * 4, (alpha, alpha, beta, beta))]
+            is_equal = all(np.allclose(blocks[0], each, rtol=0, atol=SYMMETRY_TOLERANCE) for each in blocks[1:])
+            is_apart = not one[np.ix_(alpha, beta)].any() and not two[np.ix_(alpha, beta)].any()
+            if is_equal and is_apart and blocks[0].any() and np.allclose(one[same], one[other], rtol=0, atol=1e-9):
+                what = f"the integrals are over {self.norb} spin orbitals, equal for both spins"
+                raise self._error(None, what, f"Export those over {self.norb // 2} spatial orbitals.")
 
     def _is_whole_lattice(self) -> bool:
         """Return whether the integrals are a lattice model's, none of them missing.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +24,21 @@ ELEMENTS = (
     "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl "
     "Mc Lv Ts Og"
 ).split()
-_MAX_LINES = 10_000  # of atoms: far above any molecule that is computed
+_MAX_LINES = 10_000  # of a text that may be a geometry
+_LINES_OF_ATOM = 5  # at most: of a Z-matrix its row and three variables
+MAX_ATOMS = 500  # Hartree-Fock of more takes days
 _SYMBOL = re.compile(r"(?:\d{1,3}(?=[A-Z]))?([A-Za-z]{1,2})\d{0,4}", re.ASCII)  # also with a mass number before
 _ISOTOPES = {"D": "H", "T": "H"}
 _DUMMY = "X"  # of a Z-matrix
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
 _WHOLE_CHARGE = re.compile(r"([-+]?\d{1,4})(?:\.0*)?|(\d{1,4})([-+])", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
-_COUNT = re.compile(r"\s*(\d{1,9})[ \t]*\n", re.ASCII)
+_COUNT = re.compile(r"\s*(\d{1,9})(?:[ \t]+(bohr|au))?[ \t]*\n", re.ASCII | re.IGNORECASE)  # Psi4 has the unit there
 _VARIABLE = re.compile(r"([A-Za-z]\w*)(?:[ \t]+|[ \t]*=[ \t]*)(\S+)", re.ASCII)
 _START = re.compile(r"\s*[A-Z][a-z]?[0-9]*(?:[ \t,]+[-+]?[0-9.]+){2}")
 _CHARGE_LINE = re.compile(r"[ \t]*([-+]?\d{1,2})[ \t,]+([1-9]\d?)[ \t]*", re.ASCII)
+_GHOST = re.compile(r"(ghost|gh|x)[-_:(]|@|[a-z]+[-_]bq", re.IGNORECASE)  # of PySCF, Psi4, ORCA, NWChem, Gaussian
+_OF_GHOSTS = "Give a PySCF Mole that has the ghost atom: hybridloop.problem(mol). Or give integrals, as FCIDUMP."
 _IGNORED = re.compile(r"#.*|no_?com|no_?reorient|symmetry\s\w+", re.IGNORECASE)  # comments, and words of Psi4
 _UNITS_LINE = re.compile(r"[ \t]*(?:units?[ \t=:]+)?(angstroms?|ang|bohr|au|a\.u\.)[ \t]*", re.IGNORECASE)
 _STATED = {
@@ -42,6 +47,7 @@ _STATED = {
         r"\bmult(?:iplicity)?(\s{0,3}[=:]\s{0,3}|\s{1,3})[\"']?([-+.\w]+)", re.IGNORECASE | re.ASCII
     ),
 }
+_UNITS_WORD = re.compile(r"units?[ \t]*[=: \t][ \t]*[\"']?(angstroms?|ang|bohr|au|a\.u\.)(?![\w.])", re.IGNORECASE)
 _COLUMNS = re.compile(r"\bProperties=(\S+)", re.IGNORECASE)
 _PBC = re.compile(r"\bpbc=(\"[^\"]*\"|\S+)", re.IGNORECASE)
 _LATTICE = re.compile(r"\blattice=", re.IGNORECASE)  # without pbc, periodic in all directions
@@ -135,10 +141,14 @@ def read_geometry(
     form = form or geometry_format(text)
     if form is InputFormat.QCSCHEMA:
         return _read_qcschema(read_json_object(text, source), source, unit)
+    parts = text.count("\n") + text.count(";")
+    if parts > _LINES_OF_ATOM * MAX_ATOMS:  # before any is read
+        raise _too_many(f"{parts:,} lines", source)
     if form is InputFormat.XYZ:
         if _COUNT.match(text) is None:
             raise ProblemError(source, 1, "the first line has no number of atoms", _FORMS)
         found, atoms = _read_xyz(text, source, unit)
+        unit = unit or found.unit
     elif form in (InputFormat.ATOMS, InputFormat.ZMATRIX):
         found, body = _heading(text)
         _check_unit(found.unit, unit, source)
@@ -149,9 +159,20 @@ def read_geometry(
             atoms = _read_zmatrix(body, source)
     else:
         raise ProblemError(source, None, "this is no geometry", _FORMS)
+    _check_number(atoms, source)
     scale = IN_ANGSTROM[unit or LengthUnit.ANGSTROM]
     scaled = tuple((symbol, (x * scale, y * scale, z * scale)) for symbol, (x, y, z) in atoms)
     return ReadGeometry(scaled, found.charge, found.multiplicity, None, found.stated)
+
+
+def _check_number(atoms: Sequence[Any], source: str) -> None:
+    if len(atoms) > MAX_ATOMS:
+        raise _too_many(f"{len(atoms):,} atoms", source)
+
+
+def _too_many(what: str, source: str) -> ProblemError:
+    problem = f"the geometry has {what}, and the integrals of at most {MAX_ATOMS} atoms are computed"
+    return ProblemError(source, None, problem, "Give a smaller molecule, or integrals of an active space as FCIDUMP.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +188,27 @@ class _Heading:
 def _heading(text: str) -> tuple[_Heading, str]:
     """Return what a line of charge and multiplicity and one of units state, and the text without them."""
     kept, charge, multiplicity, unit, stated = list[str](), None, None, None, list[str]()
-    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+    for number, line in enumerate(_lines_of(text), 1):
         if not kept and charge is None and (found := _CHARGE_LINE.fullmatch(line)) is not None:
             charge, multiplicity = int(found[1]), int(found[2])
             stated.append(f"charge and multiplicity by line {number}")
         elif unit is None and (named := _UNITS_LINE.fullmatch(line)) is not None:
-            unit = LengthUnit.BOHR if named[1].lower() in ("bohr", "au", "a.u.") else LengthUnit.ANGSTROM
+            unit = _unit_of(named[1])
             stated.append(f"lengths in {unit} by line {number}")
         elif line.strip() and _IGNORED.fullmatch(line.strip()) is None:
             kept.append(line)
     return _Heading(charge, multiplicity, unit, ", ".join(stated)), "\n".join(kept)
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines; of a text on one line, a first part with charge and multiplicity is a line of its own."""
+    lines = text.lstrip("\ufeff").splitlines()
+    first, semicolon, rest = lines[0].partition(";") if lines else ("", "", "")
+    return [first, rest, *lines[1:]] if semicolon and _CHARGE_LINE.fullmatch(first) else lines
+
+
+def _unit_of(word: str) -> LengthUnit:
+    return LengthUnit.BOHR if word.lower() in ("bohr", "au", "a.u.") else LengthUnit.ANGSTROM
 
 
 def _check_unit(named: LengthUnit | None, unit: LengthUnit | None, source: str) -> None:
@@ -198,8 +230,8 @@ def _read_qcschema(document: dict[str, Any], source: str, unit: LengthUnit | Non
     molecule, model = document.get("molecule", document), document.get("model")
     _check_unit(LengthUnit.BOHR, unit, source)
 
-    def error(problem: str) -> ProblemError:
-        return ProblemError(source, None, problem, "Give a QCSchema molecule: symbols, and three coordinates of each.")
+    def error(problem: str, remedy: str = "Give symbols, and three coordinates of each.") -> ProblemError:
+        return ProblemError(source, None, problem, remedy)
 
     if not isinstance(molecule, dict):
         raise error("the molecule is no object")
@@ -210,9 +242,10 @@ def _read_qcschema(document: dict[str, Any], source: str, unit: LengthUnit | Non
         places = [value for row in places for value in row]
     if not isinstance(places, list) or not all(map(is_number, places)) or len(places) != 3 * len(symbols):
         raise error(f"the geometry has not three numbers for each of {len(symbols)} atoms")
+    _check_number(symbols, source)
     real = molecule.get("real")
     if real is not None and not (isinstance(real, list) and all(real)):
-        raise error("some atoms are not real (ghost atoms)")
+        raise error("some atoms are not real (ghost atoms)", _OF_GHOSTS)
     numbers = [molecule.get(name) for name in ("molecular_charge", "molecular_multiplicity")]
     for value in numbers:
         if value is not None and not (is_number(value) and value == int(value)):
@@ -243,12 +276,15 @@ def check_atoms(text: str) -> None:
             problem = f"atom {number} ({symbol[:40]}) has {len(words)} coordinate{'s' * (len(words) != 1)}"
             raise InputError("problem", problem, "Give three; atoms are separated by semicolons.")
         if not _is_atom(part):
-            raise InputError("problem", f"atom {number} is {part.strip()[:80]!r}", _FORMS)
+            is_ghost = _GHOST.match(symbol) is not None
+            problem = f"atom {number} is {part.strip()[:80]!r}" + ", a ghost atom, which texts can't have" * is_ghost
+            raise InputError("problem", problem, _OF_GHOSTS if is_ghost else _FORMS)
 
 
 def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[_Heading, tuple[Atom, ...]]:
     first, comment, *lines = text.lstrip().splitlines()
-    count = int(first)
+    number, *after = first.split()
+    count = int(number)
     numbered = [(number, line) for number, line in enumerate(lines, start=3) if line.strip()]
     if len(numbered) != count:
         problem = f"the first line says {count} atoms, and {len(numbered)} lines follow the comment"
@@ -260,16 +296,21 @@ def _read_xyz(text: str, source: str, unit: LengthUnit | None) -> tuple[_Heading
     pbc = _PBC.search(comment)
     if "T" in pbc[1].upper() if pbc is not None else _LATTICE.search(comment) is not None:
         raise ProblemError(source, 2, "the geometry is periodic, and molecules are taken", 'Write pbc="F F F".')
+    found = _UNITS_LINE.fullmatch(comment) or _UNITS_WORD.search(comment)
+    words = after or ([found[1]] if found else [])
+    stated_unit = _unit_of(words[0]) if words else None
+    _check_unit(stated_unit, unit, source)
     named = next((each for each, pattern in _UNITS.items() if pattern.search(comment)), None)
-    if named is not None and unit is None:
+    if named is not None and unit is None and stated_unit is None:
         problem = f"the comment of {source} says {comment.strip()[:60]!r}, and XYZ files are in Å"
         raise InputError("geometry_unit", problem, f"Set geometry_unit to {named} or to angstrom.")
     symbol, place = _columns(comment, source)
     charge, multiplicity = (_stated_number(comment, name, source) for name in ("charge", "multiplicity"))
     given = [name for name, value in (("charge", charge), ("multiplicity", multiplicity)) if value is not None]
+    given += [f"lengths in {stated_unit}"] * (stated_unit is not None)
     stated = f"{' and '.join(given)} by its comment" if given else ""
     atoms = tuple(_atom(line, number, source, symbol, place) for number, line in numbered)
-    return _Heading(charge, multiplicity, None, stated), atoms
+    return _Heading(charge, multiplicity, stated_unit, stated), atoms
 
 
 def _stated_number(comment: str, name: str, source: str) -> int | None:
@@ -369,7 +410,8 @@ def _atom(line: str, number: int | None, source: str, symbol: int = 0, place: in
     if not all(map(math.isfinite, (x, y, z))):
         raise ProblemError(source, number, f"{line.strip()[:80]!r} has no finite coordinates", "Correct the line.")
     if element is None:
-        raise ProblemError(source, number, f"{words[symbol][:40]!r} is no element", "Give its symbol, such as He.")
+        remedy = _OF_GHOSTS if _GHOST.match(words[symbol]) else "Give its symbol, such as He."
+        raise ProblemError(source, number, f"{words[symbol][:40]!r} is no element", remedy)
     return element, (x, y, z)
 
 

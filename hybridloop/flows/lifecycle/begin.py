@@ -17,6 +17,7 @@ from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import PREPARING
 from hybridloop.errors import HybridloopError, InputError
+from hybridloop.estimate.bought import too_small_caps
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import claim_run, how_to_resume
 from hybridloop.preparation import prepare
@@ -122,6 +123,8 @@ def begin(
         seed, recorded = found.run.seed, found.recorded
         prepared = prepare(order.algorithm, order.problem, settings, seed, recorded=recorded, target=target)
     found = replace(known.found, simulations=simulations)
+    if not found.is_begun and (warning := too_small_caps(prepared.algorithm, prepared.target, settings)):
+        _log.warning("%s", warning)
     return BegunRun(order.problem, found.with_groupings(prepared.algorithm.groupings), settings, prepared)
 
 

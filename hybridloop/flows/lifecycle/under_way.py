@@ -15,10 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
-from hybridloop.azure.targets import batches_points
 from hybridloop.errors import CallbackFailed, CapReached, RunCancelled, RunStopped
-from hybridloop.estimate.bought import too_small_caps
-from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.flows.in_prefect.artifact import RunArtifact
 from hybridloop.flows.in_prefect.beside import Ended
 from hybridloop.flows.lifecycle.begin import BegunRun
@@ -63,7 +60,6 @@ class RunUnderWay:
             get_run_logger().info("%s", origin)
             if self.view.feed is not None:
                 self.view.feed.set_search(origin)
-        self._warn_of_small_caps()
         try:
             with session_block as session:
                 rounds = RoundTasks.of(session, run)
@@ -79,17 +75,6 @@ class RunUnderWay:
             outcome = self.begun.prepared.judge(outcome)
             result = result.with_outcome(with_losses(outcome, result, run.extensions))
         return self._end(result, ended_by, artifact)
-
-    def _warn_of_small_caps(self) -> None:
-        """Say before the first session what caps buy that hold no round of the search."""
-        settings, target = self.held.settings, self.begun.prepared.target
-        if self.held.run.record.has_begun:
-            return
-        tariff = Tariff(
-            target, ProgramSizes({}), settings.caps, settings.debias, batches_points(target, settings.batching)
-        )
-        if warning := too_small_caps(self.begun.prepared.algorithm, tariff):
-            _log.warning("%s", warning)
 
     def result(self, *, can_compute: bool = True) -> RunResult:
         """Return the result so far; without `can_compute` the exact value only where it is known already."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,13 @@ from pydantic import Field
 from hybridloop.algorithms.geometries import Atom, Geometry, LengthUnit, formula, shortest_distance
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
+from hybridloop.inputs.problem_objects.basis_sets import (
+    basis_text,
+    by_element,
+    check_cores,
+    potential_text,
+    potentials_of,
+)
 from hybridloop.runtime.paths import home, make_folder
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, ActiveSpace
 
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
 
 _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
-_BASIS = re.compile(r"[A-Za-z0-9+*(),_@ -]{1,60}")  # a name: PySCF would also read a file
 _NEWTON_CYCLES, _STABILITY_STEPS = 100, 5  # bounds: stretched bonds take about 20 cycles and one step
 _MOST_WRITTEN = 40  # orbitals: integrals over more fit no problem's text
 _MOST_IN_MEMORY = 70  # orbitals, whose array of integrals takes 200 MB, and grows with the fourth power
@@ -37,10 +42,12 @@ _MOST_IN_MEMORY = 70  # orbitals, whose array of integrals takes 200 MB, and gro
 class GeometryOptions:
     """Options for the integrals of a geometry, and the part of the molecule that is taken.
 
-    What is left out: sto-3g, charge 0, the lowest multiplicity, Å, the whole molecule.
+    What is left out: sto-3g, the core potentials of the basis set, charge 0, the lowest multiplicity, Å, the whole
+    molecule.
     """
 
     basis: str | None = None
+    ecp: str | None = None
     charge: Annotated[int, Field(strict=True)] | None = None
     geometry_unit: LengthUnit | None = None
     multiplicity: Annotated[int, Field(ge=1, strict=True)] | None = None
@@ -54,7 +61,7 @@ class GeometryOptions:
                 raise InputError(field, f"{name} is no geometry, and has its integrals already", "Leave it out.")
 
 
-OF_GEOMETRY = ("basis", "charge", "geometry_unit")  # options that are no settings of a run
+OF_GEOMETRY = ("basis", "ecp", "charge", "geometry_unit")  # options that are no settings of a run
 DEFAULT_BASIS = "sto-3g"  # PySCF's own default
 
 
@@ -64,13 +71,6 @@ def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions, s
     `stated` says what its text states beside the atoms.
     Raises InputError if PySCF is missing or fails, and for a space that does not fit.
     """
-    basis = options.basis or DEFAULT_BASIS
-    if _BASIS.fullmatch(basis) is None:
-        raise InputError("basis", f"{basis[:80]!r} is no name of a basis set", "Give PySCF's name, such as cc-pvdz.")
-    name = basis.partition("@")[0]
-    if any(map(os.path.isfile, (name, re.sub("(?i)^unc", "", name)))):  # PySCF takes `unc` for uncontracted
-        problem = f"this folder has a file of that name, which PySCF would read in place of the basis set {basis!r}"
-        raise InputError("basis", problem, "Rename the file, or change to another folder.")
     try:
         from pyscf import gto, scf
     except ImportError as error:
@@ -78,8 +78,16 @@ def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions, s
     charge = options.charge or 0
     shortest_distance(atoms, covalent_radius, source)  # before PySCF fails for another reason
     spin = None if options.multiplicity is None else options.multiplicity - 1
+    elements = list(dict.fromkeys(symbol.rstrip("0123456789") for symbol, _ in atoms))  # in an order, as texts are kept
+    bases = by_element(options.basis or DEFAULT_BASIS, elements, "basis")
+    if missing := [element for element in elements if element not in bases]:
+        raise InputError("basis", f"{options.basis} has no basis set for {', '.join(missing)}", "Name one for it.")
+    potentials = potentials_of(bases, options.ecp)
+    basis: Any = next(iter(bases.values())) if len(set(bases.values())) == 1 else bases
     with _errors_of_pyscf(source), _no_evaluation():
-        built: Any = gto.M(atom=list(atoms), basis=basis, charge=charge, spin=spin, unit="Angstrom", verbose=0)
+        built: Any = gto.M(
+            atom=list(atoms), basis=basis, ecp=potentials, charge=charge, spin=spin, unit="Angstrom", verbose=0
+        )
         found = _molecule_of_field(scf.RHF(built), source, options)
         assert found.geometry is not None
         return replace(found, geometry=replace(found.geometry, stated=stated))
@@ -129,6 +137,7 @@ def pyscf_object(value: Any, options: GeometryOptions | None) -> tuple[str, str]
         if isinstance(value, gto.Mole):
             value = scf.RHF(value)
         if isinstance(value, mcscf.casci.CASBase):
+            check_cores(value.mol)
             return name, written(replace(_active_space_of(value, name), geometry=_geometry_of(value.mol)))
         if isinstance(value, scf.hf.SCF):
             return name, written(_molecule_of_field(value, name, options or GeometryOptions()))
@@ -160,6 +169,7 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
     if isinstance(field, scf.uhf.UHF | scf.ghf.GHF):
         problem = f"the orbitals of a {type(field).__name__} differ by spin, and restricted ones are needed"
         raise InputError("problem", problem, "Give scf.RHF(mol) or scf.ROHF(mol).")
+    check_cores(field.mol)
     size, space = int(field.mol.nao), options.active_space
     is_large = size > _MOST_IN_MEMORY
     if is_large and not isinstance(space, tuple):
@@ -189,9 +199,15 @@ def _geometry_of(built: Any) -> Geometry | None:
     atoms = tuple((built.atom_pure_symbol(i), (x, y, z)) for i, (x, y, z) in enumerate(places))
     if not atoms:
         return None
-    basis = built.basis if isinstance(built.basis, str) else "a basis set of its own"
     shortest = shortest_distance(atoms, covalent_radius, formula(symbol for symbol, _ in atoms))
-    return Geometry(atoms, basis, int(built.charge), int(built.nao), shortest)
+    return Geometry(
+        atoms,
+        basis_text(built.basis),
+        int(built.charge),
+        int(built.nao),
+        shortest,
+        potential=potential_text(built),
+    )
 
 
 def _converged(field: Any, source: str) -> Any:

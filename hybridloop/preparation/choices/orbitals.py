@@ -9,9 +9,10 @@ from functools import lru_cache
 import numpy as np
 
 from hybridloop.algorithms.estimation.grouping import RecordedGroups
+from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.problems.exact import can_be_diagonalized
-from hybridloop.algorithms.problems.molecule import rotate_orbitals
+from hybridloop.algorithms.problems.exact import MAX_DENSE_DETERMINANTS, can_be_diagonalized
+from hybridloop.algorithms.problems.molecule import Molecule, rotate_orbitals
 from hybridloop.algorithms.problems.natural_orbitals import checked_orbitals
 from hybridloop.algorithms.problems.orbitals import (
     exact_natural_orbitals,
@@ -56,6 +57,25 @@ def in_natural_orbitals(problem: ElectronicProblem) -> OrbitalChoice:
     if np.abs(np.abs(orbitals) - np.eye(molecule.norb)).max() < SAME_ORBITALS:
         return OrbitalChoice(problem, f"{source}, which are those of the problem")
     return in_recorded_orbitals(problem, RECORD + orbitals_to_text(orbitals), source)
+
+
+def shots_of_levels(problem: ElectronicProblem, levels: int) -> float:
+    """Return the shots of the lowest levels in natural orbitals of the exact state, as a share of those in the given.
+
+    A level Σ v_i v_j M_ij takes shots in proportion to (Σ_ij |v_i v_j|)² = ‖v‖₁⁴: it is estimated from the elements
+    M_ij, which vary alike. It is 1 where there are too many determinants to tell.
+    """
+    if count_determinants(problem.molecule) > MAX_DENSE_DETERMINANTS:
+        return 1.0
+    natural = in_natural_orbitals(problem).problem
+    given, there = (_largest_norm(each.molecule, levels) for each in (problem, natural))
+    return (there / given) ** 4
+
+
+def _largest_norm(molecule: Molecule, levels: int) -> float:
+    """Return the largest ‖v‖₁ of the lowest levels over the determinants."""
+    _, vectors = np.linalg.eigh(hamiltonian_matrix(molecule, determinants_of(molecule)).toarray())
+    return float(np.abs(vectors[:, :levels]).sum(axis=0).max())
 
 
 @lru_cache(maxsize=8)

@@ -29,7 +29,7 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert lines["price"].startswith("200.36 USD; by the prices")
     assert "prices of 2026" in lines["price"]
     assert lines["keep-alive"].startswith("renew: ")
-    assert "from 0." in lines["time"] or "from 1." in lines["time"]
+    assert re.search(r"from \d+\.\d s of this machine's simulator", lines["time"])
     assert "on Azure not known: no times of ionq.qpu.forte-1 are published or recorded" in text
     assert lines["hard cap"] == "max_cost 100.00 USD"
     assert lines["it buys"].startswith("no value: max_cost is reached")
