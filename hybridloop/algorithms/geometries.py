@@ -40,6 +40,7 @@ class Geometry:
     `shortest` has the two atoms (counted from 1) with the fewest bond lengths between them, their distance in Å, and
     that in bond lengths; it is None for an atom. `stated` says what the geometry's text states beside its atoms.
     `potential` names the effective core potentials, such as "lanl2dz on Na (10 electrons)"; empty for none.
+    `program` is what computed the integrals, with its version.
     """
 
     atoms: tuple[Atom, ...]
@@ -49,6 +50,13 @@ class Geometry:
     shortest: tuple[int, int, float, float] | None = None
     stated: str = ""
     potential: str = ""
+    multiplicity: int = 1
+    program: str = ""
+
+    @property
+    def places(self) -> str:
+        """The atoms with their coordinates in Å, of up to nine decimals: "H (0, 0, 0), H (0, 0, 0.74)"."""
+        return ", ".join(f"{symbol} ({', '.join(map(_decimals, place))})" for symbol, place in self.atoms)
 
     @property
     def title(self) -> str:
@@ -62,6 +70,11 @@ class Geometry:
         first, second, distance, _ = self.shortest
         pair = f"{self.atoms[first - 1][0]}–{self.atoms[second - 1][0]}"
         return f"{title}, shortest distance {pair} {distance:.3f} Å"
+
+
+def _decimals(number: float) -> str:
+    text = f"{number:.9f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def formula(elements: Iterable[str]) -> str:

@@ -31,7 +31,9 @@ def molecule(geometry: str | Path, **options: Unpack[GeometryKeywords]) -> Probl
     if not isinstance(parsed, Molecule):
         remedy = "Give an XYZ file, a Z-matrix, or atoms such as 'H 0 0 0; H 0 0 0.74'."
         raise InputError("geometry", f"{found.name} is no geometry", remedy)
-    return ProblemText(name=found.name, text=fcidump_text(parsed))
+    of = [] if parsed.geometry is None else [parsed.geometry.title]
+    space = [f"active space {parsed.space}"] if parsed.space else []
+    return ProblemText(name=found.name, text=fcidump_text(parsed, ", ".join([*of, *space])))
 
 
 def problem(

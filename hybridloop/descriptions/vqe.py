@@ -121,8 +121,8 @@ def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
 
     `problem` is a built-in name (`hybridloop problems`), a file (FCIDUMP, a Pauli sum, XYZ), atoms such
     as `H 0 0 0; H 0 0 0.74` in Å, or an object: a Qiskit SparsePauliOp, an OpenFermion or PennyLane operator, a PySCF
-    Mole, SCF, CASCI or CASSCF. `basis` (default sto-3g) and `charge` are those of a geometry, whose integrals PySCF
-    computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these five:
+    Mole, SCF, CASCI or CASSCF. `basis` (default sto-3g), `ecp` and `charge` are those of a geometry, whose integrals
+    PySCF computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these:
 
     - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
       result is returned.

@@ -44,3 +44,17 @@ def format_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> I
 def as_html(text: str) -> str:
     """Return the text as preformatted HTML."""
     return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text)}</pre>'
+
+
+def spreadsheet_cell(value: object) -> object:
+    """Return a cell that a spreadsheet takes for no formula: text that begins like one gets an apostrophe before it.
+
+    >>> spreadsheet_cell("=1+2"), spreadsheet_cell("-0.5 1.0"), spreadsheet_cell(-0.5)
+    ("'=1+2", '-0.5 1.0', -0.5)
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        return value if [*map(float, value.split())] else f"'{value}"
+    except ValueError:
+        return f"'{value}"

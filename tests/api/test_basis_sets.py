@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyscf import gto, mcscf, scf
+from pyscf.tools import fcidump
 
 import hybridloop as hl
 from hybridloop.algorithms.formats.energies import geometry_of, read_energy_problem
@@ -121,6 +123,18 @@ def test_a_ghost_atom_is_of_objects_alone(ghost: str) -> None:
     lines = text.replace("; ", "\n")
     with pytest.raises(ProblemError, match=r"is no element.*hybridloop\.problem\(mol\)"):
         hl.problem(ProblemText(name="x", text=f"3\n\n{lines}"), format="xyz")
+
+
+def test_an_exported_file_names_its_basis_set_and_potential(tmp_path: Path) -> None:
+    exported = hl.molecule(NAH, basis="lanl2dz", active_space=(2, 2))
+    assert exported.text is not None
+    (tmp_path / "nah.fcidump").write_text(exported.text, "utf-8")
+    read = fcidump.read(str(tmp_path / "nah.fcidump"), verbose=False)  # PySCF's reader, and ours
+    assert (read["NORB"], read["NELEC"]) == (2, 2)
+    assert exact(exported) == pytest.approx(exact(hl.problem(NAH, basis="lanl2dz", active_space=(2, 2))), abs=1e-12)
+    note = exported.text.splitlines()[-1]
+    assert note.startswith("! NaH in lanl2dz, core potential LANL2DZ on Na (10 electrons), ")
+    assert note.endswith(", active space 2,2")
 
 
 def test_an_object_may_have_a_ghost_atom() -> None:

@@ -113,7 +113,7 @@ def test_the_integrals_of_geometries_and_the_layers_of_a_circuit_are_told(vqe_ru
     settings = {**record.settings, "problem": {"name": "water", "text": text}}
     settings["settings"] = {**settings["settings"], "ansatz": "hardware-efficient", "layers": 2}
     told = MethodsText(replace(vqe_run, record=replace(record, settings=settings)), result).paragraph
-    assert "The integrals in 6-31g, charge -1, were computed by PySCF~\\cite{pyscf2020}." in told
+    assert "The integrals in 6-31g, charge -1, multiplicity 1, were computed by PySCF~\\cite{pyscf2020}." in told
     assert "The circuit is hardware-efficient~\\cite{kandala2017}. The circuit has 2 layers." in told
 
 

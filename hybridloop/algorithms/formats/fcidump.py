@@ -280,8 +280,10 @@ class _Integrals:
         return ProblemError(self.source, line, problem, remedy)
 
 
-def fcidump_text(molecule: Molecule) -> str:
+def fcidump_text(molecule: Molecule, note: str = "") -> str:
     """Write a molecule as FCIDUMP text that `read_fcidump` reads back unchanged; integrals that are 0 are omitted.
+
+    A `note` stands behind an empty line at the end, where other programs no longer read.
 
     >>> fcidump_text(Molecule(np.array([[-1.0]]), np.array([[[[0.5]]]]), (1, 1), 0.7, "one orbital"))
     '&FCI NORB=1,NELEC=2,MS2=0,\\n&END\\n0.5 1 1 1 1\\n-1.0 1 1 0 0\\n0.7 0 0 0 0\\n'
@@ -294,4 +296,5 @@ def fcidump_text(molecule: Molecule) -> str:
             if value := float(molecule.two_body[p, q, r, s]):
                 lines.append(f"{value!r} {p + 1} {q + 1} {r + 1} {s + 1}")
     lines += [f"{value!r} {p + 1} {q + 1} 0 0" for p, q in pairs if (value := float(molecule.one_body[p, q]))]
-    return "\n".join([*lines, f"{float(molecule.core_energy)!r} 0 0 0 0", ""])
+    lines.append(f"{float(molecule.core_energy)!r} 0 0 0 0")
+    return "\n".join([*lines, *(["", f"! {note}"] if note else []), ""])

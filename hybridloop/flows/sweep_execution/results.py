@@ -16,7 +16,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import as_html, format_table, join_list
+from hybridloop.runtime.text_table import as_html, format_table, join_list, spreadsheet_cell
 from hybridloop.tasks.orphans import is_orphaned
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class SweepResult:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([join_list(row[name]) for name in self.columns] for row in self.rows)
+        writer.writerows([spreadsheet_cell(join_list(row[name])) for name in self.columns] for row in self.rows)
         return text.getvalue()
 
     def picture(self) -> Picture:

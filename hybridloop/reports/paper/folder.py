@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import ERRORS, heading_of, shown_rows
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runs.summary import headline
+from hybridloop.runtime.text_table import spreadsheet_cell
 
 _OWN = ("value", "standard_error", "exact", "error", "reference", "rounds", "jobs", "shots")  # of a run without a table
 
@@ -36,7 +37,7 @@ def write_paper(run: StoredRun, folder: Path) -> list[str]:
     methods, picture, rows = MethodsText(run, result), _figure(run), _rows(result)
     caption = f"{ALGORITHMS[result.algorithm].title} of {result.problem}: {headline(result)}."
     texts = {
-        "table.csv": _csv(rows, result.unit),
+        "table.csv": _csv(rows, result),
         "table.tex": _table(rows, result, caption),
         "methods.tex": methods.paragraph,
         "references.bib": methods.bibliography(),
@@ -76,11 +77,17 @@ def _rows(result: RunResult) -> list[dict[str, Any]]:
     return [{"problem": result.problem, **{name.get(each, each): value for each, value in values.items()}}]
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], unit: str) -> str:
+def _headings(names: Iterable[str], result: RunResult) -> list[str]:
+    """Return the headings of columns, in which an exact energy of an active space says so."""
+    of_space = " of the active space" if result.is_active_space else ""
+    return [heading_of(name, result.unit).replace("exact", f"exact{of_space}", 1) for name in names]
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], result: RunResult) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heading_of(name, unit) for name in rows[0])
-    writer.writerows(row.values() for row in rows)
+    writer.writerow(_headings(rows[0], result))
+    writer.writerows(map(spreadsheet_cell, row.values()) for row in rows)
     return file.getvalue()
 
 
@@ -89,4 +96,4 @@ def _table(rows: Sequence[Mapping[str, Any]], result: RunResult, caption: str) -
     errors = {name: ERRORS[name] for name in rows[0] if ERRORS.get(name) in rows[0]}
     names = [name for name in rows[0] if name not in errors.values()]
     cells = [[cell(row[name], row.get(errors.get(name, ""))) for name in names] for row in rows]
-    return table(caption, f"tab:{result.run_key}", [heading_of(name, result.unit) for name in names], cells)
+    return table(caption, f"tab:{result.run_key}", _headings(names, result), cells)

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hybridloop.algorithms.formats.energies import geometry_of
+from hybridloop.algorithms.geometries import Geometry
 from hybridloop.azure.addresses import is_loopback
 from hybridloop.azure.targets import recorded_target
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
 from hybridloop.journal.provenance import REVISION
+from hybridloop.preparation.checks import points_of_scan
 from hybridloop.reports.answer import format_cost
 from hybridloop.reports.paper.latex import bibtex, escape
 from hybridloop.runs.recorded import GROUPINGS
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.text_table import count_text
+from hybridloop.settings import ProblemText
+from hybridloop.settings.parsing import AUTO_SPACE
 
+_SENTENCE = re.compile(r"(?<=[.])\s+")
+_ADVICE = re.compile(r"(Add|Choose|Give|Raise|Run|See|Set|Start|Take|Try|Use|To) ")
+_MAPPINGS = {"parity": "parity", "jordan-wigner": "Jordan-Wigner"}
 SELF = "hybridloop"  # key of the entry of this software
+
+
+def _means(geometry: Geometry) -> str:
+    """Return what a geometry's integrals depend on beside its atoms, as the middle of a sentence."""
+    potential = f" with the effective core potential {geometry.potential}" if geometry.potential else ""
+    return f"{geometry.basis}{potential}, charge {geometry.charge}, multiplicity {geometry.multiplicity},"
+
+
+def _space(space: object) -> str:
+    """Return how the settings chose the active orbitals."""
+    size = str(space) if isinstance(space, str) else ",".join(map(str, space)) if isinstance(space, Sequence) else ""
+    name, _, number = size.partition(":")
+    electrons, _, orbitals = (number or name).partition(",")
+    of = f" of {electrons} electrons in {orbitals} orbitals" if orbitals else ""
+    if name == AUTO_SPACE:
+        return f"The active space{of} has the natural orbitals of MP2 whose occupation is farthest from 2 and 0"
+    return f"The active space{of} is around the highest occupied orbital of Hartree-Fock"
+
+
+def _without_advice(text: str) -> str:
+    """Return a reason or a warning without what it advises the user to do next, and without its full stop."""
+    sentences = [each for each in _SENTENCE.split(text) if not _ADVICE.match(each) and "--" not in each]
+    clauses = [each for each in " ".join(sentences).split("; ") if not each.startswith("to go on")]
+    return "; ".join(clauses).rstrip(". ")
 
 
 class MethodsText:
@@ -74,6 +106,10 @@ class MethodsText:
         layers = len(result.parameters) // 2 if settings.get("extend_to") else settings.get("layers")
         if layers:
             yield f"The circuit has {count_text(layers, 'layer')}."
+        if settings.get("pool"):
+            yield escape(f"Its operators are taken from the pool of {settings['pool']} excitations.")
+        if settings.get("mapping") and result.unit == "hartree" and ansatz != "puccd":
+            yield escape(f"Spin orbitals are mapped to qubits by the {_MAPPINGS[settings['mapping']]} transformation.")
         if optimizer == "auto":
             optimizer = chosen.get("optimizer", "").partition(", as")[0].rpartition(" ")[2]
         if any(progress.phase == "search" for progress in result.history):
@@ -93,28 +129,47 @@ class MethodsText:
             yield from self._sentence("fit", "curve")
 
     def _integrals(self) -> Iterator[str]:
-        """Yield how the integrals of geometries were computed: their basis sets and charges."""
-        problem = self._run.record.settings["problem"]
-        texts = [point["text"] for point in problem.get("points", [problem]) if point["text"] is not None]
-        geometries = [geometry for text in texts if (geometry := geometry_of(text)) is not None]
-        bases = " and ".join(dict.fromkeys(f"{each.basis}, charge {each.charge}," for each in geometries))
-        if bases:
-            yield from self._sentence("integrals", "pyscf", f"The integrals in {bases} ")
+        """Yield how the integrals of each molecule can be computed again: basis set, charge, atoms, orbitals taken."""
+        problem = ProblemText.model_validate(self._run.record.settings["problem"])
+        is_series = ALGORITHMS[self._result.algorithm].subject is Subject.SERIES
+        points = points_of_scan(problem) if is_series else (problem,)
+        geometries = {point.name: found for point in points if (found := geometry_of(point.text or "")) is not None}
+        for means in dict.fromkeys(map(_means, geometries.values())):
+            program = next(each.program for each in geometries.values() if _means(each) == means)
+            version = program.partition(" ")[2]
+            after = f" {escape(version)}." if version else "."
+            yield from self._sentence("integrals", "pyscf", f"The integrals in {means} ", after)
+        if geometries:
+            places = (f"{name}: {each.places}" if is_series else each.places for name, each in geometries.items())
+            yield escape(f"The atoms are at (in Å) {'; '.join(places)}.")
+        settings = self._run.record.settings["settings"]
+        space, frozen = settings.get("active_space"), settings.get("frozen_core")
+        if space is not None:
+            yield escape(f"{_space(space)}.")
+        if frozen:
+            yield f"The lowest {count_text(frozen, 'orbital')} stayed doubly occupied."
 
     def _execution(self) -> Iterator[str]:
         result, record = self._result, self._run.record
         is_local = is_loopback(str((record.settings.get("workspace") or {}).get("host", "")))
-        where = f"the target {result.target} of Azure Quantum"
+        target, where = recorded_target(result.target), f"the target {result.target} of Azure Quantum"
         if is_local:
             where = (
                 f"a simulation of the target {result.target} by the local service of hybridloop, no quantum computer"
             )
-        elif not recorded_target(result.target).is_machine:
+        elif not target.is_machine:
             where += ", a simulator or an emulator of a machine"
-        effort = f"{count_text(result.jobs, 'job')} in {count_text(result.rounds, 'round')}"
+        rounds = [] if self._run.is_pruned else list(self._run.rounds())
+        effort = f"{count_text(result.jobs, 'job')} in {count_text(len(rounds) or result.rounds, 'round')}"
         sessions = count_text(len(result.sessions), "session")
         billed = format_cost(result.cost)
         yield escape(f"{effort} with {count_text(result.shots, 'shot')} ran on {where}, in {sessions}.")
+        if qubits := max((pub.num_clbits for each in rounds for pub in each.pubs), default=0):
+            shots = sorted({pub.shots for each in rounds for pub in each.pubs})
+            most = f" to {shots[-1]:,}" if len(shots) > 1 else ""
+            yield f"The circuits measure up to {count_text(qubits, 'qubit')}, each with {shots[0]:,}{most} shots."
+        if target.debiases:
+            yield f"The provider's error mitigation (debiasing) was {'on' if self._run.settings.debias else 'off'}."
         if billed and not is_local:
             yield escape(f"The service billed {billed}.")
         software = [f"{SELF} {record.versions.get(SELF, '')}".strip() + self._cite([SELF])]
@@ -140,6 +195,7 @@ class MethodsText:
             if shown < len(result.table):
                 yield f"Convergence was shown at {shown} of {len(result.table)} points."
         words = {"converged": "Convergence was shown", "measured": "No convergence was sought"}
-        yield escape(f"{words.get(result.status, 'Convergence was sought and not shown')}: {result.reason}.")
-        if result.warnings:
-            yield escape(f"Reasons to doubt the result: {'; '.join(result.warnings)}.")
+        reason = _without_advice(result.reason)
+        yield escape(f"{words.get(result.status, 'Convergence was sought and not shown')}: {reason}.")
+        if doubts := [*filter(None, map(_without_advice, result.warnings))]:
+            yield escape(f"Reasons to doubt the result: {'; '.join(doubts)}.")
