@@ -143,7 +143,13 @@ def measure_levels(
     estimates = [measurement.estimate(fitted, place) for place in places]
     errors = [each.rounding_bound if each.is_exact else each.standard_error for each in estimates]
     table = measurement.levels(fitted, places, np.random.default_rng(wanted.seed))
-    ground = replace(estimates[0], value=table[0].energy, variance=table[0].standard_error ** 2)
+    lowest = table[0]
+    ground = replace(
+        estimates[0],
+        value=lowest.energy,
+        variance=lowest.standard_error**2,
+        rounding_bound=lowest.rounding_bound,
+    )
     return LevelsResult(table, FinalMeasurement(ground, max(errors) <= precision, drifted=measurement.drifted), rounds)
 
 
@@ -306,23 +312,24 @@ class _Measurement:
     def levels(
         self, fitted: Sequence[SubspaceMatrix], places: Sequence[Place], generator: np.random.Generator
     ) -> tuple[SubspaceLevel, ...]:
-        """Return the levels with bootstrapped errors and their spins."""
+        """Return the levels with bootstrapped errors and their spins, ascending once the noise's shift is taken off."""
         drawn = [matrix.bootstrap(generator) for matrix in fitted]
         draws = np.array([drawn[block][:, k] for block, k in places])
         biases = draws.mean(axis=1) - [fitted[block].values[k] for block, k in places]
-        above = draws - draws[0]
-        found: list[SubspaceLevel] = []
-        for row, (block, k) in enumerate(places):
+        energies = np.array([fitted[block].values[k] for block, k in places]) - biases
+        order = np.argsort(energies, kind="stable").tolist()
+        lowest, found = order[0], list[SubspaceLevel]()
+        for row in order:
+            block, k = places[row]
             squared, multiplicity = self._spin(block, fitted[block].vectors[:, k])
-            energy = float(fitted[block].values[k] - biases[row])
             found.append(
                 SubspaceLevel(
-                    energy=energy,
+                    energy=float(energies[row]),
                     standard_error=float(draws[row].std()),
                     rounding_bound=self.estimate(fitted, (block, k)).rounding_bound,
                     noise_bias=float(biases[row]),
-                    excitation=energy - found[0].energy if found else 0.0,
-                    excitation_error=float(above[row].std()),
+                    excitation=float(energies[row] - energies[lowest]),
+                    excitation_error=float((draws[row] - draws[lowest]).std()),
                     spin_squared=squared,
                     multiplicity=multiplicity,
                     symmetry=block,

@@ -124,7 +124,7 @@ def _changed_settings(journal: Journal, record: RunRecord, changes: Mapping[str,
         )
     further = reaching(record.algorithm)
     if other := [name for name in changes if name not in (*LIMITS, *further)]:
-        problem = f"a run of {record.algorithm} can't be resumed with another one"
+        problem = f"a run of {record.algorithm} can't be resumed with another {other[0]}"
         remedy = f"Start a new run: its settings differ in {other[0]}. A resume changes limits, {', '.join(further)}."
         raise InputError(other[0], problem, remedy, NOTHING_SUBMITTED)
     # on top of the run's own settings: the user's defaults may have changed by now

@@ -148,3 +148,13 @@ def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> N
     if name in ("ordered", "majumdar-ghosh-6"):
         assert exact[1] - exact[0] < 1e-9
         assert abs(result.levels[1].excitation) <= 4 * result.levels[1].excitation_error + 1e-9
+
+
+def test_levels_ascend_also_where_they_are_degenerate(problem_of: Problems) -> None:
+    for seed in range(5):
+        result = found(problem_of("H2_2.5"), shot_rounds(seed), precision=2e-2, log=RoundLog(lambda _: None))
+        energies = [level.energy for level in result.levels]  # the lowest two are 7 mHa apart
+        assert energies == sorted(energies)
+        assert result.final.estimate.value == energies[0]
+        assert (result.levels[0].excitation, result.levels[0].excitation_error) == (0.0, 0.0)
+        assert min(level.excitation for level in result.levels) == 0.0

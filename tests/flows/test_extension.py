@@ -156,11 +156,11 @@ def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator
         ({"max_shots": 5}, "max_shots", "does not reach further"),
         ({"precision": 0.02}, "precision", "does not reach further"),
         ({"tolerance": 0.5}, "tolerance", "does not reach further"),
-        ({"ansatz": "hardware-efficient"}, "ansatz", "can't be resumed with another one"),
-        ({"target": "ionq.simulator"}, "target", "can't be resumed with another one"),
-        ({"seed": 8}, "seed", "can't be resumed with another one"),
+        ({"ansatz": "hardware-efficient"}, "ansatz", "can't be resumed with another ansatz"),
+        ({"target": "ionq.simulator"}, "target", "can't be resumed with another target"),
+        ({"seed": 8}, "seed", "can't be resumed with another seed"),
         ({"tags": "night"}, "tags", "has ended"),
-        ({"extend_to": 3}, "extend_to", "can't be resumed with another one"),
+        ({"extend_to": 3}, "extend_to", "can't be resumed with another extend_to"),
     ],
 )
 def test_what_can_not_go_on_is_refused_before_anything_is_opened(

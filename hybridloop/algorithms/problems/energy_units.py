@@ -35,13 +35,20 @@ ENERGY_PATTERN = rf"\s*\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*({'
 _ENERGY = re.compile(ENERGY_PATTERN)
 
 
+ROUNDING = 1e-10  # hartree, or a Pauli sum's unit: of exact energies by other ways
+
+
 def amount_text(amount: float, unit: str) -> str:
     """Return an amount with two digits or all before the point, hartree as mHa; `unit` is "hartree", or empty.
 
-    >>> amount_text(0.1503, "hartree"), amount_text(-0.00321, "")
-    ('150 mHa', '-0.0032')
+    What is below `ROUNDING` is 0.
+
+    >>> amount_text(0.1503, "hartree"), amount_text(-0.00321, ""), amount_text(2e-14, "hartree")
+    ('150 mHa', '-0.0032', '0.0 mHa')
     """
     scaled, name = (1e3 * amount, " mHa") if unit == "hartree" else (amount, "")
+    if abs(amount) < ROUNDING:
+        return f"0.0{name}"
     decimals = max(0, 1 - math.floor(math.log10(abs(scaled)))) if scaled else 0
     return f"{scaled:.{decimals}f}{name}"
 
