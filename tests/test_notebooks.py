@@ -26,6 +26,7 @@ PRINTED = {"7-languages": "equal counts: True"}  # what must be among the output
 WARNED = {
     "2-with-an-account": "max_cost: ",
     "4-failures": "retried in",
+    "5-cost": "the caps buy no round of the search",
     "6-dissociation-curve": "max_cost: ",
 }
 OF_THE_WORKSPACE = ("2-with-an-account",)  # it lists what the workspace has
