@@ -44,11 +44,11 @@ def amount_text(amount: float, unit: str) -> str:
     What is below `ROUNDING` is 0.
 
     >>> amount_text(0.1503, "hartree"), amount_text(-0.00321, ""), amount_text(2e-14, "hartree")
-    ('150 mHa', '-0.0032', '0.0 mHa')
+    ('150 mHa', '-0.0032', '0 mHa')
     """
     scaled, name = (1e3 * amount, " mHa") if unit == "hartree" else (amount, "")
     if abs(amount) < ROUNDING:
-        return f"0.0{name}"
+        return f"0{name}"
     decimals = max(0, 1 - math.floor(math.log10(abs(scaled)))) if scaled else 0
     return f"{scaled:.{decimals}f}{name}"
 
