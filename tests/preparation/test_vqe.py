@@ -95,7 +95,8 @@ def test_a_right_energy_has_no_warning() -> None:
 
 
 def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:
-    wide = "&FCI NORB=16,NELEC=2,MS2=0 &END\n -1.0 1 1 0 0\n 0.0 0 0 0 0\n"
+    orbitals = "".join(f" -1.0 {number} {number} 0 0\n" for number in range(1, 17))
+    wide = f"&FCI NORB=16,NELEC=2,MS2=0 &END\n{orbitals} 0.0 0 0 0 0\n"
     settings = VqeSettings(target="ionq.simulator")
     with pytest.raises(InputError, match=r"30 qubits, ionq\.simulator has 29"):
         prepare_vqe(ProblemText(name="wide", text=wide), settings, seed=0)
@@ -103,7 +104,8 @@ def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() 
 
 def test_a_molecule_too_large_for_an_exact_energy_has_none() -> None:
     for norb, electrons in ((10, 10), (32, 2)):
-        text = f"&FCI NORB={norb},NELEC={electrons} &END\n -1.0 1 1 0 0\n 0.0 0 0 0 0\n"
+        orbitals = "".join(f" -1.0 {number} {number} 0 0\n" for number in range(1, norb + 1))
+        text = f"&FCI NORB={norb},NELEC={electrons} &END\n{orbitals} 0.0 0 0 0 0\n"
         assert exact_energy(read_molecule(ProblemText(name="large", text=text))) is None
 
 
