@@ -49,9 +49,15 @@ class CurveFit:
 
 
 def fit_curve(
-    distances: Sequence[float], energies: Sequence[float], errors: Sequence[float], reduced_mass: float | None = None
+    distances: Sequence[float],
+    energies: Sequence[float],
+    errors: Sequence[float],
+    bounds: Sequence[float],
+    reduced_mass: float | None = None,
 ) -> CurveFit | str:
-    """Fit a curve of energies (hartree) with standard errors over distances (Å); return why where that shows nothing.
+    """Fit a curve of energies (hartree) over distances (Å); return why where that shows nothing.
+
+    `errors` are standard errors, `bounds` those on rounding of a target that does not sample, which add up.
 
     Near the minimum the energy is a polynomial in 1 − r0/r (G. Simons, R. G. Parr and J. M. Finlan, J. Chem. Phys. 59
     (1973) 3229), r0 the distance of the lowest point. Standard errors of the points are propagated to first order; the
@@ -59,13 +65,13 @@ def fit_curve(
     `reduced_mass` is in dalton.
     """
     order = np.argsort(distances)
-    r, energy, sigma = (np.array(values, float)[order] for values in (distances, energies, errors))
+    r, energy, sigma, bound = (np.array(values, float)[order] for values in (distances, energies, errors, bounds))
     lowest = int(np.argmin(energy))
     if lowest in (0, len(r) - 1):
         return f"no minimum: the lowest point is the {'first' if lowest == 0 else 'last'} one, {r[lowest]:g} Å"
     for end in (0, -1):
-        if energy[end] - energy[lowest] <= SIGMAS * math.hypot(sigma[end], sigma[lowest]):
-            return f"no minimum is resolved: {r[lowest]:g} Å is not below {r[end]:g} Å by two standard errors"
+        if energy[end] - energy[lowest] <= SIGMAS * math.hypot(sigma[end], sigma[lowest]) + bound[end] + bound[lowest]:
+            return f"no minimum is resolved: {r[lowest]:g} Å is not below {r[end]:g} Å by two errors"
     near = (r >= NEAREST * r[lowest]) & (r <= FARTHEST * r[lowest])
     count = int(near.sum())
     if count < MIN_POINTS:
@@ -89,7 +95,8 @@ def fit_curve(
             return "no fit: the minimum is too flat for its errors"
         ahead, behind = (each for each in moved if each is not None)
         slopes[:, index] = (ahead - behind) / (2.0 * _STEP)
-    total = np.sqrt((slopes**2) @ sigma**2) + np.max([np.abs(best - each) for each in others], axis=0)
+    total = np.sqrt((slopes**2) @ sigma**2) + np.abs(slopes) @ bound
+    total += np.max([np.abs(best - each) for each in others], axis=0)
     distance, at, wavenumber, depth = (Measured(*pair) for pair in zip(best.tolist(), total.tolist(), strict=True))
     limit = max(SIGMAS * math.hypot(sigma[-1], sigma[-2]), CHEMICAL_ACCURACY)
     is_flat = abs(energy[-1] - energy[-2]) <= limit

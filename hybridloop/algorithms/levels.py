@@ -322,14 +322,16 @@ class _Measurement:
         for row in order:
             block, k = places[row]
             squared, multiplicity = self._spin(block, fitted[block].vectors[:, k])
+            bounds = [self.estimate(fitted, each).rounding_bound for each in ((block, k), places[lowest])]
             found.append(
                 SubspaceLevel(
                     energy=float(energies[row]),
                     standard_error=float(draws[row].std()),
-                    rounding_bound=self.estimate(fitted, (block, k)).rounding_bound,
+                    rounding_bound=bounds[0],
                     noise_bias=float(biases[row]),
                     excitation=float(energies[row] - energies[lowest]),
-                    excitation_error=float((draws[row] - draws[lowest]).std()),
+                    excitation_error=float((draws[row] - draws[lowest]).std())
+                    + (sum(bounds) if row != lowest else 0.0),
                     spin_squared=squared,
                     multiplicity=multiplicity,
                     symmetry=block,

@@ -64,7 +64,7 @@ ADAPT = Description(
     flow="hybridloop.flows.algorithms:adapt",
     example="heh+ --seed 7",
     main_options="pool search precision",
-    columns=("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
+    columns=("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy", "standard_error"),
     table_title="Operators",
     plots={
         "energy": "hybridloop.reports.plots.energies:energy",

@@ -29,6 +29,7 @@ from hybridloop.inputs.problem_objects.molecules import (
     part_of_integrals,
     written,
 )
+from hybridloop.inputs.ranges import check_no_range, with_ranges
 from hybridloop.inputs.text_files import check_format, decode, is_fcidump
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
@@ -46,6 +47,8 @@ def read_problem(problem: Any, geometry: GeometryOptions | None = None, form: In
     PySCF. A `form` forces a text's reading. Raises InputError for a file that can't be read, and for an object that is
     no problem.
     """
+    if isinstance(problem, str):
+        check_no_range(problem)
     if form is not None:
         return _read_as(form, problem, geometry)
     if isinstance(problem, Mapping) and "geometry" in problem:
@@ -164,11 +167,13 @@ def read_for(algorithm: str, problem: Any, settings: RunSettings, reading: Readi
         return read_problem(problem, options, reading.form)
     if isinstance(problem, ProblemText):  # the series already
         return problem
+    is_one = isinstance(problem, str | Path) or not isinstance(problem, Sequence)
+    problem = with_ranges([problem] if is_one else problem)
     if reading.form is not None:
         problem = [read_problem(each, options, reading.form) for each in problem]
     if options is not None and options.active_space == AUTO_SPACE:  # of all points together, which the run chooses
         options = replace(options, active_space=None)
-    return read_scan(problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem], options)
+    return read_scan(problem, options)
 
 
 def _read_as(form: InputFormat, problem: Any, geometry: GeometryOptions | None) -> ProblemText:
@@ -244,7 +249,9 @@ def _text_of(path: Path) -> str:
     if len(data) > limit:
         size = f"the file has {path.stat().st_size:,} bytes, at most {limit:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
-    return decode(data, str(path))
+    text = decode(data, str(path))
+    check_no_range(text)
+    return text
 
 
 def read_scan(problems: Sequence[Any], geometry: GeometryOptions | None = None) -> ProblemText:

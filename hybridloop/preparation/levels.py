@@ -158,4 +158,5 @@ def prepare_levels(
 
 
 def _energy(ground: Outcome) -> str:
-    return f"its own final measurement gave {ground.value:.6f} ± {ground.standard_error:.6f} hartree"
+    error = ground.standard_error + ground.rounding_bound
+    return f"its own final measurement gave {ground.value:.6f} ± {error:.6f} hartree"

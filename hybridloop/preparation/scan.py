@@ -148,7 +148,9 @@ def prepare_scan(
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")
     num_qubits = max(point.facts.num_qubits for point in points)
-    facts = replace(points[0].facts, sense=0, num_qubits=num_qubits, title="")  # rounds are of different points
+    orbitals = _in_common([point.facts.orbitals for point in points])
+    # rounds are of different points
+    facts = replace(points[0].facts, sense=0, num_qubits=num_qubits, title="", orbitals=orbitals)
     return PreparedScan(facts, tuple(part.name for part in parts), points, settings)
 
 
@@ -184,6 +186,17 @@ def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> 
     return settings.model_copy(update={"active_space": f"{AUTO_SPACE}:{electrons},{orbitals}"})
 
 
+def _in_common(spaces: Sequence[str]) -> str:
+    """Return what was said of the active space of each point, or the parts that hold for all; rows have the others."""
+    parts = [each.split("; ") for each in spaces]
+    if all(each == parts[0] for each in parts):
+        return spaces[0]
+    sizes = {size.partition(", which")[0] for size, *_ in parts}
+    size = sizes.pop() if len(sizes) == 1 else "active space: another one at each point"
+    shared = [part for part in parts[0][1:] if all(part in each for each in parts)]
+    return "; ".join([size, "what else holds at each point is in the choices of its row in the JSON", *shared])
+
+
 def _geometry_of(problem: EnergyProblem) -> Geometry | None:
     return problem.molecule.geometry if isinstance(problem, ElectronicProblem) else None
 
@@ -194,8 +207,9 @@ def _curve(rows: Sequence[Mapping[str, Any]], geometries: Sequence[Geometry | No
         return {}
     (first, *_) = [geometry for geometry in geometries if geometry is not None]
     mass = reduced_mass([symbol for symbol, _ in first.atoms])
-    distances, energies, errors = ([row[name] for row in rows] for name in ("coordinate", "energy", "standard_error"))
-    return as_plain(fit_curve(distances, energies, errors, mass))
+    names = ("coordinate", "energy", "standard_error", "rounding_bound")
+    distances, energies, errors, bounds = ([row[name] for row in rows] for name in names)
+    return as_plain(fit_curve(distances, energies, errors, bounds, mass))
 
 
 def _row(name: str, outcome: Outcome, point: PreparedVqe, counter: RoundCounter) -> dict[str, Any]:
@@ -205,6 +219,7 @@ def _row(name: str, outcome: Outcome, point: PreparedVqe, counter: RoundCounter)
         "point": name,
         "energy": outcome.value,
         "standard_error": outcome.standard_error,
+        "rounding_bound": outcome.rounding_bound,
         "interval95": list(outcome.interval95 or ()),
         "exact": exact,
         "error": None if exact is None else outcome.value - exact,

@@ -18,7 +18,7 @@ from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, 
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.timeline import Lane, session_lanes
-from hybridloop.runs.live_text import SHOWN
+from hybridloop.runs.live_text import LEAST_ERROR
 from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import heading_of, shown_rows, with_errors
@@ -219,7 +219,7 @@ def _rounds(history: Sequence[RoundProgress], unit: str) -> ReportTable:
             str(row.round),
             row.phase,
             f"{row.value:.6f}",
-            f"{row.standard_error:.6f}" if row.standard_error >= SHOWN else "rounding",
+            f"{row.standard_error:.6f}" if row.standard_error >= LEAST_ERROR else "rounding",
             f"{row.points:,}",
             f"{row.circuits:,}",
             f"{row.shots:,}",

@@ -30,7 +30,7 @@ from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.submission.results import stored_points
 
 COMPARED = (
-    *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
+    *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "history"),
     *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget"),
 )
 _TEXTS = frozenset({"start", "reason", "choices"})

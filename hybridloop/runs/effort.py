@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
-from hybridloop.journal import Event
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runs.extension import taken_back
 from hybridloop.runs.result import RunResult, SessionSummary
@@ -58,9 +57,13 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
     }
 
 
-def with_losses(outcome: Outcome, result: RunResult, extensions: Sequence[Event]) -> Outcome:
-    """Return an outcome that says which shots were lost, and which claim of the result before it is lost."""
-    return with_lost_shots(taken_back(outcome, extensions), result.lost_shots, result.shots)
+def of_whole_run(outcome: Outcome, result: RunResult, run: ClaimedRun) -> Outcome:
+    """Return an outcome that says which shots were lost, and which claim of the result before it is lost.
+
+    Its rounds are all of the run's, as its jobs are: of a run that went on the algorithm counts those after its end.
+    """
+    rounds = run.journal.progress(run.uid).rounds
+    return with_lost_shots(replace(taken_back(outcome, run.extensions), rounds=rounds), result.lost_shots, result.shots)
 
 
 def with_lost_shots(outcome: Outcome, lost: int, shots: int) -> Outcome:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 MOST_BLOCKS = 40
 _BAR = 20  # blocks of a bar of time
-SHOWN = 0.5e-6  # a smaller standard error is that of a target that does not sample, and would be shown as 0
+LEAST_ERROR = 0.5e-6  # a smaller standard error is that of a target that does not sample, and would be shown as 0
 
 
 def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]:
@@ -32,7 +32,7 @@ def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]
         yield name, f"{state.value:+.6f} {error_text(state.standard_error, counted)} {state.unit}".rstrip()
         if state.best is not None and state.best.round != state.round:
             best = state.best
-            noisy = ", noisy" if best.standard_error >= SHOWN else ""
+            noisy = ", noisy" if best.standard_error >= LEAST_ERROR else ""
             yield "best", f"{best.value:+.6f} {plus_minus(best.standard_error)} in round {best.round}{noisy}"
         line = sparkline(state.values[-MOST_BLOCKS:], blocks)
         phase = state.phase if counted == ROUND else ""
@@ -54,7 +54,7 @@ def plus_minus(standard_error: float, rounding_bound: float = 0.0) -> str:
     >>> plus_minus(0.0037), plus_minus(0.0), plus_minus(0.0, 2.5e-5)
     ('± 0.003700', '± rounding', '± 0.000025 (rounding)')
     """
-    if standard_error >= SHOWN:
+    if standard_error >= LEAST_ERROR:
         return f"± {standard_error:.6f}"
     return f"± {rounding_bound:.6f} (rounding)" if rounding_bound else "± rounding"
 

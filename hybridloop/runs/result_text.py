@@ -12,7 +12,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_H
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.runs.live import name_of_progress
-from hybridloop.runs.live_text import error_text, plus_minus
+from hybridloop.runs.live_text import LEAST_ERROR, error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import count_text, format_table, join_list
 
@@ -49,13 +49,17 @@ class Row(NamedTuple):
 
 
 def measured_text(value: float, error: float) -> str:
-    """Return a value with its error bar, of two digits; that of an exact value is left out.
+    """Return a value with its error bar, of two digits; one below the digits of a value is left out.
 
-    >>> measured_text(-1.1383074, 0.000685), measured_text(11.731, 0.0261), measured_text(-1.5, 0.0)
+    >>> measured_text(-1.1383074, 0.000685), measured_text(11.731, 0.0261), measured_text(-1.5, 2e-16)
     ('-1.13831 ± 0.00068', '11.731 ± 0.026', '-1.500000')
+    >>> measured_text(-1.5, math.inf)
+    '-1.500000 ± unknown'
     """
-    if not 0.0 < error < math.inf:
+    if error < LEAST_ERROR:
         return f"{value:.6f}"
+    if not math.isfinite(error):
+        return f"{value:.6f} ± unknown"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
@@ -110,6 +114,15 @@ def with_errors(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def error_of(row: Mapping[str, Any]) -> float | None:
+    """Return the error bar of a row's energy: its standard error, of a target that does not sample the rounding bound.
+
+    None is that of an upper bound.
+    """
+    error: float | None = row.get("standard_error")
+    return None if error is None else error + (row.get("rounding_bound") or 0.0)
+
+
 def shown_rows(result: RunResult) -> list[dict[str, Any]]:
     """Return plain values of the columns that are shown, with a scan's coordinate first, and excitations in eV too."""
     columns = ALGORITHMS[result.algorithm].columns
@@ -120,7 +133,7 @@ def _shown(row: Mapping[str, Any], columns: Sequence[str], unit: str) -> Iterato
     if "coordinate" in row:
         yield str(row["coordinate_label"]), row["coordinate"]
     for name in columns:
-        yield name, row.get(name)
+        yield name, error_of(row) if name == "standard_error" else row.get(name)
         if name == "excitation_error" and unit == "hartree":
             for of_ev, energy in (("excitation_eV", "excitation"), ("excitation_eV_error", "excitation_error")):
                 yield of_ev, PER_HARTREE["eV"] * row[energy] if isinstance(row.get(energy), float) else None
@@ -208,7 +221,7 @@ def minimum_text(result: RunResult) -> str:
         at, depth = (measured_text(curve[name], curve[f"{name}_error"]) for name in ("distance", "depth"))
         return f"minimum {at} Å, {depth} Ha deep to {curve['farthest']:g} Å"
     lowest = min(result.table, key=lambda row: float(row["energy"]))
-    energy = measured_text(float(lowest["energy"]), float(lowest["standard_error"] or 0.0))
+    energy = measured_text(float(lowest["energy"]), error_of(lowest) or 0.0)
     of = str(lowest.get("coordinate_label", ""))
     where = f"{lowest['coordinate']:g}{of[of.rindex('(') - 1 :].translate(_NO_BRACKETS)}" if of else lowest["point"]
     return f"lowest {energy}{unit} at {where}"

@@ -23,6 +23,7 @@ from hybridloop.runs.result_text import (
     cost_text,
     curve_texts,
     effort_text,
+    error_of,
     is_scan,
     measured_text,
     minimum_text,
@@ -190,7 +191,7 @@ def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield the levels or points of a result with several values."""
     if "level" in result.table[0]:
         energies = [float(row["energy"]) for row in result.table]
-        error = max(float(row["standard_error"] or 0.0) for row in result.table)
+        error = max(error_of(row) or 0.0 for row in result.table)
         shown = ", ".join(measured_text(each, error).partition(" ±")[0] for each in energies[:MOST_LEVELS])
         more = f" and {len(energies) - MOST_LEVELS} more" if len(energies) > MOST_LEVELS else ""
         yield "energies", f"{shown}{more} (± {measured_text(0.0, error).partition('± ')[2]})"

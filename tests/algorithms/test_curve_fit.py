@@ -31,7 +31,8 @@ SEEDS, SIGMA = 20, 0.7e-3
 def fitted(curve: dict[float, float], seed: int | None, mass: float | None) -> CurveFit:
     """Return the fit of a curve's exact energies, or with noise."""
     noise = 0.0 if seed is None else np.random.default_rng(seed).normal(0.0, SIGMA, len(curve))
-    found = fit_curve([*curve], (np.array([*curve.values()]) + noise).tolist(), [SIGMA] * len(curve), mass)
+    energies = (np.array([*curve.values()]) + noise).tolist()
+    found = fit_curve([*curve], energies, [SIGMA] * len(curve), [0.0] * len(curve), mass)
     assert isinstance(found, CurveFit)
     return found
 
@@ -41,7 +42,7 @@ def test_the_minimum_of_a_morse_curve_is_found_within_its_errors() -> None:
     depth, slope, at = 0.17, 1.9, 0.75
     distances = [0.5, 0.58, 0.66, 0.74, 0.82, 0.9, 1.0, 1.2, 5.0, 6.0]
     energies = [depth * (1.0 - math.exp(-slope * (r - at))) ** 2 - 1.17 for r in distances]
-    found = fit_curve(distances, energies, [0.0] * len(distances), reduced_mass(["H", "H"]))
+    found = fit_curve(distances, energies, [0.0] * len(distances), [0.0] * len(distances), reduced_mass(["H", "H"]))
     assert isinstance(found, CurveFit)
     mass = 1.007825 / 2.0 * 1.66053906892e-27
     force = 2.0 * depth * slope**2 * 4.3597447222060e-18 * 1e20
@@ -75,7 +76,7 @@ def test_noise_moves_the_minimum_within_two_of_its_errors(atoms: tuple[str, str]
 
 def test_the_error_grows_with_that_of_the_points() -> None:
     curve = CURVES["H", "H"]
-    found = [fit_curve([*curve], [*curve.values()], [sigma] * len(curve)) for sigma in (1e-4, 1e-3)]
+    found = [fit_curve([*curve], [*curve.values()], [sigma] * len(curve), [0.0] * len(curve)) for sigma in (1e-4, 1e-3)]
     small, large = (each.distance.error if isinstance(each, CurveFit) else math.nan for each in found)
     assert small < large
     assert isinstance(found[0], CurveFit)
@@ -92,7 +93,7 @@ def test_the_error_grows_with_that_of_the_points() -> None:
     ],
 )
 def test_a_curve_without_a_minimum_says_so(curve: dict[float, float], says: str) -> None:
-    found = fit_curve([*curve], [*curve.values()], [SIGMA] * len(curve))
+    found = fit_curve([*curve], [*curve.values()], [SIGMA] * len(curve), [0.0] * len(curve))
     assert isinstance(found, str)
     assert found.startswith(says)
     assert list(curve_texts(as_plain(found))) == [("minimum", found)]

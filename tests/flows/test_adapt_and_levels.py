@@ -26,7 +26,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer
+from hybridloop.runs.result_text import answer, error_of, table
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import MappingName, ProblemText
 from tests.conftest import Emulator
@@ -221,3 +221,20 @@ def test_invalid_input_is_refused_before_anything_is_started(
     with pytest.raises(InputError) as refused:
         prepare(algorithm, problem, settings_for(algorithm, values), 0)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(("flow", "problem"), [(levels, H2), (scan, read_scan(["h2", "h2-2.0", "h2-1.6"]))])
+def test_a_target_that_does_not_sample_has_bounds_on_rounding_as_errors(
+    flow: Any, problem: ProblemText, prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    settings = settings_for(flow.name, {"seed": 7, "target": "ionq.simulator"})
+    result = call_flow(flow, emulator.workspace(f"{flow.name}-rounding"), problem, settings)
+    for row, shown in zip(result.table, table(result), strict=True):
+        energy, _, bar = str(shown["energy"]).partition(" ± ")
+        assert abs(row["energy"] - row["exact"]) <= (error_of(row) or 0.0) + 1e-9
+        assert float(bar) == pytest.approx(row["rounding_bound"], rel=0.1)  # shown with two digits
+        assert len(energy.partition(".")[2]) == len(bar.partition(".")[2]) <= 7
+    if flow is levels:
+        bars = [str(shown["excitation"]).partition(" ± ")[2] for shown in table(result)[1:]]
+        sums = [row["rounding_bound"] + result.table[0]["rounding_bound"] for row in result.table[1:]]
+        assert [*map(float, bars)] == pytest.approx(sums, rel=0.1)

@@ -69,6 +69,7 @@ def test_a_run_that_a_cap_ended_goes_on_without_it_from_what_it_has_measured(emu
         uid = journal.run(first.run_key).uid
         assert [row.reason for row in journal.sessions(uid)] == ["", "extended"]
         stored = load_run(journal, first.run_key)
+        assert last.rounds == len([*stored.rounds()])  # as its jobs, all of both processes
         before, after = verify_revisions(stored)
         assert before.agrees
         assert after.agrees

@@ -15,6 +15,7 @@ from pyscf.fci import direct_spin0
 from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.estimate.planner import plan_run
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import read_problem, read_scan
 from hybridloop.preparation.checks import points_of_scan
@@ -138,3 +139,14 @@ def test_a_table_names_the_space_of_its_exact_energy_and_has_no_formulas(vqe_run
     assert row[0] == "'=1+2|x"
     assert float(row[1]) == vqe_run.result.value
     assert "exact of the active space" in (tmp_path / "paper" / "table.tex").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kept", ["vqe", "unbatched", "scan", "qaoa"], indirect=True)
+def test_the_words_tell_the_gates_of_the_largest_circuit_as_its_plan_does(kept: StoredRun) -> None:
+    assert kept.result is not None
+    words = MethodsText(kept, kept.result).paragraph
+    (told,) = re.findall(r"The largest circuit, as it was sent, has ([\d,]+) two-qubit gates? and", words)
+    planned = plan_run(kept.record.algorithm, kept.problem, kept.settings)
+    assert int(told) == max(circuit.two_qubit or 0 for circuit in planned.circuits)
+    assert kept.result.problem.partition(" ")[0] in words
+    assert "given by the authors" not in words

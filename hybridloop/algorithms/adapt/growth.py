@@ -137,9 +137,10 @@ def adapt(
             break
         ansatz, chosen = grown, longer
         if model is not None:
-            operators += _steps(pool, selected, model.energy(point), point)
+            operators += _steps(pool, selected, point, model.energy(point), 0.0)
             continue
-        operators += _steps(pool, selected, log.history[-1].value, point)
+        last = log.history[-1]
+        operators += _steps(pool, selected, point, last.value, last.standard_error)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
     pilot = sampling.planned(recent, len(evaluated.circuits)).pilot
@@ -176,8 +177,10 @@ def _final_pubs(energy: GroupingChoice, ansatz: Ansatz, precision: float) -> lis
     return evaluated.group_pubs(ansatz.initial_point[None, :], [max(1, each) for each in shots])
 
 
-def _steps(pool: OperatorPool, selected: Selected, value: float, point: NDArray[np.float64]) -> list[AdaptStep]:
-    """Return the operators of a selection with the search's energy (hartree) and angles (n,)."""
+def _steps(
+    pool: OperatorPool, selected: Selected, point: NDArray[np.float64], value: float, standard_error: float
+) -> list[AdaptStep]:
+    """Return the operators of a selection with the search's angles (n,) and energy (hartree)."""
     return [
         AdaptStep(
             group=pool.groups[index],
@@ -185,6 +188,7 @@ def _steps(pool: OperatorPool, selected: Selected, value: float, point: NDArray[
             gradient_error=selected.slopes[index].standard_error,
             remaining_gain=selected.remaining_gain,
             value=value,
+            standard_error=standard_error,
             parameters=tuple(point.tolist()),
             curvature=selected.curvature,
             is_simulated=selected.is_simulated,

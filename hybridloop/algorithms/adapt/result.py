@@ -32,8 +32,8 @@ class AdaptStep:
     are those measured before the operator was added. `curvature` (hartree per square radian) is given if the operator
     was selected by it. `is_simulated` is true if it was selected by the gradients of a simulation. `parameters`
     (radians) are the angles of the whole circuit after the search. `value` (hartree) is the energy that the search
-    found there. It was selected for being low, so it is biased: only the final measurement is reported. Two operators
-    that were added together have the same value and parameters.
+    found there, with `standard_error`, which is 0 for a simulated one. It was selected for being low, so it is biased:
+    only the final measurement is reported. Two operators that were added together have the same value and parameters.
     """
 
     group: ExcitationGroup
@@ -41,6 +41,7 @@ class AdaptStep:
     gradient_error: float
     remaining_gain: float
     value: float
+    standard_error: float
     parameters: tuple[float, ...]
     curvature: float | None = None
     is_simulated: bool = False
@@ -101,4 +102,5 @@ def _row(step: AdaptStep) -> dict[str, Any]:
         "selected_by_simulation": step.is_simulated,
         "expected_left": step.remaining_gain,
         "energy": step.value,
+        "standard_error": step.standard_error,
     }

@@ -28,6 +28,7 @@ from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.errors import InputError
+from hybridloop.runtime.text_table import count_text
 
 MIN_GROUPS = 3  # of commuting terms: with fewer, eigenvectors save nothing
 MAX_NOISE = 1.1  # of Σσ with noise to Σσ without: noise leaves nothing of what a fit saves
@@ -53,8 +54,11 @@ class Effort:
     gates: int
 
     def __str__(self) -> str:
-        amount = f"{float(f'{self.amount:.2g}'):,.{0 if self.amount >= 10.0 else 1}f}"
-        return f"{amount} {self.unit} and {self.gates} two-qubit gates in a circuit"
+        return f"{_two_digits(self.amount)} {self.unit} and {self.gates} two-qubit gates in a circuit"
+
+
+def _two_digits(amount: float) -> str:
+    return f"{float(f'{amount:.2g}'):,.{0 if amount >= 10.0 else 1}f}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,7 +234,9 @@ def choose_grouping(
     if commuting.cost > MAX_COST_RATIO * qubit_wise.cost:
         saved = 100 * max(0.0, 1.0 - commuting.cost / qubit_wise.cost)
         saves = (
-            f"would save only {saved:.0f} % of about {qubit_wise.cost:.1e} {unit}" if saved >= 1.0 else "save nothing"
+            f"would save only {saved:.0f} % of about {_two_digits(qubit_wise.cost)} {unit}"
+            if saved >= 1.0
+            else "save nothing"
         )
         why = f"fully commuting groups {saves}"
         return qubit_wise.choice(_QUBIT_WISE, why)
@@ -239,9 +245,9 @@ def choose_grouping(
         if qubit_wise.bias:
             noise = f"make the error expected of noise {commuting.bias / qubit_wise.bias:.1f} times as large"
         why = (
-            f"fully commuting groups would take about {commuting.cost:.1e} {unit} instead of {qubit_wise.cost:.1e}, "
-            f"but their {commuting.added_gates:.1f} two-qubit gates beside the {qubit_wise.gates:.0f} of the ansatz "
-            f"would {noise}"
+            f"fully commuting groups would take about {_two_digits(commuting.cost)} {unit} instead of "
+            f"{_two_digits(qubit_wise.cost)}, but their {commuting.added_gates:.1f} two-qubit gates beside the "
+            f"{qubit_wise.gates:.0f} of the ansatz would {noise}"
         )
         return qubit_wise.choice(_QUBIT_WISE, why)
     return commuting.choice(_COMMUTING, commuting.instead_of(qubit_wise, unit))
@@ -287,12 +293,13 @@ class _Plan:
         return self.cost <= MAX_COST_RATIO * other.cost and self.product <= MAX_COST_RATIO * other.product
 
     def instead_of(self, qubit_wise: _Plan, unit: str) -> str:
-        """Return what it saves, as a clause."""
+        """Return what it takes and what qubit-wise groups would take, as a clause."""
+        own, others = len(self.observable.groups), len(qubit_wise.observable.groups)
+        gates = qubit_wise.gates + self.added_gates
         return (
-            f"they take {len(self.observable.groups)} circuits per point instead of "
-            f"{len(qubit_wise.observable.groups)} and about {self.cost:.1e} {unit} instead of {qubit_wise.cost:.1e}, "
-            f"with {qubit_wise.gates + self.added_gates:.0f} gates on two qubits in a circuit instead of "
-            f"{qubit_wise.gates:.0f}"
+            f"{count_text(own, 'circuit')} per point, with {count_text(round(gates), 'two-qubit gate')} each, "
+            f"{'takes' if own == 1 else 'take'} about {_two_digits(self.cost)} {unit}, and {others} qubit-wise, with "
+            f"{qubit_wise.gates:.0f}, about {_two_digits(qubit_wise.cost)}"
         )
 
     @classmethod

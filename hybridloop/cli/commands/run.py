@@ -45,7 +45,10 @@ Set = Annotated[
 _ENERGY = (
     "Built-in name (`hybridloop problems`), file (FCIDUMP, Pauli-sum JSON, XYZ), or atoms ('H 0 0 0; H 0 0 0.74')."
 )
-_SERIES = "Two or more, in order: built-in names (`hybridloop problems`) or files as for `run vqe`."
+_SERIES = (
+    "Two or more, in order: built-in names (`hybridloop problems`) or files as for `run vqe`; or one geometry with a "
+    "range, such as 'H 0 0 0; H 0 0 {0.5:2.5:9}'."
+)
 _BINARY = (
     "Built-in name (`hybridloop problems`) or file: edge list, CSV, GraphML; JSON with a graph, "
     "a QUBO, spins, numbers to partition, a portfolio."

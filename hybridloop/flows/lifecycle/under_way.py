@@ -24,7 +24,7 @@ from hybridloop.flows.lifecycle.completion import completed
 from hybridloop.flows.lifecycle.hold import HeldRun
 from hybridloop.preparation.prepared import SEARCH, ClassicalPart, title_of
 from hybridloop.runs.claim import log_resume_command, write_end
-from hybridloop.runs.effort import effort_of, with_losses
+from hybridloop.runs.effort import effort_of, of_whole_run
 from hybridloop.runs.live import ROUND, RoundUpdate, View, name_of_progress
 from hybridloop.runs.live_text import error_text
 from hybridloop.runs.planned import planned_effort
@@ -73,7 +73,7 @@ class RunUnderWay:
         result = self.result(can_compute=ended_by is None)
         if outcome is not None:
             outcome = self.begun.prepared.judge(outcome)
-            result = result.with_outcome(with_losses(outcome, result, run.extensions))
+            result = result.with_outcome(of_whole_run(outcome, result, run))
         return self._end(result, ended_by, artifact)
 
     def result(self, *, can_compute: bool = True) -> RunResult:

@@ -47,7 +47,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
         return MeasurementCosts(lambda _group, _shots: 1.0, JOBS, strength, samples=False, least_shots=target.max_shots)
     if smallest.is_free:
         quick = max(1, int(QUICK_WORK / (circuit.size() + 1) / 2.0**circuit.num_qubits))
-        unit = f"{SHOTS} (with {FREE_SHOTS:,} for each job)"
+        unit = f"{SHOTS} ({FREE_SHOTS:,} more for each job)"
         return MeasurementCosts(
             lambda _, shots: float(shots + FREE_SHOTS),
             unit,

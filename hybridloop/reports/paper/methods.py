@@ -11,8 +11,10 @@ from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.azure.addresses import is_loopback
 from hybridloop.azure.targets import recorded_target
+from hybridloop.compiler.stored_gates import stored_gate_counts
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
+from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import REVISION
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.reports.answer import format_cost
@@ -24,6 +26,7 @@ from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText
 from hybridloop.settings.parsing import AUTO_SPACE
 
+_NAME = re.compile(r"[, ].*", re.DOTALL)  # what follows it
 _SENTENCE = re.compile(r"(?<=[.])\s+")
 _ADVICE = re.compile(r"(Add|Choose|Give|Raise|Run|See|Set|Start|Take|Try|Use|To) ")
 _MAPPINGS = {"parity": "parity", "jordan-wigner": "Jordan-Wigner"}
@@ -97,7 +100,7 @@ class MethodsText:
         chosen = {name: text for name, _, text in (each.partition(": ") for each in reversed(told))}
         ansatz, optimizer = str(settings.get("ansatz", "")), str(settings.get("optimizer", ""))
         if ansatz == "auto":  # UCCSD may be no choice; a Pauli sum's levels have no circuit
-            ansatz = chosen.get("circuit", "uccsd" if result.unit == "hartree" else "").partition(",")[0]
+            ansatz = _NAME.sub("", chosen.get("circuit", "uccsd" if result.unit == "hartree" else ""))
         if ansatz:
             yield from [*self._sentence("ansatz", ansatz)] or ["The circuit was given by the authors."]
         for source in self._table["orbitals"]:
@@ -168,6 +171,7 @@ class MethodsText:
             shots = sorted({pub.shots for each in rounds for pub in each.pubs})
             most = f" to {shots[-1]:,}" if len(shots) > 1 else ""
             yield f"The circuits measure up to {count_text(qubits, 'qubit')}, each with {shots[0]:,}{most} shots."
+            yield from self._gates(rounds)
         if target.debiases:
             yield f"The provider's error mitigation (debiasing) was {'on' if self._run.settings.debias else 'off'}."
         if billed and not is_local:
@@ -179,6 +183,21 @@ class MethodsText:
                 software.append(f"{entry['text']} {escape(record.versions[name])}{self._cite(entry['cite'])}")
         yield f"Software: {', '.join(software)}."
         yield escape(f"The run {record.key} has the seed {record.seed}; its bundle has all counts.")
+
+    def _gates(self, rounds: Sequence[RoundRecord]) -> Iterator[str]:
+        """Yield the gates of the largest circuit, as the target got it."""
+        programs = {pub.program: None for each in rounds for pub in each.pubs}
+        if None in programs:  # its points have programs of their own
+            own = (job.program for each in rounds for job in each.jobs if each.pubs[job.pub].program is None)
+            programs |= dict.fromkeys(own)
+        bodies = {key: body for key in programs if key and (body := self._run.program(key)) is not None}
+        counts = [stored_gate_counts(*stored) for stored in bodies.items()]
+        if any(each.one_qubit + each.two_qubit for each in counts):
+            most = max(counts, key=lambda each: (each.two_qubit, each.one_qubit))
+            two, one = (
+                count_text(n, f"{of}-qubit gate") for n, of in ((most.two_qubit, "two"), (most.one_qubit, "one"))
+            )
+            yield f"The largest circuit, as it was sent, has {two} and {one}."
 
     def _claims(self) -> Iterator[str]:
         """Yield the meaning of errors and status, and all reasons to doubt the result."""

@@ -12,6 +12,7 @@ from hybridloop.reports.plots import curves
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import error_of, measured_text
 
 _MILLI = 1e3
 _MARGIN = 1.3  # of the largest value shown
@@ -83,7 +84,7 @@ def levels(request: PlotRequest) -> Picture | None:
     axes.set_xlabel("level")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)
-    values = ", ".join(f"Level {row['level']}: {row['energy']:.6f} ± {row['standard_error']:.6f}" for row in rows)
+    values = ", ".join(f"Level {row['level']}: {measured_text(row['energy'], error_of(row) or 0.0)}" for row in rows)
     return Picture("levels", "Energy levels", f"{values}.", figure)
 
 
@@ -92,7 +93,10 @@ def curve(request: PlotRequest) -> Picture | None:
     result = request.result
     if not result.table:
         return None
-    rows = [{**row, "problem": row["point"], "value": row["energy"]} for row in result.table]
+    names = {"point": "problem", "energy": "value"}
+    rows = [
+        {**row, **{names[each]: row[each] for each in names}, "standard_error": error_of(row)} for row in result.table
+    ]
     title = f"{result.problem}: energy by point"
     return curves.curve(title, rows, ("problem",), result.unit, label=request.axis, fit=result.curve)
 
@@ -122,7 +126,7 @@ def _measured(axes: Axes, positions: Sequence[float], result: RunResult) -> None
     axes.errorbar(
         positions,
         [row["energy"] for row in result.table],
-        yerr=[row["standard_error"] for row in result.table],
+        yerr=[error_of(row) or 0.0 for row in result.table],
         fmt="s",
         color=ORANGE,
         markersize=5,
