@@ -70,8 +70,9 @@ def child(rounds: int) -> int:
 
     from hybridloop.azure.workspace import connect_from_environment
     from hybridloop.flows.in_prefect.flow_run_events import shown_in_flow_run
-    from hybridloop.journal.claimed_run import temporary_run
-    from hybridloop.tasks.prefect_tasks import RoundTasks, session_of_flow
+    from hybridloop.journal.held_run import temporary_run
+    from hybridloop.tasks.prefect_tasks import run_round, session_of_flow
+    from hybridloop.tasks.replay.replayed_rounds import ReplayedRounds
     from hybridloop.tasks.session import open_run_session
     from hybridloop.tasks.session_options import SessionOptions
 
@@ -90,7 +91,7 @@ def child(rounds: int) -> int:
                 open_run_session(workspace, TARGET, SessionOptions(batching=Batching.OFF), run=run)
             ) as opened,
         ):
-            found = timed(RoundTasks(opened), rounds)
+            found = timed(ReplayedRounds(opened, run_round), rounds)
         ended = time.perf_counter()
         return found.cpu_ms, found.wall_ms
 

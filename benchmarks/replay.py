@@ -28,7 +28,7 @@ from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -56,7 +56,7 @@ def walk(run_round: RunRound, evaluations: int) -> str:
 
 def resumed(order: dict[str, Any]) -> tuple[str, int]:
     """Resume a run from its journal; return its answer and the number of replayed rounds."""
-    with Journal(journal_url(Path(order["journal"]))) as journal, claim_run(journal, order["uid"]) as run:
+    with Journal(journal_url(Path(order["journal"]))) as journal, hold_run(journal, order["uid"]) as run:
         with open_run_session(
             connect(order["connection"]), TARGET, SessionOptions(batching=Batching.OFF), run=run
         ) as session:

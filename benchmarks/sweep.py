@@ -29,7 +29,7 @@ from benchmarks.local import WORKSPACE, local_service
 from hybridloop import local_stack as stack
 from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
 from hybridloop.journal import Journal, open_journal
-from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.held_run import new_run
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import ProblemText
 
@@ -68,7 +68,7 @@ def end_at_once(journal: Journal, order: Mapping[str, Any]) -> None:
     begun = new_run(
         str(uuid.uuid4()), key=key, algorithm="qaoa", problem="ring-8", target="none", seed=seed, settings=described
     )
-    lease = journal.claim(journal.add_run(begun).uid)
+    lease = journal.take_lease(journal.add_run(begun).uid)
     journal.set_status(lease, "converged", "nothing was done", DONE)
     journal.release(lease)
 
@@ -261,7 +261,7 @@ def in_reused_processes(points: int) -> list[Bound]:
     from prefect.client.orchestration import get_client
 
     from hybridloop.azure.workspace import identity_of
-    from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
+    from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
     from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
     from hybridloop.flows.sweep_execution.scheduler import run_points
 

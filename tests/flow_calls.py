@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from hybridloop.flows.housekeeping import do_housekeeping, housekeeping
-from hybridloop.flows.in_prefect.beside import Ended, run_beside, with_body
-from hybridloop.flows.lifecycle.begin import RunOrder
-from hybridloop.flows.lifecycle.run import begin_in_flow, execute
+from hybridloop.flows.in_prefect.beside import run_beside, with_body
+from hybridloop.flows.in_prefect.host import PrefectHost
+from hybridloop.flows.in_prefect.run import live_in_flow
+from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.sweep import run_sweep, sweep
 from hybridloop.flows.sweep_execution.scheduler import OnPoint
 from hybridloop.runs.live import RoundUpdate, View
+from hybridloop.runs.order import algorithm_order
 
 OnRound = Callable[[RoundUpdate], None]
 
@@ -33,7 +35,8 @@ def flow_in(flow: Any, workspace: Any, on_progress: OnRound | None = None) -> An
     work = _work(flow, workspace, on_progress, None)
 
     def body(problem: Any, settings: Any, run_key: str | None, workspace: str | None) -> Any:
-        return work(problem, settings, run_key, workspace).show()
+        host = PrefectHost()
+        return host.end(work(host, problem, settings, run_key, workspace))
 
     return with_body(flow, body)
 
@@ -41,13 +44,14 @@ def flow_in(flow: Any, workspace: Any, on_progress: OnRound | None = None) -> An
 def _work(
     flow: Any, workspace: Any, on_progress: OnRound | None, on_point: OnPoint | None
 ) -> Callable[..., Ended[Any]]:
-    def work(first: Any, second: Any = None, run_key: str | None = None, block: str | None = None) -> Ended[Any]:
+    def work(
+        host: PrefectHost, first: Any, second: Any = None, run_key: str | None = None, block: str | None = None
+    ) -> Ended[Any]:
         if flow.name == sweep.name:
             return run_sweep(first, workspace, second, on_point)
         if flow.name == housekeeping.name:
-            outcomes = do_housekeeping(first, second, workspace)
-            return Ended(lambda: outcomes, outcomes)
-        begun = begin_in_flow(RunOrder(flow.name, first, second, run_key), workspace)
-        return execute(begun, workspace, View(on_progress))
+            return Ended(do_housekeeping(first, second, workspace))
+        order = algorithm_order(flow.name, first, second, run_key)
+        return live_in_flow(order, workspace, host, block, View(on_progress))
 
     return work

@@ -14,7 +14,7 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.flows import load_flow
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import Journal, journal_url, open_journal
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.reports.bundle.archive import write_bundle
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
@@ -60,7 +60,7 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
     ):
         target = "rigetti.sim.qvm"
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
-        with claim_run(journal, journal.add_run(begun).uid) as run:
+        with hold_run(journal, journal.add_run(begun).uid) as run:
             with open_run_session(
                 service.workspace(),
                 options=SessionOptions(keep_alive=KeepAliveSettings(mode), batching=Batching.OFF),

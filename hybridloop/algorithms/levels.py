@@ -117,7 +117,7 @@ def measure_levels(
     fitted: list[SubspaceMatrix] = []
     failed: FailedPoint | None = None
     further = np.where(measurement.missing(), MIN_PILOT_SHOTS, 0)
-    if not further.any():  # the run goes on after its end
+    if not further.any():  # the run was extended
         fitted = measurement.fit()
         found = measurement.estimate(fitted, _lowest(fitted, levels)[0])
         log.final(found, point, further.size, found.shots)

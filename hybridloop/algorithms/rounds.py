@@ -160,7 +160,7 @@ def share_caps(run_round: RunRound, aside: Aside | None) -> AbstractContextManag
 
 @runtime_checkable
 class ExtendedRounds(Protocol):
-    """Additional member of a `RunRound` whose run has ended before, and goes on."""
+    """Additional member of a `RunRound` whose run has ended before, and was extended."""
 
     def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
         """Return what was measured of these PUBs before, in any number of shots, and was not returned by a round.

@@ -96,8 +96,8 @@ FallsShort = Callable[[NDArray[np.float64], float], bool]  # of an optimizer's b
 class Search:
     """A search by an ask-and-tell optimizer: its most rounds, and what it takes for points of failed jobs.
 
-    At its end an optimizer that can be refined goes on to each of the tolerances `then`, in order: a run that goes on
-    to a smaller one takes its rounds again before. `recent` are the estimates of the last known round.
+    At its end an optimizer that can be refined goes on to each of the tolerances `then`, in order: a run that is
+    extended to a smaller one takes its rounds again before. `recent` are the estimates of the last known round.
     Raises InputError for an optimizer that does not fit the policy `on_lost`.
     """
 

@@ -37,7 +37,7 @@ def resolve_workspace(workspace: str | Any | None) -> Any:
         return load_workspace(workspace)
 
 
-def find_target_in(workspace: str | Any | None, name: str, is_resumed: bool = False) -> Target:  # noqa: FBT001, FBT002
+def find_target_in(workspace: str | Any | None, name: str, is_stored: bool = False) -> Target:  # noqa: FBT001, FBT002
     """Return the target with this name, in any case; the workspace is looked up only if the table lacks the name.
 
     A local service that does not run is not started for it, as it would offer what the table has, unless a run on the
@@ -46,12 +46,7 @@ def find_target_in(workspace: str | Any | None, name: str, is_resumed: bool = Fa
     """
     if not may_be_offered(name):
         return find_target(name)
-    if (
-        not is_resumed
-        and workspace is None
-        and workspace_variable(os.environ) is None
-        and stack.find_emulator() is None
-    ):
+    if not is_stored and workspace is None and workspace_variable(os.environ) is None and stack.find_emulator() is None:
         raise unknown_target(name)
     from hybridloop.azure.targets.offered import find_offered_target
 

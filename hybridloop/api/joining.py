@@ -14,14 +14,14 @@ from hybridloop.journal import SessionRow, open_journal
 
 if TYPE_CHECKING:
     from hybridloop.azure.listing import Row
-    from hybridloop.journal.claimed_run import ClaimedRun
+    from hybridloop.journal.held_run import HeldRun
 
 _LIST = "`hybridloop sessions list` and hybridloop.sessions() list them."
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedSession:
-    """A session to join, and the key and seed of the run that goes on in it; None: a run without a key, a new seed.
+    """A session to join, and the key and seed of the run that is resumed in it; None: a run without a key, a new seed.
 
     `active_at` is its last activity, from which its idle time counts, in seconds since the epoch.
     """
@@ -70,7 +70,7 @@ def find_joined(
     return JoinedSession(session, run.key, run.seed if seed is None else seed, active_at)
 
 
-def join_session(run: ClaimedRun, session: SessionRow) -> None:
+def join_session(run: HeldRun, session: SessionRow) -> None:
     """Make the session the first one of a new run; the run that opened it has it already. Raises InputError."""
     known = run.journal.sessions(run.uid)
     if not known:

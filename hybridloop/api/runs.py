@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.api.environment import find_target_in, flow_environment
+from hybridloop.api.environment import find_target_in
+from hybridloop.api.hosts import HOSTS, PLAIN, PREFECT, do_run, place_of
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets.provider_options import target_text
@@ -15,7 +15,7 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
-from hybridloop.runtime.stages import announce
+from hybridloop.runs.live import View
 from hybridloop.settings import ProblemText
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> R
     settings = dict(options)
     reading = pop_reading(algorithm, settings)
     run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
-    pool = settings.pop("on", None)
+    pool, host = settings.pop("on", None), settings.pop("host", PREFECT)
+    if host not in HOSTS or (pool is not None and host == PLAIN):
+        remedy = f"Give {' or '.join(map(repr, HOSTS))}; `on` needs Prefect."
+        raise InputError("host", f"{host!r} is no host of this run", remedy)
     on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
     with optimizer_by_name(settings) as named:
         resolved = resolve_settings(algorithm, Layer(CALL, named))
@@ -40,7 +43,7 @@ def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> R
             from hybridloop.api.worker import run_on
 
             return run_on(pool, algorithm, text, resolved, run_key=run_key, workspace=workspace, show=_show)
-        return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)
+        return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, host=host)
 
 
 def run(
@@ -52,39 +55,21 @@ def run(
     workspace: str | Any | None = None,
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
-    is_resume: bool = False,
+    host: str = PREFECT,
 ) -> RunResult:
     """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
-    block = workspace if isinstance(workspace, str) else None
     settings = resolved.settings
     with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), feed) as feed:
         if run_key is None:  # before the numerics are imported
             check_request(algorithm, problem, settings, find_target_in(workspace, settings.target))
-        from hybridloop.flows.lifecycle.begin import EndedRun, Place, RunOrder, begin
+        from hybridloop.flows.lifecycle.begin import find_for_person
+        from hybridloop.runs.order import algorithm_order
 
-        order = RunOrder(algorithm, problem, settings, run_key, resolved.sources, is_resume)
-        identity = None if block is not None else partial(_identity, workspace)
-        begun = begin(order, Place(identity, partial(find_target_in, workspace)), by_person=True)
-        if isinstance(begun, EndedRun) and block is None:
-            result = begun.result
-        else:
-            with flow_environment(workspace) as sdk_workspace:
-                from hybridloop.flows.lifecycle.run import run_order
-                from hybridloop.runs.live import View
-
-                announce("beginning the run in Prefect")
-                ready = None if isinstance(begun, EndedRun) else begun
-                result = run_order(order, sdk_workspace, block, View(on_progress, feed), ready)
-        feed.end(result.status, result.reason)
-        return result
+        more = {"sources": dict(resolved.sources)} | ({} if host == PREFECT else {"host": host})
+        order = algorithm_order(algorithm, problem, settings, run_key, more=more)
+        place = place_of(workspace)
+        return do_run(find_for_person(order, place), place, workspace, View(on_progress, feed))
 
 
 def _show(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _identity(workspace: Any | None) -> dict[str, str]:
-    """Identify the workspace that a run would use; starts nothing."""
-    from hybridloop.azure.workspace import LocalService, connect, connect_from_environment, identity_of
-
-    return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
@@ -19,15 +19,12 @@ from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
 
 if TYPE_CHECKING:
-    from hybridloop.journal import NewRun, RunRecord
-    from hybridloop.journal.claimed_run import ClaimedRun
+    from hybridloop.journal import RunRecord
     from hybridloop.runtime.clock import Clock
     from hybridloop.tasks.service_sessions import ServiceSession
     from hybridloop.tasks.session import OpenSession
 
 R = TypeVar("R")
-
-_STORED = ("debias", "batching", "provider_options")  # settings that a resumed script must repeat
 
 
 def open_session(
@@ -80,7 +77,9 @@ def _opened(
     """Hold the session of `open_session` for a block."""
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.api.joining import find_joined, join_session
-    from hybridloop.journal.claimed_run import temporary_run
+    from hybridloop.azure.workspace import identity_of
+    from hybridloop.journal.held_run import temporary_run
+    from hybridloop.runs.script import script_run
     from hybridloop.runtime.clock import RealClock
     from hybridloop.tasks.session import open_run_session as open_in_workspace
 
@@ -96,8 +95,9 @@ def _opened(
             run = held.enter_context(temporary_run(found.name, seed=seed))
             held.enter_context(_shown(run.record))
         else:
-            stored = settings.model_dump(mode="json", include=set(_STORED), exclude_defaults=True)
-            run = held.enter_context(_script_run(run_key, found.name, seed, sdk_workspace, stored))
+            stated = settings.model_copy(update={"seed": seed})
+            script = script_run(run_key, found.name, stated, identity_of(sdk_workspace), shown=_shown)
+            run = held.enter_context(script)
         if joined is not None:
             join_session(run, joined.session)
         block = open_in_workspace(sdk_workspace, found, session_options, run=run, seed=seed, name=name, clock=clock)
@@ -146,28 +146,7 @@ def _session_settings(options: Mapping[str, Any], seed: int | None) -> RunSettin
     return validate(RunSettings, {**options, "seed": seed})
 
 
-@contextmanager
-def _script_run(
-    run_key: str, target: str, seed: int | None, workspace: Any, options: Mapping[str, Any]
-) -> Iterator[ClaimedRun]:
-    """Hold the run of a script by its key for the block; its status is "measured" at the end of the block."""
-    from hybridloop.azure.workspace import identity_of
-    from hybridloop.errors import LeaseLost
-    from hybridloop.journal import open_journal
-    from hybridloop.runs.claim import SESSION, RunRequest, claim, find_run, write_end
-
-    stated = {"settings": options, "workspace": identity_of(workspace)}
-    matching = ("algorithm", "problem", "target")
-    request = RunRequest(SESSION, "", target, stated, run_key=run_key, seed=seed, must_match=matching)
-    with open_journal() as journal:
-        found = find_run(journal, request)
-        with _shown(found.run), claim(journal, found) as run:
-            yield run
-            with suppress(LeaseLost):  # the script has its results
-                write_end(run, "measured", "the script reached the end of its session")
-
-
-def _shown(run: NewRun | RunRecord) -> AbstractContextManager[None]:
+def _shown(run: RunRecord) -> AbstractContextManager[None]:
     """Show the run's rounds and events in the Prefect flow around, if there is one."""
     if not stack.is_in_flow_run():
         return nullcontext()

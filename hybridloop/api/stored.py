@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.errors import NOTHING_SUBMITTED, InputError
+from hybridloop.errors import InputError
 
 if TYPE_CHECKING:
-    from hybridloop.journal import Journal, RunRecord
     from hybridloop.reports.reproduce import Reproduction
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.planned import MissingEffort
@@ -42,7 +41,7 @@ def resume(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     **changes: Any,
 ) -> RunResult:
-    """Resume a run of the journal, or let one that has ended go on; return its result.
+    """Resume a run of the journal, or extend one that has ended; return its result.
 
     `changes` are caps and other limits, or goals that reach further: `precision`, `tolerance`, `max_rounds`,
     `extend_to`. A cap of None is no cap. A run that has ended measures in a new session what it misses; its earlier
@@ -60,26 +59,19 @@ def resume_run(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
 ) -> RunResult:
-    """Resume the run of a key or uid prefix, or let one that has ended go on to what reaches further; see `vqe`."""
-    from hybridloop.api.runs import run
-    from hybridloop.inputs.sources import ResolvedSettings
-    from hybridloop.journal import check_key, open_journal
-    from hybridloop.runs.recorded import problem_of
+    """Resume the run of a key or uid prefix, or extend one that has ended to what reaches further; see `vqe`."""
+    from hybridloop.api.hosts import do_run, place_of
+    from hybridloop.api.progress import show_progress
+    from hybridloop.azure.targets.provider_options import target_text
+    from hybridloop.flows.lifecycle.begin import find_for_person
+    from hybridloop.runs.live import View
+    from hybridloop.runs.run import order_of_person
 
-    check_key(key)
-    with open_journal() as journal:
-        record = journal.run(key)
-        settings = _changed_settings(journal, record, changes or {})
-    return run(
-        record.algorithm,
-        problem_of(record),
-        ResolvedSettings(settings, {}),
-        run_key=record.key,
-        workspace=workspace,
-        on_progress=on_progress,
-        feed=feed,
-        is_resume=True,
-    )
+    place = place_of(workspace)
+    found = find_for_person(lambda journal: order_of_person(journal, key, changes or {}), place)
+    record, target = found.record, target_text(found.settings.target, found.settings.options)
+    with show_progress(record.algorithm, record.problem, target, feed) as feed:
+        return do_run(found, place, workspace, View(on_progress, feed))
 
 
 def plan_resume(key: str, changes: Mapping[str, Any], *, workspace: str | Any | None = None) -> MissingEffort:
@@ -89,47 +81,23 @@ def plan_resume(key: str, changes: Mapping[str, Any], *, workspace: str | Any | 
     from hybridloop.budget.cost_summary import summarize_charges
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.journal import open_journal
-    from hybridloop.runs.extension import extension_of
+    from hybridloop.runs.changes import changed_settings, extension_of
     from hybridloop.runs.planned import MissingEffort
     from hybridloop.runs.recorded import problem_of
 
     with open_journal() as journal:
         record = journal.run(key)
-        settings = _changed_settings(journal, record, changes)
+        events = journal.events(record.uid)
+        settings = changed_settings(record, events, changes)
         taken = summarize_charges(journal.charges(record.uid), recorded_target(record.target))
-        goes_on = extension_of(record, journal.events(record.uid), settings.model_dump(mode="json"))
-    if goes_on is None and record.status in WITH_RESULT:
+        extension = extension_of(record, events, settings.model_dump(mode="json"))
+    if extension is None and record.status in WITH_RESULT:
         return MissingEffort(record.key, record.status, 0, 0, {}, taken.jobs, taken.shots)
     whole = plan_in_workspace(workspace, record.algorithm, problem_of(record), settings)
     jobs, shots = max(0, whole.jobs.expected - taken.jobs), max(0, whole.shots.expected - taken.shots)
     cost, spent = whole.cost, sum(taken.amounts.values())
     missing = {} if cost.expected is None else {cost.unit: max(0.0, cost.expected - spent)}
     return MissingEffort(record.key, record.status, jobs, shots, missing, taken.jobs, taken.shots)
-
-
-def _changed_settings(journal: Journal, record: RunRecord, changes: Mapping[str, Any]) -> Any:
-    """Return all settings of a run with changes. Raises InputError for a script's run, and for other settings."""
-    from hybridloop.descriptions import ALGORITHMS
-    from hybridloop.inputs.validation import validate
-    from hybridloop.runs.extension import reaching
-    from hybridloop.runs.recorded import settings_of
-    from hybridloop.settings import LIMITS
-
-    if record.algorithm not in ALGORITHMS:
-        raise InputError(
-            "run",
-            f"run {record.key!r} belongs to a script, and only the script knows its circuits",
-            f"Start the script again with run_key={record.key!r}: measured rounds come from the journal.",
-            NOTHING_SUBMITTED,
-        )
-    further = reaching(record.algorithm)
-    if other := [name for name in changes if name not in (*LIMITS, *further)]:
-        problem = f"a run of {record.algorithm} can't be resumed with another {other[0]}"
-        remedy = f"Start a new run: its settings differ in {other[0]}. A resume changes limits, {', '.join(further)}."
-        raise InputError(other[0], problem, remedy, NOTHING_SUBMITTED)
-    # on top of the run's own settings: the user's defaults may have changed by now
-    recorded = settings_of(journal, record).model_dump(mode="json")
-    return validate(ALGORITHMS[record.algorithm].settings, {**recorded, **changes})
 
 
 def reproduce(
@@ -179,7 +147,7 @@ def _key_of_repetition(key: str) -> str:
     """Return the first of KEY-again, KEY-again-2, … that is free or an unfinished repetition."""
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.journal import open_journal
-    from hybridloop.runs.claim import run_of_key
+    from hybridloop.runs.run import run_of_key
 
     with open_journal() as journal:
         for number in itertools.count(1):

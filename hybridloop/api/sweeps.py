@@ -71,10 +71,11 @@ def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
     block = workspace if isinstance(workspace, str) else None
     with flow_environment(workspace) as sdk_workspace:
         from hybridloop.flows.housekeeping import DEFAULTS, do_housekeeping, housekeeping
-        from hybridloop.flows.in_prefect.beside import Ended, run_beside
+        from hybridloop.flows.in_prefect.beside import run_beside
+        from hybridloop.flows.lifecycle.host import Ended
 
         def work(*_: Any) -> Ended[dict[str, str]]:
             outcomes = do_housekeeping(DEFAULTS, block, sdk_workspace)
-            return Ended(lambda: outcomes, outcomes)
+            return Ended(outcomes)
 
         return run_beside(housekeeping, work, DEFAULTS, block)

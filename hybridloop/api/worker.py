@@ -39,7 +39,7 @@ def run_on(
 
     Invalid input is refused before. An exception in the view, as by Ctrl-C, leaves the run alone.
     """
-    from hybridloop.runs.claim import generated_key
+    from hybridloop.runs.order import generated_key
 
     check_pool(pool, "on")
     given, _ = _for_worker(algorithm, problem, resolved.settings, workspace, run_key)
@@ -119,7 +119,7 @@ def stop_on_worker(key: str) -> None:
     """Ask a run that another machine executes to stop. Raises InputError if Prefect's server has none of this key."""
     with running_prefect():
         from hybridloop.flows.in_prefect.remote_runs import flow_run_of, request_stop
-        from hybridloop.flows.lifecycle.prefect_watch import STOP_TAG
+        from hybridloop.flows.in_prefect.watch import STOP_TAG
 
         request_stop(flow_run_of(key), STOP_TAG)
 

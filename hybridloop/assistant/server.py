@@ -36,7 +36,7 @@ from hybridloop.inputs.problems import is_file
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import check_key, open_journal
 from hybridloop.reports.cost_groups import CostGroup
-from hybridloop.runs.claim import generated_key
+from hybridloop.runs.order import generated_key
 from hybridloop.tasks.orphans import is_held, is_orphaned
 
 INSTRUCTIONS = (
@@ -127,7 +127,7 @@ class Tools:
 
     @_with_allowance
     async def follow(self, run_key: Key, wait_s: Wait = 45.0) -> Answer:
-        """Wait for the end of a run, and return its result; of a run that goes on, its progress."""
+        """Wait for the end of a run, and return its result; of a run that has not ended, its progress."""
         return await self._followed(run_key, wait_s)
 
     @_with_allowance

@@ -335,7 +335,7 @@ class Budget:
         elif self._resume.startswith("hybridloop "):
             remedy = f"Resume with a larger cap: {self._resume} {larger_cap} (or more)"
         else:
-            remedy = f"To go on, {self._resume}, with a larger cap: {name}={in_python} (or more)"
+            remedy = f"To resume it, {self._resume}, with a larger cap: {name}={in_python} (or more)"
         return CapReached(name, state, remedy, larger_cap)
 
     def _remedy_of_deadline(self) -> str:

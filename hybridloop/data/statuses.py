@@ -8,10 +8,6 @@ from dataclasses import dataclass
 NEVER_OPENED = "never opened"  # status of a session of which the journal has only that it was to be opened
 
 
-PREPARING = "preparing"  # status of a run whose circuit is being simulated before its flow run begins
-BEFORE_START = frozenset({"created", PREPARING})
-
-
 @dataclass(frozen=True, slots=True)
 class FinalStatus:
     """Final status of a run; `exit_code` is the command's, `has_result` is true if there is nothing to resume.

@@ -50,6 +50,7 @@ class RunOptions(SettingOptions, total=False):
     format: str | None
     run_key: str | None
     on: str | None
+    host: str
     workspace: Any
     on_progress: Callable[[RoundUpdate], None] | None
     callback: Callback | None

@@ -16,20 +16,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import PREPARING, WITH_RESULT
+from hybridloop.data.states import State, Who
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
-from hybridloop.flows.lifecycle.begin import RunOrder
-from hybridloop.flows.lifecycle.classical_part import is_classical_alone
-from hybridloop.flows.lifecycle.dead_flow_runs import (
+from hybridloop.flows.in_prefect.dead_flow_runs import (
     mark_dead_flow_runs,
     reported_crash_age,
     restart_flow_run,
     was_cancelled,
 )
-from hybridloop.flows.lifecycle.run import run_order
+from hybridloop.flows.in_prefect.run import run_order
+from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
+from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
 from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.settings import Duration, WorkspaceName, parse_duration
@@ -38,7 +38,7 @@ from hybridloop.tasks.prefect_tasks import tasks_untagged
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-CANDIDATES = frozenset({PREPARING, "parked", "interrupted", "failed"})
+CANDIDATES = frozenset({State.PREPARING, State.PARKED, State.INTERRUPTED, State.FAILED})
 
 
 class HousekeepingSettings(BaseModel):
@@ -118,7 +118,7 @@ def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     resumable = []
     with open_client(workspace) as service:
         for record in candidates.values():
-            if record.settings.get("workspace") != identity or is_held(record, now) or record.status in WITH_RESULT:
+            if record.settings.get("workspace") != identity or is_held(record, now) or record.state is State.ENDED:
                 continue
             try:
                 reason = reason_to_skip(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))
@@ -163,7 +163,7 @@ def _pending_work(
         return None
     if record.target.lower() in unavailable():
         return "its target is unavailable"
-    if record.status != "parked":
+    if record.state is not State.PARKED:
         return None
     jobs = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
     return None if all(job is None or job.get("status") in TERMINAL for job in jobs) else "its jobs are not done"
@@ -189,7 +189,9 @@ def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str
             return "left: another process resumed it"
         if (outcome := _delegate(journal, record)) is not None:
             return outcome
-        order = RunOrder(record.algorithm, problem_of(record), settings_of(journal, record), record.key)
+        order = algorithm_order(
+            record.algorithm, problem_of(record), settings_of(journal, record), record.key, who=Who.HOUSEKEEPING
+        )
         result = run_order(order, sdk_workspace, workspace)
     except RunBusy as error:
         return f"left: it is held by {error.holder}"

@@ -11,23 +11,21 @@ from functools import partial
 from typing import Any, cast
 
 from prefect import Flow
-from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
-from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow
-from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
-from hybridloop.flows.lifecycle.begin import Place, settled_target
-from hybridloop.flows.lifecycle.hold import hold
-from hybridloop.flows.lifecycle.hooks import run_flow_options
+from hybridloop.flows.in_prefect.beside import run_beside, show_in_flow
+from hybridloop.flows.in_prefect.hooks import run_flow_options
+from hybridloop.flows.in_prefect.host import PrefectHost
+from hybridloop.flows.lifecycle.host import Ended
+from hybridloop.flows.lifecycle.life import live_program
 from hybridloop.flows.lifecycle.workspace import find_workspace
-from hybridloop.journal import Journal, open_journal
-from hybridloop.runs.claim import SESSION, FoundRun, RunRequest, find_run, write_end
+from hybridloop.journal import open_journal
+from hybridloop.runs.order import SESSION, RunOrder
+from hybridloop.runs.run import find_run
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import RunSettings
-from hybridloop.tasks.prefect_tasks import tasks_untagged
 
 RUN_KEY = "run_key"
 
@@ -68,7 +66,7 @@ def make_session_flow(
 
     @functools.wraps(function)
     def fn(*args: Any, **kwargs: Any) -> Any:
-        return show_in_flow(lambda: body.measure(find_workspace(workspace_name), *args, **kwargs))
+        return show_in_flow(lambda host: body.measure(find_workspace(workspace_name), host, *args, **kwargs))
 
     del fn.__wrapped__  # Prefect would look through it at the function's own signature
     fn.__signature__ = _without_session(signature)  # type: ignore[attr-defined]
@@ -91,44 +89,29 @@ class _Body:
         """Name of the flow."""
         return self.function.__name__.replace("_", "-")
 
-    def measure(self, workspace: Any, *args: Any, **kwargs: Any) -> Ended[Any]:
+    def measure(self, workspace: Any, host: PrefectHost, *args: Any, **kwargs: Any) -> Ended[Any]:
         """Find or begin the run, call the function with its session, and return the run's end."""
         run_key = kwargs.pop(RUN_KEY, None)
-        with tasks_untagged(), open_journal() as journal:
+        with open_journal() as journal:
             bound = self.signature.bind(None, *args, **kwargs)
             bound.apply_defaults()
             _, *names = self.signature.parameters
-            request = RunRequest(
-                SESSION,
-                self.name,
-                self.settings.target,
-                {
-                    "settings": self.settings.model_dump(mode="json"),
-                    "parameters": _to_plain({name: bound.arguments[name] for name in names}),
-                    "workspace": identity_of(workspace),
-                },
-                name=self.name,
-                run_key=run_key,
-                flow_run_id=flow_run.id,
-                seed=self.settings.seed,
-                must_match=("algorithm", "problem"),
-            )
-            found = find_run(journal, request)
-            settings = self.settings.model_copy(update={"seed": found.run.seed})
-            if found.is_restart:  # another version of the program may have other settings by now
-                settings = found.settings_of(journal, settings)
+            stated = {
+                "settings": self.settings.model_dump(mode="json"),
+                "parameters": _to_plain({name: bound.arguments[name] for name in names}),
+                "workspace": identity_of(workspace),
+            }
+            matching = ("algorithm", "problem")
+            order = RunOrder(SESSION, self.name, self.settings, stated, run_key, host.id, must_match=matching)
+            run = find_run(journal, order)
             try:
-                return _measure(
-                    lambda session: self.function(session, *args, **kwargs), workspace, settings, found, journal
+                return live_program(
+                    journal, run, workspace, host, lambda session: self.function(session, *args, **kwargs)
                 )
             except (CapReached, RunStopped) as error:
                 if status_after(error) == "interrupted" and not isinstance(error, RunCancelled):
                     raise
-                # not a failed state, so that Prefect's retries do not start the run again
-                if isinstance(error, RunCancelled):
-                    return Ended(partial(Cancelled, message=str(error)), error=error)
-                name = status_after(error).capitalize()
-                return Ended(partial(Completed, name=name, message=str(error)), error=error)
+                return Ended(error=error)
 
 
 def _check(function: Callable[..., Any], signature: inspect.Signature) -> None:
@@ -157,26 +140,3 @@ def _to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     except PydanticSerializationError as error:
         raise InputError("parameters", f"they are not plain values: {error}", "Give numbers, text, lists.") from error
     return plain
-
-
-def _measure(
-    call: Callable[[Any], Any],
-    workspace: Any,
-    settings: RunSettings,
-    found: FoundRun,
-    journal: Journal,
-) -> Ended[Any]:
-    """Hold the run, call the function with its session, and return what it returned."""
-    target = settings.session_options.fit(settled_target(found, settings.target, Place.of(workspace)))
-    # a finished run replays from the journal and does not need the target
-    is_available = found.is_finished or check_available(workspace, target, 0, settings.failure)
-    with hold(journal, found, workspace, target, settings) as held:
-        try:
-            with acquire_session(held, is_available=is_available) as session:
-                returned = call(session)
-        except RunStopped as error:
-            if held.watch.cancelled.is_set():
-                raise RunCancelled(error.in_flight) from error
-            raise
-        write_end(held.run, "measured", "the function returned")
-        return Ended(lambda: returned, returned)

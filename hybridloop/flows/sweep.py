@@ -21,12 +21,13 @@ from hybridloop.algorithms.coordinates import coordinate_columns
 from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.azure.workspace import identity_of
 from hybridloop.descriptions import ALGORITHMS, Value
-from hybridloop.flows.in_prefect.beside import Ended, show_in_flow
+from hybridloop.flows.in_prefect.beside import show_in_flow
+from hybridloop.flows.in_prefect.concurrency_slots import set_limit
 from hybridloop.flows.in_prefect.flow_run_events import tag_flow_run
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
+from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER, stored
-from hybridloop.flows.lifecycle.concurrency_slots import set_limit
-from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
+from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.flows.sweep_execution.pools import open_pool
 from hybridloop.flows.sweep_execution.results import SweepResult
@@ -52,7 +53,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         spec: the sweep's problems and settings, as a grid or a list.
         workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
-    return show_in_flow(lambda: run_sweep(spec, find_workspace(workspace), workspace))  # type: ignore[no-any-return]
+    return show_in_flow(lambda _: run_sweep(spec, find_workspace(workspace), workspace))  # type: ignore[no-any-return]
 
 
 def run_sweep(
@@ -93,7 +94,7 @@ def run_sweep(
         time.monotonic() - began,
         spec.axis,
     )
-    return Ended(partial(_show, result), result)
+    return Ended(result, show=partial(_show, result))
 
 
 def _show(result: SweepResult) -> Any:

@@ -21,7 +21,6 @@ from hybridloop.journal.records import (
     Event,
     Job,
     Lease,
-    NewRun,
     Ping,
     PubRecord,
     RoundRecord,
@@ -101,12 +100,12 @@ class Journal:
 
     # Runs
 
-    def add_run(self, new: NewRun) -> RunRecord:
+    def add_run(self, new: RunRecord) -> RunRecord:
         """Add a run without owner. Raises RunKeyTaken if its key is in use, InputError if its key is invalid."""
         with self._database.write_transaction() as connection:
             return runs.add(connection, new, now=self._now())
 
-    def settle_run(self, lease: Lease, run: NewRun) -> None:
+    def settle_run(self, lease: Lease, run: RunRecord) -> None:
         """Write what preparation has found for a run that was added before: its versions, and its flow run."""
         with self._held(lease) as (connection, _):
             runs.settle(connection, run)
@@ -201,10 +200,10 @@ class Journal:
 
     # The lease
 
-    def claim(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
+    def take_lease(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
         """Claim the run for 60 s. Raises RunBusy if its owner may be alive, JournalDamaged if rounds are missing."""
         with self._database.write_transaction() as connection:
-            return leases.claim(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
+            return leases.take(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
 
     def renew(self, lease: Lease, *, now: float | None = None) -> RunRecord:
         """Extend the lease to 60 s from now; return the run, with any request to stop. Raises LeaseLost."""

@@ -17,7 +17,7 @@ from hybridloop.journal.storage.rows import update_rows
 from hybridloop.journal.storage.schema import states
 
 
-def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
+def take(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
     """Claim the run for `owner`; the previous owner can't write from then on. Raises RunBusy if that may be alive.
 
     Raises JournalDamaged if a round is missing. A claim fulfils a request to resume; a request to stop stays.

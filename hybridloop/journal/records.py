@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.data.statuses import BEFORE_START
+from hybridloop.data.states import State, state_of
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.rounds import Counts
@@ -21,8 +21,13 @@ UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings who
 
 
 @dataclass(frozen=True, slots=True)
-class NewRun:
-    """Run to add: `uid` is a random UUID, `key` the user's name for it; `settings` has all that a restart needs."""
+class RunRecord:
+    """A run and its status (`hybridloop.data.states`).
+
+    `uid` is a random UUID, `key` the user's name for it; `settings` has all that a restart needs. `owner` is the
+    process that held it last and has not released it, alive or not; `epoch` counts the holders. A run that the journal
+    does not have has no `created_at`.
+    """
 
     uid: str
     key: str
@@ -33,25 +38,26 @@ class NewRun:
     settings: Mapping[str, Any]
     flow_run_id: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    status: str = State.NEW.value
+    reason: str = ""
+    result: Mapping[str, Any] | None = None
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    owner: Owner | None = None
+    lease_expires_at: float | None = None
+    epoch: int = 0
+    stop_requested: bool = False
+    resume_requested: bool = False
 
+    @property
+    def state(self) -> State:
+        """State by its status."""
+        return state_of(self.status)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord(NewRun):
-    """A run and its state: created, preparing, running, or a final one (`hybridloop.data.statuses`).
-
-    `owner` is the process that claimed it last and has not released it, alive or not; `epoch` counts the claims.
-    """
-
-    status: str
-    reason: str
-    result: Mapping[str, Any] | None
-    created_at: float
-    updated_at: float
-    owner: Owner | None
-    lease_expires_at: float | None
-    epoch: int
-    stop_requested: bool
-    resume_requested: bool
+    @property
+    def is_stored(self) -> bool:
+        """True if the journal has the run."""
+        return self.created_at > 0.0
 
     @property
     def last_seen_at(self) -> float:
@@ -61,7 +67,7 @@ class RunRecord(NewRun):
     @property
     def has_begun(self) -> bool:
         """True once a process has worked on the run in a flow run or a script."""
-        return self.status not in BEFORE_START
+        return self.state not in (State.NEW, State.PREPARING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,15 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
+from hybridloop.data.states import State
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
 from hybridloop.journal.owner import Owner
-from hybridloop.journal.records import DamagedRun, NewRun, RunRecord
+from hybridloop.journal.records import DamagedRun, RunRecord
 from hybridloop.journal.storage.encoding import decode_json, encode_json, replace_unstorable
 from hybridloop.journal.storage.rows import (
     insert_rows,
@@ -36,12 +36,12 @@ _NEWEST_FIRST = (runs.c.created_at.desc(), runs.c.uid)
 _LOCKED_STATE = select(states).where(states.c.run_uid == bindparam("uid")).with_for_update()
 
 
-def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
+def add(connection: Connection, new: RunRecord, *, now: float) -> RunRecord:
     """Write a new run without owner. Raises RunKeyTaken if its key is in use, InputError if its key is invalid."""
     check_key(new.key)
     # build the row that never changes
     run = {
-        **{field.name: getattr(new, field.name) for field in fields(new)},
+        **{name: getattr(new, name) for name in runs.columns.keys() if hasattr(new, name)},
         "seed": str(new.seed),
         "settings": encode_json(new.settings),
         "versions": encode_json(new.versions),
@@ -50,7 +50,7 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
     # build the row that changes
     state = {
         "run_uid": new.uid,
-        "status": "created",
+        "status": State.NEW.value,
         "reason": "",
         "result": None,
         "updated_at": now,
@@ -66,7 +66,7 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
     return run_record(run, state)
 
 
-def settle(connection: Connection, run: NewRun) -> None:
+def settle(connection: Connection, run: RunRecord) -> None:
     """Write the versions and the flow run of a stored run."""
     (row,) = read_rows(connection, runs, uid=run.uid)
     changed = {"versions": encode_json(run.versions), "flow_run_id": run.flow_run_id}

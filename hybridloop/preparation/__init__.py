@@ -11,7 +11,7 @@ from hybridloop.preparation.checks import check_limits, check_measures, check_pr
 from hybridloop.settings import NOTHING, ProblemText, Recorded
 
 if TYPE_CHECKING:
-    from hybridloop.preparation.prepared import PreparedRun
+    from hybridloop.preparation.prepared import Prepared
 
 
 def check_request(algorithm: str, problem: ProblemText, settings: Any, target: Target) -> None:
@@ -29,7 +29,7 @@ def prepare(
     *,
     recorded: Recorded = NOTHING,
     target: Target | None = None,
-) -> PreparedRun:
+) -> Prepared:
     """Check a request and build its algorithm, which depends on the arguments alone.
 
     `recorded` is what was chosen when the run was started. `target` is the settings' target, of which the service or
@@ -41,7 +41,7 @@ def prepare(
     measured = target_with_options(target, settings.options)
     # the numerics and the compiler take a second to import
     build = load(ALGORITHMS[algorithm].prepare)
-    from hybridloop.preparation.prepared import PreparedRun
+    from hybridloop.preparation.prepared import Prepared
 
     noise = doubt_of_noise(measured, settings)
-    return PreparedRun(build(problem, settings, seed, measured, recorded), measured, noise)
+    return Prepared(build(problem, settings, seed, measured, recorded), measured, noise)

@@ -206,7 +206,7 @@ def circuit_shots(settings: EnergySettings, energy: GroupingChoice) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PreparedRun:
+class Prepared:
     """A checked request: the algorithm, its target with the options of its provider, and what doubts every value."""
 
     algorithm: PreparedAlgorithm

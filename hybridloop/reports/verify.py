@@ -18,7 +18,7 @@ from hybridloop.budget.caps import Budget, Caps, Spending
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import InputError, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
-from hybridloop.journal.claimed_run import how_to_resume
+from hybridloop.journal.held_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.journal.revisions import stream_of
 from hybridloop.preparation import prepare

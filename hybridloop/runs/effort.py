@@ -11,7 +11,7 @@ from typing import Any
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.runs.extension import taken_back
 from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -21,7 +21,7 @@ MAX_UNWARNED = 0.05  # share of lost shots
 _SENT = frozenset({"submitted", "done", "failed"})
 
 
-def effort_of(run: ClaimedRun) -> dict[str, Any]:
+def effort_of(run: HeldRun) -> dict[str, Any]:
     """Return the fields of `RunResult` for jobs, shots and cost so far, in all sessions and processes of the run."""
     journal, record = run.journal, run.record
     jobs_by_session: Counter[int] = Counter()
@@ -57,10 +57,10 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
     }
 
 
-def of_whole_run(outcome: Outcome, result: RunResult, run: ClaimedRun) -> Outcome:
+def of_whole_run(outcome: Outcome, result: RunResult, run: HeldRun) -> Outcome:
     """Return an outcome that says which shots were lost, and which claim of the result before it is lost.
 
-    Its rounds are all of the run's, as its jobs are: of a run that went on the algorithm counts those after its end.
+    Its rounds are all of the run's, as its jobs are: of an extended run the algorithm counts those after its end.
     """
     rounds = run.journal.progress(run.uid).rounds
     return with_lost_shots(replace(taken_back(outcome, run.extensions), rounds=rounds), result.lost_shots, result.shots)

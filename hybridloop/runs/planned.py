@@ -33,7 +33,7 @@ class PlannedEffort:
 
 @dataclass(frozen=True, slots=True)
 class MissingEffort:
-    """Effort by which a run is expected to go on: a plan of the whole run, less what it has taken.
+    """Effort that a run is expected to miss: a plan of the whole run, less what it has taken.
 
     `cost` is the expected amount by unit, empty where the price is unknown.
     """

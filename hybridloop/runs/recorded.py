@@ -8,7 +8,7 @@ from typing import Any
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
-from hybridloop.journal import Event, Journal, NewRun, RunRecord
+from hybridloop.journal import Event, Journal, RunRecord
 from hybridloop.journal.provenance import has_same_choices
 from hybridloop.journal.revisions import EXTENDED
 from hybridloop.settings import LIMITS, AutoResume, ProblemText, Recorded, RunSettings
@@ -17,7 +17,7 @@ LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of the
 GROUPINGS = "measurement groups"  # among a run's versions: how terms were grouped, where the settings left it open
 BEFORE = "flow_run_before"  # among the facts of a resumed run: the flow run that worked on it last
 SIMULATED = "simulated"  # event: what simulations of the circuit have found, by their keys in the cache
-RESUMED = "goes on"  # event: the flow run that resumes the run, and the number of rounds measured before
+RESUMED = "resumed"  # event: the flow run that resumes the run, and the number of rounds measured before
 
 
 def check_choices(record: RunRecord) -> None:
@@ -34,13 +34,13 @@ def check_choices(record: RunRecord) -> None:
         )
 
 
-def recorded_groupings(record: NewRun) -> tuple[str, ...]:
+def recorded_groupings(record: RunRecord) -> tuple[str, ...]:
     """Return the groupings that were chosen for a run, one for each point of a scan; none if they were not recorded."""
     return tuple(record.versions[GROUPINGS].split(", ")) if GROUPINGS in record.versions else ()
 
 
 def recorded_of(record: RunRecord, events: Sequence[Event], *, is_extended: bool = False) -> Recorded:
-    """Return a run's record as a preparation takes it; `is_extended` for one that is about to go on."""
+    """Return a run's record as a preparation takes it; `is_extended` for one that is about to be extended."""
     ends = [place for place, event in enumerate(events) if event.kind == EXTENDED] + [len(events)] * is_extended
     return Recorded(recorded_groupings(record), tuple(settings_after(record, events[:end]) for end in ends))
 

@@ -83,7 +83,7 @@ class RunResult:
 
     A run that has not ended is "stopped", "parked" or "interrupted". It has no outcome yet, `parameters` are the best
     point so far, and `runs resume` resumes it. Where a cap ended a run, `larger_cap` is the option by which that
-    command lets it go on. `revision` counts the results of a run that went on after its end, from 1. `resumed` is true
+    command lets it go on. `revision` counts the results of a run that was extended, from 1. `resumed` is true
     if an earlier process started the run.
     """
 

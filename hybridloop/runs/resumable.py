@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from hybridloop.data.states import State
 from hybridloop.journal import Event, RunRecord
 from hybridloop.journal.provenance import has_same_choices
-from hybridloop.runs.claim import OUTAGE
+from hybridloop.runs.hold import OUTAGE
 from hybridloop.runs.recorded import RESUMED, auto_resume_of
 from hybridloop.settings import AutoResume
 from hybridloop.tasks.replay.recorded_steps import STEP
@@ -22,22 +23,24 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
     """
     if not has_same_choices(record.versions):
         return "another version of hybridloop started it, and only that one resumes it"
+    if record.settings.get("host") is not None:
+        return "it was started without Prefect, and its caller resumes it"
     if record.resume_requested:
         return None
     if record.stop_requested:
         return "a user asked it to stop"
     mode = auto_resume_of(record, events)
-    match record.status:
-        case "parked" if mode is not AutoResume.NEVER:
+    match record.state:
+        case State.PARKED if mode is not AutoResume.NEVER:
             pass
-        case "interrupted" | "preparing" if mode is AutoResume.INTERRUPTED:
+        case State.INTERRUPTED | State.PREPARING if mode is AutoResume.INTERRUPTED:
             pass
-        case "failed" if mode is AutoResume.INTERRUPTED and _was_outage(events):
+        case State.FAILED if mode is AutoResume.INTERRUPTED and _was_outage(events):
             pass
         case _:
             return "its settings do not allow automatic resumption"
     resumes = [place for place, event in enumerate(events) if event.kind == RESUMED][-MAX_VAIN_RESUMES:]
-    if record.status == "parked" or len(resumes) < MAX_VAIN_RESUMES:
+    if record.state is State.PARKED or len(resumes) < MAX_VAIN_RESUMES:
         return None
     is_further = any(event.kind == STEP for event in events[resumes[0] :])  # a classical iteration, after all rounds
     if not is_further and {events[place].facts.get("rounds") for place in resumes} == {rounds()}:

@@ -41,7 +41,7 @@ class Limit:
 
 
 class Goal:
-    """Marker of a setting that says how far a run goes: one that has ended goes on to a value that reaches further."""
+    """Marker of a setting that says how far a run goes: after its end a larger reach extends it."""
 
 
 class AutoResume(enum.StrEnum):

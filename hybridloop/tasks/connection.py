@@ -15,7 +15,7 @@ from hybridloop.budget.caps import Budget
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.budget.tracker import Account, account_open
-from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
+from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.cost_ledger import CostLedger
@@ -34,7 +34,7 @@ class Connection:
 
     service: ServiceClient
     sessions: SessionRenewal
-    run: ClaimedRun
+    run: HeldRun
     target: Target
     options: SessionOptions
     clock: Clock
@@ -48,7 +48,7 @@ class Connection:
 def build_connection(
     workspace: Any,
     target: Target,
-    run: ClaimedRun,
+    run: HeldRun,
     options: SessionOptions,
     name: str,
     clock: Clock,

@@ -11,13 +11,14 @@ from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S, ServiceClient
 from hybridloop.azure.listing import close_session, open_client
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import NEVER_OPENED, PREPARING
+from hybridloop.data.states import State
+from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
 from hybridloop.tasks.submission.jobs import ACTIVE
 
 ORPHANED = "its process ended without closing it"  # reason of an interrupted run
-_ACTIVE = frozenset({"created", "running"})
+_ACTIVE = frozenset({State.NEW, State.RUNNING})
 NAME = "hybridloop"  # begins the name of a session that was given none
 
 
@@ -83,7 +84,9 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
 
 def is_orphaned(record: RunRecord, now: float) -> bool:
     """Return True if the journal has the run as started and the process that held it is gone."""
-    is_started = record.status in ("running", PREPARING) or (record.status == "created" and record.owner is not None)
+    is_started = record.state in (State.RUNNING, State.PREPARING) or (
+        record.state is State.NEW and record.owner is not None
+    )
     return is_started and not is_held(record, now)
 
 
@@ -119,7 +122,7 @@ def _close(
         return "left: it is in another workspace"
     lease: Lease | None
     try:
-        lease = journal.claim(record.uid)
+        lease = journal.take_lease(record.uid)
     except RunBusy as error:
         return f"left: its run is held by {error.holder}"
     except JournalDamaged:  # the run can't be resumed; its session is closed all the same
@@ -143,7 +146,7 @@ def _mark_interrupted(journal: Journal, record: RunRecord) -> None:
     if not is_orphaned(record, time.time()):
         return
     try:
-        lease = journal.claim(record.uid)
+        lease = journal.take_lease(record.uid)
     except (RunBusy, JournalDamaged):
         return
     try:

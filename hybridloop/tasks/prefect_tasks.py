@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -23,11 +23,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import CapReached, InputError, RunStopped
-from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.tasks.cap_shares import CapShares
-from hybridloop.tasks.replay.earlier_rounds import NO_EARLIER, EarlierRounds
 from hybridloop.tasks.session import OpenSession
-from hybridloop.tasks.submission.results import stored_points
 
 TAG = "hybridloop"  # of every flow run and of its task runs, so that automations and filters find them
 RUN_ROUND = "run round"  # name of the tasks that run rounds
@@ -192,42 +188,3 @@ def session_of_flow(block: AbstractContextManager[OpenSession]) -> Iterator[Open
     finally:
         if session is not None:
             _opened.pop(session, None)
-
-
-class RoundTasks:
-    """The session's rounds, each one a task of the flow run; a round that the journal has whole is no task.
-
-    Of `earlier` ones those are taken that are the same, and `left` returns what no round took.
-    """
-
-    def __init__(self, session: OpenSession, earlier: EarlierRounds = NO_EARLIER) -> None:
-        self._session = session
-        self._earlier = earlier
-        session.rounds.count_earlier(earlier.records)
-        self.left = earlier.left
-        self._shares = CapShares(session.rounds)
-        self.share, self.larger_cap = self._shares.share, self._shares.larger_cap
-        self._replays = True
-        self.live = 0  # number of rounds and classical steps of this process
-
-    @classmethod
-    def of(cls, session: OpenSession, run: ClaimedRun) -> Self:
-        """Return the rounds of a run that may have ended before."""
-        return cls(session, EarlierRounds.of(run))
-
-    def count_step(self) -> None:
-        """Count a classical step of this process, which is reported as a round is."""
-        self.live += 1
-
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure a round. Raises as the task `run_round`, and RoundTooLarge."""
-        if (taken := self._earlier.take(pubs)) is not None:
-            return stored_points(taken)
-        pubs = self._shares.fitted(pubs)
-        record = self._session.rounds.recorded() if self._replays else None
-        self._replays = record is not None and record.complete
-        if self._replays:
-            return self._session.run_round(pubs)
-        self.live += 1
-        measured: list[MeasuredPub] = run_round(self._session, pubs)
-        return measured

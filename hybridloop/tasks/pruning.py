@@ -14,13 +14,14 @@ from typing import Any
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import BEFORE_START, STATUSES, WITH_RESULT
+from hybridloop.data.states import State
+from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.journal import Journal
 from hybridloop.tasks.orphans import is_held, unfinished_jobs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-UNFINISHED = frozenset({*BEFORE_START, *STATUSES.keys() - WITH_RESULT})
+UNFINISHED = frozenset({State.NEW, State.PREPARING, *STATUSES.keys() - WITH_RESULT})
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from hybridloop.azure.targets import DEFAULT_TARGET, Target
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.errors import InputError
-from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
+from hybridloop.journal.held_run import HeldRun, temporary_run
 from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import signals_while_closing
@@ -287,7 +287,7 @@ def open_run_session(
     target: str | Target = DEFAULT_TARGET,
     options: SessionOptions = DEFAULT_OPTIONS,
     *,
-    run: ClaimedRun | None = None,
+    run: HeldRun | None = None,
     seed: int | None = None,
     name: str = "hybridloop",
     clock: Clock | None = None,

@@ -15,7 +15,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
 from hybridloop.journal import SessionRow
-from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
+from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.durations import format_duration
@@ -41,7 +41,7 @@ class SessionRenewal:
     def __init__(
         self,
         service: ServiceClient,
-        run: ClaimedRun,
+        run: HeldRun,
         target: Target,
         policy: FailurePolicy,
         clock: Clock,

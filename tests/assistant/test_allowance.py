@@ -28,7 +28,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def begin(key: str, target: str = PAID.name, status: str = "interrupted") -> None:
     """Write a run of this status, with a result if the status has one, that has cost nothing."""
     with open_journal() as journal:
-        lease = journal.claim(journal.add_run(replace(new_run(key), target=target)).uid)
+        lease = journal.take_lease(journal.add_run(replace(new_run(key), target=target)).uid)
         journal.set_status(lease, status, "", None)
         journal.release(lease)
 
@@ -78,7 +78,7 @@ def test_a_run_that_ended_before_it_began_holds_nothing_and_one_that_is_resumabl
     begin("over", status="finished")
     assert own.hold("over", PAID, {"HQC": 999.0}) == {"HQC": 0.0}  # its stored result is returned
     with open_journal() as journal:  # the run ends
-        lease = journal.claim(journal.run("begun").uid)
+        lease = journal.take_lease(journal.run("begun").uid)
         journal.set_status(lease, "converged", "", None)
     assert own.balance().left == {"HQC": 100.0}
     assert own.reset().unfinished == ()

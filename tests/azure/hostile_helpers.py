@@ -22,7 +22,7 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -210,7 +210,7 @@ def one() -> SamplerPub:
     return SamplerPub.coerce(circuit, SHOTS)
 
 
-def measure(hostile: HostileService, run: ClaimedRun | None = None, **options: Any) -> Any:
+def measure(hostile: HostileService, run: HeldRun | None = None, **options: Any) -> Any:
     """Measure one circuit in a session; return its counts and the session."""
     chosen = SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.OFF), **options)
     with open_run_session(hostile.workspace, TARGET, chosen, run=run, clock=FastClock()) as session:

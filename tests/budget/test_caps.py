@@ -27,7 +27,7 @@ from hybridloop.budget.caps import (
 from hybridloop.budget.prices import UNITS, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import CapReached, InputError
-from hybridloop.journal.claimed_run import how_to_resume, new_run
+from hybridloop.journal.held_run import how_to_resume, new_run
 from hybridloop.runtime.run_events import RunEvent, observed_by
 
 FREE = Price("USD", 0.0, 0.0)
@@ -158,7 +158,7 @@ def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_res
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"key": "uid"}, "To go on, open a session again, with a larger cap: max_jobs=2 (or more)"),
+        ({"key": "uid"}, "To resume it, open a session again, with a larger cap: max_jobs=2 (or more)"),
         ({}, "start the script again with run_key='rk', with a larger cap: max_jobs=2"),
         ({"problem": "half"}, "call the flow again with run_key='rk', with a larger cap: max_jobs=2"),
         ({"algorithm": "vqe"}, "hybridloop runs resume rk --max-jobs 2"),

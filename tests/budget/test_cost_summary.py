@@ -13,7 +13,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
 from hybridloop.journal import Charge, Journal
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
@@ -39,7 +39,7 @@ def test_jobs_are_billed_as_estimated_and_a_resumed_run_continues_its_summary(
     uid, workspace = str(uuid.uuid4()), emulator.workspace()
     with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
         journal.add_run(new_run(uid, key=uid, algorithm="x", problem="", target=EMULATED, seed=1))
-        with claim_run(journal, uid) as run, open_run_session(workspace, EMULATED, run=run) as session:
+        with hold_run(journal, uid) as run, open_run_session(workspace, EMULATED, run=run) as session:
             assert session.meter == NO_COST
             round_ = session.rounds.start(pubs())
             in_flight = session.meter
@@ -50,7 +50,7 @@ def test_jobs_are_billed_as_estimated_and_a_resumed_run_continues_its_summary(
         assert in_flight.amounts["eHQC"] == pytest.approx(2 * CREDITS, abs=0.02)
         assert first == CostSummary(2, 200, in_flight.estimated, {}, first.billed)
         assert first.billed == {"eHQC": pytest.approx(2 * CREDITS)}
-        with claim_run(journal, uid) as run, open_run_session(workspace, EMULATED, run=run) as session:
+        with hold_run(journal, uid) as run, open_run_session(workspace, EMULATED, run=run) as session:
             assert session.meter == first  # before any round is replayed
             session.run_round(pubs())
             assert session.meter == first

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 import hybridloop as hl
 from hybridloop.budget.cost_summary import CostSummary, subtract_costs, sum_costs
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 
@@ -66,7 +66,7 @@ def test_rounds_from_the_journal_cost_nothing_again(emulator: Emulator, tmp_path
         for _ in range(2):
             with (
                 hl.track() as tracked,
-                claim_run(journal, run.uid) as claimed,
+                hold_run(journal, run.uid) as claimed,
                 open_run_session(workspace, EMULATED, run=claimed) as session,
             ):
                 session.run(bell(), shots=100).result()

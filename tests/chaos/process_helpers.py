@@ -32,7 +32,7 @@ from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
@@ -145,7 +145,7 @@ def _run_search(order: ProcessOrder, journal: Journal, workspace: Any) -> Outcom
     batching = Batching.ON if form == BATCHED else Batching.OFF
     if form == WIDE:
         vars(pace)["MIN_IN_FLIGHT"] = pace.MAX_IN_FLIGHT
-    with claim_run(journal, order.uid) as run:
+    with hold_run(journal, order.uid) as run:
         with open_run_session(
             workspace, TARGET, SessionOptions(failure=FailurePolicy(), batching=batching), run=run
         ) as session:

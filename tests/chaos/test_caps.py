@@ -26,7 +26,7 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -74,7 +74,7 @@ class CappedRun:
             with (
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 Journal(self.url) as journal,
-                claim_run(journal, self.uid, renew_every_s=0.2) as run,
+                hold_run(journal, self.uid, renew_every_s=0.2) as run,
                 open_run_session(
                     self.service.workspace(f"ws-{self.uid[:12]}"),
                     self.target,

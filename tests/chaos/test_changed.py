@@ -21,7 +21,7 @@ from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial
@@ -42,7 +42,7 @@ def resume_copy(trial: Trial, folder: Path, search: Callable[[RunRound], object]
     copy = folder / "journal.db"
     for path in trial.order.journal.parent.glob("journal.db*"):
         shutil.copy(path, folder / path.name)
-    with Journal(journal_url(copy)) as journal, claim_run(journal, trial.order.uid) as run:
+    with Journal(journal_url(copy)) as journal, hold_run(journal, trial.order.uid) as run:
         with open_run_session(
             connect(trial.order.connection), target, SessionOptions(batching=Batching.OFF), run=run
         ) as session:

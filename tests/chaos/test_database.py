@@ -17,7 +17,7 @@ from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.session import open_run_session
 from tests.chaos.process_helpers import TARGET
 from tests.forked_processes import context
@@ -57,7 +57,7 @@ def work(order: DatabaseOrder, progress: Any = None) -> None:
 
 
 def _measured(order: DatabaseOrder, progress: Any) -> dict[str, Any]:
-    with Journal(order.url) as journal, claim_run(journal, order.uid) as run:
+    with Journal(order.url) as journal, hold_run(journal, order.uid) as run:
         with open_run_session(connect(order.connection), TARGET, run=run) as session:
             measured = []
             for number in range(ROUNDS):

@@ -17,7 +17,7 @@ from prefect.states import Cancelling, Scheduled
 
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
-from hybridloop.flows.lifecycle.hooks import SECOND_REPORT
+from hybridloop.flows.in_prefect.hooks import SECOND_REPORT
 from hybridloop.journal import Journal, RunRecord, SessionRow, journal_url
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until

@@ -18,7 +18,7 @@ from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
 from hybridloop.tasks.session import open_run_session
@@ -105,7 +105,7 @@ def finished(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Tri
 def replay(trial: Trial, journal: Path) -> str | object:
     """Replay the run from a journal; return its answer, or the name of a HybridloopError."""
     try:
-        with Journal(journal_url(journal)) as kept, claim_run(kept, trial.order.uid) as run:
+        with Journal(journal_url(journal)) as kept, hold_run(kept, trial.order.uid) as run:
             with open_run_session(
                 connect(trial.order.connection), TARGET, SessionOptions(batching=Batching.OFF), run=run
             ) as session:
@@ -192,7 +192,7 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     assert (before.error, refused.error) == ("", "AccessDenied")
     texts = list(during.values()) + [file.read_bytes() for file in folder.iterdir()]
     texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
-    with Journal(journal_url(trial.order.journal)) as journal, claim_run(journal, trial.order.uid) as run:
+    with Journal(journal_url(trial.order.journal)) as journal, hold_run(journal, trial.order.uid) as run:
         with open_run_session(
             connect(trial.order.connection), TARGET, SessionOptions(batching=Batching.OFF), run=run
         ) as session:

@@ -26,7 +26,7 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.pytest_plugin import Emulator, running_emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks import connection
 from hybridloop.tasks.session import open_run_session
@@ -75,7 +75,7 @@ class Bench:
             with (
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 self.journal() as journal,
-                claim_run(journal, self.uid, renew_every_s=0.2) as run,
+                hold_run(journal, self.uid, renew_every_s=0.2) as run,
                 open_run_session(
                     workspace, TARGET, SessionOptions(batching=self.batching), run=run, clock=clock
                 ) as opened,

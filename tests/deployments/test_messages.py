@@ -17,12 +17,12 @@ from prefect.events import emit_event
 from prefect.states import Failed
 
 from hybridloop.flows.algorithms import vqe
+from hybridloop.flows.in_prefect.hooks import tell_failure
 from hybridloop.flows.in_prefect.notifications import notification_block, set_automations
-from hybridloop.flows.lifecycle.hooks import tell_failure
 from hybridloop.journal import open_journal
-from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.held_run import new_run
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.claim import OUTAGE
+from hybridloop.runs.hold import OUTAGE
 from tests.deployments.messages import heard
 from tests.deployments.worker_helpers import of_hybridloop, place_for, worker
 from tests.prefect_server import prefect_client
@@ -114,7 +114,7 @@ def test_an_outage_after_which_housekeeping_resumes_a_run_tells_nothing(
                 settings = {"settings": {"resume_automatically": mode}, "workspace": {}}
                 facts = {"algorithm": "vqe", "problem": "h2", "target": "ionq.simulator", "seed": 7}
                 run = new_run(name, key=name, settings=settings, flow_run_id=str(flow_run.id), **facts)  # type: ignore[arg-type]
-                lease = journal.claim(journal.add_run(run).uid)
+                lease = journal.take_lease(journal.add_run(run).uid)
                 journal.add_event(lease, OUTAGE, {})
                 journal.set_status(lease, "failed", "the service is away")
                 state: State[Any] = Failed(message="the service is away")

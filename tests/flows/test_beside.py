@@ -19,7 +19,9 @@ from prefect.states import Completed
 from hybridloop.errors import InputError, InvalidValue, RunCancelled, StackError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect import beside, one_request
-from hybridloop.flows.in_prefect.beside import Ended, run_beside, show_in_flow, with_body
+from hybridloop.flows.in_prefect.beside import run_beside, show_in_flow, with_body
+from hybridloop.flows.in_prefect.host import PrefectHost
+from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END
 from tests.prefect_server import prefect_client
@@ -43,9 +45,9 @@ def current_flow_run() -> UUID:
 def test_the_work_is_done_in_the_callers_thread_and_in_the_flow_runs_context(prefect_server: PrefectServer) -> None:
     seen: list[Any] = []
 
-    def work(x: int) -> Ended[int]:
+    def work(_host: PrefectHost, x: int) -> Ended[int]:
         seen.extend([threading.current_thread(), current_flow_run()])
-        return Ended(lambda: Completed(name="Doubled"), 2 * x)
+        return Ended(2 * x, show=lambda: Completed(name="Doubled"))
 
     assert run_beside(doubled, work, "4") == 8  # as Prefect validated it
     assert seen[0] is threading.current_thread()
@@ -55,17 +57,17 @@ def test_the_work_is_done_in_the_callers_thread_and_in_the_flow_runs_context(pre
 
 def test_arguments_that_the_flow_does_not_take_are_refused_before_any_work() -> None:
     with pytest.raises(ParameterTypeError, match="x"):
-        run_beside(doubled, lambda _: pytest.fail("it began"), "many")
+        run_beside(doubled, lambda *_: pytest.fail("it began"), "many")
 
 
 def test_the_work_is_done_again_for_each_attempt_and_its_last_end_counts() -> None:
     attempts: list[int] = []
 
-    def work(x: int) -> Ended[int]:
+    def work(_host: PrefectHost, x: int) -> Ended[int]:
         attempts.append(x)
         if len(attempts) < 3:
             raise ArithmeticError("not yet")
-        return Ended(lambda: 2 * x, 2 * x)
+        return Ended(2 * x)
 
     assert run_beside(doubled.with_options(retries=2), work, x=5) == 10
     assert attempts == [5, 5, 5]
@@ -77,9 +79,9 @@ def test_the_work_is_done_again_for_each_attempt_and_its_last_end_counts() -> No
 def test_the_caller_gets_an_error_that_prefect_shows_as_a_state(prefect_server: PrefectServer) -> None:
     ids: list[UUID] = []
 
-    def work(_: int) -> Ended[int]:
+    def work(_host: PrefectHost, _: int) -> Ended[int]:
         ids.append(current_flow_run())
-        return Ended(lambda: Completed(name="Stopped"), error=RunCancelled(0))
+        return Ended(error=RunCancelled(0), show=lambda: Completed(name="Stopped"))
 
     with pytest.raises(RunCancelled):
         run_beside(doubled, work)
@@ -89,7 +91,7 @@ def test_the_caller_gets_an_error_that_prefect_shows_as_a_state(prefect_server: 
 
 @pytest.mark.parametrize("stored", ["converged", ""])
 def test_a_ctrl_c_after_the_end_of_a_run_is_stored_says_so(stored: str) -> None:
-    def work(_: int) -> Ended[int]:
+    def work(_host: PrefectHost, _: int) -> Ended[int]:
         assert not STORED_END.get()  # that of an earlier run in this thread
         STORED_END.set(stored)
         raise KeyboardInterrupt
@@ -101,9 +103,9 @@ def test_a_ctrl_c_after_the_end_of_a_run_is_stored_says_so(stored: str) -> None:
 
 
 def test_a_flow_called_in_a_users_flow_is_its_subflow_also_from_async_code(prefect_server: PrefectServer) -> None:
-    def work(_: int) -> Ended[UUID]:
+    def work(_host: PrefectHost, _: int) -> Ended[UUID]:
         ours = current_flow_run()
-        return Ended(lambda: None, ours)
+        return Ended(ours)
 
     @flow
     def outer() -> UUID:
@@ -137,7 +139,7 @@ def test_nothing_is_begun_where_the_server_accepts_connections_and_does_not_answ
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: url}), pytest.raises(StackError) as refused:
-            run_beside(doubled, lambda _: pytest.fail("it began"), "4")
+            run_beside(doubled, lambda *_: pytest.fail("it began"), "4")
     assert "has not answered for" in str(refused.value)
     assert "No run was affected" in str(refused.value)
     assert "secret" not in str(refused.value)
@@ -146,7 +148,7 @@ def test_nothing_is_begun_where_the_server_accepts_connections_and_does_not_answ
 def test_a_refused_input_is_a_completed_flow_run_and_an_error_of_its_caller(prefect_server: PrefectServer) -> None:
     ids: list[UUID] = []
 
-    def work(_: int = 0) -> Ended[int]:
+    def work(_host: PrefectHost, _: int = 0) -> Ended[int]:
         ids.append(current_flow_run())
         raise InvalidValue("shots", "must be at least 1, got 0")
 
@@ -178,7 +180,7 @@ def test_a_refused_input_is_a_completed_flow_run_and_an_error_of_its_caller(pref
 def test_an_input_that_is_refused_after_jobs_were_paid_is_a_failure(prefect_server: PrefectServer) -> None:
     ids: list[UUID] = []
 
-    def work(_: int) -> Ended[int]:
+    def work(_host: PrefectHost, _: int) -> Ended[int]:
         ids.append(current_flow_run())
         error = InvalidValue("optimizer", "it asks for no points")
         error.exit_code = 1

@@ -16,13 +16,14 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal
-from hybridloop.runs.claim import algorithm_request, find_run
+from hybridloop.runs.order import algorithm_order
+from hybridloop.runs.run import find_run
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
-from tests.runs.holding_helpers import hold, settings_of
+from tests.runs.holding_helpers import hold
 
 MACHINE = "ionq.qpu.forte-1"
 MITIGATED, PLAIN = 168.195, 25.7899  # dollars, the least price of a job
@@ -69,14 +70,14 @@ def test_debias_is_accepted_for_machines_with_debiasing_only(emulator: Emulator)
 
 def test_a_resumed_run_keeps_its_debias_setting(tmp_path: Path) -> None:
     settings = QaoaSettings(target=MACHINE, debias=False, seed=1)
-    wanted = algorithm_request("qaoa", RING, settings, {"name": "ws"}, "k")
-    other = algorithm_request("qaoa", RING, QaoaSettings(target=MACHINE, seed=1), {"name": "ws"}, "k")
+    wanted = algorithm_order("qaoa", RING, settings, "k", workspace={"name": "ws"})
+    other = algorithm_order("qaoa", RING, QaoaSettings(target=MACHINE, seed=1), "k", workspace={"name": "ws"})
     with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
         with hold(journal, wanted):
             pass
         with pytest.raises(InputError, match="debias"):
             find_run(journal, other)
-        assert settings_of(journal, find_run(journal, wanted), wanted).debias is False
+        assert find_run(journal, wanted).settings.debias is False
 
 
 def test_a_resumed_script_keeps_its_debias_setting(

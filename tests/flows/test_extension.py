@@ -1,4 +1,4 @@
-"""A run that has ended goes on: with a larger cap, to a smaller precision; what is paid is kept, and nothing twice."""
+"""A run that has ended is extended: by a larger cap, to a smaller precision; what is paid is kept, none twice."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_what_can_not_go_on_is_refused_before_anything_is_opened(
 
 
 def test_every_goal_of_an_algorithm_lets_its_runs_go_on() -> None:
-    from hybridloop.runs.extension import reaching
+    from hybridloop.runs.changes import reaching
     from hybridloop.settings import CAPS, goals_of
 
     for name, algorithm in ALGORITHMS.items():

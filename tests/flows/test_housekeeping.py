@@ -30,8 +30,8 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
-from hybridloop.flows.lifecycle import dead_flow_runs
-from hybridloop.flows.lifecycle.dead_flow_runs import (
+from hybridloop.flows.in_prefect import dead_flow_runs
+from hybridloop.flows.in_prefect.dead_flow_runs import (
     DAY_S,
     MAX_VAIN_STARTS,
     PENDING_S,
@@ -41,11 +41,12 @@ from hybridloop.flows.lifecycle.dead_flow_runs import (
     reason_to_leave,
 )
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
-from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.held_run import new_run
 from hybridloop.journal.provenance import CHOICES
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.claim import OUTAGE, algorithm_request
+from hybridloop.runs.hold import OUTAGE
+from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.recorded import RESUMED
 from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.runs.stored_run import load_run
@@ -83,12 +84,12 @@ def begun(
 ) -> Lease:
     """Add a run that this owner has claimed."""
     told = None if flow_run_id is None else str(flow_run_id)
-    wanted = algorithm_request(
-        "vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, flow_run_id=told
+    wanted = algorithm_order(
+        "vqe", H2, VqeSettings(seed=7, **settings), key, workspace=identity_of(workspace), flow_run_id=told
     )
     with hold(journal, wanted) as run:
         pass
-    lease = journal.claim(run.uid, owner=owner)
+    lease = journal.take_lease(run.uid, owner=owner)
     journal.set_status(lease, "running", "")
     return lease
 
@@ -181,11 +182,12 @@ def test_a_flow_run_of_a_dead_process_does_not_stay_running(
     client.set_flow_run_state(ids["started again, and not yet at its run"], Running())
     ids["unknown"] = flow_run(client, Running())
     ids["another user's, with the same key"] = flow_run(client, Running(), run_key="dead")
-    over = journal.claim(journal.run("over").uid)
+    over = journal.take_lease(journal.run("over").uid)
     journal.set_status(over, "interrupted", "")
     journal.release(over)
     here, other = identity_of(workspace), "another flow run"
-    with hold(journal, algorithm_request("vqe", H2, VqeSettings(seed=7), here, "superseded", flow_run_id=other)):
+    superseding = algorithm_order("vqe", H2, VqeSettings(seed=7), "superseded", workspace=here, flow_run_id=other)
+    with hold(journal, superseding):
         marked = mark_dead_flow_runs(journal, client, now=now)
         assert marked == {"dead": "crashed", "by-key": "crashed", "cancelled": "cancelled"}
         names = {key: state_name(client, flow_run_id) for key, flow_run_id in ids.items()}
@@ -346,7 +348,7 @@ def test_a_run_that_another_process_resumed_is_skipped(
     class Taker(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if not taken:
-                taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
+                taken.append(journal.take_lease(journal.run("second").uid, owner=Owner.of_this_process()))
 
     monkeypatch.setattr(logging.getLogger("hybridloop.run"), "handlers", [Taker()])  # the first one has begun
     outcomes = call_flow(housekeeping, workspace)
@@ -435,10 +437,10 @@ def test_a_run_that_can_not_be_resumed_does_not_block_others(
     of_another_version = new_run(
         str(uuid.uuid4()), key="other", algorithm="vqe", problem="h2", target=TARGET, seed=7, settings=settings
     )
-    lease = journal.claim(journal.add_run(of_another_version).uid)
+    lease = journal.take_lease(journal.add_run(of_another_version).uid)
     journal.set_status(lease, "interrupted", "")
     journal.release(lease)
-    damaged = journal.claim(journal.run("damaged").uid)
+    damaged = journal.take_lease(journal.run("damaged").uid)
     journal.add_event(damaged, RESUMED, {"flow_run": None, "rounds": 0})
     journal.release(damaged)
     rotten = begun(journal, workspace, flow_run(client, Running()), "rotten", DEAD, resume_automatically="interrupted")

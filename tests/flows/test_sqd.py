@@ -21,10 +21,10 @@ from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
 from hybridloop.flows.algorithms import sqd
 from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.in_prefect.watch import PrefectWatch
 from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
-from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
 from hybridloop.journal import journal_url, open_journal
-from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.journal.held_run import temporary_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.sqd import PreparedSqd
@@ -144,7 +144,7 @@ def full_space_of_h4() -> FullSpace:
 
 
 def test_requests_to_stop_and_the_deadline_hold_without_a_session() -> None:
-    budget, now, watch = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], PrefectWatch(lambda: None)
+    budget, now, watch = Budget(Caps(deadline_s=60.0), started_at=0.0), [0.0], PrefectWatch()
     with (
         temporary_run("rigetti.sim.qvm", seed=0) as run,
         stops_in_classical_part(run, watch, lambda: budget.check_deadline(now[0])) as check,

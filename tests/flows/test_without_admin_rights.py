@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import hybridloop as hl
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.concurrency_slots import set_limit
+from hybridloop.flows.in_prefect.concurrency_slots import set_limit
 from hybridloop.flows.sweep import session_limit_name
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell, WorkspaceShell, environment, run_in_process

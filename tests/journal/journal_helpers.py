@@ -14,11 +14,11 @@ from hybridloop.journal import (
     Job,
     Journal,
     Lease,
-    NewRun,
     Owner,
     Ping,
     PubRecord,
     RoundRecord,
+    RunRecord,
     SessionRow,
 )
 from hybridloop.journal.storage.location import Location
@@ -28,17 +28,17 @@ BODY = b'{"qir": "..."}'
 TARGET = "rigetti.sim.qvm"
 
 
-def new_run(key: str = "h2-night", *, flow_run_id: str | None = None) -> NewRun:
+def new_run(key: str = "h2-night", *, flow_run_id: str | None = None) -> RunRecord:
     """Return a new run with a random uid."""
     settings = {"shots": 1000, "problem": "h2", "bond": 0.735, "none": None, "text": "Ångström \0 \udce9"}
-    return NewRun(
+    return RunRecord(
         str(uuid.uuid4()), key, "vqe", "h2", TARGET, 2**70 + 1, settings, flow_run_id, {"hybridloop": "0.1.0"}
     )
 
 
 def add_claimed_run(journal: Journal, key: str = "h2-night") -> Lease:
     """Add a run and claim it for this process."""
-    return journal.claim(journal.add_run(new_run(key)).uid)
+    return journal.take_lease(journal.add_run(new_run(key)).uid)
 
 
 def owner_elsewhere(pid: int = 17) -> Owner:

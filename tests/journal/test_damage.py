@@ -228,7 +228,7 @@ def test_lists_of_all_runs_leave_damaged_ones_out_and_warn_once(new_url: str, ca
             for key in ("sound", "run-row", "state", "session-row", "round-row")
         }
         for uid in uids.values():
-            lease = journal.claim(uid, now=100.0)
+            lease = journal.take_lease(uid, now=100.0)
             journal.add_session(lease, session())
             journal.begin_round(lease, "main", 0, TARGET, [pub(points=2)], intents(points=2), {})
             journal.set_status(lease, "stopped", "by its cap")

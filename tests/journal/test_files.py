@@ -204,7 +204,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing_that_was_written(tmp_path: Pa
         assert [round_.sequence for round_ in rounds] == list(range(len(rounds)))
         assert all(round_.complete for round_ in rounds[:-1])
         sequence = len(rounds)
-        lease = journal.claim(lease.run_uid, now=1e12)
+        lease = journal.take_lease(lease.run_uid, now=1e12)
         measure(journal, lease, sequence)
         assert round_values(next(journal.rounds(lease.run_uid))) == round_values(rounds[0])
 

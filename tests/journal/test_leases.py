@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hybridloop.errors import JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import LEASE_S, Journal, Lease, Owner, journal_url
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from tests.forked_processes import context
 from tests.journal.journal_helpers import (
     BODY,
@@ -76,9 +76,9 @@ class ClaimsOnOneRun(RuleBasedStateMachine):
         owner = owner_elsewhere(pid)
         if self.holder is not None and self.now < self.expires_at:
             with pytest.raises(RunBusy):
-                self.journal.claim(self.uid, now=self.now, owner=owner)
+                self.journal.take_lease(self.uid, now=self.now, owner=owner)
             return
-        lease = self.journal.claim(self.uid, now=self.now, owner=owner)
+        lease = self.journal.take_lease(self.uid, now=self.now, owner=owner)
         assert lease.epoch == len(self.leases) + 1
         self.leases.append(lease)
         self.holder, self.expires_at = lease, self.now + LEASE_S
@@ -143,7 +143,7 @@ def _race(url: str, uids: list[str], start: Callable[[], object], report: Connec
         for uid in uids:
             start()
             try:
-                journal.claim(uid)
+                journal.take_lease(uid)
                 report.send((uid, os.getpid(), None))
             except RunBusy as busy:
                 report.send((uid, os.getpid(), busy.holder))
@@ -176,7 +176,7 @@ def test_of_eight_processes_claiming_at_once_exactly_one_gets_the_run(new_url: s
 
 def _claim_and_stay(url: str, uid: str, report: Connection) -> None:
     journal = Journal(url)
-    report.send(journal.claim(uid, now=1000.0))
+    report.send(journal.take_lease(uid, now=1000.0))
     signal.pause()
 
 
@@ -190,10 +190,10 @@ def test_a_run_of_a_dead_local_process_is_claimed_at_once_and_of_a_suspended_one
         lease = receive(receiver)
         os.kill(child.pid, signal.SIGSTOP)
         with pytest.raises(RunBusy, match=f"process {child.pid}"):
-            journal.claim(uid, now=1001.0)
+            journal.take_lease(uid, now=1001.0)
         os.kill(child.pid, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped by its parent yet
-        assert journal.claim(uid, now=1001.0).epoch == lease.epoch + 1
+        assert journal.take_lease(uid, now=1001.0).epoch == lease.epoch + 1
         child.join()
 
 
@@ -226,12 +226,12 @@ def test_a_process_in_a_container_is_not_taken_for_dead_from_outside() -> None:
 
 def test_a_process_that_lost_the_run_changes_nothing(journal: Journal) -> None:
     uid = journal.add_run(new_run()).uid
-    lost = journal.claim(uid, now=1000.0, owner=owner_elsewhere())
+    lost = journal.take_lease(uid, now=1000.0, owner=owner_elsewhere())
     ids = measure(journal, lost, 0, points=2)
     journal.add_session(lost, session())
     sent = ping()
     journal.add_ping(lost, sent)
-    held = journal.claim(uid, now=1000.0 + LEASE_S, owner=owner_elsewhere(18))
+    held = journal.take_lease(uid, now=1000.0 + LEASE_S, owner=owner_elsewhere(18))
 
     def everything() -> object:
         return (
@@ -278,15 +278,15 @@ def test_a_lease_with_another_token_or_epoch_is_invalid(journal: Journal) -> Non
 
 def test_an_expired_lease_that_was_not_taken_over_is_renewed(journal: Journal) -> None:
     uid = journal.add_run(new_run()).uid
-    lease = journal.claim(uid, now=1000.0)
+    lease = journal.take_lease(uid, now=1000.0)
     assert journal.renew(lease, now=9000.0).lease_expires_at == 9000.0 + LEASE_S
     with pytest.raises(RunBusy, match="1970-01-01 02:31:00 UTC"):
-        journal.claim(uid, now=9001.0)
+        journal.take_lease(uid, now=9001.0)
 
 
 def test_without_a_lease_only_sessions_of_owners_that_are_gone_can_be_ended(journal: Journal) -> None:
     uid = journal.add_run(new_run()).uid
-    journal.add_session(journal.claim(uid, now=1000.0, owner=owner_elsewhere()), session())
+    journal.add_session(journal.take_lease(uid, now=1000.0, owner=owner_elsewhere()), session())
     with pytest.raises(LeaseLost):
         journal.end_session(None, uid, 0, "Succeeded", 1000.0 + LEASE_S - 1)
     assert [row.status for _, row in journal.open_sessions()] == ["Open"]
@@ -303,7 +303,7 @@ def test_a_run_with_missing_rounds_is_not_claimed(journal: Journal, new_url: str
     journal.release(lease)
     execute(new_url, f"DELETE FROM rounds WHERE sequence = {missing}")
     with pytest.raises(JournalDamaged, match="rounds"):
-        journal.claim(lease.run_uid)
+        journal.take_lease(lease.run_uid)
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
@@ -342,13 +342,13 @@ def test_a_callback_runs_once_whether_a_stop_or_the_loss_of_the_lease_comes_afte
     is_lost: bool,  # noqa: FBT001
 ) -> None:
     lease, calls = add_claimed_run(journal), list[str]()
-    run = ClaimedRun(journal, journal.run(lease.run_uid), lease)
+    run = HeldRun(journal, journal.run(lease.run_uid), lease)
     run.on_stop(lambda: calls.append("registered before"))
     run.renew_lease()
     assert calls == []
     if is_lost:
         journal.release(lease)
-        journal.claim(run.uid)
+        journal.take_lease(run.uid)
     else:
         journal.request_stop(run.uid)
     run.renew_lease()

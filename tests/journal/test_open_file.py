@@ -19,7 +19,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import JournalError, JournalGone
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.journal.journal_helpers import add_claimed_run, measure
@@ -130,7 +130,7 @@ def test_a_run_whose_journal_is_deleted_stops_and_continues_from_the_saved_one(
     with Journal(journal_url(path)) as journal:
         new = new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target="rigetti.sim.qvm", seed=3)
         uid = journal.add_run(new).uid
-        with claim_run(journal, uid) as run, open_run_session(workspace, run=run) as session:
+        with hold_run(journal, uid) as run, open_run_session(workspace, run=run) as session:
             session.run_round([pub])
             path.unlink()
             with pytest.raises(JournalGone) as caught:
@@ -138,7 +138,7 @@ def test_a_run_whose_journal_is_deleted_stops_and_continues_from_the_saved_one(
     assert session.status == "Succeeded"
     with (
         Journal(saved_journal(caught.value), now=lambda: time.time() + 61.0) as journal,  # its lease has expired
-        claim_run(journal, uid) as run,
+        hold_run(journal, uid) as run,
         open_run_session(workspace, run=run) as session,
     ):
         for _ in range(2):

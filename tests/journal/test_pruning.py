@@ -48,13 +48,13 @@ def test_a_run_without_measurements_keeps_its_result_its_sessions_and_their_numb
     assert len(list(journal.rounds(other))) == 2
     assert journal.delete_measurements([other]) == 1
     assert journal.program(PROGRAM) is None
-    journal.release(journal.claim(uid))  # nothing is missing in it
+    journal.release(journal.take_lease(uid))  # nothing is missing in it
 
 
 def test_a_held_run_is_not_pruned(new_url: str) -> None:
     with Journal(new_url, now=lambda: 10.0) as journal:
         uid = add_converged_run(journal, "held")
-        journal.claim(uid, owner=owner_elsewhere())
+        journal.take_lease(uid, owner=owner_elsewhere())
         assert (journal.delete_measurements([uid]), journal.delete_runs([uid])) == (0, 0)
         assert len(list(journal.rounds(uid))) == 2
 
@@ -83,7 +83,7 @@ def test_the_file_shrinks_after_deletions_once_no_process_holds_a_run(tmp_path: 
         journal.release(held)
         assert journal.compact() > 0.7 * before
         assert path.stat().st_size < 0.3 * before
-        assert journal.run("at-work").status == "created"
+        assert journal.run("at-work").status == "new"
         assert journal.compact() == 0
         journal.add_run(new_run("after"))
 

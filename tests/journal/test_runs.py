@@ -42,7 +42,7 @@ def test_a_run_is_read_back_as_it_was_added(new_url: str) -> None:
         new.versions,
     )
     assert (found.status, found.owner, found.epoch, found.created_at, found.updated_at) == (
-        "created",
+        "new",
         None,
         0,
         1234.5,
@@ -153,10 +153,10 @@ def test_a_claim_fulfils_a_request_to_resume_and_leaves_one_to_stop(journal: Jou
     lease = add_claimed_run(journal)
     journal.release(lease)
     journal.request_resume(lease.run_uid)
-    assert not journal.renew(journal.claim(lease.run_uid)).resume_requested
+    assert not journal.renew(journal.take_lease(lease.run_uid)).resume_requested
     journal.request_stop(lease.run_uid)
     journal.release(lease)
-    assert journal.renew(journal.claim(lease.run_uid, now=1e12)).stop_requested
+    assert journal.renew(journal.take_lease(lease.run_uid, now=1e12)).stop_requested
 
 
 def test_sessions_pings_and_events_are_read_in_order(new_url: str) -> None:
@@ -197,7 +197,7 @@ def test_old_completed_runs_are_deleted_with_the_programs_that_only_they_used(ne
         leases = {}
         for key in ("old", "held", "open", "failed", "young"):
             now = 500.0 if key == "young" else 0.0
-            lease = leases[key] = journal.claim(journal.add_run(new_run(key)).uid, owner=owner_elsewhere())
+            lease = leases[key] = journal.take_lease(journal.add_run(new_run(key)).uid, owner=owner_elsewhere())
             bodies = {PROGRAM: BODY, f"payload:{key}": b"own"}
             journal.begin_round(lease, "main", 0, TARGET, [pub(points=1)], intents(points=1), bodies)
             journal.add_session(lease, session())
@@ -234,4 +234,4 @@ def test_threads_share_a_journal(journal: Journal) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(measure_rounds, range(8))) == [[True] * 3] * 8
     with pytest.raises(RunBusy):
-        journal.claim(leases[0].run_uid)
+        journal.take_lease(leases[0].run_uid)

@@ -18,7 +18,7 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.problems import read_problem
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.preparation import prepare
 from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.conftest import Died, Emulator
@@ -51,11 +51,11 @@ def test_a_run_that_died_continues_with_the_recorded_rounds(own: Any, emulator: 
         run = journal.add_run(new_run(str(uuid.uuid4()), key="k", algorithm="vqe", problem="h2", target=TARGET, seed=7))
         with (
             pytest.raises(Died),
-            claim_run(journal, run.uid) as claimed,
+            hold_run(journal, run.uid) as claimed,
             open_run_session(workspace, TARGET, run=claimed) as session,
         ):
             measured(session, die_after=4)
-        with claim_run(journal, run.uid) as claimed, open_run_session(workspace, TARGET, run=claimed) as session:
+        with hold_run(journal, run.uid) as claimed, open_run_session(workspace, TARGET, run=claimed) as session:
             resumed = measured(session)
             assert session.replayed == 4
     assert (resumed.value, resumed.parameters, resumed.rounds) == (unbroken.value, unbroken.parameters, unbroken.rounds)

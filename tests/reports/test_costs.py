@@ -36,7 +36,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     url, now = journal_url(tmp_path_factory.mktemp("costs") / "journal.db"), time.time()
     for key, target, days, bills in RUNS:
         with Journal(url, now=lambda days=days: now - days * DAY_S) as journal:  # type: ignore[misc]
-            lease = journal.claim(journal.add_run(replace(new_run(key), target=target)).uid)
+            lease = journal.take_lease(journal.add_run(replace(new_run(key), target=target)).uid)
             jobs = [
                 Job(str(uuid.uuid4()), 0, point, 0, 0, 1000, None, 0, {unit: 10.0 for unit in bill})
                 for point, bill in enumerate(bills)
@@ -81,7 +81,7 @@ def test_a_run_without_jobs_in_the_journal_costs_what_its_result_states(vqe_run:
     assert result.jobs > 0
     result = replace(result, retried=2, pings=1, cost={"USD": 3.5})
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
-        lease = journal.claim(journal.add_run(replace(new_run("pruned"), algorithm="vqe")).uid)
+        lease = journal.take_lease(journal.add_run(replace(new_run("pruned"), algorithm="vqe")).uid)
         journal.set_status(lease, "converged", "", result.as_dict())
         (row,) = cost_rows(journal, 0.0, CostGroup.RUN)
     assert (row.cost.jobs, row.cost.shots) == (result.jobs + 3, result.shots)

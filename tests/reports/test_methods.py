@@ -118,7 +118,7 @@ def test_the_words_name_the_target_and_its_error_mitigation(vqe_run: StoredRun, 
 def test_advice_stays_out_of_the_words(vqe_run: StoredRun) -> None:
     assert vqe_run.result is not None
     assert vqe_run.result.outcome is not None
-    reason = "precision not reached: ± 0.01; to go on, raise max_cost: 10 shots are missing; max_cost leaves it."
+    reason = "precision not reached: ± 0.01; to extend it, raise max_cost: 10 shots are missing; max_cost leaves it."
     noise = "noise: errors are left in the value. Add --mitigation readout. They shift energies."
     outcome = replace(vqe_run.result.outcome, warnings=(noise, "Give more shots."))
     result = replace(vqe_run.result, status="finished", reason=reason, outcome=outcome)

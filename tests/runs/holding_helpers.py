@@ -2,27 +2,19 @@
 
 from contextlib import AbstractContextManager
 
-from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import Journal
-from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runs.claim import FoundRun, RunRequest, claim, find_run
+from hybridloop.journal.held_run import HeldRun
+from hybridloop.runs.hold import hold as hold_run
+from hybridloop.runs.order import RunOrder
 from hybridloop.runs.recorded import limits_of
-from hybridloop.settings import RunSettings
+from hybridloop.runs.run import Run, find_run
 
 
-def hold(journal: Journal, request: RunRequest) -> AbstractContextManager[ClaimedRun]:
-    """Hold the run of a request, new or resumed, for the block."""
-    return hold_found(journal, find_run(journal, request), request)
+def hold(journal: Journal, order: RunOrder) -> AbstractContextManager[HeldRun]:
+    """Hold the run of an order, new or resumed, for the block."""
+    return hold_found(journal, find_run(journal, order))
 
 
-def hold_found(journal: Journal, found: FoundRun, request: RunRequest) -> AbstractContextManager[ClaimedRun]:
-    """Hold a run that was found for a request."""
-    return claim(
-        journal, found, limits=limits_of(settings_of(journal, found, request)), flow_run_id=request.flow_run_id
-    )
-
-
-def settings_of(journal: Journal, found: FoundRun, request: RunRequest) -> RunSettings:
-    """Return the settings of a found run."""
-    requested = ALGORITHMS[request.algorithm].settings.model_validate(request.stated["settings"])
-    return found.settings_of(journal, requested)
+def hold_found(journal: Journal, found: Run) -> AbstractContextManager[HeldRun]:
+    """Hold a run that was found."""
+    return hold_run(journal, found, limits=limits_of(found.settings), flow_run_id=found.order.flow_run_id)

@@ -13,7 +13,7 @@ from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.outcome import Outcome, measured_value
 from hybridloop.data.statuses import STATUSES, sweep_exit_code
 from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
-from hybridloop.flows.lifecycle.completion import completed
+from hybridloop.flows.in_prefect.completion import completed
 from hybridloop.runs.result_text import heading
 from hybridloop.runs.statuses import status_after
 from tests.paths import ROOT

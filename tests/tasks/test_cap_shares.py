@@ -22,7 +22,7 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import CapReached
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.cap_shares import CapShares
 from hybridloop.tasks.session import OpenSession, open_run_session
@@ -74,7 +74,7 @@ class CappedRun:
         optimizer = Rotosolve(circuit.initial_point, circuit.frequencies)
         with (
             Journal(self.url) as journal,
-            claim_run(journal, self.uid, renew_every_s=0.2) as run,
+            hold_run(journal, self.uid, renew_every_s=0.2) as run,
             open_run_session(
                 self.service.workspace(f"ws-{self.uid[:12]}"),
                 TARGET,
@@ -124,7 +124,7 @@ def test_a_capped_run_ends_with_a_value_and_the_error_bar_that_the_cap_pays_for(
     assert 0.0 < result.standard_error < 0.5
     assert result.is_precise == (result.standard_error <= PRECISION)
     if not result.is_precise:
-        assert f"in place of 0.01; to go on, raise {name}" in result.reason
+        assert f"in place of 0.01; to extend it, raise {name}" in result.reason
     spent = capped_run.spent
     assert spent["jobs"] <= (caps.max_jobs or spent["jobs"])
     assert spent["shots"] <= (caps.max_shots or spent["shots"])
@@ -179,7 +179,7 @@ def test_a_molecule_has_a_value_within_a_cap(
         outcome = search.run(CappedRounds(session, 1e9))
         assert session.meter.shots <= 9_000
     assert not outcome.converged
-    assert "in place of 0.0003; to go on, raise max_shots to about" in outcome.reason
+    assert "in place of 0.0003; to extend it, raise max_shots to about" in outcome.reason
     assert 0.0003 < outcome.standard_error < 0.003
     assert abs(outcome.value + 7.71) < 0.1
 

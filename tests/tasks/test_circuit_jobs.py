@@ -16,7 +16,7 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.listing import list_jobs
 from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged, SessionEnded
 from hybridloop.journal import Journal
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_run_session
@@ -75,11 +75,11 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
     record = journal.add_run(
         new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         first = [session.run(bell(), name="pair").counts, session.run(flipped(1), name="flip").counts]
         again = session.run(bell(), name="pair").counts
         session_id, ids = session.id, sorted(job.id for job in session.jobs())
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         flip, *pairs = (
             session.run(circuit, name=name)
             for circuit, name in ((flipped(1), "flip"), (bell(), "pair"), (bell(), "pair"))
@@ -87,7 +87,7 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
         assert [pairs[0].counts, flip.counts, pairs[1].counts] == [*first, again]
         assert (session.id, session.replayed) == (session_id, 3)  # nothing was opened or submitted
         assert sorted(job.id for job in (flip, *pairs)) == ids
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(flipped(), name="pair")
 
@@ -98,7 +98,7 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
     record = journal.add_run(
         new_run(str(uuid.uuid4()), key="seeds", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         counts = session.run(bell(), name="seeded", seed=7).counts
         session.run(bell(), name="plain")
     for name, seed, difference in (
@@ -106,10 +106,10 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
         ("seeded", None, "no seed, and was recorded with seed 7"),
         ("plain", 7, "seed 7, and was recorded with no seed"),
     ):
-        with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+        with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
             with pytest.raises(ReplayDiverged, match=difference):
                 session.run(bell(), name=name, seed=seed)
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         assert session.run(bell(), name="seeded", seed=7).counts == counts
     seeded = journal.round(record.uid, "seeded", 0)
     assert seeded is not None

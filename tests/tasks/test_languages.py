@@ -19,7 +19,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
@@ -183,7 +183,7 @@ def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
     program, target = hl.qsharp(COUNTING, "Count()"), "quantinuum.sim.h2-1e"
     record = new_record(journal, target)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         job = session.run(program, shots=50)
         counts, values = job.counts, job.values
         assert session.retried == 1
@@ -195,11 +195,11 @@ def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
     most = max(counts, key=counts.__getitem__)  # the first value of the tuple is the last register
     assert most == f"011 1 1 {2**64 - 3:064b}"
     assert (job.circuit.num_qubits, job.circuit.num_clbits) == (3, 69)
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         again = session.run(program, shots=50)
         assert (again.counts, again.values, again.id) == (counts, values, job.id)
         assert session.replayed == 1
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(hl.qsharp(COUNTING.replace("- 5", "- 4"), "Count()"), shots=50)
 
@@ -214,13 +214,13 @@ def test_an_interrupted_run_resumes_a_program_with_the_same_bytes_and_samples(
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
 
     def interrupted() -> None:
-        with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+        with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
             session.run(program, shots=500, seed=7)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    with claim_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
         assert session.run(program, shots=500, seed=7).counts == unbroken
     assert max(unbroken, key=unbroken.__getitem__) == "10 1"
 

@@ -15,7 +15,7 @@ from azure.quantum import Workspace
 from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import identity_of
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
+from hybridloop.journal.held_run import HeldRun, hold_run, new_run
 from hybridloop.tasks.orphans import close_orphaned_sessions, close_sessions_of_run
 from hybridloop.tasks.session import open_run_session
 from tests.cli.shell_helpers import Shell
@@ -26,7 +26,7 @@ TARGET = "rigetti.sim.qvm"
 _CLAIM = """
 import os, sys
 from hybridloop.journal import Journal
-Journal(sys.argv[1]).claim(sys.argv[2])
+Journal(sys.argv[1]).take_lease(sys.argv[2])
 os._exit(0)
 """
 
@@ -45,7 +45,7 @@ def leave_open(
         raise Died
 
     uid = begin(journal, key, settings)
-    with monkeypatch.context() as dying, suppress(Died), claim_run(journal, uid) as run:
+    with monkeypatch.context() as dying, suppress(Died), hold_run(journal, uid) as run:
         dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)
         journal.set_status(run.lease, "running", "")
         with open_run_session(workspace, TARGET, run=run) as session:
@@ -102,7 +102,7 @@ def test_a_damaged_run_does_not_block_the_closing_of_others(
     assert {journal.run(key).status for key in ("dead", "damaged-session")} == {"interrupted"}
 
 
-def test_a_run_that_died_before_its_session_is_marked_and_one_never_claimed_is_not(
+def test_a_run_that_died_before_its_session_is_marked_and_one_never_held_is_not(
     journal: Journal, workspace: Workspace, tmp_path: Path
 ) -> None:
     settings = {"workspace": identity_of(workspace)}
@@ -110,17 +110,17 @@ def test_a_run_that_died_before_its_session_is_marked_and_one_never_claimed_is_n
     uid, held = begin(journal, "died", settings), begin(journal, "held", settings)
     claimed = Shell(os.environ).run_python("-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid)
     assert claimed.returncode == 0, claimed.stderr
-    with claim_run(journal, held):
+    with hold_run(journal, held):
         assert close_orphaned_sessions(journal, workspace) == []
         statuses = {key: journal.run(key).status for key in ("waiting", "died", "held")}
-    assert statuses == {"waiting": "created", "died": "interrupted", "held": "created"}
+    assert statuses == {"waiting": "new", "died": "interrupted", "held": "new"}
     assert journal.run(uid).owner is None
 
 
 def test_the_session_of_a_live_run_stays_open(journal: Journal, workspace: Workspace) -> None:
     uid = begin(journal, "alive", {"workspace": identity_of(workspace)})
     with ExitStack() as held:
-        run: ClaimedRun = held.enter_context(claim_run(journal, uid))
+        run: HeldRun = held.enter_context(hold_run(journal, uid))
         journal.set_status(run.lease, "running", "")
         session = held.enter_context(open_run_session(workspace, TARGET, run=run))
         (closed,) = close_orphaned_sessions(journal, workspace)
@@ -144,7 +144,7 @@ def test_users_of_one_workspace_do_not_touch_each_others_sessions_even_under_the
     settings = {"workspace": identity_of(workspace)}
     with Journal(journal_url(tmp_path / "theirs.db")) as theirs:
         uid = begin(journal, "night", settings)
-        with claim_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as ours:
+        with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as ours:
             dead = leave_open(theirs, "night", workspace, monkeypatch, settings)
             assert ours.id != dead
             assert [each.session for each in close_orphaned_sessions(theirs, workspace)] == [dead]

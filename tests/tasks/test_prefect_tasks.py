@@ -15,9 +15,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import RunStopped
-from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.journal.held_run import temporary_run
 from hybridloop.tasks import prefect_tasks
-from hybridloop.tasks.prefect_tasks import RoundTasks, run_round, session_of_flow
+from hybridloop.tasks.prefect_tasks import run_round, session_of_flow
+from hybridloop.tasks.replay.replayed_rounds import ReplayedRounds
 from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.conftest import Emulator
 
@@ -53,7 +54,7 @@ def pub(shots: int) -> SamplerPub:
 
 def one_round(session: OpenSession) -> list[MeasuredPub]:
     """Measure |1⟩ with 100 and 200 shots."""
-    return RoundTasks(session)([pub(100), pub(200)])
+    return ReplayedRounds(session, run_round)([pub(100), pub(200)])
 
 
 def interrupt(_: object) -> None:

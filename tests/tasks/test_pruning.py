@@ -12,7 +12,7 @@ from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import RunParked
 from hybridloop.journal import Journal
-from hybridloop.journal.claimed_run import claim_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -36,10 +36,10 @@ def busy(start_emulator: Callable[..., Emulator]) -> Emulator:
 
 def park(journal: Journal, key: str, workspace: Workspace) -> str:
     uid = begin(journal, key, {"workspace": identity_of(workspace)})
-    with pytest.raises(RunParked), claim_run(journal, uid) as run:
+    with pytest.raises(RunParked), hold_run(journal, uid) as run:
         with open_run_session(workspace, TARGET, SessionOptions(detach_after_s=0.5), run=run) as session:
             session.run_round([ones()] * 3)
-    with claim_run(journal, uid) as run:
+    with hold_run(journal, uid) as run:
         journal.set_status(run.lease, "parked", "")
     return uid
 
@@ -79,7 +79,7 @@ def test_a_run_that_is_resumed_meanwhile_keeps_its_jobs(journal: Journal, busy: 
     uid = park(journal, "taken", workspace)
 
     def taken_meanwhile() -> Workspace:
-        journal.claim(uid)
+        journal.take_lease(uid)
         return workspace
 
     done = prune_runs(journal, taken_meanwhile, given_up_before=time.time() + 1)
@@ -98,7 +98,7 @@ def test_an_unreachable_service_is_called_for_one_run_only(journal: Journal, bus
 
 
 def test_no_workspace_is_opened_if_nothing_is_in_flight(journal: Journal) -> None:
-    journal.release(journal.claim(begin(journal, "early", {})))
+    journal.release(journal.take_lease(begin(journal, "early", {})))
 
     def unasked() -> None:
         raise AssertionError("asked for")

@@ -18,7 +18,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, SessionEnded, TargetDown
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
+from hybridloop.journal.held_run import HeldRun, hold_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveSettings
 from hybridloop.tasks.orphans import close_session_by_hand
@@ -36,10 +36,10 @@ DOWN = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[ClaimedRun]:
+def run(tmp_path: Path) -> Iterator[HeldRun]:
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         new = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
-        with claim_run(journal, journal.add_run(new).uid) as held:
+        with hold_run(journal, journal.add_run(new).uid) as held:
             yield held
 
 
@@ -61,12 +61,12 @@ def assert_right(answers: list[MeasuredPub]) -> None:
         assert counts.bitstrings() == {"1": 10}
 
 
-def books(service: Emulator, run: ClaimedRun) -> Any:
+def books(service: Emulator, run: HeldRun) -> Any:
     return service.admin(f"ledger?run={run.uid}")
 
 
 def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": [1, 2, 4]}]})
     with open_run_session(workspace, run=run, clock=clock) as session:
@@ -81,7 +81,7 @@ def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
 
 
 def test_no_attempt_begins_later_after_the_first_failure_than_the_policy_says(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 20}})
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError"}]})
@@ -95,7 +95,7 @@ def test_no_attempt_begins_later_after_the_first_failure_than_the_policy_says(
 
 
 def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     rules = [{"fault": "job-fails", "code": "InternalError", "times": 1}, {**DOWN, "before_s": 60}]
     service.admin("faults", {"rules": rules})
@@ -109,7 +109,7 @@ def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
 
 
 def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     policy = FailurePolicy(retries=2)
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError"}]})
@@ -132,7 +132,7 @@ def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
     ids=["penalize", "skip"],
 )
 def test_a_failed_point_is_returned_as_failed_also_in_a_replay(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, policy: FailurePolicy
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun, policy: FailurePolicy
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 2}]})
     answers = []
@@ -153,7 +153,7 @@ def test_a_failed_point_is_returned_as_failed_also_in_a_replay(
 
 
 def test_a_failed_session_is_renewed_and_its_cancelled_jobs_are_submitted_again(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 60}})
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": 2}]})
@@ -165,7 +165,7 @@ def test_a_failed_session_is_renewed_and_its_cancelled_jobs_are_submitted_again(
 
 
 def test_one_resume_is_enough_after_a_failed_job_that_ended_the_session(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 1}]})
     policy = FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, on_session_lost="fail")
@@ -181,7 +181,7 @@ def test_one_resume_is_enough_after_a_failed_job_that_ended_the_session(
 
 @pytest.mark.parametrize("failing", [[1], [1, 2]], ids=["once", "again"])
 def test_a_resume_retries_once_a_job_that_failed_for_good_in_between(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, failing: list[int]
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun, failing: list[int]
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 60}})
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": failing}]})
@@ -201,7 +201,7 @@ def test_a_resume_retries_once_a_job_that_failed_for_good_in_between(
 
 
 def test_a_session_that_times_out_during_a_run_is_renewed(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 3}]})
     with open_run_session(workspace, run=run, clock=clock) as session:
@@ -215,7 +215,7 @@ def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
     service: Emulator,
     clock: ServiceClock,
     workspace: Workspace,
-    run: ClaimedRun,
+    run: HeldRun,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     service.admin("faults", {"rules": [{**DOWN, "before_s": 600}]})
@@ -241,7 +241,7 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
     service: Emulator,
     clock: ServiceClock,
     workspace: Workspace,
-    run: ClaimedRun,
+    run: HeldRun,
     policy: FailurePolicy,
     ending: type[Exception],
     least_s: float,
@@ -257,7 +257,7 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
 
 
 def test_each_outage_of_a_round_is_waited_for_as_long_as_the_policy_says(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 60}})
     failing = {"fault": "job-fails", "code": "InternalError", "times": 1}  # its next attempt meets the second outage
@@ -271,7 +271,7 @@ def test_each_outage_of_a_round_is_waited_for_as_long_as_the_policy_says(
 
 
 def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_results(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
     with (
@@ -288,7 +288,7 @@ def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_resul
 
 
 def test_a_result_whose_signatures_have_expired_is_read_with_a_renewed_one(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 60}})
     with (
@@ -305,7 +305,7 @@ def test_a_result_whose_signatures_have_expired_is_read_with_a_renewed_one(
 
 
 def test_jobs_in_flight_are_cancelled_at_the_end_on_request_and_submitted_again_on_resume(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
     parking = open_run_session(
@@ -339,7 +339,7 @@ def test_jobs_in_flight_of_a_session_that_nobody_resumes_are_cancelled_at_an_err
 
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_session_closed_by_hand_has_its_jobs_cancelled_unless_a_run_waits_for_them(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, *, is_stored: bool
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun, *, is_stored: bool
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
     with open_run_session(workspace, run=run if is_stored else None, clock=clock) as session:
@@ -353,7 +353,7 @@ def test_a_session_closed_by_hand_has_its_jobs_cancelled_unless_a_run_waits_for_
 
 
 def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_one_resumes_it(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     def rounds(caps: Caps) -> None:
         with open_run_session(workspace, options=SessionOptions(caps=caps), run=run, clock=clock) as session:
@@ -369,7 +369,7 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
 
 
 def test_a_hold_on_an_unsupported_machine_is_refused_before_a_session_is_opened(
-    clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+    clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
     keep_alive = KeepAliveSettings(hold=ExclusiveAccess(400.0, "HQC"))
     held = open_run_session(workspace, options=SessionOptions(keep_alive=keep_alive), run=run, clock=clock)

@@ -305,7 +305,7 @@ class Evaluation:
     def measured_before(
         self, point: NDArray[np.float64], others: Sequence[SamplerPub]
     ) -> tuple[list[list[GroupStatistics | None]], list[MeasuredPub]]:
-        """Return what a run that goes on has of a point (n,): for each earlier stage the statistics of each group.
+        """Return what an extended run has of a point (n,): for each earlier stage the statistics of each group.
 
         The second value are the results of the other PUBs by the last stage that has them all, empty without one.
         """

@@ -128,11 +128,11 @@ class FinalMeasurement:
     def limit(self, precision: float, shots: int) -> str:
         """Return what the caps have ended, and what to raise, after so many shots of the run; empty without caps."""
         if not self.cap or self.is_precise:
-            return f"{self.cap} ended the measurement; to go on, raise it" if self.cap else ""
+            return f"{self.cap} ended the measurement; to extend it, raise it" if self.cap else ""
         missing = self._missing(precision)
         more = f" to about {shots + missing:.2g}" if self.cap == "max_shots" else f": {missing:.2g} shots are missing"
         error = self.estimate.standard_error
-        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; to go on, raise {self.cap}{more}"
+        return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; to extend it, raise {self.cap}{more}"
 
     def _missing(self, precision: float) -> int:
         return math.ceil(self.estimate.shots * ((self.estimate.standard_error / precision) ** 2 - 1.0))

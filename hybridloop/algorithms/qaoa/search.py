@@ -153,7 +153,7 @@ class _SearchRun:
             ansatz, stop, best = self._optimize_angles(ansatz)
             while self.search.extend_to is not None and ansatz.layers < self.search.extend_to:
                 pubs = _evaluation(ansatz, self.run_round).group_pubs(ansatz.initial_point[None, :], [1])
-                left_of(self.run_round, pubs)  # the assignments that a run which goes on has measured at its end
+                left_of(self.run_round, pubs)  # the assignments that an extended run has measured at its end
                 if best is None:
                     ansatz, layer_stop = self._add_layers(ansatz)
                     if layer_stop is not None:

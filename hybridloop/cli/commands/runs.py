@@ -26,7 +26,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
-from hybridloop.data.statuses import BEFORE_START, STATUSES, WITH_RESULT
+from hybridloop.data.states import STATUSES, State
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.settings import parse_duration
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hybridloop.tasks.pruning import PruningResult
 
 _DAMAGED = "damaged"
-_STATUSES = (*STATUSES, "running", *sorted(BEFORE_START), _DAMAGED)
+_STATUSES = (*STATUSES, "running", State.NEW.value, State.PREPARING.value, _DAMAGED)
 _log = logging.getLogger(__name__)
 
 app = typer.Typer(name="runs", no_args_is_help=True, help="Runs of the journal, finished or not.")
@@ -151,7 +151,7 @@ def _resume(
     quiet: Quiet = False,
     **changes: Any,
 ) -> None:
-    """Resume a run where it ended, with other limits if you give some; one with a result goes on if they reach further.
+    """Resume a run where it ended, with other limits if you give some; a result is extended if they reach further.
 
     Nothing is measured twice, and the result is that of an uninterrupted run. An earlier result is kept.
 
@@ -227,7 +227,7 @@ def stop(run: Run, *, json: AsJson = False) -> None:
                 _stop_on_worker(run, as_json=json)
             return
         is_running = record.owner is not None and not _is_orphaned(record)
-        may_wait = not is_running and record.status not in WITH_RESULT and has_prefect()
+        may_wait = not is_running and record.state is not State.ENDED and has_prefect()
         is_waiting = may_wait and _cancel_waiting(record.key, flow_runs_of(journal, record)[-1])
         if is_running or is_waiting:
             journal.request_stop(record.uid)  # neither a worker nor housekeeping resumes it

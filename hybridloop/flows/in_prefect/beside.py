@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from prefect import Flow, tags
 from prefect.exceptions import Abort
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from hybridloop.azure.redaction import redact_secrets_in_logs
-from hybridloop.errors import InputError, LeaseLost, ProgramError, StackError
+from hybridloop.errors import LeaseLost, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
+from hybridloop.flows.in_prefect.host import REFUSALS, PrefectHost
 from hybridloop.flows.in_prefect.one_request import client_without_retries
+from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
@@ -33,8 +34,6 @@ START_S = 30.0  # without an answer of Prefect's server, before the flow run beg
 LOOK_S = 5.0  # between two looks whether the server answers
 END_S = 10.0  # that a caller waits for Prefect once the work has ended
 SIGNAL_END_S = 2.0  # of a work that a signal ended
-REFUSALS = (InputError, ProgramError)
-REFUSED = "Refused"  # name of the state of a flow run whose input was refused
 UNANSWERED = (
     f"Prefect's server has not answered for {END_S:.0f} s, and does not show the end of the flow run. Nothing is lost: "
     "housekeeping ends the flow run as the journal has it."
@@ -45,35 +44,16 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended(Generic[R]):
-    """End of the work: `returned`, or the `error` that its caller gets instead.
-
-    `show` returns what the flow returns to Prefect, such as a state, or raises what fails the flow run. It may wait for
-    Prefect's server.
-    """
-
-    show: Callable[[], Any]
-    returned: R | None = None
-    error: BaseException | None = None
-
-    def result(self) -> R:
-        """Return what the work returned. Raises its error."""
-        if self.error is not None:
-            raise self.error
-        return cast(R, self.returned)
-
-
 def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: Any, **kwargs: Any) -> R:
     """Call a flow whose body is `work`, done in this thread and in the flow run's context; return what it returned.
 
-    `work` gets the arguments as Prefect validated them, once for each attempt of the flow run. What it returned comes
-    back when Prefect has its end, or after END_S with a warning. With `return_state` the flow run's state is
-    returned. Raises the error of the work, LeaseLost where another process took the run over, StackError where
+    `work` gets the host and the arguments as Prefect validated them, once for each attempt of the flow run. What it
+    returned comes back when Prefect has its end, or after END_S with a warning. With `return_state` the flow run's
+    state is returned. Raises the error of the work, LeaseLost where another process took the run over, StackError where
     Prefect's server does not answer for START_S, and Prefect's error where the flow run did not begin: then nothing was
     done.
     """
-    attempts: SimpleQueue[tuple[Context, inspect.BoundArguments] | None] = SimpleQueue()
+    attempts: SimpleQueue[tuple[Context, PrefectHost, inspect.BoundArguments] | None] = SimpleQueue()
     ends: SimpleQueue[Ended[R]] = SimpleQueue()
     shown: list[Any] = []
     failed: list[BaseException] = []
@@ -82,8 +62,9 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     redact_secrets_in_logs()
 
     def attempt(*args: Any, **kwargs: Any) -> Any:
-        attempts.put((copy_context(), signature.bind(*args, **kwargs)))
-        return ends.get().show()
+        host = PrefectHost()
+        attempts.put((copy_context(), host, signature.bind(*args, **kwargs)))
+        return host.end(ends.get())
 
     def call_prefect() -> None:
         try:
@@ -102,14 +83,14 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
         try:
             next_attempt = _first_of(attempts)
             while next_attempt is not None:
-                context, arguments = next_attempt
+                context, host, arguments = next_attempt
                 context.run(STORED_END.set, "")
                 try:
-                    ended = context.run(partial(work, *arguments.args, **arguments.kwargs))
+                    ended = context.run(partial(work, host, *arguments.args, **arguments.kwargs))
                 except BaseException as error:  # a Ctrl-C and SystemExit, too: Prefect shows them as a crash
                     if context[STORED_END]:
                         error.add_note(AFTER_THE_END)
-                    ended = _end_by(error)
+                    ended = Ended(error=error)
                 ends.put(ended)
                 next_attempt = attempts.get(timeout=_patience(flow, ended))
         except Empty:
@@ -117,42 +98,36 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
                 _log.warning("%s", UNANSWERED)
         except BaseException as signal:  # a Ctrl-C or SystemExit in one of the waits for Prefect
             if ended is None:  # Prefect shows it as a crash, if it begins the flow run soon
-                ends.put(Ended(partial(_raise, signal)))
+                ends.put(Ended(error=signal))
                 engine.join(SIGNAL_END_S)
             else:
                 signal.add_note(AFTER_THE_END)
             raise
         finally:  # an attempt that begins later ends at once, and the journal decides about its flow run
-            ends.put(Ended(partial(_raise, Abort("its caller has left"))))
+            ends.put(Ended(error=Abort("its caller has left")))
     if ended is None:
         raise failed[0] if failed else RuntimeError("Prefect ended the flow run before it began")
     if kwargs.get("return_state") and shown:
         return cast(R, shown[0])
     if failed and ended.error is None:
         _log.warning("Prefect could not store the end of the run, which is finished: %s", failed[0])
-    return ended.result()
+    return replace(ended, error=_cause(ended.error)).value()
 
 
-def show_in_flow(work: Callable[[], Ended[Any]]) -> Any:
+def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
     """Do the work of a flow run that a worker began; return what it returns to Prefect.
 
-    Raises the error that fails the flow run. In a subflow this is a refusal, too: its parent must not go on.
+    Raises the error that fails the flow run. In a subflow this is a refusal, too: its parent must not continue.
     """
+    host = PrefectHost()
     with exit_on_sigterm():  # SIGTERM has Prefect's handler
         try:
-            ended = work()
+            ended = work(host)
         except REFUSALS as error:
             if flow_run.parent_flow_run_id is not None:
                 raise
-            ended = _end_by(error)
-        return ended.show()
-
-
-def _end_by(error: BaseException) -> Ended[Any]:
-    """Return the end by an error: Prefect shows a refused input as a completed flow run, of which no alert tells."""
-    if isinstance(error, REFUSALS) and error.is_refusal:
-        return Ended(partial(Completed, name=REFUSED, message=str(error)), error=error)
-    return Ended(partial(_raise, error), error=_cause(error))
+            ended = Ended(error=error)
+        return host.end(ended)
 
 
 def _first_of(attempts: SimpleQueue[T]) -> T:
@@ -198,11 +173,7 @@ def _patience(flow: Flow[..., Any], ended: Ended[Any]) -> float:
     return END_S + float(flow.retry_delay_seconds or 0.0) if flow.retries else END_S
 
 
-def _cause(error: BaseException) -> BaseException:
+def _cause(error: BaseException | None) -> BaseException | None:
     """Return the takeover that ended the work, which Prefect knows as its `Abort`; else the error itself."""
     is_takeover = isinstance(error, Abort) and isinstance(error.__cause__, LeaseLost)
-    return cast(BaseException, error.__cause__) if is_takeover else error
-
-
-def _raise(error: BaseException) -> NoReturn:
-    raise error
+    return error.__cause__ if is_takeover and error is not None else error

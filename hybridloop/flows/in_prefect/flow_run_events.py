@@ -26,7 +26,7 @@ from prefect.utilities.engine import emit_task_run_state_change_event
 
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.journal import NewRun, RunRecord
+from hybridloop.journal import RunRecord
 from hybridloop.runs.recorded import BEFORE
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 class FlowRunEvents:
     """Observer of a run: sends its events to Prefect, and records task runs for some of them; thread-safe."""
 
-    def __init__(self, run: NewRun | RunRecord, flow_run_id: UUID) -> None:
+    def __init__(self, run: RunRecord, flow_run_id: UUID) -> None:
         self._run = run
         self._flow_run_id = flow_run_id
         self._rounds: dict[tuple[Any, Any], TaskRun] = {}  # in flight
@@ -154,7 +154,7 @@ def _moment(seconds: float) -> Any:  # Prefect's type is pendulum's on some vers
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def label_flow_run(run: NewRun | RunRecord) -> None:
+def label_flow_run(run: RunRecord) -> None:
     """Give the flow run around tags by the run's key, algorithm, problem and target; name it after the key."""
     values = {"run": run.key, "algorithm": run.algorithm, "problem": run.problem, "target": run.target}
     tag_flow_run([f"{name}:{value}" for name, value in values.items()], name=run.key)
@@ -179,7 +179,7 @@ def _is_drawn(name: str) -> bool:
 
 
 @contextmanager
-def shown_in_flow_run(run: NewRun | RunRecord) -> Iterator[None]:
+def shown_in_flow_run(run: RunRecord) -> Iterator[None]:
     """Show the events of the block's run in the flow run around it, if there is one."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:

@@ -30,7 +30,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from hybridloop.errors import InputError, RunCancelled, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
-from hybridloop.flows.in_prefect.beside import REFUSED
+from hybridloop.flows.in_prefect.host import REFUSED
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.prefect_tasks import TAG

@@ -12,13 +12,12 @@ from typing import Any
 from hybridloop.azure.listing import check_offered, unavailable_targets
 from hybridloop.azure.targets import Target
 from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
-from hybridloop.flows.lifecycle.concurrency_slots import session_slot
-from hybridloop.flows.lifecycle.hold import HeldRun
-from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
+from hybridloop.flows.lifecycle.host import Cancellation, Host
+from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.stages import announce
+from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
-from hybridloop.tasks.prefect_tasks import session_of_flow
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.polling import poll_interval
 
@@ -44,31 +43,32 @@ def check_available(workspace: Any, target: Target, num_qubits: int, policy: Fai
     return is_available
 
 
-def wait_for_target(held: HeldRun) -> None:
+def wait_for_target(
+    run: HeldRun, workspace: Any, target: Target, policy: FailurePolicy, cancellation: Cancellation
+) -> None:
     """Wait until the target is available; meanwhile the run holds its lease but no session.
 
     Raises TargetDown or RunParked after `target_down_wait_s`, StopRequested or RunCancelled on request, and LeaseLost
     if another process took over the run.
     """
-    run, target, watch, policy = held.run, held.target, held.watch, held.settings.failure
     wake = threading.Event()
     run.on_stop(wake.set)
     began = time.monotonic()
     consequence = target_down_text(policy, policy.target_down_wait_s)
     _log.warning("%s takes no jobs at the moment; no session is opened meanwhile. %s", target.name, consequence)
-    with watch.stopping(wake.set):
-        while target.name.lower() in unavailable_targets(held.workspace):
+    with cancellation.stopping(wake.set):
+        while target.name.lower() in unavailable_targets(workspace):
             waited = time.monotonic() - began
             left = policy.target_down_wait_s - waited
             if left <= 0:
                 raise _wait_timeout(run, target, policy)
             pause = min(left, _MAX_POLL_S, max(_MIN_POLL_S, poll_interval(waited)))
             if wake.wait(pause):
-                raise run.lease_error or (RunCancelled(0) if watch.cancelled.is_set() else StopRequested(0))
+                raise run.lease_error or (RunCancelled(0) if cancellation.cancelled.is_set() else StopRequested(0))
     _log.warning("%s takes jobs again", target.name)
 
 
-def _wait_timeout(run: ClaimedRun, target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
+def _wait_timeout(run: HeldRun, target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
     if policy.on_target_down is OnTargetDown.PARK:
         return RunParked(0)
     waited = format_duration(policy.target_down_wait_s)
@@ -77,29 +77,37 @@ def _wait_timeout(run: ClaimedRun, target: Target, policy: FailurePolicy) -> Tar
 
 
 @contextmanager
-def acquire_session(held: HeldRun, *, is_available: bool, is_replay: bool = False) -> Iterator[OpenSession]:
-    """Hold the session of a run for the block; a cancellation in Prefect stops it.
+def acquire_session(
+    run: HeldRun,
+    workspace: Any,
+    target: Target,
+    settings: RunSettings,
+    host: Host,
+    *,
+    is_available: bool,
+    is_replay: bool = False,
+) -> Iterator[OpenSession]:
+    """Hold the session of a run for the block; a cancellation by the host stops it.
 
     It is opened once the target takes jobs and a slot is free; its settings were checked against the target before.
     `is_replay` is for a run whose rounds are all in the journal: none is opened, and no slot is taken. The end of the
     block closes a session that an earlier process left open.
-    Raises the errors of `wait_for_target`, `session_slot` and `open_run_session`.
+    Raises the errors of `wait_for_target`, of the host's slot and of `open_run_session`.
     """
-    run, settings = held.run, held.settings
     if not is_available:
-        announce(f"waiting for {held.target.name}")
-        wait_for_target(held)
+        announce(f"waiting for {target.name}")
+        wait_for_target(run, workspace, target, settings.failure, host.cancellation)
     for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
-    block = open_run_session(held.workspace, held.target, settings.session_options, run=run, name=run.record.key)
+    block = open_run_session(workspace, target, settings.session_options, run=run, name=run.record.key)
     if is_replay:
         with block as session:
             yield session
         return
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
-        session_slot(settings.session_slots, run, held.workspace, held.watch),
-        session_of_flow(block) as session,
-        held.watch.stopping(session.rounds.stop),
+        host.slot(settings.session_slots, run, workspace),
+        host.session(block) as session,
+        host.cancellation.stopping(session.rounds.stop),
     ):
         yield session

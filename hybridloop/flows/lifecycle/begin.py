@@ -1,6 +1,6 @@
 """Begin a run: find it or describe a new one, and settle seed, target and circuits, once, before a session is opened.
 
-It needs neither Prefect nor the service: a caller begins a run before either is started, a worker in its flow run.
+It needs neither a host nor the service: a caller begins a run before either is started, a worker in its flow run.
 """
 
 from __future__ import annotations
@@ -9,33 +9,24 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.statuses import PREPARING
+from hybridloop.data.states import Move, after
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.bought import too_small_caps
-from hybridloop.journal import open_journal
-from hybridloop.journal.claimed_run import claim_run, how_to_resume
+from hybridloop.journal import Journal, RunRecord, open_journal
+from hybridloop.journal.held_run import hold_run, how_to_resume
 from hybridloop.preparation import prepare
-from hybridloop.preparation.prepared import PreparedRun
-from hybridloop.runs.claim import (
-    FoundRun,
-    RunRequest,
-    algorithm_request,
-    describe_run,
-    find_run,
-    in_workspace,
-    withdraw_stop,
-)
+from hybridloop.runs.hold import withdraw_stop
+from hybridloop.runs.order import RunOrder
 from hybridloop.runs.recorded import SIMULATED
-from hybridloop.runs.result import RunResult
+from hybridloop.runs.run import Run, describe_run, find_run, in_workspace, with_groupings
 from hybridloop.runtime.json_cache import SIMULATIONS, restore_values, used_values
 from hybridloop.runtime.stages import announce
-from hybridloop.settings import ProblemText, RunSettings
 
 RECORDED_AFTER_S = 1.0  # of its preparation: simulations and the choice of groups may take minutes
 
@@ -43,25 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RunOrder:
-    """Order of a caller: an algorithm on a problem; `sources` says where the settings were set.
-
-    With `is_resume` a person states all settings of a run that exists, which may have ended.
-    """
-
-    algorithm: str
-    problem: ProblemText
-    settings: RunSettings
-    run_key: str | None
-    sources: Mapping[str, str] = field(default_factory=dict)
-    is_resume: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """Workspace of a run as far as its caller knows it: `identity` is None where only Prefect's server knows it.
 
-    `find_target(name, is_resumed)` finds a target.
+    `find_target(name, is_stored)` finds a target.
     """
 
     identity: Callable[[], Mapping[str, str]] | None
@@ -72,109 +48,107 @@ class Place:
         """Return the place of the SDK's workspace."""
         return cls(lambda: identity_of(workspace), lambda name, _: find_offered_target(name, workspace))
 
-    def locate(self, found: FoundRun) -> FoundRun:
+    def locate(self, record: RunRecord) -> RunRecord:
         """Return a run in this workspace, if it is known. Raises InputError if it was started in another one."""
-        return found if self.identity is None else in_workspace(found, self.identity())
+        return record if self.identity is None else in_workspace(record, self.identity())
 
 
-@dataclass(frozen=True, slots=True)
-class BegunRun:
-    """A run that lacks only a session: its record or description, its settings with its seed, and what it measures."""
-
-    problem: ProblemText
-    found: FoundRun
-    settings: RunSettings
-    prepared: PreparedRun
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRun:
-    """A run that was begun before and has ended with a result."""
-
-    found: FoundRun
-    result: RunResult
+def begin(order: RunOrder, place: Place) -> Run:
+    """Begin an algorithm's run inside its host: it is found or described, and prepared. Raises InputError."""
+    if order.run_key is None and order.flow_run_id is None:
+        return prepared(describe_run(order), place)
+    with open_journal() as journal:
+        run = find(journal, order, place)
+    return prepared(run, place)
 
 
-def begin(
-    order: RunOrder, place: Place, *, flow_run_id: str | None = None, by_person: bool = False
-) -> BegunRun | EndedRun:
-    """Begin a run: it is found or described, and all is settled that needs no session.
+def find_for_person(order: RunOrder | Callable[[Journal], RunOrder], place: Place) -> Run:
+    """Find the run that a person asks for: it is one to resume, also if this process dies before it holds the run.
 
-    `flow_run_id` is the flow run that the caller is in, which Prefect may have started again. A run that is begun
-    `by_person` is one to resume, also if this process dies before it holds the run. Raises InputError, and for a person
-    RunBusy if another process holds the run.
+    An order may need the journal. Raises InputError, and RunBusy if another process holds the run.
     """
-    request = algorithm_request(
-        order.algorithm,
-        order.problem,
-        order.settings,
-        None,
-        order.run_key,
-        flow_run_id=flow_run_id,
-        sources=order.sources,
-        is_resume=order.is_resume,
-    )
-    found, settings = _find(request, order.settings, place, by_person=by_person)
-    if found.result is not None:
-        return EndedRun(found, RunResult.from_dict(found.result))
+    if isinstance(order, RunOrder) and order.run_key is None:
+        return describe_run(order)
+    with open_journal() as journal:
+        run = find(journal, order if isinstance(order, RunOrder) else order(journal), place)
+        if run.record.is_stored and run.extension is None and not run.has_result:
+            withdraw_stop(journal, run.record)
+            run = replace(run, record=journal.run(run.record.uid))
+    return run
+
+
+def find(journal: Journal, order: RunOrder, place: Place) -> Run:
+    """Find the run of an order with its recorded simulations, or describe it. Raises InputError."""
+    run = find_run(journal, order)
+    if run.record.is_stored:
+        place.locate(run.record)
+        for simulated in [each.facts for each in journal.events(run.record.uid) if each.kind == SIMULATED]:
+            restore_values(SIMULATIONS, simulated)
+    return run
+
+
+def prepared(run: Run, place: Place) -> Run:
+    """Return a run that lacks only a session: with what it measures. One with a result stays as it is."""
+    if run.has_result:
+        return run
     announce("reading the problem, choosing its circuit")
-    target = settled_target(found, settings.target, place)
-    with _preparing(found, place) as known, used_values(SIMULATIONS) as simulations:
-        seed, recorded = found.run.seed, found.recorded
-        prepared = prepare(order.algorithm, order.problem, settings, seed, recorded=recorded, target=target)
-    found = replace(known.found, simulations=simulations)
-    if not found.is_begun and (warning := too_small_caps(prepared.algorithm, prepared.target, settings)):
+    target = settled_target(run.settings.target, place, is_stored=run.record.is_stored)
+    order = run.order
+    assert order.text is not None
+    with _preparing(run.record, place) as recorded, used_values(SIMULATIONS) as simulations:
+        found = prepare(
+            order.algorithm, order.text, run.settings, run.record.seed, recorded=run.recorded, target=target
+        )
+    record = with_groupings(recorded(), found.algorithm.groupings)
+    if not record.has_begun and (warning := too_small_caps(found.algorithm, found.target, run.settings)):
         _log.warning("%s", warning)
-    return BegunRun(order.problem, found.with_groupings(prepared.algorithm.groupings), settings, prepared)
-
-
-@dataclass(slots=True)
-class _Preparation:
-    """A run while its circuit is prepared."""
-
-    found: FoundRun
+    return replace(run, record=record, simulations=simulations, prepared=found)
 
 
 @contextmanager
-def _preparing(found: FoundRun, place: Place) -> Iterator[_Preparation]:
+def _preparing(new: RunRecord, place: Place) -> Iterator[Callable[[], RunRecord]]:
     """Let the run of a block be in the journal after `RECORDED_AFTER_S`, so that it can be resumed.
 
     A new run is added, and held until the end of the block. One whose preparation raises InputError is deleted again.
+    The function that is yielded returns its record, after the block.
     """
-    preparation = _Preparation(found)
-    if found.record is not None or place.identity is None:
-        yield preparation
+    if new.is_stored or place.identity is None:
+        yield lambda: new
         return
+    added = list[RunRecord]()
     with ExitStack() as held:
 
         def add() -> None:
             try:
                 journal = held.enter_context(open_journal())
-                record = journal.add_run(place.locate(found).run)
-                run = held.enter_context(claim_run(journal, record.uid))
-                journal.set_status(run.lease, PREPARING, "its circuit is being prepared")
-                preparation.found = replace(found, run=run.record)
+                record = journal.add_run(place.locate(new))
+                holding = held.enter_context(hold_run(journal, record.uid))
+                holding.state = after(holding.state, Move.PREPARE)
+                journal.set_status(holding.lease, holding.state.value, "its circuit is being prepared")
+                added.append(record)
             except HybridloopError as error:  # it is met again when the run begins
-                _log.debug("run %s is not recorded yet: %s", found.run.key, error)
+                _log.debug("run %s is not recorded yet: %s", new.key, error)
 
         timer = threading.Timer(RECORDED_AFTER_S, add)
         timer.daemon = True
         timer.start()
         try:
-            yield preparation
+            yield lambda: _record_now(new.uid) if added else new
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit
             _end_timer(timer)
-            if preparation.found.record is not None and isinstance(error, InputError):
+            if added and isinstance(error, InputError):
                 held.close()
                 with open_journal() as journal:
-                    journal.delete_runs([found.run.uid])
-            elif preparation.found.record is not None:
-                _log.warning("run %s is interrupted; to resume it: %s", found.run.key, how_to_resume(found.run))
+                    journal.delete_runs([new.uid])
+            elif added:
+                _log.warning("run %s is interrupted; to resume it: %s", new.key, how_to_resume(new))
             raise
         _end_timer(timer)
-    if preparation.found.record is not None:
-        with open_journal() as journal:
-            preparation.found = replace(found, run=journal.run(found.run.uid))
+
+
+def _record_now(uid: str) -> RunRecord:
+    with open_journal() as journal:
+        return journal.run(uid)
 
 
 def _end_timer(timer: threading.Timer) -> None:
@@ -182,44 +156,11 @@ def _end_timer(timer: threading.Timer) -> None:
     timer.join()
 
 
-def _find(request: RunRequest, asked: RunSettings, place: Place, *, by_person: bool) -> tuple[FoundRun, RunSettings]:
-    """Return the run of a request, and its settings with its seed; one that has no record needs no journal yet."""
-    if request.run_key is None and request.flow_run_id is None:
-        found = describe_run(request)
-        return found, asked.model_copy(update={"seed": found.run.seed})
-    with open_journal() as journal:
-        found = find_run(journal, request)
-        if found.record is not None:
-            place.locate(found)
-            if found.result is None and found.extension is None and by_person:
-                withdraw_stop(journal, found.record)
-                found = replace(found, run=journal.run(found.run.uid))
-            for simulated in [each.facts for each in journal.events(found.run.uid) if each.kind == SIMULATED]:
-                restore_values(SIMULATIONS, simulated)
-        return found, found.settings_of(journal, asked)
-
-
-def is_current(found: FoundRun) -> bool:
-    """Return whether no process has begun, held, ended or deleted the run since it was found."""
-    before = found.record
-    with open_journal() as journal:
-        now = journal.run_by_key(found.run.key)
-    if before is None or now is None:
-        return now is before
-    return (now.uid, now.epoch) == (before.uid, before.epoch)
-
-
-def settled_target(found: FoundRun, name: str, place: Place) -> Target:
+def settled_target(name: str, place: Place, *, is_stored: bool) -> Target:
     """Return a run's target, for one that is resumed also if it is gone by now. Raises InputError."""
-    is_resumed = found.record is not None
     try:
-        return place.find_target(name, is_resumed)
+        return place.find_target(name, is_stored)
     except InputError:
-        if not is_resumed:
+        if not is_stored:
             raise
         return recorded_target(name)
-
-
-def in_flow_run(found: FoundRun, flow_run_id: str | None) -> FoundRun:
-    """Return it as begun by a flow run, if it is new."""
-    return found if found.is_begun else replace(found, run=replace(found.run, flow_run_id=flow_run_id))

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from hybridloop.algorithms.problems.interruption import interrupted_by
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, RunCancelled, StopRequested
-from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
+from hybridloop.flows.lifecycle.host import Cancellation
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runs.live import STEP_LOST
 
@@ -27,19 +27,19 @@ def is_classical_alone(journal: Journal, record: RunRecord | None) -> bool:
 
 @contextmanager
 def stops_in_classical_part(
-    run: ClaimedRun, watch: PrefectWatch, check_deadline: Callable[[], None]
+    run: HeldRun, cancellation: Cancellation, check_deadline: Callable[[], None]
 ) -> Iterator[Callable[[], None]]:
     """Yield a check for the block, to be called between pieces of work: it raises if the run is to stop.
 
     It ends a diagonalization of this process within the time of one product with the Hamiltonian.
-    It raises StopRequested, RunCancelled for a cancellation in Prefect, LeaseLost if another
+    It raises StopRequested, RunCancelled for a cancellation by the host, LeaseLost if another
     process took over the run, and what `check_deadline` raises.
     """
 
     def check() -> None:
         if run.lease_error is not None:
             raise run.lease_error
-        if watch.cancelled.is_set():
+        if cancellation.cancelled.is_set():
             raise RunCancelled(0, LOST)
         if run.stop_requested.is_set():
             raise StopRequested(0, LOST)

@@ -10,7 +10,7 @@ from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charg
 from hybridloop.budget.tracker import Account, account_open, are_tracked
 from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
 from hybridloop.journal import open_journal
-from hybridloop.runs.claim import run_of_key
+from hybridloop.runs.run import run_of_key
 
 
 @contextmanager

@@ -27,13 +27,13 @@ from prefect.states import Cancelled, Crashed
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.flows.deploying.deployments import Deployment
-from hybridloop.flows.in_prefect.beside import REFUSED
+from hybridloop.flows.in_prefect.host import REFUSED
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
+from hybridloop.flows.in_prefect.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.runs.claim import run_of_key
+from hybridloop.runs.run import run_of_key
 from hybridloop.settings import LIMITS
 from hybridloop.tasks.orphans import is_held
 

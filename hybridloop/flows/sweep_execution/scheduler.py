@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from hybridloop.data.states import Who
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError, JournalError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal
-from hybridloop.runs.claim import FoundRun, algorithm_request, begin_extension, find_run, run_of_key
+from hybridloop.runs.hold import begin_extension
+from hybridloop.runs.order import algorithm_order
+from hybridloop.runs.run import Run, find_run, run_of_key
 from hybridloop.settings import goals_of
 
 T = TypeVar("T")
@@ -102,7 +105,7 @@ def run_points(
                 if point.key in rows:  # listed twice
                     continue
                 rows[point.key] = None  # reserves its place in the table
-                if (found := _find_run(journal, point, workspace)).result is not None:
+                if (found := _find_run(journal, point, workspace)).has_result:
                     done(point.key, row_of(point, found.record))
                     continue
                 if found.extension is not None:
@@ -163,15 +166,15 @@ def retry_journal(read: Callable[[], T]) -> T:
         pause = min(2 * pause, 10.0)
 
 
-def _find_run(journal: Journal, point: Point, workspace: Mapping[str, str]) -> FoundRun:
-    request = algorithm_request(point.algorithm, point.problem, point.settings, workspace, point.key)
+def _find_run(journal: Journal, point: Point, workspace: Mapping[str, str]) -> Run:
+    order = algorithm_order(point.algorithm, point.problem, point.settings, point.key, workspace=workspace)
     goals = goals_of(type(point.settings))
     try:
         try:
-            return retry_journal(lambda: find_run(journal, request))
+            return retry_journal(lambda: find_run(journal, order))
         except InputError as error:
             if error.field not in goals:
                 raise
-            return retry_journal(lambda: find_run(journal, replace(request, is_resume=True)))
+            return retry_journal(lambda: find_run(journal, replace(order, who=Who.PERSON)))
     except InputError as error:
         raise InputError(error.field, error.problem, "Give the sweep another name.") from error

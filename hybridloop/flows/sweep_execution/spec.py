@@ -197,7 +197,7 @@ def _key_and_seed(spec: SweepSpec, problem: ProblemText, settings: RunSettings) 
     """Return a point's run key and own seed, both by a hash of the point's content, independent of other points.
 
     The hash leaves out settings at their defaults, limits, since a run may be resumed with others, and goals that all
-    points share, since a run goes on to one that reaches further.
+    points share, since a run is extended to one that reaches further.
     """
     shared = set(goals_of(type(settings))) - {*varied_settings(spec)}
     changed = settings.model_dump(mode="json", exclude_defaults=True, exclude={*LIMITS, *shared})

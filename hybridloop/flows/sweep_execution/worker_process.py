@@ -36,8 +36,8 @@ from hybridloop.errors import (
     RunCancelled,
     ServiceRefused,
 )
-from hybridloop.flows.lifecycle.begin import RunOrder
-from hybridloop.flows.lifecycle.run import run_order
+from hybridloop.flows.in_prefect.run import run_order
+from hybridloop.runs.order import algorithm_order
 from hybridloop.settings import ProblemText
 
 # errors that another attempt would meet again
@@ -92,7 +92,7 @@ def _run(point: Mapping[str, Any], block: str | None, workspace: Any) -> dict[st
     problem = ProblemText.model_validate(point["problem"])
     settings = ALGORITHMS[algorithm].settings.model_validate(point["settings"])
     try:
-        run_order(RunOrder(algorithm, problem, settings, point["run_key"]), workspace, block)
+        run_order(algorithm_order(algorithm, problem, settings, point["run_key"]), workspace, block)
     except RunCancelled as error:
         return {"trouble": str(error)}
     except HybridloopError as error:

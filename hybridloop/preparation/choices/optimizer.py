@@ -24,7 +24,7 @@ class SearchChoice:
     """A search that has not begun: the name of its optimizer and what that is made with; an optimizer serves one run.
 
     `tolerance` is that of the run's accuracy, for optimizers that support one. One that can be refined begins with the
-    `first` tolerances of a run that goes on, in order.
+    `first` tolerances of a run that is extended, in order.
     """
 
     name: OptimizerName | str
@@ -68,7 +68,7 @@ def choose_search(
     """Choose the optimizer; the second value is the reason for one that the settings left open, if it may be used.
 
     A round of a point takes `least_shots` or more, over all circuits. `first` are the tolerances to which a run that
-    goes on has searched before. On a target that `has_noise` simulated angles are
+    is extended has searched before. On a target that `has_noise` simulated angles are
     not searched for again. Raises InputError for settings that the optimizer does not support.
     """
     if settings.optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):

@@ -53,7 +53,7 @@ def _space(space: object) -> str:
 def _without_advice(text: str) -> str:
     """Return a reason or a warning without what it advises the user to do next, and without its full stop."""
     sentences = [each for each in _SENTENCE.split(text) if not _ADVICE.match(each) and "--" not in each]
-    clauses = [each for each in " ".join(sentences).split("; ") if not each.startswith("to go on")]
+    clauses = [each for each in " ".join(sentences).split("; ") if not each.startswith("to extend it")]
     return "; ".join(clauses).rstrip(". ")
 
 

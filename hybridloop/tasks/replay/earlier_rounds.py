@@ -15,7 +15,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import RoundRecord
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.journal.revisions import stream_of
 from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.submission.results import merge_counts, stored_points
@@ -46,7 +46,7 @@ class EarlierRounds:
         ]
 
     @classmethod
-    def of(cls, run: ClaimedRun) -> Self:
+    def of(cls, run: HeldRun) -> Self:
         """Return those of a run, which has none before its first extension."""
         if run.revision == 1:
             return cls([])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hybridloop.algorithms.steps import compute_each
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.runtime.crash_points import crash_point
 
 STEP = "step"  # event: the name of a step and its values
@@ -19,7 +19,7 @@ class RecordedSteps:
     called after it.
     """
 
-    def __init__(self, run: ClaimedRun, check: Callable[[], None], on_computed: Callable[[], None]) -> None:
+    def __init__(self, run: HeldRun, check: Callable[[], None], on_computed: Callable[[], None]) -> None:
         events = [event for event in run.journal.events(run.uid) if event.kind == STEP]
         self._recorded = {event.facts["name"]: event.facts["values"] for event in events}
         self._run = run

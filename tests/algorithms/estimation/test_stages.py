@@ -1,4 +1,4 @@
-"""Stages of a run that goes on: pooled while they agree; their intervals hold, unless the value decides to go on."""
+"""Stages of an extended run: pooled while they agree; their intervals hold, unless the value decides to extend it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.inputs.sources import resolve_settings
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.held_run import new_run
 from hybridloop.journal.records import SessionRow
 from hybridloop.runs.recorded import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, parse_duration
@@ -61,7 +61,7 @@ def add(journal: Journal, key: str, status: str, **given: Any) -> str:
     }
     run = new_run(str(uuid.uuid4()), key=key, algorithm="vqe", problem="h2", target="t", seed=1, settings=settings)
     uid = journal.add_run(run).uid
-    lease = journal.claim(uid)
+    lease = journal.take_lease(uid)
     journal.set_status(lease, status, "so it is")
     journal.release(lease)
     return uid
@@ -149,7 +149,7 @@ def test_runs_are_listed_by_the_status_that_they_show(runs: Hybridloop, journal:
 
 def test_a_step_is_shown_by_its_name_and_whole_in_json(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "steps", "converged")
-    lease = journal.claim(uid)
+    lease = journal.take_lease(uid)
     journal.add_event(lease, STEP, {"name": "sqd iteration 1", "values": {"alpha": [3, 5]}})
     journal.release(lease)
     shown = runs("show", "steps").out
@@ -182,7 +182,7 @@ def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
 def test_a_run_is_shown_with_its_latest_limits(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "capped", "stopped", max_jobs=20)
     limits = {**dict.fromkeys(LIMITS), "max_jobs": 34, "max_cost": {"eHQC": 400.0}}
-    lease = journal.claim(uid)
+    lease = journal.take_lease(uid)
     journal.add_event(lease, LIMITS_GIVEN, limits)
     journal.release(lease)
     shown = json.loads(runs("show", "capped", "--json").out)
@@ -220,7 +220,7 @@ def test_a_stop_of_a_run_without_an_owner_is_refused(runs: Hybridloop, journal: 
 def test_a_running_run_gets_a_request_to_stop(url: str, runs: Hybridloop) -> None:
     with Journal(url) as journal:
         uid = add(journal, "busy", "running")
-        journal.claim(uid)
+        journal.take_lease(uid)
         assert json.loads(runs("stop", "busy", "--json").out)["stop_requested"] is True
         assert journal.run(uid).stop_requested
 
@@ -234,7 +234,7 @@ def test_a_run_whose_process_died_is_shown_with_the_time_it_was_last_seen_and_a_
     runs: Hybridloop, journal: Journal, now: list[float]
 ) -> None:
     uid = add(journal, "dead", "created")
-    lease = journal.claim(uid)
+    lease = journal.take_lease(uid)
     journal.set_status(lease, "running", "")
     now[0] = 205.0
     journal.renew(lease)
@@ -258,7 +258,7 @@ def test_a_run_without_a_result_cannot_be_verified(runs: Hybridloop, journal: Jo
 
 def test_a_session_closed_with_jobs_in_flight_is_not_shown_as_open(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "left", "interrupted")
-    lease = journal.claim(uid)
+    lease = journal.take_lease(uid)
     journal.add_session(lease, SessionRow(0, "an-id", "t", "Executing", "", 0.0))
     assert json.loads(runs("show", "left", "--json").out)["sessions"][0]["open"] is True
     journal.end_session(lease, uid, 0, "Executing", 5.0)
@@ -271,7 +271,7 @@ def test_old_runs_are_deleted_but_unfinished_ones_only_on_request(runs: Hybridlo
         add(journal, key, status)
     with Journal(url) as today:
         add(today, "young", "converged")
-        today.claim(today.run("held").uid)
+        today.take_lease(today.run("held").uid)
         dry = ("prune", "--older-than", "1d", "--dry-run")
         counted = json.loads(runs(*dry, "--json").out)
         assert (counted["forgotten"], counted["dry_run"]) == (1, True)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hybridloop import preparation
-from hybridloop.data.statuses import PREPARING
+from hybridloop.data.states import State
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RunBusy
 from hybridloop.flows.algorithms import vqe
+from hybridloop.flows.in_prefect import run as in_prefect
+from hybridloop.flows.in_prefect.run import run_order
 from hybridloop.flows.lifecycle import begin as lifecycle_begin
-from hybridloop.flows.lifecycle import run as lifecycle
-from hybridloop.flows.lifecycle.begin import BegunRun, EndedRun, Place, RunOrder, begin, is_current
-from hybridloop.flows.lifecycle.run import run_order
+from hybridloop.flows.lifecycle.begin import Place, begin, find_for_person, prepared
 from hybridloop.journal import Journal, open_journal
 from hybridloop.preparation.choices import initial_point
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.runs.claim import claim
+from hybridloop.runs.hold import hold
 from hybridloop.runs.live import RoundUpdate, View
+from hybridloop.runs.order import RunOrder, algorithm_order
 from hybridloop.runs.recorded import RESUMED, recorded_groupings
+from hybridloop.runs.run import Run, is_current
 from hybridloop.runtime import json_cache
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.orphans import is_held, is_orphaned
@@ -37,13 +40,15 @@ SETTINGS = VqeSettings(seed=7, precision=0.01)
 
 
 def order(settings: VqeSettings = SETTINGS) -> RunOrder:
-    return RunOrder("vqe", ProblemText(name="h2"), settings, f"begun-{secrets.token_hex(4)}")
+    return algorithm_order("vqe", ProblemText(name="h2"), settings, f"begun-{secrets.token_hex(4)}")
 
 
-def begun_for(asked: RunOrder, workspace: Any) -> BegunRun:
-    begun = begin(asked, Place.of(workspace), by_person=True)
-    assert isinstance(begun, BegunRun)
-    assert is_current(begun.found)
+def begun_for(asked: RunOrder, workspace: Any) -> Run:
+    place = Place.of(workspace)
+    begun = prepared(find_for_person(asked, place), place)
+    assert not begun.has_result
+    with open_journal() as journal:
+        assert is_current(journal, begun.record)
     return begun
 
 
@@ -56,21 +61,22 @@ def test_a_run_that_another_process_ended_meanwhile_is_returned_and_nothing_is_p
     with open_journal() as journal:
         uid = journal.run(first.run_key).uid
     assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == first.jobs
-    assert isinstance(begin(asked, Place.of(workspace)), EndedRun)
+    assert begin(asked, Place.of(workspace)).has_result
 
 
 def test_a_run_that_another_process_holds_meanwhile_is_busy(emulator: Emulator) -> None:
     workspace, asked = emulator.workspace("held-meanwhile"), order()
     begun = begun_for(asked, workspace)
-    found = Place.of(workspace).locate(begun.found)
-    with open_journal() as journal, claim(journal, found), pytest.raises(RunBusy):
+    found = replace(begun, record=Place.of(workspace).locate(begun.record))
+    with open_journal() as journal, hold(journal, found), pytest.raises(RunBusy):
         run_order(asked, workspace, begun=begun)
 
 
 def test_a_key_that_another_process_took_meanwhile_for_other_settings_is_refused(emulator: Emulator) -> None:
     workspace, asked = emulator.workspace("taken-meanwhile"), order()
     begun = begun_for(asked, workspace)
-    other = RunOrder("vqe", asked.problem, SETTINGS.model_copy(update={"precision": 0.02}), asked.run_key)
+    changed = SETTINGS.model_copy(update={"precision": 0.02})
+    other = algorithm_order("vqe", ProblemText(name="h2"), changed, asked.run_key)
     run_order(other, workspace)
     with pytest.raises(InputError, match="was started with another value"):
         run_order(asked, workspace, begun=begun)
@@ -80,7 +86,7 @@ def test_a_retry_by_prefect_resumes_the_run_that_its_caller_began(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, asked = emulator.workspace("retried"), order()
-    monkeypatch.setattr(lifecycle, "load_flow", lambda _: vqe.with_options(retries=1))
+    monkeypatch.setattr(in_prefect, "load_flow", lambda _: vqe.with_options(retries=1))
     rounds: list[int] = []
 
     def fail_once(update: RoundUpdate) -> None:
@@ -101,14 +107,14 @@ def test_a_run_is_not_resumed_in_another_workspace(emulator: Emulator) -> None:
     with pytest.raises(InputError, match="workspace"):
         begin(asked, Place.of(another))
     # of a saved block the identity is not known before the flow run
-    assert isinstance(begin(asked, Place(None, Place.of(another).find_target)), EndedRun)
+    assert begin(asked, Place(None, Place.of(another).find_target)).has_result
     with pytest.raises(InputError, match="workspace"):
         run_order(asked, another)
 
 
 def is_preparing(journal: Journal, key: str) -> bool:
     record = journal.run_by_key(key)
-    return record is not None and record.status == PREPARING
+    return record is not None and record.state is State.PREPARING
 
 
 def prepares_slowly(monkeypatch: pytest.MonkeyPatch, key: str, error: BaseException | None = None) -> None:
@@ -153,10 +159,10 @@ def test_a_run_that_is_stopped_while_it_is_prepared_is_resumed(
     with monkeypatch.context() as patch:
         prepares_slowly(patch, asked.run_key, error)
         with pytest.raises(type(error)):
-            begin(asked, Place.of(workspace), by_person=True)
+            begun_for(asked, workspace)
     with open_journal() as journal:
         record = journal.run(asked.run_key)
-        assert record.status == PREPARING
+        assert record.state is State.PREPARING
         assert is_orphaned(record, time.time())
     result = run_order(asked, workspace, begun=begun_for(asked, workspace))
     assert result.status == "converged"
@@ -171,7 +177,7 @@ def test_a_run_that_is_refused_after_a_long_preparation_leaves_nothing(
     assert asked.run_key is not None
     prepares_slowly(monkeypatch, asked.run_key, InputError("problem", "it is none", "Give another."))
     with pytest.raises(InputError, match="it is none"):
-        begin(asked, Place.of(workspace), by_person=True)
+        begun_for(asked, workspace)
     with open_journal() as journal:
         assert journal.run_by_key(asked.run_key) is None
 
@@ -182,11 +188,11 @@ def test_what_a_simulation_found_is_in_the_journal_and_is_not_simulated_again(
     monkeypatch.setattr(initial_point, "MIN_KEPT", 0)
     monkeypatch.setattr(json_cache, "home", lambda: tmp_path / "here")
     workspace = emulator.workspace("simulated")
-    asked = RunOrder("vqe", ProblemText(name="h4"), SETTINGS, f"h4-{secrets.token_hex(4)}")
+    asked = algorithm_order("vqe", ProblemText(name="h4"), SETTINGS, f"h4-{secrets.token_hex(4)}")
     begun = begun_for(asked, workspace)
-    assert begun.found.simulations
+    assert begun.simulations
     with open_journal() as journal:
-        with claim(journal, Place.of(workspace).locate(begun.found)) as run:
+        with hold(journal, replace(begun, record=Place.of(workspace).locate(begun.record))) as run:
             run.journal.set_status(run.lease, "interrupted", "")
         monkeypatch.setattr(json_cache, "home", lambda: tmp_path / "elsewhere")
         monkeypatch.setattr(initial_point, "simulated_start", not_again)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hybridloop.journal import Journal
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.runs.effort import effort_of
 from hybridloop.runs.result import SessionSummary
 from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, add_claimed_run, intents, outcomes, ping, pub, session
@@ -24,7 +24,7 @@ def test_retries_and_pings_count_in_cost_and_sessions_and_not_in_jobs_and_shots(
     for n, (state, billed) in enumerate([("done", {"USD": 0.01}), ("lost", {"USD": 0.0})]):
         journal.add_ping(lease, sent := ping(n))
         journal.end_ping(lease, sent.id, state, billed)
-    effort = effort_of(ClaimedRun(journal, journal.run(lease.run_uid), lease))
+    effort = effort_of(HeldRun(journal, journal.run(lease.run_uid), lease))
     assert {name: effort[name] for name in ("jobs", "retried", "pings", "shots", "cost", "sessions")} == {
         "jobs": 3,
         "retried": 1,

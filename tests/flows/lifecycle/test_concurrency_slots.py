@@ -20,10 +20,10 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from hybridloop.azure.listing import show_session
 from hybridloop.errors import InputError, StopRequested
-from hybridloop.flows.lifecycle.concurrency_slots import poll_for_slot, session_slot
-from hybridloop.flows.lifecycle.prefect_watch import PrefectWatch
+from hybridloop.flows.in_prefect.concurrency_slots import poll_for_slot, session_slot
+from hybridloop.flows.in_prefect.watch import PrefectWatch
 from hybridloop.journal import Journal, Owner, SessionRow, journal_url
-from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
+from hybridloop.journal.held_run import HeldRun, hold_run, new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.clock_helpers import ManualClock
@@ -61,13 +61,13 @@ def in_a_flow(body: Any) -> Any:
     return flow(name="slots", persist_result=False)(body)()
 
 
-def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
-    return session_slot(limit, run, workspace, PrefectWatch(lambda: None))
+def held(limit: str | None, run: HeldRun, workspace: Any = None) -> Any:
+    return session_slot(limit, run, workspace, PrefectWatch())
 
 
 def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
     def body() -> None:
-        with claim_run(journal, added(journal)) as run, held("no such limit", run):
+        with hold_run(journal, added(journal)) as run, held("no such limit", run):
             raise AssertionError("it was let in")
 
     with pytest.raises(InputError, match="prefect gcl create 'no such limit'"):
@@ -78,7 +78,7 @@ def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: st
     entered = threading.Event()
 
     def body() -> None:
-        with claim_run(journal, added(journal)) as one, claim_run(journal, added(journal)) as other:
+        with hold_run(journal, added(journal)) as one, hold_run(journal, added(journal)) as other:
 
             def enter() -> None:
                 with held(limit, other):
@@ -96,7 +96,7 @@ def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: st
 
 def test_a_run_that_waits_for_a_slot_can_be_stopped(journal: Journal, limit: str) -> None:
     def body() -> None:
-        with claim_run(journal, added(journal)) as one, claim_run(journal, added(journal), renew_every_s=0.1) as other:
+        with hold_run(journal, added(journal)) as one, hold_run(journal, added(journal), renew_every_s=0.1) as other:
             with held(limit, one):
                 threading.Timer(0.5, lambda: journal.request_stop(other.uid)).start()
                 with held(limit, other):
@@ -129,10 +129,10 @@ def test_the_next_process_of_a_run_takes_over_its_slot(
     uid = added(journal)
 
     def body() -> None:
-        with claim_run(journal, uid) as first:
+        with hold_run(journal, uid) as first:
             lost = held(limit, first)
             lost.__enter__()  # never released, as by a killed process
-        with claim_run(journal, uid) as second, held(limit, second):
+        with hold_run(journal, uid) as second, held(limit, second):
             assert client.read_global_concurrency_limit_by_name(limit).active_slots == 1
 
     with prefect_client(prefect_server) as client:
@@ -146,12 +146,12 @@ def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
     uid = added(journal)
 
     def body(client: SyncPrefectClient, other: str) -> None:
-        with claim_run(journal, uid) as first:
+        with hold_run(journal, uid) as first:
             lost = held(limit, first)
             lost.__enter__()  # never released, as by a killed process
-        with claim_run(journal, uid) as second, held(other, second):
+        with hold_run(journal, uid) as second, held(other, second):
             assert client.read_global_concurrency_limit_by_name(other).active_slots == 1
-        with claim_run(journal, uid) as third, held(limit, third):
+        with hold_run(journal, uid) as third, held(limit, third):
             pass  # the first limit's slot is taken over and released
 
     with prefect_client(prefect_server) as client:
@@ -168,7 +168,7 @@ def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
     of_dead, of_living = (left_open(journal, workspace, uid, now) for uid, now in ((dead, 0.0), (living, time.time())))
 
     def body() -> None:
-        with claim_run(journal, added(journal)) as run, held(limit, run, workspace):
+        with hold_run(journal, added(journal)) as run, held(limit, run, workspace):
             assert show_session(workspace, of_dead)["status"] == "Succeeded"
             assert show_session(workspace, of_living)["status"] == "Waiting"
 
@@ -183,14 +183,14 @@ def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
     rotten, dead = added(journal), added(journal)
     for uid in (rotten, dead):
         left_open(journal, workspace, uid, 0.0)
-    lease = journal.claim(rotten, now=100.0)
+    lease = journal.take_lease(rotten, now=100.0)
     journal.add_session(lease, SessionRow(1, session_id(rotten, 1), TARGET, "Waiting", "", 0.0))
     journal.release(lease)
     with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
         database.execute("UPDATE sessions SET reason = 'x' WHERE run_uid = ? AND ordinal = 1", (rotten,))
 
     def body() -> None:
-        with claim_run(journal, added(journal)) as run, held(limit, run, workspace):
+        with hold_run(journal, added(journal)) as run, held(limit, run, workspace):
             assert show_session(workspace, session_id(dead, 0))["status"] == "Succeeded"
 
     in_a_flow(body)
@@ -199,7 +199,7 @@ def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
 def left_open(journal: Journal, workspace: Any, uid: str, now: float) -> str:
     """Return the id of a session of a run that a remote process has held since then; the lease lasts a minute."""
     owner = Owner(host="elsewhere", boot_id="", pid=1, started_at=0.0, token=uid)
-    lease = journal.claim(uid, now=now, owner=owner)
+    lease = journal.take_lease(uid, now=now, owner=owner)
     journal.set_status(lease, "running", "")
     session = session_id(uid, 0)
     journal.add_session(lease, SessionRow(0, session, TARGET, "Waiting", "", now))

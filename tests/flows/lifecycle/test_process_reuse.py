@@ -18,10 +18,10 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun
 from prefect.states import Cancelling, Scheduled
 
 from hybridloop.flows.algorithms import vqe
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
+from hybridloop.flows.in_prefect.process_reuse import PROCESS_LABEL
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.claim import run_of_key
+from hybridloop.runs.run import run_of_key
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.long_form import long_only

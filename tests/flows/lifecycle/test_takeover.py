@@ -25,10 +25,10 @@ from prefect.states import Crashed
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import LeaseLost
 from hybridloop.flows.algorithms import vqe
-from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs
-from hybridloop.flows.lifecycle.takeover import is_changed, leave_state_after_takeover
+from hybridloop.flows.in_prefect.dead_flow_runs import mark_dead_flow_runs
+from hybridloop.flows.in_prefect.takeover import is_changed, leave_state_after_takeover
 from hybridloop.journal import LEASE_S, Journal, RunRecord, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.chaos.process_helpers import is_locked
@@ -97,9 +97,9 @@ def test_the_state_is_left_if_another_has_set_it(
     @flow(name="taken-over", persist_result=False)
     def body() -> None:
         ids.append(UUID(str(running.id)))
-        with claim_run(journal, uid) as run, leave_state_after_takeover(run):
+        with hold_run(journal, uid) as run, leave_state_after_takeover(run):
             if is_taken:
-                journal.claim(uid, now=time.time() + LATER_S)
+                journal.take_lease(uid, now=time.time() + LATER_S)
             if is_marked:
                 client.set_flow_run_state(ids[0], Crashed(message="by housekeeping"))
             raise error
@@ -145,7 +145,7 @@ def stopped(place: Place) -> Iterator[dict[str, StoppedRun]]:
         assert marked == dict.fromkeys(WAYS, "crashed")
         records = {way: place.journal.run(way) for way in WAYS}
         for record in records.values():  # the leases, which expire within a minute, end now
-            place.journal.release(place.journal.claim(record.uid, now=time.time() + LATER_S))
+            place.journal.release(place.journal.take_lease(record.uid, now=time.time() + LATER_S))
         yield {
             way: StoppedRun(processes[way], record, place.client.read_flow_run(UUID(record.flow_run_id)))
             for way, record in records.items()

@@ -17,13 +17,13 @@ from prefect.states import Cancelled, Cancelling, Completed, Pending, Running
 
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.deploying.deployments import Deployment
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
+from hybridloop.flows.in_prefect.process_reuse import PROCESS_LABEL
 from hybridloop.flows.sweep_execution import deployment_pool
 from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
-from hybridloop.journal import Journal, NewRun, Owner
-from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal import Journal, Owner, RunRecord
+from hybridloop.journal.held_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.prefect_server import prefect_client
@@ -53,7 +53,7 @@ def deployed(client: SyncPrefectClient, journal: Journal, tag: str = TAG) -> Dep
     return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=tag)
 
 
-def begun(key: str) -> NewRun:
+def begun(key: str) -> RunRecord:
     uid, described = str(uuid.uuid4()), {"workspace": HERE}
     return new_run(uid, key=key, algorithm="vqe", problem="h2", target=TARGET, seed=7, settings=described)
 
@@ -64,7 +64,7 @@ def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefec
     for key, owner in (("alive", Owner.of_this_process()), ("dead", DEAD), ("unheld", None)):
         workers.start(points[key])
         if owner is not None:
-            leases[key] = journal.claim(journal.add_run(begun(key)).uid, owner=owner)
+            leases[key] = journal.take_lease(journal.add_run(begun(key)).uid, owner=owner)
             journal.set_status(leases[key], "running", "")
     ids = {each.parameters["run_key"]: each.id for each in client.read_flow_runs(flow_run_filter=tagged(TAG))}
     for flow_run in ids.values():
@@ -96,7 +96,7 @@ def test_a_point_ends_although_its_process_died_after_it_stored_the_result(
     tag = str(uuid.uuid4())
     workers = deployed(client, journal, tag)
     workers.start(Point("stored", "vqe", ProblemText(name="h2"), VqeSettings(seed=7), {}))
-    journal.set_status(journal.claim(journal.add_run(begun("stored")).uid, owner=DEAD), "converged", "")
+    journal.set_status(journal.take_lease(journal.add_run(begun("stored")).uid, owner=DEAD), "converged", "")
     (flow_run,) = client.read_flow_runs(flow_run_filter=tagged(tag))
     client.set_flow_run_state(flow_run.id, Running(), force=True)
     assert [(end.key, end.again) for end in workers.ended(0.0)] == [

@@ -15,7 +15,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, SweepProgress, run_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import new_run
+from hybridloop.journal.held_run import new_run
 
 WORKSPACE = {"name": "here"}
 ATTEMPTS = 3
@@ -143,7 +143,7 @@ def test_a_point_with_a_result_is_not_run_and_one_of_another_workspace_is_refuse
     *points, _ = points_of(spec_of(3))
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         add_run(journal, points[0])
-        lease = journal.claim(UID)
+        lease = journal.take_lease(UID)
         journal.set_status(lease, "converged", "", {"value": -1.0, "jobs": {"total": 2}, "costs": {}, "sessions": []})
         journal.release(lease)
         execution = RandomPool(1, {points[1].key: deque([AttemptEnd(points[1].key)])})

@@ -34,7 +34,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from hybridloop.flows.algorithms import vqe
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, SWEEP_TAG
+from hybridloop.flows.in_prefect.process_reuse import PROCESS_LABEL, SWEEP_TAG
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress

@@ -16,7 +16,7 @@ from hybridloop.azure.targets import Target, find_target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.journal import Ping
-from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
+from hybridloop.journal.held_run import HeldRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.tasks.keepalive.pings import PingLog, PingSender
 from hybridloop.tasks.submission.job_ids import session_id
@@ -29,7 +29,7 @@ class PingedSession:
     service: ServiceClient
     clock: Clock
     target: Target
-    run: ClaimedRun
+    run: HeldRun
     id: str
 
     def log(self) -> PingLog:

@@ -23,8 +23,8 @@ from hybridloop.budget.cost_summary import CostSummary, summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, LeaseLost
-from hybridloop.journal import Journal, Lease, NewRun, Ping, SessionRow
-from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.journal import Journal, Lease, Ping, RunRecord, SessionRow
+from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
 from hybridloop.tasks.keepalive.pings import PingKey, PingLog
@@ -105,11 +105,11 @@ def emulator(azure_quantum_emulator: Emulator) -> Emulator:
 def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
     uid = str(uuid.uuid4())
     journal = Journal(f"sqlite:///{tmp_path / 'journal.db'}")
-    journal.add_run(NewRun(uid, uid, "vqe", "", FREE, 7, {}, None, {}))
+    journal.add_run(RunRecord(uid, uid, "vqe", "", FREE, 7, {}, None, {}))
     with ServiceClock(emulator.endpoint, emulator.admin_key) as clock:
         service = ServiceClient(emulator.workspace(), clock, threading.Event())
         timers, workers = Poller(clock), ThreadPool("test", clock, lambda: 4)
-        yield Run(service, clock, journal, journal.claim(uid), uid, timers, workers, [])
+        yield Run(service, clock, journal, journal.take_lease(uid), uid, timers, workers, [])
         timers.stop()
         workers.close()
         service.close()
@@ -216,7 +216,7 @@ def test_a_run_claimed_by_another_process_is_not_pinged(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
     keeper.opened(run.open())
     run.journal.release(run.lease)
-    run.journal.claim(run.uid)
+    run.journal.take_lease(run.uid)
     run.leave_alone(9)
     keeper.stop()
     assert run.states() == []
@@ -239,7 +239,7 @@ def test_a_ping_that_can_not_be_journaled_reserves_nothing(run: Run) -> None:
     budget = Budget(Caps())
     records = run.log(PAID, budget)
     run.journal.release(run.lease)
-    run.journal.claim(run.uid)
+    run.journal.take_lease(run.uid)
     with pytest.raises(LeaseLost):
         records.intend(PingKey(run.uid, 0, 0))
     assert budget.reserved.jobs == 0

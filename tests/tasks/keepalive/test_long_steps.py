@@ -12,7 +12,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.emulator.client_clock import ServiceClock
-from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.journal.held_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import OpenSession, open_run_session

@@ -77,7 +77,7 @@ def test_a_ping_that_can_not_be_journaled_is_not_sent(session: PingedSession) ->
 def lose_the_run(session: PingedSession) -> None:
     """Let another process claim the run."""
     session.run.journal.release(session.run.lease)
-    session.run.journal.claim(session.run.uid)
+    session.run.journal.take_lease(session.run.uid)
 
 
 def test_a_partly_sent_ping_is_completed_under_the_same_number(emulator: Emulator, session: PingedSession) -> None:

@@ -18,7 +18,7 @@ from qiskit_algorithms.utils import algorithm_globals
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -223,12 +223,12 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
             algorithm_globals.random_seed = 7
             with (
                 pytest.raises(Died),
-                claim_run(journal, uid) as held,
+                hold_run(journal, uid) as held,
                 open_run_session(workspace, run=held) as dying_session,
             ):
                 algorithm(dying_session)
         algorithm_globals.random_seed = 7
-        with claim_run(journal, uid) as held, open_run_session(workspace, run=held) as session:
+        with hold_run(journal, uid) as held, open_run_session(workspace, run=held) as session:
             resumed = algorithm(session)
             assert session.replayed >= 3  # the round in flight may have ended in the seconds after the death
     assert resumed == unbroken

@@ -27,7 +27,7 @@ from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.quil import QuilCompiler, QuilProgram, QuilPub
 from hybridloop.errors import CapReached, InputError, JobFailed
 from hybridloop.journal import Journal, Slice
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -196,7 +196,7 @@ def add_run(journal: Journal) -> str:
 @contextmanager
 def session_of(journal: Journal, uid: str, workspace: Workspace, **options: Any) -> Iterator[OpenSession]:
     with (
-        claim_run(journal, uid) as run,
+        hold_run(journal, uid) as run,
         open_run_session(workspace, TARGET, SessionOptions(**options), run=run) as session,
     ):
         yield session

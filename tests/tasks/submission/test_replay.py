@@ -23,7 +23,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
 from hybridloop.journal import Journal, PubRecord, RoundRecord
-from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
@@ -45,7 +45,7 @@ def uid(journal: Journal) -> str:
 
 @contextmanager
 def session_of(journal: Journal, uid: str, workspace: Workspace, target: str = TARGET) -> Iterator[OpenSession]:
-    with claim_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
         yield session
 
 
@@ -100,7 +100,7 @@ def test_journaled_jobs_that_were_not_sent_count_towards_the_caps_of_the_resume(
             session.run_round([ask(0)])
     with (
         pytest.raises(CapReached, match="max_jobs"),
-        claim_run(journal, uid) as run,
+        hold_run(journal, uid) as run,
         open_run_session(workspace, TARGET, SessionOptions(caps=Caps(max_jobs=2)), run=run) as session,
     ):
         session.run_round([ask(0)])
@@ -264,14 +264,14 @@ def test_another_target_is_refused(journal: Journal, uid: str, workspace: Worksp
 
 
 def test_a_run_with_an_owner_is_not_claimed(journal: Journal, uid: str, workspace: Workspace) -> None:
-    with session_of(journal, uid, workspace), pytest.raises(RunBusy, match="night"), claim_run(journal, uid):
+    with session_of(journal, uid, workspace), pytest.raises(RunBusy, match="night"), hold_run(journal, uid):
         pass
 
 
 def test_a_request_to_stop_ends_the_waits_and_the_error_says_how_to_resume(
     journal: Journal, uid: str, workspace: Workspace
 ) -> None:
-    with claim_run(journal, uid) as run, open_run_session(workspace, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, run=run) as session:
         journal.request_stop(uid)
         run.renew_lease()
         with pytest.raises(HybridloopError, match="runs resume"):

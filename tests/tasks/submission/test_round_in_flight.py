@@ -20,7 +20,7 @@ from hybridloop.azure.client import PAGE_SIZE, ServiceClient
 from hybridloop.azure.targets import Target
 from hybridloop.errors import JobFailed
 from hybridloop.journal import Job, Journal, Lease, PubRecord
-from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS

@@ -17,7 +17,7 @@ from hybridloop.azure.pace import RequestLimits
 from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
-from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.journal.held_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions

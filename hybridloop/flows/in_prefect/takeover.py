@@ -14,14 +14,14 @@ from prefect.exceptions import Abort, PrefectException
 
 from hybridloop.errors import HybridloopError, LeaseLost
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.held_run import HeldRun
 
 _AS_LEFT = frozenset({StateType.RUNNING, StateType.CANCELLING})
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def leave_state_after_takeover(run: ClaimedRun) -> Iterator[None]:
+def leave_state_after_takeover(run: HeldRun) -> Iterator[None]:
     """End the flow run without a state if an error ends the block after another process took over the run.
 
     A process can wake after hours, and Prefect would set Failed or Crashed over the state that the new owner or
@@ -42,7 +42,7 @@ def leave_state_after_takeover(run: ClaimedRun) -> Iterator[None]:
         raise
 
 
-def _find_loss(run: ClaimedRun) -> LeaseLost | None:
+def _find_loss(run: HeldRun) -> LeaseLost | None:
     try:
         run.journal.renew(run.lease)
     except LeaseLost as error:

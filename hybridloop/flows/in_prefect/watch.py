@@ -18,6 +18,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 
+from hybridloop.flows.lifecycle.host import Cancellation
+
 POLL_S = 2.0
 STOP_TAG = "hybridloop:stop"  # of a flow run whose run shall stop
 SLOT_LEASE_S = 120.0  # longer than a run's lease of 60 s: when a dead run's slot is free, its session can be closed
@@ -28,32 +30,13 @@ _GONE = (404, 410)
 _log = logging.getLogger(__name__)
 
 
-class PrefectWatch:
-    """The watch of one flow run; `cancelled` is set once it was cancelled.
+class PrefectWatch(Cancellation):
+    """The watch of one flow run, which may be cancelled, or given `STOP_TAG` by another machine."""
 
-    `request_stop` is called where another machine has given it `STOP_TAG`, which is taken off.
-    """
-
-    def __init__(self, request_stop: Callable[[], None]) -> None:
-        self.cancelled = threading.Event()
-        self._request_stop = request_stop
-        self._stops: list[Callable[[], None]] = []
+    def __init__(self) -> None:
+        super().__init__()
         self._slot: UUID | None = None
         self._renewed_at = 0.0
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Call `stop` when the flow run is cancelled during the block; at once if it was cancelled before."""
-        with self._lock:
-            self._stops.append(stop)
-        if self.cancelled.is_set():
-            stop()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._stops.remove(stop)
 
     @contextmanager
     def holding(self, slot: UUID) -> Iterator[None]:
@@ -64,29 +47,29 @@ class PrefectWatch:
         finally:
             self._slot = None
 
-    def look(self, client: SyncPrefectClient, flow_run_id: UUID) -> None:
-        """Ask the server once for what is due; an unreachable one is asked again the next time."""
+    def look(self, client: SyncPrefectClient, flow_run_id: UUID, request_stop: Callable[[], None]) -> None:
+        """Ask the server once for what is due; an unreachable one is asked again the next time.
+
+        `request_stop` is called for the `STOP_TAG`, which is taken off.
+        """
         try:
             if not self.cancelled.is_set():
-                self._look_for_cancellation(client, flow_run_id)
+                self._look_for_cancellation(client, flow_run_id, request_stop)
             if self._slot is not None and time.monotonic() - self._renewed_at >= RENEW_EVERY_S:
                 self._renew_slot(client, self._slot)
         except (HTTPError, PrefectException, RuntimeError) as error:
             _log.debug("Prefect's server could not be asked: %s", error)
 
-    def _look_for_cancellation(self, client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    def _look_for_cancellation(
+        self, client: SyncPrefectClient, flow_run_id: UUID, request_stop: Callable[[], None]
+    ) -> None:
         flow_run = client.read_flow_run(flow_run_id)
         if STOP_TAG in flow_run.tags:
             client.update_flow_run(flow_run_id, tags=[tag for tag in flow_run.tags if tag != STOP_TAG])
-            self._request_stop()
+            request_stop()
         state = flow_run.state
-        if state is None or state.type not in _CANCELLED:
-            return
-        self.cancelled.set()
-        with self._lock:
-            stops = list(self._stops)
-        for stop in stops:
-            stop()
+        if state is not None and state.type in _CANCELLED:
+            self.cancel()
 
     def _renew_slot(self, client: SyncPrefectClient, slot: UUID) -> None:
         if renew_slot(client, slot):
@@ -97,16 +80,16 @@ class PrefectWatch:
 
 
 @contextmanager
-def watch_flow_run(flow_run_id: str, request_stop: Callable[[], None]) -> Iterator[PrefectWatch]:
+def watch_flow_run(watch: PrefectWatch, flow_run_id: str, request_stop: Callable[[], None]) -> Iterator[None]:
     """Watch a flow run for the block, in a thread with a client of its own."""
-    watch, ended = PrefectWatch(request_stop), threading.Event()
+    ended = threading.Event()
 
     def keep_looking() -> None:
         if ended.wait(POLL_S):
             return
         with get_client(sync_client=True) as client:
             while not ended.is_set():
-                watch.look(client, UUID(flow_run_id))
+                watch.look(client, UUID(flow_run_id), request_stop)
                 ended.wait(POLL_S)
 
     # Prefect keeps the server's address in context variables
@@ -114,7 +97,7 @@ def watch_flow_run(flow_run_id: str, request_stop: Callable[[], None]) -> Iterat
         target=copy_context().run, args=(keep_looking,), name="hybridloop-prefect-watch", daemon=True
     ).start()
     try:
-        yield watch
+        yield
     finally:
         ended.set()
 

@@ -14,9 +14,9 @@ from hybridloop.errors import HybridloopError
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
-from hybridloop.journal.claimed_run import how_to_resume
-from hybridloop.runs.claim import run_of_key
+from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.resumable import reason_to_skip
+from hybridloop.runs.run import run_of_key
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import TAG
 

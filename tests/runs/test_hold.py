@@ -21,6 +21,7 @@ from prefect.states import Crashed
 
 from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import connection_string_of, identity_of
+from hybridloop.data.states import Who
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import (
     AccessDenied,
@@ -36,14 +37,16 @@ from hybridloop.errors import (
 )
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.hooks import SECOND_REPORT, close_open_session
+from hybridloop.flows.in_prefect.hooks import SECOND_REPORT, close_open_session
 from hybridloop.journal import Job, Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.claim import RunRequest, algorithm_request, find_run, run_of_key, write_end
+from hybridloop.runs.hold import write_end
 from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.order import RunOrder, algorithm_order
 from hybridloop.runs.recorded import settings_of
 from hybridloop.runs.result import RunResult
+from hybridloop.runs.run import find_run, run_of_key
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.signals import STORED_END
@@ -65,9 +68,9 @@ HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127
 ALGORITHMS = VqeSettings(seed=7, max_jobs=10)
 
 
-def wanted(settings: RunSettings = ALGORITHMS, **changed: Any) -> RunRequest:
+def wanted(settings: RunSettings = ALGORITHMS, **changed: Any) -> RunOrder:
     given = {"algorithm": "vqe", "problem": H2, "workspace": HERE, "run_key": "k", **changed}
-    return algorithm_request(settings=settings, **given)
+    return algorithm_order(settings=settings, **given)
 
 
 @pytest.fixture
@@ -80,10 +83,10 @@ def begun(journal: Journal) -> Journal:
 def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:
     request = wanted(VqeSettings(), run_key=None, problem=ProblemText(name="a b/c", text="&FCI"))
     found = find_run(journal, request)
-    assert found.record is None
-    with hold_found(journal, found, request) as run:
+    assert not found.record.is_stored
+    with hold_found(journal, found) as run:
         assert run.record.key == f"vqe-a-b-c-{run.uid[:8]}"
-        assert run.seed == found.run.seed == run.record.settings["settings"]["seed"]
+        assert run.seed == found.record.seed == run.record.settings["settings"]["seed"]
         assert journal.run(run.uid).status == "running"
 
 
@@ -108,13 +111,13 @@ def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
 
 
 def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
-    assert find_run(begun, wanted(VqeSettings())).run.seed == 7
+    assert find_run(begun, wanted(VqeSettings())).record.seed == 7
 
 
 def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
     with hold(begun, wanted(VqeSettings(max_jobs=20, deadline=60.0))):
         pass
-    again = find_run(begun, wanted(VqeSettings())).settings_of(begun, VqeSettings())
+    again = find_run(begun, wanted(VqeSettings())).settings
     assert again == VqeSettings(seed=7, max_jobs=20, deadline=60.0) == settings_of(begun, begun.run("k"))
 
 
@@ -123,12 +126,11 @@ def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> N
         pass
     changed = VqeSettings(shots=123, seed=5, max_jobs=20)  # by its deployment, since then
     again = find_run(journal, wanted(changed, run_key=None, flow_run_id="f"))
-    assert again.record is not None
     assert again.record.uid == run.uid
-    assert again.is_restart
-    assert again.settings_of(journal, changed) == ALGORITHMS.model_copy(update={"max_jobs": 20})
-    assert again.run.seed == 7
-    assert find_run(journal, wanted(run_key=None, flow_run_id="g")).record is None
+    assert again.who is Who.PREFECT
+    assert again.settings == ALGORITHMS.model_copy(update={"max_jobs": 20})
+    assert again.record.seed == 7
+    assert not find_run(journal, wanted(run_key=None, flow_run_id="g")).record.is_stored
 
 
 def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
@@ -350,7 +352,7 @@ def test_only_a_run_without_a_result_has_ended_early_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
-    begun.set_status(begun.claim(begun.run("k").uid), status, "")
+    begun.set_status(begun.take_lease(begun.run("k").uid), status, "")
     flow_run = FlowRun(flow_id=uuid4(), parameters={"run_key": "k"})
     log = logging.getLogger("prefect.flow_runs")
     monkeypatch.setattr(log, "handlers", [caplog.handler])  # Prefect's own sends to a server

@@ -1,4 +1,4 @@
-"""Claimed run: this process executes it, and renews its lease in a thread."""
+"""Held run: this process executes it, and renews its lease in a thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
-from hybridloop.journal import Event, Journal, Lease, NewRun, RunRecord, journal_url
+from hybridloop.journal import Event, Journal, Lease, RunRecord, journal_url
 from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runtime.run_events import report, start_thread
@@ -20,15 +20,17 @@ from hybridloop.runtime.run_events import report, start_thread
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
 
 
-class ClaimedRun:
+class HeldRun:
     """A run whose lease this process holds; write to `journal` under `lease`.
 
-    `stop_requested` is set once a user asked for a stop. `lease_error` is LeaseLost once the lease was lost.
+    `state` is where it is by what this process did. `stop_requested` is set once a user asked for a stop. `lease_error`
+    is LeaseLost once the lease was lost.
     """
 
     def __init__(self, journal: Journal, record: RunRecord, lease: Lease) -> None:
         self.journal = journal
         self.record = record
+        self.state = record.state
         self.lease = lease
         self.stop_requested = threading.Event()
         self.lease_error: HybridloopError | None = None
@@ -95,10 +97,10 @@ class ClaimedRun:
 
 
 @contextmanager
-def claim_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_S) -> Iterator[ClaimedRun]:
+def hold_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_S) -> Iterator[HeldRun]:
     """Hold a run's lease for the block, so that no other process can resume it. Raises RunBusy, JournalDamaged."""
-    lease = journal.claim(uid)
-    run = ClaimedRun(journal, journal.run(uid), lease)
+    lease = journal.take_lease(uid)
+    run = HeldRun(journal, journal.run(uid), lease)
     ended = threading.Event()
 
     def renew_until_ended() -> None:
@@ -116,7 +118,7 @@ def claim_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_
 
 
 @contextmanager
-def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator[ClaimedRun]:
+def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator[HeldRun]:
     """Hold a run in a temporary journal that is deleted at the end of the block: it can't be resumed."""
     with (
         TemporaryDirectory(prefix="hybridloop-") as folder,
@@ -124,15 +126,15 @@ def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator
     ):
         name = uid or str(uuid.uuid4())
         journal.add_run(new_run(name, key=name, algorithm="session", problem="", target=target, seed=seed))
-        with claim_run(journal, name) as run:
+        with hold_run(journal, name) as run:
             yield run
 
 
-def _is_temporary(run: NewRun) -> bool:
+def _is_temporary(run: RunRecord) -> bool:
     return run.algorithm == "session" and run.key == run.uid
 
 
-def how_to_resume(run: NewRun) -> str:
+def how_to_resume(run: RunRecord) -> str:
     """Return the command that resumes a run, or the user's next step if only their program knows its circuits."""
     if run.algorithm != "session":
         return f"hybridloop runs resume {run.key}"
@@ -151,6 +153,6 @@ def new_run(
     seed: int,
     settings: Mapping[str, Any] | None = None,
     flow_run_id: str | None = None,
-) -> NewRun:
+) -> RunRecord:
     """Return a run to add to a journal, with the versions of the software that its result depends on."""
-    return NewRun(uid, key, algorithm, problem, target, seed, settings or {}, flow_run_id, versions())
+    return RunRecord(uid, key, algorithm, problem, target, seed, settings or {}, flow_run_id, versions())

@@ -23,14 +23,15 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from hybridloop.data.statuses import PREPARING, WITH_RESULT
+from hybridloop.data.states import State as RunState
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
-from hybridloop.flows.lifecycle.completion import ENDED_EARLY, completed_state
+from hybridloop.flows.in_prefect.completion import ENDED_EARLY, completed_state
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.claimed_run import how_to_resume
-from hybridloop.runs.claim import run_of_key
+from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of
+from hybridloop.runs.run import run_of_key
 from hybridloop.tasks.orphans import is_held, is_orphaned
 from hybridloop.tasks.prefect_tasks import TAG
 
@@ -177,7 +178,7 @@ def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float)
     if str(flow_run.id) not in known:  # another user's, with the same run key in another journal
         return False
     is_last = known[-1] == str(flow_run.id)
-    if is_last and record.status in ("running", PREPARING) and record.updated_at >= _since(flow_run):
+    if is_last and record.state in (RunState.RUNNING, RunState.PREPARING) and record.updated_at >= _since(flow_run):
         return is_orphaned(record, now)  # else it was restarted, and must still claim its run
     if is_last and is_held(record, now):
         return False

@@ -18,8 +18,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
 from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnreachable, StopRequested
-from hybridloop.flows.lifecycle.prefect_watch import SLOT_LEASE_S, PrefectWatch, renew_slot
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.flows.in_prefect.watch import SLOT_LEASE_S, PrefectWatch, renew_slot
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.tasks.orphans import close_sessions_of_run, is_held
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, watch: PrefectWatch) -> Iterator[None]:
+def session_slot(limit: str | None, run: HeldRun, workspace: Any, watch: PrefectWatch) -> Iterator[None]:
     """Hold a slot of the limit of that name (None: no limit) for the block, in which the run's session is open.
 
     A resumed run takes over the slot of its earlier process. Then sessions that dead runs left open on the target are
@@ -92,14 +92,14 @@ def _read_slots(client: SyncPrefectClient, limit: str) -> int | None:
     return None
 
 
-def _take_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
+def _take_over(client: SyncPrefectClient, limit: str, run: HeldRun) -> UUID | None:
     """Return the lease of the slot that the run's earlier process held; None if it expired."""
     slots = [event.facts for event in run.journal.events(run.uid) if event.kind == _EVENT]
     leases = [UUID(slot["lease"]) for slot in slots if slot["limit"] == limit]
     return leases[-1] if leases and renew_slot(client, leases[-1]) else None
 
 
-def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, watch: PrefectWatch) -> UUID:
+def _wait_for_slot(client: SyncPrefectClient, limit: str, run: HeldRun, watch: PrefectWatch) -> UUID:
     if (lease := _acquire(client, limit, run)) is not None:
         return lease
     _log.info("run %s waits for a slot of %s", run.record.key, limit)
@@ -138,7 +138,7 @@ def poll_for_slot(acquire: Callable[[], UUID | None], stopped: threading.Event, 
     return None
 
 
-def _acquire(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
+def _acquire(client: SyncPrefectClient, limit: str, run: HeldRun) -> UUID | None:
     """Acquire a slot and store its lease in the journal; return the lease, None if all slots are held."""
     if (lease := _take_slot(client, limit)) is not None:
         run.journal.add_event(run.lease, _EVENT, {"limit": limit, "lease": str(lease)})
@@ -164,7 +164,7 @@ def _missing(limit: str) -> InputError:
     return InputError("session_slots", problem, f"Create it: prefect gcl create '{limit}' --limit N")
 
 
-def _close_orphaned_sessions(run: ClaimedRun, workspace: Any) -> None:
+def _close_orphaned_sessions(run: HeldRun, workspace: Any) -> None:
     """Close the sessions that dead runs left open on this run's target."""
     now = time.time()
     for record, _ in run.journal.open_sessions():

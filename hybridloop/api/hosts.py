@@ -1,0 +1,70 @@
+"""Do a run that was found in its host: Prefect, which is started if needed, or this process alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hybridloop.api.environment import find_target_in, flow_environment, resolve_workspace
+from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.runtime.stages import announce
+
+if TYPE_CHECKING:
+    from hybridloop.flows.lifecycle.begin import Place
+    from hybridloop.runs.live import View
+    from hybridloop.runs.result import RunResult
+    from hybridloop.runs.run import Run
+
+PREFECT, PLAIN = HOSTS = ("prefect", "plain")
+
+
+def do_run(run: Run, place: Place, workspace: str | Any | None, view: View) -> RunResult:
+    """Prepare a run that was found, and do it in its host: Prefect, or this process alone."""
+    from hybridloop.flows.lifecycle.begin import prepared
+
+    block = workspace if isinstance(workspace, str) else None
+    run = prepared(run, place)
+    if run.has_result and block is None:
+        from hybridloop.runs.result import RunResult
+
+        result = RunResult.from_dict(run.record.result or {})
+    elif run.record.settings.get("host") == PLAIN:
+        result = _do_plainly(run, workspace, view)
+    else:
+        with flow_environment(workspace) as sdk_workspace:
+            from hybridloop.flows.in_prefect.run import run_order
+
+            announce("beginning the run in Prefect")
+            result = run_order(run.order, sdk_workspace, block, view, run)
+    if view.feed is not None:
+        view.feed.end(result.status, result.reason)
+    return result
+
+
+def _do_plainly(run: Run, workspace: str | Any | None, view: View) -> RunResult:
+    from hybridloop.flows.lifecycle.begin import Place, begin
+    from hybridloop.flows.lifecycle.host import PlainHost
+    from hybridloop.flows.lifecycle.life import live
+    from hybridloop.journal import open_journal
+    from hybridloop.runs.run import is_current
+
+    sdk_workspace = resolve_workspace(workspace)
+    with exit_on_sigterm(), open_journal() as journal:
+        if not is_current(journal, run.record):
+            run = begin(run.order, Place.of(sdk_workspace))
+        return live(journal, run, sdk_workspace, PlainHost(), view).value()
+
+
+def place_of(workspace: str | Any | None) -> Place:
+    """Return the place of a workspace, which is not opened; of a saved block only Prefect's server knows it."""
+    from hybridloop.flows.lifecycle.begin import Place
+
+    identity = None if isinstance(workspace, str) else partial(_identity, workspace)
+    return Place(identity, partial(find_target_in, workspace))
+
+
+def _identity(workspace: Any | None) -> dict[str, str]:
+    """Identify the workspace that a run would use; starts nothing."""
+    from hybridloop.azure.workspace import LocalService, connect, connect_from_environment, identity_of
+
+    return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))

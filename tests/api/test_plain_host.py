@@ -1,0 +1,107 @@
+"""Runs on the plain host: this process alone, with the same journal, caps, signals and digits as in Prefect."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.errors import InputError
+from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.reports.verify import verify_run
+from hybridloop.runs.resumable import reason_to_skip
+from hybridloop.runs.stored_run import load_run
+from tests.cli.shell_helpers import Shell, environment
+from tests.conftest import Emulator
+from tests.flow_calls import call_flow
+from tests.paths import DATA
+
+SETTINGS = {"seed": 7, "precision": 0.01, "search": "measured"}
+EXACTLY = ("value", "standard_error", "parameters", "rounds", "shots", "jobs", "history", "table", "choices")
+PROGRAM = """
+import sys
+import hybridloop as hl
+
+print(hl.vqe("h2", seed=7, precision=0.01, search="measured", run_key=sys.argv[1], host="plain").status)
+assert "prefect" not in sys.modules
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/journal.db")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "options"),
+    [("vqe", "h2", SETTINGS), ("qaoa", "petersen", {"seed": 7}), ("sqd", "h4", {"seed": 7, "max_subspace": 20})],
+)
+def test_the_same_digits_as_in_prefect(
+    algorithm: str,
+    problem: str,
+    options: dict[str, object],
+    emulator: Emulator,
+    stack_environ: dict[str, str],
+    prefect_server: PrefectServer,
+) -> None:
+    workspace = emulator.workspace(f"plain-{algorithm}")
+    call = getattr(hl, algorithm)
+    plain = call(problem, run_key="plain", workspace=workspace, host="plain", **options)
+    with environment({**stack_environ, "HYBRIDLOOP_JOURNAL": os.environ["HYBRIDLOOP_JOURNAL"]}):
+        shown = call(problem, run_key="shown", workspace=workspace, **options)
+    assert {name: getattr(plain, name) for name in EXACTLY} == {name: getattr(shown, name) for name in EXACTLY}
+    assert [session.status for session in plain.sessions] == ["Succeeded"]
+    with open_journal() as journal:
+        stored = load_run(journal, "plain")
+        assert stored.record.flow_run_id is None
+        assert verify_run(stored).agrees
+
+
+def test_a_cap_ends_it_and_its_caller_extends_it(emulator: Emulator) -> None:
+    workspace = emulator.workspace("plain-capped")
+    molecule = DATA / "fcidump" / "H3+_0.9.fcidump"
+    first = hl.vqe(molecule, run_key="k", workspace=workspace, host="plain", max_shots=6000, ansatz="uccsd", seed=7)
+    assert (first.status, bool(first.larger_cap)) == ("finished", True)
+    last = hl.resume("k", max_shots=None, workspace=workspace)  # in the same host as before
+    assert (last.status, last.revision) == ("converged", 2)
+    with open_journal() as journal:
+        assert journal.run("k").flow_run_id is None
+
+
+def test_housekeeping_leaves_its_runs_to_their_caller(emulator: Emulator, prefect_server: PrefectServer) -> None:
+    workspace = emulator.workspace("plain-parked")
+    parked = hl.vqe("h2", run_key="k", workspace=workspace, host="plain", detach_after=1e-6, seed=7)
+    assert parked.status == "parked"
+    assert "k" not in call_flow(housekeeping, workspace)
+    with open_journal() as journal:
+        record = journal.run("k")
+        assert "its caller resumes it" in str(reason_to_skip(record, journal.events(record.uid), rounds=lambda: 0))
+    assert hl.resume("k", detach_after=None, workspace=workspace).status == "converged"
+
+
+@pytest.mark.parametrize(("host", "on"), [("theirs", None), ("plain", "a-pool")])
+def test_another_host_is_refused(host: str, on: str | None) -> None:
+    with pytest.raises(InputError, match="is no host of this run"):
+        hl.vqe("h2", host=host, on=on)
+
+
+def test_it_has_no_limits_of_prefect(emulator: Emulator) -> None:
+    with pytest.raises(InputError, match="a plain host has no limits"):
+        hl.vqe("h2", seed=7, host="plain", session_slots="a limit", workspace=emulator.workspace("plain-slots"))
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_to_the_same_digits_without_prefect(emulator: Emulator, tmp_path: Path) -> None:
+    at = Shell(dict(os.environ), is_new=True).at(emulator, "plain-killed")
+    killed = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="result.after").run_python("-c", PROGRAM, "killed")
+    assert killed.returncode == -signal.SIGKILL
+    resumed = at.shell.run_python("-c", PROGRAM, "killed")
+    unbroken = at.shell.run_python("-c", PROGRAM, "unbroken")
+    assert (resumed.stdout, resumed.returncode) == (unbroken.stdout, 0), resumed.stderr
+    one, other = hl.result("killed"), hl.result("unbroken")
+    assert (one.value, one.parameters, one.jobs) == (other.value, other.parameters, other.jobs)
