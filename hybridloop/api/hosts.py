@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hybridloop.runtime.stages import announce
 
 if TYPE_CHECKING:
     from hybridloop.flows.lifecycle.begin import Place
-    from hybridloop.runs.live import View
+    from hybridloop.runs.live import LiveFeed, RoundUpdate, View
     from hybridloop.runs.result import RunResult
     from hybridloop.runs.run import Run
 
@@ -68,3 +69,25 @@ def _identity(workspace: Any | None) -> dict[str, str]:
     from hybridloop.azure.workspace import LocalService, connect, connect_from_environment, identity_of
 
     return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))
+
+
+def resume_run(
+    key: str,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    workspace: str | Any | None = None,
+    on_progress: Callable[[RoundUpdate], None] | None = None,
+    feed: LiveFeed | None = None,
+) -> RunResult:
+    """Resume the run of a key or uid prefix, or extend one that has ended to what reaches further; see `vqe`."""
+    from hybridloop.api.progress import show_progress
+    from hybridloop.azure.targets.provider_options import target_text
+    from hybridloop.flows.lifecycle.begin import find_for_person
+    from hybridloop.runs.live import View
+    from hybridloop.runs.run import order_of_person
+
+    place = place_of(workspace)
+    found = find_for_person(lambda journal: order_of_person(journal, key, changes or {}), place)
+    record, target = found.record, target_text(found.settings.target, found.settings.options)
+    with show_progress(record.algorithm, record.problem, target, feed) as feed:
+        return do_run(found, place, workspace, View(on_progress, feed))

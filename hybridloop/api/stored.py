@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridloop.api.hosts import resume_run as resume_run
 from hybridloop.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,29 +50,6 @@ def resume(
     and the errors of `vqe`.
     """
     return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
-
-
-def resume_run(
-    key: str,
-    changes: Mapping[str, Any] | None = None,
-    *,
-    workspace: str | Any | None = None,
-    on_progress: Callable[[RoundUpdate], None] | None = None,
-    feed: LiveFeed | None = None,
-) -> RunResult:
-    """Resume the run of a key or uid prefix, or extend one that has ended to what reaches further; see `vqe`."""
-    from hybridloop.api.hosts import do_run, place_of
-    from hybridloop.api.progress import show_progress
-    from hybridloop.azure.targets.provider_options import target_text
-    from hybridloop.flows.lifecycle.begin import find_for_person
-    from hybridloop.runs.live import View
-    from hybridloop.runs.run import order_of_person
-
-    place = place_of(workspace)
-    found = find_for_person(lambda journal: order_of_person(journal, key, changes or {}), place)
-    record, target = found.record, target_text(found.settings.target, found.settings.options)
-    with show_progress(record.algorithm, record.problem, target, feed) as feed:
-        return do_run(found, place, workspace, View(on_progress, feed))
 
 
 def plan_resume(key: str, changes: Mapping[str, Any], *, workspace: str | Any | None = None) -> MissingEffort:

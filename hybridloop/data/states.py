@@ -24,7 +24,7 @@ class State(enum.StrEnum):
 
 
 class Move(enum.StrEnum):
-    """What happens to a run."""
+    """Happening to a run."""
 
     PREPARE = "prepare"
     HOLD = "hold"  # a process takes its lease, and begins or resumes it
@@ -37,7 +37,7 @@ class Move(enum.StrEnum):
 
 
 class Who(enum.StrEnum):
-    """Who brings a run into a process."""
+    """The one who brings a run into a process."""
 
     CALLER = "caller"  # a call with its key, or without one, which states all settings again
     PERSON = "person"  # `runs resume`, which may change settings
@@ -110,5 +110,9 @@ def end_of(status: str) -> Move:
 def diagram(transitions: Iterable[Transition] = TRANSITIONS) -> str:
     """Return the table as a state diagram in Mermaid's language."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.NEW}"]
-    lines += [f"    {row.before} --> {row.after}: {row.move} ({', '.join(row.who)})" for row in transitions]
+    lines += [f"    {row.before} --> {row.after}: {row.move}{_by(row.who)}" for row in transitions]
     return "\n".join(lines)
+
+
+def _by(who: tuple[Who, ...]) -> str:
+    return "" if who == (Who.HOLDER,) else f" ({'anyone' if who == _RESUMED_BY else ', '.join(who)})"

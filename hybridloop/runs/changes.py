@@ -1,4 +1,4 @@
-"""What may change now of a run: by its state, its recorded settings, those asked for, and who asks."""
+"""Judge of what may change now of a run: by its state, its recorded settings, those asked for, and who asks."""
 
 from __future__ import annotations
 

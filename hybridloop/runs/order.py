@@ -1,4 +1,4 @@
-"""What a caller asks for: a run of an algorithm, of a session flow or of a script."""
+"""Order of a caller: a run of an algorithm, of a session flow or of a script."""
 
 from __future__ import annotations
 

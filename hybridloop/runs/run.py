@@ -37,7 +37,7 @@ class Run:
     `record` is that of the journal, or describes a new run. `settings` have its seed. `who` brings it into this
     process. An `extension` takes one that has ended further. `recorded` is for its preparation, which has found
     `simulations` and made `prepared` (`hybridloop.preparation.prepared.Prepared`) of it. With `has_result` it has
-    ended, and nobody extends it: there is nothing to do.
+    ended, and there is nothing to do.
     """
 
     order: RunOrder

@@ -1,4 +1,4 @@
-"""What runs a run: the port by which its life reaches its surroundings, and a plain host that is this process alone."""
+"""Host of a run: the port by which its life reaches its surroundings, and a plain host, which is this process alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Ended(Generic[R]):
 
 
 class Cancellation:
-    """A cancellation by the host: `cancelled` is set, and what shall stop is told."""
+    """A cancellation by the host: it sets `cancelled`, and calls what shall stop."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
@@ -63,7 +63,7 @@ class Cancellation:
                 self._stops.remove(stop)
 
     def cancel(self) -> None:
-        """Cancel, and tell what shall stop."""
+        """Cancel, and call what shall stop."""
         self.cancelled.set()
         with self._lock:
             stops = list(self._stops)
@@ -72,7 +72,7 @@ class Cancellation:
 
 
 class Host(ABC):
-    """What runs a run. An orchestrator's host has seven members, each of which may do nothing.
+    """Host of a run. Each of an orchestrator's members may do nothing.
 
     `id` is recorded with the run, and says where it was begun; `log` takes what its user follows.
     """
