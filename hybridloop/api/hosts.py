@@ -83,9 +83,11 @@ def resume_run(
     from hybridloop.api.progress import show_progress
     from hybridloop.azure.targets.provider_options import target_text
     from hybridloop.flows.lifecycle.begin import find_for_person
+    from hybridloop.journal import check_key
     from hybridloop.runs.live import View
     from hybridloop.runs.run import order_of_person
 
+    check_key(key)
     place = place_of(workspace)
     found = find_for_person(lambda journal: order_of_person(journal, key, changes or {}), place)
     record, target = found.record, target_text(found.settings.target, found.settings.options)

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hybridloop.errors import InputError
 from hybridloop.inputs.text_files import decode
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
@@ -62,9 +60,9 @@ def _texts(text: str) -> Iterator[str]:
         reason = f"its ranges have {', '.join(map(str, sorted(numbers)))} values"
         remedy = f"Give each range 2 to {MAX_VALUES} values, all the same number, as in {EXAMPLE}."
         raise InputError("problem", reason, remedy)
-    values = [np.linspace(*each).round(6).tolist() for each in ranges]
-    for at in zip(*values, strict=True):
+    for step in range(numbers.pop()):
         text_at = text
-        for value in at:
+        for first, last, number in ranges:
+            value = first + (last - first) * step / (number - 1)
             text_at = _RANGE.sub(f"{value:.6f}".rstrip("0").rstrip("."), text_at, count=1)
         yield text_at

@@ -111,7 +111,7 @@ def order_of_person(journal: Journal, key: str, changes: Mapping[str, Any]) -> R
 
     Raises InputError for changes that no resume can make.
     """
-    record = journal.run(check_key(key))
+    record = journal.run(key)
     settings = changed_settings(record, journal.events(record.uid), changes)
     return algorithm_order(record.algorithm, problem_of(record), settings, record.key, who=Who.PERSON)
 
