@@ -113,7 +113,7 @@ def hold_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_S
     finally:
         ended.set()
         renewals.join()
-        with suppress(JournalError):  # the next process to claim the run sees that this one has ended
+        with suppress(JournalError):  # the next process to hold the run sees that this one has ended
             journal.release(lease)
 
 

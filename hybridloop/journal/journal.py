@@ -216,7 +216,7 @@ class Journal:
         try:
             with self._database.write_transaction() as connection:
                 leases.release(connection, lease)
-        except BaseException:  # a signal, too, leaves a claim of this process that has ended
+        except BaseException:  # a signal, too, leaves a lease of this process that has ended
             note_ended(lease.token)
             raise
 

@@ -1,4 +1,4 @@
-"""Leases: a process's exclusive claim on a run, renewed while it lives. A process that lost its lease can't write."""
+"""Leases: a process's exclusive hold on a run, renewed while it lives. A process that lost its lease can't write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hybridloop.journal.storage.schema import states
 def take(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
     """Claim the run for `owner`; the previous owner can't write from then on. Raises RunBusy if that may be alive.
 
-    Raises JournalDamaged if a round is missing. A claim fulfils a request to resume; a request to stop stays.
+    Raises JournalDamaged if a round is missing. Holding the run fulfils a request to resume; a request to stop stays.
     """
     state = lock_state(connection, run_uid)
     if (holder := read_owner(state)) is not None and not is_free(state, now=now):

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import psutil
 
-_ended_claims = set[str]()  # tokens of this process's claims whose end no journal has, as after a full disk
+_ended_leases = set[str]()  # tokens of this process's leases whose end no journal has, as after a full disk
 _SAME_START_S = 0.5  # psutil computes a start time from two clocks; no process id is reused within this time
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that claimed a run.
+    """A process that holds or held a run.
 
-    `token` is random for each claim. `started_at` tells the process from a later one with the same id. On Linux it is
+    `token` is random for each lease. `started_at` tells the process from a later one with the same id. On Linux it is
     counted in seconds since the boot, which setting the clock does not change; elsewhere since the epoch.
     """
 
@@ -45,10 +45,10 @@ class Owner:
         return self.host == platform.node() and self.boot_id == boot_id()
 
     def is_known_dead(self) -> bool:
-        """Return True if the process was started on this host since its boot, and has ended or ended this claim."""
+        """Return True if the process was started on this host since its boot, and has ended or ended this lease."""
         if not self.is_local():
             return False
-        if self.token in _ended_claims:
+        if self.token in _ended_leases:
             return True
         started_at = _started_at(self.pid)
         return started_at is None or abs(started_at - self.started_at) > _SAME_START_S
@@ -58,8 +58,8 @@ class Owner:
 
 
 def note_ended(token: str) -> None:
-    """Note that this process has ended its claim with this token, where the journal could not store it."""
-    _ended_claims.add(token)
+    """Note that this process has ended its lease with this token, where the journal could not store it."""
+    _ended_leases.add(token)
 
 
 @lru_cache(maxsize=1)

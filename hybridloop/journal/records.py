@@ -72,7 +72,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A process's claim on a run, needed for each write; a later claim has a higher `epoch` and makes it invalid."""
+    """A process's hold on a run, needed for each write; a later one has a higher `epoch` and makes it invalid."""
 
     run_uid: str
     token: str

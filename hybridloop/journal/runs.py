@@ -188,7 +188,7 @@ def read_run_rows(connection: Connection, table: Table, uid: str) -> list[dict[s
 
 
 def read_owner(state: dict[str, Any]) -> Owner | None:
-    """Return the process that claimed the run last and has not released it."""
+    """Return the process that held the run last and has not released it."""
     if state["owner"] is None:
         return None
     with translate_decode_errors(states, state["run_uid"]):

@@ -157,7 +157,7 @@ def _mark_interrupted(journal: Journal, record: RunRecord) -> None:
 
 
 def _release(journal: Journal, lease: Lease, record: RunRecord) -> None:
-    """Release the lease; a resume request, which the claim cleared, is set again."""
+    """Release the lease; a resume request, which holding it cleared, is set again."""
     journal.release(lease)
     if record.resume_requested:
         journal.request_resume(record.uid)

@@ -35,10 +35,10 @@ from hybridloop.runs.run import run_of_key
 from hybridloop.tasks.orphans import is_held, is_orphaned
 from hybridloop.tasks.prefect_tasks import TAG
 
-QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
+QUIET_S = 600.0  # a flow run without a held run may prepare its problem or wait for a server for so long
 PENDING_S = 3600.0  # a container may have to be fetched; a worker's process begins within QUIET_S
 OUR_FLOWS = frozenset({*ALGORITHMS, "sweep", "housekeeping"})
-SUPERSEDED_S = 60.0  # the same, where a later flow run has claimed its run: its process can only report its end
+SUPERSEDED_S = 60.0  # the same, where a later flow run has held its run: its process can only report its end
 MAX_STARTS = 20  # of one flow run
 MAX_VAIN_STARTS = 3  # of one that crashes each time before it begins: its worker may lack something
 DAY_S = 86400.0
@@ -179,7 +179,7 @@ def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float)
         return False
     is_last = known[-1] == str(flow_run.id)
     if is_last and record.state in (RunState.RUNNING, RunState.PREPARING) and record.updated_at >= _since(flow_run):
-        return is_orphaned(record, now)  # else it was restarted, and must still claim its run
+        return is_orphaned(record, now)  # else it was restarted, and must still hold its run
     if is_last and is_held(record, now):
         return False
     since = max(record.updated_at if is_last else 0.0, _since(flow_run))

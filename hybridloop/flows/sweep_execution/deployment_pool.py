@@ -51,7 +51,7 @@ _PAGE = 200
 @dataclass(slots=True)
 class _Running:
     flow_run: UUID
-    epoch: int  # of the run's lease before this flow run could claim it; -1: it may have claimed it
+    epoch: int  # of the run's lease before this flow run could hold it; -1: it may have held it
 
 
 class DeploymentPool:
