@@ -201,7 +201,7 @@ class Journal:
     # The lease
 
     def take_lease(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
-        """Claim the run for 60 s. Raises RunBusy if its owner may be alive, JournalDamaged if rounds are missing."""
+        """Hold the run for 60 s. Raises RunBusy if its owner may be alive, JournalDamaged if rounds are missing."""
         with self._database.write_transaction() as connection:
             return leases.take(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
 
