@@ -45,7 +45,7 @@ class SettingOptions(SessionKeywords, total=False):
 
 
 class RunOptions(SettingOptions, total=False):
-    """Keyword arguments of every run: its settings, and six more; see `hybridloop.vqe`."""
+    """Keyword arguments of every run: its settings, and seven more; see `hybridloop.vqe`."""
 
     format: str | None
     run_key: str | None
