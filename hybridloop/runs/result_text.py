@@ -120,7 +120,7 @@ def error_of(row: Mapping[str, Any]) -> float | None:
     None is that of an upper bound.
     """
     error: float | None = row.get("standard_error")
-    return None if error is None else error + (row.get("rounding_bound") or 0.0)
+    return error + (row.get("rounding_bound") or 0.0) if isinstance(error, float) else error
 
 
 def shown_rows(result: RunResult) -> list[dict[str, Any]]:
