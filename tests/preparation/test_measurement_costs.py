@@ -55,7 +55,7 @@ def test_free_shots_and_those_without_a_price_count_as_shots() -> None:
         costs = measurement_costs(find_target(name), QuantumCircuit(6), VqeSettings())
         found[name] = costs.unit, costs.cost(groups()[0], 1234)
     assert found == {
-        "rigetti.sim.qvm": ("shots (with 1,000 for each job)", 2234.0),
+        "rigetti.sim.qvm": ("shots (1,000 more for each job)", 2234.0),
         "ionq.simulator": ("jobs", 1.0),  # it rounds to the shots, and takes the most
         "quantinuum.qpu.helios-1": ("shots", 1234.0),
     }
