@@ -218,7 +218,7 @@ def test_a_server_that_is_killed_in_a_deployment_submits_nothing_and_the_same_co
         proxy.passes_on = passes_on
         through = {**as_own_server(server), "PREFECT_API_URL": proxy.api_url, "PREFECT_CLIENT_MAX_RETRIES": "0"}
         deploying = mine.shell.with_variables(**through).run(*command)
-    assert len(writes) == step
+    assert len(writes) == step, deploying.stderr
     assert deploying.returncode == 1
     assert "Traceback" not in deploying.stderr
     assert "Nothing was submitted. The same command completes the deployment." in deploying.stderr
