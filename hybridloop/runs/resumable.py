@@ -23,10 +23,10 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
     """
     if not has_same_choices(record.versions):
         return "another version of hybridloop started it, and only that one resumes it"
-    if record.settings.get("host") is not None:
-        return "it was started without Prefect, and its caller resumes it"
     if record.resume_requested:
         return None
+    if record.settings.get("host") is not None:
+        return "it was started without Prefect, and its caller resumes it"
     if record.stop_requested:
         return "a user asked it to stop"
     mode = auto_resume_of(record, events)

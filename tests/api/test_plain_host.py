@@ -81,6 +81,8 @@ def test_housekeeping_leaves_its_runs_to_their_caller(emulator: Emulator, prefec
     with open_journal() as journal:
         record = journal.run("k")
         assert "its caller resumes it" in str(reason_to_skip(record, journal.events(record.uid), rounds=lambda: 0))
+        journal.request_resume(record.uid)
+        assert call_flow(housekeeping, workspace)["k"] == "parked"  # as asked, with the limits that it has
     assert hl.resume("k", detach_after=None, workspace=workspace).status == "converged"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -19,7 +18,7 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runs.changes import judge
 from hybridloop.runs.hold import write_end
 from hybridloop.runs.order import algorithm_order
-from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings import ProblemText
 from tests.paths import ROOT
 from tests.runs.holding_helpers import hold
 
@@ -74,7 +73,6 @@ def test_an_end_is_written_once(journal: Journal, status: str, other: str) -> No
         assert journal.run(uid).status == status
 
 
-Change = Callable[[RunSettings], RunSettings]
 SETTINGS = VqeSettings(seed=7, max_jobs=10, precision=0.01)
 
 
