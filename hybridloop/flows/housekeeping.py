@@ -23,6 +23,7 @@ from hybridloop.flows.in_prefect.dead_flow_runs import (
     mark_dead_flow_runs,
     reported_crash_age,
     restart_flow_run,
+    tell_person,
     was_cancelled,
 )
 from hybridloop.flows.in_prefect.run import run_order
@@ -31,7 +32,7 @@ from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
-from hybridloop.runs.resumable import reason_to_skip
+from hybridloop.runs.resumable import FOR_A_PERSON, reason_to_skip
 from hybridloop.settings import Duration, WorkspaceName, parse_duration
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import tasks_untagged
@@ -128,6 +129,9 @@ def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
                 continue
             if reason is None:
                 resumable.append(record)
+            elif reason in FOR_A_PERSON:
+                log.warning("run %s was skipped: %s", record.key, reason)
+                tell_person(record, flow_runs_of(journal, record)[-1], reason)
             else:
                 log.debug("run %s was skipped: %s", record.key, reason)
     return resumable

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybridloop.data.states import Move, State, Who, after, end_of, state_of
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import (
     NOTHING_SUBMITTED,
     HybridloopError,
@@ -46,6 +47,7 @@ from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
 from hybridloop.settings import AutoResume
 
+RUN_COMPLETED = "run.completed"  # event of a run that ends with a result
 OUTAGE = "outage"  # event: the service, the target or the journal's server was away, and that ended the run
 _REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
@@ -70,7 +72,7 @@ def hold(
     described = found.record if found.record.has_begun else replace(found.record, flow_run_id=flow_run_id)
     record = described if described.is_stored else journal.add_run(described)
     if record.stop_requested and (record.state is State.STOPPED or found.who is not Who.PREFECT):
-        withdraw_stop(journal, record)
+        ask_for_resume(journal, record)
     with hold_lease(journal, record.uid) as run:
         is_complete = run.state is State.ENDED and found.extension is None
         rounds = journal.progress(run.uid).rounds if is_complete else None
@@ -95,8 +97,11 @@ def begin_extension(journal: Journal, found: Run) -> None:
         _write(run, Move.INTERRUPT, "interrupted", "its sweep wants more of it")
 
 
-def withdraw_stop(journal: Journal, record: RunRecord) -> None:
-    """Withdraw a request to stop a run that a person starts again. Raises RunBusy, JournalDamaged."""
+def ask_for_resume(journal: Journal, record: RunRecord) -> None:
+    """Ask for a run to be resumed, in place of a request to stop it. Raises RunBusy, JournalDamaged.
+
+    Its lease is taken and released, so that what was tried before to resume it does not count.
+    """
     journal.release(journal.take_lease(record.uid))
     journal.request_resume(record.uid)
 
@@ -190,21 +195,28 @@ def _write(
 def _report(run: HeldRun, status: str, reason: str, result: RunResult | None) -> None:
     """Report the beginning of a run, or its end."""
     key = run.record.key
-    facts: dict[str, Any] = {} if result is None else {name: getattr(result, name) for name in _REPORTED}
+    facts = facts_of_end(key, status, reason, result)
     if status == State.RUNNING:
         kind, text = ("run.resumed", "is resumed") if run.record.has_begun else ("run.started", "starts")
         if kind == "run.resumed":
             facts[BEFORE] = flow_runs_of(run.journal, run.record)[-1]
     else:
-        kind, text = f"run.{'completed' if state_of(status) is State.ENDED else status}", f"is {status}"
+        kind, text = RUN_COMPLETED if state_of(status) is State.ENDED else f"run.{status}", f"is {status}"
     message = f"run {key} {text}" + f": {reason}" * bool(reason)
-    facts |= {"run": key, "status": status, "reason": reason}
-    if kind == "run.completed":  # what a notification says; scripts have no result
-        facts["title"] = f"{key} is {status}" if result is None else title(result)
-        facts["text"] = message if result is None else "\n".join(summary(result))
     report(kind, message, facts)
     if status == "parked" and auto_resume_of(run.record, run.journal.events(run.record.uid)) is AutoResume.NEVER:
         report("run.attention", f"{message}. To resume it: {how_to_resume(run.record)}", facts)
+
+
+def facts_of_end(key: str, status: str, reason: str, result: RunResult | None) -> dict[str, Any]:
+    """Return the facts of the event of a run's begin or end; with a result also the text of its message."""
+    facts: dict[str, Any] = {} if result is None else {name: getattr(result, name) for name in _REPORTED}
+    facts |= {"run": key, "status": status, "reason": reason}
+    if status in WITH_RESULT:  # scripts and session flows have no result
+        message = f"run {key} is {status}" + f": {reason}" * bool(reason)
+        facts["title"] = f"{key} is {status}" if result is None else title(result)
+        facts["text"] = message if result is None else "\n".join(summary(result))
+    return facts
 
 
 def log_resume_command(run: HeldRun, status: str) -> None:

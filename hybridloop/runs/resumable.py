@@ -13,6 +13,9 @@ from hybridloop.settings import AutoResume
 from hybridloop.tasks.replay.recorded_steps import STEP
 
 MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round or classical iteration
+OTHER_VERSION = "another version of hybridloop started it, and only that one resumes it"
+IN_VAIN = f"it was resumed {MAX_VAIN_RESUMES} times without a new round"
+FOR_A_PERSON = frozenset({OTHER_VERSION, IN_VAIN})  # reasons by which a run waits that would be resumed otherwise
 
 
 def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
@@ -21,10 +24,12 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
     `rounds` counts the measured rounds. A run whose resumption was requested is always resumed, by the version that
     started it.
     """
-    if not has_same_choices(record.versions):
-        return "another version of hybridloop started it, and only that one resumes it"
-    if record.resume_requested:
-        return None
+    if not record.resume_requested and (reason := _reason_of_its_own(record, events, rounds)):
+        return reason
+    return None if has_same_choices(record.versions) else OTHER_VERSION
+
+
+def _reason_of_its_own(record: RunRecord, events: Sequence[Event], rounds: Callable[[], int]) -> str | None:
     if record.settings.get("host") is not None:
         return "it was started without Prefect, and its caller resumes it"
     if record.stop_requested:
@@ -44,7 +49,7 @@ def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callab
         return None
     is_further = any(event.kind == STEP for event in events[resumes[0] :])  # a classical iteration, after all rounds
     if not is_further and {events[place].facts.get("rounds") for place in resumes} == {rounds()}:
-        return f"it was resumed {MAX_VAIN_RESUMES} times without a new round"
+        return IN_VAIN
     return None
 
 

@@ -22,7 +22,9 @@ from azure.quantum import Workspace
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import Cancelled, Cancelling, Completed, Crashed, Pending, Running
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running
 from prefect.utilities.callables import parameter_schema
 
 from hybridloop.azure.workspace import identity_of
@@ -45,12 +47,13 @@ from hybridloop.journal.held_run import new_run
 from hybridloop.journal.provenance import CHOICES
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.hold import OUTAGE
+from hybridloop.runs.hold import OUTAGE, ask_for_resume
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.recorded import RESUMED
 from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
+from hybridloop.tasks.prefect_tasks import TAG
 from hybridloop.tasks.replay.recorded_steps import STEP
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
@@ -58,6 +61,7 @@ from tests.paths import DOCS
 from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold
 from tests.server_share import ServerShare
+from tests.waiting import eventually
 
 H2 = ProblemText(name="h2")
 TARGET = "rigetti.sim.qvm"
@@ -406,6 +410,97 @@ def test_runs_of_a_deployment_are_left_to_its_workers(
         mode="json"
     )  # independent of the deployment's current settings
     assert call_flow(housekeeping, workspace, AT_ONCE)["crashed"] == "left: its flow run is active"
+
+
+def events_of(client: SyncPrefectClient, uid: str, kind: str) -> list[Any]:
+    resource = EventResourceFilter(id=[f"hybridloop.run.{uid}"])
+    filtered = EventFilter(event=EventNameFilter(name=[f"hybridloop.{kind}"]), resource=resource)
+    return client.read_events(filtered, limit=10).events
+
+
+@pytest.mark.slow
+def test_a_resume_that_ends_before_it_holds_the_run_is_tried_again_and_at_last_a_person_is_called(
+    journal: Journal, client: SyncPrefectClient, share: ServerShare, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    deployment = share.deploy(client, vqe, paused=True)
+    began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
+    client.set_flow_run_state(began.id, Completed(name="Parked"), force=True)
+    key = f"{share.name}-parked"
+    lease = begun(journal, workspace, began.id, key, Owner.of_this_process())
+    journal.set_status(lease, "parked", "")
+    journal.release(lease)
+    with subprocess.Popen(["true"]) as ended:
+        pass
+
+    def resumes() -> list[FlowRun]:
+        of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        found = client.read_flow_runs(deployment_filter=of_deployment, sort=FlowRunSort.START_TIME_ASC)
+        return sorted((each for each in found if each.id != began.id), key=lambda each: str(each.idempotency_key))
+
+    def keep_house(after_s: float = 0.0) -> str:
+        mark_dead_flow_runs(journal, client, now=time.time() + after_s)
+        return str(call_flow(housekeeping, workspace, AT_ONCE)[key])
+
+    resumed, active = "a new flow run of its deployment resumes it", "left: its flow run is active"
+    for asked in range(2):
+        ends: list[State[Any]] = [Failed(message="no journal"), Running(), Crashed(message="killed")]
+        for attempt, end in enumerate(ends):
+            assert (keep_house(), keep_house()) == (resumed, active)
+            (*_, latest) = following = resumes()
+            assert len(following) == len(ends) * asked + attempt + 1
+            if end.is_running():  # its process and its worker die
+                client.set_flow_run_state(latest.id, Pending(), force=True)
+                client.update_flow_run(latest.id, infrastructure_pid=f"{socket.gethostname()}:{ended.pid}")
+            client.set_flow_run_state(latest.id, end, force=True)
+            if end.is_running():
+                assert keep_house() == active
+                mark_dead_flow_runs(journal, client, now=time.time() + SUPERSEDED_S + 1.0)
+                assert state_name(client, latest.id) == "Crashed"
+        left = "left: 3 flow runs ended before they held it, the last as Crashed: killed"
+        assert (keep_house(), keep_house()) == (left, left)
+        assert len(resumes()) == len(ends) * (asked + 1)
+        eventually(lambda asked=asked: len(events_of(client, lease.run_uid, "run.attention")) == asked + 1)  # type: ignore[misc]
+        ask_for_resume(journal, journal.run(key))
+    message = events_of(client, lease.run_uid, "run.attention")[0].payload["message"]
+    assert message == (
+        f"run {key} is parked, and is not resumed: 3 flow runs ended before they held it, the last as Crashed: killed. "
+        f"To resume it: hybridloop runs resume {key}"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["Running", "Crashed"])
+def test_a_run_that_ended_while_prefect_was_away_is_completed_with_one_message(
+    end: str, journal: Journal, client: SyncPrefectClient, share: ServerShare, emulator: Emulator
+) -> None:
+    """A worker, or the lack of heartbeats, may have made Crashed of its flow run meanwhile."""
+    workspace = emulator.workspace()
+    deployment = share.deploy(client, vqe, paused=True)
+    began = client.create_flow_run_from_deployment(
+        deployment, parameters={"problem": {"name": "h2"}}, tags=[TAG, "run:x"]
+    )
+    client.set_flow_run_state(began.id, Running(), force=True)
+    result = call_flow(vqe, workspace, H2, VqeSettings(seed=7, precision=0.01))
+    lease = begun(journal, workspace, began.id, f"{share.name}-{end}", Owner.of_this_process())
+    journal.set_status(lease, result.status, result.reason, result.as_dict())
+    journal.release(lease)
+    if end == "Crashed":
+        client.set_flow_run_state(began.id, Crashed(message="No heartbeat for ten minutes."), force=True)
+    mark_dead_flow_runs(journal, client, now=time.time() + SUPERSEDED_S - 10.0)
+    assert state_name(client, began.id) == end
+    for _ in range(2):
+        mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1.0)
+        mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1.0)
+        state = client.read_flow_run(began.id).state
+        assert state is not None
+        assert state.is_completed()
+        assert state.result().value == result.value
+        eventually(lambda: len(events_of(client, lease.run_uid, "run.completed")) == 1)
+        # the worker that was away reports a crash once more
+        client.set_flow_run_state(began.id, Crashed(), force=True)
+    (told,) = events_of(client, lease.run_uid, "run.completed")
+    assert told.payload["text"].startswith(str(told.payload["title"]))
 
 
 @pytest.mark.slow

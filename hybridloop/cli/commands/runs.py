@@ -185,9 +185,11 @@ app.command("resume")(with_options(_resume, resume_options()))
 
 
 def _request_resume(run: str, *, as_json: bool) -> None:
+    from hybridloop.runs.hold import ask_for_resume
+
     with _journal() as journal:
         record = journal.run(run)
-        journal.request_resume(record.uid)
+        ask_for_resume(journal, record)
     if as_json:
         print_json({"run_key": record.key, "resume_requested": True, "status": _status(record)})
     else:

@@ -1,15 +1,26 @@
-"""The state that Prefect shows of a run that has ended."""
+"""The end of a run in Prefect: the state of its flow run, and its message where the run's process could not send it."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid5
 
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events import emit_event
+from prefect.events.filters import EventFilter, EventIDFilter
 from prefect.states import Completed
 
-from hybridloop.flows.in_prefect.stored_result import stored
+from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.flows.in_prefect.stored_result import stored, stored_for
+from hybridloop.journal import RunRecord
+from hybridloop.runs.hold import RUN_COMPLETED, facts_of_end
 from hybridloop.runs.result import RunResult
+from hybridloop.tasks.prefect_tasks import TAG
 
 ENDED_EARLY = frozenset({"stopped", "parked"})  # statuses of runs whose flow runs are completed all the same
+ATTENTION = "run.attention"
+WAITS = "hybridloop:waits"  # tag of a flow run of whose run was said that it waits for a person
 
 
 def completed(result: RunResult) -> Any:
@@ -22,3 +33,53 @@ def completed_state(status: str, reason: str, data: Any = None) -> Any:
     name = None if status in ("converged", "measured") else status.capitalize()
     message = reason if status in ENDED_EARLY else f"{status}: {reason}"
     return Completed(name=name, message=message, data=data)
+
+
+def show_end(client: SyncPrefectClient, record: RunRecord, flow_run: FlowRun) -> State[Any]:
+    """Complete a flow run as the journal has the end of its run, of which Prefect could not be told.
+
+    The message of a result is sent, unless the server has it from the run's own process.
+    """
+    result = None if record.result is None else RunResult.from_dict(record.result)
+    data = None if result is None or flow_run.deployment_id is None else stored_for(result, flow_run.id)
+    state: State[Any] = completed_state(record.status, record.reason, data)
+    client.set_flow_run_state(flow_run.id, state, force=True)
+    if record.status in WITH_RESULT:
+        own = event_id(flow_run.id, RUN_COMPLETED)
+        if not client.read_events(EventFilter(id=EventIDFilter(id=[own])), limit=1).events:
+            _send(RUN_COMPLETED, record, flow_run, facts_of_end(record.key, record.status, record.reason, result))
+    return state
+
+
+def call_attention(client: SyncPrefectClient, record: RunRecord, flow_run: FlowRun, reason: str, remedy: str) -> None:
+    """Send the message that a run waits for a person, once for a flow run."""
+    if WAITS in flow_run.tags:
+        return
+    message = f"run {record.key} is {record.status}, and is not resumed: {reason}. {remedy}"
+    _send(ATTENTION, record, flow_run, {"run": record.key, "status": record.status, "message": message})
+    client.update_flow_run(flow_run.id, tags=[*flow_run.tags, WAITS])
+
+
+def resource_of(run: RunRecord) -> dict[str, str]:
+    """Return the resource of a run's events."""
+    return {
+        "prefect.resource.id": f"hybridloop.run.{run.uid}",
+        "prefect.resource.name": run.key,
+        "hybridloop.algorithm": run.algorithm,
+        "hybridloop.problem": run.problem,
+        "hybridloop.target": run.target,
+    }
+
+
+def event_id(flow_run: UUID, kind: str) -> UUID:
+    """Return the id of an event that a flow run has once."""
+    return uuid5(flow_run, kind)
+
+
+def _send(kind: str, record: RunRecord, flow_run: FlowRun, facts: dict[str, Any]) -> None:
+    related = [{"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}]
+    if flow_run.deployment_id is not None:
+        place = f"prefect.deployment.{flow_run.deployment_id}"
+        related.append({"prefect.resource.id": place, "prefect.resource.role": "deployment"})
+    own_id = event_id(flow_run.id, kind) if kind == RUN_COMPLETED else None
+    emit_event(f"hybridloop.{kind}", resource=resource_of(record), related=related, payload=facts, id=own_id)

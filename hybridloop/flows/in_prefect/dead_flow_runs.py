@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import psutil
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
     FlowRunFilterStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -27,7 +28,7 @@ from hybridloop.data.states import State as RunState
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
-from hybridloop.flows.in_prefect.completion import ENDED_EARLY, completed_state
+from hybridloop.flows.in_prefect.completion import ENDED_EARLY, call_attention, show_end
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of
@@ -53,7 +54,8 @@ _log = logging.getLogger(__name__)
 def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: float) -> dict[str, str]:
     """End the flow runs of dead processes; return the new state by run key.
 
-    They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended.
+    They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended,
+    even where a worker or the lack of heartbeats has made Crashed of them meanwhile.
     Others wait for another worker: one that stays Pending, as its runner died before it began; one that crashed before
     it began, as Prefect's server was away; and one whose process died before the journal had its run. Any other flow
     run without a run in this journal belongs to another user and is not changed.
@@ -71,27 +73,56 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
             marked[flow_run.name] = "never begun"
             continue
         try:
+            if (record := complete_flow_run(journal, client, flow_run, now=now)) is not None:
+                marked[record.key] = "completed"
+                continue
             record = _record_of(journal, flow_run)
             if record is None and _died_at_the_start(client, flow_run, now):
                 _restart(client, flow_run)
                 marked[flow_run.name] = "never begun"
-            if record is None or not _is_dead(journal, record, flow_run, now):
+            if record is None or not _is_dead(journal, client, record, flow_run, now):
                 continue
         except JournalDamaged as error:  # it must not keep other flow runs from being marked
             _log.warning("flow run %s was skipped: %s", flow_run.name, error)
             continue
-        state = _end_of(journal, record, flow_run)
-        client.set_flow_run_state(flow_run.id, state)
-        marked[record.key] = state.type.value.lower()
+        message = f"the process of run {record.key} died; to resume the run: {how_to_resume(record)}"
+        is_cancelled = flow_run.state_type is StateType.CANCELLING
+        client.set_flow_run_state(flow_run.id, (Cancelled if is_cancelled else Crashed)(message=message))
+        marked[record.key] = "cancelled" if is_cancelled else "crashed"
+    for flow_run in _crashed(client, now):
+        try:
+            if (record := complete_flow_run(journal, client, flow_run, now=now)) is not None:
+                marked[record.key] = "completed"
+        except JournalDamaged as error:
+            _log.warning("flow run %s was skipped: %s", flow_run.name, error)
     return marked
 
 
-def _end_of(journal: Journal, record: RunRecord, flow_run: FlowRun) -> State[Any]:
+def complete_flow_run(
+    journal: Journal, client: SyncPrefectClient, flow_run: FlowRun, *, now: float
+) -> RunRecord | None:
+    """Complete a flow run whose run has ended by the journal; return the run, or None if the flow run is left.
+
+    Its process has had time to show the end, and has not done so, or a crash was reported in place of it.
+    """
+    record = ended_run_of(journal, flow_run, now)
+    if record is None:
+        return None
+    is_soon = flow_run.state_type is StateType.CRASHED or _is_gone(flow_run)
+    if now - max(record.updated_at, _since(flow_run)) <= (SUPERSEDED_S if is_soon else QUIET_S):
+        return None
+    show_end(client, record, flow_run)
+    return record
+
+
+def ended_run_of(journal: Journal, flow_run: FlowRun, now: float) -> RunRecord | None:
+    """Return the run of a flow run if the run has ended by the journal, and the flow run is running or crashed."""
+    record = journal.run_by_flow_run(str(flow_run.id))
+    is_shown = flow_run.state is None or (flow_run.state.is_final() and not flow_run.state.is_crashed())
+    if record is None or is_shown or record.status not in WITH_RESULT | ENDED_EARLY:
+        return None
     is_last = flow_runs_of(journal, record)[-1] == str(flow_run.id)
-    if is_last and record.status in WITH_RESULT | ENDED_EARLY:
-        return completed_state(record.status, record.reason)  # type: ignore[no-any-return]
-    message = f"the process of run {record.key} died; to resume the run: {how_to_resume(record)}"
-    return Cancelled(message=message) if flow_run.state_type is StateType.CANCELLING else Crashed(message=message)
+    return record if is_last and not is_held(record, now) else None
 
 
 def restart_flow_run(
@@ -102,25 +133,44 @@ def restart_flow_run(
 ) -> str | None:
     """Have the deployment that started a run restart it; return the outcome, or None without a deployment.
 
-    A crashed flow run is set to AwaitingRetry. After another end, such as parked, one new flow run is created (its
-    idempotency key prevents a second one). It gets the parameters of the previous flow run, updated with `parameters`.
+    A crashed flow run that had begun is set to AwaitingRetry. After another end, such as parked, a new flow run is
+    created; another one, MAX_VAIN_STARTS at most, if that one ends before it holds the run. Their idempotency keys
+    number them, so that two processes create one. They get the parameters of the run's last flow run, updated with
+    `parameters`. A run that has had all its flow runs waits for a person, who gets a message.
     """
     flow_run = None if flow_run_id is None else _read_flow_run(client, flow_run_id)
     deployment = None if flow_run is None else _deployment_of(client, flow_run)
     if flow_run is None or flow_run.state is None or deployment is None:
         return None
-    state = flow_run.state
-    reason = reason_to_leave(state, flow_run.run_count, is_asked=record.resume_requested)
+    keys = [f"{_resumes(record)}{attempt}" for attempt in range(MAX_VAIN_STARTS)]
+    tried = _by_idempotency_key(client, keys)
+    last = tried[keys[len(tried) - 1]] if tried else flow_run
+    assert last.state is not None
+    reason = reason_to_leave(last.state, last.run_count, is_asked=record.resume_requested)
+    if last.state.is_final() and (len(tried) == len(keys) or (reason and last.state.is_crashed())):
+        ended = f"{len(tried)} flow runs ended before they held it, the last as {last.state.name}"
+        text = last.state.message
+        reason = (ended + f": {text}" * bool(text)) if tried else str(reason)
+        call_attention(client, record, last, reason, f"To resume it: {how_to_resume(record)}")
     if reason is not None:
         return f"left: {reason}"
-    if not state.is_crashed():
-        updated = {**flow_run.parameters, **parameters}
-        key = f"{record.uid}-{record.epoch}"
+    if tried or not last.state.is_crashed():
         labels: dict[str, Any] = {"name": record.key, "tags": [TAG, f"run:{record.key}"]}
-        client.create_flow_run_from_deployment(deployment, parameters=updated, idempotency_key=key, **labels)
+        labels |= {"parameters": {**flow_run.parameters, **parameters}, "idempotency_key": keys[len(tried)]}
+        client.create_flow_run_from_deployment(deployment, **labels)
         return "a new flow run of its deployment resumes it"
-    _restart(client, flow_run)
+    _restart(client, last)
     return "its flow run waits for a worker"
+
+
+def _resumes(record: RunRecord) -> str:
+    """Return the beginning of the idempotency keys of flow runs that resume a run, until a process holds it."""
+    return f"{record.uid}-{record.epoch}-"
+
+
+def _by_idempotency_key(client: SyncPrefectClient, keys: list[str]) -> dict[str, FlowRun]:
+    filtered = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
+    return {str(each.idempotency_key): each for each in client.read_flow_runs(flow_run_filter=filtered)}
 
 
 def _restart(client: SyncPrefectClient, flow_run: FlowRun) -> None:
@@ -136,6 +186,13 @@ def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool) -> str | 
     if state.is_crashed() and starts >= MAX_STARTS:
         return f"its flow run was started {starts} times"
     return None
+
+
+def tell_person(record: RunRecord, flow_run_id: str | None, reason: str) -> None:
+    """Send the message that a run waits for a person, once for its last flow run; none where Prefect has none."""
+    with get_client(sync_client=True) as client:
+        if flow_run_id is not None and (flow_run := _read_flow_run(client, flow_run_id)) is not None:
+            call_attention(client, record, flow_run, reason, f"To resume it: {how_to_resume(record)}")
 
 
 def reported_crash_age(client: SyncPrefectClient, flow_run_id: str | None, *, now: float) -> float | None:
@@ -173,10 +230,11 @@ def _record_of(journal: Journal, flow_run: FlowRun) -> RunRecord | None:
         return None
 
 
-def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float) -> bool:
+def _is_dead(journal: Journal, client: SyncPrefectClient, record: RunRecord, flow_run: FlowRun, now: float) -> bool:
     known = flow_runs_of(journal, record)
-    if str(flow_run.id) not in known:  # another user's, with the same run key in another journal
-        return False
+    if str(flow_run.id) not in known:  # if it is no resume: another user's, with the same run key in another journal
+        is_resume = (flow_run.idempotency_key or "").startswith(_resumes(record))
+        return is_resume and not is_held(record, now) and _died_before_it_held(client, flow_run, now)
     is_last = known[-1] == str(flow_run.id)
     if is_last and record.state in (RunState.RUNNING, RunState.PREPARING) and record.updated_at >= _since(flow_run):
         return is_orphaned(record, now)  # else it was restarted, and must still hold its run
@@ -208,10 +266,21 @@ def _died_at_the_start(client: SyncPrefectClient, flow_run: FlowRun, now: float)
     return (
         may_resume
         and is_dead
-        and all(_is_silent(worker, now) for worker in _takers(client, flow_run))
+        and _is_left(client, flow_run, now)
         and _starts(client, flow_run) < MAX_STARTS
         and _deployment_of(client, flow_run) is not None
     )
+
+
+def _died_before_it_held(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
+    """Return True if the process of a running flow run has died with its worker, for all that can be seen."""
+    running_s = now - _since(flow_run)
+    if flow_run.state_type is not StateType.RUNNING or running_s <= SUPERSEDED_S:
+        return False
+    is_gone = _is_gone(flow_run)
+    if _is_left(client, flow_run, now):
+        return is_gone or running_s > QUIET_S
+    return is_gone and running_s > PENDING_S  # a worker of the same name may have taken its place
 
 
 def _longest_start_s(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> float:
@@ -236,6 +305,11 @@ def _takers(client: SyncPrefectClient, flow_run: FlowRun) -> list[Worker]:
     return [each for each in workers if each.name == name or (name is None and each.created and each.created <= since)]
 
 
+def _is_left(client: SyncPrefectClient, flow_run: FlowRun, now: float) -> bool:
+    """Return True if no worker that may have taken the flow run is heard."""
+    return all(_is_silent(worker, now) for worker in _takers(client, flow_run))
+
+
 def _is_silent(worker: Worker, now: float) -> bool:
     """Return True if a worker has missed as many heartbeats as make it offline for Prefect's server."""
     seen = worker.last_heartbeat_time
@@ -257,14 +331,18 @@ def _is_gone(flow_run: FlowRun) -> bool:
 
 def _crashed_at_the_start(client: SyncPrefectClient, now: float) -> list[FlowRun]:
     """Return deployed flow runs of the last day that crashed before they began, each a few times."""
+    settled = [each for each in _crashed(client, now) if each.run_count == 0 and now - _since(each) > SUPERSEDED_S]
+    return [each for each in settled if _starts(client, each) < MAX_VAIN_STARTS and _deployment_of(client, each)]
+
+
+def _crashed(client: SyncPrefectClient, now: float) -> list[FlowRun]:
+    """Return our flow runs of the last day that crashed."""
     filtered = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
         start_time=FlowRunFilterStartTime(after_=datetime.fromtimestamp(now - DAY_S, UTC)),
         tags=FlowRunFilterTags(all_=[TAG]),
     )
-    found = client.read_flow_runs(flow_run_filter=filtered, limit=_PAGE, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
-    settled = [each for each in found if each.run_count == 0 and now - _since(each) > SUPERSEDED_S]
-    return [each for each in settled if _starts(client, each) < MAX_VAIN_STARTS and _deployment_of(client, each)]
+    return client.read_flow_runs(flow_run_filter=filtered, limit=_PAGE, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
 
 
 def _starts(client: SyncPrefectClient, flow_run: FlowRun) -> int:

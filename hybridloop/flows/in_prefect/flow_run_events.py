@@ -24,9 +24,11 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.utilities.engine import emit_task_run_state_change_event
 
+from hybridloop.flows.in_prefect.completion import event_id, resource_of
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.journal import RunRecord
+from hybridloop.runs.hold import RUN_COMPLETED
 from hybridloop.runs.recorded import BEFORE
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
@@ -59,10 +61,11 @@ class FlowRunEvents:
         if (left_out := self._admit(event.kind)) is not None:
             emit_event(
                 f"hybridloop.{event.kind}",
-                resource=self._resource(),
+                resource=resource_of(self._run),
                 occurred=_moment(event.ended_at),
                 related=[_TAGGED],
                 payload={**event.facts, "message": event.message} | ({"left_out": left_out} if left_out else {}),
+                id=event_id(self._flow_run_id, event.kind) if event.kind == RUN_COMPLETED else None,
             )
         if (before := event.facts.get(BEFORE)) is not None:  # whose crash needs nobody any more
             resource = {"prefect.resource.id": f"prefect.flow-run.{before}"}
@@ -79,16 +82,6 @@ class FlowRunEvents:
         while self._rounds:  # other threads may still end some
             _, task_run = self._rounds.popitem()
             _emit(task_run, StateType.COMPLETED, time.time(), "the run ended first", name="Stopped")
-
-    def _resource(self) -> dict[str, str]:
-        run = self._run
-        return {
-            "prefect.resource.id": f"hybridloop.run.{run.uid}",
-            "prefect.resource.name": run.key,
-            "hybridloop.algorithm": run.algorithm,
-            "hybridloop.problem": run.problem,
-            "hybridloop.target": run.target,
-        }
 
     def _admit(self, kind: str) -> int | None:
         """Return the number of events left out before this one; None if this one is left out, too."""

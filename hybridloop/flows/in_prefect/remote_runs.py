@@ -6,7 +6,9 @@ behind a proxy may have no websocket for events.
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from uuid import UUID
@@ -28,9 +30,11 @@ from prefect.exceptions import MissingResult, ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 from prefect.types.entrypoint import EntrypointType
 
-from hybridloop.errors import InputError, RunCancelled, RunNotBegun, RunNotFinished
+from hybridloop.errors import HybridloopError, InputError, RunCancelled, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
+from hybridloop.flows.in_prefect.dead_flow_runs import complete_flow_run, ended_run_of
 from hybridloop.flows.in_prefect.host import REFUSED
+from hybridloop.journal import open_journal
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
@@ -45,6 +49,7 @@ _FLOW_RUNS = "prefect.flow_runs"  # logger of Prefect's engine, and of rounds wi
 _ROUND = ("round ", "iteration ")
 
 Show = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 def hand_over(
@@ -88,10 +93,14 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
     """
     pause, waited_s, failures, shown = threading.Event(), 0.0, 0, set[UUID]()
     crashed_s = 0.0
+    has_ended: bool | None = False
     with get_client(sync_client=True) as client:
         while True:
             try:
                 run = client.read_flow_run(flow_run)
+                has_ended = None if has_ended is None else _has_ended(client, run)
+                if has_ended:
+                    run = client.read_flow_run(flow_run)
                 _show_log(client, flow_run, shown, show)
                 failures = 0
             except HTTPError:  # the run continues without the server, and its view does so for a while
@@ -100,8 +109,9 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
                     raise
                 pause.wait(poll_s)
                 continue
-            if _may_resume(run) and crashed_s < RESUMED_WITHIN_S:
-                if not crashed_s:
+            is_crashed = run.state is not None and run.state.is_crashed()
+            if is_crashed and (has_ended or _may_resume(run)) and crashed_s < RESUMED_WITHIN_S:
+                if not crashed_s and not has_ended:
                     show(f"run {run.name} lost its process; with a worker online, housekeeping resumes it in minutes")
                 crashed_s += poll_s
                 pause.wait(poll_s)
@@ -119,10 +129,27 @@ def follow(flow_run: UUID, show: Show, *, poll_s: float = POLL_S) -> RunResult |
 
 
 def _may_resume(run: FlowRun) -> bool:
-    """Return True for a crashed flow run whose run housekeeping resumes, by the settings that it was started with."""
+    """Return True if housekeeping resumes the run of a flow run that crashed, by the settings of its start."""
     settings = run.parameters.get("settings")
     is_resumed = isinstance(settings, Mapping) and settings.get("resume_automatically") == AutoResume.INTERRUPTED
-    return is_resumed and run.state is not None and run.state.is_crashed()
+    return is_resumed
+
+
+def _has_ended(client: SyncPrefectClient, run: FlowRun) -> bool | None:
+    """Return True if the journal here has a run's end that Prefect lacks; None if it can't be read.
+
+    Prefect shows the end as soon as its process has had the time to do so.
+    """
+    if run.state_type not in (StateType.RUNNING, StateType.CRASHED):
+        return False
+    now = time.time()
+    try:
+        with open_journal() as journal:
+            complete_flow_run(journal, client, run, now=now)
+            return ended_run_of(journal, run, now) is not None
+    except HybridloopError as error:  # the run's own journal may be elsewhere
+        _log.debug("the journal here was not asked for the end of run %s: %s", run.name, error)
+        return None
 
 
 def request_stop(flow_run: UUID, tag: str) -> None:

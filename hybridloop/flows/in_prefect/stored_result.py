@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect.context import FlowRunContext
 from prefect.results import ResultStore
@@ -57,9 +58,14 @@ def stored(result: RunResult | SweepResult) -> Any:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return result
+    return stored_for(result, context.flow_run.id)
+
+
+def stored_for(result: RunResult | SweepResult, flow_run_id: UUID) -> Any:
+    """Return the record of a deployment's result, which Prefect's server stores; the result itself if it can't."""
     try:
         store = ResultStore(result_storage=results_block(), serializer=SERIALIZER)
-        record = store.create_result_record(result, key=str(context.flow_run.id))
+        record = store.create_result_record(result, key=str(flow_run_id))
         store.persist_result_record(record)
     except Exception as error:  # whatever Prefect or its server raises: the journal has the result
         _log.warning("Prefect's server has no copy of the result: %s", error)

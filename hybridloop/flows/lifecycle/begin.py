@@ -21,7 +21,7 @@ from hybridloop.estimate.bought import too_small_caps
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.held_run import hold_run, how_to_resume
 from hybridloop.preparation import prepare
-from hybridloop.runs.hold import withdraw_stop
+from hybridloop.runs.hold import ask_for_resume
 from hybridloop.runs.order import RunOrder
 from hybridloop.runs.recorded import SIMULATED
 from hybridloop.runs.run import Run, describe_run, find_run, in_workspace, with_groupings
@@ -72,7 +72,7 @@ def find_for_person(order: RunOrder | Callable[[Journal], RunOrder], place: Plac
     with open_journal() as journal:
         run = find(journal, order if isinstance(order, RunOrder) else order(journal), place)
         if run.record.is_stored and run.extension is None and not run.has_result:
-            withdraw_stop(journal, run.record)
+            ask_for_resume(journal, run.record)
             run = replace(run, record=journal.run(run.record.uid))
     return run
 
