@@ -335,10 +335,12 @@ class ProgramError(HybridloopError):
 class JournalError(_ThreePartMessage, HybridloopError):
     """The journal can't be opened, read or written: `happened`, its `meaning` for the run, and the `remedy`.
 
-    `is_outage` is True if its server did not answer, or ended the connection.
+    `is_outage` is True if its server did not answer, or ended the connection; `is_repeated` if another error of this
+    process has said so of the same outage.
     """
 
     is_outage = False
+    is_repeated = False
 
 
 class JournalDamaged(JournalError):

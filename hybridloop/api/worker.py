@@ -137,7 +137,7 @@ def show_log(key: str, show: Callable[[str], None]) -> None:
     with running_prefect():
         from hybridloop.flows.in_prefect import remote_runs
 
-        remote_runs.show_log(remote_runs.flow_run_of(key), show)
+        remote_runs.show_log(key, show)
 
 
 def _result_of(key: str, followed: RunResult | None) -> RunResult:

@@ -73,8 +73,8 @@ class ServiceClient:
         self._clock = clock
         self._stop = stop
 
-    def open_session(self, session_id: str, name: str, target: Target, job_failure_policy: str) -> None:
-        """Open the session with that id; opening it again changes nothing."""
+    def open_session(self, session_id: str, name: str, target: Target, job_failure_policy: str) -> dict[str, Any]:
+        """Open the session with that id; opening it again changes nothing. Return the service's document of it."""
         body = {
             "itemType": "Session",
             "name": name,
@@ -82,7 +82,12 @@ class ServiceClient:
             "target": target.name,
             "jobFailurePolicy": job_failure_policy,
         }
-        self._retry("opening the session", _NOT_SUBMITTED, lambda: self._call("PUT", f"/sessions/{session_id}", body))
+
+        def put() -> dict[str, Any]:
+            session: dict[str, Any] = self._call("PUT", f"/sessions/{session_id}", body)
+            return session
+
+        return self._retry("opening the session", _NOT_SUBMITTED, put)
 
     def session_page(self, session_id: str) -> str:
         """Return the address of the portal's page of a session."""
@@ -139,28 +144,34 @@ class ServiceClient:
 
         self._retry("uploading a job's input", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
 
-    def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
-        """Submit a job under our id; after an unclear answer the job is looked up by that id, never given another."""
+    def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Submit a job under our id; after an unclear answer the job is looked up by that id, never given another.
+
+        Return the service's document of a job that it has in another session: a process submitted it of which the
+        journal does not know, as after it was restored from a backup. Return None for all others.
+        """
         document = job_document(container, {**body, **self._labels})
 
-        def put() -> None:
+        def put() -> dict[str, Any] | None:
             try:
-                self._call("PUT", f"/jobs/{job_id}", document)
+                job = self._call("PUT", f"/jobs/{job_id}", document)
             except RequestFailed as failure:
-                if failure.kind not in _MAY_BE_DONE or not self._is_submitted(job_id, body):
+                if failure.kind not in _MAY_BE_DONE or (job := self._submitted(job_id, body)) is None:
                     raise
+            if job.get("sessionId") in (None, body.get("sessionId")):
+                return None
+            return _with_status(self._call("GET", f"/jobs/{job_id}"))
 
-        self._retry("submitting a job", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
+        return self._retry("submitting a job", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
 
-    def _is_submitted(self, job_id: str, body: Mapping[str, Any]) -> bool:
-        """Return True if the service has the job with our metadata: an earlier process may have submitted it."""
+    def _submitted(self, job_id: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the service's document of the job if it has our metadata: an earlier process may have submitted it."""
         try:
             job = _with_status(self._call("GET", f"/jobs/{job_id}"))
         except RequestFailed:
-            return False
-        stored = job.get("metadata")
+            return None
         expected: dict[str, str] = body.get("metadata", {})
-        return expected.items() <= (stored or {}).items()
+        return job if expected.items() <= (job.get("metadata") or {}).items() else None
 
     def find_job(self, job_id: str) -> dict[str, Any] | None:
         """Return the service's document of a job, with signed URLs; None if no job has that id."""

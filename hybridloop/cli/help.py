@@ -21,7 +21,7 @@ from hybridloop.inputs.validation import elsewhere
 COMMAND_GROUPS = {
     "Run": ("run", "plan", "sweep", "runs", "cost"),
     "Look": ("status", "portal", "sessions", "targets", "problems", "optimizers", "molecule", "schema"),
-    "Set up": ("init", "config", "doctor", "up", "down", "env", "deploy", "worker", "mcp"),
+    "Set up": ("init", "config", "doctor", "up", "down", "env", "journal", "deploy", "worker", "mcp"),
     "Local service": ("emulator",),
 }
 _SHOWS_ALL = "hybridloop.all_options"

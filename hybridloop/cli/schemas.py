@@ -197,6 +197,12 @@ def _of_stored_runs() -> dict[str, Any]:
     }
 
 
+def _copied() -> Any:
+    from hybridloop.journal.backup import Copied
+
+    return Copied
+
+
 DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     **{f"run {algorithm}": _run_result for algorithm in ALGORITHMS},
     **{f"plan {algorithm}": lambda: Plan for algorithm in ALGORITHMS},
@@ -226,6 +232,8 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     ),
     "optimizers": lambda: _list(_record("Optimizer", _of(str, "name goes_by package does"))),
     "deploy": lambda: _record("Notifications", done=list[str], test_sent=bool),
+    "journal backup": _copied,
+    "journal restore": _copied,
     "emulator ledger": _ledger,
     "up": _stack,
     "down": lambda: _record("Stopped", home=str, stopped=list[str]),

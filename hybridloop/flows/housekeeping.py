@@ -34,7 +34,7 @@ from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
 from hybridloop.runs.resumable import FOR_A_PERSON, reason_to_skip
 from hybridloop.settings import Duration, WorkspaceName, parse_duration
-from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
+from hybridloop.tasks.orphans import close_orphaned_sessions, unfinished_jobs
 from hybridloop.tasks.prefect_tasks import tasks_untagged
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.submission.jobs import TERMINAL
@@ -119,7 +119,7 @@ def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     resumable = []
     with open_client(workspace) as service:
         for record in candidates.values():
-            if record.settings.get("workspace") != identity or is_held(record, now) or record.state is State.ENDED:
+            if record.settings.get("workspace") != identity or record.is_held(now) or record.state is State.ENDED:
                 continue
             try:
                 reason = reason_to_skip(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))
@@ -189,7 +189,7 @@ def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str
         if settle_s:
             _let_settle(journal, record, settle_s)
         present = journal.run(record.uid)  # earlier runs of this loop may have taken long
-        if is_held(present, time.time()) or present.status != record.status:
+        if present.is_held(time.time()) or present.status != record.status:
             return "left: another process resumed it"
         if (outcome := _delegate(journal, record)) is not None:
             return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from sqlalchemy import Connection
 
 from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.journal import charges, leases, programs, pruning, rounds, runs, sessions, spans
 from hybridloop.journal.owner import Owner, note_ended
 from hybridloop.journal.records import (
@@ -30,7 +32,7 @@ from hybridloop.journal.records import (
     SessionRow,
     Span,
 )
-from hybridloop.journal.storage.database import Database
+from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
 from hybridloop.journal.storage.encoding import encode_json
 from hybridloop.journal.storage.location import Location, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
@@ -50,12 +52,24 @@ _log = logging.getLogger(__name__)
 def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], float] = time.time) -> Journal:
     """Open the journal that HYBRIDLOOP_JOURNAL names, else `journal.db` in the state folder.
 
-    A worker's process waits for a server that does not answer: no user is there to start its run again.
+    A worker's process waits for a server that does not answer: no user is there to start its run again. Raises
+    InputError for an invalid variable.
     """
     if url := environ.get("HYBRIDLOOP_JOURNAL"):
-        return Journal(url, now=now, waits=FLOW_RUN_VARIABLE in environ)
+        return Journal(url, now=now, waits=FLOW_RUN_VARIABLE in environ, wait_s=_wait_s(environ))
     folder = make_private_folder(home(environ))
     return Journal(journal_url(folder / "journal.db"), now=now)
+
+
+def _wait_s(environ: Mapping[str, str]) -> float:
+    text = environ.get(WAIT_VARIABLE)
+    try:
+        wait_s = WAIT_S if text is None else float(text)
+    except ValueError:
+        wait_s = math.nan
+    if not 0 <= wait_s < math.inf:
+        raise InputError(WAIT_VARIABLE, f"{text!r} is no time", "Give seconds, as 300.", NOTHING_SUBMITTED)
+    return wait_s
 
 
 def journal_url(path: Path) -> str:
@@ -70,14 +84,20 @@ class Journal:
     written if another process has taken the run over. Everything read is verified (JournalDamaged). Lists over all runs
     leave damaged ones out, with one warning for each. A write waits up to `busy_s` for other processes' locks; after a
     write that timed out, later ones wait only a moment until one succeeds. A server that stops answering is
-    waited for; with `waits`, also one that has not answered yet, whose address may be wrong.
+    waited for, `wait_s` seconds; with `waits`, also one that has not answered yet, whose address may be wrong.
     """
 
     def __init__(
-        self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S, waits: bool = False
+        self,
+        url: str,
+        *,
+        now: Callable[[], float] = time.time,
+        busy_s: float = BUSY_S,
+        waits: bool = False,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._now = now
-        self._database = Database(Location.parse(url), busy_s=busy_s, waits=waits)
+        self._database = Database(Location.parse(url), busy_s=busy_s, waits=waits, wait_s=wait_s)
         self._warned_of: set[str] = set()  # uids of damaged runs
         try:
             migrate(self._database, busy_s=busy_s)
@@ -93,6 +113,27 @@ class Journal:
 
     def __exit__(self, *_raised: object) -> None:
         self.close()
+
+    @property
+    def location(self) -> Location:
+        """Where it is; `str()` of it has no password."""
+        return self._database.location
+
+    def copy_to(self, file: Path) -> int:
+        """Copy the journal as it is now to an empty SQLite file; return the number of runs in it."""
+        self._database.save(file)
+        with Journal(journal_url(file), now=self._now) as copy:
+            return copy.num_runs
+
+    def replace_by(self, file: Path) -> None:
+        """Put the content of another journal's SQLite file in the place of this one's."""
+        self._database.replace_by(file)
+        migrate(self._database, busy_s=BUSY_S)
+
+    @property
+    def num_runs(self) -> int:
+        """Number of runs, damaged ones included."""
+        return self._read(runs.count)
 
     def close(self) -> None:
         """Close all connections."""

@@ -64,6 +64,11 @@ class RunRecord:
         """Time of the last status, or of the last renewal of the lease if that is later."""
         return max(self.updated_at, (self.lease_expires_at or 0.0) - LEASE_S)
 
+    def is_held(self, now: float) -> bool:
+        """Return True if a process that may be alive holds the run's lease at this time, in seconds."""
+        lapsed = self.lease_expires_at is not None and now >= self.lease_expires_at
+        return self.owner is not None and not lapsed and not self.owner.is_known_dead()
+
     @property
     def has_begun(self) -> bool:
         """True once a process has worked on the run in a flow run or a script."""

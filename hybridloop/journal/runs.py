@@ -123,6 +123,11 @@ def newest(connection: Connection, *, limit: int, before: float | None) -> list[
     return _records_or_damage(connection, query if before is None else query.where(runs.c.created_at < before))
 
 
+def count(connection: Connection) -> int:
+    """Return the number of runs."""
+    return int(connection.execute(select(func.count()).select_from(runs)).scalar_one())
+
+
 def by_status(connection: Connection, statuses: Collection[str]) -> list[RunRecord | DamagedRun]:
     """Return the runs with one of these statuses, newest first."""
     query = _select_runs().where(states.c.status.in_(sorted(statuses)))

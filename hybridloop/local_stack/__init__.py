@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 _TIMEOUT_S = 30.0
+_ANSWER_S = 5.0  # of the user's own server, which is asked whether it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,38 @@ def portal_link(service: RunningEmulator) -> str:
 
 
 def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
-    """Return the user's own Prefect server if one is set, else the stack's; start that if needed. Raises StackError."""
+    """Return the user's own Prefect server if one is set, else the stack's; start that if needed.
+
+    Raises StackError, also where the user's own address belongs to another program.
+    """
     folder = home(environ)
     if (api_url := user_server(environ, prefect_home(folder))) is not None:
+        _check_own_server(api_url)
         return PrefectServer(api_url, is_local=False, environment={})
     return _prefect_server(ensure_running(PREFECT, folder, environ), folder, environ)
+
+
+def is_version(answer: bytes) -> bool:
+    """Return True if the answer to a request for the version is that of a Prefect server: a text in JSON."""
+    try:
+        return isinstance(json.loads(answer), str)
+    except ValueError:
+        return False
+
+
+def _check_own_server(api_url: str) -> None:
+    """Raise StackError if another program answers at this address; what does not answer is left to its first use."""
+    import httpx
+
+    try:
+        reply = httpx.get(f"{api_url.rstrip('/')}/admin/version", timeout=_ANSWER_S)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return
+    if reply.status_code == httpx.codes.OK and not is_version(reply.content):
+        raise StackError(
+            f"{api_url} is not the API of a Prefect server: another program answers there",
+            "Correct PREFECT_API_URL or the profile; the address of a server usually ends in /api.",
+        )
 
 
 def has_own_prefect(environ: Mapping[str, str] = os.environ) -> bool:

@@ -43,6 +43,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.run import Run
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.summary import summary, title
+from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
 from hybridloop.settings import AutoResume
@@ -183,7 +184,7 @@ def _write(
         values = None if result is None else result.as_dict()
         run.journal.set_status(run.lease, str(status), reason, values, event=event)
     except HybridloopError as error:
-        _log.warning("the journal could not store that the run is %s: %s", status, error)
+        _log.log(level_of(error), "the journal could not store that the run is %s: %s", status, error)
         if isinstance(error, JournalGone | LeaseLost) or event is not None:
             raise
         is_stored = False
@@ -238,7 +239,7 @@ def _note(run: HeldRun, kind: str, facts: Mapping[str, Any]) -> None:
     try:
         run.journal.add_event(run.lease, kind, facts)
     except HybridloopError as error:
-        _log.warning("the journal could not store the event %r: %s", kind, error)
+        _log.log(level_of(error), "the journal could not store the event %r: %s", kind, error)
 
 
 def _reason(error: BaseException) -> str:

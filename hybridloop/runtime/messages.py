@@ -29,3 +29,8 @@ class WarningLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record to standard error."""
         print(escape_control(self.format(record)), file=sys.stderr, flush=True)
+
+
+def level_of(error: BaseException) -> int:
+    """Return the level at which an error is logged that ends nothing: a repeated one of an outage is no warning."""
+    return logging.DEBUG if getattr(error, "is_repeated", False) else logging.WARNING

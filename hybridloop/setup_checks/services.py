@@ -88,7 +88,8 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
         reply = _ask(url, question, credentials)
         if reply.status_code in (403, 404) and (count := _ask(url, _COUNT, credentials)).is_success:
             question, reply = _COUNT, count  # a user without admin rights, or Prefect Cloud
-        running = str(reply.json()) if reply.is_success else ""
+        is_foreign = question == _VERSION and reply.is_success and not local_stack.is_version(reply.content)
+        running = str(reply.json()) if reply.is_success and not is_foreign else ""
         is_open = reply.is_success and _is_open(url, question)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return wrong("prefect", f"{url} does not answer ({error})", remedy)
@@ -97,7 +98,7 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
     if reply.status_code in (401, 403):
         remedy = "Correct PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
         return wrong("prefect", f"{url} denies access (HTTP {reply.status_code})", remedy)
-    if not reply.is_success:
+    if not reply.is_success or is_foreign:
         return wrong("prefect", f"{url} is not the API of a Prefect 3 server (HTTP {reply.status_code})", remedy)
     # Compare it with the client's
     installed = version("prefect")

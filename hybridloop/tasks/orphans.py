@@ -87,13 +87,7 @@ def is_orphaned(record: RunRecord, now: float) -> bool:
     is_started = record.state in (State.RUNNING, State.PREPARING) or (
         record.state is State.NEW and record.owner is not None
     )
-    return is_started and not is_held(record, now)
-
-
-def is_held(record: RunRecord, now: float) -> bool:
-    """Return True if a process that may be alive holds the run's lease."""
-    lapsed = record.lease_expires_at is not None and now >= record.lease_expires_at
-    return record.owner is not None and not lapsed and not record.owner.is_known_dead()
+    return is_started and not record.is_held(now)
 
 
 def _close_all(

@@ -18,7 +18,7 @@ from hybridloop.data.states import State
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.journal import Journal
-from hybridloop.tasks.orphans import is_held, unfinished_jobs
+from hybridloop.tasks.orphans import unfinished_jobs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
 UNFINISHED = frozenset({State.NEW, State.PREPARING, *STATUSES.keys() - WITH_RESULT})
@@ -101,7 +101,7 @@ def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], r
                 record = journal.run(uid)
                 if record.settings.get("workspace", here) != here:
                     result.kept[uid] = "its jobs are in another workspace"
-                elif is_held(record, time.time()):
+                elif record.is_held(time.time()):
                     result.kept[uid] = "it is being resumed"
                 else:
                     result.cancelled_jobs += _cancel_jobs(service, jobs)

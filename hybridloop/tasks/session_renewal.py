@@ -19,6 +19,7 @@ from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.durations import format_duration
+from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
@@ -202,6 +203,12 @@ class SessionRenewal:
         return row if self.active_at is None else replace(row, opened_at=self.active_at)
 
     def _open_next(self) -> SessionRow:
+        """Open the next session; the journal may be an earlier copy, and then further ones have been there already."""
+        while (row := self._open_one()).ended_at is not None:
+            self._next_reason = "restored"
+        return row
+
+    def _open_one(self) -> SessionRow:
         ordinal, reason = len(self._rows), self._next_reason
         identifier = session_id(self._run.uid, ordinal)
         row = SessionRow(ordinal, identifier, self._target.name, "Waiting", reason, self._clock.now(), None)
@@ -209,10 +216,14 @@ class SessionRenewal:
         self._rows.append(row)
         step = "renew" if ordinal else "open"
         crash_point(f"{step}.before")
-        self._put(row)
+        status = self._put(row)
         crash_point(f"{step}.after")
-        self._report_opened(row)
         self._next_reason = ""
+        if status in TERMINAL:
+            _log.warning("session %s is known to the service: %s. The journal is of a time before it", row.id, status)
+            self._record_end(ordinal, status)
+            return self._rows[ordinal]
+        self._report_opened(row)
         return row
 
     def _report_opened(self, row: SessionRow) -> None:
@@ -229,10 +240,11 @@ class SessionRenewal:
             ended_at=self._clock.now(),
         )
 
-    def _put(self, row: SessionRow) -> None:
+    def _put(self, row: SessionRow) -> str:
+        """Open a session, if it is not there already; return its status."""
         policy = self._policy.session_on_job_failure.capitalize()
         try:
-            self._service.open_session(row.id, self._name, self._target, policy)
+            return str(self._service.open_session(row.id, self._name, self._target, policy).get("status"))
         except (InputError, AccessDenied, ServiceRefused):
             # only these are certain: an unclear answer may hide an open session, which the close then finds
             self._record_end(row.ordinal, "refused")
@@ -250,5 +262,5 @@ def log_errors(action: Callable[[], T]) -> T | None:
     try:
         return action()
     except HybridloopError as error:
-        _log.warning("while leaving the run: %s", error)
+        _log.log(level_of(error), "while leaving the run: %s", error)
         return None

@@ -23,6 +23,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
 from hybridloop.flows.in_prefect import dead_flow_runs
+from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.settings import ProblemText
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, worker
 from tests.flow_calls import call_flow
@@ -34,7 +35,10 @@ from tests.waiting import PATIENCE_S, eventually
 pytestmark = [pytest.mark.slow, long_form]
 TARGET = "rigetti.sim.qvm"
 ASKED: dict[str, Any] = {"ansatz": "uccsd", "search": "measured", "seed": 7, "precision": 0.01}
-PARKS = {"failure": {"on_target_down": "park", "target_down_wait_s": 0.2}}
+PARKS = {
+    "failure": {"on_target_down": "park", "target_down_wait_s": 0.2},
+    "resume_automatically": "interrupted",  # for one that is killed once it holds the run
+}
 ANSWER = ("value", "standard_error", "parameters", "rounds", "shots", "history")
 WORKSPACE = "workers"
 
@@ -42,7 +46,7 @@ MOMENTS: dict[str, Callable[[Place, FlowRun], bool]] = {
     "created": lambda place, run: True,
     "pending": lambda place, run: not place.state(run).is_scheduled(),
     "begun": lambda place, run: place.state(run).is_running(),
-    "held": lambda place, run: place.journal.run_by_flow_run(str(run.id)) is not None,
+    "held": lambda place, run: str(run.id) in flow_runs_of(place.journal, place.journal.run(run.name)),
 }
 KILLED = ("worker", "process", "server")
 KILLS = short_or_long(
@@ -103,14 +107,23 @@ def resume_of(place: Place, key: str) -> FlowRun:
     return found
 
 
+def has_flow_run(process: psutil.Process) -> bool:
+    """Return True for the process of a flow run, which the worker's own process is not."""
+    with contextlib.suppress(psutil.Error):
+        return "PREFECT__FLOW_RUN_ID" in process.environ()
+    return False
+
+
 def kill(what: str, environ: dict[str, str], held: ExitStack, start: Callable[[], Any], pool: Any) -> Any:
     """Kill the worker with its processes, its processes alone, or the server; return the worker from then on."""
     if what == "server":
         (part,) = [part for part in stack.status(environ).components if part.name == "prefect"]
+        assert part.pid is not None
         os.kill(part.pid, signal.SIGKILL)
         stack.ensure_prefect(environ)
         return pool
-    victims = pool.children() + ([pool.process] if what == "worker" else [])
+    victims = pool.children()
+    victims = [pool.process, *victims] if what == "worker" else list(filter(has_flow_run, victims))
     for each in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 from tests.waiting import eventually
 
+DATED = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ ")
 SLOW = {"ansatz": "uccsd", "search": "measured", "seed": 7, "precision": 5e-4}
 ASKED = ("--search", "measured", "--seed", "7", "--precision", "0.01")
 
@@ -129,7 +131,10 @@ def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
     assert followed.returncode == code, followed.stderr
     eventually(lambda: place.is_closed(run))
     assert place.record(run).status == status
-    assert f"is {status}" in other.run("runs", "logs", key).stdout
+    *_, last = lines = other.run("runs", "logs", key).stdout.splitlines()
+    assert all(DATED.match(line) for line in lines), lines
+    assert f"flow run {key} is " in last
+    assert any(f"is {status}" in line for line in lines)
     late = other.run("runs", how, key)
     assert late.returncode == 2
     assert f"the flow run of '{key}' has ended" in late.stderr

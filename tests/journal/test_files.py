@@ -179,6 +179,33 @@ def test_a_read_only_journal_is_an_error_and_stays_unchanged(tmp_path: Path) -> 
         assert journal.run("h2-night") == before
 
 
+@pytest.mark.parametrize("sealed", ["file", "folder"])
+def test_a_journal_that_can_only_be_read_shows_its_runs(sealed: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "journal.db"
+    with Journal(journal_url(path)) as journal:
+        lease = add_claimed_run(journal)
+        measure(journal, lease, 0)
+        journal.release(lease)
+        before, rounds = journal.run("h2-night"), repr(list(journal.rounds(lease.run_uid)))
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(0o755)
+    path.chmod(0o444 if sealed == "file" else 0o666)
+    folder.chmod(0o555)
+    shown = {each.name: each.read_bytes() for each in folder.iterdir()}
+
+    def task() -> object:
+        _as_nobody()
+        with open_journal({"HYBRIDLOOP_HOME": str(folder)}) as journal:
+            (record,) = journal.runs(limit=5)
+            return record, repr(list(journal.rounds(record.uid)))
+
+    assert in_a_child(task) == (before, rounds)
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == shown
+    folder.chmod(0o755)
+
+
 def test_a_full_disk_is_an_error_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
     url = journal_url(tmp_path / "journal.db")
     with Journal(url) as journal:

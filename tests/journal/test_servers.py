@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from hybridloop.errors import HybridloopError, InputError, JournalError
 from hybridloop.journal import Journal, open_journal
 from hybridloop.journal.storage.database import Database
 from hybridloop.journal.storage.location import Location
+from hybridloop.runtime.messages import level_of
 from tests.journal.journal_helpers import add_claimed_run, measure, new_run
 from tests.journal.postgresql_helpers import PASSWORD, Server, new_database, running_pooler
 
@@ -133,21 +135,34 @@ def test_a_write_that_the_server_breaks_off_leaves_nothing(url: str, plain_conne
 def test_a_server_that_stays_down_is_retried_with_a_warning(
     postgresql: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    times = count(step=20.0)  # the clock advances by this at every call
+    times = count(step=50.0)  # the clock advances by this at every call
     database = Database(Location.parse(new_database(postgresql)), busy_s=1.0, now=lambda: next(times))
     with database.write_transaction() as connection:
         connection.exec_driver_sql("SELECT 1")
     postgresql.stop()
     try:
-        with pytest.raises(JournalError), database.write_transaction():
-            pass
+        errors = []
+        for _ in range(2):
+            with pytest.raises(JournalError) as raised, database.write_transaction():
+                pass
+            errors.append(raised.value)
     finally:
         postgresql.start()
         database.close()
-    (warning,) = [message for message in caplog.messages if "does not answer" in message]
-    assert "retrying for up to 30 s" in warning
+    assert [(error.is_outage, error.is_repeated) for error in errors] == [(True, False), (True, True)]
+    assert [level_of(error) for error in errors] == [logging.WARNING, logging.DEBUG]
+    (warning,) = {message for message in caplog.messages if "does not answer" in message}
+    assert "waited for up to 120 s (HYBRIDLOOP_JOURNAL_WAIT_S sets another time)" in warning
     assert "All that was written is kept" in warning
     assert "hybridloop runs resume" in warning
+
+
+def test_the_time_for_which_a_server_is_waited_for_is_a_variable(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    open_journal({"HYBRIDLOOP_JOURNAL": url, "HYBRIDLOOP_JOURNAL_WAIT_S": "300"}).close()
+    for text in ("five", "-1", "nan", "inf"):
+        with pytest.raises(InputError, match=r"HYBRIDLOOP_JOURNAL_WAIT_S: .* is no time"):
+            open_journal({"HYBRIDLOOP_JOURNAL": url, "HYBRIDLOOP_JOURNAL_WAIT_S": text})
 
 
 @pytest.mark.parametrize("how", ["of a worker", "has answered", "unknown"])

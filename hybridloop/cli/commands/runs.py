@@ -284,7 +284,9 @@ def cancel(run: Run, *, json: AsJson = False) -> None:
 
 @app.command()
 def logs(run: Run) -> None:
-    """Print the log of a run that Prefect's server has, on whichever machine the run is.
+    """Print the log of a run that Prefect's server has, on whichever machine the run is, with times in UTC.
+
+    It has all flow runs of the run, with their states.
 
     Example: hybridloop runs logs night
     """

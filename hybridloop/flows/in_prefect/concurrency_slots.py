@@ -21,7 +21,7 @@ from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnr
 from hybridloop.flows.in_prefect.watch import SLOT_LEASE_S, PrefectWatch, renew_slot
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.runtime.clock import Clock, RealClock
-from hybridloop.tasks.orphans import close_sessions_of_run, is_held
+from hybridloop.tasks.orphans import close_sessions_of_run
 
 OUTAGE_LIMIT_S = 300.0  # of Prefect's server, enough for a restart
 _EVENT = "slot"
@@ -168,7 +168,7 @@ def _close_orphaned_sessions(run: HeldRun, workspace: Any) -> None:
     """Close the sessions that dead runs left open on this run's target."""
     now = time.time()
     for record, _ in run.journal.open_sessions():
-        if record.uid != run.uid and record.target == run.record.target and not is_held(record, now):
+        if record.uid != run.uid and record.target == run.record.target and not record.is_held(now):
             try:
                 for closed in close_sessions_of_run(run.journal, record, workspace):
                     _log.info("session %s of run %s was open; %s", closed.session, closed.run_key, closed.done)

@@ -33,7 +33,7 @@ from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.runs.run import run_of_key
-from hybridloop.tasks.orphans import is_held, is_orphaned
+from hybridloop.tasks.orphans import is_orphaned
 from hybridloop.tasks.prefect_tasks import TAG
 
 QUIET_S = 600.0  # a flow run without a held run may prepare its problem or wait for a server for so long
@@ -117,12 +117,12 @@ def complete_flow_run(
 
 def ended_run_of(journal: Journal, flow_run: FlowRun, now: float) -> RunRecord | None:
     """Return the run of a flow run if the run has ended by the journal, and the flow run is running or crashed."""
-    record = journal.run_by_flow_run(str(flow_run.id))
+    record = _record_of(journal, flow_run)
     is_shown = flow_run.state is None or (flow_run.state.is_final() and not flow_run.state.is_crashed())
     if record is None or is_shown or record.status not in WITH_RESULT | ENDED_EARLY:
         return None
     is_last = flow_runs_of(journal, record)[-1] == str(flow_run.id)
-    return record if is_last and not is_held(record, now) else None
+    return record if is_last and not record.is_held(now) else None
 
 
 def restart_flow_run(
@@ -234,11 +234,11 @@ def _is_dead(journal: Journal, client: SyncPrefectClient, record: RunRecord, flo
     known = flow_runs_of(journal, record)
     if str(flow_run.id) not in known:  # if it is no resume: another user's, with the same run key in another journal
         is_resume = (flow_run.idempotency_key or "").startswith(_resumes(record))
-        return is_resume and not is_held(record, now) and _died_before_it_held(client, flow_run, now)
+        return is_resume and not record.is_held(now) and _died_before_it_held(client, flow_run, now)
     is_last = known[-1] == str(flow_run.id)
     if is_last and record.state in (RunState.RUNNING, RunState.PREPARING) and record.updated_at >= _since(flow_run):
         return is_orphaned(record, now)  # else it was restarted, and must still hold its run
-    if is_last and is_held(record, now):
+    if is_last and record.is_held(now):
         return False
     since = max(record.updated_at if is_last else 0.0, _since(flow_run))
     # it may be starting, or about to report its end

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -191,13 +192,24 @@ def _unfinished(client: SyncPrefectClient, flow_run: UUID) -> FlowRun:
     return run
 
 
-def show_log(flow_run: UUID, show: Show) -> None:
-    """Show the log of a flow run as far as the server has it."""
+def show_log(key: str, show: Show) -> None:
+    """Show the log of a run as far as the server has it: of all its flow runs, with dates. Raises as `flow_run_of`."""
+    flow_run_of(key)
+    ours = FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG, f"run:{key}"]))
     with get_client(sync_client=True) as client:
-        _show_log(client, flow_run, set(), show)
+        found = client.read_flow_runs(flow_run_filter=ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=_PAGE)
+        for each in found:
+            _show_log(client, each.id, set(), show, dated=True)
+            if each.state is not None:
+                message = f": {each.state.message}" * bool(each.state.message)
+                show(f"{_date(each.state.timestamp)} flow run {each.name} is {each.state.name}{message}")
 
 
-def _show_log(client: SyncPrefectClient, flow_run: UUID, shown: set[UUID], show: Show) -> None:
+def _date(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _show_log(client: SyncPrefectClient, flow_run: UUID, shown: set[UUID], show: Show, *, dated: bool = False) -> None:
     """Show the lines of a flow run's log that were not `shown`; late ones may be of a time before others."""
     of_run, begin = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run])), max(0, len(shown) - _PAGE)
     while lines := client.read_logs(of_run, limit=_PAGE, offset=begin, sort=LogSort.TIMESTAMP_ASC):
@@ -207,7 +219,7 @@ def _show_log(client: SyncPrefectClient, flow_run: UUID, shown: set[UUID], show:
             shown.add(line.id)
             ours = is_round if line.name == _FLOW_RUNS else line.name.startswith("hybridloop") and not is_round
             if is_new and ours:
-                show(line.message)
+                show(f"{_date(line.timestamp)} {line.message}" if dated else line.message)
 
 
 def _has_worker(client: SyncPrefectClient, run: FlowRun) -> bool:

@@ -35,7 +35,6 @@ from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.run import run_of_key
 from hybridloop.settings import LIMITS
-from hybridloop.tasks.orphans import is_held
 
 # Seconds that a flow run may be in a state while its run has no owner. After that it is started again, unless it was
 # being cancelled. A second start does no harm: it finds the run held.
@@ -181,7 +180,7 @@ class DeploymentPool:
         elif record.owner is None:  # it ended, or its session was closed as an orphan
             is_dead = is_late and now - record.updated_at > limit_s
         else:
-            is_dead = not is_held(record, now)
+            is_dead = not record.is_held(now)
         if not is_dead:
             return None
         message = "its process died: it no longer holds its run"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, is_away, to_journal_error
@@ -24,7 +25,8 @@ from hybridloop.journal.storage.write_queue import WriteQueue
 _BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
 _BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
 _BUSY_MS = "hybridloop_busy_ms"  # key in `connection.info`: the busy timeout that the connection has now
-RECONNECT_LIMIT_S = 30.0
+WAIT_S = 120.0  # for a server that is away, by default: a failover takes a minute
+WAIT_VARIABLE = "HYBRIDLOOP_JOURNAL_WAIT_S"
 _RECONNECT_EVERY_S = 0.5
 _MIN_FREE_SHARE = 0.2  # a file with a smaller share of free space is not compacted
 _MIN_FREE_BYTES = 1 << 20
@@ -41,16 +43,24 @@ class Database:
 
     _answered: ClassVar[set[str]] = set()  # addresses of servers
     _away_since: ClassVar[dict[str, float]] = {}  # by address
+    _said_away: ClassVar[set[str]] = set()  # addresses of servers of whose outage an error was raised
 
     def __init__(
-        self, location: Location, *, busy_s: float, waits: bool = False, now: Callable[[], float] = time.monotonic
+        self,
+        location: Location,
+        *,
+        busy_s: float,
+        waits: bool = False,
+        wait_s: float = WAIT_S,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.location = location
         self._now = now
         self._waits = waits
+        self._wait_s = wait_s
         self._lock_timeout = lock_timeout = LockTimeout(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite polls for its lock, and is not fair to our threads
-        self._file = None if location.path is None else OpenFile(location.path, self._save)
+        self._file = None if location.path is None else OpenFile(location.path, self.save)
         self._queue = None if location.path is None else WriteQueue(beside(location.path, QUEUE_SUFFIX))
         engine = (
             _postgresql_engine(location, lock_timeout)
@@ -100,10 +110,21 @@ class Database:
             raise
         self._file.check()
 
-    def _save(self, copy: Path) -> None:
+    def save(self, copy: Path) -> None:
         """Copy the open SQLite journal, whose file may be gone, to an empty file."""
         with self._translate_errors(), self._engine.connect() as connection:
             connection.execution_options(**{_BEGIN: ""}).exec_driver_sql("VACUUM INTO ?", (str(copy),))
+
+    def replace_by(self, other: Path) -> None:
+        """Put the content of another SQLite journal in the place of this one's, in one transaction."""
+        assert self.location.path is not None
+        with (
+            self._translate_errors(),
+            self._writer_lock(),
+            closing(sqlite3.connect(f"{other.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            self._engine.connect() as connection,
+        ):
+            source.backup(cast(sqlite3.Connection, connection.connection.driver_connection))
 
     @contextmanager
     def _write_connection(self) -> Iterator[Connection]:
@@ -140,7 +161,7 @@ class Database:
 
     @contextmanager
     def _connect(self, engine: Engine) -> Iterator[Connection]:
-        """Hold a connection; retry up to `RECONNECT_LIMIT_S`, counted for all threads together, if a server restarts.
+        """Hold a connection; retry for `wait_s`, counted for all threads together, if a server is away.
 
         No statement was sent yet, so a retry repeats none.
         """
@@ -154,6 +175,7 @@ class Database:
                 _log.debug("the journal %s is away, trying again: %s", self.location, self._journal_error(error))
                 threading.Event().wait(_RECONNECT_EVERY_S)
         self._away_since.pop(str(self.location), None)
+        self._said_away.discard(str(self.location))
         self._answered.add(str(self.location))
         if self._file is not None:
             self._file.note_opened()
@@ -183,15 +205,15 @@ class Database:
         if self.location.is_file or not (address in self._answered or (self._waits and is_away(error))):
             return False
         now = self._now()
-        if now > self._away_since.get(address, -math.inf) + 2 * RECONNECT_LIMIT_S:  # not the outage of before
+        if now > self._away_since.get(address, -math.inf) + 2 * self._wait_s:  # not the outage of before
             self._away_since[address] = now
             _log.warning(
-                "the journal %s does not answer; retrying for up to %g s. If it stays away, the run ends with an "
-                "error. All that was written is kept; hybridloop runs resume continues the run",
-                self.location,
-                RECONNECT_LIMIT_S,
+                "the journal %s does not answer; it is waited for up to %g s (%s sets another time). If it stays "
+                "away, the run ends with an error. All that was written is kept; hybridloop runs resume continues the "
+                "run",
+                *(self.location, self._wait_s, WAIT_VARIABLE),
             )
-        return now < self._away_since[address] + RECONNECT_LIMIT_S
+        return now < self._away_since[address] + self._wait_s
 
     def compact(self) -> int:
         """Return free space in SQLite's file to the disk, if there is enough of it; return the number of bytes."""
@@ -221,11 +243,16 @@ class Database:
             raise JournalDamaged("the database", str(self.location), "a name in it is not valid text") from error
         except SQLAlchemyError as error:
             journal_error = self._journal_error(error)
+            if journal_error.is_outage:
+                journal_error.is_repeated = str(self.location) in self._said_away
+                self._said_away.add(str(self.location))
             has_secret = self.location.contains_secret(str(error))
             silence(error, keeps_words=not has_secret)
             if has_secret:
                 raise journal_error from None
             raise journal_error from error
+        except sqlite3.Error as error:  # of SQLite's backup, of which SQLAlchemy does not know
+            raise to_journal_error(DBAPIError("", None, error), self.location, self._lock_timeout.locked_s) from error
 
     def _journal_error(self, error: SQLAlchemyError) -> JournalError:
         return to_journal_error(error, self.location, self._lock_timeout.locked_s)
@@ -233,7 +260,7 @@ class Database:
 
 def _sqlite_engine(location: Location, lock_timeout: LockTimeout, file: OpenFile) -> Engine:
     engine = sqlalchemy.create_engine(
-        location.url,
+        location.url_to_read() if location.is_read_only else location.url,
         hide_parameters=True,
         connect_args={"timeout": lock_timeout.busy_s, "check_same_thread": False},
         pool_size=5,

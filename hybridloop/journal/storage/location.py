@@ -77,6 +77,24 @@ class Location:
         return cls(url.set(drivername="postgresql+psycopg"), bare.render_as_string(), None)
 
     @property
+    def is_read_only(self) -> bool:
+        """True for an SQLite file that this process may read, and not write or write beside."""
+        if self.path is None or not os.path.exists(self.path):  # false also where it can't be looked at
+            return False
+        return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+
+    def url_to_read(self) -> URL:
+        """Return the URL by which SQLite opens a file that can't be written.
+
+        Without a write-ahead log it is taken to be unchanged meanwhile: SQLite would want to write beside it.
+        """
+        assert self.path is not None
+        log = beside(self.path, "-wal")
+        is_whole = not (log.exists() and log.stat().st_size)
+        options = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if is_whole else {})
+        return self.url.set(database=self.path.as_uri(), query=options)
+
+    @property
     def is_file(self) -> bool:
         """True for an SQLite file, False for a server."""
         return self.path is not None
@@ -116,10 +134,11 @@ def prepare_file(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Return the folder, created if it is missing and accessible to its owner only."""
+    """Return the folder, created if it is missing and accessible to its owner only, unless it can only be read."""
     try:
         make_folder(folder)
-        folder.chmod(0o700)
+        if os.access(folder, os.W_OK):
+            folder.chmod(0o700)
     except OSError as error:
         raise unusable_path_error(folder, error) from error
     return folder

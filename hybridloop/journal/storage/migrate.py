@@ -32,10 +32,17 @@ def migrate(database: Database, *, busy_s: float) -> None:
     Other processes that open the journal wait for this, up to `busy_s`.
     """
     path = database.location.path
-    if path is not None:
+    is_read_only = database.location.is_read_only
+    if path is not None and not is_read_only:
         prepare_file(path)
     if read_version(database) == VERSION:
         return
+    if is_read_only:
+        raise JournalError(
+            f"the journal {path} is of an earlier version, and can't be upgraded, as it can't be written",
+            "Nothing was written or submitted.",
+            "Make its file and folder writable, or copy it, and set HYBRIDLOOP_JOURNAL to the copy.",
+        )
     with ExitStack() as stack:
         if path is not None:
             stack.enter_context(_file_lock(path, busy_s))
@@ -124,11 +131,21 @@ def inspect_journal(environ: Mapping[str, str] = os.environ) -> JournalInspectio
 
     Raises InputError for an invalid URL, JournalTooNew, and JournalError if it can't be read.
     """
-    location = Location.parse(environ.get("HYBRIDLOOP_JOURNAL") or f"sqlite:///{home(environ) / 'journal.db'}")
+    location = location_of(environ)
     if location.path is not None and not location.path.exists():
         return JournalInspection(str(location), None)
+    return JournalInspection(str(location), version_at(location))
+
+
+def location_of(environ: Mapping[str, str]) -> Location:
+    """Return the location of the journal that `open_journal` opens. Raises InputError for an invalid URL."""
+    return Location.parse(environ.get("HYBRIDLOOP_JOURNAL") or f"sqlite:///{home(environ) / 'journal.db'}")
+
+
+def version_at(location: Location) -> str | None:
+    """Return the version of a journal's schema, None without one; change nothing. Raises as `inspect_journal`."""
     database = Database(location, busy_s=_INSPECTION_BUSY_S)
     try:
-        return JournalInspection(str(location), read_version(database))
+        return read_version(database)
     finally:
         database.close()

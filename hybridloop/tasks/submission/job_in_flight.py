@@ -24,7 +24,7 @@ class JobPhase(enum.IntEnum):
 
 
 TRANSITIONS: Mapping[JobPhase, frozenset[JobPhase]] = {
-    JobPhase.INTENDED: frozenset({JobPhase.ACCEPTED}),
+    JobPhase.INTENDED: frozenset({JobPhase.ACCEPTED, JobPhase.FOUND_ENDED}),
     JobPhase.UNCLEAR: frozenset({JobPhase.ACCEPTED, JobPhase.FOUND_ENDED}),
     JobPhase.ACCEPTED: frozenset({JobPhase.ENDING}),
     JobPhase.FOUND_ENDED: frozenset({JobPhase.ENDING}),

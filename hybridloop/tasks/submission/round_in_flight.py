@@ -220,8 +220,11 @@ class RoundInFlight:
             crash_point("upload.before")
             job.container = upload_input(connection.service, spec.id, job.container, spec.payload, spec.data_format)
             crash_point("upload.after")
-            if not self._put(job):
+            is_sent, listed = self._put(job)
+            if not is_sent:
                 return
+            if listed is not None:
+                job.session = connection.sessions.ordinal_of(listed.get("sessionId"), job.session)
         connection.keep_alive.submitted(connection.clock.now())
         # acceptance is recorded for all jobs at once; later attempts are recorded one by one
         self._outage.end()
@@ -246,8 +249,11 @@ class RoundInFlight:
         if listed is not None:
             self.observe(listed)
 
-    def _put(self, job: JobInFlight) -> bool:
-        """Submit to the open session, or to the next one if it has ended. Return False if the round ended first."""
+    def _put(self, job: JobInFlight) -> tuple[bool, dict[str, Any] | None]:
+        """Submit to the open session, or to the next one if it has ended. Return False if the round ended first.
+
+        With it comes the service's document of a job that it had in another session.
+        """
         connection, spec = self._connection, job.spec
         while not self.ended.is_set():
             session = connection.sessions.current()
@@ -255,7 +261,7 @@ class RoundInFlight:
             crash_point("put.before")
             body = submission_body(spec, session.id, connection.target, connection.options)
             try:
-                connection.service.submit(spec.id, job.container, body)
+                found = connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
                 idle_s = connection.keep_alive.idle_s(connection.clock.now())
                 connection.sessions.mark_ended(session.ordinal, idle_s)
@@ -264,8 +270,8 @@ class RoundInFlight:
                 self._outage.wait(error, self.ended, in_flight)
             else:
                 crash_point("put.after")
-                return True
-        return False
+                return True, found
+        return False, None
 
     def _collect(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         spec = job.spec

@@ -8,9 +8,11 @@ import pty
 import sqlite3
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,36 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
     "resume_automatically": ("never", "has ended"),
     "session_slots": ("sessions", "has ended"),
 }
+
+
+@pytest.mark.parametrize("body", [b'{"hello": "world"}', b"<html>a page</html>"])
+def test_a_program_that_is_no_prefect_server_is_named_as_such(body: bytes, run_command: Hybridloop) -> None:
+    class Foreign(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Suppress the log of requests."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/api"
+        said = {
+            command: run_command(*command.split(), PREFECT_API_URL=url)
+            for command in ("runs follow night", "runs logs night", "run vqe h2", "deploy vqe h2 --pool nights")
+        }
+        doctor = run_command("doctor", PREFECT_API_URL=url)
+        server.shutdown()
+        thread.join()
+    for command, result in said.items():
+        assert result.code == 1, command
+        assert f"{url} is not the API of a Prefect server: another program answers there." in result.err, command
+        assert "Traceback" not in result.err
+    assert f"{url} is not the API of a Prefect 3 server" in doctor.out
 
 
 def test_no_option_of_a_resume_is_ignored(runs: Hybridloop, journal: Journal) -> None:

@@ -29,7 +29,7 @@ from hybridloop.runs.recorded import RESUMED, recorded_groupings
 from hybridloop.runs.run import Run, is_current
 from hybridloop.runtime import json_cache
 from hybridloop.settings import ProblemText
-from hybridloop.tasks.orphans import is_held, is_orphaned
+from hybridloop.tasks.orphans import is_orphaned
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.waiting import PATIENCE_S, eventually
@@ -125,7 +125,7 @@ def prepares_slowly(monkeypatch: pytest.MonkeyPatch, key: str, error: BaseExcept
     def prepare_slowly(*arguments: Any, **options: Any) -> Any:
         with open_journal() as journal:
             eventually(lambda: is_preparing(journal, key))
-            assert is_held(journal.run(key), time.time())
+            assert journal.run(key).is_held(time.time())
         if error is not None:
             raise error
         return prepare(*arguments, **options)
