@@ -11,6 +11,7 @@ from hybridloop.api.hosts import resume_run as resume_run
 from hybridloop.errors import InputError
 
 if TYPE_CHECKING:
+    from hybridloop.journal import RunRecord
     from hybridloop.reports.reproduce import Reproduction
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.planned import MissingEffort
@@ -50,6 +51,17 @@ def resume(
     and the errors of `vqe`.
     """
     return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
+
+
+def resume_later(run: str) -> RunRecord:
+    """Ask for a run to be resumed by housekeeping; return it. Raises InputError, RunBusy, JournalDamaged."""
+    from hybridloop.journal import open_journal
+    from hybridloop.runs.hold import ask_for_resume
+
+    with open_journal() as journal:
+        record = journal.run(run)
+        ask_for_resume(journal, record)
+        return record
 
 
 def plan_resume(key: str, changes: Mapping[str, Any], *, workspace: str | Any | None = None) -> MissingEffort:

@@ -22,7 +22,7 @@ _NO_RUN = "Nothing was submitted, and no run was changed."
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a backup or a restored journal has: its runs; `replaced` is where the journal before it was saved."""
+    """Numbers of a backup or a restored journal; `replaced` is the file to which the journal before it was saved."""
 
     file: str
     journal: str

@@ -116,7 +116,7 @@ class Journal:
 
     @property
     def location(self) -> Location:
-        """Where it is; `str()` of it has no password."""
+        """The location of its database; `str()` of it has no password."""
         return self._database.location
 
     def copy_to(self, file: Path) -> int:

@@ -130,6 +130,8 @@ OTHERS = {
     "status": (),
     "config": (),
     "doctor": (),
+    "journal backup": ("BACKUP",),
+    "journal restore": ("BACKUP",),
     "down": (),
 }
 LATER: Mapping[str, Sequence[tuple[str, ...]]] = {
@@ -182,6 +184,9 @@ def test_the_output_of_a_command_matches_its_schema(
     (tmp_path / "depths.yaml").write_text(SWEEP)
     session = json.loads(ran.out)["sessions"][0]["id"]
     known = {"SWEEP": str(tmp_path / "depths.yaml"), "KEY": "docs-vqe", "ID": session, "URL": emulator.endpoint}
+    known["BACKUP"] = str(tmp_path / "backup.db")
+    if command == "journal restore":
+        assert inside(environ, "journal", "backup", known["BACKUP"]).code == 0
     for arguments in (OTHERS[command], *LATER.get(command, ())):
         called(*(known.get(each, each) for each in arguments))
 

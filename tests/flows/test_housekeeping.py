@@ -42,6 +42,7 @@ from hybridloop.flows.in_prefect.dead_flow_runs import (
     mark_dead_flow_runs,
     reason_to_leave,
 )
+from hybridloop.flows.in_prefect.remote_runs import follow
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.held_run import new_run
 from hybridloop.journal.provenance import CHOICES
@@ -499,6 +500,13 @@ def test_a_run_that_ended_while_prefect_was_away_is_completed_with_one_message(
         eventually(lambda: len(events_of(client, lease.run_uid, "run.completed")) == 1)
         # the worker that was away reports a crash once more
         client.set_flow_run_state(began.id, Crashed(), force=True)
+    # a follower sees the end before housekeeping does
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(dead_flow_runs, "SUPERSEDED_S", 1.0)
+        followed = follow(began.id, lambda line: None, poll_s=0.1)
+    assert followed is not None
+    assert (followed.status, followed.value) == (result.status, result.value)
+    assert state_name(client, began.id) == "Completed"
     (told,) = events_of(client, lease.run_uid, "run.completed")
     assert told.payload["text"].startswith(str(told.payload["title"]))
 

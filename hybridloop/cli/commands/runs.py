@@ -185,11 +185,9 @@ app.command("resume")(with_options(_resume, resume_options()))
 
 
 def _request_resume(run: str, *, as_json: bool) -> None:
-    from hybridloop.runs.hold import ask_for_resume
+    from hybridloop.api.stored import resume_later
 
-    with _journal() as journal:
-        record = journal.run(run)
-        ask_for_resume(journal, record)
+    record = resume_later(run)
     if as_json:
         print_json({"run_key": record.key, "resume_requested": True, "status": _status(record)})
     else:

@@ -36,7 +36,7 @@ def completed_state(status: str, reason: str, data: Any = None) -> Any:
 
 
 def show_end(client: SyncPrefectClient, record: RunRecord, flow_run: FlowRun) -> State[Any]:
-    """Complete a flow run as the journal has the end of its run, of which Prefect could not be told.
+    """Complete a flow run as the journal has the end of its run, which Prefect has missed.
 
     The message of a result is sent, unless the server has it from the run's own process.
     """
