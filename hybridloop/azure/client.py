@@ -8,9 +8,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
-from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document, signed_like
+from hybridloop.azure.job_document import (
+    INPUT_BLOB,
+    OUTPUT_BLOBS,
+    QIR,
+    blob_url,
+    checked_item,
+    job_document,
+    signed_like,
+)
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits, RequestPace
 from hybridloop.azure.request_errors import (
     IN_FLIGHT,
@@ -46,6 +56,10 @@ MAX_PAGES = 10_000  # of a list
 _MAY_BE_DONE = TRANSIENT | {FailureKind.CONFLICT, FailureKind.TOO_LARGE}
 
 T = TypeVar("T")
+
+
+class JobGone(Exception):
+    """The id of a job is taken at the service, which has no such job any more."""
 
 
 class ServiceClient:
@@ -144,11 +158,14 @@ class ServiceClient:
 
         self._retry("uploading a job's input", IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
 
-    def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    def submit(
+        self, job_id: str, container: str, body: Mapping[str, Any], *, may_be_gone: bool = False
+    ) -> dict[str, Any] | None:
         """Submit a job under our id; after an unclear answer the job is looked up by that id, never given another.
 
         Return the service's document of a job that it has in another session: a process submitted it of which the
-        journal does not know, as after it was restored from a backup. Return None for all others.
+        journal does not know, as after it was restored from a backup. Return None for all others. Raises JobGone for a
+        job that `may_be_gone`, whose id is taken though the service has no such job: it was deleted there.
         """
         document = job_document(container, {**body, **self._labels})
 
@@ -157,6 +174,8 @@ class ServiceClient:
                 job = self._call("PUT", f"/jobs/{job_id}", document)
             except RequestFailed as failure:
                 if failure.kind not in _MAY_BE_DONE or (job := self._submitted(job_id, body)) is None:
+                    if may_be_gone and failure.kind is FailureKind.CONFLICT and self.find_job(job_id) is None:
+                        raise JobGone from failure
                     raise
             if job.get("sessionId") in (None, body.get("sessionId")):
                 return None
@@ -201,8 +220,16 @@ class ServiceClient:
         return self._retry(action, meaning, call, attempts=attempts, stop=stop)
 
     def cancel_job(self, job_id: str) -> None:
-        """Request the cancellation of a job; one that already runs may finish and be billed."""
-        self._retry("cancelling a job", IN_FLIGHT, lambda: self._call("POST", f"/jobs/{job_id}:cancel"), attempts=1)
+        """Request the cancellation of a job; one that already runs may finish and be billed, a deleted one is over."""
+
+        def post() -> None:
+            try:
+                self._call("POST", f"/jobs/{job_id}:cancel")
+            except RequestFailed as failure:
+                if failure.kind is not FailureKind.MISSING:
+                    raise
+
+        self._retry("cancelling a job", IN_FLIGHT, post, attempts=1)
 
     def list_session_jobs(
         self,
@@ -267,6 +294,26 @@ class ServiceClient:
             if failure.kind in (FailureKind.UNCLEAR, FailureKind.TOO_LARGE):
                 raise result_unavailable(job_id, f"its result can't be read: {failure.text}") from failure
             raise translate_failure(failure, "reading a result", PAID, self._transport.host) from failure
+
+    def find_result(self, container: str, read: Callable[[bytearray], T]) -> T | None:
+        """Return what `read` makes of the result in a job's container; None without one.
+
+        For a job that was deleted: its document, which names the result, is gone, and its storage is not.
+        """
+
+        def get(url: str) -> bytearray | None:
+            try:
+                return self._transport.get_blob(url)
+            except RequestFailed as failure:
+                if failure.kind is FailureKind.MISSING:
+                    return None
+                raise
+
+        for url in (blob_url(container, name) for name in OUTPUT_BLOBS):
+            if (data := self._retry("reading a result", PAID, partial(get, url), attempts=ATTEMPTS_IN_RUN)) is not None:
+                with suppress(ValueError):  # half a result is none
+                    return read(data)
+        return None
 
     def stop(self) -> None:
         """End every wait between attempts, except those of `close_session`."""

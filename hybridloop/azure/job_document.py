@@ -12,6 +12,7 @@ from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.runtime.messages import escape_control
 
 INPUT_BLOB = "inputData"
+OUTPUT_BLOBS = ("outputData", "rawOutputData")  # of a result in the service's own format, and in the provider's
 QIR = "qir.v1"
 RESULTS_V2 = "microsoft.quantum-results.v2"
 QUIL = "rigetti.quil.v1"

@@ -9,6 +9,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
 CANCELLED = "cancelled"
 CANCELLED_WITH_SESSION = "cancelled with its session"
+DELETED = "deleted"
 FIRST_BACKOFF_S = 2.0  # before a job's second attempt; doubled for each further one
 LONGEST_BACKOFF_S = 60.0
 
@@ -36,6 +37,7 @@ PERMANENT_ERRORS: Mapping[str, str] = {
     "RuntimeError": "the program failed while it ran",
     "quantinuum - 1001": "Quantinuum refused the program",
     CANCELLED: "someone cancelled it",
+    DELETED: "someone deleted it at the service",
 }
 CALL_ERRORS: Mapping[FailureKind, str] = {
     FailureKind.UNREACHABLE: "no connection, it broke, or no answer: a submission is settled by asking for its id",

@@ -49,6 +49,7 @@ class JobInFlight:
     first_failure_at: float = 0.0
     listed: str = ""  # its status when the service listed it last
     known_at: float | None = None  # when that was a known status
+    asked_at: float = 0.0  # when it was asked for by its id, because no list had it
 
     @classmethod
     def from_record(cls, spec: JobSpec, record: Job) -> JobInFlight:
@@ -67,7 +68,7 @@ class JobInFlight:
         """Replace the failed attempt with the next one, which the journal has as intended."""
         self.move(JobPhase.INTENDED)
         self.spec, self.session, self.container, self.listed = spec, session, "", ""
-        self.known_at = None
+        self.known_at, self.asked_at = None, 0.0
 
     def ended(
         self, state: str, billed: Mapping[str, float] | None, reason: str = "", counts: tuple[Counts, ...] | None = None

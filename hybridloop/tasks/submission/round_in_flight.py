@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.azure.client import PAGE_SIZE, upload_input
+from hybridloop.azure.client import PAGE_SIZE, JobGone, upload_input
 from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.errors import AccessDenied, AnswerRefused, JobFailed, RunStopped, SessionEnded, TargetDown
@@ -27,12 +27,18 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob, is_above
-from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, judge_failure, meaning_of
+from hybridloop.tasks.submission.job_errors import (
+    CANCELLED,
+    CANCELLED_WITH_SESSION,
+    DELETED,
+    judge_failure,
+    meaning_of,
+)
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import ACTIVE, PARTLY, SUCCEEDED, TERMINAL, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import lost_shots, merge_points, read_counts
-from hybridloop.tasks.submission.round_polls import SILENT_S, RoundPolls
+from hybridloop.tasks.submission.round_polls import GONE, SILENT_S, RoundPolls, gone
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 LONG_S = 10.0  # of a job, which is said
@@ -110,7 +116,7 @@ class RoundInFlight:
         if job is None:
             self._check_id(listed["id"], listed.get("name"))
             return
-        if status in TERMINAL | ACTIVE:
+        if status in TERMINAL | ACTIVE or status == GONE:
             job.known_at = self._connection.clock.now()
         elif str(status) != job.listed:
             _log.warning(
@@ -119,7 +125,7 @@ class RoundInFlight:
                 *(job.spec.id, status, SILENT_S / 60.0),
             )
         job.listed = str(status)
-        if status not in TERMINAL:
+        if status not in TERMINAL and status != GONE:
             self._note_time(listed.get("expectedSeconds"))
             return
         with self._lock:
@@ -220,7 +226,10 @@ class RoundInFlight:
             crash_point("upload.before")
             job.container = upload_input(connection.service, spec.id, job.container, spec.payload, spec.data_format)
             crash_point("upload.after")
-            is_sent, listed = self._put(job)
+            try:
+                is_sent, listed = self._put(job)
+            except JobGone:
+                is_sent, listed = True, gone(spec.id)
             if not is_sent:
                 return
             if listed is not None:
@@ -229,7 +238,7 @@ class RoundInFlight:
         # acceptance is recorded for all jobs at once; later attempts are recorded one by one
         self._outage.end()
         with self._lock:
-            found_ended = listed is not None and listed.get("status") in TERMINAL
+            found_ended = listed is not None and (listed.get("status") in TERMINAL or listed.get("status") == GONE)
             job.move(JobPhase.FOUND_ENDED if found_ended else JobPhase.ACCEPTED)
             is_early = spec.id in self._to_accept
             self._to_accept.discard(spec.id)
@@ -261,7 +270,8 @@ class RoundInFlight:
             crash_point("put.before")
             body = submission_body(spec, session.id, connection.target, connection.options)
             try:
-                found = connection.service.submit(spec.id, job.container, body)
+                may_be_gone = job.phase is JobPhase.UNCLEAR
+                found = connection.service.submit(spec.id, job.container, body, may_be_gone=may_be_gone)
             except SessionEnded:
                 idle_s = connection.keep_alive.idle_s(connection.clock.now())
                 connection.sessions.mark_ended(session.ordinal, idle_s)
@@ -309,14 +319,27 @@ class RoundInFlight:
             job.container = service.create_container(spec.id)
             return service.download(spec.id, url.partition("?")[0], job.container, read)
 
+    def _left_behind(self, job: JobInFlight) -> tuple[Counts, ...] | None:
+        """Return the counts of a job that was deleted after its end: it is paid, and its result is in the storage."""
+        service = self._connection.service
+        job.container = job.container or service.create_container(job.spec.id)
+        return service.find_result(
+            job.container, partial(read_counts, spec=job.spec, target=self._connection.target, is_partial=False)
+        )
+
     def _handle_failure(
         self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts, *, found_ended: bool
     ) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
         connection, now = self._connection, self._connection.clock.now()
+        if listed.get("status") == GONE and (counts := self._left_behind(job)) is not None:
+            self._finish(job, job.ended("done", billed, counts=counts))
+            return
         error = listed.get("errorData") or {}
         code = error.get("code")
-        if listed.get("status") == "Cancelled" and not code:
+        if listed.get("status") == GONE:
+            code = DELETED
+        elif listed.get("status") == "Cancelled" and not code:
             code = CANCELLED_WITH_SESSION if connection.sessions.has_ended(job.session) else CANCELLED
         message = " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or meaning_of(code)
         reason = f"it ended {listed.get('status')}: {message}"

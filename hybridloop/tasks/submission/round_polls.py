@@ -19,7 +19,14 @@ from hybridloop.tasks.submission.jobs import TERMINAL
 
 PAUSE_A_PAGE_S = 0.02  # after a poll of several pages: a page costs client and service about as much
 SILENT_S = 1800.0  # that an accepted job may be without a known status
+UNLISTED_S = 30.0  # after which a job is asked for by its id: a deleted one is in no list
+GONE = "gone"  # status of a job that the service accepted, and has no more: it was deleted
 _log = logging.getLogger(__name__)
+
+
+def gone(job_id: str) -> dict[str, Any]:
+    """Return the document of a job that was deleted at the service."""
+    return {"id": job_id, "status": GONE}
 
 
 class Work(Protocol):
@@ -105,12 +112,22 @@ class RoundPolls:
         ):
             self._observe(job)
 
+    def _find(self, job_id: str) -> None:
+        """Observe a job that was in no list, if the service has it no more."""
+        if self._connection.service.find_job(job_id) is None:
+            self._observe(gone(job_id))
+
     def _park(self) -> None:
-        """Raise RunParked if one of the jobs has had no known status for SILENT_S."""
+        """Raise RunParked if one of the jobs has had no known status for SILENT_S; find those that were deleted."""
         now, jobs = self._connection.clock.now(), self._jobs()
+        unlisted_s = UNLISTED_S + (SILENT_S / 4 if self._states else 0.0)  # between two lists of all jobs
         for job in jobs:
             if JobPhase.ACCEPTED <= job.phase < JobPhase.ENDING:
                 job.known_at = now if job.known_at is None else job.known_at
+                asked_at = max(job.known_at, job.asked_at)
+                if now - asked_at > unlisted_s:
+                    job.asked_at = now
+                    self._work(partial(self._find, job.spec.id), first=False)
                 if now - job.known_at > SILENT_S:
                     what = f"the status {job.listed!r}" if job.listed else "not been listed"
                     _log.warning("job %s has %s for %.0f minutes: the run is parked", job.spec.id, what, SILENT_S / 60)

@@ -12,6 +12,7 @@ from hybridloop.tasks.submission.jobs import JobSpec
 SPEC = JobSpec(JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0), 0, 10, 1, b"", "value")
 LIVES = [  # each ends where its attempt does; a retry begins again
     (JobPhase.INTENDED, JobPhase.ACCEPTED, JobPhase.ENDING, JobPhase.DONE),
+    (JobPhase.INTENDED, JobPhase.FOUND_ENDED, JobPhase.ENDING, JobPhase.DONE),
     (JobPhase.UNCLEAR, JobPhase.ACCEPTED, JobPhase.ENDING, JobPhase.LOST),
     (JobPhase.UNCLEAR, JobPhase.FOUND_ENDED, JobPhase.ENDING, JobPhase.INTENDED),
 ]

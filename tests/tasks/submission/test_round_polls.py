@@ -34,7 +34,9 @@ class Place:
         connection: Any = SimpleNamespace(
             clock=SimpleNamespace(now=lambda: self.now),
             sessions=SimpleNamespace(rows=[SimpleNamespace(id="a session")]),
-            service=SimpleNamespace(list_session_jobs=self.answer),
+            service=SimpleNamespace(
+                list_session_jobs=self.answer, find_job=lambda job_id: {"id": job_id, "status": "Executing"}
+            ),
         )
         self.polls = RoundPolls(
             connection, KEY.prefix, lambda: self.jobs, lambda _: None, lambda action, first: self.later.append(action)
