@@ -11,7 +11,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobStatus
 from qiskit.result import Result
 
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import Counts, FailedPoint
 from hybridloop.compiler.languages.convert import TAKEN, to_circuit
 from hybridloop.compiler.languages.from_qir import output_of
 from hybridloop.compiler.languages.qir_output import OutputLayout, Value
@@ -45,21 +45,22 @@ class CircuitRounds:
         except InputError as error:  # of the first invalid program, after others that are valid
             error.meaning = NOT_SENT
             raise
-        started = self._rounds.start(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed)
+        started = self._rounds.start(
+            pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed, waits_for_all=True
+        )
         round_ = CircuitRound(self._rounds, started, self.unawaited)
         self.unawaited[round_] = None
         return [SessionJob(round_, number, pub.circuit, shots, name) for number, pub in enumerate(pubs)]
 
     def await_all(self) -> None:
         """Wait for all rounds, whose jobs are paid for. Raises the error that ended the first one that failed."""
-        errors = []
-        for round_ in list(self.unawaited):
-            try:
-                round_.await_end()
-            except HybridloopError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        rounds = list(self.unawaited)
+        for round_ in rounds:
+            round_.await_end()
+        self.unawaited.clear()
+        for round_ in rounds:
+            if round_.error is not None:
+                raise round_.error
 
 
 class CircuitRound:
@@ -68,30 +69,39 @@ class CircuitRound:
     def __init__(self, rounds: Rounds, round_: RoundInFlight, unawaited: dict[CircuitRound, None]) -> None:
         self.target = rounds.target.name
         self.is_collected = False
+        self.error: HybridloopError | None = None  # that ended the round, once it was awaited
         self._rounds = rounds
         self._round = round_
         self._unawaited = unawaited
-        self._measured: list[MeasuredPub] = []
 
     def jobs_of(self, number: int) -> list[JobInFlight]:
         """Return the jobs that measure circuit `number`: several if a job takes fewer shots."""
         return [job for job in self._round.jobs if any(part.pub == number for part in job.spec.parts)]
 
     def counts_of(self, number: int) -> Counts:
-        """Wait for the round; return the counts of circuit `number`. Raises the error that ended its jobs."""
+        """Wait for the round; return the counts of circuit `number`. Raises the error that ended its own jobs."""
         self.await_end()
-        counts = (self._measured or self._round.result())[number][0]
+        try:
+            counts = self._round.result_of(number)[0]
+        except HybridloopError:
+            self._unawaited.pop(self, None)  # its caller knows of it
+            raise
         if isinstance(counts, FailedPoint):
             raise incomplete(counts.reason)
         return counts
 
     def await_end(self) -> None:
-        """Wait for the round once. Raises the error that ended it."""
+        """Wait for the round once, and keep the error that ended it."""
         if not self.is_collected:
             self.is_collected = True
             try:
-                self._measured = self._rounds.collect(self._round)
-            finally:
+                self._rounds.collect(self._round)
+            except HybridloopError as error:
+                self.error = error
+            except BaseException:  # a signal
+                self._unawaited.pop(self, None)
+                raise
+            else:
                 self._unawaited.pop(self, None)
 
     @property
@@ -104,7 +114,8 @@ class SessionJob:
     """The job of one program of `session.run`.
 
     `circuit` is the program as a Qiskit circuit; one of Q# or QIR that no circuit can be is one instruction there.
-    `name` is the one that was given, else the program's. Results wait for all programs of the same `run`.
+    `name` is the one that was given, else the program's. Results wait for all programs of the same `run`, and do not
+    depend on those: the counts of others are there where one has failed.
     """
 
     def __init__(
@@ -136,7 +147,7 @@ class SessionJob:
         jobs = self.round.jobs_of(self._number)
         if all(job.phase is JobPhase.DONE for job in jobs):
             return JobStatus.DONE
-        if any(job.phase is JobPhase.LOST for job in jobs) or self.round.has_ended:
+        if any(job.phase is JobPhase.LOST or job.error is not None for job in jobs) or self.round.has_ended:
             return JobStatus.ERROR
         if any(job.phase < JobPhase.ACCEPTED for job in jobs):
             return JobStatus.INITIALIZING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,6 +166,55 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
         jobs = [started(name, session) for name in ("fails", "paid")]
     assert ended == ["fails", "paid"]
     assert jobs[1].counts == {"0 10": 1024}
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"fault": "job-fails", "code": "InvalidInputData"}, "Change the circuit or the shots, as the message says"),
+        ({"fault": "job-fails", "code": "TransientFailure"}, "once the service or the provider has recovered: start"),
+        ({"fault": "job-cancelled"}, "To send it again: start the script again with run_key='night'"),
+        ({"fault": "blob-missing"}, "not in the storage"),
+    ],
+    ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
+)
+@pytest.mark.usefixtures("job_per_point")
+def test_each_job_has_its_own_result(
+    rule: dict[str, Any], said: str, emulator: Emulator, workspace: Workspace, journal: Journal
+) -> None:
+    run_ = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
+    record = journal.add_run(run_)
+    options = SessionOptions(failure=FailurePolicy(retries=0))
+    circuits = [flipped(1), flipped(), flipped(0, 1)]
+
+    def counts_of(*, fails: bool) -> list[Any]:
+        answers = []
+        with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, options, run=run) as session:
+            jobs = session.run(circuits, shots=50, name="three")
+            for job in jobs:
+                try:
+                    answers.append(job.counts)
+                except JobFailed as error:
+                    assert job.status() is JobStatus.ERROR
+                    answers.append(str(error))
+        assert any(isinstance(each, str) for each in answers) == fails
+        return answers
+
+    emulator.admin(
+        "faults", {"rules": [{**rule, "nth": 2} if rule["fault"] != "blob-missing" else {**rule, "job": ""}]}
+    )
+    first, second, third = counts_of(fails=True)
+    emulator.admin("faults", {"rules": []})
+    if rule["fault"] != "blob-missing":
+        (failed,) = [each for each in (first, second, third) if isinstance(each, str)]
+        assert "each other job of this call keeps its own: job.counts" in failed
+        assert said in failed
+    again = counts_of(fails=False)
+    kept = [isinstance(each, str) or each == later for each, later in zip((first, second, third), again, strict=True)]
+    assert all(kept)
+    sent = emulator.admin(f"ledger?run={record.uid}")
+    assert len(sent["entries"]) == (3 if rule["fault"] == "blob-missing" else 4)
+    assert sent["duplicates"]["count"] == 0
 
 
 def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,17 @@ def judge_failure(
     return 0.0 if found_ended and policy.on_lost_job is OnLostJob.FAIL else policy.on_lost_job
 
 
+def remedy_of(code: str | None, resume: str) -> str:
+    """Return what to do about a job that was lost with a code; `resume` says how its run is resumed."""
+    if code in (CANCELLED, DELETED):
+        return f"To send it again: {resume}"
+    if code in TRANSIENT_ERRORS:
+        return f"To send it again, once the service or the provider has recovered: {resume}"
+    if code in PERMANENT_ERRORS:
+        return "Change the circuit or the shots, as the message says: the same job would fail again."
+    return f"If the message names an input or a limit, change the circuit or the shots; to send it again: {resume}"
+
+
 def meaning_of(code: str | None) -> str:
     """Return the meaning of a job's code for a message."""
     if not code:

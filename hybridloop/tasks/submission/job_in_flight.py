@@ -45,6 +45,7 @@ class JobInFlight:
     container: str = ""
     counts: tuple[Counts, ...] | None = None  # of each slice
     lost: str = ""
+    error: Exception | None = None  # that ends the round once its other jobs have ended
     failures: int = 0
     first_failure_at: float = 0.0
     listed: str = ""  # its status when the service listed it last

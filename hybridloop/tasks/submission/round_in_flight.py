@@ -23,6 +23,7 @@ from hybridloop.azure.job_document import billed_amounts
 from hybridloop.azure.request_errors import result_unavailable
 from hybridloop.errors import AccessDenied, AnswerRefused, JobFailed, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import Job, PubRecord
+from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.tasks.connection import Connection
@@ -33,6 +34,7 @@ from hybridloop.tasks.submission.job_errors import (
     DELETED,
     judge_failure,
     meaning_of,
+    remedy_of,
 )
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
@@ -62,6 +64,8 @@ class RoundInFlight:
         self._lock = threading.Lock()
         self._unwritten: list[Job] = []
         self._failure: BaseException | None = None
+        self.waits_for_all = False  # its other jobs are awaited after one has failed, which ends it then
+        self._late_failure: JobFailed | None = None
         self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
         self._to_send = 0  # number of those at the start
         self._to_end = sum(job.phase < JobPhase.DONE for job in jobs)
@@ -187,6 +191,16 @@ class RoundInFlight:
             pass
         if self._failure is not None:
             raise self._failure
+        return self._measured()
+
+    def result_of(self, pub: int) -> MeasuredPub:
+        """Return the counts of a PUB of a round that has ended. Raises the error that ended its own jobs."""
+        for job in self.jobs:
+            if job.counts is None and not job.lost and any(part.pub == pub for part in job.spec.parts):
+                raise job.error or self._failure or RunStopped(self.in_flight)
+        return self._measured()[pub]
+
+    def _measured(self) -> list[MeasuredPub]:
         parts = {
             part[:3]: FailedPoint(job.lost) if job.counts is None else job.counts[i]
             for job in self._jobs.values()
@@ -288,7 +302,11 @@ class RoundInFlight:
         crash_point("result.before")
         if not (url := listed.get("outputDataUri")):
             raise result_unavailable(spec.id, "the service does not say where its result is")
-        counts = self._download(job, url, is_partial=listed.get("status") == PARTLY)
+        try:
+            counts = self._download(job, url, is_partial=listed.get("status") == PARTLY)
+        except JobFailed as error:
+            self._fail_job(job, error)
+            return
         crash_point("result.after")
         lost = lost_shots(spec.parts, counts, self._connection.target)
         if lost and (lost == spec.shots or is_above(lost, spec.shots, self._connection.options.failure.max_lost_shots)):
@@ -353,11 +371,11 @@ class RoundInFlight:
             policy, code, failures=job.failures, since_first_s=since, draw=draw, found_ended=found_ended
         )
         if isinstance(decision, OnLostJob):
-            self._lose(job, reason, billed, decision)
+            self._lose(job, reason, billed, decision, code)
         else:
             self._retry(job, job.ended("failed", billed, reason), decision)
 
-    def _lose(self, job: JobInFlight, why: str, billed: Amounts, policy: OnLostJob) -> None:
+    def _lose(self, job: JobInFlight, why: str, billed: Amounts, policy: OnLostJob, code: str | None = None) -> None:
         """Apply the policy to a job that failed for good."""
         reason = f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
@@ -368,14 +386,24 @@ class RoundInFlight:
                 self._unwritten.append(job.ended("failed", billed, why))
             self.record_ends()
             self._report_lost(job, why, f"{reason}; the policy is to end the run")
-            self.fail(
-                JobFailed(
-                    f"{reason} (after {job.failures} attempts)" if job.failures > 1 else reason,
-                    "Its counts are lost; all other results are kept, and accepted jobs run on and are billed.",
-                    "If the message names an input or a limit, change the circuit or the shots; else resume the run, "
-                    "which retries the job.",
-                )
-            )
+            kept = "all other results are kept, and accepted jobs run on and are billed."
+            if self.waits_for_all:
+                kept = "each other job of this call keeps its own: job.counts, job.result()."
+            happened = f"{reason} (after {job.failures} attempts)" if job.failures > 1 else reason
+            remedy = remedy_of(code, how_to_resume(self._connection.run.record))
+            self._fail_job(job, JobFailed(happened, f"Its counts are lost; {kept}", remedy))
+
+    def _fail_job(self, job: JobInFlight, error: JobFailed) -> None:
+        """End the round with the error of a job, at once or after its other jobs."""
+        if not self.waits_for_all:
+            self.fail(error)
+            return
+        with self._lock:
+            job.error, self._late_failure = error, self._late_failure or error
+            self._to_end -= 1
+            is_last = not self._to_end
+        if is_last:
+            self._complete()
 
     def _retry(self, job: JobInFlight, failed: Job, wait_s: float) -> None:
         """Record the failed attempt and the intent of the next one, and submit that after the wait."""
@@ -413,7 +441,11 @@ class RoundInFlight:
             self._complete()
 
     def _complete(self) -> None:
-        """Record that all jobs have ended, and release the counts."""
+        """Record that all jobs have ended, and release the counts; raise what failed one in place of the others."""
+        if self._late_failure is not None:
+            self.record_ends()
+            self.fail(self._late_failure)
+            return
         with self._lock:
             ended, self._unwritten = self._unwritten, []
         run, key = self._connection.run, self.key

@@ -65,12 +65,14 @@ class Rounds:
         stream: str | None = None,
         same_rad: float = SAME_RAD,
         shared_seed: int | None = None,
+        waits_for_all: bool = False,
     ) -> RoundInFlight:
         """Number a round, record its jobs and start their submission; `collect` waits for its counts.
 
         The rounds of a stream are numbered in the order of the calls, so only one thread at a time may use it:
         StreamBusy. A round that the journal has must be the same, with angles within `same_rad`: ReplayDiverged. The
-        local service samples all its jobs by a `shared_seed`, if one is given.
+        local service samples all its jobs by a `shared_seed`, if one is given. With `waits_for_all` a job that fails
+        ends the round once the others have ended.
         """
         crash_point("step.after")
         check_round(pubs, self._served(pubs))
@@ -79,6 +81,7 @@ class Rounds:
         with self.streams.turn(stream, self.stop_reason) as turn, continued(self._observation):
             key = RoundKey(self.run_uid, stream, turn.number)  # the caller may be another thread or task of the flow
             turn.round = round_ = self.builder.build(key, pubs, descriptions, same_rad, shared_seed)
+            round_.waits_for_all = waits_for_all
         if not (round_.ended.is_set() or self.streams.stopped.is_set()):
             with continued(self._observation):
                 round_.start()
