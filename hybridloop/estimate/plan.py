@@ -61,6 +61,7 @@ class Plan:
     allowed: WithinCaps
     warnings: tuple[str, ...]
     prices_dated: str
+    refusals: tuple[str, ...] = ()  # reasons for which such a run would be refused
     without_mitigation: Effort | None = None
     searches: Mapping[str, Effort] = field(default_factory=dict)
     jobs_unbatched: int | None = None
@@ -199,6 +200,8 @@ def _caps(plan: Plan) -> str:
     if not allowed.given:
         return "none; max_cost and max_jobs set one, which no round can exceed"
     named = ", ".join(f"{name} {allowed.values.get(name, '')}".rstrip() for name in allowed.given)
+    if plan.refusals:
+        return f"{named}: no run is begun, as it would be refused"
     if plan.bought is not None and allowed.stopped_by != "deadline":
         return named
     if allowed.stopped_by is None:

@@ -151,7 +151,8 @@ class Planner:
         refusals = refusals_of(settings, target, simulation.facts.num_qubits, self.statuses)
         small = too_small_caps(self._prepare(target, settings), target, settings) if is_own else None
         first = (*simulation.facts.warnings, *filter(None, (small,)))
-        return replace(plan, warnings=(*first, *plan_warnings(plan, target, settings, refusals)))
+        plan = replace(plan, refusals=tuple(refusals))
+        return replace(plan, warnings=(*first, *plan_warnings(plan, target, settings)))
 
     def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
         """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.

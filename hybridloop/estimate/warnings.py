@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 from hybridloop.azure.listing import UNAVAILABLE
@@ -21,9 +21,9 @@ _LONG_QUEUE_S = 1800.0
 _DEARER = 1.5  # times the price of the other search
 
 
-def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: Sequence[str]) -> Iterator[str]:
-    """Yield one sentence per warning of a plan on its target; `refusals` say why such a run would be refused."""
-    for refusal in refusals:
+def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator[str]:
+    """Yield one sentence per warning of a plan on its target."""
+    for refusal in plan.refusals:
         yield f"such a run would be refused: {refusal}"
     if (unknown := unknown_facts_warning(target)) is not None:
         yield unknown

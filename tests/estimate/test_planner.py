@@ -221,13 +221,17 @@ def test_caps_that_can_not_hold_and_a_policy_that_ends_sessions_are_warned_of() 
         max_cost="5USD",
         failure={"session_on_job_failure": "abort"},
     )
-    warnings = " ".join(plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings)
+    refused = plan_run("qaoa", ProblemText(name="ring-8"), asked)
+    warnings = " ".join(refused.warnings)
     assert "such a run would be refused: max_cost" in warnings
+    assert "max_cost 5.00 USD: no run is begun, as it would be refused" in str(refused)
+    assert "fits" not in str(refused)
     assert "abort lets the service end the whole session" in warnings
     stated = asked.model_copy(update={"max_cost_per_job": {"USD": 2.0}})
     plan = plan_run("qaoa", ProblemText(name="ring-8"), stated)
     assert plan.cost.upper == 2.0
     assert "refused" not in " ".join(plan.warnings)
+    assert plan.refusals == ()
 
 
 def test_a_target_that_the_workspace_does_not_offer_or_that_is_down_is_warned_of() -> None:

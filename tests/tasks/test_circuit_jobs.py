@@ -174,7 +174,7 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
         ({"fault": "job-fails", "code": "InvalidInputData"}, "Change the circuit or the shots, as the message says"),
         ({"fault": "job-fails", "code": "TransientFailure"}, "once the service or the provider has recovered: start"),
         ({"fault": "job-cancelled"}, "To send it again: start the script again with run_key='night'"),
-        ({"fault": "blob-missing"}, "not in the storage"),
+        pytest.param({"fault": "blob-missing"}, "not in the storage", marks=pytest.mark.slow),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
 )

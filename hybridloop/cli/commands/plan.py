@@ -13,6 +13,7 @@ from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
 from hybridloop.cli.progress import show_stages
 from hybridloop.descriptions import ALGORITHMS, Description
+from hybridloop.errors import REFUSED
 
 app = typer.Typer(name="plan", cls=AlgorithmGroup, no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
@@ -51,11 +52,14 @@ def _plan_command(algorithm: Description) -> Callable[..., None]:
             print_json(result.as_dict())
         else:
             print_text(str(result))
+        if result.refusals:
+            raise typer.Exit(REFUSED)  # as the run does
 
     plan.__annotations__["problem"] = problem_argument(algorithm)
     plan.__doc__ = (
         f"Estimate the rounds, jobs, shots, price and time of `hybridloop run {algorithm.name}`.\n\n"
-        "The algorithm runs on an ideal simulator in this process; nothing is submitted.\n\n"
+        "The algorithm runs on an ideal simulator in this process; nothing is submitted. The exit code is 2 if such a "
+        "run would be refused.\n\n"
         f"Example: hybridloop plan {algorithm.name} {algorithm.example} --compare"
     )
     return with_options(plan, [*input_options(algorithm.settings), HELP_ALL])
