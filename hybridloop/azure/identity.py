@@ -9,6 +9,8 @@ from typing import Any
 
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
 
+MAX_REASONS = 12
+_CREDENTIAL = re.compile(r"^\s*(\w+Credential): ([^\n]{1,200})", re.MULTILINE)  # of the SDK's report
 _AZURE_HOST = re.compile(r"(?i)https://([a-z0-9]+)(?:-v2)?\.quantum\.azure\.com/?")
 
 
@@ -59,7 +61,7 @@ def connect_by_identity(named: Mapping[str, str | None], endpoint: str, user_age
     except (AzureError, RuntimeError) as error:  # the SDK raises RuntimeError for unexpected answers
         if isinstance(error, ClientAuthenticationError) or isinstance(error.__cause__, ClientAuthenticationError):
             raise AccessDenied(
-                "signing in with an Azure identity failed",
+                f"signing in with an Azure identity failed{_tried(str(error))}",
                 "Nothing was submitted.",
                 "Sign in (az login), set AZURE_CLIENT_ID and the related variables, or use a connection string.",
             ) from error
@@ -68,6 +70,15 @@ def connect_by_identity(named: Mapping[str, str | None], endpoint: str, user_age
             "Nothing was submitted.",
             "Try again, or use a connection string, which makes this request unnecessary.",
         ) from error
+
+
+def _tried(report: str) -> str:
+    """Return the reason of each credential that the SDK has tried, from its report."""
+    reasons = []
+    for name, reason in _CREDENTIAL.findall(report)[:MAX_REASONS]:
+        sentence = reason.removeprefix(f"{name} authentication unavailable. ").partition(". ")[0]
+        reasons.append(f"{name}: {sentence.rstrip('.')}")
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def is_opened_by_identity(workspace: Any) -> bool:

@@ -39,6 +39,7 @@ _KEYWORDS = {  # of the SDK's Workspace, by the variables that it reads
 _RESOURCE_ID = re.compile(
     r"(?i)/subscriptions/([^/\s;]+)/resourceGroups/([^/\s;]+)/providers/Microsoft\.Quantum/Workspaces/([^/\s;]+)/?"
 )
+_NAMED_BY_SDK = {"Workspace name": "WorkspaceName", "Resource group name": "ResourceGroupName"}
 _PARTS = ("SubscriptionId", "ResourceGroupName", "WorkspaceName", "ApiKey", "QuantumEndpoint")
 _PART = re.compile(rf"({'|'.join(_PARTS)})=([^;]+);?", re.IGNORECASE)
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -103,13 +104,13 @@ def connect(connection: str | LocalService | AzureWorkspace, *, field_name: str 
     except ValueError as error:
         raise InputError(
             field_name,
-            f"it is not a connection string of an Azure Quantum workspace: {_wrong_part(parts)}",
+            f"it is not a connection string of an Azure Quantum workspace: {_wrong_part(parts, str(error))}",
             "Copy all of it from the workspace's page (Operations, Access keys), without quotes.",
         ) from error
 
 
-def _wrong_part(parts: Mapping[str, str]) -> str:
-    """Return which part of a connection string is wrong, without its value."""
+def _wrong_part(parts: Mapping[str, str], reason: str) -> str:
+    """Return which part of a connection string is wrong, without its value, by the SDK's reason if that names one."""
     if missing := [name for name in _PARTS if name.lower() not in parts]:
         return f"it has no {' and no '.join(missing)}"
     for name in _PARTS:
@@ -117,6 +118,9 @@ def _wrong_part(parts: Mapping[str, str]) -> str:
             return f"{name} has a blank"
     if _GUID.fullmatch(parts["subscriptionid"]) is None:
         return "SubscriptionId is no GUID"
+    for name, part in _NAMED_BY_SDK.items():
+        if reason.startswith(name):
+            return f"{part} can't be right. {reason.rstrip('.')}"
     address = parts["quantumendpoint"]
     if re.fullmatch(r"https://[a-z0-9]+(-v2)?\.quantum(-test)?\.azure\.com/", address, re.IGNORECASE) is None:
         return (

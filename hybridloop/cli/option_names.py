@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from functools import cache
 
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.tasks.failure_policy import FailurePolicy
 
+_OTHER_FORMS: Mapping[str, tuple[str, ...]] = {"workspace": ("--resource-id",)}
 _PASSED_TOO = frozenset({"run_key", "workspace"})  # not settings, but keywords in Python and options
 
 
@@ -18,7 +21,14 @@ def with_option(error: HybridloopError) -> HybridloopError:
     name, _, inner = error.field.removeprefix("failure.").partition(".")
     if name == "provider_options":
         return error.at(f"--provider-option {inner}".rstrip())
-    return error.at(f"--{name.replace('_', '-')}") if name in _settings() | _PASSED_TOO else error
+    return error.at(_as_given(name.replace("_", "-"))) if name in _settings() | _PASSED_TOO else error
+
+
+def _as_given(name: str) -> str:
+    """Return the option of a setting in the form that this process was given, such as --no-debias."""
+    forms: tuple[str, ...] = (f"--{name}", f"--no-{name}", *_OTHER_FORMS.get(name, ()))
+    given = {argument.partition("=")[0] for argument in sys.argv[1:]}
+    return next((form for form in forms if form in given), forms[0])
 
 
 @cache

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import DefaultAzureCredential
 from azure.quantum._constants import ConnectionConstants
 from cryptography import x509
@@ -112,6 +113,29 @@ def connection_string(endpoint: str, name: str = "mine") -> str:
     return (
         f"SubscriptionId={SUBSCRIPTION};ResourceGroupName=rg;WorkspaceName={name};ApiKey=key;"
         f"QuantumEndpoint={endpoint};"
+    )
+
+
+def test_a_failed_sign_in_keeps_the_reason_of_each_credential(
+    no_workspace: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = {
+        "EnvironmentCredential": "EnvironmentCredential authentication unavailable. Variables are not configured.",
+        "AzureCliCredential": "Azure CLI not found on path",
+    }
+    report = "DefaultAzureCredential failed to retrieve a token.\nAttempted credentials:\n" + "".join(
+        f"\t{name}: {reason}\n" for name, reason in reasons.items()
+    )
+
+    def fail(*_: object, **__: object) -> Any:
+        raise ClientAuthenticationError(report)
+
+    monkeypatch.setattr(DefaultAzureCredential, "get_token", fail)
+    monkeypatch.setattr(DefaultAzureCredential, "get_token_info", fail)
+    with pytest.raises(AccessDenied) as raised:
+        connect_by_resource_id(RESOURCE_ID)
+    assert "(EnvironmentCredential: Variables are not configured; AzureCliCredential: Azure CLI not found on path)" in (
+        str(raised.value)
     )
 
 

@@ -41,6 +41,14 @@ def test_other_hosts_and_incomplete_strings_are_refused_without_showing_the_key(
     assert "canary-key" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["w", "under_score", "w" * 55, "-w-"])
+def test_a_workspace_name_that_can_not_be_right_is_named_with_the_sdks_reason(name: str) -> None:
+    text = connection_string("https://eastus.quantum.azure.com/").replace("WorkspaceName=ws;", f"WorkspaceName={name};")
+    with pytest.raises(InputError, match=r"WorkspaceName can't be right\. Workspace name (must|can)") as caught:
+        connect(text)
+    assert "canary-key" not in str(caught.value)
+
+
 def test_the_environment_variable_names_a_workspace_including_a_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_QUANTUM_CONNECTION_STRING", raising=False)
     assert connect_from_environment() is None

@@ -91,6 +91,17 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
 }
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--no-debias",), ("--resource-id", "/subscriptions/x"), ("--workspace=/subscriptions/x",)]
+)
+def test_an_error_names_the_option_in_the_form_that_was_given(
+    arguments: tuple[str, ...], run_command: Hybridloop
+) -> None:
+    refused = run_command("run", "vqe", "h2", *arguments)
+    assert refused.code == 2
+    assert refused.err.startswith(f"hybridloop: {arguments[0].partition('=')[0]}: ")
+
+
 @pytest.mark.parametrize("body", [b'{"hello": "world"}', b"<html>a page</html>"])
 def test_a_program_that_is_no_prefect_server_is_named_as_such(body: bytes, run_command: Hybridloop) -> None:
     class Foreign(BaseHTTPRequestHandler):
