@@ -99,7 +99,7 @@ def test_an_error_names_the_option_in_the_form_that_was_given(
 ) -> None:
     refused = run_command("run", "vqe", "h2", *arguments)
     assert refused.code == 2
-    assert refused.err.startswith(f"hybridloop: {arguments[0].partition('=')[0]}: ")
+    assert f"hybridloop: {arguments[0].partition('=')[0]}: " in refused.err
 
 
 @pytest.mark.parametrize("body", [b'{"hello": "world"}', b"<html>a page</html>"])
@@ -120,7 +120,7 @@ def test_a_program_that_is_no_prefect_server_is_named_as_such(body: bytes, run_c
         url = f"http://127.0.0.1:{server.server_address[1]}/api"
         said = {
             command: run_command(*command.split(), PREFECT_API_URL=url)
-            for command in ("runs follow night", "runs logs night", "run vqe h2", "deploy vqe h2 --pool nights")
+            for command in ("runs follow night", "runs logs night", "runs cancel night")
         }
         doctor = run_command("doctor", PREFECT_API_URL=url)
         server.shutdown()
