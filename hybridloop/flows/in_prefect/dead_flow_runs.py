@@ -144,19 +144,20 @@ def restart_flow_run(
         return None
     keys = [f"{_resumes(record)}{attempt}" for attempt in range(MAX_VAIN_STARTS)]
     tried = _by_idempotency_key(client, keys)
-    last = tried[keys[len(tried) - 1]] if tried else flow_run
+    used = max((keys.index(key) + 1 for key in tried), default=0)  # one of them may have been deleted
+    last = tried[keys[used - 1]] if used else flow_run
     assert last.state is not None
     reason = reason_to_leave(last.state, last.run_count, is_asked=record.resume_requested)
-    if last.state.is_final() and (len(tried) == len(keys) or (reason and last.state.is_crashed())):
-        ended = f"{len(tried)} flow runs ended before they held it, the last as {last.state.name}"
+    if last.state.is_final() and (used == len(keys) or (reason and last.state.is_crashed())):
+        ended = f"{used} flow runs ended before they held it, the last as {last.state.name}"
         text = last.state.message
-        reason = (ended + f": {text}" * bool(text)) if tried else str(reason)
+        reason = (ended + f": {text}" * bool(text)) if used else str(reason)
         call_attention(client, record, last, reason, f"To resume it: {how_to_resume(record)}")
     if reason is not None:
         return f"left: {reason}"
-    if tried or not last.state.is_crashed():
+    if used or not last.state.is_crashed():
         labels: dict[str, Any] = {"name": record.key, "tags": [TAG, f"run:{record.key}"]}
-        labels |= {"parameters": {**flow_run.parameters, **parameters}, "idempotency_key": keys[len(tried)]}
+        labels |= {"parameters": {**flow_run.parameters, **parameters}, "idempotency_key": keys[used]}
         client.create_flow_run_from_deployment(deployment, **labels)
         return "a new flow run of its deployment resumes it"
     _restart(client, last)

@@ -138,13 +138,15 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
     jobs, submit, add_attempts = 128, ServiceClient.submit, Journal.add_attempts
     read, retried, puts = threading.Event(), threading.Event(), itertools.count(1)
 
-    def submit_last_one_late(client: ServiceClient, job_id: str, container: str, body: Mapping[str, Any]) -> None:
+    def submit_last_one_late(
+        client: ServiceClient, job_id: str, container: str, body: Mapping[str, Any], **more: bool
+    ) -> dict[str, Any] | None:
         if (n := next(puts)) >= PAGE_SIZE:  # the first page is listed after one of these
             eventually(lambda: {"Failed", "Succeeded"} <= {job.details.status for job in workspace.list_jobs()})
         if n == jobs:
             assert read.wait(PATIENCE_S)
             assert retried.wait(PATIENCE_S)
-        submit(client, job_id, container, body)
+        return submit(client, job_id, container, body, **more)
 
     def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[Job]) -> None:
         add_attempts(journal, lease, stream, sequence, intents)
