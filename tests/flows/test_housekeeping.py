@@ -453,6 +453,9 @@ def test_a_resume_that_ends_before_it_holds_the_run_is_tried_again_and_at_last_a
             if end.is_running():  # its process and its worker die
                 client.set_flow_run_state(latest.id, Pending(), force=True)
                 client.update_flow_run(latest.id, infrastructure_pid=f"{socket.gethostname()}:{ended.pid}")
+                client.update_flow_run_labels(
+                    latest.id, {"prefect.worker.name": "gone"}
+                )  # others of the pool are heard
             client.set_flow_run_state(latest.id, end, force=True)
             if end.is_running():
                 assert keep_house() == active
