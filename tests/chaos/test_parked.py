@@ -50,7 +50,7 @@ MOMENTS: dict[str, Callable[[Place, FlowRun], bool]] = {
 }
 KILLED = ("worker", "process", "server")
 KILLS = short_or_long(
-    [("begun", "worker"), ("pending", "server")],
+    [("begun", "worker")],
     [(moment, killed) for moment in MOMENTS for killed in KILLED for _ in range(2)],
 )
 

@@ -174,7 +174,6 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
         ({"fault": "job-fails", "code": "InvalidInputData"}, "Change the circuit or the shots, as the message says"),
         ({"fault": "job-fails", "code": "TransientFailure"}, "once the service or the provider has recovered: start"),
         ({"fault": "job-cancelled"}, "To send it again: start the script again with run_key='night'"),
-        pytest.param({"fault": "blob-missing"}, "not in the storage", marks=pytest.mark.slow),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
 )
@@ -200,21 +199,17 @@ def test_each_job_has_its_own_result(
         assert any(isinstance(each, str) for each in answers) == fails
         return answers
 
-    emulator.admin(
-        "faults", {"rules": [{**rule, "nth": 2} if rule["fault"] != "blob-missing" else {**rule, "job": ""}]}
-    )
+    emulator.admin("faults", {"rules": [{**rule, "nth": 2}]})
     first, second, third = counts_of(fails=True)
     emulator.admin("faults", {"rules": []})
-    if rule["fault"] != "blob-missing":
-        (failed,) = [each for each in (first, second, third) if isinstance(each, str)]
-        assert "each other job of this call keeps its own: job.counts" in failed
-        assert said in failed
+    (failed,) = [each for each in (first, second, third) if isinstance(each, str)]
+    assert "each other job of this call keeps its own: job.counts" in failed
+    assert said in failed
     again = counts_of(fails=False)
     kept = [isinstance(each, str) or each == later for each, later in zip((first, second, third), again, strict=True)]
     assert all(kept)
     sent = emulator.admin(f"ledger?run={record.uid}")
-    assert len(sent["entries"]) == (3 if rule["fault"] == "blob-missing" else 4)
-    assert sent["duplicates"]["count"] == 0
+    assert (len(sent["entries"]), sent["duplicates"]["count"]) == (4, 0)
 
 
 def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
