@@ -129,11 +129,10 @@ def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
                 continue
             if reason is None:
                 resumable.append(record)
-            elif reason in FOR_A_PERSON:
-                log.warning("run %s was skipped: %s", record.key, reason)
+                continue
+            log.debug("run %s was skipped: %s", record.key, reason)
+            if reason in FOR_A_PERSON:
                 tell_person(record, flow_runs_of(journal, record)[-1], reason)
-            else:
-                log.debug("run %s was skipped: %s", record.key, reason)
     return resumable
 
 

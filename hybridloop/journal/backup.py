@@ -55,8 +55,8 @@ def back_up(file: Path, environ: Mapping[str, str] = os.environ) -> Copied:
 def restore(file: Path, environ: Mapping[str, str] = os.environ) -> Copied:
     """Put a backup in the journal's place; the journal that was there is saved beside it.
 
-    Raises InputError for a file that is no journal, for a journal on a server, and while a process holds a run;
-    JournalTooNew for a backup of a later version; JournalDamaged.
+    Raises InputError for a file that is no journal or is damaged, for a journal on a server, and while a process holds
+    a run; JournalTooNew for a backup of a later version.
     """
     location = location_of(environ)
     path = _file_of(location, f"pg_restore --clean --if-exists --dbname=DATABASE {file}")
@@ -71,7 +71,7 @@ def restore(file: Path, environ: Mapping[str, str] = os.environ) -> Copied:
 
 
 def _is_journal(file: Path) -> bool:
-    """Return True for a whole journal. Raises JournalDamaged, JournalTooNew."""
+    """Return True for a whole journal. Raises InputError for a damaged one, JournalTooNew."""
     if not file.is_file():
         return False
     try:
@@ -82,7 +82,7 @@ def _is_journal(file: Path) -> bool:
             return False
         found = [str(error)]
     if found != ["ok"]:
-        raise JournalDamaged("the backup", str(file), found[0])
+        raise InputError("file", f"{file} is damaged: {found[0]}", "Give another backup.", _NO_RUN)
     return version_at(Location.parse(journal_url(file.absolute()))) is not None
 
 

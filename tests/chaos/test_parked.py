@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +29,7 @@ from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import copy_server, own_environ, prefect_client, send_what_is_pending, server_folder
 from tests.server_share import ServerShare, new_share
-from tests.waiting import PATIENCE_S, eventually
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, long_form]
 TARGET = "rigetti.sim.qvm"
@@ -158,13 +157,15 @@ def test_a_parked_run_whose_resume_is_killed_is_resumed_again(
         resume = resume_of(place, key)
         eventually(lambda: MOMENTS[moment](place, resume), poll_s=0.01)
         pool = kill(killed, environ, held, start, pool)
-        until = time.monotonic() + PATIENCE_S
-        while (record := place.record(first)).status not in WITH_RESULT and time.monotonic() < until:
+
+        def has_ended() -> bool:
             keep_house(place)
-            time.sleep(1.0)
-        assert record.status in WITH_RESULT, record
+            return place.record(first).status in WITH_RESULT
+
+        eventually(has_ended, lambda: place.record(first), poll_s=1.0)
         eventually(lambda: place.is_closed(first))
-    told = place.record(first).result
+    record = place.record(first)
+    told = record.result
     assert told is not None
     expected = json.loads(json.dumps(reference.as_dict()))
     assert {name: told[name] for name in ANSWER} == {name: expected[name] for name in ANSWER}

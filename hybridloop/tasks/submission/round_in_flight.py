@@ -38,9 +38,9 @@ from hybridloop.tasks.submission.job_errors import (
 )
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
-from hybridloop.tasks.submission.jobs import ACTIVE, PARTLY, SUCCEEDED, TERMINAL, describe_jobs, submission_body
+from hybridloop.tasks.submission.jobs import ACTIVE, PARTLY, SUCCEEDED, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import lost_shots, merge_points, read_counts
-from hybridloop.tasks.submission.round_polls import GONE, SILENT_S, RoundPolls, gone
+from hybridloop.tasks.submission.round_polls import GONE, OVER, SILENT_S, RoundPolls, gone
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 LONG_S = 10.0  # of a job, which is said
@@ -120,7 +120,7 @@ class RoundInFlight:
         if job is None:
             self._check_id(listed["id"], listed.get("name"))
             return
-        if status in TERMINAL | ACTIVE or status == GONE:
+        if status in OVER | ACTIVE:
             job.known_at = self._connection.clock.now()
         elif str(status) != job.listed:
             _log.warning(
@@ -129,7 +129,7 @@ class RoundInFlight:
                 *(job.spec.id, status, SILENT_S / 60.0),
             )
         job.listed = str(status)
-        if status not in TERMINAL and status != GONE:
+        if status not in OVER:
             self._note_time(listed.get("expectedSeconds"))
             return
         with self._lock:
@@ -240,19 +240,15 @@ class RoundInFlight:
             crash_point("upload.before")
             job.container = upload_input(connection.service, spec.id, job.container, spec.payload, spec.data_format)
             crash_point("upload.after")
-            try:
-                is_sent, listed = self._put(job)
-            except JobGone:
-                is_sent, listed = True, gone(spec.id)
-            if not is_sent:
+            if (found := self._put(job)) is None:
                 return
-            if listed is not None:
+            if listed := found or None:
                 job.session = connection.sessions.ordinal_of(listed.get("sessionId"), job.session)
         connection.keep_alive.submitted(connection.clock.now())
         # acceptance is recorded for all jobs at once; later attempts are recorded one by one
         self._outage.end()
         with self._lock:
-            found_ended = listed is not None and (listed.get("status") in TERMINAL or listed.get("status") == GONE)
+            found_ended = listed is not None and listed.get("status") in OVER
             job.move(JobPhase.FOUND_ENDED if found_ended else JobPhase.ACCEPTED)
             is_early = spec.id in self._to_accept
             self._to_accept.discard(spec.id)
@@ -272,10 +268,10 @@ class RoundInFlight:
         if listed is not None:
             self.observe(listed)
 
-    def _put(self, job: JobInFlight) -> tuple[bool, dict[str, Any] | None]:
-        """Submit to the open session, or to the next one if it has ended. Return False if the round ended first.
+    def _put(self, job: JobInFlight) -> dict[str, Any] | None:
+        """Submit to the open session, or to the next one if it has ended. Return None if the round ended first.
 
-        With it comes the service's document of a job that it had in another session.
+        Return the service's document of a job that it has in another session or that was deleted, else an empty one.
         """
         connection, spec = self._connection, job.spec
         while not self.ended.is_set():
@@ -286,6 +282,8 @@ class RoundInFlight:
             try:
                 may_be_gone = job.phase is JobPhase.UNCLEAR
                 found = connection.service.submit(spec.id, job.container, body, may_be_gone=may_be_gone)
+            except JobGone:
+                return gone(spec.id)
             except SessionEnded:
                 idle_s = connection.keep_alive.idle_s(connection.clock.now())
                 connection.sessions.mark_ended(session.ordinal, idle_s)
@@ -294,8 +292,8 @@ class RoundInFlight:
                 self._outage.wait(error, self.ended, in_flight)
             else:
                 crash_point("put.after")
-                return True, found
-        return False, None
+                return found or {}
+        return None
 
     def _collect(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         spec = job.spec

@@ -21,6 +21,7 @@ PAUSE_A_PAGE_S = 0.02  # after a poll of several pages: a page costs client and 
 SILENT_S = 1800.0  # that an accepted job may be without a known status
 UNLISTED_S = 30.0  # after which a job is asked for by its id: a deleted one is in no list
 GONE = "gone"  # status of a job that the service accepted, and has no more: it was deleted
+OVER = TERMINAL | {GONE}
 _log = logging.getLogger(__name__)
 
 
