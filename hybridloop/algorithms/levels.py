@@ -26,6 +26,7 @@ from hybridloop.algorithms.estimation.final import (
     Stages,
 )
 from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.estimation.subspace import (
     MAX_BIAS,
     State,
@@ -82,10 +83,10 @@ class LevelsResult:
 
 @dataclass(frozen=True, slots=True)
 class LevelsWanted:
-    """The number of lowest levels, the standard error of each (hartree), and the seed of the bootstrap."""
+    """The number of lowest levels, the `Sampling` with the standard error of each, and the seed of the bootstrap."""
 
     number: int
-    precision: float
+    sampling: Sampling
     seed: int
 
 
@@ -111,7 +112,7 @@ def measure_levels(
     measured again in the next round. What earlier stages of a run measured is pooled with them: see `Stages`. Raises
     JobFailed where a circuit has no result after `MAX_LEVEL_ROUNDS`.
     """
-    levels, precision, point = wanted.number, wanted.precision, ansatz.initial_point
+    levels, precision, point = wanted.number, wanted.sampling.precision, ansatz.initial_point
     measurement = _Measurement.of(problem, space, energy, ansatz, point, run_round)
     rounds = circuits = shots = 0
     fitted: list[SubspaceMatrix] = []
@@ -121,7 +122,7 @@ def measure_levels(
         fitted = measurement.fit()
         found = measurement.estimate(fitted, _lowest(fitted, levels)[0])
         log.final(found, point, further.size, found.shots)
-        further = measurement.further_shots(fitted, levels, precision)
+        further = measurement.further_shots(fitted, wanted)
     while rounds < MAX_LEVEL_ROUNDS and further.any():
         # one round, pooled with those before; rounds without a result for each circuit count with the next one
         rounds, circuits, shots = rounds + 1, circuits + int(np.count_nonzero(further)), shots + int(further.sum())
@@ -132,7 +133,7 @@ def measure_levels(
         fitted = measurement.fit()
         log.final(measurement.estimate(fitted, _lowest(fitted, levels)[0]), point, circuits, shots)
         circuits = shots = 0
-        further = measurement.further_shots(fitted, levels, precision)
+        further = measurement.further_shots(fitted, wanted)
     if not fitted:
         raise JobFailed(
             f"a circuit of the levels failed in all {MAX_LEVEL_ROUNDS} rounds ({failed.reason if failed else ''})",
@@ -287,11 +288,11 @@ class _Measurement:
         bound = fitted[block].rounding_bound(self._numbers("rounding_bound").sum(axis=1)[self.rows[block]])
         return Estimate(float(fitted[block].values[k]), fitted[block].variance(k), shots, is_exact, bound)
 
-    def further_shots(self, fitted: Sequence[SubspaceMatrix], levels: int, precision: float) -> NDArray[np.int64]:
+    def further_shots(self, fitted: Sequence[SubspaceMatrix], wanted: LevelsWanted) -> NDArray[np.int64]:
         """Return further shots of each circuit (states, groups) for the precision; all 0 once it is reached."""
         measured = self._numbers("shots").astype(int)
-        further = np.zeros_like(measured)
-        places = _lowest(fitted, levels)
+        further, precision = np.zeros_like(measured), wanted.sampling.precision
+        places = _lowest(fitted, wanted.number)
         for block in {block for block, _ in places}:
             rows, matrix, chosen = self.rows[block], fitted[block], [k for other, k in places if other == block]
             if (bound := self.estimate(fitted, (block, 0)).rounding_bound) > precision:
@@ -307,7 +308,7 @@ class _Measurement:
                 further[rows] = allocate_shots(
                     self.states[block], matrix.energies, variances, measured[rows], chosen, precision
                 )
-        return further
+        return wanted.sampling.whole_jobs_of(further)
 
     def levels(
         self, fitted: Sequence[SubspaceMatrix], places: Sequence[Place], generator: np.random.Generator

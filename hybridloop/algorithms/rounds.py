@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+FEW_SHOTS = 0.04  # of those of whole jobs: they change a standard error by half of that, its planning margin's half
 _WORD = 8  # bytes of a number of NumPy
 
 
@@ -123,6 +124,18 @@ class RunRound(Protocol):
     """
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]: ...
+
+
+def whole_jobs(shots: int, job_shots: int | None) -> int:
+    """Return computed shots of a circuit without those few that would take one more job, which has a price of its own.
+
+    `job_shots` are the most of a job; with None the shots stay.
+
+    >>> whole_jobs(10_001, 10_000), whole_jobs(12_000, 10_000), whole_jobs(10_001, None)
+    (10000, 12000, 10001)
+    """
+    rest = 0 if job_shots is None else shots % job_shots
+    return shots - rest if rest <= FEW_SHOTS * (shots - rest) else shots
 
 
 Aside = Callable[[], Sequence[SamplerPub]]

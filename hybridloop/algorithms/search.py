@@ -144,7 +144,7 @@ class Search:
             centre = optimizer.centre if isinstance(optimizer, ForecastingOptimizer) else None
             wanted: int | NDArray[np.int64] = sampling.shots
             if isinstance(optimizer, ShotAllocatingOptimizer):
-                wanted = shares.allocate(optimizer.point_shots)
+                wanted = sampling.whole_jobs_of(shares.allocate(optimizer.point_shots))
             try:
                 measured, estimates = evaluated.energies(points, wanted)
             except RoundTooLarge as reached:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Spending
-from hybridloop.budget.prices import ONE_GATE, price_of_job
+from hybridloop.budget.prices import ONE_GATE, is_price_of_shots, price_of_job
 from hybridloop.journal import Charge
 
 _DECIMALS = 9  # of an amount; later digits are rounding errors
@@ -73,11 +73,11 @@ def _sum(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def expected_cost(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
     """Return the expected cost by unit of a job of which only shots and reserved amounts are known.
 
-    A price without an upper bound depends on the shots alone; any other is within a cent of the reserved amount. There
-    is none where the price is unknown.
+    It is that of the shots, where the price depends on these alone, else the reserved amount: within a cent of a price
+    with an upper bound, and up to the cap of a job above one without. There is none where the price is unknown.
     """
     price = price_of_job(target, ONE_GATE, shots)
-    return price.amounts if price.upper is None else reserved
+    return price.amounts if price.expected is None or is_price_of_shots(target) else reserved
 
 
 def summarize_totals(

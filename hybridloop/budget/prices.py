@@ -52,7 +52,7 @@ ONE_GATE = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
 
 
 def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool = True) -> Price:
-    """Return the price of one job; `debias` is IonQ's error mitigation, which IonQ's QPUs use by default."""
+    """Return the price of one job; `debias` is the run's setting: see `Target.mitigates`."""
     numbers = _price_rule(target.name)
     unit: Unit = numbers["unit"]
     match numbers["rule"]:
@@ -60,7 +60,7 @@ def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool
             return Price(unit, 0.0, 0.0)
         case "gate shots":
             gates = numbers["one_qubit"] * counts.one_qubit + numbers["two_qubit"] * counts.two_qubit
-            amount = numbers["debiased" if debias else "plain"] + gates * shots
+            amount = numbers["debiased" if target.mitigates(shots, debias=debias) else "plain"] + gates * shots
             return Price(unit, amount, amount)
         case "credits":
             return _credits(unit, numbers, counts, shots)
@@ -74,8 +74,8 @@ def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool
 
 
 def ping_price(target: Target) -> Price:
-    """Return the price of a keep-alive ping: one gate, one measurement, one shot, no error mitigation."""
-    return price_of_job(target, ONE_GATE, 1, debias=False)
+    """Return the price of a keep-alive ping: one gate, one measurement, one shot."""
+    return price_of_job(target, ONE_GATE, 1)
 
 
 def billing_unit(target: Target) -> Unit:
@@ -91,6 +91,8 @@ def _credits(unit: Unit, numbers: Mapping[str, Any], counts: GateCounts, shots: 
         numbers["one_qubit"] * counts.one_qubit + numbers["two_qubit"] * counts.two_qubit + numbers["other"] * other
     )
     amount = numbers["base"] + shots * weight / numbers["shots"]
+    if "estimate" in numbers:
+        return Price(unit, round(amount, 2), None)
     return Price(unit, round(amount, 2), round(math.ceil(amount / _CENT - _SLACK) * _CENT, 2))
 
 
@@ -99,9 +101,26 @@ def is_free(target: Target) -> bool:
     return price_of_job(target, ONE_GATE, 1).is_free
 
 
+def is_price_of_shots(target: Target) -> bool:
+    """Return True if the expected price of a job depends on its shots alone, not on its gates."""
+    return bool(_price_rule(target.name)["rule"] == "time")
+
+
+def priced_job_shots(target: Target) -> int | None:
+    """Return the most shots of a job on a target where each job has a price of its own; None elsewhere."""
+    return target.max_shots if target.samples and not is_free(target) else None
+
+
 def has_price(target: Target) -> bool:
     """Return True if a price of the target is published."""
-    return bool(_price_rule(target.name)["rule"] != "unknown")
+    rule = _price_rule(target.name)
+    return rule["rule"] != "unknown" and "estimate" not in rule
+
+
+def price_estimate(target: Target) -> str | None:
+    """Return what the expected price of a target without a published one follows; None if it is not known."""
+    estimate: str | None = _price_rule(target.name).get("estimate")
+    return estimate
 
 
 def _price_rule(name: str) -> Mapping[str, Any]:

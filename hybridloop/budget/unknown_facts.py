@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Caps
-from hybridloop.budget.prices import billing_unit, has_price, ping_price
+from hybridloop.budget.prices import billing_unit, has_price, ping_price, price_estimate
 
 if TYPE_CHECKING:
     from hybridloop.azure.listing import Row
@@ -25,7 +25,9 @@ def unknown_facts(target: Target) -> tuple[str, ...]:
 
 def unknown_facts_warning(target: Target) -> str | None:
     """Return a warning that names what is not known of the target; None if there is nothing."""
-    price = [] if has_price(target) else [f"its price (assumed: it bills in {billing_unit(target)})"]
+    estimate = price_estimate(target)
+    how = f"assumed: it bills in {billing_unit(target)}" if estimate is None else f"estimated {estimate}"
+    price = [] if has_price(target) else [f"its price ({how})"]
     assumed = [
         _ASSUMED[fact].format(profile=target.profile, max_shots=target.max_shots)
         for fact in _ASSUMED

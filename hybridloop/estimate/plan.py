@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hybridloop.azure.targets import recorded_target
+from hybridloop.budget.prices import price_estimate
 from hybridloop.estimate.figures import (
     Bought,
     CheaperRun,
@@ -140,7 +142,9 @@ def _lines(plan: Plan) -> Iterator[str]:
             else ("a pilot's variances decide how many shots follow")
         )
         yield f"  range      wide, as {varies}"
-    yield f"  price      {_money(plan.cost)}; by the prices of {plan.prices_dated}"
+    estimate = price_estimate(recorded_target(plan.target))
+    by = f"by the prices of {plan.prices_dated}" if estimate is None else "an estimate"
+    yield f"  price      {_money(plan.cost)}; {by}"
     if plan.mitigated is not None and plan.unmitigated is not None:
         yield f"  debias     on: {_money(plan.mitigated)}"
         yield f"             off: {_money(plan.unmitigated)}"

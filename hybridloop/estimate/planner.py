@@ -150,7 +150,11 @@ class Planner:
         )
         refusals = refusals_of(settings, target, simulation.facts.num_qubits, self.statuses)
         small = too_small_caps(self._prepare(target, settings), target, settings) if is_own else None
-        first = (*simulation.facts.warnings, *filter(None, (small,)))
+        shots = [shots for round_ in expected for shots, _ in tariff.jobs(round_.pubs)]
+        if bought is not None and bought.jobs:
+            shots.append(bought.shots // bought.jobs)
+        few = target.unmitigated(shots, debias=debias)
+        first = (*simulation.facts.warnings, *filter(None, (small, few)))
         plan = replace(plan, refusals=tuple(refusals))
         return replace(plan, warnings=(*first, *plan_warnings(plan, target, settings)))
 

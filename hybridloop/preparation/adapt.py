@@ -27,8 +27,8 @@ from hybridloop.preparation.prepared import (
     PreparedEnergy,
     ProblemFacts,
     chosen,
-    circuit_shots,
     origin_of_angles,
+    sampling_of,
 )
 from hybridloop.preparation.problem import accuracy_of
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
@@ -105,7 +105,7 @@ def prepare_adapt(
         facts,
         pool,
         settings,
-        Sampling(circuit_shots(settings, energy), accuracy.precision, energy.least_shots),
+        sampling_of(settings, target, energy, accuracy.precision),
         energy,
         Growth(settings.tolerance, settings.max_operators, derivatives),
         chosen(search=origin, orbitals=orbitals.source, groups=groups),

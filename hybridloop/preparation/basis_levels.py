@@ -19,7 +19,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
-from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts, chosen, circuit_shots
+from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts, chosen, sampling_of
 from hybridloop.preparation.problem import accuracy_of, facts_of
 
 SETTINGS_OF_SEARCH = (
@@ -84,6 +84,7 @@ def prepare_basis_levels(
     check_number(settings.levels, space, f"{problem.source} has {space.size} basis states")
     accuracy, precision = accuracy_of(problem, settings, None)
     energy, groups = measurement_groups(problem, unitary, settings, accuracy, target, groupings)
+    sampling = sampling_of(settings, target, energy, accuracy.precision)
     levels = cache(lambda: lowest_eigenvalues(problem.hamiltonian, settings.levels))
     facts = replace(facts_of(problem), exact=lambda: lowest_of_levels(levels()))
     return PreparedBasisLevels(
@@ -91,9 +92,9 @@ def prepare_basis_levels(
         problem,
         unitary,
         space,
-        Sampling(circuit_shots(settings, energy), accuracy.precision, energy.least_shots),
+        sampling,
         energy,
-        LevelsWanted(settings.levels, accuracy.precision, seed),
+        LevelsWanted(settings.levels, sampling, seed),
         levels,
         chosen(precision=precision, groups=groups),
     )

@@ -153,7 +153,7 @@ def prepare_levels(
     rotated = vqe.problem  # in the orbitals of its circuit
     assert isinstance(rotated, ElectronicProblem)
     unitary = uccsd(rotated, is_tied=shares_angles(rotated, vqe.ansatz), max_tracked_states=0)
-    wanted = LevelsWanted(settings.levels, vqe.sampling.precision, seed)
+    wanted = LevelsWanted(settings.levels, vqe.sampling, seed)
     return PreparedLevels(facts, vqe, rotated, unitary, model_space(rotated), wanted, levels)
 
 

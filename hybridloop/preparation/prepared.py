@@ -16,6 +16,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.azure.targets import Target
+from hybridloop.budget.prices import priced_job_shots
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.settings import EnergySettings, ProblemText
 
@@ -200,9 +201,10 @@ class PreparedEnergy(PreparedAlgorithm):
         return PlanFacts(search, final, other, math.ceil((deviation / self.sampling.precision) ** 2), deviation)
 
 
-def circuit_shots(settings: EnergySettings, energy: GroupingChoice) -> int:
-    """Return the shots of a circuit where the optimizer does not choose them."""
-    return settings.shots or max(settings.default_shots, energy.least_shots)
+def sampling_of(settings: EnergySettings, target: Target, energy: GroupingChoice, precision: float) -> Sampling:
+    """Return the shots of the settings, or those that fit the groups' jobs on a target, for a precision."""
+    shots = settings.shots or max(settings.default_shots, energy.least_shots)
+    return Sampling(shots, precision, energy.least_shots, job_shots=priced_job_shots(target))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

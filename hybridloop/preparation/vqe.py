@@ -27,8 +27,8 @@ from hybridloop.preparation.prepared import (
     PreparedEnergy,
     ProblemFacts,
     chosen,
-    circuit_shots,
     origin_of_angles,
+    sampling_of,
 )
 from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
 from hybridloop.settings import NOTHING, ProblemText, Recorded
@@ -103,12 +103,10 @@ def prepare_vqe(
         circuit.problem,
         ansatz,
         search,
-        Sampling(
-            circuit_shots(settings, energy),
-            accuracy.precision,
-            energy.least_shots,
-            Allocation(settings.allocation),
-            energy.deviations if target.samples else None,
+        replace(
+            sampling_of(settings, target, energy, accuracy.precision),
+            allocation=Allocation(settings.allocation),
+            deviations=energy.deviations if target.samples else None,
         ),
         energy,
         mitigation_of(settings, circuit.problem, ansatz, energy.observable, target),

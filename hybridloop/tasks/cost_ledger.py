@@ -13,7 +13,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.budget.billing import Bill
 from hybridloop.budget.caps import Budget, Reservation, Spending, settled_amounts
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
-from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
+from hybridloop.budget.prices import ONE_GATE, Price, is_price_of_shots, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
@@ -80,11 +80,14 @@ class CostLedger:
         return price_of_job(self._target, counts, spec.shots, debias=self._debias)
 
     def _recorded_price(self, spec: JobSpec) -> Price:
-        """Return the price of a recorded job: the reserved amount, or without an upper bound that of its shots."""
-        if self._any_price.upper is None:  # then a cap of an earlier process may have been reserved
+        """Return the price of a recorded job: that of its shots, where it depends on these alone, else as reserved."""
+        unit = self._any_price.unit
+        if self._any_price.expected is None or is_price_of_shots(self._target):
             return price_of_job(self._target, ONE_GATE, spec.shots, debias=self._debias)
-        reserved = spec.reserved.get(self._any_price.unit, 0.0)
-        return Price(self._any_price.unit, reserved, reserved)
+        reserved = spec.reserved.get(unit, 0.0)
+        if self._any_price.upper is None:  # then a cap of an earlier process may have been reserved
+            return Price(unit, min(reserved, self.budget.caps.max_cost_per_job.get(unit, reserved)), None)
+        return Price(unit, reserved, reserved)
 
     def release(self, specs: Sequence[JobSpec]) -> None:
         """Release the reservations of jobs that will not be recorded."""

@@ -18,6 +18,7 @@ from hybridloop.algorithms.adapt.growth import Growth, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.adapt.result import AdaptResult
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -41,6 +42,10 @@ def rotosolve(ansatz: Ansatz) -> Search:
 
 def problem_text(name: str) -> ProblemText:
     return ProblemText(name=name, text=(DATA / "fcidump" / f"{name}.fcidump").read_text())
+
+
+def exactly(derivatives: PoolDerivatives, ansatz: Ansatz, point: NDArray[np.float64]) -> list[Estimate]:
+    return derivatives.measure(ansatz, point, noiseless_rounds(), derivatives.shots_of(EXACT.shots))
 
 
 def state_at(ansatz: Ansatz, point: ArrayLike) -> NDArray[np.complex128]:
@@ -73,7 +78,7 @@ def test_gradients_are_the_dense_commutators(
     ansatz = pool.ansatz([0, 2, 1])
     point = np.array([0.4, -0.3, 0.7])
     state, energy = state_at(ansatz, point), problem.hamiltonian.to_matrix()
-    found = PoolDerivatives.gradients(pool, grouping).measure(ansatz, point, noiseless_rounds(), EXACT.shots)
+    found = exactly(PoolDerivatives.gradients(pool, grouping), ansatz, point)
     for (generator,), estimate in zip(pool.generators(), found, strict=True):
         a = to_pauli_sum(generator, problem.encoding.num_qubits).to_matrix()
         assert estimate.value == pytest.approx(np.vdot(state, (energy @ a - a @ energy) @ state).real, abs=1e-6)
@@ -96,8 +101,8 @@ def test_derivatives_of_tied_operators_are_those_along_the_appended_angle(
         return float(np.vdot(state, matrix @ state).real)
 
     ansatz = pool.ansatz(chosen)
-    slopes = PoolDerivatives.gradients(pool).measure(ansatz, point, noiseless_rounds(), EXACT.shots)
-    curvatures = PoolDerivatives.curvatures(pool).measure(ansatz, point, noiseless_rounds(), EXACT.shots)
+    slopes = exactly(PoolDerivatives.gradients(pool), ansatz, point)
+    curvatures = exactly(PoolDerivatives.curvatures(pool), ansatz, point)
     gradient, hessian = pool.derivatives_at_hartree_fock()
     for index in range(len(pool.groups)):
         for first, second, before in (
@@ -115,11 +120,13 @@ def test_the_standard_errors_of_sampled_gradients_are_correct(
     pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
     ansatz, point = pool.ansatz([0]), np.array([-0.2])
     gradients = PoolDerivatives.gradients(pool)
-    exact = gradients.measure(ansatz, point, noiseless_rounds(), EXACT.shots)
+    exact = exactly(gradients, ansatz, point)
     scores = [
         (estimate.value - known.value) / estimate.standard_error
         for seed in range(60)
-        for estimate, known in zip(gradients.measure(ansatz, point, sampled_rounds(seed), 500), exact, strict=True)
+        for estimate, known in zip(
+            gradients.measure(ansatz, point, sampled_rounds(seed), gradients.shots_of(500)), exact, strict=True
+        )
     ]
     # 180 scores, correlated three by three: the standard deviation's own error is below 1 / sqrt(2 * 60) = 0.09
     assert 0.7 < np.std(scores) < 1.3
@@ -226,7 +233,7 @@ def test_derivatives_take_fewer_circuits_and_shots_where_terms_commute(
     shots, variances, circuits = [], [], []
     for grouping in (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING):
         gradients = PoolDerivatives.gradients(pool, grouping)
-        estimates = gradients.measure(ansatz, point, shot_rounds(0), 4000)
+        estimates = gradients.measure(ansatz, point, shot_rounds(0), gradients.shots_of(4000))
         circuits.append(len(gradients.groups_measured))
         shots.append(sum(gradients.shots_of(4000)))
         variances.append(sum(each.variance for each in estimates))

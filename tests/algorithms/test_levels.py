@@ -14,6 +14,7 @@ from hybridloop.algorithms.circuits.model_space import basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
 from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, LevelsWanted, _multiplicity, measure_levels
 from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
@@ -38,7 +39,7 @@ def found(
         observable(problem.hamiltonian),
         replace(ansatz, initial_point=np.full(ansatz.num_parameters, angle)),
         run_round,
-        LevelsWanted(4, precision, seed=3),
+        LevelsWanted(4, Sampling(precision=precision), seed=3),
         log,
     )
 
@@ -135,7 +136,7 @@ def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> N
         observable(problem.hamiltonian),
         ansatz,
         shot_rounds(7),
-        LevelsWanted(4, precision, seed=3),
+        LevelsWanted(4, Sampling(precision=precision), seed=3),
         RoundLog(lambda _: None),
     )
     exact = lowest_eigenvalues(problem.hamiltonian, 4)

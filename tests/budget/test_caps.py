@@ -281,7 +281,7 @@ def test_a_cap_on_cost_is_refused_if_the_maximum_price_of_a_job_is_unknown() -> 
     check_caps(Caps(max_jobs=5), rigetti)
 
 
-def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -> None:
+def test_a_price_without_a_bound_takes_a_cap_for_each_job_and_else_reserves_its_estimate() -> None:
     helios = find_target("quantinuum.qpu.helios-1")
     with pytest.raises(InputError, match=r"maximum price .* unknown.*one job may cost, for example 5HQC"):
         check_caps(Caps(max_cost={"HQC": 50.0}), helios)
@@ -290,11 +290,13 @@ def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -
     capped = Caps(max_cost={"HQC": 50.0}, max_cost_per_job={"HQC": 20.0})
     check_caps(capped, helios)
     assert ineffective_caps_warning(capped, helios) is None
-    budget, price = Budget(capped), price_of_job(helios, GateCounts(4, 20, 10, 4), 1000)
+    budget, price = Budget(capped), price_of_job(helios, GateCounts(4, 20, 10, 4), 100)
     with pytest.raises(CapReached, match="50 HQC is the cap"):
         budget.reserve([1, 1, 1], [price] * 3, now=0.0)
     assert [job.amounts for job in budget.reserve([1, 1], [price] * 2, now=0.0)] == [{"HQC": 20.0}] * 2
-    assert [job.amounts for job in Budget(Caps(max_jobs=5)).reserve([1], [price], now=0.0)] == [{}]
+    checks = price_of_job(find_target("quantinuum.sim.helios-1sc"), GateCounts(4, 20, 10, 4), 100)
+    uncapped = Budget(Caps(max_jobs=5)).reserve([1, 1], [price, checks], now=0.0)
+    assert [job.amounts for job in uncapped] == [{"HQC": price.expected}, {}]  # an estimate, and none
 
 
 def test_a_cap_in_another_unit_than_the_targets_is_refused_unless_jobs_are_free() -> None:

@@ -125,7 +125,7 @@ def test_a_run_that_can_not_be_coarser_has_no_such_cheaper_run(algorithm: str, c
     ("algorithm", "problem", "caps", "setting"),
     [
         ("vqe", "h4", {"target": "quantinuum.qpu.h2-1", "max_cost": "50HQC"}, "active_space"),
-        ("qaoa", "petersen", {"target": "ionq.qpu.forte-1", "max_cost": "100USD"}, "target"),
+        ("qaoa", "petersen", {"target": "ionq.qpu.forte-1", "max_cost": "25USD"}, "target"),
         ("rqaoa", "petersen", {"target": "quantinuum.qpu.h2-1", "max_cost": "170HQC"}, "shots"),
     ],
 )

@@ -15,6 +15,7 @@ from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
+from hybridloop.estimate.planner import plan_run
 from hybridloop.journal import Journal
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.run import find_run
@@ -23,6 +24,7 @@ from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
+from tests.price_helpers import known
 from tests.runs.holding_helpers import hold
 
 MACHINE = "ionq.qpu.forte-1"
@@ -30,25 +32,40 @@ MITIGATED, PLAIN = 168.195, 25.7899  # dollars, the least price of a job
 RING = ProblemText(name="ring-8")
 
 
-def pub() -> SamplerPub:
+def pub(shots: int) -> SamplerPub:
     circuit = QuantumCircuit(1, 1)
     circuit.h(0)
     circuit.measure(0, 0)
-    return SamplerPub.coerce((circuit, None, 100))
+    return SamplerPub.coerce((circuit, None, shots))
 
 
-@pytest.mark.parametrize(("debias", "least"), [(True, MITIGATED), (False, PLAIN)])
-def test_a_job_has_the_debias_setting_and_is_reserved_and_billed_accordingly(
-    emulator: Emulator, least: float, *, debias: bool
+@pytest.mark.parametrize(
+    ("debias", "shots", "least"), [(True, 500, MITIGATED), (True, 499, PLAIN), (False, 500, PLAIN), (False, 499, PLAIN)]
+)
+def test_a_job_has_the_debias_setting_from_500_shots_and_is_reserved_and_billed_accordingly(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture, least: float, shots: int, *, debias: bool
 ) -> None:
-    workspace, dollars = emulator.workspace(), pytest.approx(least + 100 * 0.0001645, abs=1e-6)
+    workspace, dollars = emulator.workspace(), pytest.approx(2 * (least + shots * 0.0001645), abs=1e-6)
     with open_run_session(workspace, MACHINE, SessionOptions(debias=debias)) as session:
-        session.run_round([pub()])
+        session.run_round([pub(shots)])
+        session.run_round([pub(shots)])
     assert session.cost == {"USD": dollars}
     assert session.meter.estimated == {"USD": dollars}
-    (job,) = workspace.list_session_jobs(session_id=session.id)
-    told: Any = job.details.input_params.get("error-mitigation")
-    assert told == (None if debias else {"debias": False})
+    told: Any = [
+        job.details.input_params.get("error-mitigation") for job in workspace.list_session_jobs(session_id=session.id)
+    ]
+    assert told == [None if least == MITIGATED else {"debias": False}] * 2
+    warned = [text for text in caplog.messages if "fewer than 500 shots (here 499)" in text]
+    assert len(warned) == (debias and shots == 499)
+
+
+def test_a_plan_says_that_few_shots_have_no_debiasing_and_prices_them_so() -> None:
+    few = plan_run("qaoa", RING, QaoaSettings(target=MACHINE, shots=499))
+    enough = plan_run("qaoa", RING, QaoaSettings(target=MACHINE, shots=500))
+    warned = [any("fewer than 500 shots (here 499)" in text for text in plan.warnings) for plan in (few, enough)]
+    assert warned == [True, False]
+    assert known(few.unmitigated).expected == few.cost.expected
+    assert known(enough.cost.expected) - known(few.cost.expected) > MITIGATED - PLAIN
 
 
 def test_debias_is_accepted_for_machines_with_debiasing_only(emulator: Emulator) -> None:
@@ -86,13 +103,13 @@ def test_a_resumed_script_keeps_its_debias_setting(
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/journal.db")
     workspace = emulator.workspace()
     with hl.open_session(MACHINE, run_key="k", seed=1, workspace=workspace, debias=False) as session:
-        session.run_round([pub()])
+        session.run_round([pub(100)])
     with (
         pytest.raises(InputError, match="debias"),
         hl.open_session(MACHINE, run_key="k", seed=1, workspace=workspace),
     ):
         pass
     with hl.open_session(MACHINE, run_key="k", seed=1, workspace=workspace, debias=False) as session:
-        session.run_round([pub()])
+        session.run_round([pub(100)])
     assert session.replayed == 1
     assert session.cost["USD"] < MITIGATED

@@ -100,7 +100,7 @@ def adapt(
     shots, precision = sampling.shots, sampling.precision
     expected_shots = (float(energy.deviations.sum()) / precision) ** 2
     selector = Selector(
-        pool, run_round, shots, growth.tolerance, growth.max_operators, expected_shots, growth.derivatives
+        pool, run_round, sampling, growth.tolerance, growth.max_operators, expected_shots, growth.derivatives
     )
     log = RoundLog(on_progress)
     chosen: list[int] = []
@@ -147,7 +147,13 @@ def adapt(
     checks = StateChecks.of(pool.problem, ansatz)
     with share_caps(run_round, None):
         final = measure_final_estimate(
-            evaluated, point, pilot=pilot, precision=precision, on_round=log.final, others=checks.pubs(point)
+            evaluated,
+            point,
+            pilot=pilot,
+            precision=precision,
+            on_round=log.final,
+            allocate=sampling.further_shots,
+            others=checks.pubs(point),
         )
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):

@@ -197,15 +197,16 @@ class PoolDerivatives:
         """Return the shots of each group for a mean of `shots`, at least 1."""
         return [max(1, math.ceil(round(shots * share, 6))) for share in self.shot_shares.tolist()]
 
-    def measure(self, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: int) -> list[Estimate]:
-        """Measure each operator's derivative after the circuit at the point (n,), in one round of `shots_of(shots)`.
+    def measure(
+        self, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: Sequence[int]
+    ) -> list[Estimate]:
+        """Measure each operator's derivative after the circuit at the point (n,), in one round of shots (groups,).
 
         Raises JobFailed where a circuit has no result.
         """
         circuits = [group.measurement_circuit(ansatz.circuit) for group in self.groups_measured]
         pubs = [
-            SamplerPub.coerce((circuit, point[None, :], each))
-            for circuit, each in zip(circuits, self.shots_of(shots), strict=True)
+            SamplerPub.coerce((circuit, point[None, :], each)) for circuit, each in zip(circuits, shots, strict=True)
         ]
         results = [result[0] for result in (run_round(pubs) if pubs else [])]
         if failed := [result for result in results if isinstance(result, FailedPoint)]:

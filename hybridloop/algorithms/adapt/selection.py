@@ -14,6 +14,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_minimum
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.rounds import RunRound
 
@@ -45,7 +46,7 @@ class Selector:
 
     pool: OperatorPool
     run_round: RunRound
-    shots: int
+    sampling: Sampling
     tolerance: float
     max_operators: int
     most_shots: float  # of a round that measures gradients again
@@ -70,12 +71,12 @@ class Selector:
         if is_exact := not count:
             slopes = [Estimate(float(slope), 0.0, 0) for slope in self.at_hartree_fock[0]]
         else:
-            slopes = self._measure(self.gradients, ansatz, self.shots)
+            slopes = self._measure(self.gradients, ansatz, self.sampling.shots)
             noise = _noise_cost(slopes, positive)
             if noise > self.tolerance and _is_noise(slopes[_steepest(slopes)]):
                 affordable = self.most_shots / len(self.gradients.groups_measured)
-                wanted = min(MARGIN * self.shots * noise / self.tolerance, affordable)
-                if wanted > self.shots:
+                wanted = min(MARGIN * self.sampling.shots * noise / self.tolerance, affordable)
+                if wanted > self.sampling.shots:
                     slopes = self._measure(self.gradients, ansatz, math.ceil(wanted))
         remaining = _remaining_gain(slopes, positive)
         self.residue = remaining + _noise_cost(slopes, positive)
@@ -140,7 +141,7 @@ class Selector:
         by these curvatures.
         """
         self.curvatures = self.curvatures or PoolDerivatives.curvatures(self.pool, self.grouping)
-        estimates = self._measure(self.curvatures, ansatz, self.shots)
+        estimates = self._measure(self.curvatures, ansatz, self.sampling.shots)
         noises = [max(SIGMAS * each.standard_error, each.rounding_bound) for each in estimates]
         bounds = [estimate.value + noise for estimate, noise in zip(estimates, noises, strict=True)]
         lowest = int(np.argmin(bounds))
@@ -177,8 +178,9 @@ class Selector:
     def _measure(self, derivatives: PoolDerivatives, ansatz: Ansatz, shots: int) -> list[Estimate]:
         self.rounds += 1
         self.circuits += len(derivatives.groups_measured)
-        self.shots_taken += sum(derivatives.shots_of(shots))
-        return derivatives.measure(ansatz, ansatz.initial_point, self.run_round, shots)
+        of_groups = list(map(self.sampling.whole_jobs, derivatives.shots_of(shots)))
+        self.shots_taken += sum(of_groups)
+        return derivatives.measure(ansatz, ansatz.initial_point, self.run_round, of_groups)
 
 
 def _steepest(slopes: Sequence[Estimate]) -> int:

@@ -9,8 +9,6 @@ import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +22,6 @@ from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
 MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
-PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
 PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
 RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more of them seen make a further round likely
@@ -138,40 +135,7 @@ class FinalMeasurement:
         return math.ceil(self.estimate.shots * ((self.estimate.standard_error / precision) ** 2 - 1.0))
 
 
-class PlannedShots(NamedTuple):
-    """Shots of each group in a final measurement's pilot round, and in the whole of it."""
-
-    pilot: list[int]
-    whole: list[int]
-
-
-def planned_shots(
-    recent: Sequence[Estimate],
-    groups: int,
-    shots: int,
-    precision: float,
-    allocation: Allocation = Allocation.NEYMAN,
-    least_shots: int = 1,
-) -> PlannedShots:
-    """Return the shots of a final measurement from the search's last round; else `shots` in its pilot, or the minimum.
-
-    For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a variance
-    may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A group gets `least_shots` where
-    the precision takes as many: a further round would cost them again. A target that does not sample
-    gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
-    """
-    if not recent or not groups:
-        pilot = [max(shots, MIN_PILOT_SHOTS)] * groups
-        return PlannedShots(pilot, [math.ceil(each / PILOT_FRACTION) for each in pilot])
-    by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
-    variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
-    needed = allocation.additional_shots(variances, [0] * groups, precision**2)
-    rounding = max(estimate.rounding_bound * estimate.shots for estimate in recent) / (PRECISION_MARGIN * precision)
-    least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
-    pilot = [max(least, math.ceil(PILOT_FRACTION * each), min(each, least_shots)) for each in needed]
-    return PlannedShots(pilot, list(map(max, pilot, needed)))
-
-
+FurtherShots = Callable[[Sequence[float], Sequence[int], float], list[int]]  # see `neyman_allocation`
 NeededError = Callable[[Estimate, float], float]  # of the estimate so far and the requested precision
 
 
@@ -241,7 +205,7 @@ def measure_final_estimate(
     precision: float,
     on_round: Callable[[Estimate, NDArray[np.float64], int, int], None],
     needed_error: NeededError = requested_error,
-    allocation: Allocation = Allocation.NEYMAN,
+    allocate: FurtherShots = neyman_allocation,
     others: Sequence[SamplerPub] = (),
 ) -> FinalMeasurement:
     """Measure a pilot, then further rounds of the allocation until the standard error is at most `precision`.
@@ -281,7 +245,7 @@ def measure_final_estimate(
         if estimate.is_exact and estimate.shots:  # the shots that it can be compared with
             pilot = [0 if each is None else each.shots for each in stages.pooled]
     for _ in range(MAX_ROUNDS if groups else 0):
-        next_shots = _next_shots(stages.pooled, pilot, needed, allocation, fills=math.isinf(precision))
+        next_shots = _next_shots(stages.pooled, pilot, needed, allocate, fills=math.isinf(precision))
         if not any(next_shots) and not asked:
             break
         # one round, pooled with the rounds before
@@ -325,7 +289,7 @@ def _shots_of(results: Sequence[MeasuredPub]) -> int:
 
 
 def _next_shots(
-    statistics: Stage, pilot: Sequence[int], needed: float, allocation: Allocation, *, fills: bool
+    statistics: Stage, pilot: Sequence[int], needed: float, allocate: FurtherShots, *, fills: bool
 ) -> list[int]:
     """Return the shots of each group in the next round; all 0 once the standard error is at most `needed`.
 
@@ -343,10 +307,10 @@ def _next_shots(
     ]
     if any(missing):
         return missing
-    return _further_shots(measured, (PRECISION_MARGIN * needed) ** 2, allocation)
+    return _further_shots(measured, (PRECISION_MARGIN * needed) ** 2, allocate)
 
 
-def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, allocation: Allocation) -> list[int]:
+def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, allocate: FurtherShots) -> list[int]:
     """Allocate the further shots by the variances that are expected after them.
 
     Those of few shots are mostly that of the fictitious shot of `GroupStatistics.shot_variance`, which falls as
@@ -362,7 +326,7 @@ def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, 
             * (group.shots / group.kept) ** 2
             for group, total in zip(measured, totals, strict=True)
         ]
-        further = allocation.additional_shots(variances, shots, target_variance)
+        further = allocate(variances, shots, target_variance)
         wanted = [before + more for before, more in zip(shots, further, strict=True)]
         totals = [math.sqrt(a * b) if step else float(b) for a, b in zip(totals, wanted, strict=True)]
     return further

@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.final import Allocation, PlannedShots, planned_shots
+from hybridloop.algorithms.estimation.final import MAX_SHOTS, MIN_PILOT_SHOTS, PRECISION_MARGIN, Allocation
+from hybridloop.algorithms.rounds import whole_jobs
 from hybridloop.errors import InvalidValue
 
 DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8e-3 leaves no margin for 1.6 mHa at the 95th percentile
 MIN_PRECISION = 1e-12  # hartree: rounding in the sum of a molecule's terms
+PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
+
+
+class PlannedShots(NamedTuple):
+    """Shots of each group in a final measurement's pilot round, and in the whole of it."""
+
+    pilot: list[int]
+    whole: list[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +36,8 @@ class Sampling:
     `shots` is per circuit in a search whose optimizer does not choose them, `precision` the standard error (in the
     observable's unit) of the final measurement, whose shots `allocation` distributes among the groups. No circuit of
     the search has fewer than `least_shots`, nor one of the final measurement's pilot that needs them. `deviations`
-    (groups,) are those of one shot that are expected, None: unknown. Raises InputError for values that none can have.
+    (groups,) are those of one shot that are expected, None: unknown. `job_shots` are the most shots of a job, where
+    each job has a price of its own; else None. Raises InputError for values that none can have.
     """
 
     shots: int = DEFAULT_SHOTS
@@ -33,6 +45,7 @@ class Sampling:
     least_shots: int = 1
     allocation: Allocation = Allocation.NEYMAN
     deviations: NDArray[np.float64] | None = None
+    job_shots: int | None = None
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -46,9 +59,42 @@ class Sampling:
         """The estimate that is expected before anything is measured, for `planned`; empty where it is unknown."""
         return [] if self.deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(self.deviations**2))]
 
+    def whole_jobs(self, shots: int) -> int:
+        """Return shots of a circuit, without those few that would take one more job, unless they are `shots`."""
+        return shots if shots == self.shots else whole_jobs(shots, self.job_shots)
+
+    def whole_jobs_of(self, shots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return `whole_jobs` of each number."""
+        return np.array([self.whole_jobs(each) for each in shots.ravel().tolist()], np.int64).reshape(shots.shape)
+
+    def further_shots(
+        self, shot_variances: Sequence[float], measured: Sequence[int], target_variance: float
+    ) -> list[int]:
+        """Return further shots for each group, so that Σ variance_g / shots_g about meets the target."""
+        further = self.allocation.additional_shots(shot_variances, measured, target_variance)
+        return list(map(self.whole_jobs, further))
+
     def planned(self, recent: Sequence[Estimate], groups: int) -> PlannedShots:
-        """Return the shots of the final measurement by the last estimates: see `planned_shots`."""
-        return planned_shots(recent, groups, self.shots, self.precision, self.allocation, self.least_shots)
+        """Return the final measurement's shots by the search's last round; else `shots` in its pilot, or the minimum.
+
+        For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a
+        variance may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A group gets
+        `least_shots` where the precision takes as many: a further round would cost them again. A target that does not
+        sample gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
+        """
+        if not recent or not groups:
+            pilot = [max(self.shots, MIN_PILOT_SHOTS)] * groups
+            return PlannedShots(pilot, [math.ceil(each / PILOT_FRACTION) for each in pilot])
+        by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
+        variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
+        needed = self.further_shots(variances, [0] * groups, self.precision**2)
+        rounding = max(each.rounding_bound * each.shots for each in recent) / (PRECISION_MARGIN * self.precision)
+        least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
+        pilot = [
+            self.whole_jobs(max(least, math.ceil(PILOT_FRACTION * each), min(each, self.least_shots)))
+            for each in needed
+        ]
+        return PlannedShots(pilot, list(map(max, pilot, needed)))
 
 
 DEFAULT_SAMPLING = Sampling()

@@ -18,13 +18,12 @@ from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.final import (
     FinalMeasurement,
     NeededError,
-    PlannedShots,
     measure_final_estimate,
     requested_error,
 )
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
-from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, Sampling
+from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, PlannedShots, Sampling
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
@@ -112,7 +111,7 @@ def vqe(
                 precision=sampling.precision,
                 needed_error=needed_error,
                 on_round=log.final,
-                allocation=sampling.allocation,
+                allocate=sampling.further_shots,
                 others=claims.pubs(point),
             )
 

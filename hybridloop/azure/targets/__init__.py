@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import enum
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,9 +30,10 @@ class Target:
 
     `samples` is False for a target that returns its exact distribution, scaled to the shots and rounded. A target that
     `checks_only` is a syntax checker: its counts are meaningless. One that `debiases` mitigates errors by itself unless
-    the job turns that off. One that `keeps_gates` has an option against their removal. One with `parameter_sets` runs a
-    program at many points in one job; if it `batches`, the points of a round are put into such jobs by default. With
-    `two_qubit_rotations` the rotations rxx, ryy and rzz are sent to it as they are, else as CNOTs.
+    the job turns that off, but only in jobs of `debiases_from` shots or more. One that `keeps_gates` has an option
+    against their removal. One with `parameter_sets` runs a program at many points in one job; if it `batches`, the
+    points of a round are put into such jobs by default. With `two_qubit_rotations` the rotations rxx, ryy and rzz are
+    sent to it as they are, else as CNOTs.
     `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
     was seen; None if not recorded. `gate_times_s` are a machine's published times of a one- and a two-qubit gate, which
     run one after the other. `assumed` names the fields of a target outside of the table that are not stated.
@@ -46,7 +47,7 @@ class Target:
     max_shots: int
     samples: bool
     checks_only: bool = False
-    debiases: bool = False
+    debiases_from: int | None = None
     keeps_gates: bool = False
     parameter_sets: bool = False
     batches: bool = False
@@ -61,6 +62,25 @@ class Target:
     def is_machine(self) -> bool:
         """True for a quantum computer, False for a simulator, by the name."""
         return ".qpu." in self.name
+
+    @property
+    def debiases(self) -> bool:
+        """True for a target whose provider mitigates errors by itself."""
+        return self.debiases_from is not None
+
+    def mitigates(self, shots: int, *, debias: bool) -> bool:
+        """Return whether the provider mitigates errors of a job with so many shots; `debias` is the run's setting."""
+        return debias and self.debiases_from is not None and shots >= self.debiases_from
+
+    def unmitigated(self, jobs: Iterable[int], *, debias: bool) -> str | None:
+        """Return a warning if the provider would mitigate errors of jobs with so many shots, and they have too few."""
+        few = [shots for shots in jobs if debias and self.debiases and not self.mitigates(shots, debias=debias)]
+        if not few:
+            return None
+        return (
+            f"the provider mitigates no errors of jobs of fewer than {self.debiases_from} shots (here {min(few):,}): they "
+            "are sent with debiasing off, at the lower minimum price"
+        )
 
     @property
     def gates(self) -> Sequence[str]:

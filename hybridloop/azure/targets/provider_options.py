@@ -128,6 +128,8 @@ def provider_params(
 ) -> dict[str, Any]:
     """Return the inputParams of a program: the options, whether the provider mitigates errors and may optimize gates.
 
+    `debias` is that of the job: see `Target.mitigates`.
+
     Quantinuum's compiler optimizes at level 2 by default; at level 0 it only translates to native gates. A `noise.seed`
     becomes the job's own, by its `sampling_value`: jobs with equal seeds would draw the same shots.
     """

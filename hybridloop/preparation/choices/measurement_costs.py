@@ -29,10 +29,11 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     the `FREE_SHOTS` that a job's way takes; for an exact distribution, jobs.
 
     A job has at least the shots that add a tenth to its least price, so that a run costs at most a tenth more than with
-    any smaller number, and mostly less: it takes fewer rounds. Where shots are free, a job has `FREE_SHOTS`, or as many
-    as are simulated quickly; an exact distribution is rounded the least with the most shots of a job.
+    any smaller number, and mostly less: it takes fewer rounds. Where the provider mitigates errors, it has as many as
+    that takes. Where shots are free, a job has `FREE_SHOTS`, or as many as are simulated quickly; an exact distribution
+    is rounded the least with the most shots of a job.
     """
-    debias = settings.debias and target.debiases
+    debias = settings.debias
     strength = error_rates(target, settings.options).two_qubit
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if smallest.expected is None:
@@ -66,8 +67,10 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
         prices = [(jobs, price_of_job(target, counts, each, debias=debias)) for jobs, each in parts if jobs and each]
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
-    most = (1.0 + ADDED) * price(None, 1)
-    least = max(1, bisect.bisect_left(range(1, 1 + target.max_shots), most, key=lambda shots: price(None, shots)))
+    first = (target.debiases_from or 1) if debias else 1  # a job with fewer shots has another price
+    most = (1.0 + ADDED) * price(None, first)
+    shots = range(first, 1 + target.max_shots)
+    least = max(first, first - 1 + bisect.bisect_left(shots, most, key=lambda number: price(None, number)))
     return MeasurementCosts(
         price, smallest.unit, strength, target.samples, least, target.two_qubit_rotations, is_price=True
     )
@@ -75,10 +78,9 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
 
 def choice_facts(target: Target, settings: RunSettings) -> tuple[object, ...]:
     """Return what `measurement_costs` depends on, so that targets with equal facts get equal groups and shots."""
-    debias = settings.debias and target.debiases
     examples = (ONE_GATE, GateCounts(qubits=2, one_qubit=0, two_qubit=1, measurements=2))
     shots = (1, target.max_shots)
-    prices = [price_of_job(target, counts, each, debias=debias) for counts in examples for each in shots]
+    prices = [price_of_job(target, counts, each, debias=settings.debias) for counts in examples for each in shots]
     return (
         target.max_shots,
         target.samples,

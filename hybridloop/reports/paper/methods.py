@@ -173,7 +173,8 @@ class MethodsText:
             yield f"The circuits measure up to {count_text(qubits, 'qubit')}, each with {shots[0]:,}{most} shots."
             yield from self._gates(rounds)
         if target.debiases:
-            yield f"The provider's error mitigation (debiasing) was {'on' if self._run.settings.debias else 'off'}."
+            state = f"on in jobs of {target.debiases_from} shots or more" if self._run.settings.debias else "off"
+            yield f"The provider's error mitigation (debiasing) was {state}."
         if billed and not is_local:
             yield escape(f"The service billed {billed}.")
         software = [f"{SELF} {record.versions.get(SELF, '')}".strip() + self._cite([SELF])]

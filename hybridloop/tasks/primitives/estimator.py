@@ -23,7 +23,9 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, whole_jobs
+from hybridloop.azure.targets import Target
+from hybridloop.budget.prices import priced_job_shots
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
 from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
@@ -109,8 +111,9 @@ class _RoundPlan:
     index: dict[_Circuit, tuple[int, int]]  # of the counts: PUB, and point in it
 
     @classmethod
-    def of(cls, shares: Iterable[_Share]) -> _RoundPlan:
-        """Merge the circuits that get shots, of all shares."""
+    def of(cls, shares: Iterable[_Share], target: Target) -> _RoundPlan:
+        """Merge the circuits that get shots, of all shares; few of them do not take one more job of a price."""
+        job_shots = priced_job_shots(target)
         needed: dict[_Circuit, tuple[_Share, MeasurementGroup, int, int]] = {}
         for share in shares:
             groups = share.observables.joint.groups
@@ -118,7 +121,8 @@ class _RoundPlan:
                 for circuit, group, shots in zip(share.circuits(point), groups, share.shots, strict=True):
                     if not shots:
                         continue
-                    most = max(shots, needed[circuit][3]) if circuit in needed else shots
+                    fitting = whole_jobs(shots, job_shots)
+                    most = max(fitting, needed[circuit][3]) if circuit in needed else fitting
                     needed[circuit] = (share, group, point, most)
         # one PUB for the points of each circuit, basis and number of shots
         by_pub: dict[
@@ -175,7 +179,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         default = self._precision if precision is None else _check_precision(precision)
         coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
         shares = [self._shares(pub) for pub in coerced]
-        plan = _RoundPlan.of(share for pub_shares in shares for share in pub_shares)
+        plan = _RoundPlan.of((share for of_pub in shares for share in of_pub), self._rounds.target)
         check_call(self._rounds, plan.pubs)
         round_ = self._rounds.start(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
@@ -184,7 +188,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
             plan.add_to(known, measured)
             for _ in range(MORE_ROUNDS):
                 missing = [share.with_missing(known) for of_pub in shares for share in of_pub]
-                more = _RoundPlan.of(missing)
+                more = _RoundPlan.of(missing, self._rounds.target)
                 if not more.pubs:
                     break
                 further = self._rounds.start(more.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)

@@ -193,7 +193,7 @@ def submission_body(spec: JobSpec, session_id: str, target: Target, options: Ses
         params, formats = spec.rows.input_params, {"inputDataFormat": QUIL, "outputDataFormat": QUIL_RESULTS}
     params |= provider_params(
         target,
-        debias=options.debias,
+        debias=target.mitigates(spec.shots, debias=options.debias),
         keeps_gates=spec.keeps_gates,
         options=options.provider_options,
         sampling_value=spec.sampling_value,

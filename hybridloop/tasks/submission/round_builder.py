@@ -38,7 +38,7 @@ class RoundBuilder:
         self._connection = connection
         self._stored: set[str] = set()  # keys of programs that the journal has from this process
         self._looked_up: RoundRecord | None = None
-        self._warned = False
+        self._warned = set[str]()  # the kinds of warnings that were logged
 
     @property
     def num_compiled(self) -> int:
@@ -83,6 +83,8 @@ class RoundBuilder:
         programs = [self._compile(description, batches=shared_seed is None) for description in descriptions]
         announce("")
         records, specs = build_jobs(key, programs, [pub.shots for pub in pubs], target, run.seed, shared_seed)
+        if few := target.unmitigated([spec.shots for spec in specs], debias=self._connection.options.debias):
+            self._warn("few shots", few)
         specs = self._connection.ledger.reserve(specs, programs)
         try:
             ordinal = self._session_ordinal() if specs else 0
@@ -107,10 +109,14 @@ class RoundBuilder:
             try:
                 return batched_program(self._quil, description)
             except NoQuil as reason:
-                if not self._warned:
-                    _log.warning("circuit %s has a job for each point: %s", description.circuit.name, reason)
-                self._warned = True
+                self._warn("no Quil", f"circuit {description.circuit.name} has a job for each point: {reason}")
         return self.compiler.compile_description(description)
+
+    def _warn(self, kind: str, text: str) -> None:
+        """Log a warning, one of its kind for a session."""
+        if kind not in self._warned:
+            _log.warning("%s", text)
+        self._warned.add(kind)
 
     def _recorded(self, key: RoundKey) -> RoundRecord | None:
         known, self._looked_up = self._looked_up, None
