@@ -71,27 +71,31 @@ def open_contents(state: Path | None) -> MemoryBlobs | FolderBlobs:
 
 
 def load_keys(settings: Settings) -> ServiceKeys:
-    """Take the keys from the settings, else from the state folder, which gets random ones the first time."""
-    stored = {name: secrets.token_urlsafe(32) for name in ("api_key", "admin_key", "signing")}
+    """Take the keys from the settings, else from the state folder, which gets random ones for those that it lacks.
+
+    The folder has no key in place of which the settings have another.
+    """
+    given = {name: key for name in ("api_key", "admin_key") if (key := getattr(settings, name))}
+    kept = {name: secrets.token_urlsafe(32) for name in ("api_key", "admin_key", "signing") if name not in given}
     if settings.state is not None:
         path = settings.state / "keys.json"
-        if path.exists():
-            stored = _read_keys(path)
-        else:
+        stored = _read_keys(path) if path.exists() else {}
+        kept |= {name: stored[name] for name in kept if name in stored}
+        if kept != stored:
+            path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(stored, file)
-    return ServiceKeys(
-        api_key=settings.api_key or stored["api_key"],
-        admin_key=settings.admin_key or stored["admin_key"],
-        signing=stored["signing"].encode(),
-    )
+                json.dump(kept, file)
+    keys = kept | given
+    return ServiceKeys(keys["api_key"], keys["admin_key"], keys["signing"].encode())
 
 
 def _read_keys(path: Path) -> dict[str, str]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return {name: str(stored[name]) for name in ("api_key", "admin_key", "signing")}
+        return {"signing": str(stored["signing"])} | {
+            name: str(stored[name]) for name in ("api_key", "admin_key") if name in stored
+        }
     except (ValueError, KeyError, TypeError) as error:
         problem = f"the keys in {path} can't be read: {error!r}; remove that file to generate new ones"
         raise StartupError(problem) from error

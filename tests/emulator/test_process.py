@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -11,11 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hybridloop.emulator.__main__ import parse_settings
 from hybridloop.emulator.settings import ClockKind, IdleRule, Settings
+from hybridloop.emulator.state import ServiceKeys, load_keys
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import Caller, raw_call
 
@@ -91,6 +94,21 @@ def test_only_its_owner_can_read_the_state_and_keys_from_the_environment_are_not
     }
     assert not any(word in text for word in ("canary-one", "canary-two") for text in [printed])
     assert not any(word in path.read_bytes() for word in (b"canary-one", b"canary-two") for path in files)
+
+
+def test_the_folder_has_the_keys_that_hold_and_no_others(tmp_path: Path) -> None:
+    def kept(**given: Any) -> tuple[dict[str, str], ServiceKeys]:
+        keys = load_keys(Settings(state=tmp_path, **given))
+        return json.loads((tmp_path / "keys.json").read_text()), keys
+
+    first, keys = kept()
+    assert first == {"api_key": keys.api_key, "admin_key": keys.admin_key, "signing": keys.signing.decode()}
+    second, keys = kept(api_key="given")
+    assert keys.api_key == "given"
+    assert second == {name: key for name, key in first.items() if name != "api_key"}
+    assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
+    third, keys = kept()
+    assert third["api_key"] == keys.api_key != first["api_key"]
 
 
 def test_generated_keys_are_printed_and_kept_over_a_restart(tmp_path: Path) -> None:

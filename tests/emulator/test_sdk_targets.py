@@ -67,6 +67,50 @@ def test_echo_quantinuum_runs_q_sharp_in_a_session_and_answers_as_quantinuum(wor
     assert session.details.provider_id == ECHO_PROVIDER.lower()
 
 
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.simulator", "quantinuum.sim.h2-1sc"])
+def test_qir_with_the_first_version_of_microsofts_results_is_read_by_the_sdk(workspace: Workspace, target: str) -> None:
+    """As a public script sends it: the shots and a single entry point in the parameters."""
+    job = Job.from_input_data(
+        workspace=workspace,
+        name="qir-demo",
+        provider_id=target.partition(".")[0],
+        target=target,
+        input_data=ASYMMETRIC_QIR,
+        input_data_format="qir.v1",
+        output_data_format="microsoft.quantum-results.v1",
+        content_type="qir.v1",
+        input_params={"shots": 100, "entryPoint": "ENTRYPOINT__main", "arguments": []},
+    )
+    shares = ended(job).get_results()
+    assert set(shares) == ({"[0, 0, 0]"} if target.endswith("sc") else {"[0, 1, 0]", "[0, 1, 1]"})
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert "/outputData" in job.details.output_data_uri
+
+
+def test_a_loop_of_unknown_length_of_q_sharp_runs_on_helios_where_it_was_compiled_for_it(workspace: Workspace) -> None:
+    source = """
+        operation Main() : Int {
+            use q = Qubit();
+            mutable n = 0;
+            repeat {
+                H(q);
+                set n += 1;
+            } until MResetZ(q) == One;
+            return n;
+        }"""
+    qsharp.init(target_profile=qsharp.TargetProfile.Adaptive)
+    qsharp.eval(source)
+    loops = Quantinuum(workspace=workspace, name="quantinuum.sim.helios-1e").submit(
+        qsharp.compile("Main()"), name="loops", shots=400, output_data_format="microsoft.quantum-results.v2"
+    )
+    shares = ended(loops).get_results()
+    assert abs(shares["1"] - 0.5) < 5 * 0.025
+    assert min(map(int, shares)) == 1 < max(map(int, shares))
+    qsharp.init(target_profile=qsharp.TargetProfile.Adaptive_RIF)
+    with pytest.raises(qsharp.QSharpError, match="loop with a dynamic condition"):
+        qsharp.eval(source)
+
+
 @pytest.mark.parametrize(
     ("target", "more", "data", "result"),
     [

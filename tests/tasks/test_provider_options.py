@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 import hybridloop as hl
 from hybridloop.algorithms.circuits.basis import keep_gates
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.targets import check_circuit_fits, find_target
+from hybridloop.azure.targets.provider_options import check_provider_options
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
@@ -170,6 +173,50 @@ def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator
     ):
         pass
     assert list(workspace.list_sessions()) == []
+
+
+def test_a_circuit_that_options_exclude_is_refused_before_its_job_with_advice_that_costs_nothing(
+    emulator: Emulator,
+) -> None:
+    angle = Parameter("a")
+    turned, wide, narrow = QuantumCircuit(2, name="turned"), QuantumCircuit(40, name="wide"), QuantumCircuit(12)
+    turned.rx(angle, 0)
+    turned.measure_all()
+    wide.t(39)
+    wide.measure_all()
+    narrow.measure_all()
+    stabilizer, harmony = {"simulator": "stabilizer"}, {"noise.model": "harmony"}
+    quarter = turned.assign_parameters([math.pi / 2])
+    for target, options, circuit, message in (
+        (H2, stabilizer, wide, r"provider_options\.simulator: .* t of the circuit wide is none"),
+        (
+            IONQ,
+            harmony,
+            narrow,
+            r"12 qubits, ionq\.simulator has 11\. .* another noise\.model, such as ideal \(29\), a",
+        ),
+    ):
+        workspace = emulator.workspace()
+        with (
+            hl.open_session(target, workspace=workspace, provider_options=options) as session,
+            pytest.raises(InputError, match=message) as refused,
+        ):
+            session.run(circuit, shots=10)
+        assert "qpu" not in str(refused.value)
+        assert list(workspace.list_jobs()) == []
+    with hl.open_session(H2, workspace=emulator.workspace(), provider_options=stabilizer, seed=1) as session:
+        session.run(quarter, shots=10)
+        session.sampler().run([(turned, [[0.0], [math.pi]])], shots=10).result()
+        with pytest.raises(InputError, match="rx of the circuit turned is none"):
+            session.sampler().run([(turned, [[0.0], [0.3]])], shots=10)
+    with pytest.raises(InputError, match=r"33 qubits.*such as quantinuum\.sim\.helios-1e"):
+        check_circuit_fits(find_target(H2), 33)
+
+
+def test_of_many_options_the_nearest_are_named() -> None:
+    with pytest.raises(InputError, match=r"Did you mean error-params\.p") as refused:
+        check_provider_options(find_target(H2), {"error-params": {"p3": 0.1}})
+    assert len(refused.value.remedy) < 200
 
 
 def test_a_resumed_script_must_repeat_its_options(

@@ -34,9 +34,10 @@ class Target:
     against their removal. One with `parameter_sets` runs a program at many points in one job; if it `batches`, the
     points of a round are put into such jobs by default. With `two_qubit_rotations` the rotations rxx, ryy and rzz are
     sent to it as they are, else as CNOTs.
-    `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
-    was seen; None if not recorded. `gate_times_s` are a machine's published times of a one- and a two-qubit gate, which
-    run one after the other. `assumed` names the fields of a target outside of the table that are not stated.
+    `is_noisy` marks machines and their emulators, `is_clifford_only` one that simulates Clifford gates alone.
+    `turnaround_s` is the median time from a job's start until its end was seen; None if not recorded. `gate_times_s`
+    are a machine's published times of a one- and a two-qubit gate, which run one after the other. `assumed` names the
+    fields of a target outside of the table that are not stated.
     `simulated_qubits` are the most for which the local service has the memory; None of other services.
     """
 
@@ -53,6 +54,7 @@ class Target:
     batches: bool = False
     two_qubit_rotations: bool = False
     is_noisy: bool = False
+    is_clifford_only: bool = False
     turnaround_s: float | None = None
     gate_times_s: tuple[float, float] | None = None
     assumed: tuple[str, ...] = ()
@@ -78,8 +80,8 @@ class Target:
         if not few:
             return None
         return (
-            f"the provider mitigates no errors of jobs of fewer than {self.debiases_from} shots (here {min(few):,}): they "
-            "are sent with debiasing off, at the lower minimum price"
+            f"the provider mitigates no errors in jobs of fewer than {self.debiases_from} shots (here {min(few):,}), "
+            "which are sent with debiasing off, at the lower minimum price"
         )
 
     @property
@@ -157,11 +159,9 @@ def check_circuit_fits(
     The local service has the memory for Clifford circuits of any width.
     """
     if target.qubits is not None and num_qubits > target.qubits:
-        running = (each for each in known_targets().values() if not each.checks_only)
-        larger = [(each.qubits, each.name) for each in running if each.qubits is not None and each.qubits >= num_qubits]
-        named = f"Choose a larger target, such as {min(larger)[1]} (`hybridloop targets`), or" if larger else "Choose"
         problem = f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}"
-        raise InputError("target", problem, f"{named} a smaller problem, of a molecule by an active space.", meaning)
+        remedy = f"Choose {_larger(target, num_qubits)}a smaller problem, of a molecule by an active space."
+        raise InputError("target", problem, remedy, meaning)
     if target.simulated_qubits is not None and num_qubits > target.simulated_qubits and not is_clifford():
         problem = (
             f"the circuit has {num_qubits} qubits, and the local service has the memory for {target.simulated_qubits} "
@@ -169,6 +169,23 @@ def check_circuit_fits(
         )
         remedy = "Choose a smaller problem, or start the service with more: hybridloop emulator start --max-memory."
         raise InputError("target", problem, remedy, meaning)
+
+
+def _larger(target: Target, num_qubits: int) -> str:
+    """Return what has as many qubits, and "or": noise models of the target, else a target, of a simulator another."""
+    whole = recorded_target(target.name).qubits
+    if target.qubits is not None and whole is not None and target.qubits < whole:  # the noise model has fewer
+        models = load_table("provider_options")["noise_qubits"].items()
+        enough = [f"{name} ({qubits})" for name, qubits in models if qubits >= num_qubits]
+        return f"another noise.model, such as {', '.join(enough)}, or " if enough else ""
+    running = (each for each in known_targets().values() if not each.checks_only)
+    larger = [each for each in running if each.qubits is not None and each.qubits >= num_qubits]
+    if not target.is_machine:
+        larger = [each for each in larger if not each.is_machine] or larger
+    if not larger:
+        return ""
+    smallest = min(larger, key=lambda each: (each.qubits, each.name))
+    return f"a larger target, such as {smallest.name} (`hybridloop targets`), or "
 
 
 def check_batching(target: Target, batching: Batching) -> None:

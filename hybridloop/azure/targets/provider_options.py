@@ -25,7 +25,7 @@ DEBIAS, NOISE_MODEL, NOISE_SEED = "error-mitigation.debias", "noise.model", "noi
 _LEVEL, _NO_OPT, _ERROR_MODEL, _ERROR_PARAMS = "tket-opt-level", "no-opt", "error-model", "error-params."
 _SIMULATOR, _STABILIZER = "simulator", "stabilizer"
 IDEAL = "ideal"
-_SHORT_GROUP = 4
+_SHORT_GROUP, _FEW = 4, 10
 _MAX_SEED = 2**31  # of a job's own seed
 
 Options = Mapping[str, Any]  # nested, as in inputParams
@@ -108,7 +108,7 @@ def target_with_options(target: Target, options: Options) -> Target:
     if given.get(_ERROR_MODEL) is False:
         target = replace(target, is_noisy=False)
     if given.get(_SIMULATOR) == _STABILIZER and target.qubits is not None:
-        target = replace(target, qubits=max(target.qubits, facts["stabilizer_qubits"]))
+        target = replace(target, qubits=max(target.qubits, facts["stabilizer_qubits"]), is_clifford_only=True)
     return target
 
 
@@ -161,18 +161,18 @@ def _unknown(target: Target, name: str, known: Mapping[str, Option]) -> InputErr
     if not known:
         remedy = f"Leave it out{_elsewhere(name)}."
         return InputError(_field(name), f"{target.name} has no options of its provider", remedy)
-    similar = difflib.get_close_matches(name, known, n=1)
-    remedy = f"Did you mean {similar[0]}? " if similar else ""
-    remedy += f"It has {', '.join(_listed(name, known))}{_elsewhere(name)}."
+    similar = difflib.get_close_matches(name, known, n=1 if len(known) <= _FEW else 3)
+    remedy = f"Did you mean {' or '.join(similar)}? " if similar else ""
+    remedy += f"It has {', '.join(_listed(known))}{_elsewhere(name)}."
     return InputError(_field(name), f"{target.name} has no such option", remedy)
 
 
-def _listed(name: str, known: Mapping[str, Option]) -> list[str]:
-    """Return the names of a target's options; those of a large group only for a name in it."""
+def _listed(known: Mapping[str, Option]) -> list[str]:
+    """Return the names of a target's options; a large group has its name alone."""
     groups = Counter(each.partition(".")[0] for each in known)
     return list(
         dict.fromkeys(
-            f"{group}.…" if groups[group] > _SHORT_GROUP and not name.startswith(f"{group}.") else each
+            f"{group}.…" if groups[group] > _SHORT_GROUP else each
             for each in known
             for group in [each.partition(".")[0]]
         )

@@ -23,10 +23,11 @@ CONTROLLED_GATES = {1: CONTROLLABLE | {"cnot": "x"} | ROTATIONS, 2: {"swap": "sw
 NATIVE_GATES = ("gpi", "gpi2", "ms", "zz")
 
 
-def parse_ionq_circuit(data: bytes) -> Program:
+def parse_ionq_circuit(data: bytes, gateset: object = None) -> Program:
     """Parse an IonQ circuit; every qubit is measured at the end, qubit q into result q.
 
-    Raises JobInputError if it is invalid or unsupported.
+    The `gateset` is the job's, else the document's; "native" allows native gates alone. Raises JobInputError if it is
+    invalid or unsupported.
     """
     try:
         circuit = json.loads(data)
@@ -38,6 +39,11 @@ def parse_ionq_circuit(data: bytes) -> Program:
     if not 1 <= num_qubits <= MAX_QUBITS:
         raise JobInputError(INVALID_INPUT, f"`qubits` must be between 1 and {MAX_QUBITS}, not {num_qubits}")
     instructions = [_instruction(gate, number, num_qubits) for number, gate in enumerate(gates)]
+    if (gateset or circuit.get("gateset")) == "native":
+        others = [each.name for each in instructions if each.name not in NATIVE_GATES]
+        if others:
+            problem = f"the gateset is native, and {others[0]} is no native gate: they are {', '.join(NATIVE_GATES)}"
+            raise JobInputError(INVALID_INPUT, problem)
     instructions += [Instruction(MEASURE, (qubit,), result=qubit) for qubit in range(num_qubits)]
     return Program(tuple(instructions), OutputList(tuple(range(num_qubits))), num_qubits, num_qubits)
 

@@ -12,7 +12,7 @@ from typing import Any
 from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Number, ValueOutcomes
 from hybridloop.emulator.model.program import JobInputError, Output, Program, Register, ShotOutcomes
 
-RESULTS_V2 = "microsoft.quantum-results.v2"
+RESULTS_V1, RESULTS_V2 = "microsoft.quantum-results.v1", "microsoft.quantum-results.v2"
 Runs = Sequence[tuple[Program, ShotOutcomes]]  # each program of a job with its outcomes
 
 
@@ -64,6 +64,13 @@ def results_v2(recorded: RecordedOutput) -> bytes:
     return (
         f'{{"DataFormat": "{RESULTS_V2}", "Results": [{{"Histogram": [{histogram}], "Shots": [{in_order}]}}]}}'
     ).encode()
+
+
+def results_v1(recorded: RecordedOutput) -> bytes:
+    """Return a `microsoft.quantum-results.v1` document: each distinct outcome, followed by its share of the shots."""
+    pairs = zip(recorded.leaves, recorded.counts, strict=True)
+    shares = [(_display(recorded.output, leaf), count / len(recorded.shots)) for leaf, count in pairs]
+    return json.dumps({"Histogram": [each for pair in shares for each in pair]}).encode()
 
 
 def with_lost_qubits(document: bytes, share: float, *, seed: str) -> bytes:

@@ -15,6 +15,7 @@ from hybridloop.emulator.formats.openqasm import parse_openqasm
 from hybridloop.emulator.formats.qir import is_bitcode, parse_qir
 from hybridloop.emulator.formats.quil import parse_quil
 from hybridloop.emulator.formats.results import (
+    RESULTS_V1,
     RESULTS_V2,
     RecordedOutput,
     Runs,
@@ -26,6 +27,7 @@ from hybridloop.emulator.formats.results import (
     qir_readout,
     qir_strings,
     quil_results,
+    results_v1,
     results_v2,
 )
 from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Feature, OutputKind, ValueOutcomes
@@ -88,9 +90,10 @@ def _parse_qir(data: bytes, params: Mapping[str, Any]) -> Sequence[Program] | Ad
     return program if isinstance(program, AdaptiveProgram) else [program]
 
 
-# of QIR: the first is that of every target, the others are those of targets that name them
+# of QIR: the first two are those of every target, the others those of targets that name them
 QIR_WRITERS: Mapping[str, Callable[[RecordedOutput], bytes]] = {
     RESULTS_V2: results_v2,
+    RESULTS_V1: results_v1,
     QIR_RESULTS: qir_strings,
     IONQ_RESULTS: qir_histogram,
     QUIL_RESULTS: qir_readout,
@@ -102,9 +105,13 @@ def _write_qir(runs: Runs, output: str) -> bytes:
     return QIR_WRITERS[output](RecordedOutput.of_bits(program, measured))
 
 
+def _parse_ionq(data: bytes, params: Mapping[str, Any]) -> Sequence[Program]:
+    return [parse_ionq_circuit(data, params.get("gateset"))]
+
+
 FORMATS = {
     QIR: InputFormat(40, _parse_qir, {name: partial(_write_qir, output=name) for name in QIR_WRITERS}),
-    IONQ_CIRCUIT: InputFormat(23, lambda data, params: [parse_ionq_circuit(data)], {IONQ_RESULTS: ionq_results}),
+    IONQ_CIRCUIT: InputFormat(23, _parse_ionq, {IONQ_RESULTS: ionq_results}),
     OPENQASM: InputFormat(4, lambda data, params: [parse_openqasm(data)], {OPENQASM_RESULTS: openqasm_results}),
     QUIL: InputFormat(4, parse_quil, {QUIL_RESULTS: quil_results}),
 }
@@ -233,8 +240,9 @@ def _prepare(program: Program) -> Program:
 
 
 def _program_key(task: SimulationTask, data: bytes) -> bytes:
-    """Return a digest of all that the job's programs depend on: input, format, and substituted parameters."""
-    options = json.dumps([task.input_format, task.params.get("substitutions")], sort_keys=True)
+    """Return a digest of all that the job's programs depend on: input, format, gate set, and rows of parameters."""
+    chosen = [task.input_format, task.params.get("substitutions"), task.params.get("gateset")]
+    options = json.dumps(chosen, sort_keys=True)
     digest = hashlib.blake2b(options.encode("utf-8", "surrogatepass"), digest_size=24)
     digest.update(b"\0" + data)
     return digest.digest()
@@ -255,7 +263,8 @@ def _input_format(task: SimulationTask) -> InputFormat:
         formats = ", ".join(task.target.input_formats) or "none that this service runs"
         problem = f"target {task.target.id} does not take input in the format {task.input_format!r}; it takes {formats}"
         raise JobInputError("CannotTranslateInputData", problem)
-    outputs = [RESULTS_V2, *task.target.qir_outputs] if task.input_format == QIR else list(input_format.writers)
+    of_qir = [RESULTS_V2, RESULTS_V1, *task.target.qir_outputs]
+    outputs = of_qir if task.input_format == QIR else list(input_format.writers)
     if task.output_format not in outputs:
         names = " or ".join(map(repr, outputs))
         problem = f"input in the format {task.input_format!r} gives {names}, not {task.output_format!r}"

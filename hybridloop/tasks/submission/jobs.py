@@ -8,14 +8,15 @@ from functools import partial
 from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.circuit import ControlFlowOp
 from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Clifford
 
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
 from hybridloop.azure.targets import Target, check_circuit_fits
-from hybridloop.azure.targets.provider_options import provider_params
-from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, read_stored
+from hybridloop.azure.targets.provider_options import FIELD, provider_params
+from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, program_of, read_stored
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
@@ -103,18 +104,32 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
         if pub.size == 0:
             problem = "a circuit was given with no point to measure it at"
             raise InputError("points", problem, "Leave the circuit out.", NOT_SENT)
-        check_circuit_fits(target, pub.circuit.num_qubits, NOT_SENT, is_clifford=partial(_is_clifford, pub.circuit))
+        circuit = pub.circuit
+        if target.is_clifford_only and program_of(circuit) is None:
+            bound = pub.parameter_values.bind_all(circuit).ravel() if circuit.parameters else [circuit]
+            if (other := next(filter(None, map(_other_gate, bound)), None)) is not None:
+                problem = f"it runs Clifford gates alone, and {other} of the circuit {circuit.name} is none"
+                raise InputError(f"{FIELD}.simulator", problem, "Leave it out, or change the circuit.", NOT_SENT)
+        is_clifford = partial(_is_clifford, circuit)
+        check_circuit_fits(target, circuit.num_qubits, NOT_SENT, is_clifford=is_clifford)
 
 
 def _is_clifford(circuit: QuantumCircuit) -> bool:
-    """Return whether all gates of a circuit are Clifford gates, at any angles that it may be given."""
-    try:
-        for item in circuit.data:
-            if item.name not in ("measure", "reset", "barrier"):
+    return _other_gate(circuit) is None
+
+
+def _other_gate(circuit: QuantumCircuit) -> str | None:
+    """Return the name of a gate that is no Clifford gate, as one with an angle that is a parameter; None if all are."""
+    for item in circuit.data:
+        if isinstance(item.operation, ControlFlowOp):
+            if (other := next(filter(None, map(_other_gate, item.operation.blocks)), None)) is not None:
+                return other
+        elif item.name not in ("measure", "reset", "barrier", "store"):
+            try:
                 Clifford(item.operation)
-    except (QiskitError, TypeError):  # TypeError: of an angle that is a parameter
-        return False
-    return True
+            except (QiskitError, TypeError):  # TypeError: of an angle that is a parameter
+                return str(item.name)
+    return None
 
 
 def split_shots(shots: int, target: Target) -> list[int]:

@@ -160,3 +160,19 @@ def test_more_than_seven_controls_are_refused() -> None:
     gate = {"gate": "x", "controls": list(range(8)), "target": 8}
     with pytest.raises(JobInputError, match="more than 7 controls"):
         parse_ionq_circuit(json.dumps({"qubits": 9, "circuit": [gate]}).encode())
+
+
+NATIVE = {"gate": "gpi", "target": 0, "phase": 0.1}
+
+
+@pytest.mark.parametrize("other", [{"gate": "h", "target": 0}, {"gate": "zz", "targets": [0, 1], "rotation": 0.3}])
+def test_a_native_gate_set_refuses_other_gates(other: dict[str, Any]) -> None:
+    def parse(*gates: object, gateset: str | None = None, in_document: str = "qis") -> None:
+        parse_ionq_circuit(json.dumps({"qubits": 2, "circuit": gates, "gateset": in_document}).encode(), gateset)
+
+    parse(NATIVE, gateset="native")
+    parse(NATIVE, other)
+    parse(NATIVE, other, gateset="qis")
+    for in_job, in_document in (("native", "qis"), (None, "native")):
+        with pytest.raises(JobInputError, match="is no native gate: they are gpi, gpi2, ms, zz"):
+            parse(NATIVE, other, gateset=in_job, in_document=in_document)
