@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
@@ -108,11 +109,25 @@ def _opened(
         yield session
 
 
-def sessions(limit: int = 20, *, workspace: str | Any | None = None) -> list[ServiceSession]:
-    """Return the newest sessions of the workspace, of any program, each with `id`, `status`, `details` and `jobs()`."""
+def sessions(
+    limit: int = 20,
+    *,
+    status: str | Sequence[str] = (),
+    target: str | Sequence[str] = (),
+    since: date | str | None = None,
+    until: date | str | None = None,
+    workspace: str | Any | None = None,
+) -> list[ServiceSession]:
+    """Return the newest sessions of the workspace, of any program, each with `id`, `status`, `details` and `jobs()`.
+
+    Of those, the ones of a `status` (or several) such as "TimedOut", on a `target`, and created in the days of UTC from
+    `since` to `until`, such as "2026-11-28". Raises InputError for an unknown status, and for what is no day.
+    """
+    from hybridloop.azure.listing import session_filter
     from hybridloop.tasks.service_sessions import list_sessions
 
-    return list_sessions(resolve_workspace(workspace), limit)
+    statuses, targets = ([each] if isinstance(each, str) else each for each in (status, target))
+    return list_sessions(resolve_workspace(workspace), limit, session_filter(statuses, targets, since, until))
 
 
 def sdk_workspace(workspace: str | Any | None = None) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -257,9 +257,10 @@ class ServiceClient:
             query["skip"] = skip
         return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts, only_page=only_page)
 
-    def list_sessions(self) -> Iterator[dict[str, Any]]:
-        """Yield the workspace's sessions, newest first."""
-        return self._list("/sessions", {"orderby": "CreationTime desc", "top": PAGE_SIZE})
+    def list_sessions(self, terms: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yield the workspace's sessions that meet all terms of a filter, newest first."""
+        query: dict[str, str | int] = {"orderby": "CreationTime desc", "top": PAGE_SIZE}
+        return self._list("/sessions", query | ({"filter": " and ".join(terms)} if terms else {}))
 
     def list_providers(self) -> Iterator[dict[str, Any]]:
         """Yield the workspace's providers with the status of their targets."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
@@ -14,11 +16,12 @@ from hybridloop.azure.job_document import billed_amounts, checked_amount
 from hybridloop.azure.targets import Target, as_served, check_circuit_fits
 from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.azure.transport import FailureKind, RequestFailed
-from hybridloop.errors import InputError, ServiceRefused
+from hybridloop.errors import InputError, InvalidValue, ServiceRefused
 from hybridloop.runtime.clock import RealClock
 
 Row = dict[str, Any]
 UNAVAILABLE = "Unavailable"
+SESSION_STATUSES = ("Waiting", "Executing", "Succeeded", "Failed", "Failure(s)", "TimedOut")
 
 
 @contextmanager
@@ -76,10 +79,46 @@ def statuses_from(client: ServiceClient) -> dict[str, Row]:
     }
 
 
-def list_sessions(workspace: Any, limit: int) -> list[Row]:
-    """List the newest sessions, at most `limit`."""
+def list_sessions(workspace: Any, limit: int, terms: Sequence[str] = ()) -> list[Row]:
+    """List the newest sessions that meet the terms of `session_filter`, at most `limit`."""
     with open_client(workspace) as client:
-        return [session_row(item) for item in itertools.islice(client.list_sessions(), limit)]
+        return [session_row(item) for item in itertools.islice(client.list_sessions(terms), limit)]
+
+
+def session_filter(
+    status: Iterable[str] = (),
+    target: Iterable[str] = (),
+    since: date | str | None = None,
+    until: date | str | None = None,
+) -> list[str]:
+    """Return the terms of the service's filter for sessions of one of the statuses and targets, created in these days.
+
+    The days are of UTC, `date` or text as 2026-11-28, both inclusive. Raises InputError for an unknown status, and for
+    what is no target's name or no day.
+    """
+    known = {_letters(name): name for name in SESSION_STATUSES}
+    statuses, targets = list(status), list(target)
+    if unknown := [name for name in statuses if _letters(name) not in known]:
+        raise InputError("status", f"no session is {unknown[0]!r}", f"Give some of {', '.join(SESSION_STATUSES)}.")
+    if odd := [name for name in targets if not re.fullmatch(r"[\w.-]+", name)]:
+        raise InputError("target", f"{odd[0]!r} is no name of a target", "`hybridloop targets` lists them.")
+    equal = {"State": [known[_letters(name)] for name in statuses], "Target": targets}
+    terms = ["(" + " or ".join(f"{of} eq '{name}'" for name in names) + ")" for of, names in equal.items() if names]
+    days = {"since": ("ge", since), "until": ("le", until)}
+    return terms + [f"CreationTime {how} {_day(name, day)}" for name, (how, day) in days.items() if day is not None]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"\W", "", name).lower()
+
+
+def _day(name: str, day: date | str) -> str:
+    if isinstance(day, datetime):
+        return day.astimezone(UTC).date().isoformat()
+    try:
+        return (day if isinstance(day, date) else date.fromisoformat(day.strip())).isoformat()
+    except ValueError as error:
+        raise InvalidValue(name, f"must be a day, for example 2026-11-28, got {day!r}") from error
 
 
 def show_session(workspace: Any, session_id: str) -> Row:

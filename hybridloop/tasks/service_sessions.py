@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from qiskit.providers import JobStatus
 from qiskit.result import Result
 
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure import listing
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import QUIL_RESULTS, RESULTS_V2, checked_amount
 from hybridloop.azure.listing import close_session, open_client, session_expected, session_row, show_session
@@ -157,10 +158,9 @@ class ServiceSession:
         self.status = close_session(self._workspace, self.id)["status"]
 
 
-def list_sessions(workspace: Any, limit: int) -> list[ServiceSession]:
-    """Return the newest sessions of a workspace, at most `limit`."""
-    with open_client(workspace) as client:
-        return [ServiceSession(workspace, session_row(item)) for item in islice(client.list_sessions(), limit)]
+def list_sessions(workspace: Any, limit: int, terms: Sequence[str] = ()) -> list[ServiceSession]:
+    """Return the newest sessions of a workspace that meet the terms of `session_filter`, at most `limit`."""
+    return [ServiceSession(workspace, row) for row in listing.list_sessions(workspace, limit, terms)]
 
 
 def find_session(workspace: Any, session_id: str) -> ServiceSession:

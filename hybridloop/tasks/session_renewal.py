@@ -240,11 +240,15 @@ class SessionRenewal:
             ended_at=self._clock.now(),
         )
 
+    def _name_of(self, row: SessionRow) -> str:
+        """Return the name of the run's sessions, of a later one with the first digits of the id of that before it."""
+        return f"{self._name} (after {self._rows[row.ordinal - 1].id[:8]})" if row.ordinal else self._name
+
     def _put(self, row: SessionRow) -> str:
         """Open a session, if it is not there already; return its status."""
         policy = self._policy.session_on_job_failure.capitalize()
         try:
-            return str(self._service.open_session(row.id, self._name, self._target, policy).get("status"))
+            return str(self._service.open_session(row.id, self._name_of(row), self._target, policy).get("status"))
         except (InputError, AccessDenied, ServiceRefused):
             # only these are certain: an unclear answer may hide an open session, which the close then finds
             self._record_end(row.ordinal, "refused")

@@ -207,6 +207,8 @@ def test_a_session_that_times_out_during_a_run_is_renewed(
     with open_run_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert [row.status for row in session.sessions.rows] == ["TimedOut", "Succeeded"]
+    first, second = (workspace.get_session(row.id) for row in session.sessions.rows)
+    assert second.details.name == f"{first.details.name} (after {first.id[:8]})"
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 

@@ -18,17 +18,29 @@ SessionId = Annotated[uuid.UUID, typer.Argument(help="The session's id.")]
 def list_(
     *,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of sessions, newest first.")] = 20,
+    status: Annotated[
+        str, typer.Option(metavar="A,B", help="Only sessions of these statuses, such as Executing,TimedOut.")
+    ] = "",
+    target: Annotated[str, typer.Option(metavar="A,B", help="Only sessions on these targets.")] = "",
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only those opened on this day (UTC) or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only those opened until the end of this day.")
+    ] = None,
     workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
     """List the newest sessions.
 
-    Example: hybridloop sessions list
+    Example: hybridloop sessions list --status TimedOut,Failed --since 2026-11-01
     """
-    from hybridloop.azure.listing import list_sessions
+    from hybridloop.azure.listing import list_sessions, session_filter
 
+    statuses, targets = ([each.strip() for each in text.split(",") if each] for text in (status, target))
+    terms = session_filter(statuses, targets, since, until)
     columns = ("id", "name", "target", "status", "created", "ended")
-    print_rows(list_sessions(_workspace(workspace), limit), columns, as_json=json)
+    print_rows(list_sessions(_workspace(workspace), limit, terms), columns, as_json=json)
 
 
 @app.command()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+import hybridloop as hl
 from hybridloop.azure.targets import known_targets
 from hybridloop.cli.output import print_table
 from hybridloop.data import built_in_families, load_table
+from hybridloop.errors import InputError
 from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 
@@ -102,6 +105,35 @@ def test_sessions_are_listed_the_newest_first(
         assert [row["id"] for row in json.loads(ask("sessions", "list", "--limit", "1", "--json").out)] == [newer.id]
         _, *lines = table(ask("sessions", "list"))
         assert [line[0] for line in lines] == [newer.id, session.id]
+
+
+def test_sessions_are_filtered_by_status_target_and_day(
+    ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
+) -> None:
+    def found(*options: str) -> list[str]:
+        return [row["id"] for row in json.loads(ask("sessions", "list", *options, "--json").out)]
+
+    workspace = at_workspace.workspace
+    with open_run_session(workspace, "rigetti.sim.qvm", name="newer") as newer:
+        assert found("--status", "executing") == [session.id]
+        assert found("--status", "Waiting, Executing", "--limit", "1") == [newer.id]
+        assert found("--target", "rigetti.sim.qvm") == [newer.id]
+        assert found("--target", "rigetti.sim.qvm,ionq.simulator", "--status", "executing") == [session.id]
+        assert [each.id for each in hl.sessions(status="Waiting", workspace=workspace)] == [newer.id]
+        assert [each.id for each in hl.sessions(target=["ionq.simulator"], workspace=workspace)] == [session.id]
+        opened = datetime.fromisoformat(newer.details["created"])
+        day, following = opened.date(), opened.date() + timedelta(days=1)
+        assert newer.id in found("--since", day.isoformat(), "--until", day.isoformat())
+        assert found("--since", following.isoformat()) == []
+        assert newer.id not in [each.id for each in hl.sessions(until=day - timedelta(days=1), workspace=workspace)]
+        assert newer.id in [each.id for each in hl.sessions(since=opened, workspace=workspace)]
+    for options, message in (
+        ({"status": "timeout"}, "no session is 'timeout'.*TimedOut"),
+        ({"target": "a' or 'b"}, "no name of a target"),
+        ({"since": "yesterday"}, "since must be a day, for example 2026-11-28"),
+    ):
+        with pytest.raises(InputError, match=message):
+            hl.sessions(**options, workspace=workspace)  # type: ignore[arg-type]
 
 
 def test_a_workspace_without_sessions_lists_none(ask: Hybridloop) -> None:

@@ -158,6 +158,14 @@ def test_a_jobs_page_shows_input_parameters_histogram_and_session(visitor: Visit
     assert shares == [100.0, round(100 * smallest / largest, 2)]
 
 
+def test_pages_show_the_priority_that_was_given(visitor: Visitor, caller: Caller) -> None:
+    for given, shown in ({}, "Basic"), ({"priority": "High"}, "High"):
+        session = caller.open_session(**given)
+        job = caller.submit(sessionId=session, **given)
+        for kind, item in (("sessions", session), ("jobs", job)):
+            assert f"Priority {shown}" in page_text(visitor.page(item_path(caller, kind, item)))
+
+
 def test_a_failed_jobs_page_shows_its_error(visitor: Visitor, caller: Caller) -> None:
     job = caller.submit(b"no program")
     error = caller.ended(job)["errorData"]
