@@ -123,11 +123,10 @@ def sessions(
     Of those, the ones of a `status` (or several) such as "TimedOut", on a `target`, and created in the days of UTC from
     `since` to `until`, such as "2026-11-28". Raises InputError for an unknown status, and for what is no day.
     """
-    from hybridloop.azure.listing import session_filter
     from hybridloop.tasks.service_sessions import list_sessions
 
     statuses, targets = ([each] if isinstance(each, str) else each for each in (status, target))
-    return list_sessions(resolve_workspace(workspace), limit, session_filter(statuses, targets, since, until))
+    return list_sessions(resolve_workspace(workspace), limit, statuses, targets, since, until)
 
 
 def sdk_workspace(workspace: str | Any | None = None) -> Any:

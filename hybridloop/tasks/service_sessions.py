@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,14 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure import listing
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import QUIL_RESULTS, RESULTS_V2, checked_amount
-from hybridloop.azure.listing import close_session, open_client, session_expected, session_row, show_session
+from hybridloop.azure.listing import (
+    close_session,
+    open_client,
+    session_expected,
+    session_filter,
+    session_row,
+    show_session,
+)
 from hybridloop.azure.targets import recorded_target
 from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.compiler.languages.qir_output import OutputLayout
@@ -158,8 +166,16 @@ class ServiceSession:
         self.status = close_session(self._workspace, self.id)["status"]
 
 
-def list_sessions(workspace: Any, limit: int, terms: Sequence[str] = ()) -> list[ServiceSession]:
-    """Return the newest sessions of a workspace that meet the terms of `session_filter`, at most `limit`."""
+def list_sessions(
+    workspace: Any,
+    limit: int,
+    status: Iterable[str] = (),
+    target: Iterable[str] = (),
+    since: date | str | None = None,
+    until: date | str | None = None,
+) -> list[ServiceSession]:
+    """Return the newest sessions of a workspace that meet a filter, at most `limit`. Raises as `session_filter`."""
+    terms = session_filter(status, target, since, until)
     return [ServiceSession(workspace, row) for row in listing.list_sessions(workspace, limit, terms)]
 
 
