@@ -22,8 +22,9 @@ from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.shot_molecules import ground_state, molecules
 from benchmarks.shot_ways import Part, Way, all_ways
 from hybridloop.algorithms.estimation.estimates import Z95, Evaluation, GroupStatistics, combine
-from hybridloop.algorithms.estimation.final import measure_final_estimate, planned_shots
+from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -108,7 +109,7 @@ def measure(way: Way, exact: float, seeds: int) -> Figures:
         drawn = _Drawn.of(way, seed)
         searched, _ = drawn.measure_groups(np.zeros((1, 0)), [SEARCH_SHOTS] * len(way.parts))
         last = combine(way.constant, [each for row in searched for each in row if isinstance(each, GroupStatistics)])
-        pilot = planned_shots([last], len(way.parts), SEARCH_SHOTS, PRECISION).pilot
+        pilot = Sampling(SEARCH_SHOTS, PRECISION).planned([last], len(way.parts)).pilot
         final = measure_final_estimate(
             drawn, np.zeros(0), pilot=pilot, precision=PRECISION, on_round=lambda *_: None
         ).estimate

@@ -161,7 +161,7 @@ def test_a_jobs_page_shows_input_parameters_histogram_and_session(visitor: Visit
 def test_pages_show_the_priority_that_was_given(visitor: Visitor, caller: Caller) -> None:
     for given, shown in ({}, "Basic"), ({"priority": "High"}, "High"):
         session = caller.open_session(**given)
-        job = caller.submit(sessionId=session, **given)
+        job = caller.submit(ASYMMETRIC_QIR, sessionId=session, **given)
         for kind, item in (("sessions", session), ("jobs", job)):
             assert f"Priority {shown}" in page_text(visitor.page(item_path(caller, kind, item)))
 
