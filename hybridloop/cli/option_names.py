@@ -24,6 +24,13 @@ def with_option(error: HybridloopError) -> HybridloopError:
     return error.at(_as_given(name.replace("_", "-"))) if name in _settings() | _PASSED_TOO else error
 
 
+def with_options_named(warning: str) -> str:
+    """Return a plan's warning, in which the setting that a run would be refused for is shown as its option."""
+    before, told, reason = warning.partition("would be refused: ")
+    name, colon, rest = reason.partition(": ")
+    return f"{before}{told}{_as_given(name.replace('_', '-'))}{colon}{rest}" if name in _settings() else warning
+
+
 def _as_given(name: str) -> str:
     """Return the option of a setting in the form that this process was given, such as --no-debias."""
     forms: tuple[str, ...] = (f"--{name}", f"--no-{name}", *_OTHER_FORMS.get(name, ()))

@@ -53,10 +53,11 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator
     if not cost.is_free and cost.unit not in (settings.max_cost or {}):
         such = f", such as {_suggested_cap(cost.most)}{cost.unit}," if cost.most else ""
         yield f"no cap bounds its price: max_cost{such} would"
-    if plan.unmitigated is not None and plan.unmitigated.expected is not None and settings.debias:
+    without, expected = None if plan.unmitigated is None else plan.unmitigated.expected, cost.expected or 0.0
+    if without is not None and without < expected:
         yield (
-            f"IonQ's error mitigation is on, as it is by default: without it (debias off) about "
-            f"{plan.unmitigated.expected:,.2f} {cost.unit} are expected instead of {cost.expected or 0.0:,.2f}"
+            f"IonQ's error mitigation is on, as it is by default: without it (debias off) about {without:,.2f} {cost.unit} "
+            f"are expected instead of {expected:,.2f}"
         )
     queue_s = plan.duration.queue_s or 0.0
     if queue_s >= _LONG_QUEUE_S and settings.detach_after is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
 from hybridloop.cli.help import HELP_ALL, AlgorithmGroup
+from hybridloop.cli.option_names import with_options_named
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
 from hybridloop.cli.progress import show_stages
@@ -51,6 +53,7 @@ def _plan_command(algorithm: Description) -> Callable[..., None]:
         if json:
             print_json(result.as_dict())
         else:
+            result = dataclasses.replace(result, warnings=tuple(map(with_options_named, result.warnings)))
             print_text(str(result))
         if result.refusals:
             raise typer.Exit(REFUSED)  # as the run does

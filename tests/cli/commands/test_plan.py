@@ -20,7 +20,7 @@ def planned(at: WorkspaceShell, *arguments: str) -> str:
 
 
 def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_workspace: WorkspaceShell) -> None:
-    text = planned(at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--max-cost", "100USD")
+    text = planned(at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--max-cost", "20USD")
     lines = {line[:12].strip(): line[13:] for line in text.splitlines() if line.startswith("  ")}
     assert "nothing was submitted" in text
     assert lines["rounds"] == "1"
@@ -31,7 +31,7 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert lines["keep-alive"].startswith("renew: ")
     assert re.search(r"from \d+\.\d s of this machine's simulator", lines["time"])
     assert "on Azure not known: no times of ionq.qpu.forte-1 are published or recorded" in text
-    assert lines["hard cap"] == "max_cost 100.00 USD"
+    assert lines["hard cap"] == "max_cost 20.00 USD"
     assert lines["it buys"].startswith("no value: max_cost is reached")
     assert "max_cost is reached after 0 of 1 rounds, before the run has a value" in text
     assert list(at_workspace.workspace.list_sessions()) == []
@@ -96,7 +96,7 @@ def test_json_is_one_document_from_which_the_plan_can_be_restored(at_workspace: 
         (("vqe", "h22"), "Did you mean 'h2'?"),
         (("vqe", "h2", "--target", "rigetti.sim.qwm"), "Did you mean 'rigetti.sim.qvm'?"),
         (("vqe", "h2", "--targets", "ionq.simulater"), "Did you mean 'ionq.simulator'?"),
-        (("qaoa", "ring-8", "--no-debias"), "debias"),
+        (("qaoa", "ring-8", "--no-debias"), "such a run would be refused: --no-debias: "),
     ],
 )
 def test_an_invalid_plan_is_refused_as_for_a_run(
