@@ -5,6 +5,7 @@ The emulator bills by its own formulas, written independently of these, so that 
 
 from __future__ import annotations
 
+import bisect
 import fnmatch
 import math
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from hybridloop.data import load_table
 Unit = Literal["USD", "HQC", "eHQC"]  # the units in which targets bill, and so the units of caps
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
+ADDED = 0.1  # to the least price of a job by its shots: fewer would save next to nothing
 _CENT = 0.01
 _SLACK = 1e-9  # of a step: rounding must not turn a whole number of steps into one more
 
@@ -109,6 +111,20 @@ def is_price_of_shots(target: Target) -> bool:
 def priced_job_shots(target: Target) -> int | None:
     """Return the most shots of a job on a target where each job has a price of its own; None elsewhere."""
     return target.max_shots if target.samples and not is_free(target) else None
+
+
+def cheap_shots(target: Target, counts: GateCounts, *, debias: bool = True) -> int:
+    """Return the most shots of a job that add at most a tenth to its least price, which must be known.
+
+    Where the provider mitigates errors, these are at least as many as that takes.
+    """
+    first = (target.debiases_from or 1) if debias else 1  # a job with fewer shots has another price
+
+    def price(shots: int) -> float:
+        return price_of_job(target, counts, shots, debias=debias).expected or 0.0
+
+    most = (1.0 + ADDED) * price(first)
+    return max(first, first - 1 + bisect.bisect_right(range(first, 1 + target.max_shots), most, key=price))
 
 
 def has_price(target: Target) -> bool:

@@ -56,8 +56,8 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator
     without, expected = None if plan.unmitigated is None else plan.unmitigated.expected, cost.expected or 0.0
     if without is not None and without < expected:
         yield (
-            f"IonQ's error mitigation is on, as it is by default: without it (debias off) about {without:,.2f} {cost.unit} "
-            f"are expected instead of {expected:,.2f}"
+            f"IonQ's error mitigation is on, as it is by default: without it (debias off) about {without:,.2f} "
+            f"{cost.unit} are expected instead of {expected:,.2f}"
         )
     queue_s = plan.duration.queue_s or 0.0
     if queue_s >= _LONG_QUEUE_S and settings.detach_after is None:

@@ -211,13 +211,18 @@ class OpenSession:
         return SessionSampler(self.rounds, shots=shots, stream=check_stream(stream))
 
     @with_answers("estimator")
-    def estimator(self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM) -> SessionEstimator:
+    def estimator(
+        self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM, shares_equal_points: bool = False
+    ) -> SessionEstimator:
         """Return a `BaseEstimatorV2` whose jobs are rounds of this session.
 
-        `precision`, a standard error in the observable's unit, is for PUBs that state none; else see `sampler`.
+        `precision`, a standard error in the observable's unit, is for PUBs that state none. PUBs and points are
+        measured apart; with `shares_equal_points`, equal circuits at equal angles in a call share their shots, and so
+        their errors. Else see `sampler`.
         """
         check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
-        return SessionEstimator(self.rounds, precision=precision, stream=check_stream(stream))
+        place = check_stream(stream)
+        return SessionEstimator(self.rounds, precision=precision, stream=place, shares_equal_points=shares_equal_points)
 
     def ping(self) -> None:
         """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""

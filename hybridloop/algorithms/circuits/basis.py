@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Qubit
+from qiskit.circuit import CircuitInstruction, ControlFlowOp, Qubit
 from qiskit.transpiler import PassManager, generate_preset_pass_manager
 from qiskit.transpiler.passes import RemoveBarriers
 
@@ -97,3 +97,16 @@ def keeps_gates(circuit: QuantumCircuit) -> bool:
 def two_qubit_gates(circuit: QuantumCircuit) -> int:
     """Return the number of gates on two qubits."""
     return sum(len(item.qubits) == 2 and not item.clbits for item in circuit.data)
+
+
+def without_idle_bits(circuit: QuantumCircuit) -> QuantumCircuit | None:
+    """Return a circuit without classical bits, which it may declare; None if it measures or branches on them."""
+    if not circuit.num_clbits:
+        return circuit
+    if any(item.clbits or isinstance(item.operation, ControlFlowOp) for item in circuit.data):
+        return None
+    bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
+    for item in circuit.data:
+        bare.append(item.operation, item.qubits)
+    bare.metadata = circuit.metadata
+    return bare

@@ -12,6 +12,7 @@ from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.exceptions import QiskitError
 
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, Ansatz, Frequencies, draw_initial_point
+from hybridloop.algorithms.circuits.basis import without_idle_bits
 from hybridloop.errors import InputError, ProblemError
 
 MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
@@ -51,10 +52,11 @@ def circuit_ansatz(circuit: QuantumCircuit, initial: ArrayLike | np.random.Gener
     """
     if circuit.num_qubits < 1:
         raise InputError("ansatz", "the circuit has no qubit", "Give one with the problem's number of qubits.")
-    if circuit.num_clbits or any(instruction.name in ("measure", "reset") for instruction in circuit.data):
-        problem = "the circuit measures, resets or has classical bits"
+    bare = without_idle_bits(circuit)
+    if bare is None or any(instruction.name in ("measure", "reset") for instruction in circuit.data):
+        problem = "the circuit measures, resets or uses classical bits"
         raise InputError("ansatz", problem, "Give unitary gates only: the algorithm adds the measurements.")
-    translated = _translate(circuit)
+    translated = _translate(bare)
     frequencies = tuple(_frequencies(translated, parameter) for parameter in circuit.parameters)
     start = draw_initial_point(initial, circuit.num_parameters)
     return Ansatz(circuit.name or "circuit", translated, start, frequencies)

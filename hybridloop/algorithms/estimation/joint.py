@@ -37,6 +37,10 @@ class JointMeasurement:
         """Return for each observable the expected variance of one shot of its groups: Σ c², without correlations."""
         return [[float(group.coefficients @ group.coefficients) for group in part.groups] for part in self.observables]
 
+    def largest_variances(self) -> list[list[float]]:
+        """Return for each observable the largest variance that one shot of its groups can have: (Σ |c|)²."""
+        return [[float(np.abs(group.coefficients).sum()) ** 2 for group in part.groups] for part in self.observables]
+
     def shots(self, shot_variances: Sequence[Sequence[float]], precision: float) -> list[int]:
         """Return the shots of each group, at least 1, so that each observable's standard error is `precision`.
 

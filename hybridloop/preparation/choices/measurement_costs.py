@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-
 from qiskit import QuantumCircuit
 
 from hybridloop.algorithms.circuits.basis import to_basis
@@ -11,13 +9,12 @@ from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.azure.targets import Target
 from hybridloop.azure.targets.error_rates import error_rates
-from hybridloop.budget.prices import ONE_GATE, price_of_job
+from hybridloop.budget.prices import ONE_GATE, cheap_shots, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.settings import RunSettings
 
 SHOTS, JOBS = "shots", "jobs"
 FREE_SHOTS = 1000  # of a job: the local service samples them in the time that a job's way there and back takes
-ADDED = 0.1  # to the least price of a job by its shots: fewer would save next to nothing
 QUICK_WORK = 1e9  # amplitudes through a gate, where each shot is simulated: some seconds
 
 
@@ -59,18 +56,14 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     two_qubit, qubits = int(compiled.num_nonlocal_gates()), compiled.num_qubits
     one_qubit = int(compiled.size()) - two_qubit
 
-    def price(group: MeasurementGroup | None, shots: int) -> float:
-        added = (0, 0) if group is None else (group.one_qubit_gates, group.two_qubit_gates)
-        counts = GateCounts(qubits, one_qubit + added[0], two_qubit + added[1], qubits)
+    def price(group: MeasurementGroup, shots: int) -> float:
+        counts = GateCounts(qubits, one_qubit + group.one_qubit_gates, two_qubit + group.two_qubit_gates, qubits)
         full, rest = divmod(shots, target.max_shots)
         parts = [(full, target.max_shots), (1, rest)]
         prices = [(jobs, price_of_job(target, counts, each, debias=debias)) for jobs, each in parts if jobs and each]
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
-    first = (target.debiases_from or 1) if debias else 1  # a job with fewer shots has another price
-    most = (1.0 + ADDED) * price(None, first)
-    shots = range(first, 1 + target.max_shots)
-    least = max(first, first - 1 + bisect.bisect_left(shots, most, key=lambda number: price(None, number)))
+    least = cheap_shots(target, GateCounts(qubits, one_qubit, two_qubit, qubits), debias=debias)
     return MeasurementCosts(
         price, smallest.unit, strength, target.samples, least, target.two_qubit_rotations, is_price=True
     )

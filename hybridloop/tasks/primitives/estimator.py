@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -16,16 +16,16 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.circuits.basis import to_basis, without_idle_bits
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization
 from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
 from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
-from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, whole_jobs
-from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import priced_job_shots
+from hybridloop.budget.prices import cheap_shots, priced_job_shots
+from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
 from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
@@ -45,10 +45,14 @@ class _Observables:
     joint: JointMeasurement
     shot_variances: list[list[float]]
 
-    def update(self, by_point: Sequence[Sequence[Estimate]]) -> None:
-        """Set the variances to the mean over the points of the last round."""
+    def update(self, by_point: Sequence[Sequence[Estimate]], *, is_priced: bool) -> None:
+        """Set the variances to the mean over the points of the last round, to the largest where a job has a price.
+
+        With the mean, every other point lacks shots, and takes a further job for them.
+        """
+        pooled = max if is_priced else fmean
         self.shot_variances = [
-            [max(fmean(values), MIN_SHARE * expected) for *values, expected in zip(*measured, unknown, strict=True)]
+            [max(pooled(values), MIN_SHARE * expected) for *values, expected in zip(*measured, unknown, strict=True)]
             for measured, unknown in zip(
                 zip(*([estimate.shot_variances for estimate in point] for point in by_point), strict=True),
                 self.joint.expected_variances(),
@@ -58,12 +62,15 @@ class _Observables:
 
 
 class _Circuit(NamedTuple):
-    """Identity of a measured circuit with its angles; PUBs with an equal one share its counts."""
+    """Identity of a measured circuit and its point. Those that are equal share counts.
 
-    circuit: int  # its id(): PUBs hold their circuits as long as the round lasts
+    `point` is a point's place in the call, or its angles where points with equal ones share counts.
+    """
+
+    circuit: int  # its number among the different ones of the call
     basis: str
     diagonalization: Diagonalization | OrbitalRotation | PairRotation | None
-    angles: bytes
+    point: tuple[int, int] | bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,22 +78,29 @@ class _Share:
     """The part of a PUB that is measured together: the same observables at each of its points.
 
     `cells` has, for each point, the index of each observable in the PUB's flat result; `points` are the angles (k, n);
-    `shots` are those of each group, `precision` the standard error that was asked for.
+    `circuits` are the measured circuits of each point, one for each group, and `shots` those of each group in the first
+    round. `precision` is the standard error that was asked for.
     """
 
     observables: _Observables
     circuit: QuantumCircuit
     points: NDArray[np.float64]
     cells: tuple[tuple[int, ...], ...]
+    circuits: tuple[tuple[_Circuit, ...], ...]
     shots: tuple[int, ...]
     precision: float
 
-    def with_missing(self, known: Mapping[_Circuit, Counts]) -> _Share:
-        """Return the share with the shots of each group that the precision lacks, at the point that lacks the most."""
+    def first(self) -> Iterator[_Need]:
+        """Yield what the first round measures."""
+        for row, circuits in enumerate(self.circuits):
+            for group, (circuit, shots) in enumerate(zip(circuits, self.shots, strict=True)):
+                yield _Need(circuit, self, row, group, shots)
+
+    def missing(self, known: Mapping[_Circuit, Counts]) -> Iterator[_Need]:
+        """Yield the shots that the precision lacks at each point."""
         joint = self.observables.joint
-        missing = [0] * len(joint.groups)
-        for point in range(len(self.points)):
-            counts = [known[circuit] for circuit in self.circuits(point)]
+        for row, circuits in enumerate(self.circuits):
+            counts, missing = [known[circuit] for circuit in circuits], [0] * len(circuits)
             for estimate, indices in zip(joint.estimates(counts), joint.group_indices, strict=True):
                 if estimate.is_exact or estimate.standard_error <= self.precision:
                     continue
@@ -95,47 +109,45 @@ class _Share:
                 further = neyman_allocation(estimate.shot_variances, taken, wanted)
                 for index, shots in zip(indices, further, strict=True):
                     missing[index] = max(missing[index], shots)
-        return replace(self, shots=tuple(missing))
+            for group, (circuit, shots) in enumerate(zip(circuits, missing, strict=True)):
+                if shots:
+                    yield _Need(circuit, self, row, group, shots)
 
-    def circuits(self, point: int) -> list[_Circuit]:
-        """Return the measured circuit of each group at a point."""
-        angles, groups = self.points[point].tobytes(), self.observables.joint.groups
-        return [_Circuit(id(self.circuit), group.basis, group.diagonalization, angles) for group in groups]
+
+class _Need(NamedTuple):
+    """A measured circuit of a share's point and group, with the shots that it needs."""
+
+    circuit: _Circuit
+    share: _Share
+    row: int
+    group: int
+    shots: int
 
 
 @dataclass(slots=True)
 class _RoundPlan:
-    """The circuits of a round, each with its angles once, with the largest number of shots that a share needs."""
+    """The circuits of a round, each once, with the largest number of shots that is needed of it."""
 
     pubs: list[SamplerPub]
     index: dict[_Circuit, tuple[int, int]]  # of the counts: PUB, and point in it
 
     @classmethod
-    def of(cls, shares: Iterable[_Share], target: Target) -> _RoundPlan:
-        """Merge the circuits that get shots, of all shares; few of them do not take one more job of a price."""
-        job_shots = priced_job_shots(target)
-        needed: dict[_Circuit, tuple[_Share, MeasurementGroup, int, int]] = {}
-        for share in shares:
-            groups = share.observables.joint.groups
-            for point in range(len(share.points)):
-                for circuit, group, shots in zip(share.circuits(point), groups, share.shots, strict=True):
-                    if not shots:
-                        continue
-                    fitting = whole_jobs(shots, job_shots)
-                    most = max(fitting, needed[circuit][3]) if circuit in needed else fitting
-                    needed[circuit] = (share, group, point, most)
+    def of(cls, needs: Iterable[_Need], fit: Callable[[int], int]) -> _RoundPlan:
+        """Put what is needed into PUBs; `fit` returns the shots of a job that needs so many."""
+        needed: dict[_Circuit, _Need] = {}
+        for need in needs:
+            fitting = need._replace(shots=fit(need.shots))
+            needed[need.circuit] = max(fitting, needed.get(need.circuit, fitting), key=lambda each: each.shots)
         # one PUB for the points of each circuit, basis and number of shots
-        by_pub: dict[
-            tuple[tuple[int, str, Diagonalization | OrbitalRotation | PairRotation | None], int], list[_Circuit]
-        ] = {}
-        for circuit, (*_, shots) in needed.items():
-            by_pub.setdefault((circuit[:3], shots), []).append(circuit)
+        by_pub: dict[tuple[object, ...], list[_Need]] = {}
+        for circuit, need in needed.items():
+            by_pub.setdefault((*circuit[:3], need.shots), []).append(need)
         pubs, index = [], dict[_Circuit, tuple[int, int]]()
-        for number, ((_, shots), circuits) in enumerate(by_pub.items()):
-            share, group, *_ = needed[circuits[0]]
-            points = np.array([needed[circuit][0].points[needed[circuit][2]] for circuit in circuits])
-            pubs.append(SamplerPub.coerce((group.measurement_circuit(share.circuit), points, shots)))
-            index.update({circuit: (number, row) for row, circuit in enumerate(circuits)})
+        for number, part in enumerate(by_pub.values()):
+            share, group = part[0].share, part[0].share.observables.joint.groups[part[0].group]
+            points = np.array([need.share.points[need.row] for need in part])
+            pubs.append(SamplerPub.coerce((group.measurement_circuit(share.circuit), points, part[0].shots)))
+            index.update({need.circuit: (number, row) for row, need in enumerate(part)})
         return cls(pubs, index)
 
     def add_to(self, known: dict[_Circuit, Counts], measured: Sequence[MeasuredPub]) -> None:
@@ -150,19 +162,21 @@ class _RoundPlan:
 class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no types
     """An estimator with a round of a session for each `run`, for any number of PUBs, points and observables.
 
-    Observables at the same point share circuits, grouped qubit-wise as in hybridloop's own algorithms; a circuit that
-    several PUBs need with the same angles is measured once, with the largest of their shots. Shots are allocated to the
-    groups by Neyman's formula for the PUB's precision, with the variances of the same observables in the estimator's
-    last round, at first with those of an unknown state. `stds` are the standard errors reached. Where one is above the
-    precision, `result()` measures the shots that are missing in a further round, `MORE_ROUNDS` times at most. A target
-    that does not sample measures the most shots of a job once, and `stds` are half of its rounding bound. A job without
-    counts raises in `result()`.
+    Observables at the same point of a PUB share circuits, grouped qubit-wise as in hybridloop's own algorithms. Each
+    point of each PUB has measurements of its own; with `shares_equal_points`, equal circuits at equal angles share one,
+    with the largest of their shots. Shots are allocated to the groups by Neyman's formula for the PUB's precision, with
+    the variances of the same observables in the estimator's last round, at first with those of an unknown state. `stds`
+    are the standard errors reached. Points where one is above the precision get the shots that they lack in a further
+    round of `result()`, `MORE_ROUNDS` times at most. Where a job has a least price, it takes the shots of any state in
+    the first round, if they add at most a tenth to that. A target that does not sample measures the most shots of a job
+    once, and `stds` are half of its rounding bound. A job without counts raises in `result()`.
     """
 
-    def __init__(self, rounds: Rounds, *, precision: float, stream: str) -> None:
+    def __init__(self, rounds: Rounds, *, precision: float, stream: str, shares_equal_points: bool = False) -> None:
         self._rounds = rounds
         self._precision = _check_precision(precision)
         self._stream = stream
+        self._shares_equal_points = shares_equal_points
         self._observables: dict[tuple[Any, ...], _Observables] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -178,8 +192,9 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         """Start a round of PUBs; `precision` is for those that state none (default: the estimator's)."""
         default = self._precision if precision is None else _check_precision(precision)
         coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
-        shares = [self._shares(pub) for pub in coerced]
-        plan = _RoundPlan.of((share for of_pub in shares for share in of_pub), self._rounds.target)
+        shares = self._all_shares(coerced)
+        every = [share for of_pub in shares for share in of_pub]
+        plan = _RoundPlan.of((need for share in every for need in share.first()), self._fit)
         check_call(self._rounds, plan.pubs)
         round_ = self._rounds.start(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
@@ -187,21 +202,44 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
             known = dict[_Circuit, Counts]()
             plan.add_to(known, measured)
             for _ in range(MORE_ROUNDS):
-                missing = [share.with_missing(known) for of_pub in shares for share in of_pub]
-                more = _RoundPlan.of(missing, self._rounds.target)
+                more = _RoundPlan.of((need for share in every for need in share.missing(known)), self._fit)
                 if not more.pubs:
                     break
                 further = self._rounds.start(more.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
                 more.add_to(known, self._rounds.collect(further))
-            return [_pub_result(*args, known) for args in zip(coerced, shares, strict=True)]
+            return [self._pub_result(*args, known) for args in zip(coerced, shares, strict=True)]
 
         return RoundJob(self._rounds, round_, read)
 
-    def _shares(self, pub: EstimatorPub) -> list[_Share]:
-        """Split the PUB into points that need the same observables."""
-        if pub.circuit.num_clbits:
-            problem = f"{pub.circuit.name} has {pub.circuit.num_clbits} classical bit(s)"
-            raise InputError("circuit", problem, "Leave measuring to the estimator: give one without classical bits.")
+    def _fit(self, shots: int) -> int:
+        """Return the shots of a job that needs so many: those of the provider's mitigation, none for one more job."""
+        target = self._rounds.target
+        least = target.debiases_from or 1 if self._rounds.debias else 1
+        return whole_jobs(max(shots, least), priced_job_shots(target))
+
+    def _all_shares(self, pubs: Sequence[EstimatorPub]) -> list[list[_Share]]:
+        circuits = {id(pub.circuit): pub.circuit for pub in pubs}
+        numbers = {key: number for number, key in enumerate(circuits)}
+        bare = {key: _bare(circuit) for key, circuit in circuits.items()}
+        least = {key: self._least_shots(circuit) for key, circuit in bare.items()}
+        return [
+            self._shares(pub, place, bare[key], numbers[key], least[key])
+            for place, pub in enumerate(pubs)
+            for key in [id(pub.circuit)]
+        ]
+
+    def _least_shots(self, circuit: QuantumCircuit) -> int:
+        """Return the shots of a job that add a tenth to its least price; 1 where a job has none."""
+        target = self._rounds.target
+        if priced_job_shots(target) is None:
+            return 1
+        compiled = to_basis(circuit, target.gates)
+        two_qubit = int(compiled.num_nonlocal_gates())
+        counts = GateCounts(circuit.num_qubits, int(compiled.size()) - two_qubit, two_qubit, circuit.num_qubits)
+        return cheap_shots(target, counts, debias=self._rounds.debias)
+
+    def _shares(self, pub: EstimatorPub, place: int, circuit: QuantumCircuit, number: int, least: int) -> list[_Share]:
+        """Split a PUB, at its place in the call, into points that need the same observables."""
         precision = _check_precision(pub.precision)
         terms = np.asarray(pub.observables.sparse_observables_array(), dtype=object).ravel()
         operators = [SparsePauliOp.from_sparse_observable(term) for term in terms]
@@ -210,13 +248,51 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         shares = []
         for indices, by_point in _points_by_observables(pub).items():
             observables = self._grouped([operators[index] for index in indices])
-            variances = [[each / PRECISION_MARGIN**2 for each in of] for of in observables.shot_variances]
-            shots = observables.joint.shots(variances, precision)
-            if not self._rounds.target.samples:
-                shots = [self._rounds.target.max_shots] * len(shots)
+            groups = observables.joint.groups
+            circuits = tuple(
+                tuple(_Circuit(number, group.basis, group.diagonalization, key) for group in groups)
+                for point in by_point
+                for key in [angles[point].tobytes() if self._shares_equal_points else (place, point)]
+            )
+            shots = self._first_shots(observables, precision, least)
             cells = tuple(map(tuple, by_point.values()))
-            shares.append(_Share(observables, pub.circuit, angles[list(by_point)], cells, tuple(shots), precision))
+            shares.append(_Share(observables, circuit, angles[list(by_point)], cells, circuits, shots, precision))
         return shares
+
+    def _first_shots(self, observables: _Observables, precision: float, least: int) -> tuple[int, ...]:
+        """Return the shots of each group by its expected variances; up to `least` those that any state needs."""
+        joint, target = observables.joint, self._rounds.target
+        shots = joint.shots(_with_margin(observables.shot_variances), precision)
+        if not target.samples:
+            return (target.max_shots,) * len(shots)
+        if max(shots, default=least) < least:
+            most = joint.shots(_with_margin(joint.largest_variances()), precision)
+            shots = [max(each, min(least, bound)) for each, bound in zip(shots, most, strict=True)]
+        return tuple(shots)
+
+    def _pub_result(self, pub: EstimatorPub, shares: Sequence[_Share], known: Mapping[_Circuit, Counts]) -> PubResult:
+        values, errors = np.zeros(math.prod(pub.shape)), np.zeros(math.prod(pub.shape))
+        circuits: set[_Circuit] = set()
+        for share in shares:
+            joint = share.observables.joint
+            by_point = []
+            for groups, cells in zip(share.circuits, share.cells, strict=True):
+                circuits.update(groups)
+                estimates = joint.estimates([known[circuit] for circuit in groups])
+                by_point.append(estimates)
+                for cell, estimate in zip(cells, estimates, strict=True):
+                    values[cell] = estimate.value
+                    errors[cell] = 0.5 * estimate.rounding_bound if estimate.is_exact else estimate.standard_error
+            share.observables.update(by_point, is_priced=priced_job_shots(self._rounds.target) is not None)
+        data = DataBin(evs=values.reshape(pub.shape), stds=errors.reshape(pub.shape), shape=pub.shape)
+        metadata = {
+            "target_precision": pub.precision,
+            "circuits": len(circuits),
+            "shots": sum(known[circuit].shots for circuit in circuits),
+            "shares_equal_points": self._shares_equal_points,
+            "circuit_metadata": pub.circuit.metadata,
+        }
+        return PubResult(data, metadata=metadata)
 
     def _grouped(self, operators: Sequence[SparsePauliOp]) -> _Observables:
         key = tuple((tuple(operator.paulis.to_labels()), operator.coeffs.tobytes()) for operator in operators)
@@ -246,26 +322,13 @@ def _points_by_observables(pub: EstimatorPub) -> dict[tuple[int, ...], dict[int,
     return result
 
 
-def _pub_result(pub: EstimatorPub, shares: Sequence[_Share], known: Mapping[_Circuit, Counts]) -> PubResult:
-    values, errors = np.zeros(math.prod(pub.shape)), np.zeros(math.prod(pub.shape))
-    circuits: set[_Circuit] = set()
-    for share in shares:
-        joint = share.observables.joint
-        by_point = []
-        for point, cells in enumerate(share.cells):
-            groups = share.circuits(point)
-            circuits.update(groups)
-            estimates = joint.estimates([known[circuit] for circuit in groups])
-            by_point.append(estimates)
-            for cell, estimate in zip(cells, estimates, strict=True):
-                values[cell] = estimate.value
-                errors[cell] = 0.5 * estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-        share.observables.update(by_point)
-    data = DataBin(evs=values.reshape(pub.shape), stds=errors.reshape(pub.shape), shape=pub.shape)
-    metadata = {
-        "target_precision": pub.precision,
-        "circuits": len(circuits),
-        "shots": sum(known[circuit].shots for circuit in circuits),
-        "circuit_metadata": pub.circuit.metadata,
-    }
-    return PubResult(data, metadata=metadata)
+def _with_margin(variances: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [[each / PRECISION_MARGIN**2 for each in of] for of in variances]
+
+
+def _bare(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit without the classical bits that it declares. Raises InputError if it uses them."""
+    if (bare := without_idle_bits(circuit)) is None:
+        remedy = "Leave measuring to the estimator: circuit.remove_final_measurements(inplace=False) takes it out."
+        raise InputError("circuit", f"{circuit.name} uses classical bits", remedy)
+    return bare

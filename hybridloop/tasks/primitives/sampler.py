@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
 from qiskit.primitives import (
     BaseSamplerV2,
     BitArray,
@@ -32,6 +31,7 @@ from hybridloop.tasks.submission.results import largest_remainder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
 
+LOOSE = "meas"  # the name of a result's classical bits of no register, as `QuantumCircuit.measure_all` has it
 MAX_CALL_SHOTS = 10**7
 MAX_UNCAPPED_JOBS = 100
 
@@ -39,7 +39,8 @@ MAX_UNCAPPED_JOBS = 100
 class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
     """A sampler with one round of a session for each `run`: submitted at once, awaited in `result()`.
 
-    A job without counts raises in `result()`: another algorithm would take its point for a perfect one.
+    Classical bits of no register are the result's `meas`. A job without counts raises in `result()`: another algorithm
+    would take its point for a perfect one.
     """
 
     def __init__(self, rounds: Rounds, *, shots: int, stream: str) -> None:
@@ -119,10 +120,13 @@ def _pub_result(
     shots = [order.permutation(_shots(pub, counts)) for counts in points]
     bits = np.stack(shots)  # (points, shots, clbits), lowest bit first
     data = {}
-    for register in filter(len, pub.circuit.cregs):
-        packed = _pack(bits[..., _positions(pub.circuit, register)])
+    registers = {register.name: list(register) for register in pub.circuit.cregs if register.size}
+    if loose := [bit for bit in pub.circuit.clbits if not pub.circuit.find_bit(bit).registers]:
+        registers[LOOSE if LOOSE not in registers else f"{LOOSE}_loose"] = loose
+    for name, members in registers.items():
+        packed = _pack(bits[..., [pub.circuit.find_bit(bit).index for bit in members]])
         array = packed.reshape(*pub.shape, pub.shots, packed.shape[-1])
-        data[register.name] = BitArray(array, register.size)
+        data[name] = BitArray(array, len(members))
     return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata={"shots": pub.shots})
 
 
@@ -168,11 +172,6 @@ def _shots(pub: SamplerPub, counts: Counts | FailedPoint) -> NDArray[np.uint8]:
     rows = np.repeat(counts.outcomes, counts.counts, axis=0)
     bits: NDArray[np.uint8] = np.unpackbits(rows, axis=1)[:, ::-1][:, : counts.num_bits]
     return bits
-
-
-def _positions(circuit: QuantumCircuit, register: Any) -> list[int]:
-    place = {bit: i for i, bit in enumerate(circuit.clbits)}
-    return [place[bit] for bit in register]
 
 
 def _pack(columns: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -35,6 +35,7 @@ class Rounds:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.builder = RoundBuilder(connection)
+        self.debias = connection.options.debias
         self.budget, self.needed = connection.ledger.budget, self.builder.needed
         self.streams = Streams()
         self.stop_reason: HybridloopError | None = None

@@ -5,16 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import ClassicalRegister, Clbit, Parameter, Qubit
 from qiskit.circuit.library import real_amplitudes
 from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector
 from qiskit_algorithms import QAOA, VQE, AdaptVQE, SamplingVQE
 from qiskit_algorithms.optimizers import COBYLA, NFT, SPSA
 from qiskit_algorithms.utils import algorithm_globals
+from scipy.stats import chi2
 
+from hybridloop.algorithms.circuits.custom import circuit_ansatz
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.journal import Journal, journal_url
@@ -43,7 +47,9 @@ def exact(circuit: QuantumCircuit, point: np.ndarray, operator: SparsePauliOp | 
 def test_a_run_of_any_shapes_is_one_round_of_shared_circuits_with_right_values(emulator: Emulator) -> None:
     circuit = real_amplitudes(2, reps=1)
     with open_run_session(emulator.workspace(), seed=3) as session:
-        job = session.estimator().run(
+        job = session.estimator(
+            shares_equal_points=True
+        ).run(
             [
                 (circuit, [OBSERVABLES], POINTS, 0.02),  # every observable at every point
                 (circuit, H2, POINTS[:, 0], 0.05),
@@ -54,6 +60,7 @@ def test_a_run_of_any_shapes_is_one_round_of_shared_circuits_with_right_values(e
         # the other PUBs request some of the same circuits, with fewer shots; the job has whole sets of shots
         assert table.metadata["shots"] <= session.shots <= 1.05 * table.metadata["shots"]
     assert job.result()[0] is table
+    assert table.metadata["shares_equal_points"] is True
     assert session.num_jobs == 1  # ZZ, XX, ZX and YX at each point
     assert [each.metadata["circuits"] for each in (table, column, pairs)] == [3 * 4, 3 * 2, 2 + 1 + 1]
     assert (table.data.evs.shape, column.data.evs.shape, pairs.data.evs.shape) == ((3, 4), (3,), (3,))
@@ -76,6 +83,69 @@ def test_later_rounds_use_the_shots_that_the_variances_need(emulator: Emulator) 
         first, second = (estimator.run([(bell, total)]).result()[0] for _ in range(2))
     assert second.metadata["shots"] < first.metadata["shots"] / 2
     assert first.data.stds < second.data.stds < 0.021  # variances of a thousand shots are sharp within 3 %
+
+
+def test_equal_pubs_and_points_have_measurements_of_their_own_unless_they_share_them(emulator: Emulator) -> None:
+    tilted = QuantumCircuit(1)
+    tilted.ry(1.0, 0)
+    turned, angle, count = QuantumCircuit(1), Parameter("a"), 200
+    turned.ry(angle, 0)
+    low, high = np.asarray(chi2.ppf([0.005, 0.995], count - 1)) / (count - 1)
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        estimator, sharing = (
+            session.estimator(precision=0.1),
+            session.estimator(precision=0.1, shares_equal_points=True),
+        )
+        pubs = estimator.run([(tilted, SparsePauliOp("Z"))] * count).result()
+        points = estimator.run([(turned, SparsePauliOp("Z"), [[1.0]] * count)]).result()[0]
+        for values, errors in (
+            ([float(pub.data.evs) for pub in pubs], [float(pub.data.stds) for pub in pubs]),
+            (points.data.evs, points.data.stds),
+        ):
+            assert low < np.var(values, ddof=1) / np.mean(np.square(errors)) < high
+        assert [pub.metadata["shares_equal_points"] for pub in pubs] == [False] * count
+        shared = sharing.run([(tilted, SparsePauliOp("Z"))] * 20).result()
+        assert len({float(pub.data.evs) for pub in shared}) == 1
+
+
+@pytest.mark.parametrize(("target", "most"), [("ionq.qpu.forte-1", 1.15), ("quantinuum.sim.h2-1e", 1.15)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_calls_of_an_estimator_where_jobs_have_a_least_price_cost_alike(
+    emulator: Emulator, target: str, seed: int, most: float
+) -> None:
+    circuit, total = real_amplitudes(2, reps=1), SparsePauliOp(["ZZ", "XI", "IX"], [1.0, 0.6, 0.4])
+    points = np.random.default_rng(seed).uniform(-np.pi, np.pi, (4, 4))
+    costs, before = [], 0.0
+    with open_run_session(emulator.workspace(), target, SessionOptions(caps=Caps(max_jobs=100)), seed=seed) as session:
+        estimator = session.estimator(precision=0.05)
+        for _ in range(4):
+            result = estimator.run([(circuit, total, points)]).result()[0]
+            assert result.data.stds.max() <= 0.05
+            (now,) = session.cost.values()
+            costs.append(now - before)
+            before = now
+    assert max(costs) <= most * min(costs)
+
+
+def test_a_further_round_measures_the_points_that_lack_shots_alone(emulator: Emulator) -> None:
+    """On a Bell state ZI and IZ are one bit, so that their sum varies twice as much as of an unknown state."""
+    circuit, total = QuantumCircuit(2), SparsePauliOp(["ZI", "IZ"], [0.7, 0.7])
+    circuit.ry(Parameter("a"), 0)
+    circuit.cx(0, 1)
+    asked: list[list[tuple[int, int]]] = []
+    with open_run_session(emulator.workspace(), "quantinuum.sim.h2-1e", seed=3) as session:
+        start = session.rounds.start
+
+        def watched(pubs: Any, **more: Any) -> Any:
+            asked.append([(pub.size, int(pub.shots)) for pub in pubs])
+            return start(pubs, **more)
+
+        session.rounds.start = watched  # type: ignore[method-assign]
+        result = session.estimator(precision=0.05).run([(circuit, total, [[0.0], [np.pi / 2]])]).result()[0]
+    assert result.data.stds.max() <= 0.05
+    ((points, first),), ((lacking, further),) = asked
+    assert (points, lacking) == (2, 1)
+    assert 0.7 * first < further < 1.5 * first
 
 
 @pytest.mark.parametrize("precision", [0.1, 0.05, 0.02])
@@ -134,6 +204,11 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
         estimator = session.estimator()
         with pytest.raises(InputError, match="classical bit"):
             estimator.run([(measured, SparsePauliOp("ZZ"))])
+        branching = QuantumCircuit(1, 1)
+        with branching.if_test((branching.clbits[0], 1)):
+            branching.x(0)
+        with pytest.raises(InputError, match="classical bit"):
+            estimator.run([(branching, SparsePauliOp("Z"))])
         for precision in (-1.0, float("nan"), 1e-7):
             with pytest.raises(InputError, match="precision"):
                 estimator.run([(QuantumCircuit(2), SparsePauliOp("ZZ"))], precision=precision)
@@ -146,6 +221,25 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
         pytest.raises(InputError, match="estimator"),
     ):
         session.estimator()
+
+
+def test_declared_bits_are_no_measurement_and_loose_ones_have_a_name(emulator: Emulator) -> None:
+    declared = QuantumCircuit(2, 3, name="declared")
+    declared.ry(Parameter("a"), 1)
+    idle = circuit_ansatz(declared, [0.2]).circuit
+    assert (idle.num_clbits, idle.num_parameters) == (0, 1)
+    loose = QuantumCircuit([Qubit(), Qubit()], [Clbit(), Clbit()])
+    both = QuantumCircuit([Qubit(), Qubit()], [Clbit()], ClassicalRegister(1, "meas"))
+    for circuit in (loose, both):
+        circuit.x(0)
+        circuit.measure([0, 1], [0, 1])
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        value = session.estimator(precision=0.02).run([(declared, SparsePauliOp("ZI"), [1.0])]).result()[0]
+        assert float(value.data.evs) == pytest.approx(np.cos(1.0), abs=0.1)
+        results = session.sampler(shots=10).run([loose, both]).result()
+    assert results[0].data.meas.get_counts() == {"01": 10}
+    assert results[1].data.meas_loose.get_counts() == {"1": 10}
+    assert results[1].data.meas.get_counts() == {"0": 10}
 
 
 def test_a_failed_job_raises_instead_of_giving_a_value(start_emulator: Callable[..., Emulator]) -> None:

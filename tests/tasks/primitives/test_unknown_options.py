@@ -87,7 +87,7 @@ CALLS: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "estimator(something else)": (
         lambda session: session.estimator(colour=1),
-        "colour: the estimator has no such option. There are: precision, stream.",
+        "colour: the estimator has no such option. There are: precision, stream, shares_equal_points.",
     ),
     "sampler(options)": (
         lambda session: session.sampler(options={"default_shots": 100}),
