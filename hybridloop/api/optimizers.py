@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 from hybridloop.settings.optimizer_plugins import OBJECT, given_optimizer
 
-_log = logging.getLogger(__name__)
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 
 
@@ -25,18 +23,10 @@ def optimizer_by_name(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]
     if optimizer is None or isinstance(optimizer, str | int | float):  # a number is refused with the settings
         yield settings
         return
-    from hybridloop.algorithms.optimizers.own import LEAST_STEP_RAD, difference_of_first_points, own_optimizer
+    from hybridloop.algorithms.optimizers.own import own_optimizer
 
     name = _name_of(optimizer)
-    spec = own_optimizer(name, optimizer)
-    is_minimizer = callable(optimizer) or callable(getattr(optimizer, "minimize", None))
-    if is_minimizer and (step := difference_of_first_points(name, optimizer)) < LEAST_STEP_RAD:
-        _log.warning(
-            "optimizer %s takes the gradient from energies at angles %.1e rad apart, which shot noise hides, so its "
-            "steps are random. Take a method for noisy values, such as optimizer='scipy:cobyla', or leave it out",
-            *(name, step),
-        )
-    with given_optimizer(f"{OBJECT}{name}", spec):
+    with given_optimizer(f"{OBJECT}{name}", own_optimizer(name, optimizer)):
         yield {**settings, "optimizer": f"{OBJECT}{name}"}
 
 

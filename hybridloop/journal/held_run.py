@@ -16,6 +16,7 @@ from hybridloop.journal import Event, Journal, Lease, RunRecord, journal_url
 from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runtime.run_events import report, start_thread
+from hybridloop.settings.optimizer_plugins import OBJECT
 
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
 
@@ -136,6 +137,8 @@ def _is_temporary(run: RunRecord) -> bool:
 
 def how_to_resume(run: RunRecord) -> str:
     """Return the command that resumes a run, or the user's next step if only their program knows its circuits."""
+    if str((run.settings.get("settings") or {}).get("optimizer")).startswith(OBJECT):
+        return f"start the program with its optimizer again with run_key={run.key!r}"
     if run.algorithm != "session":
         return f"hybridloop runs resume {run.key}"
     if _is_temporary(run):

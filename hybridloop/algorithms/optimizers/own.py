@@ -7,9 +7,11 @@ points. Global random generators are seeded for it, so only those that it makes 
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -34,9 +36,12 @@ from hybridloop.algorithms.optimizers.scipy import SAME_POINT_RAD, End, Suspende
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import CallbackFailed, HybridloopError, InputError, ReplayDiverged
 
+_log = logging.getLogger(__name__)
 _KINDS = "a name (`hybridloop optimizers`), a function minimize(fun, x0), or an object with ask and tell or minimize"
 LEAST_STEP_RAD = 1e-4  # over which an energy changes by less than any shot noise
 _GROUPED = 1000  # points that an optimizer of qiskit-algorithms may ask for at once
+MAX_POINTS = 10_000  # of one call: a round is submitted whole, and no deadline ends it in between
+_BY_A_SIGNAL = 128 + signal.SIGTERM  # exit code of the SystemExit that is raised for one
 
 
 def own_optimizer(name: str, optimizer: object) -> OptimizerSpec:
@@ -49,24 +54,40 @@ def own_optimizer(name: str, optimizer: object) -> OptimizerSpec:
         return OptimizerSpec(lambda _: _copy(name, optimizer))
     minimize = getattr(optimizer, "minimize", None)
     if callable(minimize) or (callable(optimizer) and not hasattr(optimizer, "ask")):
-        return OptimizerSpec(partial(_minimizer, name, optimizer))
+        return OptimizerSpec(_Minimizer(name, optimizer))
     if callable(getattr(optimizer, "ask", None)) and callable(getattr(optimizer, "tell", None)):
         return OptimizerSpec(partial(_ask_and_tell, name, optimizer))
     raise InputError("optimizer", f"{name} is no optimizer", f"Give {_KINDS}.")
 
 
-def difference_of_first_points(name: str, optimizer: Any) -> float:
-    """Return how far apart (rad) the first two points are that a copy of a minimizer asks for; inf if it has none."""
-    probe = OwnMinimizer(name, optimizer, np.full(2, 0.1), 0)
+def difference_of_first_points(probe: OwnMinimizer) -> float:
+    """Return how far apart (rad) the first two different points are that a minimizer asks for; inf if it has none."""
     with suppress(Exception):  # what it raises is reported where the run starts it
         first = probe.ask()
         probe.tell(first, [Estimate(0.3, 1e-6, 1000)] * len(first))
-        return float(np.abs(probe.ask()[:, None] - first[None]).max(axis=-1).min(initial=math.inf))
+        steps = np.abs(probe.ask()[:, None] - first[None]).max(axis=-1)
+        return float(steps[steps > 0.0].min(initial=math.inf))  # the same point again is no difference
     return math.inf
 
 
-def _minimizer(name: str, optimizer: Any, settings: SearchSettings) -> Optimizer:
-    return _started(OwnMinimizer(name, optimizer, settings.ansatz.initial_point, settings.seed))
+class _Minimizer:
+    """Maker of searches by a user's minimizer; the first one is rehearsed, and a warning names small differences."""
+
+    def __init__(self, name: str, optimizer: Any) -> None:
+        self._name, self._optimizer, self._is_rehearsed = name, optimizer, False
+
+    def __call__(self, settings: SearchSettings) -> Optimizer:
+        make = partial(OwnMinimizer, self._name, self._optimizer, settings.ansatz.initial_point, settings.seed)
+        started = _started(make())
+        if not self._is_rehearsed and (step := difference_of_first_points(make())) < LEAST_STEP_RAD:
+            _log.warning(
+                "optimizer %s takes the gradient from energies at angles %.1e rad apart, which shot noise hides, so "
+                "its steps are random. Take a method for noisy values, such as optimizer='scipy:cobyla', or leave it "
+                "out",
+                *(self._name, step),
+            )
+        self._is_rehearsed = True
+        return started
 
 
 def _ask_and_tell(name: str, optimizer: Any, settings: SearchSettings) -> Optimizer:
@@ -241,7 +262,9 @@ class OwnMinimizer:
             return step()
         except HybridloopError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if _is_of_a_signal(error):
+                raise
             self._thread = None
             text = f"{type(error).__name__}: {error}"
             raise CallbackFailed(len(self._rounds), text, f"optimizer {self.name}") from error
@@ -257,20 +280,19 @@ class OwnMinimizer:
 def _search(name: str, optimizer: Any, start: NDArray[np.float64], seed: int, evaluate: Callable[..., Any]) -> End:
     """Run a user's minimizer to its end (on its thread); `evaluate` waits for the energies of points (k, n)."""
     generators, size = SeededGenerators(seed), len(start)
+    bases = [base.__name__ for base in type(optimizer).__mro__]
+    is_grouped = type(optimizer).__module__.startswith("qiskit_algorithms.") and "SciPyOptimizer" not in bases
 
     def fun(point: Any, *_others: Any) -> Any:
-        given = np.array(point, float)
-        points = given.reshape(-1, size) if given.size and given.size % size == 0 else given
-        if points.ndim != 2 or not np.isfinite(points).all():
-            remedy = f"Ask for {size} finite angles, (n,), or for several such points at once, (k, n)."
-            raise InputError("optimizer", f"{name} asks for a point of shape {given.shape}", remedy)
+        # grouped points of qiskit-algorithms come one after the other, (k n,)
+        given = np.reshape(point, (-1, size)) if is_grouped and np.size(point) > size else point
+        points = _checked_points(f"{name} asks for", given, size)
         generators.__exit__()
         values = evaluate(points)  # an abandoned search ends here, and touches no generator any more
         generators.__enter__()
-        return values if given.ndim > 1 or len(points) > 1 else float(values[0])
+        return values if np.ndim(given) > 1 else float(values[0])
 
-    bases = [base.__name__ for base in type(optimizer).__mro__]
-    if type(optimizer).__module__.startswith("qiskit_algorithms.") and "SciPyOptimizer" not in bases:
+    if is_grouped:
         optimizer.set_max_evals_grouped(_GROUPED)  # SPSA's two points, and its calibration, are one round each
     minimize = optimizer.minimize if hasattr(optimizer, "minimize") else optimizer
     with generators:
@@ -283,19 +305,46 @@ def _search(name: str, optimizer: Any, start: NDArray[np.float64], seed: int, ev
     return End(Stop(converged=bool(getattr(result, "success", False)), reason=ended), point)
 
 
-def _as_point(value: Any, size: int) -> NDArray[np.float64] | None:
+def _checked_points(who: str, given: Any, size: int) -> NDArray[np.float64]:
+    """Return a point (n,), or a number for one angle, or points (k, n) as (k, n). Raises InputError for others."""
+    remedy = (
+        f"Ask for {size} finite angles in radians, ({size},), or for several such points at once, (k, {size})."
+    )
+    shape = f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else f"{type(given).__name__} {str(given)[:60]}"
+    if (points := _real(given)) is None:
+        raise InputError("optimizer", f"{who} {shape}, which is no array of finite real numbers", remedy)
+    points = points[None] if points.ndim == 1 else points.reshape(1, 1) if (points.ndim, size) == (0, 1) else points
+    if points.ndim != 2 or points.shape[1] != size:
+        raise InputError("optimizer", f"{who} a point of shape {np.shape(given)}", remedy)
+    if len(points) > MAX_POINTS:
+        problem = f"{who} {len(points):,} points at once, and a round has at most {MAX_POINTS:,}: no deadline ends it"
+        raise InputError("optimizer", problem, "Ask for them in several calls.")
+    return points
+
+
+def _real(value: Any) -> NDArray[np.float64] | None:
+    """Return an array of finite real numbers; None of anything else, such as complex ones."""
     try:
-        point = np.array(value, float).reshape(-1)
+        array = np.array(value)
+        numbers = None if np.iscomplexobj(array) else array.astype(float)
     except (TypeError, ValueError):
         return None
-    return point if len(point) == size and np.isfinite(point).all() else None
+    return numbers if numbers is not None and np.isfinite(numbers).all() else None
+
+
+def _as_point(value: Any, size: int) -> NDArray[np.float64] | None:
+    """Return a point (n,), or of one angle a number; None of anything else."""
+    point = _real(value)
+    if point is not None and (point.ndim, size) == (0, 1):
+        point = point.reshape(1)
+    return point if point is not None and point.shape == (size,) else None
 
 
 class OwnAskAndTell:
     """Optimizer by a user's object: `ask()` returns a point (n,) or points (k, n), `tell(asked, energies)` takes them.
 
-    It ends when `ask` returns no point, or when its attribute or method `stop`, if it has one, is true. The point
-    returned is its `best`, if that is a point, else the lowest one measured.
+    It ends when `ask` returns None or no point, or when its attribute or method `stop`, if it has one, is true. The
+    point returned is its `best`, if that is a point, else the lowest one measured.
     """
 
     can_skip: ClassVar[bool] = False
@@ -328,7 +377,7 @@ class OwnAskAndTell:
         assert self._points is not None
         _check_same(self.name, self._rounds, self._points, points)
         values = self._record.add(points, estimates, self.name)
-        is_one = np.ndim(self._asked) == 1
+        is_one = np.ndim(self._asked) < 2
         self._guarded(lambda: self._optimizer.tell(self._asked, values[0] if is_one else values))
         self._rounds += 1
         self._asked = self._points = None
@@ -339,19 +388,11 @@ class OwnAskAndTell:
             self.stop = Stop(converged=False, reason=f"{self.name} ended: {reason}")
             return
         asked = self._optimizer.ask()
-        try:
-            given = np.array(asked, float)
-        except (TypeError, ValueError):
-            given = np.array(math.nan)
-        if given.size == 0 and given.ndim:
+        points = None if asked is None else _real(asked)
+        if asked is None or (points is not None and points.ndim and not points.size):
             self.stop = Stop(converged=False, reason=f"{self.name} ended")
             return
-        points = given.reshape(1, -1) if given.ndim == 1 else given
-        if points.ndim != 2 or points.shape[1] != self._size or not np.isfinite(points).all():
-            problem = f"{self.name}.ask() returned {str(asked)[:60]}"
-            remedy = f"Return a point of {self._size} angles in radians, or an array (k, {self._size}) of points."
-            raise InputError("optimizer", problem, remedy)
-        self._asked, self._points = asked, points
+        self._asked, self._points = asked, _checked_points(f"{self.name}.ask() returned", asked, self._size)
 
     def _guarded(self, step: Callable[[], Any]) -> None:
         try:
@@ -359,9 +400,15 @@ class OwnAskAndTell:
                 step()
         except HybridloopError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if _is_of_a_signal(error):
+                raise
             text = f"{type(error).__name__}: {error}"
             raise CallbackFailed(self._rounds, text, f"optimizer {self.name}") from error
+
+
+def _is_of_a_signal(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code == _BY_A_SIGNAL
 
 
 def _check_same(name: str, number: int, asked: NDArray[np.float64], recorded: NDArray[np.float64]) -> None:
