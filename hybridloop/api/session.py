@@ -153,7 +153,7 @@ def _session_settings(options: Mapping[str, Any], seed: int | None) -> RunSettin
     known = SessionKeywords.__annotations__
     for name in options:
         if name not in known and name not in RunSettings.model_fields:
-            remedy = suggestion(name, known) or f"There are: {', '.join(known)}."
+            remedy = suggestion(name, (*known, "target", "name")) or f"There are: {', '.join(known)}."
             raise InputError(name, "open_session has no such option", remedy)
         if name in RunSettings.model_fields and name not in known:
             raise InputError(name, "open_session has no such option", "It is for algorithms and for session_flow.")

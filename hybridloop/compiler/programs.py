@@ -31,6 +31,7 @@ from hybridloop.compiler.languages.qir_program import QirProgram, program_of
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir
 from hybridloop.errors import ProgramError
+from hybridloop.runtime.callers import level_of_caller
 
 LoadStored = Callable[[str], bytes | None]
 
@@ -217,4 +218,4 @@ def _compiler_version() -> str:
 
 
 def _warn(reason: str) -> None:
-    warnings.warn(f"the circuit is compiled for each point: {reason}", CompiledPerPoint, stacklevel=4)
+    warnings.warn(f"the circuit is compiled for each point: {reason}", CompiledPerPoint, stacklevel=level_of_caller())

@@ -14,6 +14,9 @@ from qiskit.circuit.classical import expr
 
 from hybridloop.errors import ProgramError
 
+COMPUTES = "a condition computes with", "compare it with a number, or test its bits one by one"
+SWITCHES = "a switch reads", "write an if_test((register, value)) for each of its cases"
+
 
 def with_bit_conditions(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return a circuit in which no condition reads a register of several bits as a number.
@@ -30,7 +33,7 @@ def with_bit_conditions(circuit: QuantumCircuit) -> QuantumCircuit:
             if getattr(operation, "condition", None) is not None:
                 operation.condition = _of_bits(operation.condition, circuit.name)
             if isinstance(operation, SwitchCaseOp):
-                _check_no_number(operation.target, circuit.name)
+                _check_no_number(operation.target, circuit.name, SWITCHES)
         converted.append(operation, item.qubits, item.clbits, copy=False)
     return converted
 
@@ -65,12 +68,11 @@ def _equals(register: ClassicalRegister, value: int) -> expr.Expr:
     return reduce(expr.logic_and, bits)
 
 
-def _check_no_number(node: Any, name: str) -> None:
-    """Raise ProgramError if an expression, bit or register reads several bits as a number."""
+def _check_no_number(node: Any, name: str, said: tuple[str, str] = COMPUTES) -> None:
+    """Raise ProgramError, with what is `said`, if an expression, bit or register reads several bits as a number."""
     read = [node] if isinstance(node, ClassicalRegister) else []
     if isinstance(node, expr.Expr):
         read = [variable.var for variable in expr.iter_vars(node)]
     for register in read:
         if isinstance(register, ClassicalRegister) and len(register) > 1:
-            what = f"a condition computes with the register {register.name!r}"
-            raise ProgramError(name, f"{what}: compare it with a number, or test its bits one by one")
+            raise ProgramError(name, f"{said[0]} the register {register.name!r}: {said[1]}")

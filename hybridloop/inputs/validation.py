@@ -35,6 +35,8 @@ _MESSAGES = {
     "string_pattern_mismatch": "must match {pattern}",
 }
 
+_UNION_MEMBERS = frozenset({"str", "int", "float", "bool", "list", "dict"})  # pydantic's names of what was tried
+
 
 def validate(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
     """Return the model of these values. Raises InputError for the first invalid one; `of` is prefixed to its name."""
@@ -48,7 +50,11 @@ def _input_error(error: ValidationError, model: type[BaseModel], of: str) -> Inp
     errors = error.errors(include_url=False)
     first = next(item for item in reversed(errors) if item["loc"][:1] == errors[0]["loc"][:1])  # of a union the last
     *group, name = first["loc"] or ("",)
-    path = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
+    path = [
+        str(part)
+        for place, part in enumerate(first["loc"])
+        if isinstance(part, int) or (part.isidentifier() and (part not in _UNION_MEMBERS or not place))
+    ]
     field = " ".join(part for part in (of, ".".join(path)) if part) or "settings"
     inner = _model_at(model, group)
     if first["type"] == "extra_forbidden":

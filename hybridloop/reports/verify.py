@@ -16,6 +16,7 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.budget.caps import Budget, Caps, Spending
 from hybridloop.compiler.programs import describe_pub
+from hybridloop.data.states import State, state_of
 from hybridloop.errors import InputError, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.held_run import how_to_resume
@@ -66,6 +67,9 @@ class Verification:
 def verify_run(run: StoredRun) -> Verification:
     """Recompute a finished run. Raises InputError for a run without a result, ReplayDiverged, JournalDamaged."""
     record, stored = run.record, run.result
+    if record.algorithm == "session" and state_of(record.status) is State.ENDED:
+        problem = f"run {record.key!r} is a script, whose values hybridloop does not compute"
+        raise InputError("run", problem, "Started again with its run_key, it gets its rounds from the journal.")
     if stored is None or stored.value is None or stored.revision != run.revision:
         raise InputError("run", f"run {record.key!r} has no result to verify", f"To finish it: {how_to_resume(record)}")
     if run.is_pruned:

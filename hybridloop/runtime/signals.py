@@ -50,11 +50,15 @@ def exit_on_sigterm() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def is_by_a_signal(error: BaseException | None) -> bool:
+    """Return True for what handlers of signals raise; False for a program's own `sys.exit`."""
+    return type(error).__name__ in _SIGNALS and not (isinstance(error, SystemExit) and error.code != TERMINATED)
+
+
 def _send_again(otherwise: Callable[[sys.UnraisableHookArgs], object], swallowed: sys.UnraisableHookArgs) -> None:
     """Send the signal again whose exception Python has swallowed, once this callback has returned."""
-    number, error = _SIGNALS.get(swallowed.exc_type.__name__), swallowed.exc_value
-    is_of_user = isinstance(error, SystemExit) and error.code != TERMINATED
-    if number is None or is_of_user:
+    number = _SIGNALS.get(swallowed.exc_type.__name__)
+    if number is None or not is_by_a_signal(swallowed.exc_value):
         otherwise(swallowed)
         return
     again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))

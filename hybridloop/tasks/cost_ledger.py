@@ -52,8 +52,8 @@ class CostLedger:
             reservations = self.budget.reserve(shots, prices, now=now)
         with self._lock:
             self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
-        for price in prices:
-            self._estimated.add(price.amounts)
+        for price, job in zip(prices, reservations, strict=True):  # as a process that resumes the run will count it
+            self._estimated.add(price.amounts if price.upper is None else job.amounts)
         return [replace(spec, reserved=job.amounts) for spec, job in zip(specs, reservations, strict=True)]
 
     def most(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub | QuilPub]) -> Spending:

@@ -22,7 +22,7 @@ from hybridloop.errors import InputError
 from hybridloop.journal.held_run import HeldRun, temporary_run
 from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
-from hybridloop.runtime.signals import signals_while_closing
+from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
 from hybridloop.runtime.text_table import count_text
 from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
@@ -239,8 +239,8 @@ class OpenSession:
 
     def leave(self) -> None:
         """End the rounds in flight and close the session; called once, on every way out of `open_run_session`."""
-        kind = sys.exc_info()[0]
-        is_interrupted = kind is not None and not issubclass(kind, Exception)  # by a signal or a SystemExit
+        error = sys.exc_info()[1]
+        is_interrupted = error is not None and not isinstance(error, Exception)  # by a signal or a SystemExit
         self.rounds.streams.stopped.set()
         with signals_while_closing(self.rounds.stop), ExitStack() as last_steps:
             # in reverse order, and whatever goes wrong before: the session is closed, and then a ping is refused, and
@@ -252,7 +252,7 @@ class OpenSession:
             last_steps.callback(self._connection.run.renew_lease)
             # rounds in flight: what is known of them is recorded
             if is_interrupted:
-                self.rounds.streams.wait_for_last_rounds(self._connection.clock)
+                self.rounds.streams.wait_for_last_rounds(self._connection.clock, is_signalled=is_by_a_signal(error))
             pending += [round_ for round_ in self.rounds.streams.rounds() if round_.in_flight]
             self.rounds.stop()
             self._connection.service.stop()

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from azure.quantum import Workspace
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
 import hybridloop as hl
 from hybridloop.api.joining import _last_activity
@@ -22,12 +23,15 @@ from hybridloop.azure.listing import open_client, session_row
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.budget.caps import Caps
+from hybridloop.compiler.programs import CompiledPerPoint
 from hybridloop.descriptions import ALGORITHMS, options
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
 from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
 from hybridloop.journal import open_journal
+from hybridloop.reports.verify import verify_run
 from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import load_run
 from hybridloop.tasks.session_renewal import SessionRenewal
 from tests.conftest import Died, Emulator
 
@@ -136,6 +140,7 @@ def test_idle_time_counts_from_the_last_job_of_the_session() -> None:
         ({"max_cost": "30"}, "max_cost must be amounts"),
         ({"max_costs": "30USD"}, "max_costs: open_session has no such option.*max_cost"),
         ({"session_slots": "slots"}, "session_slots: open_session has no such option"),
+        ({"backend": "x"}, "backend: open_session has no such option.*called target"),
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )
@@ -145,6 +150,27 @@ def test_wrong_options_are_refused_before_a_session_is_opened(
     with pytest.raises(InputError, match=message), hl.open_session(TARGET, **options):
         pass
     assert hl.sessions() == []
+
+
+def test_the_warning_of_a_circuit_that_is_compiled_per_point_shows_the_callers_line(workspace: Workspace) -> None:
+    theta, circuit = Parameter("t"), QuantumCircuit(1, 2)
+    circuit.rx(theta, 0)
+    circuit.measure(0, 0)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.x(0)
+    circuit.measure(0, 1)
+    with hl.open_session("quantinuum.sim.h2-1e", max_jobs=9) as session:
+        with pytest.warns(CompiledPerPoint) as caught:
+            session.sampler(shots=5).run([(circuit, [[0.1], [0.2]])])
+        assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_a_finished_script_has_nothing_to_verify_and_asks_for_nothing(workspace: Workspace) -> None:
+    with hl.open_session(TARGET, run_key="script") as session:
+        assert session.run(bell(), shots=10).counts
+    with open_journal() as journal, pytest.raises(InputError, match="is a script") as refused:
+        verify_run(load_run(journal, "script"))
+    assert "To finish it" not in str(refused.value)
 
 
 def test_caps_are_given_as_settings(workspace: Workspace) -> None:

@@ -54,5 +54,5 @@ def test_a_condition_that_computes_with_a_register_is_refused() -> None:
     circuit = QuantumCircuit(1, 2)
     with circuit.switch(circuit.cregs[0]) as case, case(1):
         circuit.x(0)
-    with pytest.raises(ProgramError, match="computes with the register"):
+    with pytest.raises(ProgramError, match=r"a switch reads the register 'c': write an if_test\(\(register, value\)\)"):
         with_bit_conditions(circuit)

@@ -41,6 +41,12 @@ def test_a_run_has_the_plots_for_its_data(kept: StoredRun, kinds: tuple[str, ...
     assert available_kinds(kept) == kinds
 
 
+@pytest.mark.parametrize("kept", ["vqe", "qaoa"], indirect=True)
+def test_a_figure_shows_itself_in_a_notebook_that_has_loaded_no_display(kept: StoredRun) -> None:
+    for drawn in draw_all(kept):
+        assert drawn.figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "idled-ping"], indirect=True)
 def test_every_plot_is_one_element_with_title_description_and_css_colours(kept: StoredRun) -> None:
     ids: list[str] = []

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from azure.quantum import Workspace
 
-from hybridloop.runtime.signals import exit_on_sigterm, signals_while_closing
+from hybridloop.runtime.signals import exit_on_sigterm, is_by_a_signal, signals_while_closing
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.waiting import PATIENCE_S
@@ -138,3 +138,12 @@ def test_outside_the_main_thread_no_handler_is_set() -> None:
     thread.start()
     thread.join()
     assert handlers == [signal.SIG_DFL]
+
+
+def test_an_exit_of_the_program_is_no_signal() -> None:
+    assert [is_by_a_signal(error) for error in (KeyboardInterrupt(), SystemExit(143), SystemExit(3), None)] == [
+        True,
+        True,
+        False,
+        False,
+    ]

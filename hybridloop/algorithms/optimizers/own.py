@@ -307,10 +307,12 @@ def _search(name: str, optimizer: Any, start: NDArray[np.float64], seed: int, ev
 
 def _checked_points(who: str, given: Any, size: int) -> NDArray[np.float64]:
     """Return a point (n,), or a number for one angle, or points (k, n) as (k, n). Raises InputError for others."""
-    remedy = (
-        f"Ask for {size} finite angles in radians, ({size},), or for several such points at once, (k, {size})."
+    remedy = f"Ask for {size} finite angles in radians, ({size},), or for several such points at once, (k, {size})."
+    shape = (
+        f"an array of shape {given.shape}"
+        if isinstance(given, np.ndarray)
+        else f"{type(given).__name__} {str(given)[:60]}"
     )
-    shape = f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else f"{type(given).__name__} {str(given)[:60]}"
     if (points := _real(given)) is None:
         raise InputError("optimizer", f"{who} {shape}, which is no array of finite real numbers", remedy)
     points = points[None] if points.ndim == 1 else points.reshape(1, 1) if (points.ndim, size) == (0, 1) else points

@@ -59,6 +59,15 @@ _HOVER = re.compile(r'(<g id="(?P<id>hover-\d+)">)')
 _OPENING = re.compile(r"<svg [^>]*?viewBox=\"(?P<box>[^\"]+)\"[^>]*>", re.DOTALL)
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show also where nothing has loaded matplotlib's own display before."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """A figure with a title, and a description of its content, with numbers, for those who do not see it."""
@@ -114,7 +123,7 @@ def _prefix_ids(text: str, kind: str) -> str:
 def axes_of(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
     """Create a figure with one pair of axes in this style."""
     with rc_context(RC):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = ShownFigure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(textwrap.fill(title, _TITLE))
         axes.spines[["top", "right"]].set_visible(False)

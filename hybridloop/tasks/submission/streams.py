@@ -84,13 +84,14 @@ class Streams:
         """Return the rounds in flight."""
         return [round_ for round_ in self.rounds() if not round_.ended.is_set()]
 
-    def wait_for_last_rounds(self, clock: Clock) -> None:
+    def wait_for_last_rounds(self, clock: Clock, *, is_signalled: bool) -> None:
         """Wait some seconds for the rounds in flight: their counts are paid for, and a resume need not fetch them."""
         pending = sum(round_.in_flight for round_ in self.in_flight())
         action = "no job is in flight, and the session is closed"
         if pending:
             action = f"waits at most {INTERRUPTED_WAIT_S:.0f} s for {pending} job(s) in flight, then closes the session"
-        _log.warning("interrupted: %s; a second signal skips the wait, a third leaves the session open", action)
+        further = "; a second signal skips the wait, a third leaves the session open" if is_signalled else ""
+        _log.warning("interrupted: %s%s", action, further)
         until = clock.now() + INTERRUPTED_WAIT_S
         for round_ in self.in_flight():
             clock.wait(round_.ended, max(0.0, until - clock.now()))
