@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from hybridloop.settings.optimizer_plugins import OBJECT, given_optimizer
+from hybridloop.data.objects import OBJECT
+from hybridloop.settings.optimizer_plugins import given_optimizer
 
+_log = logging.getLogger(__name__)
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 
 
@@ -26,8 +29,16 @@ def optimizer_by_name(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]
     from hybridloop.algorithms.optimizers.own import own_optimizer
 
     name = _name_of(optimizer)
-    with given_optimizer(f"{OBJECT}{name}", own_optimizer(name, optimizer)):
+    with given_optimizer(f"{OBJECT}{name}", own_optimizer(name, optimizer, partial(_warn_of_step, name))):
         yield {**settings, "optimizer": f"{OBJECT}{name}"}
+
+
+def _warn_of_step(name: str, step_rad: float) -> None:
+    _log.warning(
+        "optimizer %s takes the gradient from energies at angles %.1e rad apart, which shot noise hides, so its "
+        "steps are random. Take a method for noisy values, such as optimizer='scipy:cobyla', or leave it out",
+        *(name, step_rad),
+    )
 
 
 def _name_of(optimizer: Any) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.api.environment import running_prefect, target_of_run
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import is_free
+from hybridloop.data.objects import OBJECT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.deployment import DeploymentOptions, check_pool
-from hybridloop.settings.optimizer_plugins import OBJECT
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult

@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hybridloop.data.objects import OBJECT
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
 from hybridloop.journal import Event, Journal, Lease, RunRecord, journal_url
 from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runtime.run_events import report, start_thread
-from hybridloop.settings.optimizer_plugins import OBJECT
 
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
 

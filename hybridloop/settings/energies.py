@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from hybridloop.data.objects import OBJECT
 from hybridloop.settings.optimizer_plugins import (
     GIVE_IT_HERE,
     NOT_STORED,
-    OBJECT,
     SCIPY_METHODS,
     is_object,
     optimizer_plugins,

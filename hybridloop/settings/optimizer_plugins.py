@@ -9,13 +9,13 @@ from contextvars import ContextVar
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from hybridloop.data.objects import OBJECT
 from hybridloop.errors import InputError
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.optimizers.registry import OptimizerSpec
 
 GROUP = "hybridloop.optimizers"
-OBJECT = "object:"  # begins the name of an optimizer that is an object of the calling program
 
 # methods of scipy.optimize.minimize that need no Hessian and no constraints
 SCIPY_METHODS = tuple(

@@ -7,7 +7,6 @@ points. Global random generators are seeded for it, so only those that it makes 
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import os
 import random
@@ -36,7 +35,6 @@ from hybridloop.algorithms.optimizers.scipy import SAME_POINT_RAD, End, Suspende
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import CallbackFailed, HybridloopError, InputError, ReplayDiverged
 
-_log = logging.getLogger(__name__)
 _KINDS = "a name (`hybridloop optimizers`), a function minimize(fun, x0), or an object with ask and tell or minimize"
 LEAST_STEP_RAD = 1e-4  # over which an energy changes by less than any shot noise
 _GROUPED = 1000  # points that an optimizer of qiskit-algorithms may ask for at once
@@ -44,8 +42,11 @@ MAX_POINTS = 10_000  # of one call: a round is submitted whole, and no deadline 
 _BY_A_SIGNAL = 128 + signal.SIGTERM  # exit code of the SystemExit that is raised for one
 
 
-def own_optimizer(name: str, optimizer: object) -> OptimizerSpec:
-    """Return the spec of a user's optimizer; each search gets a copy of it. Raises InputError for other objects."""
+def own_optimizer(name: str, optimizer: object, on_small_step: Callable[[float], None] | None = None) -> OptimizerSpec:
+    """Return the spec of a user's optimizer; each search gets a copy of it. Raises InputError for other objects.
+
+    `on_small_step` is called with the difference (rad) over which a minimizer takes the gradient, if noise hides that.
+    """
     if isinstance(optimizer, OptimizerSpec):
         return optimizer
     if isinstance(optimizer, type):
@@ -54,7 +55,7 @@ def own_optimizer(name: str, optimizer: object) -> OptimizerSpec:
         return OptimizerSpec(lambda _: _copy(name, optimizer))
     minimize = getattr(optimizer, "minimize", None)
     if callable(minimize) or (callable(optimizer) and not hasattr(optimizer, "ask")):
-        return OptimizerSpec(_Minimizer(name, optimizer))
+        return OptimizerSpec(_Minimizer(name, optimizer, on_small_step))
     if callable(getattr(optimizer, "ask", None)) and callable(getattr(optimizer, "tell", None)):
         return OptimizerSpec(partial(_ask_and_tell, name, optimizer))
     raise InputError("optimizer", f"{name} is no optimizer", f"Give {_KINDS}.")
@@ -71,22 +72,17 @@ def difference_of_first_points(probe: OwnMinimizer) -> float:
 
 
 class _Minimizer:
-    """Maker of searches by a user's minimizer; the first one is rehearsed, and a warning names small differences."""
+    """Maker of searches by a user's minimizer; the first one is rehearsed for `on_small_step`."""
 
-    def __init__(self, name: str, optimizer: Any) -> None:
-        self._name, self._optimizer, self._is_rehearsed = name, optimizer, False
+    def __init__(self, name: str, optimizer: Any, on_small_step: Callable[[float], None] | None) -> None:
+        self._name, self._optimizer, self._on_small_step = name, optimizer, on_small_step
 
     def __call__(self, settings: SearchSettings) -> Optimizer:
         make = partial(OwnMinimizer, self._name, self._optimizer, settings.ansatz.initial_point, settings.seed)
         started = _started(make())
-        if not self._is_rehearsed and (step := difference_of_first_points(make())) < LEAST_STEP_RAD:
-            _log.warning(
-                "optimizer %s takes the gradient from energies at angles %.1e rad apart, which shot noise hides, so "
-                "its steps are random. Take a method for noisy values, such as optimizer='scipy:cobyla', or leave it "
-                "out",
-                *(self._name, step),
-            )
-        self._is_rehearsed = True
+        tell, self._on_small_step = self._on_small_step, None
+        if tell is not None and (step := difference_of_first_points(make())) < LEAST_STEP_RAD:
+            tell(step)
         return started
 
 

@@ -11,11 +11,12 @@ from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPo
 from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
 from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE
 from hybridloop.algorithms.search import Search
+from hybridloop.data.objects import OBJECT
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.preparation.prepared import Accuracy
 from hybridloop.settings import AutoResume, EnergySettings, OptimizerName, StartName
-from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
+from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
 
