@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from azure.quantum import Workspace
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
@@ -17,6 +18,7 @@ from qiskit.circuit.classical import expr
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
+from hybridloop.compiler.languages.from_pennylane import circuit_from_pennylane
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import hold_run, new_run
@@ -109,6 +111,18 @@ operation Main() : (Result, Result[]) {
 
 def new_record(journal: Journal, target: str) -> RunRecord:
     return journal.add_run(new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=target, seed=5))
+
+
+def test_a_program_of_pennylane_that_is_broadcast_is_named_so() -> None:
+    import pennylane as qml
+
+    @qml.qnode(qml.device("default.qubit", wires=1))  # type: ignore[untyped-decorator]  # PennyLane has no types
+    def node(angle: Any) -> Any:
+        qml.RX(angle, wires=0)
+        return qml.counts()
+
+    with pytest.raises(InputError, match=r"node is broadcast over 2 values of an angle.*Give a list"):
+        circuit_from_pennylane(functools.partial(node, np.array([0.1, 0.2])))
 
 
 def all_languages(tmp_path: Path) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from hybridloop.errors import InputError, ProblemError
 MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
 INTEGER_TOLERANCE = 1e-9
 QASM_REMEDY = (
-    "Correct the text: use gates of stdgates.inc, and declare angles as `input float[64] name;` and constants as "
-    "`const float name = 0.5;`."
+    "Correct the text: use gates of stdgates.inc, and declare angles as `input float[64] name;` or "
+    "`input array[float[64], 2] name;`, and constants as `const float name = 0.5;`."
 )
 _FROM_VERSION_2 = "OpenQASM 2 has no angles to vary: write it as OpenQASM 3, with `input float[64] name;` for each."
 MAX_GATES = 10_000  # after gates defined in the text are expanded
@@ -33,6 +33,7 @@ _WHOLE_NAME = re.compile(r"[A-Za-z_]\w*\b(?!\s*\[)")  # without an index
 _REGISTER = re.compile(  # `qubit[n] name`, `qreg name[n]`, and the same of bits
     r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*)\]\s*(?P<name>\w*)|\b[qc]reg\s+(?P<old_name>\w+)\s*\[(?P<old_size>[^\]]*)\]"
 )
+_WHOLE_CONSTANT = re.compile(r"\bconst\s+u?int\s*(?:\[\s*\d+\s*\])?\s+(\w+)\s*=\s*(\d+)\s*;", re.ASCII)
 _ALIAS = re.compile(r"\blet\s+(\w+)")
 _SIZE = re.compile(r"0[xX][0-9a-fA-F]{1,99}|0[oO][0-7]{1,99}|0[bB][01]{1,99}|[0-9][0-9_]{0,99}", re.ASCII)
 _PHYSICAL_QUBIT = re.compile(r"\$(\d+)", re.ASCII)
@@ -102,8 +103,10 @@ def _check_registers(text: str, source: str) -> dict[str, int]:
     """Return the size of each register by name. Raises ProblemError for one that is too large, or no plain number."""
     registers: dict[str, int] = {}
     remedy = "Give the problem's number of qubits."
+    constants = dict(_WHOLE_CONSTANT.findall(text))
     for match in _REGISTER.finditer(text):
         size = (match["size"] or match["old_size"] or "").strip()
+        size = constants.get(size, size)
         line, register = text.count("\n", 0, match.start()) + 1, f"the register's size {size[:20]}"
         if _SIZE.fullmatch(size) is None:
             raise ProblemError(source, line, f"{register} is not a plain number", remedy)

@@ -25,6 +25,9 @@ def circuit_from_pennylane(program: Any, name: str = "pennylane") -> QuantumCirc
     tape, wires = _tape(program)
     name = getattr(getattr(program, "func", program), "__name__", name)
     measured = _measured_wires(tape, wires)
+    if tape.batch_size is not None:
+        problem = f"{name} is broadcast over {tape.batch_size} values of an angle, and a program is one circuit"
+        raise InputError("program", problem, "Give a list: [functools.partial(qnode, each) for each in values].")
     if any(isinstance(operation, qml.ops.MidMeasure | qml.ops.Conditional) for operation in tape.operations):
         problem = f"{name} measures a wire before its end (qml.measure)"
         raise InputError("program", problem, "Measure at the end, or write the program in Qiskit, Cirq or Q#.")
@@ -39,7 +42,11 @@ def circuit_from_pennylane(program: Any, name: str = "pennylane") -> QuantumCirc
     lines = [line for line in text.splitlines() if not line.startswith("gphase(")]
     if not any(line.startswith("qreg ") for line in lines):  # a tape without operations
         lines.append(f"qreg q[{len(wires)}];")
-    circuit = circuit_from_openqasm("\n".join(lines), name)
+    try:
+        circuit = circuit_from_openqasm("\n".join(lines), name)
+    except InputError as error:  # of a text that PennyLane wrote
+        problem = f"{name} has an operation that its OpenQASM does not tell: {error.problem}"
+        raise InputError("program", problem, "Use operations that decompose to PennyLane's OpenQASM gates.") from error
     circuit.add_register(ClassicalRegister(len(measured), "c"))
     circuit.measure([wires.index(wire) for wire in measured], range(len(measured)))
     return circuit

@@ -179,6 +179,11 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         self._shares_equal_points = shares_equal_points
         self._observables: dict[tuple[Any, ...], _Observables] = {}
 
+    @property
+    def default_precision(self) -> float:
+        """The standard error for PUBs that state none, as Qiskit's own estimators have it."""
+        return self._precision
+
     def __getattr__(self, name: str) -> Any:
         check_attribute("estimator", name)
         return super().__getattribute__(name)  # raises AttributeError

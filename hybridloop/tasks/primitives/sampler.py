@@ -48,6 +48,11 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         self._shots = shots
         self._stream = stream
 
+    @property
+    def default_shots(self) -> int:
+        """The shots of PUBs that state none, as Qiskit's own samplers have it."""
+        return self._shots
+
     def __getattr__(self, name: str) -> Any:
         check_attribute("sampler", name)
         return super().__getattribute__(name)  # raises AttributeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import XXPlusYYGate
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
@@ -147,7 +147,7 @@ def test_an_initial_point_of_the_wrong_length_is_refused() -> None:
     ("text", "line", "message"),
     [
         (TEXT.replace("crx", "crxx"), 9, "crxx"),
-        (TEXT.replace("h q[1];", "h q[7];"), None, "index"),
+        (TEXT.replace("h q[1];", "h q[7];"), 8, "an index is out of range"),
         (TEXT.replace("q;", "q"), 6, "parsed"),
         ("no circuit at all", 1, "parsed"),
         ("", None, "no statement"),
@@ -208,3 +208,53 @@ def test_parameters_of_a_gate_are_bound_in_the_order_of_its_definition() -> None
     expected.rx(0.7, 0)
     expected.rz(0.3, 0)
     assert Statevector(read_qasm3(text, "mine.qasm")).equiv(Statevector(expected))
+
+
+def ansatz_of(*lines: str) -> QuantumCircuit:
+    return read_qasm3("\n".join(("OPENQASM 3.0;", 'include "stdgates.inc";', *lines)), "mine.qasm")
+
+
+def test_powers_arrays_of_angles_and_loops_over_constants_are_read_as_written_out() -> None:
+    loops = ansatz_of(
+        "const uint[8] n = 3;",
+        "const float half = 2 ** -1;",
+        "input array[float[64], 3] a;",
+        "input float[64] b;",
+        "qubit[n] q;",
+        "for uint i in [0:n - 1] { ry(a[i]) q[i]; rz(half * b * i ** 2) q[i]; }",
+        "for int i in {1, 0} { for int k in [2:-1:2] { cx q[i], q[k]; } }",
+    )
+    a, b, written = ParameterVector("a", 3), Parameter("b"), QuantumCircuit(3)
+    for i in range(3):
+        written.ry(a[i], i)
+        written.rz(0.5 * i**2 * b, i)
+    written.cx(1, 2)
+    written.cx(0, 2)
+    assert [str(parameter) for parameter in loops.parameters] == ["a[0]", "a[1]", "a[2]", "b"]
+    point = [0.3, -1.1, 0.7, 0.4]
+    state, expected = (Statevector(each.assign_parameters(point)).data for each in (loops, written))
+    assert abs(np.vdot(state, expected)) == pytest.approx(1.0, abs=1e-9)
+    assert circuit_ansatz(loops, point).frequencies[3] == ()  # of half a multiple
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("for int i in [0:99] { for int k in [0:99] { rx(0.1) q[0]; } }", "more than 10,000 statements"),
+        ("for int i in [0:1] { rx(b) q[i + 5]; }", "line 6"),
+        ("while (b > 1) { x q[0]; }", "line 6"),
+        ("rx(a[2]) q[0];", "the index 2 is out of range of an array of 2"),
+        ("rx(2 ** b) q[0];", "its exponent is a constant"),
+        ("rx((-1) ** 0.5) q[0];", "no real number"),
+        ("rx(2 ** 99999) q[0];", "an exponent is above"),
+        ("ctrl @ x q[0];", "line 6"),
+        ("rx(1 / 0) q[0];", "line 6"),
+        ("input array[int, 2] c;", "arrays are inputs of type float or angle"),
+    ],
+)
+def test_what_is_not_read_is_named_with_its_line_and_in_words(line: str, message: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        ansatz_of("input array[angle[32], 2] a;", "input float[64] b;", "qubit[2] q;", line)
+    assert message in str(refused.value)
+    assert "line 6" in str(refused.value)
+    assert "Error" not in str(refused.value)

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.circuit.library import real_amplitudes
+from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_algorithms import QAOA, SamplingVQE
+from qiskit_algorithms.gradients import LinCombEstimatorGradient, ParamShiftEstimatorGradient
 from qiskit_algorithms.optimizers import COBYLA, SPSA
 
 from hybridloop.tasks.session import open_run_session
@@ -30,8 +32,6 @@ def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compil
 
 
 def test_a_sampling_vqe_with_spsa_runs_its_batches_as_rounds(emulator: Emulator) -> None:
-    from qiskit.circuit.library import real_amplitudes
-
     with open_run_session(emulator.workspace(), seed=3) as session:
         optimizer = SPSA(maxiter=3, learning_rate=0.2, perturbation=0.1)
         ansatz = real_amplitudes(4, reps=1)
@@ -58,3 +58,22 @@ def test_shots_have_no_order(emulator: Emulator, target: str) -> None:
     assert abs(runs - mean) / deviation < 3.9  # 1e-4 of both tails
     half = bits.slice_shots(range(1000)).get_counts()
     assert abs(half["1"] - n1 / 2) < 3.9 * math.sqrt(1000 * 0.25 * 0.5)
+
+
+def test_gradients_of_another_library_by_shifts_and_by_linear_combinations_are_those_of_the_state(
+    emulator: Emulator,
+) -> None:
+    """The second kind adds an ancilla, and circuits with idle classical bits, and asks for the default precision."""
+    circuit, total, point = real_amplitudes(2, reps=1), SparsePauliOp(["ZZ", "XI"], [1.0, 0.5]), [0.1, 0.2, 0.3, 0.4]
+
+    def energy(angles: np.ndarray) -> float:
+        return float(Statevector(circuit.assign_parameters(angles)).expectation_value(total).real)
+
+    steps = 0.5 * np.pi * np.eye(4)
+    exact = [(energy(point + step) - energy(point - step)) / 2.0 for step in steps]
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        estimator = session.estimator(precision=0.02)
+        assert (estimator.default_precision, session.sampler(shots=7).default_shots) == (0.02, 7)
+        for gradient in (ParamShiftEstimatorGradient(estimator), LinCombEstimatorGradient(estimator)):
+            found = gradient.run([circuit], [total], [point]).result().gradients[0]
+            assert np.abs(found - exact).max() < 6 * 0.02
