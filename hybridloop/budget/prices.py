@@ -114,7 +114,7 @@ def priced_job_shots(target: Target) -> int | None:
 
 
 def cheap_shots(target: Target, counts: GateCounts, *, debias: bool = True) -> int:
-    """Return the most shots of a job that add at most a tenth to its least price, which must be known.
+    """Return the most shots of a job that add at most a tenth to its least price; the fewest where that is not known.
 
     Where the provider mitigates errors, these are at least as many as that takes.
     """
@@ -123,7 +123,9 @@ def cheap_shots(target: Target, counts: GateCounts, *, debias: bool = True) -> i
     def price(shots: int) -> float:
         return price_of_job(target, counts, shots, debias=debias).expected or 0.0
 
-    most = (1.0 + ADDED) * price(first)
+    if not (least := price(first)):
+        return first
+    most = (1.0 + ADDED) * least
     return max(first, first - 1 + bisect.bisect_right(range(first, 1 + target.max_shots), most, key=price))
 
 

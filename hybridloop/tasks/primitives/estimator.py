@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -271,8 +272,9 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         if not target.samples:
             return (target.max_shots,) * len(shots)
         if max(shots, default=least) < least:
-            most = joint.shots(_with_margin(joint.largest_variances()), precision)
-            shots = [max(each, min(least, bound)) for each, bound in zip(shots, most, strict=True)]
+            with suppress(InputError):  # of a state that needs more shots than any run takes
+                most = joint.shots(_with_margin(joint.largest_variances()), precision)
+                shots = [max(each, min(least, bound)) for each, bound in zip(shots, most, strict=True)]
         return tuple(shots)
 
     def _pub_result(self, pub: EstimatorPub, shares: Sequence[_Share], known: Mapping[_Circuit, Counts]) -> PubResult:
