@@ -82,10 +82,11 @@ def load_keys(settings: Settings) -> ServiceKeys:
         stored = _read_keys(path) if path.exists() else {}
         kept |= {name: stored[name] for name in kept if name in stored}
         if kept != stored:
-            path.unlink(missing_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
+            whole = path.with_suffix(".new")
+            whole.unlink(missing_ok=True)
+            with open(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 json.dump(kept, file)
+            whole.replace(path)
     keys = kept | given
     return ServiceKeys(keys["api_key"], keys["admin_key"], keys["signing"].encode())
 
