@@ -105,7 +105,7 @@ def test_the_words_of_a_scan_give_the_energy_of_each_point(vqe_run: StoredRun) -
     [
         ("ionq.simulator", "the target ionq.simulator of Azure Quantum, a simulator or an emulator of a machine, in"),
         ("ionq.qpu.aria-1", "of Azure Quantum, in 1 session. The circuits measure up to 2 qubits, each with"),
-        ("ionq.qpu.aria-1", "The provider's error mitigation (debiasing) was on."),
+        ("ionq.qpu.aria-1", "The provider's error mitigation (debiasing) was on in jobs of 500 shots or more."),
     ],
 )
 def test_the_words_name_the_target_and_its_error_mitigation(vqe_run: StoredRun, target: str, said: str) -> None:
