@@ -22,8 +22,12 @@ def test_a_target_is_found_in_any_case_and_a_misspelt_name_gets_a_suggestion() -
 def test_a_circuit_with_more_qubits_than_the_target_is_refused_with_both_numbers() -> None:
     with pytest.raises(InputError, match=r"30 qubits.*29.*such as rigetti\.sim\.qvm "):
         check_circuit_fits(find_target("ionq.simulator"), 30)
-    with pytest.raises(InputError, match=r"such as quantinuum\.qpu\.h2-1 "):  # a syntax checker's counts mean nothing
+    with pytest.raises(
+        InputError, match=r"such as quantinuum\.sim\.helios-1e "
+    ):  # no machine is advised for a simulator
         check_circuit_fits(find_target("ionq.simulator"), 40)
+    with pytest.raises(InputError, match=r"such as quantinuum\.qpu\.h2-1 "):  # a syntax checker's counts mean nothing
+        check_circuit_fits(find_target("ionq.qpu.forte-1"), 40)
     with pytest.raises(InputError, match=r"\. Choose a smaller problem"):
         check_circuit_fits(find_target("ionq.simulator"), 500)
     check_circuit_fits(find_target("ionq.simulator"), 29)
