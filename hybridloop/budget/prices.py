@@ -118,7 +118,7 @@ def cheap_shots(target: Target, counts: GateCounts, *, debias: bool = True) -> i
 
     Where the provider mitigates errors, these are at least as many as that takes.
     """
-    first = (target.debiases_from or 1) if debias else 1  # a job with fewer shots has another price
+    first = target.fewest_shots(debias=debias)  # a job with fewer has another price
 
     def price(shots: int) -> float:
         return price_of_job(target, counts, shots, debias=debias).expected or 0.0

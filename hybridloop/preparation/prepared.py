@@ -204,7 +204,8 @@ class PreparedEnergy(PreparedAlgorithm):
 def sampling_of(settings: EnergySettings, target: Target, energy: GroupingChoice, precision: float) -> Sampling:
     """Return the shots of the settings, or those that fit the groups' jobs on a target, for a precision."""
     shots = settings.shots or max(settings.default_shots, energy.least_shots)
-    return Sampling(shots, precision, energy.least_shots, job_shots=priced_job_shots(target))
+    fewest = target.fewest_shots(debias=settings.debias)
+    return Sampling(shots, precision, energy.least_shots, job_shots=priced_job_shots(target), fewest_shots=fewest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

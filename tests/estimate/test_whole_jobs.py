@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.rounds import FEW_SHOTS, whole_jobs
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.prices import priced_job_shots
@@ -32,11 +33,11 @@ def test_few_shots_alone_are_left_out_and_never_a_whole_job(shots: int, most: in
     assert whole_jobs(shots, None) == shots
 
 
-def requests(algorithm: str, target: str, **values: Any) -> list[PubRequest]:
-    """Return what a dry run of an algorithm measures on a target whose jobs take `MOST` shots."""
+def requests(algorithm: str, target: str, most: int = MOST, **values: Any) -> list[PubRequest]:
+    """Return what a dry run of an algorithm measures on a target whose jobs take `most` shots."""
     settings = ALGORITHMS[algorithm].settings.model_validate({"target": target, "seed": 3, **values})
     planner = Planner(algorithm, ProblemText(name="h2"), settings, TargetStatuses(), trials=3)
-    simulation = planner.simulate(replace(find_target(target), max_shots=MOST), settings)
+    simulation = planner.simulate(replace(find_target(target), max_shots=most), settings)
     return [pub for trial in simulation.trials for each in trial.rounds for pub in each.pubs]
 
 
@@ -62,3 +63,15 @@ def test_stated_shots_stay_and_free_jobs_take_what_was_computed() -> None:
     assert priced_job_shots(find_target("rigetti.sim.qvm")) is None
     assert priced_job_shots(find_target("ionq.simulator")) is None
     assert priced_job_shots(find_target("ionq.qpu.aria-1")) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "values"), [("vqe", {}), ("vqe", {"search": "measured"}), ("levels", {"precision": 0.004})]
+)
+def test_a_run_that_the_provider_mitigates_computes_no_shots_that_it_does_not(
+    algorithm: str, values: dict[str, Any]
+) -> None:
+    asked = requests(algorithm, "ionq.qpu.aria-1", most=10_000, **values)
+    assert min(each.shots for each in asked) >= 500
+    sampling = Sampling(fewest_shots=500, job_shots=10_000)
+    assert sampling.further_shots([1.0, 1e-9, 0.0], [1000, 1000, 1000], 1 / 1100) == [500, 0, 0]

@@ -103,7 +103,7 @@ def without_idle_bits(circuit: QuantumCircuit) -> QuantumCircuit | None:
     """Return a circuit without classical bits, which it may declare; None if it measures or branches on them."""
     if not circuit.num_clbits:
         return circuit
-    if any(item.clbits or isinstance(item.operation, ControlFlowOp) for item in circuit.data):
+    if circuit.num_vars or any(item.clbits or isinstance(item.operation, ControlFlowOp) for item in circuit.data):
         return None
     bare = QuantumCircuit(circuit.qubits, *circuit.qregs, name=circuit.name, global_phase=circuit.global_phase)
     for item in circuit.data:

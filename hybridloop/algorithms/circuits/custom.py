@@ -70,7 +70,7 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
     """
     if not _COMMENT.sub("", text).strip():
         raise ProblemError(source, None, "the text has no statement", QASM_REMEDY)
-    _check_size(_COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text), source)
+    sizes = _check_size(_COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text), source)
     from hybridloop.algorithms.circuits.openqasm import InvalidOpenQasm, parse_openqasm  # its import takes long
 
     try:
@@ -78,25 +78,35 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
     except InvalidOpenQasm as error:
         remedy = _FROM_VERSION_2 if _VERSION_2.search(text) else QASM_REMEDY
         raise ProblemError(source, error.line, f"this is not a circuit: {error.reason}", remedy) from error
+    if sum(sizes.get(item.name, 1) for item in circuit.data) > MAX_GATES:  # of loops too
+        raise _too_large(source)
     circuit.name = source
     return circuit
 
 
-def _check_size(text: str, source: str) -> None:
-    """Raise ProblemError for a short text of a huge circuit: nested gate definitions, large registers and ranges."""
+def _too_large(source: str) -> ProblemError:
+    return ProblemError(source, None, f"the circuit has more than {MAX_GATES:,} gates", "Give a smaller circuit.")
+
+
+def _check_size(text: str, source: str) -> dict[str, int]:
+    """Return the number of gates in each gate that the text defines, by name.
+
+    Raises ProblemError for a short text of a huge circuit: nested gate definitions, large registers and ranges.
+    """
     _check_depth(text, source)
     registers = _check_registers(text, source)
     sizes: dict[str, int] = {}
     for name, body in _GATE.findall(text):  # a gate is made of those before it
         sizes[name] = _count_gates(body, sizes, {})
     if max(_count_gates(_GATE.sub("", text), sizes, registers), *sizes.values(), 0) > MAX_GATES:
-        raise ProblemError(source, None, f"the circuit has more than {MAX_GATES:,} gates", "Give a smaller circuit.")
+        raise _too_large(source)
     for match in _INTEGER.finditer(text):
         digits = match[0].replace("_", "")
         if len(digits) > len(str(MAX_INTEGER)) or int(digits) > MAX_INTEGER:
             line = text.count("\n", 0, match.start()) + 1
             problem = f"the number {digits[:20]} is above {MAX_INTEGER:,}"
             raise ProblemError(source, line, problem, "Give smaller registers and ranges.")
+    return sizes
 
 
 def _check_registers(text: str, source: str) -> dict[str, int]:

@@ -25,7 +25,11 @@ _GATE_DEFINITION: Any = api.openqasm3.ast.QuantumGateDefinition  # type: ignore[
 _MAX_BITS = 4096  # of a register: the importer makes an object for each
 _MAX_STATEMENTS = 10_000  # of unrolled loops
 _NO_OPERANDS = "this statement has no such operands"
-_WORDS = {IndexError: "an index is out of range", ZeroDivisionError: "it divides by zero"}
+_WORDS = {
+    IndexError: "an index is out of range",
+    ZeroDivisionError: "it divides by zero",
+    OverflowError: "a number is out of range",
+}
 _NUMBERS = types.Int, types.Uint, types.Float
 _CONSTANT_TYPES: Any = {"FloatType": (types.Float, float), "IntType": (types.Int, int), "UintType": (types.Uint, int)}
 _TAKEN_NAME = re.compile(r"Symbol '(\w+)' already inserted")
@@ -137,6 +141,8 @@ class _Converter(ConvertVisitor):
                 symbols.insert(Symbol(node.identifier.name, value, types.Int(const=True), Scope.LOCAL, node))
                 for statement in node.block:
                     self.visit(statement, inner)
+                    if len(context.circuit.data) > _MAX_STATEMENTS:
+                        raise_from_node(node, f"its loops make more than {_MAX_STATEMENTS:,} gates")
         return context
 
     def visit_ConstantDeclaration(self, node: Any, context: Any) -> Any:
@@ -200,8 +206,9 @@ class _Values(ValueResolver):
         (base, base_type), (power, power_type) = self.visit(node.lhs), self.visit(node.rhs)
         if not isinstance(base_type, _NUMBERS) or not isinstance(power_type, _NUMBERS) or not power_type.const:
             raise_from_node(node, "a power is of a number, and its exponent is a constant")
-        if abs(power) > _MAX_BITS:
-            raise_from_node(node, f"an exponent is above {_MAX_BITS}")
+        size = base.bit_length() if isinstance(base, int) else 1
+        if abs(power) * max(1, size) > _MAX_BITS:  # else a short text has a number of gigabytes
+            raise_from_node(node, "a power is out of range")
         value = base**power
         if isinstance(value, complex):
             raise_from_node(node, "a power is no real number")

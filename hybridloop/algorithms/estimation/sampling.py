@@ -37,7 +37,8 @@ class Sampling:
     observable's unit) of the final measurement, whose shots `allocation` distributes among the groups. No circuit of
     the search has fewer than `least_shots`, nor one of the final measurement's pilot that needs them. `deviations`
     (groups,) are those of one shot that are expected, None: unknown. `job_shots` are the most shots of a job, where
-    each job has a price of its own; else None. Raises InputError for values that none can have.
+    each job has a price of its own; else None. Computed shots are at least `fewest_shots`. Raises InputError for
+    values that none can have.
     """
 
     shots: int = DEFAULT_SHOTS
@@ -46,6 +47,7 @@ class Sampling:
     allocation: Allocation = Allocation.NEYMAN
     deviations: NDArray[np.float64] | None = None
     job_shots: int | None = None
+    fewest_shots: int = 1
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -60,8 +62,8 @@ class Sampling:
         return [] if self.deviations is None else [Estimate(0.0, 0.0, 0, shot_variances=tuple(self.deviations**2))]
 
     def whole_jobs(self, shots: int) -> int:
-        """Return shots of a circuit, without those few that would take one more job, unless they are `shots`."""
-        return shots if shots == self.shots else whole_jobs(shots, self.job_shots)
+        """Return computed shots of a circuit as jobs take them; none stay none, and those of `shots` as they are."""
+        return shots if shots in (0, self.shots) else whole_jobs(max(shots, self.fewest_shots), self.job_shots)
 
     def whole_jobs_of(self, shots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return `whole_jobs` of each number."""

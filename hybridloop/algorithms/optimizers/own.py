@@ -312,7 +312,7 @@ def _checked_points(who: str, given: Any, size: int) -> NDArray[np.float64]:
     if (points := _real(given)) is None:
         raise InputError("optimizer", f"{who} {shape}, which is no array of finite real numbers", remedy)
     points = points[None] if points.ndim == 1 else points.reshape(1, 1) if (points.ndim, size) == (0, 1) else points
-    if points.ndim != 2 or points.shape[1] != size:
+    if points.ndim != 2 or points.shape[1] != size or not len(points):
         raise InputError("optimizer", f"{who} a point of shape {np.shape(given)}", remedy)
     if len(points) > MAX_POINTS:
         problem = f"{who} {len(points):,} points at once, and a round has at most {MAX_POINTS:,}: no deadline ends it"

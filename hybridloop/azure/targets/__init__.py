@@ -74,6 +74,10 @@ class Target:
         """Return whether the provider mitigates errors of a job with so many shots; `debias` is the run's setting."""
         return debias and self.debiases_from is not None and shots >= self.debiases_from
 
+    def fewest_shots(self, *, debias: bool) -> int:
+        """Return the fewest shots of a job of which the provider mitigates errors, where it does; else 1."""
+        return (self.debiases_from or 1) if debias else 1
+
     def unmitigated(self, jobs: Iterable[int], *, debias: bool) -> str | None:
         """Return a warning if the provider would mitigate errors of jobs with so many shots, and they have too few."""
         few = [shots for shots in jobs if debias and self.debiases and not self.mitigates(shots, debias=debias)]

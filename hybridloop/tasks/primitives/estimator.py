@@ -220,8 +220,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     def _fit(self, shots: int) -> int:
         """Return the shots of a job that needs so many: those of the provider's mitigation, none for one more job."""
         target = self._rounds.target
-        least = target.debiases_from or 1 if self._rounds.debias else 1
-        return whole_jobs(max(shots, least), priced_job_shots(target))
+        return whole_jobs(max(shots, target.fewest_shots(debias=self._rounds.debias)), priced_job_shots(target))
 
     def _all_shares(self, pubs: Sequence[EstimatorPub]) -> list[list[_Share]]:
         circuits = {id(pub.circuit): pub.circuit for pub in pubs}

@@ -237,6 +237,12 @@ def test_powers_arrays_of_angles_and_loops_over_constants_are_read_as_written_ou
     assert circuit_ansatz(loops, point).frequencies[3] == ()  # of half a multiple
 
 
+def test_a_loop_over_a_large_gate_is_refused() -> None:
+    body = " ".join(["x q;"] * 500)
+    with pytest.raises(ProblemError, match="more than 10,000 gates"):
+        ansatz_of(f"gate large q {{ {body} }}", "qubit[1] q;", "for int i in [0:99] { large q[0]; }")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -246,7 +252,10 @@ def test_powers_arrays_of_angles_and_loops_over_constants_are_read_as_written_ou
         ("rx(a[2]) q[0];", "the index 2 is out of range of an array of 2"),
         ("rx(2 ** b) q[0];", "its exponent is a constant"),
         ("rx((-1) ** 0.5) q[0];", "no real number"),
-        ("rx(2 ** 99999) q[0];", "an exponent is above"),
+        ("rx(2 ** 99999) q[0];", "a power is out of range"),
+        ("rx(((9 ** 999) ** 999) ** 999) q[0];", "a power is out of range"),
+        ("rx(9.5 ** 3000) q[0];", "a number is out of range"),
+        ("for int i in [0:3000] { x q; x q; }", "more than 10,000 gates"),
         ("ctrl @ x q[0];", "line 6"),
         ("rx(1 / 0) q[0];", "line 6"),
         ("input array[int, 2] c;", "arrays are inputs of type float or angle"),
