@@ -111,7 +111,14 @@ def prepare_vqe(
         energy,
         mitigation_of(settings, circuit.problem, ansatz, energy.observable, target),
         claims_of(
-            circuit.problem, facts, ansatz, energy.observable.operator, accuracy, settings, has_noise=target.is_noisy
+            circuit.problem,
+            facts,
+            ansatz,
+            energy.observable.operator,
+            accuracy,
+            settings,
+            simulation=circuit.simulation,
+            has_noise=target.is_noisy,
         ),
         chosen(
             search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),

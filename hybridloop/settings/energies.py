@@ -28,9 +28,10 @@ from hybridloop.settings.run import Goal, RunSettings
 class AnsatzName(enum.StrEnum):
     """A built-in ansatz."""
 
-    AUTO = "auto"  # of a molecule uccsd or puccd, by price; of a Pauli sum one of the last two
+    AUTO = "auto"  # of a molecule one of the first three, by price; of a Pauli sum one of the last two
     UCCSD = "uccsd"
     PUCCD = "puccd"  # unitary pair coupled cluster doubles
+    GROWN = "grown"  # operators by their gain for each two-qubit gate, in simulation
     HARDWARE_EFFICIENT = "hardware-efficient"
     HAMILTONIAN_VARIATIONAL = "hamiltonian-variational"
 

@@ -15,7 +15,13 @@ from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import CommutativeInverseCancellation, InverseCancellation
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, SymplecticOperator, excitation, set_bits
+from hybridloop.algorithms.problems.electronic import (
+    ElectronicProblem,
+    SymplecticOperator,
+    excitation,
+    mask_of,
+    set_bits,
+)
 from hybridloop.errors import InputError
 
 MAX_TRACKED_STATES = 4096  # reachable determinants: more take seconds to track, and seldom shorten a circuit
@@ -103,7 +109,7 @@ def excitation_ansatz(
         name,
         cancel_inverses(circuit),
         np.zeros(count),
-        tuple(map(_combine, frequencies)),
+        tuple(map(shared_frequencies, frequencies)),
         conserves_electrons=True,
         conserves_spin=generator_of is excitation and are_spin_free,
     )
@@ -138,7 +144,7 @@ def symmetry_allowed_excitations(problem: ElectronicProblem) -> list[Excitation]
     return [
         (emptied, filled)
         for emptied, filled in excitations(problem)
-        if problem.conserves_symmetry(_mask(emptied) | _mask(filled))
+        if problem.conserves_symmetry(mask_of(emptied) | mask_of(filled))
     ]
 
 
@@ -168,7 +174,7 @@ def _frequencies(generator: SymplecticOperator, reachable: set[int] | None) -> F
     return (1, 2)
 
 
-def _combine(frequencies: Sequence[Frequencies]) -> Frequencies:
+def shared_frequencies(frequencies: Sequence[Frequencies]) -> Frequencies:
     """Return the frequencies along an angle that exponentials share: sums and differences of theirs.
 
     If no exponential annihilates a state that reaches it, an angle θ + π only changes the state's sign: all are even.
@@ -241,7 +247,3 @@ def cancel_inverses(circuit: QuantumCircuit) -> QuantumCircuit:
     return PassManager([InverseCancellation(pairs), CommutativeInverseCancellation(), InverseCancellation(pairs)]).run(
         circuit
     )
-
-
-def _mask(orbitals: Iterable[int]) -> int:
-    return sum(1 << orbital for orbital in orbitals)

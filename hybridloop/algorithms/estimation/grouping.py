@@ -35,7 +35,7 @@ MAX_NOISE = 1.1  # of Σσ with noise to Σσ without: noise leaves nothing of w
 SEARCH_ROUNDS, SEARCH_SHARE = 5, 4.0  # of a measured search: medians of molecules, the shots in final measurements
 HIDDEN_FAULTS = 0.5  # of the faults of a circuit of pairs: those that do not change the number of pairs
 MAX_COST_RATIO = 0.9  # the shots of a smaller saving are not known well enough: they are predicted within a tenth
-CIRCUIT_WORDS = ("pairs:", "orbitals:")  # beginnings of a record's words that have a circuit and its orbitals
+CIRCUIT_WORDS = ("pairs:", "grown:", "orbitals:")  # beginnings of a record's words that have a circuit and its orbitals
 _QUBIT_WISE, _COMMUTING = Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING
 
 

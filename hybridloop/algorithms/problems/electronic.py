@@ -181,6 +181,11 @@ def to_pauli_sum(operator: SymplecticOperator, num_qubits: int) -> SparsePauliOp
     return SparsePauliOp(PauliList.from_symplectic(z, x), np.array(coefficients)).sort()
 
 
+def mask_of(bits: Iterable[int]) -> int:
+    """Return the mask in which these bits are set."""
+    return sum(1 << bit for bit in bits)
+
+
 def set_bits(mask: int) -> list[int]:
     """Return the positions of the bits that are 1, such as the qubits of a mask, in ascending order."""
     return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]

@@ -28,9 +28,13 @@ def claims_of(
     accuracy: Accuracy,
     settings: VqeSettings,
     *,
+    simulation: SimulatedCircuit | None = None,
     has_noise: bool,
 ) -> StateClaims:
-    """Return what a VQE claims on a target, with or without noise; `hamiltonian` is what is measured."""
+    """Return what a VQE claims on a target, with or without noise.
+
+    `hamiltonian` is what is measured, `simulation` that of a grown circuit.
+    """
     tested = settings.tolerance
     if tested is None:  # a test to less than some precisions would take most of a run's shots
         tested = max(accuracy.tolerance or CHEMICAL_ACCURACY, TESTED_PRECISIONS * accuracy.precision)
@@ -40,7 +44,7 @@ def claims_of(
         problem=problem,
         ansatz=ansatz,
         hamiltonian=hamiltonian,
-        simulation=_simulation(problem, ansatz) if ansatz.name == AnsatzName.UCCSD else None,
+        simulation=_simulation(problem, ansatz) if ansatz.name == AnsatzName.UCCSD else simulation,
         exact=facts.exact,
         tolerance=claim_tolerance(problem, accuracy),
         precision=accuracy.precision,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.grouping import Effort, GroupingChoice, RecordedGroups
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.budget.prices import is_free
@@ -21,6 +22,7 @@ from hybridloop.preparation.choices.circuit import (
     fewest_simulated,
     simulated_or_refused,
 )
+from hybridloop.preparation.choices.grown_circuit import GrownCircuit
 from hybridloop.preparation.choices.initial_point import Start
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
 from hybridloop.preparation.choices.orbitals import (
@@ -35,6 +37,9 @@ from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import AnsatzName, MappingName, MitigationName, OrbitalsName, StartName
 from hybridloop.settings.energies import GroupingName
 
+GROWN_SHARE = 0.6  # of the same: a search's own errors need the rest
+SURELY_CHEAPER = 2.0  # times fewer gates: prices of the same shots then need no comparison
+_GIVE_UCCSD = "Give uccsd, or leave the ansatz out."
 PRUNED_SHARE = 0.125  # of what a state may be above the ground state: what the excitations left out may cost together
 
 
@@ -42,13 +47,14 @@ PRUNED_SHARE = 0.125  # of what a state may be above the ground state: what the 
 class MeasuredCircuit:
     """A circuit at its initial point, the problem in its orbitals, and its measurement groups.
 
-    `reasons` has those of choices that the settings leave open, by name.
+    `reasons` has those of choices that the settings leave open, by name. `simulation` is that of a grown circuit.
     """
 
     problem: EnergyProblem
     start: Start
     energy: GroupingChoice
     reasons: Mapping[str, str]
+    simulation: SimulatedCircuit | None = None
 
     @property
     def ansatz(self) -> Ansatz:
@@ -63,18 +69,18 @@ class MeasuredCircuit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Circuit:
-    """A circuit before it is measured: in which orbitals, of pairs or as the settings name it, and why."""
+    """A circuit before it is measured: in which orbitals, built already or as the settings name it, and why."""
 
     orbitals: OrbitalChoice | None = None  # None of a Pauli sum
-    paired: PairedCircuit | None = None
+    built: PairedCircuit | GrownCircuit | None = None
     why: str | None = None
     why_orbitals: str | None = None
-    is_simulated: bool = True  # of pairs: their angles may be those of a simulation
+    is_simulated: bool = True  # of a circuit that is built: its angles may be those of a simulation
 
     @property
     def record(self) -> str:
         """The words for a run's record."""
-        words = ["" if each is None else each.record for each in (self.paired, self.orbitals)]
+        words = ["" if each is None else each.record for each in (self.built, self.orbitals)]
         return " ".join(filter(None, words))
 
     @classmethod
@@ -82,11 +88,17 @@ class _Circuit:
         """Return the circuit of a run's record. Raises InputError for a damaged one."""
         words = {word.partition(":")[0]: word for word in record.split(" ") if word}
         orbitals = in_recorded_orbitals(problem, words.get("orbitals", ""))
-        paired = None
+        built: PairedCircuit | GrownCircuit | None = None
+        name = AnsatzName.UCCSD
         if "pairs" in words:
-            paired = PairedCircuit.recorded(PairedElectrons(orbitals.problem.molecule), words["pairs"])
-        why = f"{'puccd' if paired else 'uccsd'}, as the run was started with it"
-        return cls(orbitals, paired, why, orbitals.source, is_simulated=is_simulated)
+            built, name = (
+                PairedCircuit.recorded(PairedElectrons(orbitals.problem.molecule), words["pairs"]),
+                AnsatzName.PUCCD,
+            )
+        elif "grown" in words:
+            built, name = GrownCircuit.recorded(_spin_orbitals(orbitals), words["grown"]), AnsatzName.GROWN
+        why = f"{name.value}, as the run was started with it"
+        return cls(orbitals, built, why, orbitals.source, is_simulated=is_simulated)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +114,7 @@ class GroundStateBound:
         return None if exact is None or energy is None else energy - exact
 
     def holds(self, energy: float | None) -> bool:
+        """Return whether a simulated energy is near enough for a claim."""
         above = self.excess(energy)
         return above is not None and above <= self.tolerance
 
@@ -119,18 +132,17 @@ class CircuitChooser:
     def choose(self, problem: EnergyProblem, recorded: Sequence[str] = ()) -> MeasuredCircuit:
         """Choose circuit, orbitals, initial point and measurement groups. Raises InputError.
 
-        Left open, the circuit of a molecule is that of pairs or UCCSD, whichever takes less `Effort`; that of pairs
-        only if its simulated minimum is within the bound. `recorded` has what was chosen when the run was started.
+        Left open, the circuit of a molecule is that of pairs, a grown one or UCCSD, by `Effort`; the first two only if
+        their simulated minimum is within the bound. `recorded` has what was chosen when the run was started.
         """
         if not isinstance(problem, ElectronicProblem):
-            if self.settings.ansatz is AnsatzName.PUCCD:
-                what = f"puccd takes a molecule, and {problem.source} is a Pauli sum"
+            if self.settings.ansatz in (AnsatzName.PUCCD, AnsatzName.GROWN):
+                what = f"{self.settings.ansatz} takes a molecule, and {problem.source} is a Pauli sum"
                 raise InputError("ansatz", what, "Leave the ansatz out, or give another.")
             return self._measured(problem, _Circuit(), recorded)
         circuit = self._of_electrons(problem)
         if recorded and circuit.record != (record := RecordedGroups.read(recorded[0]).circuit):
-            is_simulated = fewest_simulated(self.settings, is_free=is_free(self.target)) is not None
-            circuit = _Circuit.of_record(problem, record, is_simulated=is_simulated)
+            circuit = _Circuit.of_record(problem, record, is_simulated=self._is_simulated)
             if self.settings.ansatz is not AnsatzName.AUTO:
                 circuit = replace(circuit, why=None)
         return self._measured(problem, circuit, recorded)
@@ -141,6 +153,8 @@ class CircuitChooser:
                 return self._cheapest(problem)
             case AnsatzName.PUCCD:
                 return self._pairs(problem)
+            case AnsatzName.GROWN:
+                return self._grown(problem)
             case AnsatzName.UCCSD:
                 return self._uccsd(problem)
         return self._named(problem)
@@ -151,66 +165,107 @@ class CircuitChooser:
         return _Circuit(orbitals, None, None, orbitals.source)
 
     def _cheapest(self, problem: ElectronicProblem) -> _Circuit:
-        """Return the circuit of pairs or UCCSD."""
-        if self._needs_spin_orbitals or self.bound.exact() is None:
-            return self._uccsd(problem)
-        try:
-            pairs = self._pairs(problem)
-            energy = pairs.paired.energy if pairs.paired else None
-            if not self.bound.holds(energy):
-                above = self.bound.excess(energy)
-                far = "are not simulated" if above is None else f"end {1e3 * above:.2g} mHa above the ground state"
-                return replace(self._uccsd(problem), why=f"uccsd, as pairs of electrons (puccd) {far}")
-            of_pairs = self._measured(problem, pairs)
-        except InputError:  # a molecule without pairs to excite, or angles of UCCSD
-            return self._uccsd(problem)
+        """Return a circuit of pairs, a grown one if pairs do not reach the ground state, or UCCSD if it costs less."""
         whole = self._uccsd(problem)
+        if self.settings.initial_point is StartName.NEWTON:
+            return whole
+        if self.bound.exact() is None:
+            return replace(whole, why="uccsd, as the exact energy, by which others are chosen, takes too much work")
+        misses = list[str]()
+        for build in (self._pairs, self._grown):
+            try:
+                short = build(problem)
+                above = self.bound.excess(None if short.built is None else short.built.energy)
+                if above is not None and above <= self.bound.tolerance:
+                    return self._cheaper(problem, short, whole)
+                far = "are not simulated" if above is None else f"end {1e3 * above:.2g} mHa above the ground state"
+                misses.append(f"pairs of electrons (puccd) {far}")
+            except InputError as error:  # such as no pairs to excite, an open shell, or angles of UCCSD
+                misses += [error.problem] if error.field == "ansatz" else []
+        return replace(whole, why=f"uccsd, as {' and '.join(misses)}" if misses else whole.why)
+
+    def _cheaper(self, problem: ElectronicProblem, short: _Circuit, whole: _Circuit) -> _Circuit:
+        """Return the circuit of the lower effort. Raises InputError where the settings do not fit the short one.
+
+        One with less than half of the gates costs less in any case: it makes the same state with as many shots.
+        """
+        of_short = self._measured(problem, short)
+        gates = int(of_short.ansatz.circuit.num_nonlocal_gates())
+        of_uccsd = _gates_of_uccsd((whole.orbitals or OrbitalChoice(problem)).problem)
+        name = of_short.ansatz.name
+        if isinstance(short.built, GrownCircuit) and gates < of_uccsd / SURELY_CHEAPER:
+            return replace(short, why=f"{name}, with {gates:,} two-qubit gates in place of {of_uccsd:,} of uccsd")
         try:
             of_whole = self._measured(problem, whole)
         except InputError:  # such as angles or groups of pairs
-            return replace(pairs, why="puccd, as the settings do not fit uccsd")
-        less, more = sorted((of_pairs, of_whole), key=lambda each: each.effort.amount)
+            return replace(short, why=f"{name}, as the settings do not fit uccsd")
+        less, more = sorted((of_short, of_whole), key=lambda each: each.effort.amount)
         why = f"{less.ansatz.name}, at an estimated {less.effort}; {more.ansatz.name} {more.effort}"
-        return replace(pairs if less is of_pairs else whole, why=why)
-
-    @property
-    def _needs_spin_orbitals(self) -> bool:
-        """True if a setting has no meaning for pairs."""
-        settings = self.settings
-        return (
-            settings.mapping is not MappingName.PARITY
-            or settings.initial_point is StartName.NEWTON
-            or settings.grouping is GroupingName.DOUBLE_FACTORIZATION
-            or MitigationName.SYMMETRY in (settings.mitigation or ())
-        )
+        return replace(short if less is of_short else whole, why=why)
 
     def _pairs(self, problem: ElectronicProblem) -> _Circuit:
         """Return the circuit of pairs. Raises InputError where the molecule or the settings allow none."""
         settings = self.settings
         check_shape(AnsatzName.PUCCD, settings)
-        is_simulated = fewest_simulated(settings, is_free=is_free(self.target)) is not None
         if settings.mapping is not MappingName.PARITY:
             raise InputError("mapping", "puccd has one qubit for each orbital, and no mapping", "Leave it out.")
-        given = settings.orbitals is OrbitalsName.GIVEN
-        orbitals = in_recorded_orbitals(problem, "") if given else in_natural_orbitals(problem)
+        if settings.grouping is GroupingName.DOUBLE_FACTORIZATION or MitigationName.SYMMETRY in (
+            settings.mitigation or ()
+        ):
+            what = "puccd has no double factorization, and discards outcomes with other electrons in any case"
+            raise InputError("grouping", what, "Leave grouping and symmetry out.")
+        orbitals = self._natural(problem)
         paired = _paired(orbitals, PRUNED_SHARE * self.bound.tolerance)
         why = None if orbitals.is_given else f"{orbitals.source}, in which pairs alone are nearest to the ground state"
-        return _Circuit(orbitals, paired, None, why, is_simulated=is_simulated)
+        return _Circuit(orbitals, paired, None, why, is_simulated=self._is_simulated)
+
+    def _grown(self, problem: ElectronicProblem) -> _Circuit:
+        """Return the grown circuit. Raises InputError where the molecule or the settings allow none."""
+        settings, molecule = self.settings, problem.molecule
+        check_shape(AnsatzName.GROWN, settings)
+        if settings.mapping not in (MappingName.PARITY, MappingName.JORDAN_WIGNER):
+            raise InputError("mapping", "a grown circuit has the qubits of jordan-wigner", "Leave it out.")
+        alpha, beta = molecule.electrons
+        if alpha != beta:
+            electrons = f"{molecule.source} has {alpha} alpha and {beta} beta electrons"
+            what = f"a circuit is grown for a closed shell, and {electrons}"
+            raise InputError("ansatz", what, _GIVE_UCCSD)
+        if self.bound.exact() is None:
+            what = f"a circuit grows to the exact energy, and {molecule.source} has too many determinants for it"
+            raise InputError("ansatz", what, _GIVE_UCCSD)
+        orbitals = self._natural(problem)
+        if (grown := _grown(orbitals, self._grown_to)) is None:
+            what = f"no operators were found that reach {1e3 * self._grown_to:.2g} mHa above the exact energy"
+            raise InputError("ansatz", what, _GIVE_UCCSD)
+        why = None if orbitals.is_given else f"{orbitals.source}, in which a grown circuit is short"
+        return _Circuit(orbitals, grown, None, why, is_simulated=self._is_simulated)
+
+    @property
+    def _grown_to(self) -> float:
+        """How far above the exact energy a grown circuit may end, in hartree: a part of what a claim needs."""
+        return GROWN_SHARE * min(self.bound.tolerance, self.settings.tolerance or self.bound.tolerance)
+
+    @property
+    def _is_simulated(self) -> bool:
+        return fewest_simulated(self.settings, is_free=is_free(self.target)) is not None
+
+    def _natural(self, problem: ElectronicProblem) -> OrbitalChoice:
+        """Return the orbitals of a short circuit: natural ones, unless the settings ask for those given."""
+        given = self.settings.orbitals is OrbitalsName.GIVEN
+        return in_recorded_orbitals(problem, "") if given else in_natural_orbitals(problem)
 
     def _uccsd(self, problem: ElectronicProblem) -> _Circuit:
         """Return UCCSD in the orbitals of the settings; if they leave them open, in natural ones that shorten it."""
         if self.settings.orbitals is OrbitalsName.NATURAL:
             return self._named(problem)
         given = _Circuit(OrbitalChoice(problem))
-        is_free_there = is_free(self.target)
-        is_simulated = fewest_simulated(self.settings, is_free=is_free_there) is not None
-        if self.settings.orbitals is OrbitalsName.GIVEN or not is_simulated or self.bound.exact() is None:
+        if self.settings.orbitals is OrbitalsName.GIVEN or not self._is_simulated or self.bound.exact() is None:
             return given
         natural = in_natural_orbitals(problem)
         before, after = map(_gates_of_uccsd, (problem, natural.problem))
         if after >= before:
             return given
-        start, _ = choose_circuit(natural.problem, self.settings, self.seed, is_free=is_free_there)
+        start, _ = choose_circuit(natural.problem, self.settings, self.seed, is_free=is_free(self.target))
         if not self.bound.holds(_lowest(start)):
             return given
         fewer = f"{natural.source}: {after:,} two-qubit gates of UCCSD in place of {before:,}"
@@ -222,17 +277,20 @@ class CircuitChooser:
         why = circuit.why
         if circuit.orbitals is not None:
             problem = circuit.orbitals.problem
-        if (paired := circuit.paired) is not None:
-            measured = paired.problem
-            start = paired.start(self.settings.initial_point, self.seed, is_simulated=circuit.is_simulated)
+        simulation = None
+        if (built := circuit.built) is not None:
+            measured = built.problem
+            start = built.start(self.settings.initial_point, self.seed, is_simulated=circuit.is_simulated)
             start = simulated_or_refused(start, self.settings.search)
+            if isinstance(built, GrownCircuit):
+                problem, simulation = built.problem, built.simulation
         else:
             start, reason = choose_circuit(problem, self.settings, self.seed, is_free=is_free(self.target))
             measured, why = problem, why or reason
         check_circuit_fits(self.target, start.ansatz.circuit.num_qubits)
         energy, groups = measurement_groups(measured, start.ansatz, self.settings, self.accuracy, self.target, recorded)
         reasons = chosen(orbitals=circuit.why_orbitals, circuit=why, start=start.reason, groups=groups)
-        return MeasuredCircuit(problem, start, replace(energy, circuit=circuit.record), reasons)
+        return MeasuredCircuit(problem, start, replace(energy, circuit=circuit.record), reasons, simulation)
 
 
 def _lowest(start: Start) -> float | None:
@@ -245,6 +303,17 @@ def _lowest(start: Start) -> float | None:
 def _paired(orbitals: OrbitalChoice, allowance: float) -> PairedCircuit:
     """Return the circuit of pairs, kept as a plan prepares its run many times."""
     return PairedCircuit.shortened(PairedElectrons(orbitals.problem.molecule), allowance)
+
+
+@lru_cache(maxsize=8)
+def _grown(orbitals: OrbitalChoice, most: float) -> GrownCircuit | None:
+    """Return the grown circuit, kept as a plan prepares its run many times."""
+    return GrownCircuit.chosen(_spin_orbitals(orbitals), most)
+
+
+@lru_cache(maxsize=8)
+def _spin_orbitals(orbitals: OrbitalChoice) -> ElectronicProblem:
+    return electronic_problem(orbitals.problem.molecule, FermionMapping.JORDAN_WIGNER)
 
 
 @lru_cache(maxsize=8)
