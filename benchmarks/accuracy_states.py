@@ -10,8 +10,8 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
+from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool
 from hybridloop.algorithms.adapt.growth import Growth, adapt
-from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -35,7 +35,7 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     cases = [("H2_0.735", 1)] if quick else [("H2_0.735", 1), ("LiH_1.595_fc", 4), ("H4_1", 9)]
     bounds = []
     for name, most in cases:
-        pool = OperatorPool.of(on_qubits(name))
+        pool = ExcitationPool.of(on_qubits(name))
         exact, matrix = exact_ground_energy(pool.problem.molecule), pool.problem.hamiltonian.to_matrix(sparse=True)
         grown = adapt(
             pool,
@@ -46,7 +46,7 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         )
         needed = math.inf
         for count, step in reversed(list(enumerate(grown.operators, start=1))):
-            chosen = [pool.groups.index(each.group) for each in grown.operators[:count]]
+            chosen = [each.index for each in grown.operators[:count]]
             state = Statevector(pool.ansatz(chosen).circuit.assign_parameters(np.array(step.parameters))).data
             if float(np.vdot(state, matrix @ state).real) - exact <= 1.6 * MHA:
                 needed = count

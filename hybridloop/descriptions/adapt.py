@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class PoolName(enum.StrEnum):
     """Operator pool of ADAPT-VQE."""
 
+    COUPLED = "coupled"  # pairs, singles, qubit excitations and coupled exchange, by their gain for each two-qubit gate
     FERMIONIC = "fermionic"  # exponentials of excitations
     QUBIT = "qubit"  # the same without their strings of Z: shorter circuits, at times a few more operators
 
@@ -27,7 +28,7 @@ class PoolName(enum.StrEnum):
 class AdaptSettings(EnergySettings):
     """Settings of an ADAPT-VQE run."""
 
-    pool: PoolName = Field(PoolName.FERMIONIC, description="operator pool")
+    pool: PoolName = Field(PoolName.COUPLED, description="operator pool")
     tolerance: Annotated[Tolerance, Goal] = Field(
         0.8e-3,
         description="expected remaining gain in hartree, or with a unit, of all further operators together, at which "

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from hybridloop.algorithms.adapt.coupled_pool import CoupledPool
+from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool, PoolKind
 from hybridloop.algorithms.adapt.growth import Growth, adapt
-from hybridloop.algorithms.adapt.operator_pool import OperatorPool, PoolKind
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.adapt.selection import expected_operators
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
-from hybridloop.descriptions.adapt import AdaptSettings
+from hybridloop.descriptions.adapt import AdaptSettings, PoolName
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
 from hybridloop.preparation.choices.optimizer import search_near
@@ -82,9 +85,14 @@ def prepare_adapt(
     needed_for = "adapt starts from a molecule's Hartree-Fock state"
     facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings, is_shorter=True)
     electronic = orbitals.problem
-    pool = OperatorPool.tied(electronic, PoolKind(settings.pool))
-    pool = replace(pool, is_simulated=settings.search is not SearchName.MEASURED)
-    if not pool.groups:
+    is_simulated = settings.search is not SearchName.MEASURED
+    pool: CoupledPool | ExcitationPool
+    if settings.pool is PoolName.COUPLED:
+        electronic = electronic_problem(electronic.molecule, FermionMapping.JORDAN_WIGNER)
+        pool = CoupledPool.of(electronic, is_simulated=is_simulated)
+    else:
+        pool = replace(ExcitationPool.tied(electronic, PoolKind(settings.pool)), is_simulated=is_simulated)
+    if not len(pool):
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
@@ -102,7 +110,7 @@ def prepare_adapt(
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
     origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)
     return PreparedAdapt(
-        facts,
+        replace(facts, num_qubits=electronic.encoding.num_qubits),
         pool,
         settings,
         sampling_of(settings, target, energy, accuracy.precision),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -157,16 +156,21 @@ def prepare_scan(
 def _points(
     parts: Sequence[ProblemText], settings: ScanSettings, seed: int, target: Target, recorded: Recorded
 ) -> tuple[PreparedVqe, ...]:
-    """Return the VQE of every point, with one kind of circuit along the curve: pairs at all points, or at none."""
+    """Return the VQE of every point, with one kind of circuit along the curve.
+
+    Where they differ it is UCCSD if that is chosen at a point, else the grown circuit, which has pairs too.
+    """
     afresh = replace(recorded, groupings=())
     points = [prepare_vqe(part, settings, seed, target, afresh) for part in parts]
-    paired = [point.ansatz.name == AnsatzName.PUCCD for point in points]
-    if any(paired) and not all(paired):
-        settings = settings.model_copy(update={"ansatz": AnsatzName.UCCSD})
-        reason = f"uccsd at all points, as it is chosen at {len(points) - sum(paired)} of {len(points)}"
-        whole = [prepare_vqe(part, settings, seed, target, afresh) for part in compress(parts, paired)]
-        rest = iter(replace(point, choices={**point.choices, CIRCUIT: reason}) for point in whole)
-        points = [next(rest) if is_paired else point for point, is_paired in zip(points, paired, strict=True)]
+    kinds = [point.ansatz.name for point in points]
+    if len({*kinds}) > 1 and {*kinds} & {AnsatzName.PUCCD, AnsatzName.GROWN}:
+        common = AnsatzName.UCCSD if AnsatzName.UCCSD in kinds else AnsatzName.GROWN
+        settings = settings.model_copy(update={"ansatz": common})
+        reason = f"{common.value} at all points, as it is chosen at {kinds.count(common)} of {len(points)}"
+        for number, part in enumerate(parts):
+            if kinds[number] != common:
+                point = prepare_vqe(part, settings, seed, target, afresh)
+                points[number] = replace(point, choices={**point.choices, CIRCUIT: reason})
     for number, part in enumerate(parts):
         of_point = recorded.of_point(number)
         if of_point.groupings and of_point.groupings != points[number].groupings:

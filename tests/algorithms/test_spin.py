@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorPool
+from hybridloop.algorithms.adapt.excitation_pool import ExcitationGroup, ExcitationPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitations, mirrored_angles, uccsd
 from hybridloop.algorithms.diagnostics import StateChecks
@@ -26,7 +26,7 @@ BOTH = list(FermionMapping)
 
 
 def tied_ansatz(problem: ElectronicProblem, groups: Sequence[ExcitationGroup], name: str) -> Ansatz:
-    return replace(OperatorPool.of(problem, groups=groups).ansatz(range(len(groups))), name=name)
+    return replace(ExcitationPool.of(problem, groups=groups).ansatz(range(len(groups))), name=name)
 
 
 def tie_spins(problem: ElectronicProblem) -> list[ExcitationGroup]:

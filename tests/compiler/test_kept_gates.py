@@ -16,7 +16,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator, SparsePauliOp
 
 from benchmarks.accuracy_energies import on_qubits
-from hybridloop.algorithms.adapt.operator_pool import OperatorPool
+from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.uccsd import uccsd
@@ -60,7 +60,7 @@ def users_circuit() -> Ansatz:
 
 def grown_circuit(problem: ElectronicProblem) -> Ansatz:
     """Return ADAPT-VQE's circuit of two operators."""
-    return replace(OperatorPool.tied(problem).ansatz([0, 1]), initial_point=np.array([0.1, 0.2]))
+    return replace(ExcitationPool.tied(problem).ansatz([0, 1]), initial_point=np.array([0.1, 0.2]))
 
 
 def folded_by(seed: int, circuit: QuantumCircuit, scale: int) -> QuantumCircuit:

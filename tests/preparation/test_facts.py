@@ -105,7 +105,7 @@ def test_a_grown_circuit_above_the_tolerance_shows_nothing(
     shown: bool,  # noqa: FBT001
 ) -> None:
     prepared, result = grown
-    circuit = prepared.pool.simulation([prepared.pool.groups.index(step.group) for step in result.operators])
+    circuit = prepared.pool.simulation([step.index for step in result.operators])
     assert circuit is not None
     found = np.array(result.parameters)
     energies = [circuit.energy(found + step) - circuit.energy(found) for step in np.linspace(0.0, 0.5, 501)]

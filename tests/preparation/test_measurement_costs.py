@@ -26,7 +26,7 @@ MACHINES = ("quantinuum.qpu.h2-1", "ionq.qpu.aria-1", "rigetti.qpu.cepheus-1-108
 
 def groups() -> tuple[MeasurementGroup, MeasurementGroup]:
     """Return a group with gates on two qubits, and one with gates on one qubit only."""
-    prepared = prepare_vqe(H4, VqeSettings(grouping="fully-commuting"), 0)
+    prepared = prepare_vqe(H4, VqeSettings(grouping="fully-commuting", ansatz="uccsd"), 0)
     all_groups = prepared.energy.observable.groups
     entangled = max(all_groups, key=lambda group: group.two_qubit_gates)
     flat = next(group for group in observable(prepared.problem.hamiltonian).groups if "Y" in group.basis)

@@ -60,7 +60,8 @@ def test_every_point_has_its_energy_with_its_error() -> None:
 def test_angles_are_carried_if_the_newton_start_fails_and_they_measure_below_hartree_fock() -> None:
     longer, longest = (ProblemText(name=name, text=(DATA / name).read_text("utf-8")) for name in FILES)
     outcome = measured(
-        prepared(longer, longest, max_rounds=2, precision=0.01, optimizer="trust-region"), noiseless_rounds()
+        prepared(longer, longest, max_rounds=2, precision=0.01, optimizer="trust-region", ansatz="uccsd"),
+        noiseless_rounds(),
     )
     first, second = outcome.table
     assert first["start"].startswith("Hartree-Fock: ")  # no previous point

@@ -71,7 +71,7 @@ def test_a_multiplicity_changes_the_electrons_and_the_exact_energy() -> None:
 
 
 def test_an_active_space_keeps_the_unpaired_electrons() -> None:
-    settings = VqeSettings(multiplicity=3, active_space=(2, 3))
+    settings = VqeSettings(multiplicity=3, active_space=(2, 3), ansatz="uccsd")
     prepared = prepare_vqe(problem("H4_1.5"), settings, seed=0)
     assert isinstance(prepared.problem, ElectronicProblem)
     assert prepared.problem.molecule.electrons == (2, 0)

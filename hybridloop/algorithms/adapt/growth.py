@@ -68,9 +68,9 @@ def adapt(
 ) -> AdaptResult:
     """Run ADAPT-VQE from Hartree-Fock (H. R. Grimsley et al., Nat. Commun. 10 (2019) 3007); energies in hartree.
 
-    Each step measures all gradients in one round and appends the operator with the largest. It then optimizes all
-    angles, starting from their last values, by a search that `make_search` makes. The gain to second order of all
-    operators in the pool is Σ_k g_k² / 2 h_k (noise deducted), with h_k the curvature at Hartree-Fock.
+    Each step measures all gradients in one round and appends the operator that the pool ranks first by them. It then
+    optimizes all angles, starting from their last values, by a search that `make_search` makes. The gain to second
+    order of all operators in the pool is Σ_k g_k² / 2 h_k (noise deducted), with h_k the curvature at Hartree-Fock.
 
     Where that gain is at most the tolerance, or all gradients are within noise, the state may still be a saddle: by
     symmetry all gradients of singles vanish at Hartree-Fock. Then one round measures all curvatures. An operator whose
@@ -137,10 +137,10 @@ def adapt(
             break
         ansatz, chosen = grown, longer
         if model is not None:
-            operators += _steps(pool, selected, point, model.energy(point), 0.0)
+            operators += _steps(selected, point, model.energy(point), 0.0)
             continue
         last = log.history[-1]
-        operators += _steps(pool, selected, point, last.value, last.standard_error)
+        operators += _steps(selected, point, last.value, last.standard_error)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
     pilot = sampling.planned(recent, len(evaluated.circuits)).pilot
@@ -183,13 +183,11 @@ def _final_pubs(energy: GroupingChoice, ansatz: Ansatz, precision: float) -> lis
     return evaluated.group_pubs(ansatz.initial_point[None, :], [max(1, each) for each in shots])
 
 
-def _steps(
-    pool: OperatorPool, selected: Selected, point: NDArray[np.float64], value: float, standard_error: float
-) -> list[AdaptStep]:
+def _steps(selected: Selected, point: NDArray[np.float64], value: float, standard_error: float) -> list[AdaptStep]:
     """Return the operators of a selection with the search's angles (n,) and energy (hartree)."""
     return [
         AdaptStep(
-            group=pool.groups[index],
+            index=index,
             gradient=selected.slopes[index].value,
             gradient_error=selected.slopes[index].standard_error,
             remaining_gain=selected.remaining_gain,

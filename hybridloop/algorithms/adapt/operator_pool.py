@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import enum
+import itertools
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,110 +18,79 @@ from qiskit.quantum_info import PauliList
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.diagonalization import bit_masks
 from hybridloop.algorithms.circuits.initial_point import derivatives_by_generators
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit, is_simulable
-from hybridloop.algorithms.circuits.uccsd import (
-    Excitation,
-    excitation_ansatz,
-    mirrored_angles,
-    symmetry_allowed_excitations,
-)
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
 from hybridloop.algorithms.problems.electronic import (
     NEGLIGIBLE,
     ElectronicProblem,
     SymplecticOperator,
-    excitation,
     hamiltonian_terms,
     multiply,
-    qubit_excitation,
     to_pauli_sum,
 )
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import JobFailed
 
-GRADIENTS = 1_000  # of the whole pool's circuit: the simulations of a growth take fewer
-ExcitationGroup = tuple[Excitation, ...]  # excitations that share an angle
-
-
-class PoolKind(enum.StrEnum):
-    """Kind of the pool's generators."""
-
-    FERMIONIC = "fermionic"  # with the Z strings of the fermion-to-qubit mapping
-    QUBIT = "qubit"  # without Z strings: shorter circuits, at times a few more operators
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OperatorPool:
-    """Operator pool: single and double excitations from Hartree-Fock that conserve the Hamiltonian's symmetries.
+class OperatorPool(ABC):
+    """Operator pool: operators that conserve the Hamiltonian's symmetries; each has one angle.
 
-    An operator is a group of excitations that share an angle. Their order breaks ties between equal gradients. A pool
-    that is not `is_simulated` has no `simulation`.
+    Their order breaks ties between equal gradients.
     """
 
     problem: ElectronicProblem
-    kind: PoolKind
-    groups: tuple[ExcitationGroup, ...]
-    is_simulated: bool = True
 
-    @classmethod
-    def of(
-        cls,
-        problem: ElectronicProblem,
-        kind: PoolKind = PoolKind.FERMIONIC,
-        groups: Sequence[ExcitationGroup] | None = None,
-    ) -> OperatorPool:
-        """Create the pool of these groups, else of all symmetry-conserving singles and doubles, each on its own."""
-        if groups is None:
-            groups = [(each,) for each in symmetry_allowed_excitations(problem)]
-        return cls(problem, kind, tuple(groups))
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of operators."""
 
-    @classmethod
-    def tied(cls, problem: ElectronicProblem, kind: PoolKind = PoolKind.FERMIONIC) -> OperatorPool:
-        """Create the pool in which mirror images in alpha and beta share an angle (`mirrored_angles`)."""
-        excitations = symmetry_allowed_excitations(problem)
-        groups: list[ExcitationGroup] = []
-        for number, each in zip(mirrored_angles(problem, excitations), excitations, strict=True):
-            groups[number:] = [(*(groups[number] if number < len(groups) else ()), each), *groups[number + 1 :]]
-        return cls(problem, kind, tuple(groups))
-
+    @abstractmethod
     def ansatz(self, chosen: Sequence[int]) -> Ansatz:
         """Build Hartree-Fock followed by the exponentials of the chosen operators, in order, with angles of 0."""
-        pairs = [(number, each) for number, index in enumerate(chosen) for each in self.groups[index]]
-        numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]
-        name = f"adapt ({len(chosen)})"
-        return excitation_ansatz(self.problem, selected, name, angles=numbers, generator_of=self.generator_of)
 
+    @abstractmethod
     def simulation(self, chosen: Sequence[int]) -> SimulatedCircuit | None:
         """Return the simulation of the `ansatz` of the same operators; None where that of the pool takes too long.
 
         Its objective is the energy without a penalty for spin, of which the pool's derivatives are.
         """
-        operators = [each for group in self.groups for each in group]
-        if not self.is_simulated or not is_simulable(self.problem, operators, GRADIENTS):
-            return None
-        pairs = [(number, each) for number, index in enumerate(chosen) for each in self.groups[index]]
-        numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]
-        simulation = SimulatedCircuit.of(self.problem, selected, numbers, generator_of=self.generator_of)
-        return None if simulation is None else replace(simulation, objective=simulation.hamiltonian)
 
-    def generators(self) -> list[list[SymplecticOperator]]:
-        """Generators A of the exponentials exp(θ A) of each operator, in their order, on the problem's qubits."""
-        encode = self.problem.encoding.encode
-        return [[encode(self.generator_of(*excitation)) for excitation in group] for group in self.groups]
+    @abstractmethod
+    def generators_of(self, index: int) -> list[SymplecticOperator]:
+        """Return the generators A of an operator's exponentials exp(θ A), in their order, under Jordan-Wigner."""
 
-    def derivatives_at_hartree_fock(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the exact gradient (n,) and Hessian (n, n) of the energy by all angles, from matrix elements."""
-        flat = [self.generator_of(*excitation) for group in self.groups for excitation in group]
-        owners = np.repeat(np.arange(len(self.groups)), [len(group) for group in self.groups])
-        tied = (owners[:, None] == np.arange(len(self.groups))).astype(float)
-        gradient, hessian = derivatives_by_generators(self.problem, flat)
-        return tied.T @ gradient, tied.T @ hessian @ tied
+    @abstractmethod
+    def ranks(self, slopes: Array, curvatures: Array, chosen: Sequence[int]) -> Array:
+        """Return the numbers (n,) by which operators are selected, the largest first.
+
+        They follow from the energy's slopes and curvatures (n,) along each, and what the chosen ones make it cost.
+        """
+
+    @abstractmethod
+    def row(self, index: int) -> dict[str, Any]:
+        """Return what a result's table says of an operator."""
 
     @property
-    def generator_of(self) -> Callable[[Iterable[int], Iterable[int]], SymplecticOperator]:
-        """The function of a generator T − T† under Jordan-Wigner by the orbitals emptied and filled."""
-        return excitation if self.kind is PoolKind.FERMIONIC else qubit_excitation
+    def independent(self) -> NDArray[np.bool_]:
+        """Which operators (n,) are no sums of others, so that their gains add up."""
+        return np.ones(len(self), bool)
+
+    def generators(self) -> list[list[SymplecticOperator]]:
+        """Return the generators of all operators on the problem's qubits."""
+        encode = self.problem.encoding.encode
+        return [list(map(encode, self.generators_of(index))) for index in range(len(self))]
+
+    def derivatives_at_hartree_fock(self) -> tuple[Array, Array]:
+        """Return the exact gradient (n,) and Hessian (n, n) of the energy by all angles, from matrix elements."""
+        by_operator = [self.generators_of(index) for index in range(len(self))]
+        owners = np.repeat(np.arange(len(self)), list(map(len, by_operator)))
+        tied = (owners[:, None] == np.arange(len(self))).astype(float)
+        gradient, hessian = derivatives_by_generators(self.problem, list(itertools.chain(*by_operator)))
+        return tied.T @ gradient, tied.T @ hessian @ tied
 
 
 @dataclass(frozen=True, slots=True, eq=False)

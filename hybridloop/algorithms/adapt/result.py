@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridloop.algorithms.adapt.operator_pool import ExcitationGroup, OperatorPool
+from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.diagnostics import QuantumNumbers
 from hybridloop.algorithms.doubt import Doubt
@@ -28,15 +28,16 @@ REMEDY = "Lower the tolerance, raise max_operators, or compare with vqe."
 class AdaptStep:
     """An operator added by ADAPT-VQE and the search that followed.
 
-    `gradient` and `gradient_error` (hartree per radian) and `remaining_gain` (hartree, of the whole pool, by gradients)
-    are those measured before the operator was added. `curvature` (hartree per square radian) is given if the operator
-    was selected by it. `is_simulated` is true if it was selected by the gradients of a simulation. `parameters`
-    (radians) are the angles of the whole circuit after the search. `value` (hartree) is the energy that the search
-    found there, with `standard_error`, which is 0 for a simulated one. It was selected for being low, so it is biased:
-    only the final measurement is reported. Two operators that were added together have the same value and parameters.
+    `index` is its place in the pool. `gradient` and `gradient_error` (hartree per radian) and `remaining_gain`
+    (hartree, of the whole pool, by gradients) are those measured before the operator was added. `curvature` (hartree
+    per square radian) is given if the operator was selected by it. `is_simulated` is true if it was selected by the
+    gradients of a simulation. `parameters` (radians) are the angles of the whole circuit after the search. `value`
+    (hartree) is the energy that the search found there, with `standard_error`, which is 0 for a simulated one. It was
+    selected for being low, so it is biased: only the final measurement is reported. Two operators that were added
+    together have the same value and parameters.
     """
 
-    group: ExcitationGroup
+    index: int
     gradient: float
     gradient_error: float
     remaining_gain: float
@@ -68,7 +69,7 @@ def judged(
 
     How far the state is above the exact energy is known where its circuit can be simulated.
     """
-    circuit = pool.simulation([pool.groups.index(step.group) for step in result.operators])
+    circuit = pool.simulation([step.index for step in result.operators])
     doubts, excess, symmetry = list(state.doubts), None, None
     if circuit is not None:
         energy, lowest = circuit.energy(np.array(result.parameters)), lowest_of(exact(), circuit)
@@ -78,7 +79,7 @@ def judged(
             doubts.append(Doubt("unlike the simulation", f"{tested.reason}. Run again with search=measured."))
     stop, tolerance = Stop(result.converged, result.reason), ground_tolerance(precision, DEFAULT_TOLERANCE)
     facts, shortfall = examine(stop, excess, tolerance, unit="hartree", remedy=lambda: symmetry or REMEDY)
-    taken = f"{len(result.operators)} operators taken from a pool of {len(pool.groups)}"
+    taken = f"{len(result.operators)} operators taken from a pool of {len(pool)}"
     values = measured_value(result.final, *(known_residue(excess) or (result.residue, None)))
     return replace(
         result,
@@ -86,16 +87,12 @@ def judged(
         **state.columns,
         reason=f"{result.reason} ({taken})",
         facts=facts,
-        table=tuple(_row(step) for step in result.operators),
+        table=tuple(pool.row(step.index) | _row(step) for step in result.operators),
     ).doubted(*doubts, *shortfall)
 
 
 def _row(step: AdaptStep) -> dict[str, Any]:
-    emptied, filled = step.group[0]
     return {
-        "emptied": list(emptied),
-        "filled": list(filled),
-        "spins_exchanged": len(step.group) > 1,
         "gradient": step.gradient,
         "gradient_error": step.gradient_error,
         "curvature": step.curvature,

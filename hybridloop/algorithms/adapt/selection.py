@@ -67,28 +67,29 @@ class Selector:
     def select(self, ansatz: Ansatz, chosen: Sequence[int]) -> Selected | Stop:
         """Return the operators to append to a circuit of those chosen, at its initial point, or the reason to stop."""
         positive = np.maximum(np.diag(self.at_hartree_fock[1]), MIN_CURVATURE)
+        counted = np.where(self.pool.independent, positive, np.inf)  # of others nothing is gained beside these
         count = len(chosen)
         if is_exact := not count:
             slopes = [Estimate(float(slope), 0.0, 0) for slope in self.at_hartree_fock[0]]
         else:
             slopes = self._measure(self.gradients, ansatz, self.sampling.shots)
-            noise = _noise_cost(slopes, positive)
+            noise = _noise_cost(slopes, counted)
             if noise > self.tolerance and _is_noise(slopes[_steepest(slopes)]):
                 affordable = self.most_shots / len(self.gradients.groups_measured)
                 wanted = min(MARGIN * self.sampling.shots * noise / self.tolerance, affordable)
                 if wanted > self.sampling.shots:
                     slopes = self._measure(self.gradients, ansatz, math.ceil(wanted))
-        remaining = _remaining_gain(slopes, positive)
-        self.residue = remaining + _noise_cost(slopes, positive)
-        operators: list[int] = [_steepest(slopes)]
+        remaining = _remaining_gain(slopes, counted)
+        self.residue = remaining + _noise_cost(slopes, counted)
+        operators: list[int] = [self._first(slopes, positive, chosen)]
         curvature: float | None = None
         is_simulated = False
-        stop = _check_slopes(slopes, positive, remaining, self.tolerance)
+        stop = _check_slopes(slopes, counted, remaining, self.tolerance)
         unstable: tuple[list[int], float | None] | Stop | None = None
         if is_exact:
             unstable = self._unstable_at_hartree_fock(max(remaining, self.tolerance))
         elif stop is not None:
-            unstable = self._unstable(ansatz, slopes)
+            unstable = self._unstable(ansatz, slopes, chosen)
         if isinstance(unstable, tuple):
             if is_exact and operators[0] not in unstable[0] and abs(slopes[operators[0]].value) > GRADIENT_TIE:
                 # first the steepest operator, which then acts on a determinant
@@ -134,7 +135,15 @@ class Selector:
             return Stop(converged=False, reason=reason)
         return Stop(converged=True, reason="and no curvature is negative")
 
-    def _unstable(self, ansatz: Ansatz, slopes: Sequence[Estimate]) -> tuple[list[int], float | None] | Stop:
+    def _first(self, slopes: Sequence[Estimate], curvatures: NDArray[np.float64], chosen: Sequence[int]) -> int:
+        """Return the operator that ranks first, of those whose slopes are not noise if there are any."""
+        values = np.array([0.0 if _is_noise(slope) else slope.value for slope in slopes])
+        values = values if values.any() else np.array([slope.value for slope in slopes])
+        return _first_largest(self.pool.ranks(values, curvatures, chosen).tolist())
+
+    def _unstable(
+        self, ansatz: Ansatz, slopes: Sequence[Estimate], chosen: Sequence[int]
+    ) -> tuple[list[int], float | None] | Stop:
         """Measure all curvatures; return the lowest with its operator if it is negative beyond noise.
 
         Else return the operator of the largest gain, without a curvature, if the slopes that are not noise promise more
@@ -147,12 +156,10 @@ class Selector:
         lowest = int(np.argmin(bounds))
         if bounds[lowest] < 0.0 and -0.5 * estimates[lowest].value > self.tolerance:
             return [lowest], estimates[lowest].value
-        gains = [
-            slope.value**2 / (2.0 * max(curvature.value, MIN_MEASURED_CURVATURE)) * (not _is_noise(slope))
-            for slope, curvature in zip(slopes, estimates, strict=True)
-        ]
-        if math.fsum(gains) > self.tolerance:
-            return [int(np.argmax(gains))], None
+        measured = np.array([max(curvature.value, MIN_MEASURED_CURVATURE) for curvature in estimates])
+        known = np.array([slope.value * (not _is_noise(slope)) for slope in slopes])
+        if float((known**2 / (2.0 * measured))[self.pool.independent].sum()) > self.tolerance:
+            return [int(np.argmax(self.pool.ranks(known, measured, chosen)))], None
         least = min(estimate.value - noise for estimate, noise in zip(estimates, noises, strict=True))
         if least < -MAX_HIDDEN_CURVATURE:
             reason = f"shot noise may hide a curvature of {least:.2g} hartree per square radian; raise shots"
@@ -169,11 +176,12 @@ class Selector:
             self.lowest = circuit.lowest_reached
         if circuit.energy(point) - self.lowest <= self.tolerance:
             return stop
-        groups, generator_of = self.pool.groups, self.pool.generator_of
-        slopes = [abs(math.fsum(circuit.appended(point, group, generator_of)[0])) for group in groups]
-        if max(slopes) < MIN_SIMULATED_SLOPE:
+        every = [self.pool.generators_of(index) for index in range(len(self.pool))]
+        slopes = np.array([circuit.appended(point, generators)[0].sum() for generators in every])
+        if np.abs(slopes).max() < MIN_SIMULATED_SLOPE:
             return stop
-        return _first_largest(slopes)
+        positive = np.maximum(np.diag(self.at_hartree_fock[1]), MIN_CURVATURE)
+        return _first_largest(self.pool.ranks(slopes, positive, chosen).tolist())
 
     def _measure(self, derivatives: PoolDerivatives, ansatz: Ansatz, shots: int) -> list[Estimate]:
         self.rounds += 1
@@ -228,7 +236,7 @@ def _check_slopes(
 def expected_operators(pool: OperatorPool, tolerance: float, most: int) -> list[int]:
     """Return the operators of the largest gains at Hartree-Fock, until the others gain less than the tolerance."""
     gradient, hessian = pool.derivatives_at_hartree_fock()
-    gains = gradient**2 / (2.0 * np.maximum(np.diag(hessian), MIN_CURVATURE))
+    gains = gradient**2 / (2.0 * np.maximum(np.diag(hessian), MIN_CURVATURE)) * pool.independent
     order = np.argsort(-np.round(gains, GAIN_DECIMALS), kind="stable")
     left = gains.sum() - np.cumsum(gains[order])
     count = 1 + int(np.count_nonzero(left[:-1] > tolerance))

@@ -69,7 +69,7 @@ class SimulatedCircuit(EnergyModel):
         determinants = determinants[_has_symmetry(problem, determinants)]
         hamiltonian = hamiltonian_matrix(problem.molecule, determinants)
         rotations = tuple(
-            _exponential(generator_of(*orbitals), determinants, angle)
+            exponential_rotation(generator_of(*orbitals), determinants, angle)
             for orbitals, angle in zip(selected, angles, strict=True)
         )
         start = int(np.searchsorted(determinants, problem.encoding.hartree_fock_occupation()))
@@ -127,15 +127,14 @@ class SimulatedCircuit(EnergyModel):
     def appended(
         self,
         point: NDArray[np.float64],
-        selected: Sequence[Excitation],
-        generator_of: Callable[[Iterable[int], Iterable[int]], SymplecticOperator] = excitation,
+        generators: Sequence[SymplecticOperator],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return slope and curvature (k,) of ⟨H⟩ at θ = 0 for each exponential appended to the circuit at the point."""
+        """Return slope and curvature (k,) of ⟨H⟩ at θ = 0 for each exp(θ A) appended to the circuit at the point."""
         state = self.state(point)
         image = self.hamiltonian @ state
-        slopes, curvatures = np.zeros(len(selected)), np.zeros(len(selected))
-        for index, orbitals in enumerate(selected):
-            generator = _exponential(generator_of(*orbitals), self.determinants, 0)
+        slopes, curvatures = np.zeros(len(generators)), np.zeros(len(generators))
+        for index, each in enumerate(generators):
+            generator = exponential_rotation(each, self.determinants, 0)
             once, twice = np.zeros_like(state), np.zeros_like(state)
             once[generator.rows] = generator.generate(state)
             twice[generator.rows] = generator.generate(once)
@@ -189,7 +188,7 @@ def _excess_spin(molecule: Molecule, determinants: NDArray[np.int64]) -> scipy.s
     )
 
 
-def _exponential(generator: SymplecticOperator, states: NDArray[np.int64], angle: int) -> Rotation:
+def exponential_rotation(generator: SymplecticOperator, states: NDArray[np.int64], angle: int) -> Rotation:
     """Return exp(θ (T − T†)) of an excitation: a rotation of pairs of determinants."""
     # X^x Z^z takes |b⟩ to (−1)^|z & b| |b ^ x⟩, and all terms of an excitation have the same x
     amplitudes = sum(c * (1.0 - 2.0 * (np.bitwise_count(states & z) & 1)) for (_, z), c in generator.items())

@@ -18,29 +18,31 @@ from qiskit.circuit import Parameter, ParameterVector
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
 from hybridloop.algorithms.circuits.pair_rotation import PairGate, givens_gates
 from hybridloop.algorithms.circuits.uccsd import MAX_TRACKED_STATES, cancel_inverses, shared_frequencies
-from hybridloop.algorithms.grown.operators import Exponential, Operator
+from hybridloop.algorithms.grown.operators import FIRST_PAIR_GATES, Exponential, Operator
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, mask_of, set_bits
-
-# of an operator's circuit: a pair before its orbitals are copied, and after; others by their kind
-PAIR_GATES, EXCITATION_GATES = 2, 13
-GATES = {"s": 4, "x": EXCITATION_GATES, "d": 2 * EXCITATION_GATES, "c": 18}
 
 Control = tuple[int, bool]  # a qubit and its value
 States = frozenset[int]  # bit i is qubit i
 
 
-def most_two_qubit_gates(operators: Sequence[Operator]) -> int:
+def most_two_qubit_gates(problem: ElectronicProblem, operators: Sequence[Operator]) -> int:
     """Return the two-qubit gates of the circuit of these operators, before what its first states allow to leave out."""
-    count, moved, broken = 0, set[int](), set[int]()
+    count, moved, broken = 0, set[int](), _single_orbitals(problem)
     for operator in operators:
         touched = set(operator.orbitals)
         if operator.is_pair and not touched & broken:
-            count += PAIR_GATES
+            count += FIRST_PAIR_GATES
             moved |= touched
             continue
-        count += (EXCITATION_GATES if operator.is_pair else GATES[operator.kind]) + len(touched & moved - broken)
+        count += operator.gates + len(touched & moved - broken)
         broken |= touched
     return count + len(moved - broken)
+
+
+def _single_orbitals(problem: ElectronicProblem) -> set[int]:
+    """Return the orbitals that have one electron in the Hartree-Fock determinant."""
+    fewer, more = sorted(problem.molecule.electrons)
+    return set(range(fewer, more))
 
 
 def grown(problem: ElectronicProblem, operators: Sequence[Operator]) -> Ansatz:
@@ -73,7 +75,7 @@ class _Circuit:
         self._circuit = QuantumCircuit(2 * self._norb, name="grown")
         self._reachable: States | None = frozenset({occupation})
         alpha, beta = occupation & (1 << self._norb) - 1, occupation >> self._norb
-        self._broken = set(set_bits(alpha ^ beta))  # orbitals whose beta qubit has its own value
+        self._broken = _single_orbitals(problem)  # and other orbitals whose beta qubit has its own value
         for orbital in set_bits(alpha):
             self._circuit.x(orbital)
         for orbital in set_bits(beta & ~alpha):

@@ -16,10 +16,19 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit, exponential_rotation
 from hybridloop.algorithms.circuits.statevector import Rotation, RotationSequence
-from hybridloop.algorithms.grown.circuit import GATES, PAIR_GATES, most_two_qubit_gates
-from hybridloop.algorithms.grown.operators import Exponential, Operator, every_operator
+from hybridloop.algorithms.grown.circuit import most_two_qubit_gates
+from hybridloop.algorithms.grown.operators import (
+    COUPLED_GATES,
+    EXCITATION_GATES,
+    FIRST_PAIR_GATES,
+    SINGLE_GATES,
+    Exponential,
+    Operator,
+    every_operator,
+    generator_of,
+)
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, mask_of
 from hybridloop.algorithms.problems.exact import SAME_LEVEL, can_be_diagonalized, exact_energy_of_spin, lowest_state
 
@@ -35,7 +44,7 @@ SURELY_LOST = 0.7  # of the expected loss of a removal: what the Hessian neglect
 
 GROWTH = (  # what a growth depends on, beside its problem
     *(GROWN_TO, MAX_OPERATORS, MOST_TRIED, MIN_CURVATURE, MIN_SLOPE, SAME_GAIN, STEEPEST_LEFT, SMALLEST_INVERSE),
-    *(SURELY_LOST, PAIR_GATES, *GATES.values()),
+    *(SURELY_LOST, FIRST_PAIR_GATES, SINGLE_GATES, EXCITATION_GATES, COUPLED_GATES),
 )
 
 Array = NDArray[np.float64]
@@ -51,10 +60,6 @@ class GrownState:
     simulation: SimulatedCircuit
     excess: float
 
-    @property
-    def gates(self) -> int:
-        return most_two_qubit_gates(self.operators)
-
 
 def simulated(problem: ElectronicProblem, operators: Sequence[Operator]) -> SimulatedCircuit | None:
     """Return the simulation of a circuit of operators; None where the determinants are too many."""
@@ -63,16 +68,22 @@ def simulated(problem: ElectronicProblem, operators: Sequence[Operator]) -> Simu
 
 
 def grow(problem: ElectronicProblem, most: float, on_growth: OnGrowth | None = None) -> GrownState | None:
-    """Grow a circuit of a closed shell, in its orbitals, to `most` hartree above the exact energy; less if pruned.
+    """Grow a circuit, in the orbitals of the problem, to at most `most` hartree above the exact energy.
 
+    It is the shorter one of two: of all operators, and of those that excite electrons of the Hartree-Fock determinant.
     None where the determinants are too many, or no operator gains further than `most` above.
     """
     space = _space(problem)
     if space is None:
         return None
-    growth = _Growth(space, exact_energy_of_spin(problem.molecule), on_growth)
-    state, inverse = growth.grown(min(GROWN_TO, 0.5 * most))
-    return growth.pruned(state, inverse, most) if state.excess <= most else None
+    every = symmetric_operators(problem)
+    found = list[GrownState]()
+    for pool in (every, operators_of_reference(problem)):
+        growth = _Growth(space, pool, on_growth)
+        state, inverse = growth.grown(min(GROWN_TO, 0.5 * most))
+        if state.excess <= most:
+            found.append(growth.pruned(state, inverse, most))
+    return min(found, key=lambda each: most_two_qubit_gates(problem, each.operators), default=None)
 
 
 def _leading_pairs(operators: Sequence[Operator]) -> int:
@@ -104,19 +115,15 @@ def _space(problem: ElectronicProblem) -> SimulatedCircuit | None:
 class _Growth:
     """A growth over a space of determinants: its pool, and the minimization of circuits."""
 
-    def __init__(self, space: SimulatedCircuit, exact: float, on_growth: OnGrowth | None) -> None:
-        self.space, self.exact, self.on_growth = space, exact, on_growth
+    def __init__(self, space: SimulatedCircuit, pool: Sequence[Operator], on_growth: OnGrowth | None) -> None:
+        self.space, self.pool, self.on_growth = space, pool, on_growth
+        self.exact = exact_energy_of_spin(space.problem.molecule)
         size = len(space.determinants)
-        self.pool, generators = list[Operator](), list[scipy.sparse.csr_array]()
-        for operator in every_operator(space.problem.molecule.norb):
+        generators = list[scipy.sparse.csr_array]()
+        for operator in self.pool:
             rotations = _rotations(space, operator, 0)
-            if rotations is None:
-                continue
-            entries = (
-                np.concatenate([getattr(each, part) for each in rotations]) for part in ("factors", "rows", "partners")
-            )
-            factors, rows, columns = entries
-            self.pool.append(operator)
+            parts = ("factors", "rows", "partners")
+            factors, rows, columns = (np.concatenate([getattr(each, part) for each in rotations]) for part in parts)
             generators.append(scipy.sparse.csr_array((factors, (rows, columns)), shape=(size, size)))
         self.generators = generators
         self.together = scipy.sparse.vstack([*generators, scipy.sparse.csr_array((1, size))]).tocsr()
@@ -157,8 +164,8 @@ class _Growth:
             early = [(pairs, *each) for each in zip(self.pool, self.generators, strict=True) if each[0].is_pair]
             slopes = np.append(slopes, [self._derivatives(state, pairs, each)[0] for _, _, each in early])
             places += early
-        before = most_two_qubit_gates(state.operators)
-        gates = [most_two_qubit_gates(_with(state.operators, *each[:2])) - before for each in places]
+        before = self._gates(state.operators)
+        gates = [self._gates(_with(state.operators, *each[:2])) - before for each in places]
         bounds = slopes**2 / (2.0 * MIN_CURVATURE) / np.maximum(gates, 1)
         largest, best = 0.0, None
         for index in np.argsort(-bounds, kind="stable").tolist():
@@ -207,7 +214,8 @@ class _Growth:
         if count < 2:
             return None
         losses = point**2 / (2.0 * np.maximum(np.diag(inverse), 1e-9))
-        saved = [state.gates - most_two_qubit_gates(_without(state.operators, k)) for k in range(count)]
+        before = self._gates(state.operators)
+        saved = [before - self._gates(_without(state.operators, k)) for k in range(count)]
         order = np.argsort(losses / np.maximum(saved, 1), kind="stable").tolist()
         may_go = [k for k in order if saved[k] > 0 and state.excess + SURELY_LOST * losses[k] <= most]
         for k in may_go[:MOST_TRIED]:
@@ -218,6 +226,9 @@ class _Growth:
             if fewer.excess <= most:
                 return fewer, shorter
         return None
+
+    def _gates(self, operators: tuple[Operator, ...]) -> int:
+        return most_two_qubit_gates(self.space.problem, operators)
 
     def _minimized(self, operators: tuple[Operator, ...], start: Array, inverse: Array) -> tuple[GrownState, Array]:
         """Return the circuit at the minimum downhill of a start (n,), and the inverse Hessian (n, n) there."""
@@ -243,34 +254,44 @@ def _positive(matrix: Array) -> Array:
     return (positive + positive.T) / 2.0
 
 
+def symmetric_operators(problem: ElectronicProblem) -> list[Operator]:
+    """Return the operators that keep the symmetries of the Hamiltonian and move a determinant of its electrons."""
+    norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
+
+    def is_allowed(operator: Operator) -> bool:
+        (emptied, filled, _), *_ = operator.exponentials(norb)[0]
+        moved = sum(orbital < norb for orbital in emptied), sum(orbital >= norb for orbital in emptied)
+        has_room = all(k <= count <= norb - k for k, count in zip(moved, (alpha, beta), strict=True))
+        return has_room and problem.conserves_symmetry(mask_of((*emptied, *filled)))
+
+    return list(filter(is_allowed, every_operator(norb, is_closed=alpha == beta)))
+
+
+def operators_of_reference(problem: ElectronicProblem) -> list[Operator]:
+    """Return those of which a term excites electrons of the Hartree-Fock determinant."""
+    norb, filled = problem.molecule.norb, problem.encoding.hartree_fock_occupation()
+
+    def excites(operator: Operator) -> bool:
+        return any(
+            mask_of(before) & filled == mask_of(before) and not mask_of(after) & filled
+            for before, after, _ in operator.exponentials(norb)[0]
+        )
+
+    return list(filter(excites, symmetric_operators(problem)))
+
+
 def _circuit(space: SimulatedCircuit, operators: Sequence[Operator]) -> SimulatedCircuit:
-    rotations = [
-        each for number, operator in enumerate(operators) for each in _rotations(space, operator, number) or ()
-    ]
+    rotations = [each for number, operator in enumerate(operators) for each in _rotations(space, operator, number)]
     sequence = RotationSequence(len(space.determinants), space.sequence.start, tuple(rotations), len(operators))
     return replace(space, sequence=sequence)
 
 
-def _rotations(space: SimulatedCircuit, operator: Operator, number: int) -> list[Rotation] | None:
-    """Return the rotations of an operator by angle `number`; None if it breaks a symmetry or moves nothing."""
+def _rotations(space: SimulatedCircuit, operator: Operator, number: int) -> list[Rotation]:
+    """Return the rotations of an operator by angle `number`."""
     exponentials = operator.exponentials(space.problem.molecule.norb)
-    is_kept = all(
-        space.problem.conserves_symmetry(mask_of(emptied) | mask_of(filled))
-        for exponential in exponentials
-        for emptied, filled, _ in exponential
-    )
-    rotations = [_rotation(exponential, space.determinants, number) for exponential in exponentials] if is_kept else []
-    return rotations if rotations and all(len(each.factors) for each in rotations) else None
+    return [replace(_rotation(space, each), slopes=((number, 1.0),)) for each in exponentials]
 
 
-def _rotation(exponential: Exponential, states: NDArray[np.int64], number: int) -> Rotation:
-    """Return exp(θ Σ sign (T − T†)) of qubit excitations T that act on different determinants."""
-    rows, partners, factors = list[NDArray[np.intp]](), list[NDArray[np.intp]](), list[Array]()
-    for emptied, filled, sign in exponential:
-        full, empty = mask_of(emptied), mask_of(filled)
-        before = np.flatnonzero(states & (full | empty) == full)
-        after = np.searchsorted(states, states[before] ^ (full | empty))
-        rows += [after, before]
-        partners += [before, after]
-        factors += [np.full(len(before), float(sign)), np.full(len(before), -float(sign))]
-    return Rotation(np.concatenate(rows), np.concatenate(partners), np.concatenate(factors), ((number, 1.0),))
+@lru_cache(maxsize=4096)
+def _rotation(space: SimulatedCircuit, exponential: Exponential) -> Rotation:
+    return exponential_rotation(generator_of(exponential), space.determinants, 0)

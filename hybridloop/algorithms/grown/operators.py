@@ -8,21 +8,27 @@ Quantum Inf. 11 (2025) 86.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PAIR, SINGLE, EXCHANGE, DOUBLE, COUPLED = "p", "s", "x", "d", "c"
+from hybridloop.algorithms.problems.electronic import SymplecticOperator, qubit_excitation
+
+PAIR, EXCHANGE, DOUBLE, COUPLED = "p", "x", "d", "c"
+SINGLES = {"s": (0, 1), "a": (0,), "b": (1,)}  # in both spins, alpha and beta
 
 Term = tuple[tuple[int, ...], tuple[int, ...], int]  # spin orbitals emptied and filled, and a sign
 Exponential = tuple[Term, ...]  # terms that act on different determinants: Σ sign (Q† … Q … − h.c.) in one exponential
+SINGLE_GATES, EXCITATION_GATES, COUPLED_GATES = 2, 13, 9  # on two qubits, of an exponential of spin orbitals
+FIRST_PAIR_GATES = 2  # of a pair, before its orbitals are copied to the other spin
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Exponentials that share an angle. Orbitals are spatial: p, q of a pair or single, p, q, s, t of two moves.
 
-    A `DOUBLE` moves p → q in one spin and s → t in the other, and the mirror image of that; `COUPLED` adds to either
-    s ← t, times the first sign. The last sign is that of the mirror image.
+    A `DOUBLE` moves p → q in alpha and s → t in beta; `COUPLED` adds s ← t to s → t, times the first sign. A last sign
+    is that of the mirror image, which shares the angle.
     """
 
     kind: str
@@ -35,26 +41,33 @@ class Operator:
 
     def exponentials(self, norb: int) -> tuple[Exponential, ...]:
         """Return the exponentials in order; spin orbital p + norb is the beta one of orbital p."""
-        match self.kind:
-            case "p":
-                p, q = self.orbitals
-                return ((((p, p + norb), (q, q + norb), 1),),)
-            case "s":
-                p, q = self.orbitals
-                return ((((p,), (q,), 1),), (((p + norb,), (q + norb,), 1),))
-            case "x":
-                p, q = self.orbitals
-                return ((((p, q + norb), (q, p + norb), 1),),)
-        p, q, s, t = self.orbitals
-        *inner, sign = self.signs
+        p, q = self.orbitals[:2]
+        if self.kind in SINGLES:
+            return tuple((((p + spin * norb,), (q + spin * norb,), 1),) for spin in SINGLES[self.kind])
+        if self.kind in (PAIR, EXCHANGE):
+            first, second = (p, q) if self.kind == PAIR else (q, p)
+            return ((((p, first + norb), (q, second + norb), 1),),)
+        s, t = self.orbitals[2:]
+        inner = self.signs[: self.kind == COUPLED]
         direct: list[Term] = [((p, s + norb), (q, t + norb), 1), *(((p, t + norb), (q, s + norb), k) for k in inner)]
-        mirror = [(_mirrored(emptied, norb), _mirrored(filled, norb), sign * k) for emptied, filled, k in direct]
-        return tuple(direct), tuple(mirror)
+        return tuple(direct), *(
+            tuple((_mirrored(emptied, norb), _mirrored(filled, norb), sign * k) for emptied, filled, k in direct)
+            for sign in self.signs[len(inner) :]
+        )
+
+    @property
+    def gates(self) -> int:
+        """The most two-qubit gates of its circuit, where all of its orbitals have both spins."""
+        if self.kind in SINGLES:
+            return SINGLE_GATES * len(SINGLES[self.kind])
+        mirrored = len(self.signs) == (2 if self.kind == COUPLED else 1)
+        return (COUPLED_GATES if self.kind == COUPLED else EXCITATION_GATES) * (2 if mirrored else 1)
 
     @classmethod
     def parse(cls, text: str, norb: int) -> Operator:
         """Read the `text` of an operator on so many orbitals. Raises ValueError."""
-        if (operator := {each.text: each for each in every_operator(norb)}.get(text)) is None:
+        every = itertools.chain(every_operator(norb, is_closed=True), every_operator(norb, is_closed=False))
+        if (operator := next((each for each in every if each.text == text), None)) is None:
             raise ValueError(f"no operator on {norb} orbitals is {text!r}")
         return operator
 
@@ -64,19 +77,32 @@ class Operator:
         return self.kind + "-".join(map(str, self.orbitals)) + "".join("+" if sign > 0 else "-" for sign in self.signs)
 
 
+def generator_of(exponential: Exponential) -> SymplecticOperator:
+    """Return the generator of an exponential under Jordan-Wigner; all of its terms flip the same qubits."""
+    total: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for emptied, filled, sign in exponential:
+        for key, value in qubit_excitation(emptied, filled).items():
+            total[key] += sign * value
+    return {key: value for key, value in total.items() if value}
+
+
 def _mirrored(orbitals: tuple[int, ...], norb: int) -> tuple[int, ...]:
     return tuple((orbital + norb) % (2 * norb) for orbital in orbitals)
 
 
-def every_operator(norb: int) -> Iterator[Operator]:
-    """Yield all operators of so many orbitals: pairs first, then the others by falling brevity of their circuits."""
+def every_operator(norb: int, *, is_closed: bool) -> Iterator[Operator]:
+    """Yield all operators of so many orbitals: pairs first, then the others by falling brevity of their circuits.
+
+    In a closed shell mirror images in alpha and beta share an angle.
+    """
     moves = list(itertools.combinations(range(norb), 2))
     yield from (Operator(PAIR, move) for move in moves)
-    yield from (Operator(SINGLE, move) for move in moves)
+    yield from (Operator(kind, move) for kind in ("s" if is_closed else "ab") for move in moves)
     yield from (Operator(EXCHANGE, move) for move in moves)
-    both = [(*first, *second) for first, second in itertools.combinations(moves, 2)]
-    for orbitals in both:
-        yield from (Operator(COUPLED, orbitals, signs) for signs in itertools.product((1, -1), repeat=2))
-    for p, q, s, t in both:
-        for orbitals in ((p, q, s, t), (p, q, t, s)):
-            yield from (Operator(DOUBLE, orbitals, (sign,)) for sign in (1, -1))
+    both = itertools.combinations(moves, 2) if is_closed else itertools.permutations(moves, 2)
+    last = ((1,), (-1,)) if is_closed else ((),)
+    orbitals = [(*first, *second) for first, second in both]
+    for each, inner, sign in itertools.product(orbitals, (1, -1), last):
+        yield Operator(COUPLED, each, (inner, *sign))
+    for (p, q, s, t), sign in itertools.product(orbitals, last):
+        yield from (Operator(DOUBLE, each, sign) for each in ((p, q, s, t), (p, q, t, s)))

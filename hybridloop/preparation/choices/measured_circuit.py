@@ -209,11 +209,11 @@ class CircuitChooser:
         check_shape(AnsatzName.PUCCD, settings)
         if settings.mapping is not MappingName.PARITY:
             raise InputError("mapping", "puccd has one qubit for each orbital, and no mapping", "Leave it out.")
-        if settings.grouping is GroupingName.DOUBLE_FACTORIZATION or MitigationName.SYMMETRY in (
-            settings.mitigation or ()
-        ):
-            what = "puccd has no double factorization, and discards outcomes with other electrons in any case"
-            raise InputError("grouping", what, "Leave grouping and symmetry out.")
+        if settings.grouping is GroupingName.DOUBLE_FACTORIZATION:
+            raise InputError("grouping", "puccd measures pairs, and no orbitals of electrons", "Leave it out.")
+        if MitigationName.SYMMETRY in (settings.mitigation or ()):
+            what = "puccd discards outcomes with another number of electron pairs in any case"
+            raise InputError("mitigation", what, "Leave symmetry out.")
         orbitals = self._natural(problem)
         paired = _paired(orbitals, PRUNED_SHARE * self.bound.tolerance)
         why = None if orbitals.is_given else f"{orbitals.source}, in which pairs alone are nearest to the ground state"
@@ -225,11 +225,6 @@ class CircuitChooser:
         check_shape(AnsatzName.GROWN, settings)
         if settings.mapping not in (MappingName.PARITY, MappingName.JORDAN_WIGNER):
             raise InputError("mapping", "a grown circuit has the qubits of jordan-wigner", "Leave it out.")
-        alpha, beta = molecule.electrons
-        if alpha != beta:
-            electrons = f"{molecule.source} has {alpha} alpha and {beta} beta electrons"
-            what = f"a circuit is grown for a closed shell, and {electrons}"
-            raise InputError("ansatz", what, _GIVE_UCCSD)
         if self.bound.exact() is None:
             what = f"a circuit grows to the exact energy, and {molecule.source} has too many determinants for it"
             raise InputError("ansatz", what, _GIVE_UCCSD)

@@ -19,7 +19,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import AnsatzName, MitigationName
+from hybridloop.settings import MitigationName
 
 MAX_PROJECTED_QUBITS = 12  # a projector on a number of ones has 2^qubits terms
 _MODELS = {
@@ -33,7 +33,7 @@ def mitigation_of(
 ) -> Mitigation:
     """Return the mitigation of the settings. Raises InputError, ProgramError where one of them can't work."""
     methods = settings.mitigation or ()
-    symmetries = _symmetries(settings, problem, ansatz) if MitigationName.SYMMETRY in methods else ()
+    symmetries = _symmetries(settings, problem) if MitigationName.SYMMETRY in methods else ()
     extrapolations = [ZeroNoiseExtrapolation(model) for name, model in _MODELS.items() if name in methods]
     for zne in extrapolations:  # one at most
         check_mitigation(target, settings)
@@ -46,10 +46,7 @@ def mitigation_of(
     return Mitigation(shots, symmetries, extrapolations[0] if extrapolations else None)
 
 
-def _symmetries(settings: VqeSettings, problem: EnergyProblem, ansatz: Ansatz) -> tuple[Symmetry, ...]:
-    if ansatz.name == AnsatzName.PUCCD:
-        what = "puccd discards outcomes with another number of electron pairs in any case"
-        raise InputError("mitigation", what, "Leave symmetry out.")
+def _symmetries(settings: VqeSettings, problem: EnergyProblem) -> tuple[Symmetry, ...]:
     if not isinstance(problem, ElectronicProblem):
         raise InputError("mitigation", "a Pauli sum has no electrons to select by", "Leave symmetry out.")
     if not (symmetries := spin_parity_symmetries(problem)):

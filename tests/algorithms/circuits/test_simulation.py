@@ -18,7 +18,7 @@ from hybridloop.algorithms.circuits.uccsd import (
 )
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem, excitation
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from tests.paths import ROOT
 
@@ -78,7 +78,7 @@ def test_slopes_and_curvatures_of_appended_excitations_are_those_of_the_longer_c
     point, appended, step = RNG.normal(size=ansatz.num_parameters), selected[3], 1e-3
     longer = excitation_ansatz(problem, [*selected, appended], "longer")
     below, at, above = (measured(problem, longer, np.append(point, shift)) for shift in (-step, 0.0, step))
-    slopes, curvatures = simulation.appended(point, [appended])
+    slopes, curvatures = simulation.appended(point, [excitation(*appended)])
     assert slopes[0] == pytest.approx((above - below) / (2 * step), abs=1e-5)
     assert curvatures[0] == pytest.approx((above + below - 2 * at) / step**2, abs=1e-4)
 
