@@ -48,9 +48,9 @@ class VqeSettings(EnergySettings):
 
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.AUTO,
-        description="circuit whose angles are optimized: uccsd, puccd (electron pairs), hardware-efficient, "
-        "hamiltonian-variational, or a file in OpenQASM 3 or Q#; auto: uccsd or puccd by price for a molecule, one of "
-        "the other two for a Pauli sum",
+        description="circuit whose angles are optimized: uccsd, puccd (electron pairs), grown (operators by their gain "
+        "for each two-qubit gate), hardware-efficient, hamiltonian-variational, or a file in OpenQASM 3 or Q#; auto: "
+        "one of the first three by price for a molecule, one of the next two for a Pauli sum",
     )
     layers: int | None = Field(
         None,

@@ -141,7 +141,7 @@ Angles = Annotated[
     BeforeValidator(_parse_angles, json_schema_input_type=list[float] | str),
 ]
 
-_BUILT_IN_CIRCUITS = ("auto", "uccsd", "hardware-efficient", "hamiltonian-variational")
+_BUILT_IN_CIRCUITS = ("auto", "uccsd", "puccd", "grown", "hardware-efficient", "hamiltonian-variational")
 # words of OpenQASM, or the first line of a Q# text: they occur in no file's name and no circuit's name
 _CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b|\A// hybridloop: operation ")
 

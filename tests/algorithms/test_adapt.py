@@ -14,6 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 import hybridloop as hl
+from hybridloop.algorithms.adapt.coupled_pool import CoupledPool
 from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool, PoolKind
 from hybridloop.algorithms.adapt.growth import Growth, adapt
 from hybridloop.algorithms.adapt.operator_pool import PoolDerivatives
@@ -113,6 +114,46 @@ def test_derivatives_of_tied_operators_are_those_along_the_appended_angle(
             low, middle, high = (energy(index, angle, before) for angle in (-h, 0.0, h))
             assert first == pytest.approx((high - low) / (2 * h), abs=1e-5)
             assert second == pytest.approx((high - 2 * middle + low) / h**2, abs=1e-4)
+
+
+def test_the_coupled_pool_is_ranked_by_gain_for_each_gate_that_an_operator_adds(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    problem = problem_of("LiH_1.595_cas(2,3)", FermionMapping.JORDAN_WIGNER)
+    pool = CoupledPool.of(problem)
+    texts = [pool.row(index)["operator"] for index in range(len(pool))]
+    chosen, point = [texts.index("p0-1")], np.array([0.4])
+    matrix, h = problem.hamiltonian.to_matrix(), 1e-3
+
+    def energy(index: int, angle: float) -> float:
+        state = state_at(pool.ansatz([*chosen, index]), [*point, angle])
+        return float(np.vdot(state, matrix @ state).real)
+
+    slopes = exactly(PoolDerivatives.gradients(pool), pool.ansatz(chosen), point)
+    curvatures = exactly(PoolDerivatives.curvatures(pool), pool.ansatz(chosen), point)
+    for index in range(len(pool)):
+        low, middle, high = (energy(index, angle) for angle in (-h, 0.0, h))
+        assert slopes[index].value == pytest.approx((high - low) / (2 * h), abs=1e-5)
+        assert curvatures[index].value == pytest.approx((high - 2 * middle + low) / h**2, abs=1e-4)
+    ranks = pool.ranks(np.ones(len(pool)), np.full(len(pool), 0.5), chosen)
+    by_text = dict(zip(texts, ranks.tolist(), strict=True))
+    assert by_text["p0-2"] == pytest.approx(1 / 3)  # two gates, and the copy of an orbital more
+    assert all(rank <= 1 / 4 for text, rank in by_text.items() if text[0] in "sdc")
+    assert not pool.independent[[text[0] == "c" for text in texts]].any()
+
+
+@pytest.mark.parametrize("name", ["h4", pytest.param("beh2", marks=pytest.mark.slow)])
+def test_the_coupled_pool_takes_at_most_half_of_the_gates(name: str) -> None:
+    gates = []
+    for pool in ("coupled", "fermionic"):
+        prepared = prepare_adapt(ProblemText(name=name), AdaptSettings(pool=pool), 0)
+        outcome = prepared.measure(noiseless_rounds(), lambda _: None)
+        exact = prepared.facts.exact()
+        assert isinstance(outcome, AdaptResult)
+        assert exact is not None
+        assert outcome.value == pytest.approx(exact, abs=0.8e-3)
+        gates.append(outcome.ansatz.circuit.num_nonlocal_gates())
+    assert gates[0] <= gates[1] / 2
 
 
 def test_the_standard_errors_of_sampled_gradients_are_correct(

@@ -88,8 +88,9 @@ def test_the_words_alone_give_the_exact_energy(
     part = mapping | {name: options[name] for name in ("active_space", "multiplicity") if name in options}
     words = told_of(vqe_run, algorithm, problem, **part)
     assert rebuilt(words) == [pytest.approx(exact(problem), abs=1e-7)]
-    assert ("the pool of fermionic excitations" in words) == (algorithm == "adapt")
-    assert f"by the {'Jordan-Wigner' if mapping else 'parity'} transformation" in words
+    assert ("coupled exchange excitations" in words) == (algorithm == "adapt")
+    has_both_spins = mapping or algorithm == "adapt"
+    assert f"by the {'Jordan-Wigner' if has_both_spins else 'parity'} transformation" in words
     assert re.search(r"The circuits measure up to \d+ qubits?, each with [\d,]+", words)
 
 

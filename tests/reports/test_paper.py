@@ -20,6 +20,7 @@ from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.adapt import PoolName
 from hybridloop.errors import InputError
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.paper.folder import write_paper
@@ -139,6 +140,7 @@ def test_every_method_that_can_be_chosen_has_its_sentence_and_its_references_exi
     for section, names in (
         ("algorithm", ALGORITHMS),
         ("ansatz", set(AnsatzName) - {"auto"}),
+        ("pool", PoolName),
         ("optimizer", {*OptimizerName, "scipy"} - {"auto"}),
         ("grouping", set(GroupingName) - {"auto"}),
         ("mitigation", MitigationName),

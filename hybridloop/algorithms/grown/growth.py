@@ -81,7 +81,7 @@ def grow(problem: ElectronicProblem, most: float, on_growth: OnGrowth | None = N
     for pool in (every, operators_of_reference(problem)):
         growth = _Growth(space, pool, on_growth)
         state, inverse = growth.grown(min(GROWN_TO, 0.5 * most))
-        if state.excess <= most:
+        if state.operators and state.excess <= most:
             found.append(growth.pruned(state, inverse, most))
     return min(found, key=lambda each: most_two_qubit_gates(problem, each.operators), default=None)
 

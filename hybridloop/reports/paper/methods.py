@@ -109,10 +109,11 @@ class MethodsText:
         layers = len(result.parameters) // 2 if settings.get("extend_to") else settings.get("layers")
         if layers:
             yield f"The circuit has {count_text(layers, 'layer')}."
-        if settings.get("pool"):
-            yield escape(f"Its operators are taken from the pool of {settings['pool']} excitations.")
+        pool = str(settings.get("pool", ""))
+        yield from self._sentence("pool", pool)
         if settings.get("mapping") and result.unit == "hartree" and ansatz != "puccd":
-            yield escape(f"Spin orbitals are mapped to qubits by the {_MAPPINGS[settings['mapping']]} transformation.")
+            mapping = "jordan-wigner" if "grown" in ansatz or "coupled" in pool else settings["mapping"]
+            yield escape(f"Spin orbitals are mapped to qubits by the {_MAPPINGS[mapping]} transformation.")
         if optimizer == "auto":
             optimizer = chosen.get("optimizer", "").partition(", as")[0].rpartition(" ")[2]
         if any(progress.phase == "search" for progress in result.history):
