@@ -24,7 +24,7 @@ PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-circuits bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
+.PHONY: help demo test test-all coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -101,6 +101,9 @@ bench-growth: .venv/ready ## draw how time and memory grow with jobs, rounds, ru
 
 bench-circuits: .venv/ready ## plan the circuit that a VQE chooses, beside UCCSD: gates, shots, prices
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.circuits
+
+bench-circuits-peers: .venv/ready $(PEERS)/ready ## count tequila's gates again, and store them (three minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.circuits --peers $(PEERS)/bin/python
 
 bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, price and noise
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shots

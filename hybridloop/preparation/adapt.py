@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hybridloop.algorithms.adapt.coupled_pool import CoupledPool
-from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool, PoolKind
 from hybridloop.algorithms.adapt.growth import Growth, adapt
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.adapt.selection import expected_operators
@@ -16,12 +14,12 @@ from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
-from hybridloop.descriptions.adapt import AdaptSettings, PoolName
+from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
+from hybridloop.preparation.choices.operator_pool import choose_pool
 from hybridloop.preparation.choices.optimizer import search_near
 from hybridloop.preparation.choices.orbitals import electrons_in_orbitals
 from hybridloop.preparation.prepared import (
@@ -36,7 +34,6 @@ from hybridloop.preparation.prepared import (
 from hybridloop.preparation.problem import accuracy_of
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
 from hybridloop.settings.energies import GroupingName
-from hybridloop.tasks.failure_policy import OnLostJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +81,8 @@ def prepare_adapt(
     """
     needed_for = "adapt starts from a molecule's Hartree-Fock state"
     facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings, is_shorter=True)
-    electronic = orbitals.problem
-    is_simulated = settings.search is not SearchName.MEASURED
-    pool: CoupledPool | ExcitationPool
-    if settings.pool is PoolName.COUPLED:
-        electronic = electronic_problem(electronic.molecule, FermionMapping.JORDAN_WIGNER)
-        pool = CoupledPool.of(electronic, is_simulated=is_simulated)
-    else:
-        pool = replace(ExcitationPool.tied(electronic, PoolKind(settings.pool)), is_simulated=is_simulated)
-    if not len(pool):
-        what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
-        raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
-    if settings.failure.on_lost_job is OnLostJob.SKIP:
-        what = "the search of the first operator needs all of its points, so none can be skipped"
-        raise InputError("on_lost_job", what, "Give penalize or fail.")
+    pool = choose_pool(orbitals.problem, settings)
+    electronic = pool.problem
     operators = expected_operators(pool, settings.tolerance, settings.max_operators)
     if settings.search is SearchName.SIMULATED and pool.simulation(operators) is None:
         what = "circuits of this pool are too large for a classical simulation"

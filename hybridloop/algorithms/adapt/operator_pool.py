@@ -76,7 +76,7 @@ class OperatorPool(ABC):
 
     @property
     def independent(self) -> NDArray[np.bool_]:
-        """Which operators (n,) are no sums of others, so that their gains add up."""
+        """True for each operator (n,) that is no sum of others, so that their gains add up."""
         return np.ones(len(self), bool)
 
     def generators(self) -> list[list[SymplecticOperator]]:

@@ -166,35 +166,37 @@ class CircuitChooser:
 
     def _cheapest(self, problem: ElectronicProblem) -> _Circuit:
         """Return a circuit of pairs, a grown one if pairs do not reach the ground state, or UCCSD if it costs less."""
-        whole = self._uccsd(problem)
         if self.settings.initial_point is StartName.NEWTON:
-            return whole
+            return self._uccsd(problem)
         if self.bound.exact() is None:
-            return replace(whole, why="uccsd, as the exact energy, by which others are chosen, takes too much work")
+            why = "uccsd, as the exact energy, by which others are chosen, takes too much work"
+            return replace(self._uccsd(problem), why=why)
         misses = list[str]()
         for build in (self._pairs, self._grown):
             try:
                 short = build(problem)
                 above = self.bound.excess(None if short.built is None else short.built.energy)
                 if above is not None and above <= self.bound.tolerance:
-                    return self._cheaper(problem, short, whole)
+                    return self._cheaper(problem, short)
                 far = "are not simulated" if above is None else f"end {1e3 * above:.2g} mHa above the ground state"
                 misses.append(f"pairs of electrons (puccd) {far}")
             except InputError as error:  # such as no pairs to excite, an open shell, or angles of UCCSD
                 misses += [error.problem] if error.field == "ansatz" else []
+        whole = self._uccsd(problem)
         return replace(whole, why=f"uccsd, as {' and '.join(misses)}" if misses else whole.why)
 
-    def _cheaper(self, problem: ElectronicProblem, short: _Circuit, whole: _Circuit) -> _Circuit:
+    def _cheaper(self, problem: ElectronicProblem, short: _Circuit) -> _Circuit:
         """Return the circuit of the lower effort. Raises InputError where the settings do not fit the short one.
 
-        One with less than half of the gates costs less in any case: it makes the same state with as many shots.
+        A grown one with less than half of the gates costs less in any case: it takes about as many shots.
         """
         of_short = self._measured(problem, short)
-        gates = int(of_short.ansatz.circuit.num_nonlocal_gates())
-        of_uccsd = _gates_of_uccsd((whole.orbitals or OrbitalChoice(problem)).problem)
-        name = of_short.ansatz.name
-        if isinstance(short.built, GrownCircuit) and gates < of_uccsd / SURELY_CHEAPER:
-            return replace(short, why=f"{name}, with {gates:,} two-qubit gates in place of {of_uccsd:,} of uccsd")
+        name, gates = of_short.ansatz.name, int(of_short.ansatz.circuit.num_nonlocal_gates())
+        if isinstance(short.built, GrownCircuit):
+            of_uccsd = min(map(_gates_of_uccsd, (problem, self._natural(problem).problem)))
+            if gates < of_uccsd / SURELY_CHEAPER:
+                return replace(short, why=f"{name}, with {gates:,} two-qubit gates in place of {of_uccsd:,} of uccsd")
+        whole = self._uccsd(problem)
         try:
             of_whole = self._measured(problem, whole)
         except InputError:  # such as angles or groups of pairs
@@ -205,7 +207,7 @@ class CircuitChooser:
 
     def _pairs(self, problem: ElectronicProblem) -> _Circuit:
         """Return the circuit of pairs. Raises InputError where the molecule or the settings allow none."""
-        settings = self.settings
+        settings, is_simulated = self.settings, self._is_simulated
         check_shape(AnsatzName.PUCCD, settings)
         if settings.mapping is not MappingName.PARITY:
             raise InputError("mapping", "puccd has one qubit for each orbital, and no mapping", "Leave it out.")
@@ -217,11 +219,11 @@ class CircuitChooser:
         orbitals = self._natural(problem)
         paired = _paired(orbitals, PRUNED_SHARE * self.bound.tolerance)
         why = None if orbitals.is_given else f"{orbitals.source}, in which pairs alone are nearest to the ground state"
-        return _Circuit(orbitals, paired, None, why, is_simulated=self._is_simulated)
+        return _Circuit(orbitals, paired, None, why, is_simulated=is_simulated)
 
     def _grown(self, problem: ElectronicProblem) -> _Circuit:
         """Return the grown circuit. Raises InputError where the molecule or the settings allow none."""
-        settings, molecule = self.settings, problem.molecule
+        settings, molecule, is_simulated = self.settings, problem.molecule, self._is_simulated
         check_shape(AnsatzName.GROWN, settings)
         if settings.mapping not in (MappingName.PARITY, MappingName.JORDAN_WIGNER):
             raise InputError("mapping", "a grown circuit has the qubits of jordan-wigner", "Leave it out.")
@@ -233,11 +235,11 @@ class CircuitChooser:
             what = f"no operators were found that reach {1e3 * self._grown_to:.2g} mHa above the exact energy"
             raise InputError("ansatz", what, _GIVE_UCCSD)
         why = None if orbitals.is_given else f"{orbitals.source}, in which a grown circuit is short"
-        return _Circuit(orbitals, grown, None, why, is_simulated=self._is_simulated)
+        return _Circuit(orbitals, grown, None, why, is_simulated=is_simulated)
 
     @property
     def _grown_to(self) -> float:
-        """How far above the exact energy a grown circuit may end, in hartree: a part of what a claim needs."""
+        """The most that a grown circuit may end above the exact energy, in hartree: a part of what a claim allows."""
         return GROWN_SHARE * min(self.bound.tolerance, self.settings.tolerance or self.bound.tolerance)
 
     @property
