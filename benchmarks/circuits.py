@@ -32,8 +32,8 @@ TARGETS = ("ionq.qpu.aria-1", "quantinuum.qpu.h2-1")
 CHOSEN: Mapping[str, Any] = {}
 UCCSD: Mapping[str, Any] = {"ansatz": "uccsd", "orbitals": "given"}
 HEAD = (
-    "| chosen/UCCSD | circuit | qubits | circuits | gates | shots, Aria | USD | shots, H2-1 | HQC |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| chosen/UCCSD | circuit | qubits | circuits | gates | Aria, USD | H2-1, HQC |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
 )
 _LONG = 1e4  # a price from here on has two digits
 _FILES = DATA / "fcidump"
@@ -75,15 +75,11 @@ class Planned:
         return tuple(plan.cost.expected or 0.0 for plan in self.plans)
 
     def cells(self) -> tuple[str, ...]:
-        """Return qubits, circuits and gates, several figures where the targets differ, and shots and price of each."""
+        """Return qubits, circuits and gates, several figures where the targets differ, and the price of each."""
         most = [max(circuit.two_qubit or 0 for circuit in plan.circuits) for plan in self.plans]
         alike = ([plan.qubits for plan in self.plans], [len(plan.circuits) for plan in self.plans], most)
-        efforts = [
-            text
-            for plan, price in zip(self.plans, self.prices, strict=True)
-            for text in (_two_digits(plan.shots.expected), f"{price:.0f}" if price < _LONG else _two_digits(price))
-        ]
-        return (*(_once(figures) for figures in alike), *efforts)
+        prices = (f"{price:.0f}" if price < _LONG else f"{price:.1e}".replace("e+0", "e") for price in self.prices)
+        return (*(_once(figures) for figures in alike), *prices)
 
 
 def plan_circuits(case: Case, given: Mapping[str, Any], trials: int = TRIALS) -> Planned:
@@ -138,11 +134,6 @@ def store_peers(python: str) -> None:
 def _once(values: Iterable[object]) -> str:
     """Return figures of several targets, one if they are the same."""
     return " or ".join(dict.fromkeys(map(str, values)))
-
-
-def _two_digits(figure: float) -> str:
-    """Return a figure as in 8.4e3."""
-    return f"{figure:.1e}".replace("e+0", "e")
 
 
 def main() -> int:

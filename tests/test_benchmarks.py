@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.circuits import compare
+from benchmarks.circuits import compare, compare_with_peers
 from benchmarks.growth import draw, exponent, measured, runs_of_journal
 from benchmarks.sweep import in_processes
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
@@ -50,3 +50,13 @@ def test_a_sweep_of_no_ops_ends_all_its_points(
 def test_the_chosen_circuit_of_hydrogen_is_beside_uccsd_and_cheaper(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(bound.is_kept for bound in compare(["H2"], trials=1))
     assert "| H2 | puccd | 2/2 | 2/2 | 2/2 |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_grown_circuit_has_a_fifth_of_the_gates_of_a_peer_that_comes_as_near(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bounds = list(compare_with_peers(["H4", "BeH2"]))
+    assert len(bounds) == 2
+    assert all(bound.is_kept for bound in bounds)
+    assert "tequila, H4, UCCSD: 578 gates, 20 angles, 0.61 mHa above the exact energy" in capsys.readouterr().out

@@ -107,7 +107,7 @@ def test_a_measured_growth_has_no_simulation() -> None:
     [
         ("vqe", "h2", {"optimizer": "rotosolve"}, "need no optimizer"),
         ("vqe", "h2", {"initial_point": "hf"}, "chooses the initial point"),
-        ("vqe", "h2", {"ansatz": "hardware-efficient"}, "only uccsd and puccd are simulated"),
+        ("vqe", "h2", {"ansatz": "hardware-efficient"}, "only uccsd, puccd and grown are simulated"),
         ("vqe", "large", {"layers": 1}, "too large"),
         ("vqe", "chain", {"ansatz": QSHARP}, "its gates change with its angles"),
         ("qaoa", "wide", {}, "22 variables"),

@@ -89,7 +89,7 @@ def fewest_simulated(
             "a Q# operation is not simulated: its gates change with its angles" if is_qsharp_ansatz(name) else None
         )
     elif name != AnsatzName.UCCSD and not isinstance(resolved, PauliProblem):
-        excluded = f"of our circuits for a molecule only uccsd and puccd are simulated, not {name.value}"
+        excluded = f"of our circuits for a molecule only uccsd, puccd and grown are simulated, not {name.value}"
     if excluded is not None and settings.search is SearchName.SIMULATED:
         raise InputError("search", excluded, _MEASURE)
     if excluded is not None or settings.search is SearchName.MEASURED:

@@ -28,6 +28,9 @@ def choose_sampled_circuit(problem: ElectronicProblem, settings: SqdSettings, se
     if settings.ansatz in _BUILT_IN:
         what = f"{settings.ansatz} has no angles that are known to be near a molecule's state"
         raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
+    if settings.ansatz is AnsatzName.GROWN:
+        what = "a circuit grows to the exact energy, which leaves nothing to find"
+        raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
     if settings.ansatz is AnsatzName.PUCCD:
         what = "pairs of electrons reach no determinant with singly occupied orbitals"
         raise InputError("ansatz", what, "Give uccsd, or your own circuit with its angles.")
