@@ -55,6 +55,7 @@ _RUN = {
     "problem": _MAYBE,
     "value": float | None,
     **_of(Moment, "created updated"),
+    "reason": str,
 }
 _DAMAGED_RUN = {**dict.fromkeys(_RUN), "run_key": str, "status": Literal["damaged"]}
 _SESSION = {"id": str, **_of(_MAYBE, "name target status session_on_job_failure created ended")}
@@ -111,7 +112,7 @@ def _run_details() -> Any:
 
     return _record(
         "RunDetails",
-        {**_RUN, **_of(str, "uid reason"), **_of(_MAYBE, "flow_run_id held_by")},
+        {**_RUN, "uid": str, **_of(_MAYBE, "flow_run_id held_by")},
         seed=int,
         stop_requested=bool,
         meter=_printed(CostSummary, _of(Amounts, "estimated reserved billed")),

@@ -20,6 +20,7 @@ class State(enum.StrEnum):
     PARKED = "parked"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
+    REFUSED = "refused"  # its input was, in a flow run that a worker began; nothing is kept but its reason
     ENDED = "ended"  # converged, measured or finished
 
 
@@ -34,6 +35,7 @@ class Move(enum.StrEnum):
     PARK = "park"
     INTERRUPT = "interrupt"
     FAIL = "fail"
+    REFUSE = "refuse"
 
 
 class Who(enum.StrEnum):
@@ -69,6 +71,7 @@ def _rows() -> Iterator[Transition]:
     yield Transition(State.NEW, Move.PREPARE, State.PREPARING, (Who.CALLER,))
     yield Transition(State.NEW, Move.HOLD, State.RUNNING, (Who.CALLER, Who.PREFECT))
     yield Transition(State.PREPARING, Move.HOLD, State.RUNNING, _RESUMED_BY)
+    yield Transition(State.NEW, Move.REFUSE, State.REFUSED, (Who.HOLDER,))
     yield Transition(State.RUNNING, Move.HOLD, State.RUNNING, _RESUMED_BY)  # its process has died
     yield Transition(State.RUNNING, Move.END, State.ENDED, (Who.HOLDER,))
     for move, after in _ENDS:

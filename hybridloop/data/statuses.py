@@ -28,6 +28,7 @@ STATUSES: Mapping[str, FinalStatus] = {
     "parked": FinalStatus("it waits for its jobs; it can be resumed", 3),
     "interrupted": FinalStatus("a signal or a cancellation ended it; it can be resumed", 130),
     "failed": FinalStatus("an error ended it", 1),
+    "refused": FinalStatus("its input was refused on a worker; nothing was submitted, and nothing can be resumed", 2),
 }
 WITH_RESULT = frozenset(name for name, status in STATUSES.items() if status.has_result)
 

@@ -103,6 +103,7 @@ class _Body:
             }
             matching = ("algorithm", "problem")
             order = RunOrder(SESSION, self.name, self.settings, stated, run_key, host.id, must_match=matching)
+            host.order = order
             run = find_run(journal, order)
             try:
                 return live_program(

@@ -72,7 +72,7 @@ class RunRecord:
     @property
     def has_begun(self) -> bool:
         """True once a process has worked on the run in a flow run or a script."""
-        return self.state not in (State.NEW, State.PREPARING)
+        return self.state not in (State.NEW, State.PREPARING, State.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

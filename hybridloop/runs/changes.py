@@ -37,8 +37,16 @@ def reaching(algorithm: str) -> tuple[str, ...]:
     return *CAPS, *(goals_of(ALGORITHMS[algorithm].settings) if algorithm in ALGORITHMS else ())
 
 
+def check_can_resume(record: RunRecord) -> None:
+    """Raise InputError for a run whose input was refused."""
+    if record.state is State.REFUSED:
+        what = f"run {record.key!r} was refused, and has nothing to resume: {record.reason}"
+        raise InputError("run", what, "Correct its input, and start it again.")
+
+
 def changed_settings(record: RunRecord, events: Sequence[Event], changes: Mapping[str, Any]) -> RunSettings:
     """Return all settings of a run with changes. Raises InputError for a script's run, and for other settings."""
+    check_can_resume(record)
     if record.algorithm not in ALGORITHMS:
         raise InputError(
             "run",

@@ -28,7 +28,7 @@ from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.journal.held_run import hold_run as hold_lease
 from hybridloop.journal.revisions import EXTENDED
-from hybridloop.runs.changes import Extension
+from hybridloop.runs.changes import Extension, check_can_resume
 from hybridloop.runs.recorded import (
     BEFORE,
     LIMITS_GIVEN,
@@ -99,10 +99,11 @@ def begin_extension(journal: Journal, found: Run) -> None:
 
 
 def ask_for_resume(journal: Journal, record: RunRecord) -> None:
-    """Ask for a run to be resumed, in place of a request to stop it. Raises RunBusy, JournalDamaged.
+    """Ask for a run to be resumed, in place of a request to stop it. Raises RunBusy, JournalDamaged, InputError.
 
     Its lease is taken and released, so that what was tried before to resume it does not count.
     """
+    check_can_resume(record)
     journal.release(journal.take_lease(record.uid))
     journal.request_resume(record.uid)
 
@@ -218,6 +219,11 @@ def facts_of_end(key: str, status: str, reason: str, result: RunResult | None) -
         facts["title"] = f"{key} is {status}" if result is None else title(result)
         facts["text"] = message if result is None else "\n".join(summary(result))
     return facts
+
+
+def refuse(run: HeldRun, reason: str) -> None:
+    """Write that the input of a run was refused, before anything was submitted."""
+    _write(run, Move.REFUSE, State.REFUSED, reason)
 
 
 def log_resume_command(run: HeldRun, status: str) -> None:

@@ -90,6 +90,9 @@ def find_run(journal: Journal, order: RunOrder) -> Run:
         record = run_of_key(journal, order.run_key)
     elif order.flow_run_id is not None:
         record = journal.run_by_flow_run(order.flow_run_id)
+    if record is not None and record.state is State.REFUSED:  # it leaves nothing that its input must agree with
+        journal.delete_runs([record.uid])
+        record = None
     if record is None:
         return describe_run(order)
     is_again = order.flow_run_id is not None and order.flow_run_id in flow_runs_of(journal, record)

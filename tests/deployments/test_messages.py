@@ -101,6 +101,42 @@ def test_a_deployment_tells_of_its_own_runs_and_at_once_of_a_failure_for_good(
                     messages.get(timeout=1.0)
 
 
+def test_a_night_whose_input_is_refused_is_listed_told_and_shown_with_its_reason(
+    prefect_server: PrefectServer, share: ServerShare, tmp_path: Path
+) -> None:
+    """The target of a deployment may be retired after it was checked."""
+    with prefect_client(prefect_server) as client, heard() as (url, messages):
+        deployment = share.deploy(client, vqe)
+        with told_of(client, deployment, url, share), place_for(prefect_server, deployment, tmp_path) as place:
+            shell, key = place.at.shell, f"{share.name}-night"
+            parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": {"target": "ionq.retired"}}
+            with worker(shell.environ, tmp_path, of_hybridloop(share.name)):
+                place.client.create_flow_run_from_deployment(deployment, parameters={**parameters, "run_key": key})
+                message = messages.get(timeout=WITHIN_S)
+                assert message["subject"] == f"{key} needs attention"
+                assert message["body"].startswith(f"run {key} is refused: target: ")
+                (row,) = shell.json("runs", "list", "--status", "refused")
+                assert row["run_key"] == key
+                assert message["body"] == f"run {key} is refused: {row['reason']}"
+                listed = shell.run("runs", "list")
+                assert f"{key} was refused: {row['reason']}" in listed.stdout
+                followed = shell.run("runs", "follow", key)
+                assert followed.returncode == 2
+                assert "ionq.retired" in followed.stderr
+                assert "flow run" in (log := shell.run("runs", "logs", key).stdout)
+                assert "is Refused: target: " in log
+                for arguments in (("resume", key), ("resume", key, "--later"), ("resume", key, "--plan")):
+                    refused = shell.run("runs", *arguments)
+                    assert refused.returncode == 2
+                    assert "was refused, and has nothing to resume" in refused.stderr
+                # the corrected input takes its key
+                corrected = {**parameters, "settings": {"seed": 7, "precision": 0.05}, "run_key": key}
+                place.client.create_flow_run_from_deployment(deployment, parameters=corrected)
+                assert messages.get(timeout=WITHIN_S)["subject"].startswith("h2: -1.1")
+            (row,) = shell.json("runs", "list")
+            assert (row["run_key"], row["status"]) == (key, "converged")
+
+
 def test_an_outage_after_which_housekeeping_resumes_a_run_tells_nothing(
     prefect_server: PrefectServer, share: ServerShare
 ) -> None:

@@ -69,6 +69,9 @@ def list_(
         rows = [row for run in newest if (row := _list_row(run, as_json=json))["status"] in wanted][:limit]
     columns = ("run_key", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
     print_rows(rows, columns, as_json=json)
+    for row in () if json else rows:
+        if row["status"] == State.REFUSED:
+            print_line(f"{row['run_key']} was refused: {row['reason']}")
 
 
 @app.command()
@@ -82,7 +85,6 @@ def show(run: Run, *, json: AsJson = False) -> None:
     from hybridloop.runs.extension import results_of, revision_rows
     from hybridloop.runs.recorded import GROUPINGS, changed_settings, given_later, recorded_settings, without_rotations
     from hybridloop.runs.result import RunResult
-    from hybridloop.tasks.orphans import ORPHANED
 
     with _journal() as journal:
         record = journal.run(run)
@@ -93,7 +95,6 @@ def show(run: Run, *, json: AsJson = False) -> None:
             **_row(record, progress.rounds_complete, sum(progress.jobs.values()) + progress.pings),
             "uid": record.uid,
             "flow_run_id": record.flow_run_id,
-            "reason": ORPHANED if _is_orphaned(record) else record.reason,
             "seed": record.seed,
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
             "stop_requested": record.stop_requested,
@@ -377,11 +378,15 @@ def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun, *, as_json: bool) -
         row = _row(record, totals.rounds_complete, totals.jobs + totals.pings)
         return row if as_json else row | {"value": _value_text(record)}
     _log.warning("run %s: %s", run.key or run.uid, run.error)
-    unknown = dict.fromkeys(("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated"))
+    unknown = dict.fromkeys(
+        ("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated", "reason")
+    )
     return {"run_key": run.key or run.uid, "status": _DAMAGED, **unknown}
 
 
 def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
+    from hybridloop.tasks.orphans import ORPHANED
+
     return {
         "run_key": record.key,
         "status": _status(record),
@@ -393,6 +398,7 @@ def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
         "value": (record.result or {}).get("value"),
         "created": _time(record.created_at),
         "updated": _time(record.last_seen_at),
+        "reason": ORPHANED if _is_orphaned(record) else record.reason,
     }
 
 

@@ -27,6 +27,7 @@ from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.host import REFUSALS, PrefectHost
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.host import Ended
+from hybridloop.flows.lifecycle.refusal import record_refusal
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
@@ -115,7 +116,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
 
 
 def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
-    """Do the work of a flow run that a worker began; return what it returns to Prefect.
+    """Do the work of a flow run that a worker began; return what it returns to Prefect. A refusal is recorded.
 
     Raises the error that fails the flow run. In a subflow this is a refusal, too: its parent must not continue.
     """
@@ -126,6 +127,8 @@ def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
         except REFUSALS as error:
             if flow_run.parent_flow_run_id is not None:
                 raise
+            if host.order is not None and error.is_refusal:
+                record_refusal(host.order, error, host)
             ended = Ended(error=error)
         return host.end(ended)
 

@@ -24,6 +24,7 @@ from hybridloop.flows.in_prefect.watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.host import Ended, Host
 from hybridloop.journal import RunRecord
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.runs.order import RunOrder
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.prefect_tasks import run_round, session_of_flow, tasks_untagged
@@ -40,6 +41,7 @@ class PrefectHost(Host):
         self.id: str | None = flow_run.id
         self.log: logging.LoggerAdapter[logging.Logger] = get_run_logger()  # type: ignore[assignment]
         self.cancellation: PrefectWatch = PrefectWatch()
+        self.order: RunOrder | None = None  # of its run, once it is known
         self._artifact: RunArtifact | None = None
 
     @contextmanager

@@ -89,7 +89,8 @@ def live_in_flow(
 ) -> Ended[RunResult]:
     """Do a run inside its flow run: one that is `ready` and current, else the one that this flow run began before."""
     with naming_block(block), open_journal() as journal:
+        host.order = replace(order, flow_run_id=host.id)
         run = ready.pop() if ready else None
         if run is None or not is_current(journal, run.record):
-            run = begin(replace(order, flow_run_id=host.id), Place.of(workspace))
+            run = begin(host.order, Place.of(workspace))
         return live(journal, run, workspace, host, view)
