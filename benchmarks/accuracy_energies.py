@@ -161,7 +161,7 @@ def stretched(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """Measure H4 chains whose ground state UCCSD cannot reach: right error bars, and no run claims convergence."""
     bounds: list[Bound] = []
     for name in ("H4_1.5", "H4_2"):
-        runs = [run_errors(name, seed) for seed in range(1 if quick else 40)]
+        runs = [run_errors(name, seed, VqeSettings(ansatz=AnsatzName.UCCSD)) for seed in range(1 if quick else 40)]
         off = [(run.error_mha - run.found_mha) * MHA / run.outcome.standard_error for run in runs]
         most = float(np.sqrt(chi2.ppf(0.995, len(off)) / len(off)))  # of unit normals; 1.29 for 40 runs
         bounds += [

@@ -392,6 +392,8 @@ class BundleDamaged(HybridloopError):
 class RunBusy(HybridloopError):
     """A live process holds the run: `holder` describes it, `until` is the end of its lease unless it is renewed."""
 
+    exit_code = 5
+
     def __init__(self, key: str, holder: str, until: str) -> None:
         super().__init__(key, holder, until)
         self.key = key

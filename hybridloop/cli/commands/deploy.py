@@ -40,6 +40,14 @@ Cron = Annotated[
     typer.Option(help="Schedule, such as '0 2 * * *'; without it runs start on request.", rich_help_panel=_DEPLOYMENT),
 ]
 Timezone = Annotated[str, typer.Option(help="Time zone of the schedule.", rich_help_panel=_DEPLOYMENT)]
+CatchUp = Annotated[
+    bool,
+    typer.Option(
+        "--catch-up",
+        help="Make a run for each start that was missed without a worker; by default one for all.",
+        rich_help_panel=_DEPLOYMENT,
+    ),
+]
 Name = Annotated[
     str | None, typer.Option(help="Name of the deployment; the problem's by default.", rich_help_panel=_DEPLOYMENT)
 ]
@@ -85,6 +93,7 @@ def _deploy_command(algorithm: Description) -> Callable[..., None]:
         name: Name = None,
         work_pool: Any = "hybridloop",
         notify: Notify = None,
+        catch_up: CatchUp = False,
         workspace: Workspace = None,
         config: Config = None,
         set_: Set = [],  # noqa: B006  # typer's way to make it optional
@@ -93,7 +102,7 @@ def _deploy_command(algorithm: Description) -> Callable[..., None]:
         from hybridloop.api import worker as api
 
         text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
-        place = DeploymentOptions(name or text.name, work_pool, cron, timezone, workspace, notify)
+        place = DeploymentOptions(name or text.name, work_pool, cron, timezone, workspace, notify, catch_up)
         _print(api.deploy(algorithm.name, text, resolved, place))
 
     names = ["--work-pool"] if "pool" in algorithm.settings.model_fields else ["--pool", "--work-pool"]

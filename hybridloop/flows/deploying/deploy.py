@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.in_prefect.missed_starts import CATCH_UP
 from hybridloop.flows.in_prefect.notifications import BLOCK, notification_block, send_test, set_automations
 from hybridloop.settings import ProblemText
 from hybridloop.settings.deployment import DeploymentOptions
@@ -47,8 +48,10 @@ def deploy_run(
         parameters: dict[str, Any] = {"problem": problem.model_dump(mode="json"), "settings": dict(settings)}
         if options.workspace is not None:
             parameters["workspace"] = options.workspace
+        place = _in_pool(pool)
+        place["tags"] += [CATCH_UP] * options.catch_up
         done = "updated" if _exists(client, f"{algorithm}/{name}") else "created"
-        load_flow(algorithm).to_deployment(name, parameters=parameters, schedules=schedules, **_in_pool(pool)).apply()
+        load_flow(algorithm).to_deployment(name, parameters=parameters, schedules=schedules, **place).apply()
         when = "on request" if options.cron is None else f"at {options.cron!r} in {options.timezone}"
         yield f"{done} the deployment {algorithm}/{name} in the pool {pool}: it runs {when}"
         yield from _deploy_housekeeping(client, pool)

@@ -22,7 +22,7 @@ from prefect.exceptions import Abort
 from prefect.runtime import flow_run
 
 from hybridloop.azure.redaction import redact_secrets_in_logs
-from hybridloop.errors import LeaseLost, StackError
+from hybridloop.errors import LeaseLost, RunBusy, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.host import REFUSALS, PrefectHost
 from hybridloop.flows.in_prefect.one_request import client_without_retries
@@ -118,13 +118,14 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
 def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
     """Do the work of a flow run that a worker began; return what it returns to Prefect. A refusal is recorded.
 
-    Raises the error that fails the flow run. In a subflow this is a refusal, too: its parent must not continue.
+    Raises the error that fails the flow run. In a subflow this is a refusal, too, and that another process holds the
+    run: its parent must not continue.
     """
     host = PrefectHost()
     with exit_on_sigterm():  # SIGTERM has Prefect's handler
         try:
             ended = work(host)
-        except REFUSALS as error:
+        except (*REFUSALS, RunBusy) as error:
             if flow_run.parent_flow_run_id is not None:
                 raise
             if host.order is not None and error.is_refusal:

@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Completed
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.errors import CapReached, InputError, ProgramError, RunCancelled, RunStopped
+from hybridloop.errors import CapReached, InputError, ProgramError, RunBusy, RunCancelled, RunStopped
 from hybridloop.flows.in_prefect.artifact import RunArtifact
 from hybridloop.flows.in_prefect.completion import completed
 from hybridloop.flows.in_prefect.concurrency_slots import session_slot
@@ -32,6 +32,7 @@ from hybridloop.tasks.session import OpenSession
 
 REFUSALS = (InputError, ProgramError)
 REFUSED = "Refused"  # name of the state of a flow run whose input was refused
+HELD = "Held"  # of one whose run another process holds
 
 
 class PrefectHost(Host):
@@ -76,7 +77,8 @@ class PrefectHost(Host):
         """Show the end in the flow run, which waits for Prefect's server; return what the flow returns to Prefect.
 
         A flow run of a run that was stopped or parked is Completed, so that no retry starts the run again; so is one
-        whose input was refused, of which no alert tells. Raises the error that fails the flow run.
+        whose input was refused, or whose run another process holds: that is no failure of the run. Raises the error
+        that fails the flow run.
         """
         result, error = ended.result, ended.error
         if ended.show is not None:
@@ -89,6 +91,8 @@ class PrefectHost(Host):
             return Cancelled(message=str(error))
         if isinstance(error, REFUSALS) and error.is_refusal:
             return Completed(name=REFUSED, message=str(error))
+        if isinstance(error, RunBusy):
+            return Completed(name=HELD, message=str(error))
         if isinstance(error, CapReached | RunStopped) and status_after(error) != "interrupted":
             return Completed(name=status_after(error).capitalize(), message=str(error))
         raise error

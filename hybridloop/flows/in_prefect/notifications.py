@@ -96,7 +96,8 @@ def _narrow(document: dict[str, Any], deployment: DeploymentResponse) -> None:
     document["name"] = f"{document['name']} {deployment.id}"
     trigger = document["trigger"]
     own = {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{deployment.id}"}
-    trigger["match_related"] = [own, *([trigger["match_related"]] if "match_related" in trigger else [])]
+    others = trigger.get("match_related", [])
+    trigger["match_related"] = [own, *(others if isinstance(others, list) else [others])]
 
 
 def _is_webhook(client: SyncPrefectClient, block: UUID) -> bool:

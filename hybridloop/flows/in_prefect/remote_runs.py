@@ -31,10 +31,10 @@ from prefect.exceptions import MissingResult, ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 from prefect.types.entrypoint import EntrypointType
 
-from hybridloop.errors import HybridloopError, InputError, RunCancelled, RunNotBegun, RunNotFinished
+from hybridloop.errors import HybridloopError, InputError, RunBusy, RunCancelled, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.dead_flow_runs import complete_flow_run, ended_run_of
-from hybridloop.flows.in_prefect.host import REFUSED
+from hybridloop.flows.in_prefect.host import HELD, REFUSED
 from hybridloop.journal import open_journal
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import AutoResume, ProblemText
@@ -234,6 +234,10 @@ def _result_of(run: FlowRun) -> RunResult | None:
     message = run.state.message or f"its flow run is {run.state.name}"
     if run.state.name == REFUSED:
         raise InputError("run", message, "Correct the input, and start it again.")
+    if run.state.name == HELD:
+        held = RunNotFinished(run.name, message)
+        held.exit_code = RunBusy.exit_code
+        raise held
     if not run.state.is_completed():
         # one with an idempotency key resumes a run that had begun: see `restart_flow_run`
         error = (RunNotFinished if run.run_count or run.idempotency_key else RunNotBegun)(run.name, message)

@@ -14,6 +14,7 @@ from hybridloop.flows.deploying.deployments import deployment_settings, inherit_
 from hybridloop.flows.in_prefect.beside import run_beside, show_in_flow
 from hybridloop.flows.in_prefect.hooks import run_flow_options
 from hybridloop.flows.in_prefect.host import PrefectHost
+from hybridloop.flows.in_prefect.missed_starts import skipped_start
 from hybridloop.flows.in_prefect.process_reuse import reuse_process
 from hybridloop.flows.lifecycle.begin import Place, begin
 from hybridloop.flows.lifecycle.host import Ended
@@ -54,6 +55,8 @@ def _run_in_flow(
     algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None, block: str | None
 ) -> Any:
     """Run an algorithm as the body of its flow; `block` is a saved workspace, None: that of the environment."""
+    if (skipped := skipped_start()) is not None:
+        return skipped
     reuse_process()
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)

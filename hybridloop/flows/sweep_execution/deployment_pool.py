@@ -27,7 +27,7 @@ from prefect.states import Cancelled, Crashed
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.flows.deploying.deployments import Deployment
-from hybridloop.flows.in_prefect.host import REFUSED
+from hybridloop.flows.in_prefect.host import HELD, REFUSED
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.in_prefect.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
@@ -153,6 +153,8 @@ class DeploymentPool:
         match state.type:
             case StateType.COMPLETED if state.name == REFUSED:
                 return AttemptEnd(key, f"it was refused: {state.message}")
+            case StateType.COMPLETED if state.name == HELD:
+                return AttemptEnd(key, f"another process holds it: {state.message}", again=True)
             case StateType.COMPLETED:
                 self._check_setup(key)
                 self._waiting += PROCESS_LABEL in flow_run.labels and not is_process_dead(flow_run)

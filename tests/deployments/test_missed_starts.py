@@ -1,0 +1,56 @@
+"""Starts of a schedule that were missed without a worker make one run, of the latest; those of others stay."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from hybridloop.flows.algorithms import vqe
+from hybridloop.local_stack import PrefectServer
+from tests.deployments.worker_helpers import of_hybridloop, place_for, worker
+from tests.prefect_server import prefect_client
+from tests.server_share import ServerShare
+from tests.waiting import eventually
+
+PERIODS = 3
+SETTINGS = {"seed": 7, "precision": 0.05}
+
+
+@pytest.mark.slow
+def test_one_run_is_made_for_all_starts_that_were_missed(
+    prefect_server: PrefectServer, share: ServerShare, tmp_path: Path
+) -> None:
+    with prefect_client(prefect_server) as client:
+        parameters = {"problem": {"name": "h2"}, "settings": SETTINGS}
+        every = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(seconds=6)))
+        deployment = share.deploy(client, vqe, parameters=parameters, schedules=[every])
+        of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+
+        def starts() -> list[FlowRun]:
+            return client.read_flow_runs(deployment_filter=of_deployment, limit=200)
+
+        eventually(lambda: sum(each.state_name == "Late" for each in starts()) >= PERIODS)
+        for schedule in client.read_deployment_schedules(deployment):
+            client.update_deployment_schedule(deployment, schedule.id, active=False)
+        own = client.create_flow_run_from_deployment(deployment)
+        with (
+            place_for(prefect_server, deployment, tmp_path) as place,
+            worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)),
+        ):
+            eventually(lambda: all(each.state is not None and each.state.is_final() for each in starts()))
+            scheduled = [each for each in starts() if each.auto_scheduled]
+            ended = sorted(scheduled, key=lambda each: str(each.expected_start_time))
+            assert len(ended) >= PERIODS
+            assert {each.state_name for each in ended[:-1]} == {"Skipped"}
+            assert ended[-1].state_name == "Completed"
+            assert ended[0].state is not None
+            assert "one run is made for all missed starts" in str(ended[0].state.message)
+            assert client.read_flow_run(own.id).state_name == "Completed"  # a person's
+            assert {row["status"] for row in place.at.shell.json("runs", "list")} == {"converged"}
+            assert len(place.at.shell.json("runs", "list")) == 2
