@@ -168,11 +168,15 @@ class Allowance:
             yield ledger
             if (after := json.dumps(ledger, indent=1)) != before:
                 new = self._path.with_suffix(".new")
-                with new.open("w", encoding="utf-8") as file:
+                with open(new, "w", encoding="utf-8", opener=_private) as file:
                     file.write(after)
                     file.flush()
                     os.fsync(file.fileno())
                 new.replace(self._path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _refusal(field: str, problem: str, remedy: str) -> InputError:

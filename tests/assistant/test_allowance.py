@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -51,6 +52,12 @@ def test_calls_at_once_hold_no_more_than_the_allowance() -> None:
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(ask, range(8))) == 3
     assert servers[0].balance().left == {"HQC": 10.0}
+
+
+def test_its_ledger_is_its_user_s_alone(tmp_path: Path) -> None:
+    Allowance({"HQC": 100.0}).hold("a", PAID, {"HQC": 60.0})
+    (ledger,) = (tmp_path / "home" / "assistant").glob("*.json")
+    assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
 
 
 def test_a_known_run_keeps_its_cap_and_a_larger_one_counts_once_also_after_a_restart() -> None:

@@ -16,7 +16,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
-from prefect.states import AwaitingRetry, Completed, Crashed, Failed, Running
+from prefect.states import AwaitingRetry, Completed, Crashed, Failed, Running, Scheduled
 from qiskit import QuantumCircuit
 
 import hybridloop as hl
@@ -24,6 +24,7 @@ from hybridloop.data import load_table
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import levels, vqe
+from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
@@ -54,7 +55,7 @@ def told(prefect_server: PrefectServer, share: ServerShare) -> Iterator[queue.Qu
         assert OURS in text
         shown = json.loads(text.replace("BLOCK_ID", str(block_id)).replace(OURS, f"prefect.tag.{share.name}"))
         for each in shown:
-            if each["name"] == "hybridloop-ended-badly":
+            if each["name"] in ("hybridloop-ended-badly", "hybridloop-late"):
                 each["trigger"]["within"] = 10
         created = [client.create_automation(AutomationCore.model_validate(each)) for each in shown]
         yield messages
@@ -131,6 +132,30 @@ def test_only_a_crashed_or_failed_run_that_nothing_resumes_sends_a_notification(
             ("crashed Crashed", "vqe: its process ended"),
             ("failed Failed", "vqe: the service refused it"),
         ]
+
+
+@pytest.mark.slow
+def test_only_a_start_that_no_worker_takes_sends_a_notification(
+    prefect_server: PrefectServer, share: ServerShare, told: queue.Queue[Any]
+) -> None:
+    late: State[Any] = Scheduled(name="Late")
+    with prefect_client(prefect_server) as client:
+        for name, flow_, states in (
+            ("taken", vqe, [late, Running()]),
+            ("of-housekeeping", housekeeping, [late]),
+            ("left", vqe, [late]),
+        ):
+            parameters = {} if flow_ is housekeeping else {"problem": {"name": "h2"}}
+            tags = (share.name,)
+            run: Any = client.create_flow_run(flow_, parameters=parameters, name=name, tags=tags, state=Scheduled())
+            for state in states:
+                client.set_flow_run_state(run.id, state, force=True)
+        message = told.get(timeout=WITHIN_S)
+        assert message["subject"] == "vqe left has not started"
+        assert message["body"].startswith("It was due at 20")
+        assert "hybridloop worker" in message["body"]
+        with pytest.raises(queue.Empty):
+            told.get(timeout=5.0)
 
 
 @long_only  # Prefect checks for missing events after ten seconds at the earliest

@@ -64,7 +64,7 @@ def test_a_restart_of_the_server_loses_no_lease(compose: dict[str, Any]) -> None
 
 def test_a_stop_leaves_runs_the_time_to_close_their_sessions(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
-    assert (worker["command"], worker["init"]) == (START, True)
+    assert (worker["command"], worker["init"]) == (f"{START} --limit 4", True)
     assert float(worker["stop_grace_period"].removesuffix("s")) > GRACE_S + END_S
 
 

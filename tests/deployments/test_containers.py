@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +78,7 @@ def test_image_and_unit_start_the_worker_as_the_guide_does() -> None:
     assert " ".join(command) == START
     (started,) = of_unit("ExecStart")
     program, *arguments = shlex.split(started)
-    assert " ".join([Path(program).name, *arguments]) == START
+    assert " ".join([Path(program).name, *arguments]) == f"{START} --limit 4"
     assert f"    {START}\n" in GUIDE
     assert f"{Path(program).parent}/pip install" in GUIDE
 
@@ -89,6 +91,22 @@ def test_image_and_unit_use_a_prefect_server_of_their_environment_also_on_this_m
             ours = prefect_home(Path(variables["HYBRIDLOOP_HOME"]))
             for url in ("http://127.0.0.1:4200/api", "http://prefect:4200/api"):
                 assert user_server({**variables, "PREFECT_API_URL": url}, ours) == url
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze is installed")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    text = (FOLDER / "hybridloop-worker.service").read_text(encoding="utf-8")
+    unit = tmp_path / "hybridloop-worker.service"
+    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE), encoding="utf-8")
+    found = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_a_run_without_memory_left_ends_alone_and_a_worker_takes_some_runs_at_once() -> None:
+    assert of_unit("OOMPolicy") == ["continue"]
+    compose = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
+    for started in (*of_unit("ExecStart"), compose):
+        assert "hybridloop worker --limit 4" in started
 
 
 def test_the_unit_signals_the_worker_alone_and_waits_for_its_runs() -> None:

@@ -16,7 +16,7 @@ from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
-from hybridloop.errors import InputError, InvalidValue, RunCancelled, StackError
+from hybridloop.errors import InputError, InvalidValue, RunBusy, RunCancelled, StackError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect import beside, one_request
 from hybridloop.flows.in_prefect.beside import run_beside, show_in_flow, with_body
@@ -175,6 +175,34 @@ def test_a_refused_input_is_a_completed_flow_run_and_an_error_of_its_caller(pref
     ]
     assert states[0] is not None
     assert states[0].message == "shots must be at least 1, got 0."
+
+
+def test_a_run_that_another_process_holds_is_no_failure_but_of_a_parent(prefect_server: PrefectServer) -> None:
+    ids: list[UUID] = []
+
+    def work(_host: PrefectHost, _: int = 0) -> Ended[int]:
+        ids.append(current_flow_run())
+        raise RunBusy("night", "process 17 on node3", "2026-11-20 12:30:05 UTC")
+
+    @flow
+    def on_a_worker() -> Any:
+        return show_in_flow(work)
+
+    @flow
+    def parent() -> Any:
+        return on_a_worker()
+
+    with pytest.raises(RunBusy) as busy:
+        run_beside(doubled, work)
+    assert busy.value.exit_code == 5
+    state: Any = on_a_worker(return_state=True)
+    assert (state.name, state.type) == ("Held", StateType.COMPLETED)
+    assert state.message.startswith("run 'night' is held by process 17 on node3")
+    with pytest.raises(RunBusy):  # else the parent would go on
+        parent()
+    with prefect_client(prefect_server) as client:
+        names = [client.read_flow_run(each).state_name for each in ids]
+    assert names == ["Held", "Held", "Failed"]
 
 
 def test_an_input_that_is_refused_after_jobs_were_paid_is_a_failure(prefect_server: PrefectServer) -> None:
