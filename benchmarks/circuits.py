@@ -112,10 +112,8 @@ def compare_with_peers(molecules: Sequence[str]) -> Iterator[Bound]:
     for each in json.loads(STORED.read_text()):
         if each["case"] not in molecules:
             continue
-        print(
-            f"tequila, {each['case']}, {each['circuit']}: {each['gates']} gates, {each['angles']} angles, "
-            f"{each['excess_mha']} mHa above the exact energy"
-        )
+        excess = "not minimized" if each["excess_mha"] is None else f"{each['excess_mha']} mHa above the exact energy"
+        print(f"tequila, {each['case']}, {each['circuit']}: {each['gates']} gates, {each['angles']} angles, {excess}")
         if each["circuit"] == "UCCSD":
             wanted = VqeSettings(precision=PRECISION)
             ansatz = prepare_vqe(

@@ -175,7 +175,9 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
     prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = f"groups-{tmp_path.name}"
-    settings = ScanSettings(seed=7, mapping=MappingName.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3)
+    settings = ScanSettings(
+        seed=7, ansatz="uccsd", mapping=MappingName.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3
+    )
     workspace = emulator.workspace("groups")
     first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 9}), key)
     assert (first.status, first.value) == ("stopped", None)
