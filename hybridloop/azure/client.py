@@ -171,7 +171,7 @@ class ServiceClient:
 
         def put() -> dict[str, Any] | None:
             try:
-                job = self._call("PUT", f"/jobs/{job_id}", document)
+                job = _with_status(self._call("PUT", f"/jobs/{job_id}", document))  # a damaged answer is unclear
             except RequestFailed as failure:
                 if failure.kind not in _MAY_BE_DONE or (job := self._submitted(job_id, body)) is None:
                     if may_be_gone and failure.kind is FailureKind.CONFLICT and self.find_job(job_id) is None:

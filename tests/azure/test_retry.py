@@ -169,6 +169,13 @@ def test_after_an_unclear_answer_to_a_submission_the_job_is_looked_up_by_its_id(
     assert scripted.requests == ["PUT /jobs/job", "GET /jobs/job"]
 
 
+@pytest.mark.parametrize("answer", [None, [], {}, "job", {"id": "job"}])
+def test_after_an_answer_of_another_shape_the_job_is_looked_up_too(scripted: ScriptedService, answer: object) -> None:
+    scripted.answers[:] = [reply(201, answer), reply(200, {"id": "job", "status": "Waiting"})]
+    assert scripted.service.submit("job", f"http://127.0.0.1:{scripted.port}/c/c?sig=canary", {}) is None
+    assert scripted.requests == ["PUT /jobs/job", "GET /jobs/job"]
+
+
 def test_a_submission_that_did_not_arrive_is_repeated_under_the_same_id(scripted: ScriptedService) -> None:
     missing = reply(404, {"error": {"code": "NotFound", "message": "no such job"}})
     scripted.answers[:] = [hang_up, missing, reply(200, {"id": "job", "status": "Waiting"})]
