@@ -173,10 +173,12 @@ class ServiceClient:
             try:
                 job = _with_status(self._call("PUT", f"/jobs/{job_id}", document))  # a damaged answer is unclear
             except RequestFailed as failure:
-                if failure.kind not in _MAY_BE_DONE or (job := self._submitted(job_id, body)) is None:
+                found = self._submitted(job_id, body) if failure.kind in _MAY_BE_DONE else None
+                if found is None:
                     if may_be_gone and failure.kind is FailureKind.CONFLICT and self.find_job(job_id) is None:
                         raise JobGone from failure
                     raise
+                job = found
             if job.get("sessionId") in (None, body.get("sessionId")):
                 return None
             return _with_status(self._call("GET", f"/jobs/{job_id}"))
