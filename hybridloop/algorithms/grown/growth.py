@@ -33,7 +33,10 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem, mask_of
 from hybridloop.algorithms.problems.exact import SAME_LEVEL, can_be_diagonalized, exact_energy_of_spin, lowest_state
 
 GROWN_TO = 0.3e-3  # hartree above the exact energy at which growth ends
-MAX_OPERATORS = 60
+MAX_OPERATORS = 150
+MOST_WITH_ALL = (
+    500  # determinants with which the larger pool is tried too: eight electrons in eight orbitals take a minute
+)
 MOST_TRIED = 4  # operators that may go next, of which the first that can is removed
 MIN_CURVATURE = 0.2  # hartree per radian²: a floor; softer operators are nearly degenerate
 MIN_SLOPE = 1e-6  # hartree per radian: less is rounding
@@ -43,7 +46,17 @@ SMALLEST_INVERSE = 1e-3  # radian² per hartree: no curvature is as large as its
 SURELY_LOST = 0.7  # of the expected loss of a removal: what the Hessian neglects is less than the rest
 
 GROWTH = (  # what a growth depends on, beside its problem
-    *(GROWN_TO, MAX_OPERATORS, MOST_TRIED, MIN_CURVATURE, MIN_SLOPE, SAME_GAIN, STEEPEST_LEFT, SMALLEST_INVERSE),
+    *(
+        GROWN_TO,
+        MAX_OPERATORS,
+        MOST_WITH_ALL,
+        MOST_TRIED,
+        MIN_CURVATURE,
+        MIN_SLOPE,
+        SAME_GAIN,
+        STEEPEST_LEFT,
+        SMALLEST_INVERSE,
+    ),
     *(SURELY_LOST, FIRST_PAIR_GATES, SINGLE_GATES, EXCITATION_GATES, COUPLED_GATES),
 )
 
@@ -70,15 +83,18 @@ def simulated(problem: ElectronicProblem, operators: Sequence[Operator]) -> Simu
 def grow(problem: ElectronicProblem, most: float, on_growth: OnGrowth | None = None) -> GrownState | None:
     """Grow a circuit, in the orbitals of the problem, to at most `most` hartree above the exact energy.
 
-    It is the shorter one of two: of all operators, and of those that excite electrons of the Hartree-Fock determinant.
+    Of few determinants it is the shorter one of two: of all operators, and of those that excite electrons of the
+    Hartree-Fock determinant; of more the latter.
     None where the determinants are too many, or no operator gains further than `most` above.
     """
     space = _space(problem)
     if space is None:
         return None
-    every = symmetric_operators(problem)
+    pools = [operators_of_reference(problem)]
+    if len(space.determinants) <= MOST_WITH_ALL:
+        pools.insert(0, symmetric_operators(problem))
     found = list[GrownState]()
-    for pool in (every, operators_of_reference(problem)):
+    for pool in pools:
         growth = _Growth(space, pool, on_growth)
         state, inverse = growth.grown(min(GROWN_TO, 0.5 * most))
         if state.operators and state.excess <= most:
