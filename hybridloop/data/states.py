@@ -71,7 +71,7 @@ def _rows() -> Iterator[Transition]:
     yield Transition(State.NEW, Move.PREPARE, State.PREPARING, (Who.CALLER,))
     yield Transition(State.NEW, Move.HOLD, State.RUNNING, (Who.CALLER, Who.PREFECT))
     yield Transition(State.PREPARING, Move.HOLD, State.RUNNING, _RESUMED_BY)
-    yield Transition(State.NEW, Move.REFUSE, State.REFUSED, (Who.HOLDER,))
+    yield Transition(State.NEW, Move.REFUSE, State.REFUSED, (Who.PREFECT,))
     yield Transition(State.RUNNING, Move.HOLD, State.RUNNING, _RESUMED_BY)  # its process has died
     yield Transition(State.RUNNING, Move.END, State.ENDED, (Who.HOLDER,))
     for move, after in _ENDS:

@@ -15,7 +15,7 @@ from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Target
+from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
@@ -83,6 +83,7 @@ def prepare_adapt(
     facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings, is_shorter=True)
     pool = choose_pool(orbitals.problem, settings)
     electronic = pool.problem
+    check_circuit_fits(target, electronic.encoding.num_qubits)
     operators = expected_operators(pool, settings.tolerance, settings.max_operators)
     if settings.search is SearchName.SIMULATED and pool.simulation(operators) is None:
         what = "circuits of this pool are too large for a classical simulation"

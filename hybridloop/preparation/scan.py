@@ -165,17 +165,37 @@ def _points(
     kinds = [point.ansatz.name for point in points]
     if len({*kinds}) > 1 and {*kinds} & {AnsatzName.PUCCD, AnsatzName.GROWN}:
         common = AnsatzName.UCCSD if AnsatzName.UCCSD in kinds else AnsatzName.GROWN
-        settings = settings.model_copy(update={"ansatz": common})
-        reason = f"{common.value} at all points, as it is chosen at {kinds.count(common)} of {len(points)}"
-        for number, part in enumerate(parts):
-            if kinds[number] != common:
-                point = prepare_vqe(part, settings, seed, target, afresh)
-                points[number] = replace(point, choices={**point.choices, CIRCUIT: reason})
+        try:
+            points = _with_one_kind(parts, points, common, settings, seed, target)
+        except InputError:  # at a point nothing is grown, as Hartree-Fock is as near
+            points = _with_one_kind(parts, points, AnsatzName.UCCSD, settings, seed, target)
     for number, part in enumerate(parts):
         of_point = recorded.of_point(number)
         if of_point.groupings and of_point.groupings != points[number].groupings:
             points[number] = prepare_vqe(part, settings, seed, target, of_point)
     return tuple(points)
+
+
+def _with_one_kind(
+    parts: Sequence[ProblemText],
+    points: Sequence[PreparedVqe],
+    kind: AnsatzName,
+    settings: ScanSettings,
+    seed: int,
+    target: Target,
+) -> list[PreparedVqe]:
+    """Return the points with one kind of circuit; those of Pauli sums stay as they are. Raises InputError."""
+    settings = settings.model_copy(update={"ansatz": kind})
+    count = sum(point.ansatz.name == kind for point in points)
+    chosen = f"{kind.value} at all points, as it is chosen at {count} of {len(points)}"
+    reason = chosen if count else f"{kind.value} at all points, as no other kind fits all"
+    found = list[PreparedVqe]()
+    for part, point in zip(parts, points, strict=True):
+        if point.ansatz.name != kind and isinstance(point.problem, ElectronicProblem):
+            whole = prepare_vqe(part, settings, seed, target)
+            point = replace(whole, choices={**whole.choices, CIRCUIT: reason})
+        found.append(point)
+    return found
 
 
 def _with_common_space(parts: Sequence[ProblemText], settings: ScanSettings) -> ScanSettings:

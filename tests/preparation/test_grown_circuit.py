@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.grown_circuit import GrownCircuit
@@ -18,7 +19,7 @@ from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.algorithms.grown.test_grown_circuits import natural
 from tests.preparation.test_measured_circuit import largest, prepared
 from tests.preparation.test_spin_and_stability import problem
-from tests.preparation_helpers import prepare_scan
+from tests.preparation_helpers import prepare_adapt, prepare_scan
 
 H4, BEH2, O2 = (ProblemText(name=name) for name in ("h4", "beh2", "o2-cas86"))
 
@@ -125,6 +126,30 @@ def test_its_initial_point_is_as_asked() -> None:
     np.testing.assert_array_equal(first, second)
     given = prepared(H4, ansatz="grown", initial_point=tuple(first.tolist()))
     np.testing.assert_array_equal(given.ansatz.initial_point, first)
+
+
+def test_a_record_is_taken_where_the_settings_would_grow_none_any_more() -> None:
+    (record,) = prepared(H4).groupings
+    with pytest.raises(InputError, match="no operators were found"):
+        prepared(H4, ansatz="grown", tolerance=1e-12)
+    assert prepared(H4, (record,), ansatz="grown", tolerance=1e-12).groupings == (record,)
+
+
+def test_angles_of_uccsd_stay_its_own() -> None:
+    text = ProblemText(name="h4-2.0")  # where a grown circuit has as many
+    count = prepared(text, ansatz="uccsd").ansatz.num_parameters
+    assert prepared(text, initial_point=(0.1,) * count).ansatz.name == "uccsd"
+
+
+@pytest.mark.parametrize(("name", "multiplicity"), [("h4", 1), ("h4", 3), ("h2o", 5)])
+def test_adapt_reaches_states_of_high_spin_in_the_default_pool(name: str, multiplicity: int) -> None:
+    settings = AdaptSettings(multiplicity=multiplicity, precision=2e-3)
+    prepared_adapt = prepare_adapt(ProblemText(name=name), settings, 0)
+    outcome = prepared_adapt.run(noiseless_rounds())
+    exact = prepared_adapt.facts.exact()
+    assert exact is not None
+    assert outcome.converged
+    assert outcome.value == pytest.approx(exact, abs=0.8e-3)
 
 
 def test_a_scan_grows_a_circuit_at_each_point() -> None:

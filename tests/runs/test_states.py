@@ -35,14 +35,15 @@ def test_every_state_is_reached_from_new_and_leads_to_an_end() -> None:
     for _ in State:
         reached |= {row.after for row in TRANSITIONS if row.before in reached}
     assert reached == {*State}
-    ending = {State.ENDED}
+    ending = {State.ENDED, State.REFUSED}
     for _ in State:
         ending |= {row.before for row in TRANSITIONS if row.after in ending}
     assert ending == {*State}
 
 
 def test_every_status_is_a_state_and_every_end_a_move_from_running() -> None:
-    for status in STATUSES:
+    assert after(State.NEW, Move.REFUSE) is state_of("refused")
+    for status in STATUSES.keys() - {"refused"}:
         assert after(State.RUNNING, end_of(status)) is state_of(status)
 
 

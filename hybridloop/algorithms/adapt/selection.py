@@ -21,6 +21,7 @@ from hybridloop.algorithms.rounds import RunRound
 DEFAULT_MAX_OPERATORS = 40
 GAIN_DECIMALS = 9  # in hartree: gains that are equal up to rounding keep the pool's order
 GRADIENT_TIE = 1e-7  # hartree per radian: gradients that differ by less are equal by symmetry
+SAME_SHARE = 1e-4  # of small ones, and of gains for a gate, which are far below a gradient
 SIGMAS = 3.0  # standard errors: a smaller gradient counts as noise
 MARGIN = 2.0  # of further shots for gradients: what noise still hides is then well below the tolerance
 MIN_SIMULATED_SLOPE = 1e-3  # hartree per radian: less is the search's own distance from the minimum
@@ -159,7 +160,7 @@ class Selector:
         measured = np.array([max(curvature.value, MIN_MEASURED_CURVATURE) for curvature in estimates])
         known = np.array([slope.value * (not _is_noise(slope)) for slope in slopes])
         if float((known**2 / (2.0 * measured))[self.pool.independent].sum()) > self.tolerance:
-            return [int(np.argmax(self.pool.ranks(known, measured, chosen)))], None
+            return [_first_largest(self.pool.ranks(known, measured, chosen).tolist())], None
         least = min(estimate.value - noise for estimate, noise in zip(estimates, noises, strict=True))
         if least < -MAX_HIDDEN_CURVATURE:
             reason = f"shot noise may hide a curvature of {least:.2g} hartree per square radian; raise shots"
@@ -197,7 +198,9 @@ def _steepest(slopes: Sequence[Estimate]) -> int:
 
 
 def _first_largest(sizes: Sequence[float]) -> int:
-    return next(index for index, size in enumerate(sizes) if size >= max(sizes) - GRADIENT_TIE)
+    largest = max(sizes)
+    least = largest - min(GRADIENT_TIE, SAME_SHARE * largest)
+    return next(index for index, size in enumerate(sizes) if size >= least)
 
 
 def _is_noise(slope: Estimate) -> bool:

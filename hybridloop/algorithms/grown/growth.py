@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit, exponential_rotation
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit, exponential_rotation, is_simulable
 from hybridloop.algorithms.circuits.statevector import Rotation, RotationSequence
 from hybridloop.algorithms.grown.circuit import most_two_qubit_gates
 from hybridloop.algorithms.grown.operators import (
@@ -34,6 +34,7 @@ from hybridloop.algorithms.problems.exact import SAME_LEVEL, can_be_diagonalized
 
 GROWN_TO = 0.3e-3  # hartree above the exact energy at which growth ends
 MAX_OPERATORS = 150
+GRADIENTS = 1_000  # of a growth: determinants of which these take too long are not simulated
 MOST_WITH_ALL = (
     500  # determinants with which the larger pool is tried too: eight electrons in eight orbitals take a minute
 )
@@ -85,16 +86,16 @@ def grow(problem: ElectronicProblem, most: float, on_growth: OnGrowth | None = N
 
     Of few determinants it is the shorter one of two: of all operators, and of those that excite electrons of the
     Hartree-Fock determinant; of more the latter.
-    None where the determinants are too many, or no operator gains further than `most` above.
+    None where the determinants are too many, the determinant itself is as near, or no operators get there.
     """
-    space = _space(problem)
+    space = _space(problem) if can_be_diagonalized(problem.molecule) else None
     if space is None:
         return None
     pools = [operators_of_reference(problem)]
     if len(space.determinants) <= MOST_WITH_ALL:
         pools.insert(0, symmetric_operators(problem))
     found = list[GrownState]()
-    for pool in pools:
+    for pool in filter(None, pools):
         growth = _Growth(space, pool, on_growth)
         state, inverse = growth.grown(min(GROWN_TO, 0.5 * most))
         if state.operators and state.excess <= most:
@@ -118,11 +119,11 @@ def _without(operators: tuple[Operator, ...], place: int) -> tuple[Operator, ...
 def _space(problem: ElectronicProblem) -> SimulatedCircuit | None:
     """Return the determinants as a circuit without operators; None where they are too many.
 
-    Its objective is the energy, with the penalty for other spins only where one of these has a lower state.
+    Its objective is the energy, with the penalty for other spins only where one of these has a lower state, or may.
     """
-    space = SimulatedCircuit.of(problem, (), ()) if can_be_diagonalized(problem.molecule) else None
-    if space is None:
-        return None
+    space = SimulatedCircuit.of(problem, (), ()) if is_simulable(problem, (), GRADIENTS) else None
+    if space is None or not can_be_diagonalized(problem.molecule):
+        return space
     lowest = lowest_state(space.hamiltonian, problem.molecule.norb)[0]
     is_own = lowest > exact_energy_of_spin(problem.molecule) - SAME_LEVEL
     return replace(space, objective=space.hamiltonian) if is_own else space

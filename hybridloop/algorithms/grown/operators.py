@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hybridloop.algorithms.problems.electronic import SymplecticOperator, qubit_excitation
 
 PAIR, EXCHANGE, DOUBLE, COUPLED = "p", "x", "d", "c"
+SAME_SPIN = {"u": 0, "v": 1}  # two moves in alpha, or in beta
 SINGLES = {"s": (0, 1), "a": (0,), "b": (1,)}  # in both spins, alpha and beta
 
 Term = tuple[tuple[int, ...], tuple[int, ...], int]  # spin orbitals emptied and filled, and a sign
@@ -27,8 +28,8 @@ FIRST_PAIR_GATES = 2  # of a pair, before its orbitals are copied to the other s
 class Operator:
     """Exponentials that share an angle. Orbitals are spatial: p, q of a pair or single, p, q, s, t of two moves.
 
-    A `DOUBLE` moves p → q in alpha and s → t in beta; `COUPLED` adds s ← t to s → t, times the first sign. A last sign
-    is that of the mirror image, which shares the angle.
+    A `DOUBLE` moves p → q in alpha and s → t in beta, `SAME_SPIN` both in one spin. `COUPLED` adds the term that moves
+    t → s in beta, times the first sign. A last sign is that of the mirror image, which shares the angle.
     """
 
     kind: str
@@ -48,6 +49,9 @@ class Operator:
             first, second = (p, q) if self.kind == PAIR else (q, p)
             return ((((p, first + norb), (q, second + norb), 1),),)
         s, t = self.orbitals[2:]
+        if self.kind in SAME_SPIN:
+            first = SAME_SPIN[self.kind] * norb
+            return ((((p + first, s + first), (q + first, t + first), 1),),)
         inner = self.signs[: self.kind == COUPLED]
         direct: list[Term] = [((p, s + norb), (q, t + norb), 1), *(((p, t + norb), (q, s + norb), k) for k in inner)]
         return tuple(direct), *(
@@ -91,9 +95,9 @@ def _mirrored(orbitals: tuple[int, ...], norb: int) -> tuple[int, ...]:
 
 
 def every_operator(norb: int, *, is_closed: bool) -> Iterator[Operator]:
-    """Yield all operators of so many orbitals: pairs first, then the others by falling brevity of their circuits.
+    """Yield all operators of so many orbitals: pairs first, then singles, exchange, coupled exchange, and doubles.
 
-    In a closed shell mirror images in alpha and beta share an angle.
+    In a closed shell mirror images in alpha and beta share an angle; an open one has doubles of one spin, too.
     """
     moves = list(itertools.combinations(range(norb), 2))
     yield from (Operator(PAIR, move) for move in moves)
@@ -106,3 +110,6 @@ def every_operator(norb: int, *, is_closed: bool) -> Iterator[Operator]:
         yield Operator(COUPLED, each, (inner, *sign))
     for (p, q, s, t), sign in itertools.product(orbitals, last):
         yield from (Operator(DOUBLE, each, sign) for each in ((p, q, s, t), (p, q, t, s)))
+    for p, q, s, t in () if is_closed else itertools.combinations(range(norb), 4):
+        for kind, each in itertools.product(SAME_SPIN, ((p, s, q, t), (p, q, s, t), (p, q, t, s))):
+            yield Operator(kind, each)

@@ -37,7 +37,7 @@ from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import AnsatzName, MappingName, MitigationName, OrbitalsName, StartName
 from hybridloop.settings.energies import GroupingName
 
-GROWN_SHARE = 0.6  # of the same: a search's own errors need the rest
+GROWN_SHARE = 0.6  # of what a state may be above the ground state: a search's own errors need the rest
 SURELY_CHEAPER = 2.0  # times fewer gates: prices of the same shots then need no comparison
 _GIVE_UCCSD = "Give uccsd, or leave the ansatz out."
 PRUNED_SHARE = 0.125  # of what a state may be above the ground state: what the excitations left out may cost together
@@ -140,8 +140,14 @@ class CircuitChooser:
                 what = f"{self.settings.ansatz} takes a molecule, and {problem.source} is a Pauli sum"
                 raise InputError("ansatz", what, "Leave the ansatz out, or give another.")
             return self._measured(problem, _Circuit(), recorded)
-        circuit = self._of_electrons(problem)
-        if recorded and circuit.record != (record := RecordedGroups.read(recorded[0]).circuit):
+        record = RecordedGroups.read(recorded[0]).circuit if recorded else ""
+        try:
+            circuit = self._of_electrons(problem)
+        except InputError:  # what the run was started with may be chosen no more
+            if not record:
+                raise
+            circuit = _Circuit()
+        if recorded and circuit.record != record:
             circuit = _Circuit.of_record(problem, record, is_simulated=self._is_simulated)
             if self.settings.ansatz is not AnsatzName.AUTO:
                 circuit = replace(circuit, why=None)
@@ -172,7 +178,8 @@ class CircuitChooser:
             why = "uccsd, as the exact energy, by which others are chosen, takes too much work"
             return replace(self._uccsd(problem), why=why)
         misses = list[str]()
-        for build in (self._pairs, self._grown):
+        has_angles = isinstance(self.settings.initial_point, tuple)  # as many may be those of UCCSD
+        for build in (self._pairs,) if has_angles else (self._pairs, self._grown):
             try:
                 short = build(problem)
                 above = self.bound.excess(None if short.built is None else short.built.energy)
@@ -188,7 +195,7 @@ class CircuitChooser:
     def _cheaper(self, problem: ElectronicProblem, short: _Circuit) -> _Circuit:
         """Return the circuit of the lower effort. Raises InputError where the settings do not fit the short one.
 
-        A grown one with less than half of the gates costs less in any case: it takes about as many shots.
+        A grown one with less than half of the gates is taken without a comparison: it takes about as many shots.
         """
         of_short = self._measured(problem, short)
         name, gates = of_short.ansatz.name, int(of_short.ansatz.circuit.num_nonlocal_gates())
@@ -225,14 +232,13 @@ class CircuitChooser:
         """Return the grown circuit. Raises InputError where the molecule or the settings allow none."""
         settings, molecule, is_simulated = self.settings, problem.molecule, self._is_simulated
         check_shape(AnsatzName.GROWN, settings)
-        if settings.mapping not in (MappingName.PARITY, MappingName.JORDAN_WIGNER):
-            raise InputError("mapping", "a grown circuit has the qubits of jordan-wigner", "Leave it out.")
         if self.bound.exact() is None:
             what = f"a circuit grows to the exact energy, and {molecule.source} has too many determinants for it"
             raise InputError("ansatz", what, _GIVE_UCCSD)
         orbitals = self._natural(problem)
         if (grown := _grown(orbitals, self._grown_to)) is None:
-            what = f"no operators were found that reach {1e3 * self._grown_to:.2g} mHa above the exact energy"
+            near = f"{1e3 * self._grown_to:.2g} mHa above the exact energy"
+            what = f"no operators were found that reach {near}, or Hartree-Fock is as near"
             raise InputError("ansatz", what, _GIVE_UCCSD)
         why = None if orbitals.is_given else f"{orbitals.source}, in which a grown circuit is short"
         return _Circuit(orbitals, grown, None, why, is_simulated=is_simulated)

@@ -24,7 +24,7 @@ def choose_pool(problem: ElectronicProblem, settings: AdaptSettings) -> Operator
     else:
         pool = replace(ExcitationPool.tied(problem, PoolKind(settings.pool)), is_simulated=is_simulated)
     if not len(pool):
-        what = f"{problem.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
+        what = f"{problem.molecule.source} has no operator that keeps its symmetries"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
         what = "the search of the first operator needs all of its points, so none can be skipped"

@@ -112,7 +112,7 @@ class MethodsText:
         pool = str(settings.get("pool", ""))
         yield from self._sentence("pool", pool)
         if settings.get("mapping") and result.unit == "hartree" and ansatz != "puccd":
-            mapping = "jordan-wigner" if "grown" in ansatz or "coupled" in pool else settings["mapping"]
+            mapping = "jordan-wigner" if ansatz == "grown" or pool == "coupled" else settings["mapping"]
             yield escape(f"Spin orbitals are mapped to qubits by the {_MAPPINGS[mapping]} transformation.")
         if optimizer == "auto":
             optimizer = chosen.get("optimizer", "").partition(", as")[0].rpartition(" ")[2]
