@@ -74,12 +74,14 @@ class GrownCircuit:
             with suppress(InputError, TypeError, KeyError, AttributeError):  # of another program
                 record = kept["grown"]
                 return None if record is None else cls.recorded(problem, record)
-        found = grow(problem, most, _Progress())
+        progress = _Progress()
+        found = grow(problem, most, progress)
         circuit = None
         if found is not None:
             point = np.round(simulated_minimum(found.simulation, found.point), ANGLE_DECIMALS) + 0.0
             circuit = cls(problem, found.operators, point)
-        keep(SIMULATIONS, key, {"grown": None if circuit is None else circuit.record})
+        if progress.operators:  # else there was nothing to simulate
+            keep(SIMULATIONS, key, {"grown": None if circuit is None else circuit.record})
         return circuit
 
     @classmethod
@@ -118,9 +120,11 @@ class _Progress:
     """Announcement of a growth that takes more than a second, and again every second."""
 
     def __init__(self) -> None:
+        self.operators = 0
         self._next_at = time.monotonic() + SHOWN_EVERY_S
 
     def __call__(self, operators: int, excess: float) -> None:
+        self.operators = operators
         if (now := time.monotonic()) < self._next_at:
             return
         self._next_at = now + SHOWN_EVERY_S
