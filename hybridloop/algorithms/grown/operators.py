@@ -11,6 +11,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hybridloop.algorithms.problems.electronic import SymplecticOperator, qubit_excitation
 
@@ -70,8 +71,7 @@ class Operator:
     @classmethod
     def parse(cls, text: str, norb: int) -> Operator:
         """Read the `text` of an operator on so many orbitals. Raises ValueError."""
-        every = itertools.chain(every_operator(norb, is_closed=True), every_operator(norb, is_closed=False))
-        if (operator := next((each for each in every if each.text == text), None)) is None:
+        if (operator := _by_text(norb).get(text)) is None:
             raise ValueError(f"no operator on {norb} orbitals is {text!r}")
         return operator
 
@@ -79,6 +79,12 @@ class Operator:
     def text(self) -> str:
         """The operator for a run's record, as in c0-2-1-3+-."""
         return self.kind + "-".join(map(str, self.orbitals)) + "".join("+" if sign > 0 else "-" for sign in self.signs)
+
+
+@lru_cache(maxsize=4)
+def _by_text(norb: int) -> dict[str, Operator]:
+    every = itertools.chain(every_operator(norb, is_closed=True), every_operator(norb, is_closed=False))
+    return {each.text: each for each in every}
 
 
 def generator_of(exponential: Exponential) -> SymplecticOperator:

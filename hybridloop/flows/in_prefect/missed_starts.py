@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from httpx import HTTPError
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -13,20 +15,27 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
 from prefect.states import Completed
+
+from hybridloop.errors import HybridloopError
+from hybridloop.journal import open_journal
 
 CATCH_UP = "catch-up"  # tag of a deployment that makes a run for each missed start
 _NOT_CANCELLED = [each for each in StateType if each not in (StateType.CANCELLED, StateType.CANCELLING)]
 _PAGE = 200
+_log = logging.getLogger(__name__)
 
 
 def skipped_start() -> Any:
     """Return the end of a scheduled flow run that a later start of its schedule replaces; None for others.
 
     It is later by the schedule and due already, as after days without a worker. Flow runs that a person or
-    housekeeping started are none of the schedule's.
+    housekeeping started are none of the schedule's, and one whose run has begun is started again to resume it. Where
+    the server or the journal can't tell, the flow run goes on.
     """
     context = FlowRunContext.get()
     own = None if context is None else context.flow_run
@@ -34,6 +43,25 @@ def skipped_start() -> Any:
         return None
     if CATCH_UP in own.tags:
         return None
+    try:
+        times = _due_after(own)
+        with open_journal() as journal:
+            has_begun = journal.run_by_flow_run(str(own.id)) is not None
+    except (HTTPError, PrefectException, RuntimeError, HybridloopError) as error:
+        _log.warning("it is not known whether a later start of the schedule is due: %s", error)
+        return None
+    if has_begun or not times:
+        return None
+    message = (
+        f"its schedule was due again at {max(times):%Y-%m-%d %H:%M} UTC, and one run is made for all missed starts"
+    )
+    return Completed(name="Skipped", message=message)
+
+
+def _due_after(own: FlowRun) -> list[datetime]:
+    """Return the times of later starts of the same schedule that are due."""
+    assert own.deployment_id is not None
+    assert own.expected_start_time is not None
     with get_client(sync_client=True) as client:
         due = FlowRunFilterExpectedStartTime(after_=own.expected_start_time, before_=datetime.now(UTC))
         later = FlowRunFilter(
@@ -41,11 +69,6 @@ def skipped_start() -> Any:
             expected_start_time=due,
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_NOT_CANCELLED)),
         )
-        found = [each for each in client.read_flow_runs(flow_run_filter=later, limit=_PAGE) if each.auto_scheduled]
-    times = [each.expected_start_time for each in found if each.id != own.id and each.expected_start_time is not None]
-    if not any(each > own.expected_start_time for each in times):
-        return None
-    message = (
-        f"its schedule was due again at {max(times):%Y-%m-%d %H:%M} UTC, and one run is made for all missed starts"
-    )
-    return Completed(name="Skipped", message=message)
+        found = client.read_flow_runs(flow_run_filter=later, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_PAGE)
+    times = [each.expected_start_time for each in found if each.auto_scheduled and each.expected_start_time is not None]
+    return [each for each in times if each > own.expected_start_time]
