@@ -11,8 +11,14 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 
+from hybridloop.azure.workspace import identity_of
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
+from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.order import algorithm_order
+from hybridloop.runs.run import describe_run
+from hybridloop.settings import ProblemText
 from tests.deployments.worker_helpers import of_hybridloop, place_for, worker
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
@@ -39,18 +45,29 @@ def test_one_run_is_made_for_all_starts_that_were_missed(
         for schedule in client.read_deployment_schedules(deployment):
             client.update_deployment_schedule(deployment, schedule.id, active=False)
         own = client.create_flow_run_from_deployment(deployment)
-        with (
-            place_for(prefect_server, deployment, tmp_path) as place,
-            worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)),
-        ):
-            eventually(lambda: all(each.state is not None and each.state.is_final() for each in starts()))
+        with place_for(prefect_server, deployment, tmp_path) as place:
+            # the run of the earliest has begun, so that it is resumed
+            earliest = min(
+                (each for each in starts() if each.auto_scheduled), key=lambda each: str(each.expected_start_time)
+            )
+            order = algorithm_order(
+                "vqe",
+                ProblemText(name="h2"),
+                VqeSettings.model_validate(SETTINGS),
+                workspace=identity_of(place.service.workspace("workers")),
+                flow_run_id=str(earliest.id),
+            )
+            with open_journal(place.at.shell.environ) as journal:
+                journal.add_run(describe_run(order).record)
+            with worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)):
+                eventually(lambda: all(each.state is not None and each.state.is_final() for each in starts()))
             scheduled = [each for each in starts() if each.auto_scheduled]
             ended = sorted(scheduled, key=lambda each: str(each.expected_start_time))
             assert len(ended) >= PERIODS
-            assert {each.state_name for each in ended[:-1]} == {"Skipped"}
-            assert ended[-1].state_name == "Completed"
-            assert ended[0].state is not None
-            assert "one run is made for all missed starts" in str(ended[0].state.message)
+            assert {each.state_name for each in ended[1:-1]} == {"Skipped"}
+            assert (ended[0].id, ended[0].state_name, ended[-1].state_name) == (earliest.id, "Completed", "Completed")
+            assert ended[1].state is not None
+            assert "one run is made for all missed starts" in str(ended[1].state.message)
             assert client.read_flow_run(own.id).state_name == "Completed"  # a person's
             assert {row["status"] for row in place.at.shell.json("runs", "list")} == {"converged"}
-            assert len(place.at.shell.json("runs", "list")) == 2
+            assert len(place.at.shell.json("runs", "list")) == 3
