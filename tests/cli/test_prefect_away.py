@@ -26,7 +26,7 @@ from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.slow  # a stack of its own
 
-WRITES = 14  # requests of a deployment that change the server: block, pool, flows, deployments, six automations
+WRITES = 15  # requests of a deployment that change the server: block, pool, flows, deployments, seven automations
 
 SCRIPT = """
 import sys
@@ -235,7 +235,7 @@ def test_a_server_that_is_killed_in_a_deployment_submits_nothing_and_the_same_co
         housekeeping = client.read_deployment_by_name("housekeeping/every-3-minutes")
         assert (len(housekeeping.schedules), housekeeping.work_pool_name) == (1, "killed")
         assert housekeeping.global_concurrency_limit is not None
-        own = [f"hybridloop-{name} {deployment.id}" for name in ("attention", "ended-badly", "failed", "stalled")]
+        own = [f"hybridloop-{name} {deployment.id}" for name in ("attention", "ended-badly", "failed", "late", "stalled")]
         names = sorted([*own, f"hybridloop-success {deployment.id}", "hybridloop-silent"])
         assert sorted(each.name for each in client.read_automations()) == names
         assert [block.name for block in client.read_block_documents()] == ["hybridloop-notify-vqe-h2-fb164913"]
