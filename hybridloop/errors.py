@@ -411,16 +411,20 @@ class RunBusy(HybridloopError):
 class RunNotFinished(HybridloopError):
     """A run on a worker ended without a result: `message` is what Prefect's server says of it."""
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, *, is_cancelled: bool = False) -> None:
         super().__init__(key, message)
         self.key = key
         self.message = message
+        self.is_cancelled = is_cancelled
+        if is_cancelled:
+            self.exit_code = RunCancelled.exit_code
 
     def __str__(self) -> str:
+        how = "Housekeeping resumes it if it was interrupted, or ended by an outage; then follow it again. Or where"
         return (
             f"run {self.key!r} ended without a result: {self.message.rstrip('.')}. Its measurements are in its "
-            "worker's journal, and no job is paid twice. Housekeeping resumes it if it was interrupted, or ended by an "
-            f"outage; then follow it again. Or where that journal is: hybridloop runs resume {self.key}"
+            f"worker's journal, and no job is paid twice. {'To resume it, where' if self.is_cancelled else how} that "
+            f"journal is: hybridloop runs resume {self.key}"
         )
 
 

@@ -44,6 +44,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.BundleDamaged("night.zip", "rounds.npz is not what manifest.json says of it"),
     errors.RunBusy("h2-night", "process 17 on node3", "2026-11-20 12:30:05 UTC"),
     errors.RunNotFinished("h2-night", "its flow run is Crashed"),
+    errors.RunNotFinished("h2-night", "its flow run is Cancelled", is_cancelled=True),
     errors.RunNotBegun("h2-night", "its flow run is Cancelled"),
     errors.ResultNotPrinted("h2-night", "No space left on device"),
     errors.LeaseLost("h2-night", "process 17 on node3"),
@@ -51,6 +52,13 @@ EXAMPLES: list[HybridloopError] = [
     errors.ProgramError("ansatz", "it measures nothing"),
     errors.StackError("no port is free", "Free one."),
 ]
+
+
+def test_housekeeping_resumes_no_run_that_was_cancelled() -> None:
+    told = {each.is_cancelled: str(each) for each in EXAMPLES if type(each) is errors.RunNotFinished}
+    assert "Housekeeping resumes it" in told[False]
+    assert "Housekeeping" not in told[True]
+    assert told[True].endswith("To resume it, where that journal is: hybridloop runs resume h2-night")
 
 
 def test_there_is_an_example_of_every_error() -> None:

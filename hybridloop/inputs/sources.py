@@ -28,7 +28,9 @@ from hybridloop.settings import RunSettings
 
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
-NO_SETTINGS = frozenset({"HOME", "JOURNAL", "JOURNAL_WAIT_S", "LOCAL_SERVICE", "CRASH_AT", "STACK_PART"})
+NO_SETTINGS = frozenset(
+    {"HOME", "JOURNAL", "JOURNAL_PASSWORD_FILE", "JOURNAL_WAIT_S", "LOCAL_SERVICE", "CRASH_AT", "STACK_PART"}
+)
 CALL, DEFAULT = "the call", "default"
 _SIMILAR = 0.85  # a name this similar to a setting's is a misspelt one; others may belong to other programs
 

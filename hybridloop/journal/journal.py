@@ -34,7 +34,7 @@ from hybridloop.journal.records import (
 )
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
 from hybridloop.journal.storage.encoding import encode_json
-from hybridloop.journal.storage.location import Location, make_private_folder
+from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
 from hybridloop.journal.storage.rows import update_rows
 from hybridloop.journal.storage.schema import states
@@ -55,7 +55,7 @@ def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], f
     A worker's process waits for a server that does not answer: no user is there to start its run again. Raises
     InputError for an invalid variable.
     """
-    if url := environ.get("HYBRIDLOOP_JOURNAL"):
+    if (url := journal_url_of(environ)) is not None:
         return Journal(url, now=now, waits=FLOW_RUN_VARIABLE in environ, wait_s=_wait_s(environ))
     folder = make_private_folder(home(environ))
     return Journal(journal_url(folder / "journal.db"), now=now)

@@ -176,6 +176,11 @@ class SessionRow:
         """True if it was closed while jobs were running, so that the stored status is not the final one."""
         return self.ended_at is not None and self.status in _LIVE
 
+    @property
+    def shown_status(self) -> str:
+        """Its last known status at the service; `Closed` if that was one of an open session, as while jobs run."""
+        return "Closed" if self.is_draining else self.status
+
 
 @dataclass(frozen=True, slots=True)
 class Ping:

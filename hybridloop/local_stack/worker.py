@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import psutil
 
+from hybridloop.local_stack.components import prefect_home
 from hybridloop.local_stack.processes import wait_until
 
 GRACE_S = 40.0  # a run closes its session within ten seconds; on a loaded machine, or with many runs, it takes longer
@@ -40,6 +42,17 @@ def run_worker(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return 0
         finally:
             worker.kill()
+
+
+def workers_of(folder: Path) -> list[int]:
+    """Return the ids of the running workers, of this user, that use the Prefect server of the stack in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            is_worker = _START in process.cmdline()
+            if is_worker and process.environ().get("PREFECT_HOME") == str(prefect_home(folder)):
+                found.append(process.pid)
+    return found
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

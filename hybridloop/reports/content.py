@@ -199,7 +199,7 @@ def _sessions(run: StoredRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> Re
             (
                 str(row.ordinal + 1),
                 row.id,
-                row.status,
+                row.shown_status,
                 row.reason or "–",
                 format_time(row.opened_at),
                 "–" if row.ended_at is None else format_duration(row.ended_at - row.opened_at),

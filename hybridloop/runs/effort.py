@@ -50,7 +50,8 @@ def effort_of(run: HeldRun) -> dict[str, Any]:
         "lost_shots": lost,
         "cost": {unit: math.fsum(amounts) for unit, amounts in bills.items()},
         "sessions": tuple(
-            SessionSummary(row.id, row.status, jobs_by_session[row.ordinal]) for row in journal.sessions(record.uid)
+            SessionSummary(row.id, row.shown_status, jobs_by_session[row.ordinal])
+            for row in journal.sessions(record.uid)
         ),
         "estimated": charges.estimated,
         "reserved": charges.reserved,

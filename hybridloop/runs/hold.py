@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from hybridloop.azure.targets import recorded_target
+from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.data.states import Move, State, Who, after, end_of, state_of
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import (
@@ -40,6 +42,7 @@ from hybridloop.runs.recorded import (
     settings_of,
 )
 from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import charged_text, cost_text
 from hybridloop.runs.run import Run
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.summary import summary, title
@@ -198,6 +201,10 @@ def _report(run: HeldRun, status: str, reason: str, result: RunResult | None) ->
     """Report the beginning of a run, or its end."""
     key = run.record.key
     facts = facts_of_end(key, status, reason, result)
+    if status != State.RUNNING and "cost" not in facts:
+        with suppress(JournalError):
+            cost = summarize_charges(run.journal.charges(run.uid), recorded_target(run.record.target))
+            facts["cost"] = charged_text(cost.billed, cost.reserved, has_jobs=cost.jobs > 0)
     if status == State.RUNNING:
         kind, text = ("run.resumed", "is resumed") if run.record.has_begun else ("run.started", "starts")
         if kind == "run.resumed":
@@ -218,6 +225,8 @@ def facts_of_end(key: str, status: str, reason: str, result: RunResult | None) -
         message = f"run {key} is {status}" + f": {reason}" * bool(reason)
         facts["title"] = f"{key} is {status}" if result is None else title(result)
         facts["text"] = message if result is None else "\n".join(summary(result))
+    if result is not None:
+        facts["cost"] = cost_text(result)
     return facts
 
 

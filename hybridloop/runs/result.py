@@ -51,7 +51,7 @@ class _OfOutcome(Generic[Value]):
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
-    """A session of the run: its id, its last known status at the service, and its number of jobs."""
+    """A session of the run: its id, its last known status (`Closed` if jobs ran then), and its number of jobs."""
 
     id: str
     status: str

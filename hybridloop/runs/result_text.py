@@ -382,6 +382,17 @@ def effort_text(result: RunResult) -> str:
 
 def cost_text(result: RunResult) -> str:
     """Return the billed and reserved amounts by unit; the service may state none."""
-    unstated = "not stated by the service" if result.jobs or result.pings else "nothing was submitted"
-    billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or unstated
-    return billed + "".join(f"; {amount:,.2f} {unit} reserved" for unit, amount in result.reserved.items())
+    return charged_text(result.cost, result.reserved, has_jobs=bool(result.jobs or result.pings))
+
+
+def charged_text(billed: Mapping[str, float], reserved: Mapping[str, float], *, has_jobs: bool) -> str:
+    """Return amounts by unit: those that were billed, and those that are reserved for jobs without a bill."""
+    unstated = "not stated by the service" if has_jobs else "nothing was submitted"
+    return (amounts_text(billed) or unstated) + "".join(
+        f"; {amounts_text({unit: reserved[unit]})} reserved" for unit in reserved
+    )
+
+
+def amounts_text(amounts: Mapping[str, float]) -> str:
+    """Return amounts by unit, separated by commas."""
+    return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in amounts.items())

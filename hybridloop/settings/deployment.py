@@ -22,8 +22,9 @@ class DeploymentOptions:
     """Options of a deployment on Prefect's server.
 
     Without a `cron` schedule its runs start on request. `workspace` is a saved block's name or a resource id, None for
-    that of the worker. `notify` is a webhook's URL, or TYPE/NAME of a notification block. With `catch_up` a run is
-    made for each start that was missed without a worker, else one for all.
+    that of the worker. `notify` is a webhook's URL, or TYPE/NAME of a notification block; so is `heartbeat`, which
+    hears of ended runs alone. With `catch_up` a run is made for each start that was missed without a worker, else one
+    for all.
     """
 
     name: str
@@ -32,6 +33,7 @@ class DeploymentOptions:
     timezone: str = "UTC"
     workspace: str | None = None
     notify: str | None = None
+    heartbeat: str | None = None
     catch_up: bool = False
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hybridloop.api.environment import resolve_workspace
 from hybridloop.setup_checks.check_result import CheckResult, CheckStatus
-from hybridloop.setup_checks.machine import check_disk, check_folder, check_packages, check_python, check_settings
+from hybridloop.setup_checks.machine import check_packages, check_places, check_python, check_settings
 from hybridloop.setup_checks.services import check_journal, check_prefect, check_stack, check_workspace
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def run_checks(environ: Mapping[str, str] = os.environ, *, workspace: str | None
     """
     yield check_python()
     yield check_packages()
-    yield check_folder(environ)
-    yield check_disk(environ)
+    yield from check_places(environ)
     yield check_settings(environ)
     yield check_journal(environ)
     yield from check_stack(environ)

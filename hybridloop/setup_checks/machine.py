@@ -6,7 +6,8 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hybridloop.errors import InputError
+from hybridloop.journal.storage.migrate import location_of
 from hybridloop.runtime.paths import home
 from hybridloop.setup_checks.check_result import CheckResult, ok, warning, wrong
 
@@ -57,35 +59,46 @@ def _version_problem(requirement: Requirement) -> str:
     return "" if is_right else f"{requirement.name} {installed} is not {requirement.specifier}"
 
 
-def check_folder(environ: Mapping[str, str]) -> CheckResult:
-    """Check that the hybridloop folder can be written to, or created."""
+def check_places(environ: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Check folder and disk of the state, and of the journal where that is a file elsewhere."""
     folder = home(environ)
+    yield _check_folder("folder", folder, "HYBRIDLOOP_HOME")
+    yield _check_disk("disk", folder, "HYBRIDLOOP_HOME")
+    with suppress(InputError):  # which the check of the journal shows
+        journal = location_of(environ).path
+        if journal is not None and journal.parent != Path(os.path.abspath(folder)):
+            yield _check_folder("journal folder", journal.parent, "HYBRIDLOOP_JOURNAL")
+            yield _check_disk("journal disk", journal.parent, "HYBRIDLOOP_JOURNAL")
+
+
+def _check_folder(check: str, folder: Path, variable: str) -> CheckResult:
+    """Check that a folder can be written to, or created."""
     nearest = _nearest_existing(folder)
-    remedy = "Set HYBRIDLOOP_HOME to a folder that you can write to."
+    remedy = f"Set {variable} to a place that you can write to."
     if not nearest.is_dir():
-        return wrong("folder", f"{folder} can't be created: {nearest} is not a folder", remedy)
+        return wrong(check, f"{folder} can't be created: {nearest} is not a folder", remedy)
     if nearest != folder:
         if os.access(nearest, os.W_OK | os.X_OK) and not _write_problem(nearest):
-            return ok("folder", f"{folder} will be created")
-        return wrong("folder", f"{folder} can't be created: {nearest} is not writable", remedy)
+            return ok(check, f"{folder} will be created")
+        return wrong(check, f"{folder} can't be created: {nearest} is not writable", remedy)
     if problem := _write_problem(folder):
-        return wrong("folder", f"{folder} is not writable ({problem})", remedy)
-    return ok("folder", str(folder))
+        return wrong(check, f"{folder} is not writable ({problem})", remedy)
+    return ok(check, str(folder))
 
 
-def check_disk(environ: Mapping[str, str]) -> CheckResult:
-    """Check the free disk space for journal and state; the journal of a run takes a few MB."""
-    path = _nearest_existing(home(environ))
+def _check_disk(check: str, folder: Path, variable: str) -> CheckResult:
+    """Check the free disk space at a folder; the journal of a run takes a few MB."""
+    path = _nearest_existing(folder)
     try:
         free = shutil.disk_usage(path).free
     except OSError as error:
-        return wrong("disk", f"the free space at {path} is unknown ({error.strerror})", "Check the disk.")
+        return wrong(check, f"the free space at {path} is unknown ({error.strerror})", "Check the disk.")
     found = f"{free / 2**20:,.0f} MiB free at {path}"
     if free < _WRONG_BELOW_BYTES:
-        return wrong("disk", found, "Free some space, or set HYBRIDLOOP_HOME to another disk.")
+        return wrong(check, found, f"Free some space, or set {variable} to another disk.")
     if free < _WARNING_BELOW_BYTES:
-        return warning("disk", found, "`hybridloop runs prune` deletes old runs.")
-    return ok("disk", found)
+        return warning(check, found, "`hybridloop runs prune` deletes old runs.")
+    return ok(check, found)
 
 
 def check_settings(environ: Mapping[str, str]) -> CheckResult:

@@ -16,6 +16,7 @@ from hybridloop.api.environment import resolve_workspace
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, JournalError, ServiceRefused
 from hybridloop.local_stack import ComponentState
 from hybridloop.local_stack.prefect_settings import LOOPBACK
+from hybridloop.local_stack.worker import workers_of
 from hybridloop.runtime.paths import home
 from hybridloop.setup_checks.check_result import CheckResult, ok, skipped, warning, wrong
 
@@ -40,7 +41,8 @@ def check_journal(environ: Mapping[str, str]) -> CheckResult:
     try:
         status = inspect_journal(environ)
     except InputError as error:
-        return wrong("journal", f"HYBRIDLOOP_JOURNAL: {error.problem}", error.remedy)
+        variable = "HYBRIDLOOP_JOURNAL" if error.field == "journal" else error.field
+        return wrong("journal", f"{variable}: {error.problem}", error.remedy)
     except JournalError as error:
         return wrong("journal", error.happened, error.remedy)
     if status.version is None:
@@ -59,6 +61,11 @@ def check_stack(environ: Mapping[str, str]) -> Iterator[CheckResult]:
         return
     for part in local_stack.status(environ).components:
         name, restart = f"local {part.name}", "The next run restarts it, or: hybridloop up"
+        is_down = part.name == "prefect" and part.state is ComponentState.STOPPED
+        if is_down and (workers := workers_of(home(environ))):
+            pids = ", ".join(map(str, workers))
+            yield wrong(name, f"not running, and these workers wait for it: process {pids}", "Start it: hybridloop up")
+            continue
         remedy = f"Restart it: hybridloop down, then hybridloop up. Its log: {part.output}"
         results = {
             ComponentState.YOURS: ok(name, "not needed: your own is used"),

@@ -6,6 +6,7 @@ closed when its flow run ends.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from hybridloop.tasks.session import OpenSession
 
 TAG = "hybridloop"  # of every flow run and of its task runs, so that automations and filters find them
 RUN_ROUND = "run round"  # name of the tasks that run rounds
+STOPPED = "Stopped"  # name of the state of a round that was stopped or parked
 _BLOCK = "hybridloop.open_session(…)"
 
 _opened: dict[OpenSession, tuple[str, AbstractContextManager[OpenSession]]] = {}  # with the flow run, and the block
@@ -65,6 +67,16 @@ class SessionTask(Task[..., Any]):
             problem = f"an open session is its process's own, and {runner} runs tasks in other processes"
             remedy = f"Call {self.fn.__name__}(…) itself, or submit tasks that make whole runs, such as by hl.vqe(…)."
             raise InputError("session", problem, remedy)
+
+
+def _is_no_error(record: logging.LogRecord) -> bool:
+    """Make a line of information of Prefect's line of a round that was stopped or parked: nothing has failed."""
+    if record.levelno == logging.ERROR and record.getMessage().startswith(f"Finished in state {STOPPED}("):
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_is_no_error)
 
 
 def _task(name: str, run_name: Any) -> Callable[[Callable[..., Any]], SessionTask]:
@@ -116,7 +128,7 @@ def run_round(
         round_ = session.rounds.start([SamplerPub.coerce(pub, shots) for pub in pubs], stream=stream)
         return session.rounds.collect(round_)
     except (CapReached, RunStopped) as error:  # Prefect shows no failure
-        return Cancelled(name="Stopped", message=str(error), data=error)
+        return Cancelled(name=STOPPED, message=str(error), data=error)
     finally:
         if round_ is not None:
             describe_task(session, str(round_))

@@ -19,6 +19,7 @@ from hybridloop.journal import RunRecord, open_journal
 from hybridloop.runtime.signals import AFTER_THE_END
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
+from tests.deployments.worker_helpers import of_hybridloop, worker
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import as_own_server, copy_server, own_environ, prefect_client, server_folder
 from tests.restricted_server import restricted_server
@@ -146,6 +147,21 @@ def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: 
     assert mine.session_statuses() == ["Succeeded"]
 
 
+def test_doctor_finds_workers_whose_server_is_down(mine: WorkspaceShell, tmp_path: Path) -> None:
+    shell = mine.shell
+    with worker(shell.environ, tmp_path, of_hybridloop(f"down-{tmp_path.name}")) as held:
+        eventually(lambda: "started!" in (tmp_path / "worker.log").read_text(encoding="utf-8"))
+        (server,) = [part for part in shell.json("status")["parts"] if part["part"] == "prefect"]
+        os.kill(server["pid"], signal.SIGKILL)
+        eventually(lambda: shell.json("status")["parts"][0]["state"] == "stopped")
+        found = shell.run("doctor")
+        assert found.returncode == 1
+        assert "not running, and these workers wait for it: process " in found.stdout
+        assert any(f"process {child.pid}" in found.stdout for child in held.children())
+        assert shell.run("up").returncode == 0
+        assert shell.run("doctor").returncode == 0
+
+
 def test_one_ctrl_c_ends_the_wait_for_a_server_that_hangs_and_leaves_the_status_as_it_is(mine: WorkspaceShell) -> None:
     with (
         mine.shell.start("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--run-key", "waits") as started,
@@ -235,7 +251,9 @@ def test_a_server_that_is_killed_in_a_deployment_submits_nothing_and_the_same_co
         housekeeping = client.read_deployment_by_name("housekeeping/every-3-minutes")
         assert (len(housekeeping.schedules), housekeeping.work_pool_name) == (1, "killed")
         assert housekeeping.global_concurrency_limit is not None
-        own = [f"hybridloop-{name} {deployment.id}" for name in ("attention", "ended-badly", "failed", "late", "stalled")]
+        own = [
+            f"hybridloop-{name} {deployment.id}" for name in ("attention", "ended-badly", "failed", "late", "stalled")
+        ]
         names = sorted([*own, f"hybridloop-success {deployment.id}", "hybridloop-silent"])
         assert sorted(each.name for each in client.read_automations()) == names
         assert [block.name for block in client.read_block_documents()] == ["hybridloop-notify-vqe-h2-fb164913"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +20,16 @@ from tests.paths import ROOT
 
 FILE = ROOT / "deployments" / "compose.yaml"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*)?\}")
+
+
+def _compose() -> list[str] | None:
+    """Return the command of Docker Compose: the plugin, else the program of its own."""
+    if shutil.which("docker") and not subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else None
+
+
+COMPOSE = _compose()
 KNOWN = {
     "image",
     "build",
@@ -75,6 +89,26 @@ def test_images_are_pinned_and_server_and_workers_use_one_image_of_this_version(
         assert images[name] == f"hybridloop:{version('hybridloop')}"
         build = compose["services"][name]["build"]
         assert (FILE.parent / build["context"] / build["dockerfile"]).is_file()
+
+
+@pytest.mark.skipif(COMPOSE is None, reason="no Docker Compose is installed")
+def test_compose_reads_the_file_and_says_which_variable_is_missing(tmp_path: Path) -> None:
+    given = {name: "given" for name, demand in VARIABLE.findall(FILE.read_text("utf-8")) if demand}
+    assert COMPOSE is not None
+    copy = FILE.read_text("utf-8")
+    if COMPOSE == ["docker-compose"]:  # which may be of version 1, without names of projects
+        copy = copy.replace("\nname: hybridloop\n", "\nversion: '3.9'\n")
+    (tmp_path / "compose.yaml").write_text(copy, encoding="utf-8")
+    command = [*COMPOSE, "-f", str(tmp_path / "compose.yaml"), "config"]
+    read = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **given})
+    assert read.returncode == 0, read.stderr
+    assert yaml.safe_load(read.stdout)["services"].keys() == {"postgres", "prefect", "worker"}
+    for name in given:
+        others = {**os.environ, **given}
+        others.pop(name)
+        refused = subprocess.run(command, capture_output=True, text=True, env=others)
+        assert refused.returncode != 0
+        assert name in refused.stderr
 
 
 def test_secrets_come_from_required_variables() -> None:

@@ -45,13 +45,14 @@ def server_of(shell: Shell) -> PrefectServer:
 
 @pytest.mark.slow
 def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, tmp_path: Path) -> None:
-    with contextlib.chdir(tmp_path), listening() as (url, messages):
+    with contextlib.chdir(tmp_path), listening() as (url, messages), listening() as (monitor, beats):
         untold = shell.run("deploy", "--test-notify")
         assert untold.returncode == 2
         assert "test_notify: this Prefect server has no automation of hybridloop." in untold.stderr
-        first = shell.run(*COMMAND, "--cron", "0 2 * * *", "--notify", url)
+        first = shell.run(*COMMAND, "--cron", "0 2 * * *", "--notify", url, "--heartbeat", monitor)
         assert first.returncode == 0, first.stderr
-        assert url not in first.stdout + first.stderr  # it may have a secret
+        for secret in (url, monitor):  # each may have one
+            assert secret not in first.stdout + first.stderr
         assert "created the work pool nights" in first.stdout
         assert "created the deployment vqe/molecule" in first.stdout
         assert "no cap bounds" not in first.stdout  # its jobs are free
@@ -81,6 +82,10 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
             message: dict[str, Any] = messages.get(timeout=WITHIN_S)
         assert message["subject"].startswith("molecule: -1.1")
         assert "\n  cost " in message["body"]
+        beat = beats.get(timeout=WITHIN_S)
+        assert beat["subject"].endswith(" ran")
+        assert " is finished: " in beat["body"] or " is converged: " in beat["body"]
+        assert beat["body"].endswith(". Cost: 0.00 USD.")
         paid = shell.run("deploy", "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--pool", "nights")
         assert "no cap bounds what a run costs on ionq.qpu.forte-1: --max-cost would" in paid.stdout
         assert shell.json("deploy", "--test-notify") == {"done": [], "test_sent": True}
@@ -98,6 +103,7 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
         (("vqe", "nothing.xyz"), "problem: nothing.xyz: there is no such file."),
         (("vqe", "molecule.fcidump", "--notify", "mine"), "notify: Prefect has no notification block 'mine'."),
         (("vqe", "molecule.fcidump", "--notify", "ftp://x/y"), "notify: a URL of 'ftp' is none of a webhook."),
+        (("vqe", "molecule.fcidump", "--heartbeat", "mine"), "heartbeat: Prefect has no notification block 'mine'."),
     ],
 )
 def test_what_cannot_be_deployed_is_refused_and_nothing_is_created(

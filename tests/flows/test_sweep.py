@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 from azure.quantum import Workspace
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterName,
+    FlowRunFilterTags,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import EventFilter, EventResourceFilter
 from pydantic import SecretStr
 
 from hybridloop.blocks import AzureQuantumWorkspace
@@ -30,7 +40,7 @@ from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
 from tests.forked_processes import ForkedPython
-from tests.prefect_server import prefect_client
+from tests.prefect_server import prefect_client, send_what_is_pending
 from tests.sweep_helpers import check_sessions, check_table
 from tests.waiting import eventually
 
@@ -97,6 +107,31 @@ def test_all_points_have_their_values_although_a_process_was_killed(swept: Sweep
     assert [row["problem"] for row in swept.points] == [name for name in NAMES for _ in range(2)]
 
 
+def test_the_log_has_the_lost_process_and_the_event_the_cost(
+    swept: SweepResults, prefect_server: PrefectServer
+) -> None:
+    send_what_is_pending()
+    with prefect_client(prefect_server) as client:
+        first = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=["sweep-swept"])),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+        )[0]
+        of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[first.id]))
+
+        def lost() -> list[str]:
+            lines = client.read_logs(of_run, limit=200)
+            return [line.message for line in lines if "its process died (exit code -9); attempt 2 of " in line.message]
+
+        eventually(lambda: len(lost()) == 1)
+        of_sweep = EventFilter(resource=EventResourceFilter(id=["hybridloop.sweep.swept"]))
+        eventually(lambda: len(client.read_events(of_sweep, limit=50).events) == 2)
+        for event in client.read_events(of_sweep, limit=50).events:
+            assert event.event == "hybridloop.sweep.ended"
+            assert event.payload["title"].startswith(f"swept: {POINTS + 1} points, ")
+            assert event.payload["title"].endswith("; cost 0.00 USD")
+            assert "no built-in problem 'no-such-molecule'" in event.payload["text"]
+
+
 def test_an_invalid_point_is_reported_and_stops_no_other(swept: SweepResults) -> None:
     odd = swept.result.rows[-1]
     assert (odd["status"], odd["value"], swept.result.is_complete) == ("failed", None, False)
@@ -153,6 +188,7 @@ def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepRe
     assert head.split()[:4] == ["run_key", "seed", "status", "problem"]
     assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run_key"] for row in swept.result.rows]
     assert lines[POINTS + 2].startswith(f"swept: {POINTS + 1} points, ")
+    assert lines[POINTS + 2].endswith("; cost 0.00 USD")  # that of all points, by their target
     assert "no built-in problem 'no-such-molecule'" in lines[-1]
     assert html.escape(lines[-1]) in swept.result._repr_html_()
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from hybridloop.errors import HybridloopError, InputError, JournalError
-from hybridloop.journal import Journal, open_journal
+from hybridloop.journal import Journal, inspect_journal, open_journal
 from hybridloop.journal.storage.database import Database
 from hybridloop.journal.storage.location import Location
 from hybridloop.runtime.messages import level_of
@@ -76,6 +77,24 @@ def test_a_password_that_the_server_refuses_is_not_shown(postgresql: Server) -> 
     with pytest.raises(JournalError, match="authentication failed") as caught:
         Journal(postgresql.url("postgres", password=CANARY))
     assert "ary-s3cret" not in text_of(caught.value)
+
+
+def test_the_password_may_be_in_a_file_of_its_own(url: str, tmp_path: Path) -> None:
+    secret = make_url(url).password
+    assert secret is not None
+    (tmp_path / "password").write_text(f"{secret}\n", encoding="utf-8")
+    bare = make_url(url)._replace(password=None).render_as_string(hide_password=False)
+    environ = {"HYBRIDLOOP_JOURNAL": bare, "HYBRIDLOOP_JOURNAL_PASSWORD_FILE": str(tmp_path / "password")}
+    with open_journal(environ) as journal:
+        assert journal.runs() == []
+    assert secret not in inspect_journal(environ).place
+    (tmp_path / "password").write_text("another", encoding="utf-8")
+    with pytest.raises(JournalError) as refused:
+        open_journal(environ)
+    assert "another" not in str(refused.value)
+    (tmp_path / "password").unlink()
+    with pytest.raises(InputError, match=r"HYBRIDLOOP_JOURNAL_PASSWORD_FILE: .* can't be read: No such file"):
+        open_journal(environ)
 
 
 def test_no_password_is_shown_by_a_working_journal(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,6 +35,14 @@ Notify = Annotated[
         rich_help_panel=_DEPLOYMENT,
     ),
 ]
+Heartbeat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|TYPE/NAME",
+        help="Webhook, or notification block, that hears of each ended run with its cost, as a monitor that misses it.",
+        rich_help_panel=_DEPLOYMENT,
+    ),
+]
 Cron = Annotated[
     str | None,
     typer.Option(help="Schedule, such as '0 2 * * *'; without it runs start on request.", rich_help_panel=_DEPLOYMENT),
@@ -93,6 +101,7 @@ def _deploy_command(algorithm: Description) -> Callable[..., None]:
         name: Name = None,
         work_pool: Any = "hybridloop",
         notify: Notify = None,
+        heartbeat: Heartbeat = None,
         catch_up: CatchUp = False,
         workspace: Workspace = None,
         config: Config = None,
@@ -102,7 +111,12 @@ def _deploy_command(algorithm: Description) -> Callable[..., None]:
         from hybridloop.api import worker as api
 
         text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
-        place = DeploymentOptions(name or text.name, work_pool, cron, timezone, workspace, notify, catch_up)
+        place = DeploymentOptions(
+            *(name or text.name, work_pool, cron, timezone, workspace),
+            notify=notify,
+            heartbeat=heartbeat,
+            catch_up=catch_up,
+        )
         _print(api.deploy(algorithm.name, text, resolved, place))
 
     names = ["--work-pool"] if "pool" in algorithm.settings.model_fields else ["--pool", "--work-pool"]

@@ -105,7 +105,12 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "versions": dict(record.versions),
             "sessions": [
                 {
-                    **{"id": session.id, "target": session.target, "status": session.status, "reason": session.reason},
+                    **{
+                        "id": session.id,
+                        "target": session.target,
+                        "status": session.shown_status,
+                        "reason": session.reason,
+                    },
                     "open": session.ended_at is None,
                 }
                 for session in journal.sessions(record.uid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -175,5 +176,5 @@ def _print(stack: StackStatus, *, as_json: bool) -> None:
         if any(part.name == "emulator" and part.state == "running" for part in stack.components):
             print_message("sessions and jobs of the local service in a browser: hybridloop portal")
             print_message("its connection string, for other clients: hybridloop status --connection-string")
-        if stack.prefect_sign_in:
+        if stack.prefect_sign_in and sys.stderr.isatty():  # else it would stand in a log, or in the mail of cron
             print_message(f"Prefect in a browser (the link has its password): {stack.prefect_sign_in}")

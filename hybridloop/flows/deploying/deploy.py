@@ -21,7 +21,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.in_prefect.missed_starts import CATCH_UP
-from hybridloop.flows.in_prefect.notifications import BLOCK, notification_block, send_test, set_automations
+from hybridloop.flows.in_prefect.notifications import notification_block, send_test, set_automations
 from hybridloop.settings import ProblemText
 from hybridloop.settings.deployment import DeploymentOptions
 from hybridloop.tasks.prefect_tasks import TAG
@@ -40,8 +40,11 @@ def deploy_run(
     name, pool = options.name, options.pool
     with get_client(sync_client=True) as client:
         digest = hashlib.sha256(f"{algorithm}/{name}".encode()).hexdigest()[:8]  # names may differ in other letters
-        block_name = f"{BLOCK}-{_NOT_IN_A_BLOCK.sub('-', f'{algorithm}-{name}'.lower())}-{digest}"
-        block = None if options.notify is None else notification_block(client, options.notify, block_name)
+        of = f"{_NOT_IN_A_BLOCK.sub('-', f'{algorithm}-{name}'.lower())}-{digest}"
+        notify, heartbeat = (
+            None if place is None else notification_block(client, place, f"hybridloop-{field}-{of}", field)
+            for field, place in (("notify", options.notify), ("heartbeat", options.heartbeat))
+        )
         kind, is_new = _ensure_pool(client, pool)
         if is_new:
             yield f"created the work pool {pool} of processes"
@@ -55,9 +58,10 @@ def deploy_run(
         when = "on request" if options.cron is None else f"at {options.cron!r} in {options.timezone}"
         yield f"{done} the deployment {algorithm}/{name} in the pool {pool}: it runs {when}"
         yield from _deploy_housekeeping(client, pool)
-        if block is not None:
-            deployment = client.read_deployment_by_name(f"{algorithm}/{name}")
-            yield from set_automations(client, *block, deployment)
+        for block in (notify, heartbeat):
+            if block is not None:
+                deployment = client.read_deployment_by_name(f"{algorithm}/{name}")
+                yield from set_automations(client, *block, deployment, heartbeat=block is heartbeat)
         start = "hybridloop worker --pool" if kind == PROCESS else "prefect worker start --pool"
         yield f"a worker runs it: {start} {pool}"
 

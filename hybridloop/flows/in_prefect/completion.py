@@ -12,6 +12,7 @@ from prefect.events.filters import EventFilter, EventIDFilter
 from prefect.states import Completed
 
 from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
 from hybridloop.flows.in_prefect.stored_result import stored, stored_for
 from hybridloop.journal import RunRecord
 from hybridloop.runs.hold import RUN_COMPLETED, facts_of_end
@@ -60,14 +61,16 @@ def call_attention(client: SyncPrefectClient, record: RunRecord, flow_run: FlowR
     client.update_flow_run(flow_run.id, tags=[*flow_run.tags, WAITS])
 
 
-def resource_of(run: RunRecord) -> dict[str, str]:
-    """Return the resource of a run's events."""
+def resource_of(run: RunRecord, flow_run: FlowRun) -> dict[str, str]:
+    """Return the resource of the events of a run in this flow run, with its sweep, or `none`."""
+    sweeps = [tag.removeprefix(SWEEP_TAG) for tag in flow_run.tags if tag.startswith(SWEEP_TAG)]
     return {
         "prefect.resource.id": f"hybridloop.run.{run.uid}",
         "prefect.resource.name": run.key,
         "hybridloop.algorithm": run.algorithm,
         "hybridloop.problem": run.problem,
         "hybridloop.target": run.target,
+        "hybridloop.sweep": (sweeps or ["none"])[0],
     }
 
 
@@ -82,4 +85,4 @@ def _send(kind: str, record: RunRecord, flow_run: FlowRun, facts: dict[str, Any]
         place = f"prefect.deployment.{flow_run.deployment_id}"
         related.append({"prefect.resource.id": place, "prefect.resource.role": "deployment"})
     own_id = event_id(flow_run.id, kind) if kind == RUN_COMPLETED else None
-    emit_event(f"hybridloop.{kind}", resource=resource_of(record), related=related, payload=facts, id=own_id)
+    emit_event(f"hybridloop.{kind}", resource=resource_of(record, flow_run), related=related, payload=facts, id=own_id)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from coolname import data
 from httpx import HTTPError
-from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
@@ -46,9 +46,10 @@ _log = logging.getLogger(__name__)
 class FlowRunEvents:
     """Observer of a run: sends its events to Prefect, and records task runs for some of them; thread-safe."""
 
-    def __init__(self, run: RunRecord, flow_run_id: UUID) -> None:
+    def __init__(self, run: RunRecord, flow_run: FlowRun) -> None:
         self._run = run
-        self._flow_run_id = flow_run_id
+        self._flow_run_id = flow_run.id
+        self._resource = resource_of(run, flow_run)
         self._rounds: dict[tuple[Any, Any], TaskRun] = {}  # in flight
         self._room, self._filled_at, self._left_out = BURST, time.monotonic(), 0
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class FlowRunEvents:
         if (left_out := self._admit(event.kind)) is not None:
             emit_event(
                 f"hybridloop.{event.kind}",
-                resource=resource_of(self._run),
+                resource=self._resource,
                 occurred=_moment(event.ended_at),
                 related=[_TAGGED],
                 payload={**event.facts, "message": event.message} | ({"left_out": left_out} if left_out else {}),
@@ -178,7 +179,7 @@ def shown_in_flow_run(run: RunRecord) -> Iterator[None]:
     if context is None or context.flow_run is None:
         yield
         return
-    events = FlowRunEvents(run, context.flow_run.id)
+    events = FlowRunEvents(run, context.flow_run)
     threads = copy_context()
     # what they do belongs to the flow run, not to the task around, and Prefect has no way to leave a task's context
     threads.run(TaskRunContext.__var__.set, None)  # type: ignore[arg-type]  # as its default

@@ -77,8 +77,8 @@ class PrefectHost(Host):
         """Show the end in the flow run, which waits for Prefect's server; return what the flow returns to Prefect.
 
         A flow run of a run that was stopped or parked is Completed, so that no retry starts the run again; so is one
-        whose input was refused, or whose run another process holds: that is no failure of the run. Raises the error
-        that fails the flow run.
+        whose input was refused, whose run another process holds, or which its caller ended by Ctrl-C: that is no
+        failure of the run. Raises the error that fails the flow run.
         """
         result, error = ended.result, ended.error
         if ended.show is not None:
@@ -87,6 +87,8 @@ class PrefectHost(Host):
             self._artifact.write(lambda: result)
         if error is None:
             return ended.returned if result is None else completed(result)
+        if isinstance(error, KeyboardInterrupt):
+            return Completed(name="Interrupted", message="its caller ended it by Ctrl-C")
         if isinstance(error, RunCancelled):
             return Cancelled(message=str(error))
         if isinstance(error, REFUSALS) and error.is_refusal:

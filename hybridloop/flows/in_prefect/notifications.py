@@ -31,13 +31,15 @@ _WRITES = "notify"  # capability of notification blocks
 _SLACK, _TEAMS = "hooks.slack.com", ("webhook.office.com", "logic.azure.com")
 
 
-def notification_block(client: SyncPrefectClient, notify: str, save_as: str = BLOCK) -> tuple[UUID, str]:
+def notification_block(
+    client: SyncPrefectClient, notify: str, save_as: str = BLOCK, field: str = "notify"
+) -> tuple[UUID, str]:
     """Return the id and the name of the user's notification block, or of one that is saved for a URL, by that name.
 
     Slack and Teams get messages in their form, other addresses JSON with `subject` and `body`. Raises InputError.
     """
     if "://" in notify:
-        return _saved(notify, save_as), save_as
+        return _saved(notify, save_as, field), save_as
     kind, _, name = notify.rpartition("/")
     documents = [each for each in client.read_block_documents(include_secrets=False) if each.name == name]
     found = [each for each in documents if each.block_schema and _WRITES in each.block_schema.capabilities]
@@ -45,14 +47,14 @@ def notification_block(client: SyncPrefectClient, notify: str, save_as: str = BL
     if len(found) == 1:
         return found[0].id, notify
     what = f"Prefect has {'several notification blocks' if found else 'no notification block'} {notify!r}"
-    raise InputError("notify", what, "Give TYPE/NAME of `prefect block ls`, or the URL of a webhook.")
+    raise InputError(field, what, "Give TYPE/NAME of `prefect block ls`, or the URL of a webhook.")
 
 
-def _saved(url: str, name: str) -> UUID:
+def _saved(url: str, name: str, field: str) -> UUID:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         what = f"a URL of {parts.scheme!r} is none of a webhook"
-        raise InputError("notify", what, "Save a notification block (`prefect block type ls`), and give its TYPE/NAME.")
+        raise InputError(field, what, "Save a notification block (`prefect block type ls`), and give its TYPE/NAME.")
     block: Block
     if parts.hostname == _SLACK:
         block = SlackWebhook(url=SecretStr(url))
@@ -66,14 +68,17 @@ def _saved(url: str, name: str) -> UUID:
 
 
 def set_automations(
-    client: SyncPrefectClient, block: UUID, name: str, of: DeploymentResponse | None = None
+    client: SyncPrefectClient, block: UUID, name: str, of: DeploymentResponse | None = None, *, heartbeat: bool = False
 ) -> list[str]:
     """Create the automations, or update those of their names; return what each does, by the block of that name.
 
-    Messages are of the runs of one deployment, or, without one, of all runs on the server.
+    Messages are of the runs of one deployment, or, without one, of all runs and sweeps on the server. `heartbeat`
+    creates that automation alone.
     """
     is_webhook = _is_webhook(client, block)
-    text = json.dumps(load_table("automations")["automations"]).replace("BLOCK_ID", str(block))
+    table = load_table("automations")
+    own = table["automations"] + (table["sweeps"] if of is None else [])
+    text = json.dumps(table["heartbeat"] if heartbeat else own).replace("BLOCK_ID", str(block))
     done = []
     for document in json.loads(text):
         if of is not None and any(action["type"] == _SENDS for action in document["actions"]):

@@ -31,7 +31,7 @@ from prefect.exceptions import MissingResult, ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 from prefect.types.entrypoint import EntrypointType
 
-from hybridloop.errors import HybridloopError, InputError, RunBusy, RunCancelled, RunNotBegun, RunNotFinished
+from hybridloop.errors import HybridloopError, InputError, RunBusy, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.dead_flow_runs import complete_flow_run, ended_run_of
 from hybridloop.flows.in_prefect.host import HELD, REFUSED
@@ -240,10 +240,8 @@ def _result_of(run: FlowRun) -> RunResult | None:
         raise held
     if not run.state.is_completed():
         # one with an idempotency key resumes a run that had begun: see `restart_flow_run`
-        error = (RunNotFinished if run.run_count or run.idempotency_key else RunNotBegun)(run.name, message)
-        if run.state.is_cancelled():
-            error.exit_code = RunCancelled.exit_code
-        raise error
+        kind = RunNotFinished if run.run_count or run.idempotency_key else RunNotBegun
+        raise kind(run.name, message, is_cancelled=run.state.is_cancelled())
     try:
         return cast(RunResult, run.state.result())
     except MissingResult:  # of a run that no worker executed

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from hybridloop.azure.targets import recorded_target
-from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
+from hybridloop.budget.cost_summary import NO_COST, CostSummary, sum_costs, summarize_charges
 from hybridloop.budget.tracker import Account, account_open, are_tracked
-from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
-from hybridloop.journal import open_journal
+from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
+from hybridloop.journal import Journal, open_journal
 from hybridloop.runs.run import run_of_key
 
 
@@ -34,9 +34,16 @@ def points_tracked(spec: SweepSpec) -> Iterator[None]:
 
 def _costs(targets: Mapping[str, str]) -> dict[str, CostSummary]:
     """Return what the runs of these keys have cost so far."""
-    costs = dict.fromkeys(targets, NO_COST)
     with open_journal() as journal:
-        for key, target in targets.items():
-            if (record := run_of_key(journal, key)) is not None:
-                costs[key] = summarize_charges(journal.charges(record.uid), recorded_target(target))
-    return costs
+        return {key: _cost(journal, key, target) for key, target in targets.items()}
+
+
+def cost_of_points(journal: Journal, points: Iterable[Point]) -> dict[str, float]:
+    """Return the amounts by unit that all points have cost so far: what was billed, and what is reserved."""
+    costs = [_cost(journal, point.key, point.settings.target) for point in points]
+    return sum_costs(costs).amounts
+
+
+def _cost(journal: Journal, key: str, target: str) -> CostSummary:
+    record = run_of_key(journal, key)
+    return NO_COST if record is None else summarize_charges(journal.charges(record.uid), recorded_target(target))

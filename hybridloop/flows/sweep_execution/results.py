@@ -7,14 +7,19 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from hybridloop.algorithms.coordinates import coordinate_columns
+from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
-from hybridloop.descriptions import ALGORITHMS
-from hybridloop.flows.sweep_execution.spec import Point
+from hybridloop.descriptions import ALGORITHMS, Value
+from hybridloop.flows.sweep_execution.spec import PROBLEM, Point, SweepSpec, varied_settings
 from hybridloop.journal import RunRecord
+from hybridloop.preparation.checks import is_in_hartree
+from hybridloop.runs.result_text import amounts_text
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table, join_list, spreadsheet_cell
 from hybridloop.tasks.orphans import is_orphaned
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from hybridloop.reports.plots.style import Picture
 
 NOT_BEGUN = "not begun"
+_MAX_TOLD = 20  # points without a result in a message
 _OF_RESULT = ("value", "standard_error", "exact", "error", "reference", "best_value", "approximation_ratio", "rounds")
 _SHOWN = ("problem", "value", "standard_error", "exact", "error", "exact_of", "best_value", "rounds", "jobs")
 
@@ -35,6 +41,7 @@ class SweepResult:
     and standard error, the exact value if known, rounds, jobs, all their shots (`total_shots`), the billed cost, the
     ids of its sessions, and its seconds. An unfinished point has None there. Its measurements are in the journal, and
     the next start of the sweep resumes it. `axis` is the label of the picture's axis, if the specification has one.
+    `costs` are the amounts by unit of all points so far, with what is reserved for jobs without a bill.
     """
 
     name: str
@@ -45,6 +52,7 @@ class SweepResult:
     begun: int
     wall_seconds: float
     axis: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SweepResult:
@@ -74,6 +82,7 @@ class SweepResult:
             "unit": self.unit,
             "complete": self.is_complete,
             "counts": self.counts,
+            "costs": dict(self.costs),
             "begun": self.begun,
             "wall_seconds": self.wall_seconds,
             "varied": list(self.varied),
@@ -89,16 +98,24 @@ class SweepResult:
         """Return the table as the command line prints it."""
         settings = [name for name in self.varied if name not in _SHOWN]
         columns = ["run_key", *settings, "status", *(name for name in _SHOWN if name in self.columns)]
+        return "\n".join([*format_table(columns, self.rows), "", self.title, *self._unfinished()])
+
+    @property
+    def title(self) -> str:
+        """Line with the number of points by status, the time, and what all points have cost so far."""
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        summary = f"{self.begun} run now, {format_duration(self.wall_seconds)}"
-        unfinished = (row for row in self.rows if row["status"] not in WITH_RESULT)
-        lines = [
-            *format_table(columns, self.rows),
-            "",
-            f"{self.name}: {len(self.rows)} points, {counts}; {summary}",
-            *(f"  {row['run_key']}  {row['status']}: {row['reason']}" for row in unfinished),
-        ]
-        return "\n".join(lines)
+        done = f"{self.begun} run now, {format_duration(self.wall_seconds)}"
+        return f"{self.name}: {len(self.rows)} points, {counts}; {done}; cost {amounts_text(self.costs) or 'none'}"
+
+    def text(self) -> str:
+        """Return the text of the sweep's message: its points without a result, with their reasons."""
+        lines = list(islice(self._unfinished(), _MAX_TOLD + 1))
+        return "\n".join([self.title, *lines[:_MAX_TOLD], *["  and others"] * (len(lines) > _MAX_TOLD)])
+
+    def _unfinished(self) -> Iterator[str]:
+        for row in self.rows:
+            if row["status"] not in WITH_RESULT:
+                yield f"  {row['run_key']}  {row['status']}: {row['reason']}"
 
     def _repr_html_(self) -> str:
         """Return the table as HTML, for notebooks."""
@@ -128,6 +145,34 @@ class SweepResult:
         if path is not None:
             picture.save(path)
         return picture.figure
+
+
+def result_of(
+    spec: SweepSpec,
+    points: Sequence[Point],
+    rows: Sequence[dict[str, Any]],
+    begun: int,
+    wall_seconds: float,
+    costs: Mapping[str, float],
+) -> SweepResult:
+    """Return the result of a sweep from its points' rows, with the coordinates by which their geometries differ."""
+    geometries = [geometry_of(point.problem.text or "") for point in points]
+    columns = dict(zip((point.key for point in points), coordinate_columns(geometries), strict=True))
+    return SweepResult(
+        *(spec.name, spec.algorithm, _unit(spec.algorithm, points), (PROBLEM, *varied_settings(spec))),
+        rows=tuple({**row, **columns[row["run_key"]]} for row in rows),
+        begun=begun,
+        wall_seconds=wall_seconds,
+        axis=spec.axis,
+        costs=costs,
+    )
+
+
+def _unit(algorithm: str, points: Sequence[Point]) -> str:
+    """Return the unit of the points' values: hartree if all are energies of molecules, else an empty text."""
+    problems = {(point.problem.name, point.problem.text): point.problem for point in points}
+    is_energy = ALGORITHMS[algorithm].value is Value.ENERGY
+    return "hartree" if is_energy and all(map(is_in_hartree, problems.values())) else ""
 
 
 def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[str, Any]:

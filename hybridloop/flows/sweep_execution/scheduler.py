@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from hybridloop.settings import goals_of
 
 T = TypeVar("T")
 AWAY_S = 300.0
+_log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # a lease of a process on another machine ends after 60 s
 
 
@@ -129,6 +131,10 @@ def run_points(
                 done(end.key, row_of(attempt.point, record, end.trouble))
                 continue
             wait = min(FIRST_PAUSE_S * 4 ** (attempt.number - 1), LONGEST_PAUSE_S)
+            _log.warning(
+                "point %s: %s; attempt %d of %d follows in %.0f s",
+                *(end.key, end.trouble, attempt.number + 1, attempts, wait),
+            )
             paused.append(_Attempt(attempt.point, attempt.number + 1, clock() + wait))
             paused = deque(sorted(paused, key=lambda attempt: attempt.not_before))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from hybridloop.errors import InputError, JournalError
+from hybridloop.errors import NOTHING_SUBMITTED, InputError, JournalError
 from hybridloop.runtime.paths import make_folder
 
+PASSWORD_FILE = "HYBRIDLOOP_JOURNAL_PASSWORD_FILE"
 _EXAMPLES = "Use sqlite:////a/folder/journal.db or postgresql://user@host/database."
 LOCK_SUFFIX, QUEUE_SUFFIX = ".lock", ".queue"
 # files of a database; SQLite copies the first one's mode
@@ -115,6 +117,23 @@ class Location:
 
     def __str__(self) -> str:
         return self.display
+
+
+def journal_url_of(environ: Mapping[str, str]) -> str | None:
+    """Return the URL in HYBRIDLOOP_JOURNAL, None without one; its password may be in a file of its own.
+
+    HYBRIDLOOP_JOURNAL_PASSWORD_FILE names that file. Raises InputError if the file can't be read.
+    """
+    url, file = environ.get("HYBRIDLOOP_JOURNAL") or None, environ.get(PASSWORD_FILE)
+    if url is None or not file:
+        return url
+    try:
+        password = Path(file).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"{file} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+        raise InputError(PASSWORD_FILE, what, "Name a file with the password alone.", NOTHING_SUBMITTED) from None
+    location = Location.parse(url)
+    return url if location.is_file else location.url.set(password=password).render_as_string(hide_password=False)
 
 
 def prepare_file(path: Path) -> None:

@@ -16,7 +16,14 @@ from sqlalchemy import Connection
 
 from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
 from hybridloop.journal.storage.database import Database
-from hybridloop.journal.storage.location import LOCK_SUFFIX, Location, beside, prepare_file, unusable_path_error
+from hybridloop.journal.storage.location import (
+    LOCK_SUFFIX,
+    Location,
+    beside,
+    journal_url_of,
+    prepare_file,
+    unusable_path_error,
+)
 from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE
 from hybridloop.runtime.paths import home
 
@@ -139,7 +146,7 @@ def inspect_journal(environ: Mapping[str, str] = os.environ) -> JournalInspectio
 
 def location_of(environ: Mapping[str, str]) -> Location:
     """Return the location of the journal that `open_journal` opens. Raises InputError for an invalid URL."""
-    return Location.parse(environ.get("HYBRIDLOOP_JOURNAL") or f"sqlite:///{home(environ) / 'journal.db'}")
+    return Location.parse(journal_url_of(environ) or f"sqlite:///{home(environ) / 'journal.db'}")
 
 
 def version_at(location: Location) -> str | None:

@@ -154,6 +154,25 @@ def test_a_journal_that_cannot_be_reached(doctor: Doctor, closed_port: int) -> N
     assert doctor(HYBRIDLOOP_JOURNAL=url)["journal"]["state"] == "wrong"
 
 
+def test_folder_and_disk_of_a_journal_elsewhere(doctor: Doctor, tmp_path: Path) -> None:
+    assert "journal folder" not in doctor()
+    (tmp_path / "file").touch()
+    for place, state in (("new/journal.db", "ok"), ("file/journal.db", "wrong")):
+        found = doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path / place}")
+        assert found["folder"]["state"] == "ok"
+        assert found["journal folder"]["state"] == state
+        assert found["journal disk"]["state"] in ("ok", "warning")
+        assert "HYBRIDLOOP_JOURNAL" in found["journal folder"]["remedy"] or state == "ok"
+
+
+def test_a_file_with_the_journals_password_that_is_missing(doctor: Doctor, tmp_path: Path) -> None:
+    variables = {"HYBRIDLOOP_JOURNAL_PASSWORD_FILE": str(tmp_path / "none")}
+    found = doctor(HYBRIDLOOP_JOURNAL="postgresql://user@127.0.0.1/runs", **variables)
+    assert found["journal"]["state"] == "wrong"
+    assert found["journal"]["found"].startswith(f"HYBRIDLOOP_JOURNAL_PASSWORD_FILE: {tmp_path / 'none'} can't be read")
+    assert found["settings"]["state"] == "ok"
+
+
 def test_a_journal_whose_driver_is_missing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)  # None marks a module that cannot be imported
     found = doctor(HYBRIDLOOP_JOURNAL="postgresql://user@127.0.0.1/runs")["journal"]

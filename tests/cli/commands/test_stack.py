@@ -37,10 +37,22 @@ def test_prefects_own_command_works_with_the_printed_variables(shell: Shell, pre
     script = 'eval "$(hybridloop env)" && PREFECT_API_AUTH_STRING=a:b prefect work-pool ls'
     done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    shown = shell.run("status")
+
+
+def test_the_link_with_the_password_is_for_a_terminal_alone(shell: Shell, prefect_server: PrefectServer) -> None:
+    """A pipe may lead to a log, or to the mail of cron."""
     assert prefect_server.sign_in_url is not None
-    assert prefect_server.sign_in_url in shown.stderr
-    assert "/sign-in#" not in shell.run("status", "--json").stdout
+    for arguments in (("status",), ("up",), ("status", "--json")):
+        piped = shell.run(*arguments)
+        assert piped.returncode == 0
+        assert "/sign-in#" not in piped.stdout + piped.stderr
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "hybridloop", "status"]
+    done = subprocess.run(command, env=dict(shell.environ), stdout=subprocess.DEVNULL, stderr=theirs, check=False)
+    os.close(theirs)
+    assert done.returncode == 0
+    assert prefect_server.sign_in_url in os.read(ours, 1 << 16).decode()
+    os.close(ours)
 
 
 def test_a_link_opens_the_portal_of_the_service_that_runs_use(shell: Shell, emulator_of_stack: RunningEmulator) -> None:

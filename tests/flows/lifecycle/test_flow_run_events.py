@@ -187,8 +187,10 @@ def test_prefects_own_names_are_known() -> None:
 
 
 def test_the_guide_lists_every_kind_of_event() -> None:
-    named = re.compile(r'"((?:run|round|job|session|ping|service|call|cap)\.[a-z-]+)"')
-    folders = [ROOT / "hybridloop" / name for name in ("azure", "budget", "journal", "runs", "tasks")]
+    named = re.compile(r'"((?:run|round|job|session|ping|service|call|cap|sweep)\.[a-z-]+)"')
+    folders = [
+        ROOT / "hybridloop" / name for name in ("azure", "budget", "flows/sweep_execution", "journal", "runs", "tasks")
+    ]
     sources = "".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
     early = {f"run.{name}" for name, facts in STATUSES.items() if not facts.has_result}
     kinds = (
