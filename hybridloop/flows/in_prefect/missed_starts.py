@@ -33,9 +33,10 @@ _log = logging.getLogger(__name__)
 def skipped_start() -> Any:
     """Return the end of a scheduled flow run that a later start of its schedule replaces; None for others.
 
-    It is later by the schedule and due already, as after days without a worker. Flow runs that a person or
-    housekeeping started are none of the schedule's, and one whose run has begun is started again to resume it. Where
-    the server or the journal can't tell, the flow run goes on.
+    It is later by the schedule, and was due already when a worker took this one, as after days without a worker: of
+    those that are due then, the latest is never replaced. Flow runs that a person or housekeeping started are none of
+    the schedule's, and one whose run has begun is started again to resume it. Where the server or the journal can't
+    tell, the flow run goes on.
     """
     context = FlowRunContext.get()
     own = None if context is None else context.flow_run
@@ -59,11 +60,13 @@ def skipped_start() -> Any:
 
 
 def _due_after(own: FlowRun) -> list[datetime]:
-    """Return the times of later starts of the same schedule that are due."""
+    """Return the times of later starts of the same schedule that were due when a worker took this one."""
     assert own.deployment_id is not None
     assert own.expected_start_time is not None
     with get_client(sync_client=True) as client:
-        due = FlowRunFilterExpectedStartTime(after_=own.expected_start_time, before_=datetime.now(UTC))
+        states = client.read_flow_run_states(own.id)
+        taken = max((each.timestamp for each in states if each.type is StateType.PENDING), default=datetime.now(UTC))
+        due = FlowRunFilterExpectedStartTime(after_=own.expected_start_time, before_=taken)
         later = FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[own.deployment_id]),
             expected_start_time=due,

@@ -233,7 +233,7 @@ def _result_of(run: FlowRun) -> RunResult | None:
     assert run.state is not None
     message = run.state.message or f"its flow run is {run.state.name}"
     if run.state.name == REFUSED:
-        raise InputError("run", message, "Correct the input, and start it again.")
+        raise InputError("run", message.rstrip("."), "Correct the input, and start it again.")
     if run.state.name == HELD:
         held = RunNotFinished(run.name, message)
         held.exit_code = RunBusy.exit_code
