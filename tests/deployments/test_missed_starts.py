@@ -61,6 +61,7 @@ def test_one_run_is_made_for_all_starts_that_were_missed(
                 journal.add_run(describe_run(order).record)
             with worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)):
                 eventually(lambda: all(each.state is not None and each.state.is_final() for each in starts()))
+                eventually(lambda: client.read_flow_run(earliest.id).state_name == "Completed")
             scheduled = [each for each in starts() if each.auto_scheduled]
             ended = sorted(scheduled, key=lambda each: str(each.expected_start_time))
             assert len(ended) >= PERIODS
