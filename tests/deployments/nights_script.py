@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from prefect.server.events import triggers
-from prefect.server.events.models.automations import automations_session, create_automation
+from prefect.server.events.models import automations
 from prefect.server.events.schemas.automations import Automation, EventTrigger, Firing, Posture
 from prefect.server.events.schemas.events import ReceivedEvent
 
@@ -37,10 +37,10 @@ async def fired(document: dict[str, Any]) -> list[dict[str, str]]:
 
     triggers.act, triggers.get_events_clock_offset = act, no_offset
     proactive: list[EventTrigger] = []
-    session: Any
-    async with automations_session(begin_transaction=True) as session:
+    models: Any = automations  # what its decorators return has no type that a checker knows
+    async with models.automations_session(begin_transaction=True) as session:
         for each in document["automations"]:
-            created = await create_automation(session, Automation.model_validate(each))
+            created = await models.create_automation(session, Automation.model_validate(each))
             triggers.load_automation(created)
             assert isinstance(created.trigger, EventTrigger)
             if created.trigger.posture is Posture.Proactive:

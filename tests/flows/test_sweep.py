@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
 )
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events import Event
 from prefect.events.filters import EventFilter, EventResourceFilter
 from pydantic import SecretStr
 
@@ -93,7 +94,8 @@ def swept(prefect_server: PrefectServer, emulator: Emulator, forked_points: list
 
     def kill(progress: SweepProgress) -> None:
         if progress.number == 2:
-            process = next(process for process in forked_points if process.poll() is None)
+            # the one that was started last: an older one may have written its result, and is not run again
+            process = next(process for process in reversed(forked_points) if process.poll() is None)
             process.kill()
             killed.append(process.pid)
 
@@ -118,14 +120,18 @@ def test_the_log_has_the_lost_process_and_the_event_the_cost(
         )[0]
         of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[first.id]))
 
-        def lost() -> list[str]:
-            lines = client.read_logs(of_run, limit=200)
-            return [line.message for line in lines if "its process died (exit code -9); attempt 2 of " in line.message]
+        def lines() -> list[str]:
+            return [line.message for line in client.read_logs(of_run, limit=200)]
 
-        eventually(lambda: len(lost()) == 1)
+        died = "its process died (exit code -9); attempt 2 of "
+        eventually(lambda: len([line for line in lines() if died in line]) == 1, lines)
         of_sweep = EventFilter(resource=EventResourceFilter(id=["hybridloop.sweep.swept"]))
-        eventually(lambda: len(client.read_events(of_sweep, limit=50).events) == 2)
-        for event in client.read_events(of_sweep, limit=50).events:
+
+        def events() -> Sequence[Event]:
+            return client.read_events(of_sweep, limit=50).events
+
+        eventually(lambda: len(events()) == 2, events)
+        for event in events():
             assert event.event == "hybridloop.sweep.ended"
             assert event.payload["title"].startswith(f"swept: {POINTS + 1} points, ")
             assert event.payload["title"].endswith("; cost 0.00 USD")

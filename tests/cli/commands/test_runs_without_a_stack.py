@@ -306,7 +306,7 @@ def test_a_session_closed_with_jobs_in_flight_is_not_shown_as_open(runs: Hybridl
     assert json.loads(runs("show", "left", "--json").out)["sessions"][0]["open"] is True
     journal.end_session(lease, uid, 0, "Executing", 5.0)
     assert json.loads(runs("show", "left", "--json").out)["sessions"][0]["open"] is False
-    assert "an-id  t  Executing  open: false" in runs("show", "left").out
+    assert "an-id  t  Closed  open: false" in runs("show", "left").out
 
 
 def test_old_runs_are_deleted_but_unfinished_ones_only_on_request(runs: Hybridloop, url: str, journal: Journal) -> None:
