@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from hybridloop.api.circuits import qsharp as qsharp
     from hybridloop.api.geometry import molecule as molecule
     from hybridloop.api.geometry import problem as problem
+    from hybridloop.api.limits import limits as limits
+    from hybridloop.api.limits import remove_limit as remove_limit
+    from hybridloop.api.limits import set_limit as set_limit
     from hybridloop.api.plan import plan as plan
     from hybridloop.api.session import open_session as open_session
     from hybridloop.api.session import sdk_workspace as sdk_workspace
@@ -35,6 +38,7 @@ __version__ = "0.1.0"
 _MODULES = {
     **dict.fromkeys(("open_session", "sdk_workspace", "session", "session_flow", "sessions"), "api.session"),
     **dict.fromkeys(("run_housekeeping", "sweep"), "api.sweeps"),
+    **dict.fromkeys(("limits", "remove_limit", "set_limit"), "api.limits"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
     **dict.fromkeys(("ProblemText", "RunSettings"), "settings"),
     "ansatz": "api.circuits",

@@ -19,7 +19,8 @@
     ├── ReplayDiverged            the replay of a stored run asks for other points than the stored ones
     ├── StreamBusy                two threads use one stream of rounds
     ├── CapReached                the next jobs could exceed a cap of the run
-    │   └── RoundTooLarge         … or take what is kept for the final measurement
+    │   ├── RoundTooLarge         … or take what is kept for the final measurement
+    │   └── LimitReached          … or exceed a limit over runs
     ├── RunStopped                a round or its session was stopped
     │   ├── StopRequested         … by `hybridloop runs stop`
     │   ├── RunParked             … because its jobs waited longer than allowed
@@ -239,6 +240,18 @@ class CapReached(HybridloopError):
 
 class RoundTooLarge(CapReached):
     """A round that would exceed a cap, or take what is kept for the final measurement; nothing of it was submitted."""
+
+
+class LimitReached(CapReached):
+    """Jobs could exceed a limit over runs: `limit` names it, its next period begins on `until` (a date in UTC)."""
+
+    def __init__(self, limit: str, state: str, until: str | None = None) -> None:
+        when = (
+            "Resume the run " if until is None else f"The next period begins on {until} (UTC): resume the run then, or "
+        )
+        super().__init__(f"limit {limit}", state, f"{when}with a larger one: hybridloop limit set.")
+        self.args = (limit, state, until)
+        self.limit, self.until = limit, until
 
 
 class RunStopped(HybridloopError):

@@ -16,6 +16,7 @@ from hybridloop.cli.commands import (
     doctor,
     emulator,
     journal,
+    limit,
     mcp,
     plan,
     run,
@@ -45,7 +46,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_root)  # for --version
-    for group in (run, plan, runs, deploy, sessions, journal, emulator):
+    for group in (run, plan, runs, deploy, sessions, limit, journal, emulator):
         app.add_typer(group.app, rich_help_panel=heading_of(str(group.app.info.name)))
     for command in _COMMANDS:
         app.command(cls=HintedCommand, rich_help_panel=heading_of(command.__name__))(command)

@@ -72,6 +72,12 @@ _TARGET = {
 _PROBLEM = {**_of(str, "name title family teaches source"), "qubits": int}
 _HARTREE = Annotated[float, Field(description="hartree")]
 _TOTALS = {"jobs": int, "shots": int, "money": Amounts}
+_LIMIT = {
+    **_of(str, "name unit period scope"),
+    **_of(float, "amount spent reserved left"),
+    "local": bool,
+    "next_period": Annotated[_MAYBE, Field(description="date in UTC; null for a limit for ever")],
+}
 _LEDGER_JOB = {
     **_of(str, "job target status"),
     **_of(_MAYBE, "session place attempt unit"),
@@ -220,6 +226,9 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "runs reproduce": lambda: _of_stored_runs()["reproduce"],
     "runs prune": lambda: _of_stored_runs()["prune"],
     "cost": _costs,
+    "limit set": lambda: _record("Limit", _LIMIT),
+    "limit list": lambda: _list(_record("Limit", _LIMIT)),
+    "limit remove": lambda: _record("RemovedLimit", removed=str),
     "sessions list": lambda: _list(_record("Session", _SESSION)),
     "sessions show": lambda: _record("SessionDetails", _SESSION, jobs=dict[str, int]),
     "sessions jobs": lambda: _list(_record("Job", _JOB)),

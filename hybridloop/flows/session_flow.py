@@ -102,7 +102,7 @@ class _Body:
                 "workspace": identity_of(workspace),
             }
             matching = ("algorithm", "problem")
-            order = RunOrder(SESSION, self.name, self.settings, stated, run_key, host.id, must_match=matching)
+            order = host.labelled(RunOrder(SESSION, self.name, self.settings, stated, run_key, must_match=matching))
             host.order = order
             run = find_run(journal, order)
             try:

@@ -9,17 +9,19 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
 from hybridloop.data.statuses import WITH_RESULT
-from hybridloop.errors import NOTHING_SUBMITTED, InputError
-from hybridloop.journal import charges, leases, programs, pruning, rounds, runs, sessions, spans
+from hybridloop.errors import NOTHING_SUBMITTED, InputError, LimitReached
+from hybridloop.journal import amounts, charges, leases, limits, programs, pruning, rounds, runs, sessions, spans
+from hybridloop.journal.limits import LIMIT, LimitState, RunLimit
 from hybridloop.journal.owner import Owner, note_ended
 from hybridloop.journal.records import (
     Charge,
     DamagedRun,
+    DayAmount,
     Event,
     Job,
     Lease,
@@ -33,15 +35,13 @@ from hybridloop.journal.records import (
     Span,
 )
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
-from hybridloop.journal.storage.encoding import encode_json
 from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
-from hybridloop.journal.storage.rows import update_rows
-from hybridloop.journal.storage.schema import states
 from hybridloop.runtime.paths import home
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Reserve = Callable[[Literal["jobs", "pings"], Sequence[Mapping[str, Any]]], None]
 BUSY_S = 10.0
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # in which a worker tells a process its flow run
 _ROUNDS_PER_READ = 128
@@ -188,7 +188,7 @@ class Journal:
                 sessions.add_event(connection, state, *event, self._now())
                 state = runs.read_state(connection, lease.run_uid)
             state |= {"status": status, "reason": reason, "updated_at": self._now()}
-            update_rows(connection, states, [state if result is None else state | {"result": encode_json(result)}])
+            runs.write_state(connection, state, result)
 
     def request_stop(self, run_uid: str) -> None:
         """Ask the run's owner to stop; it sees the request when it renews its lease. Cancels a request to resume."""
@@ -281,8 +281,8 @@ class Journal:
         `shared_seed` is that of `RoundRecord`. `at` is a time of the run's clock; the default is the journal's time.
         """
         round_ = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False, shared_seed=shared_seed)
-        with self._held(lease) as (connection, state):
-            rounds.begin(connection, state, round_, jobs, programs)
+        with self._reserving(lease) as (connection, state, reserve):
+            reserve("jobs", rounds.begin(connection, state, round_, jobs, programs))
             spans.begin(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
 
     def add_attempts(
@@ -294,8 +294,8 @@ class Journal:
         programs: Mapping[str, bytes] | None = None,
     ) -> None:
         """Write further attempts of a round's jobs before they are submitted."""
-        with self._held(lease) as (connection, state):
-            rounds.add_attempts(connection, state, stream, sequence, jobs, programs or {})
+        with self._reserving(lease) as (connection, state, reserve):
+            reserve("jobs", rounds.add_attempts(connection, state, stream, sequence, jobs, programs or {}))
 
     def mark_submitted(self, lease: Lease, ids: Sequence[str]) -> None:
         """Mark jobs as known to the service; a job that has ended stays as it is."""
@@ -314,7 +314,9 @@ class Journal:
     ) -> None:
         """Write how jobs of a round ended, and that the round is complete if it is. Stored counts are not replaced."""
         with self._held(lease) as (connection, _):
-            rounds.record_outcomes(connection, lease.run_uid, stream, sequence, ended, complete=complete)
+            uid = lease.run_uid
+            changed = rounds.record_outcomes(connection, uid, stream, sequence, ended, complete=complete)
+            limits.settle(connection, "jobs", uid, *changed, self._now())
             if complete:
                 spans.end(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
 
@@ -361,8 +363,8 @@ class Journal:
 
     def add_ping(self, lease: Lease, ping: Ping) -> None:
         """Write a ping before it is submitted."""
-        with self._held(lease) as (connection, state):
-            sessions.add_ping(connection, state, ping)
+        with self._reserving(lease) as (connection, state, reserve):
+            reserve("pings", [sessions.add_ping(connection, state, ping)])
 
     def end_ping(
         self,
@@ -375,10 +377,11 @@ class Journal:
     ) -> None:
         """Write the state of a ping that was submitted or ended; `at` as in `begin_round`."""
         with self._held(lease) as (connection, _):
-            session, n = sessions.end_ping(connection, lease.run_uid, ping_id, state, billed)
+            before, after = sessions.end_ping(connection, lease.run_uid, ping_id, state, billed)
+            limits.settle(connection, "pings", lease.run_uid, [before], [after], self._now())
             if state != "lost":  # a lost ping was never sent
                 write_span = spans.begin if state == "submitted" else spans.end
-                write_span(connection, lease.run_uid, spans.ping_span_key(session, n), self._time(at))
+                write_span(connection, lease.run_uid, spans.ping_span_key(after["session"], after["n"]), self._time(at))
 
     def pings(self, run_uid: str) -> Sequence[Ping]:
         """Return the run's pings in the order of their sessions and numbers."""
@@ -399,6 +402,28 @@ class Journal:
     def events(self, run_uid: str) -> Sequence[Event]:
         """Return the run's events in the order in which they were written."""
         return self._read(sessions.read_events, run_uid)
+
+    # Limits over runs, and amounts by day
+
+    def put_limit(self, limit: RunLimit) -> None:
+        """Write a limit, in place of one of its name; it holds from the next reservation on."""
+        with self._database.write_transaction() as connection:
+            limits.put(connection, limit, self._now())
+
+    def remove_limit(self, name: str) -> bool:
+        """Remove a limit; return whether there was one."""
+        with self._database.write_transaction() as connection:
+            return limits.remove(connection, name)
+
+    def limits(self, run_uid: str | None = None) -> Sequence[LimitState]:
+        """Return all limits by name with what is spent and reserved of them, or those that a run falls under."""
+        if run_uid is None:
+            return self._read(limits.states, self._now())
+        return self._read(limits.states_of_run, run_uid, self._now())
+
+    def amounts(self, run_uid: str | None = None) -> Sequence[DayAmount]:
+        """Return what all runs have cost by day, deleted ones included, or what one has."""
+        return self._read(amounts.read_amounts, run_uid)
 
     # Cost and progress
 
@@ -435,6 +460,21 @@ class Journal:
         with self._database.write_transaction() as connection:
             yield connection, leases.require_lease(connection, lease)
 
+    @contextmanager
+    def _reserving(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any], Reserve]]:
+        """Begin a transaction that writes new jobs, which `reserve` counts. Raises LimitReached, and writes nothing."""
+        uid = lease.run_uid
+
+        def reserve(table: Literal["jobs", "pings"], rows: Sequence[Mapping[str, Any]]) -> None:
+            limits.reserve(connection, table, uid, rows, self._now())
+
+        try:
+            with self._held(lease) as (connection, state):
+                yield connection, state, reserve
+        except LimitReached as error:
+            self.add_event(lease, LIMIT, {"limit": error.limit, "until": error.until})
+            raise
+
     def _flag(self, run_uid: str, **flags: int) -> None:
         with self._database.write_transaction() as connection:
-            update_rows(connection, states, [runs.lock_state(connection, run_uid) | flags])
+            runs.write_state(connection, runs.lock_state(connection, run_uid) | flags)

@@ -257,3 +257,14 @@ class RunTotals:
     rounds_complete: int
     jobs: int
     pings: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayAmount:
+    """Amount of a run in a unit on a day; `spent` counts what has no bill as reserved."""
+
+    run_uid: str
+    unit: str
+    day: int
+    spent: float
+    billed: float

@@ -50,10 +50,10 @@ def begin(
     round_: RoundRecord,
     intents: Sequence[Job],
     bodies: Mapping[str, bytes],
-) -> None:
+) -> list[dict[str, Any]]:
     """Write a round before it is submitted: its PUBs, its jobs, and the programs that are not stored yet.
 
-    Raises JournalDamaged if its sequence number is not the next one of its stream.
+    Returns the rows of its jobs. Raises JournalDamaged if its sequence number is not the next one of its stream.
     """
     # a gap or a repeat would mean that rows were lost or that another process wrote
     uid = state["run_uid"]
@@ -72,6 +72,7 @@ def begin(
     insert_rows(connection, rounds, [row])
     insert_rows(connection, jobs, new_jobs)
     add_to_counts(connection, state, rounds=1, jobs=len(intents))
+    return new_jobs
 
 
 def add_attempts(
@@ -81,13 +82,15 @@ def add_attempts(
     sequence: int,
     intents: Sequence[Job],
     bodies: Mapping[str, bytes],
-) -> None:
-    """Write further attempts of jobs of a stored round."""
+) -> list[dict[str, Any]]:
+    """Write further attempts of jobs of a stored round; return their rows."""
     row = _round_row(connection, state["run_uid"], stream, sequence)
     programs.store(connection, row["run_uid"], bodies, [job.program for job in intents])
-    insert_rows(connection, jobs, [_new_job(row, intent) for intent in intents])
+    new_jobs = [_new_job(row, intent) for intent in intents]
+    insert_rows(connection, jobs, new_jobs)
     update_rows(connection, rounds, [row | {"jobs": row["jobs"] + len(intents)}])
     add_to_counts(connection, state, jobs=len(intents))
+    return new_jobs
 
 
 def mark_submitted(connection: Connection, run_uid: str, ids: Sequence[str]) -> None:
@@ -104,9 +107,13 @@ def record_outcomes(
     ended: Sequence[Job],
     *,
     complete: bool,
-) -> None:
-    """Write how jobs ended, and that the round is complete if it is. Stored counts are never replaced."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Write how jobs ended, and that the round is complete if it is. Stored counts are never replaced.
+
+    Returns the rows of the jobs before and after.
+    """
     rows = _jobs_by_id(connection, run_uid, [job.id for job in ended])
+    before = [dict(row) for row in rows.values()]
     for job in ended:
         row = rows[job.id]
         if job.billed is not None:
@@ -118,6 +125,7 @@ def record_outcomes(
     if complete:
         row = _round_row(connection, run_uid, stream, sequence)
         update_rows(connection, rounds, [row | {"complete": 1}])
+    return before, list(rows.values())
 
 
 def read_range(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:

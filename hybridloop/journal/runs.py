@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hybridloop.data.states import State
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
+from hybridloop.journal.amounts import add_scopes
 from hybridloop.journal.owner import Owner
 from hybridloop.journal.records import DamagedRun, RunRecord
 from hybridloop.journal.storage.encoding import decode_json, encode_json, replace_unstorable
@@ -61,6 +62,7 @@ def add(connection: Connection, new: RunRecord, *, now: float) -> RunRecord:
     try:
         insert_rows(connection, runs, [run])
         insert_rows(connection, states, [state])
+        add_scopes(connection, new.uid, new.target, new.settings)
     except IntegrityError:
         raise RunKeyTaken(new.key) from None
     return run_record(run, state)
@@ -71,6 +73,11 @@ def settle(connection: Connection, run: RunRecord) -> None:
     (row,) = read_rows(connection, runs, uid=run.uid)
     changed = {"versions": encode_json(run.versions), "flow_run_id": run.flow_run_id}
     update_rows(connection, runs, [row | changed])
+
+
+def write_state(connection: Connection, state: dict[str, Any], result: Mapping[str, Any] | None = None) -> None:
+    """Write the changing columns of a run; a stored result stays unless one is given."""
+    update_rows(connection, states, [state if result is None else state | {"result": encode_json(result)}])
 
 
 def check_key(key: str) -> str:

@@ -56,24 +56,26 @@ def run_of_session(connection: Connection, session_id: str) -> RunRecord | None:
     return None if row is None else runs.by_uid(connection, verify(sessions, row)["run_uid"])
 
 
-def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> None:
-    """Write a ping before it is submitted."""
+def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> dict[str, Any]:
+    """Write a ping before it is submitted; return its row."""
     billed = None if ping.billed is None else encode_json(ping.billed)
     row = {**asdict(ping), "run_uid": state["run_uid"], "reserved": encode_json(ping.reserved), "billed": billed}
     insert_rows(connection, pings, [row])
     runs.add_to_counts(connection, state, pings=1)
+    return row
 
 
 def end_ping(
     connection: Connection, run_uid: str, ping_id: str, state: str, billed: Mapping[str, float] | None
-) -> tuple[int, int]:
-    """Write a ping's state and bill; return its session's ordinal and its number there."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write a ping's state and bill; return its rows before and after."""
     row = read_row(connection, pings, run_uid=run_uid, id=ping_id)
     if row is None:
         raise JournalDamaged(pings.name, ping_id, "it is missing")
     stored = row["billed"] if billed is None else encode_json(billed)
-    update_rows(connection, pings, [row | {"state": state, "billed": stored}])
-    return int(row["session"]), int(row["n"])
+    after = row | {"state": state, "billed": stored}
+    update_rows(connection, pings, [after])
+    return row, after
 
 
 def read_pings(connection: Connection, run_uid: str) -> list[Ping]:

@@ -63,15 +63,19 @@ def call_attention(client: SyncPrefectClient, record: RunRecord, flow_run: FlowR
 
 def resource_of(run: RunRecord, flow_run: FlowRun) -> dict[str, str]:
     """Return the resource of the events of a run in this flow run, with its sweep, or `none`."""
-    sweeps = [tag.removeprefix(SWEEP_TAG) for tag in flow_run.tags if tag.startswith(SWEEP_TAG)]
     return {
         "prefect.resource.id": f"hybridloop.run.{run.uid}",
         "prefect.resource.name": run.key,
         "hybridloop.algorithm": run.algorithm,
         "hybridloop.problem": run.problem,
         "hybridloop.target": run.target,
-        "hybridloop.sweep": (sweeps or ["none"])[0],
+        "hybridloop.sweep": sweep_of(flow_run) or "none",
     }
+
+
+def sweep_of(flow_run: FlowRun) -> str:
+    """Return the name of the sweep of which a flow run is a point; empty for other flow runs."""
+    return next((tag.removeprefix(SWEEP_TAG) for tag in flow_run.tags if tag.startswith(SWEEP_TAG)), "")
 
 
 def event_id(flow_run: UUID, kind: str) -> UUID:

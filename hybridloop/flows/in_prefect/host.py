@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from hybridloop.errors import CapReached, InputError, ProgramError, RunBusy, Run
 from hybridloop.flows.in_prefect.artifact import RunArtifact
 from hybridloop.flows.in_prefect.completion import completed
 from hybridloop.flows.in_prefect.concurrency_slots import session_slot
-from hybridloop.flows.in_prefect.flow_run_events import label_flow_run, shown_in_flow_run
+from hybridloop.flows.in_prefect.flow_run_events import flow_run_labels, label_flow_run, shown_in_flow_run
 from hybridloop.flows.in_prefect.takeover import leave_state_after_takeover
 from hybridloop.flows.in_prefect.watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.host import Ended, Host
@@ -44,6 +45,10 @@ class PrefectHost(Host):
         self.cancellation: PrefectWatch = PrefectWatch()
         self.order: RunOrder | None = None  # of its run, once it is known
         self._artifact: RunArtifact | None = None
+
+    def labelled(self, order: RunOrder) -> RunOrder:
+        """Return an order of this flow run, with the deployment and the sweep by which limits and reports find it."""
+        return replace(order, flow_run_id=self.id, more={**order.more, **flow_run_labels()})
 
     @contextmanager
     def holding(self, record: RunRecord, held: AbstractContextManager[HeldRun]) -> Iterator[HeldRun]:

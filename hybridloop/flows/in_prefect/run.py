@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -92,7 +91,7 @@ def live_in_flow(
 ) -> Ended[RunResult]:
     """Do a run inside its flow run: one that is `ready` and current, else the one that this flow run began before."""
     with naming_block(block), open_journal() as journal:
-        host.order = replace(order, flow_run_id=host.id)
+        host.order = host.labelled(order)
         run = ready.pop() if ready else None
         if run is None or not is_current(journal, run.record):
             run = begin(host.order, Place.of(workspace))

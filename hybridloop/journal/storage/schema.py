@@ -177,6 +177,44 @@ spans = Table(
     sqlite_with_rowid=False,
 )
 
+amounts = Table(
+    "amounts",  # what runs cost by day; kept when a run is deleted, since its money is spent
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # since 1970-01-01 (UTC); -1: not known yet
+    Column("spent", Double, nullable=False),
+    Column("billed", Double, nullable=False),
+    _checksum(),
+    Index("amounts_by_day", "day"),
+    sqlite_with_rowid=False,
+)
+
+scopes = Table(
+    "scopes",  # what limits and reports find runs by, kept as long as their amounts
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("run_uid", Text, primary_key=True),
+    Index("scopes_by_run", "run_uid"),
+    sqlite_with_rowid=False,
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, nullable=False),
+    Column("amount", Double, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("counts_local", BigInteger, nullable=False),
+    Column("uncounted", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
 events = Table(
     "events",
     metadata,

@@ -1,4 +1,4 @@
-"""First version of the schema: runs and their states, rounds, jobs, programs, sessions, pings, events."""
+"""First version of the schema: runs and their states, rounds, jobs, programs, sessions, pings, events, limits."""
 
 from __future__ import annotations
 
@@ -138,6 +138,38 @@ def upgrade() -> None:
         sa.Column("place", sa.Text, primary_key=True),
         sa.Column("begun_at", sa.Double, nullable=False),
         sa.Column("ended_at", sa.Double),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "amounts",
+        sa.Column("run_uid", sa.Text, primary_key=True),
+        sa.Column("unit", sa.Text, primary_key=True),
+        sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("spent", sa.Double, nullable=False),
+        sa.Column("billed", sa.Double, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("amounts_by_day", "amounts", ["day"])
+    op.create_table(
+        "scopes",
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("value", sa.Text, primary_key=True),
+        sa.Column("run_uid", sa.Text, primary_key=True),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("scopes_by_run", "scopes", ["run_uid"])
+    op.create_table(
+        "limits",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("unit", sa.Text, nullable=False),
+        sa.Column("amount", sa.Double, nullable=False),
+        sa.Column("period", sa.Text, nullable=False),
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("counts_local", sa.BigInteger, nullable=False),
+        sa.Column("uncounted", sa.Double, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,84 @@
+"""`hybridloop limit`, and its functions: a run that could exceed a limit ends as at a cap, and names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.errors import InputError
+from hybridloop.journal import open_journal
+from tests.cli.shell_helpers import CommandResult, Shell
+from tests.conftest import Emulator
+from tests.prefect_server import own_environ
+
+Inside = Callable[..., CommandResult]
+
+
+def test_limits_are_set_listed_and_removed(inside: Inside, home: Any) -> None:
+    environ = own_environ(str(home), {})
+    said = inside(environ, "limit", "set", "team", "500usd", "--target", "ionq.qpu.forte-1", "--tag", "thesis")
+    assert said.code == 0, said.err
+    assert said.out.startswith(
+        "limit team: 500 USD per month for runs of tag thesis and target ionq.qpu.forte-1 in this journal, without "
+        "those on the local service; 0.00 USD are spent, and 0.00 USD reserved for jobs in flight; the next period "
+        "begins on 20"
+    )
+    said = inside(environ, "limit", "set", "all", "20HQC", "--per", "ever", "--local", "--json")
+    assert json.loads(said.out)["next_period"] is None
+    listed = json.loads(inside(environ, "limit", "list", "--json").out)
+    assert [(each["name"], each["amount"], each["unit"], each["scope"], each["local"]) for each in listed] == [
+        ("all", 20.0, "HQC", "all runs", True),
+        ("team", 500.0, "USD", "tag=thesis target=ionq.qpu.forte-1", False),
+    ]
+    assert inside(environ, "limit", "remove", "team").out == "limit team is removed\n"
+    again = inside(environ, "limit", "remove", "team")
+    assert (again.code, "there is no limit 'team'" in again.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("team", "500"), "amount: '500' is no amount in one unit"),
+        (("team", "5USD,5HQC"), "amount: '5USD,5HQC' is no amount in one unit"),
+        ((".team", "5USD"), "name: '.team' is no name of a limit"),
+        (("a/b", "5USD"), "name: 'a/b' is no name of a limit"),
+        (("team", "5USD", "--per", "year"), "'year'"),
+    ],
+)
+def test_an_invalid_limit_is_refused(inside: Inside, home: Any, arguments: tuple[str, ...], says: str) -> None:
+    refused = inside(own_environ(str(home), {}), "limit", "set", *arguments)
+    assert refused.code == 2
+    assert says in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_a_period_that_is_none_is_refused_in_python() -> None:
+    with pytest.raises(InputError, match="per: 'year' is no period"):
+        hl.set_limit("team", "5USD", per="year")
+
+
+@pytest.mark.slow
+def test_a_run_that_could_exceed_a_limit_is_stopped_and_resumes_under_a_larger_one(
+    shell: Shell, emulator: Emulator
+) -> None:
+    place = shell.at(emulator, "limited").shell
+    run = ("run", "vqe", "h2", "--target", "ionq.qpu.aria-1", "--seed", "7", "--precision", "0.05", "--run-key", "held")
+    assert place.run("limit", "set", "small", "1USD", "--local", "--target", "ionq.qpu.aria-1").returncode == 0
+    stopped = place.run(*run)
+    assert stopped.returncode == 3, stopped.stderr
+    assert "limit small is reached: 1 USD per month is the limit, 0.00 USD spent" in stopped.stdout.replace(
+        "\n           ", " "
+    )
+    with open_journal(place.environ) as journal:
+        record = journal.run("held")
+        assert (record.status, journal.progress(record.uid).rounds) == ("stopped", 0)
+    assert place.run("limit", "set", "small", "100000USD", "--local").returncode == 0
+    resumed = place.run("runs", "resume", "held", "--json")
+    assert resumed.returncode in (0, 4), resumed.stderr
+    (state,) = place.json("limit", "list")
+    assert (state["reserved"], state["spent"]) == (0.0, pytest.approx(json.loads(resumed.stdout)["costs"]["USD"]))
+    assert place.run("limit", "remove", "small").returncode == 0

@@ -1,0 +1,283 @@
+"""Limits over runs: what several processes reserve never exceeds one, and the days of all amounts sum to the ledger."""
+
+from __future__ import annotations
+
+import calendar
+import itertools
+import math
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridloop.errors import LimitReached
+from hybridloop.journal import Job, Journal, Lease, journal_url
+from hybridloop.journal.amounts import DAY_S, OPEN
+from hybridloop.journal.limits import LIMIT, Period, RunLimit, bounds_of
+from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, counts, new_run, ping, pub, session
+from tests.long_form import long_form, short_or_long
+from tests.paths import ROOT
+
+MONTH_END = datetime(2026, 11, 30, 20, tzinfo=UTC).timestamp()
+AZURE, HERE = "eastus.quantum.azure.com", "127.0.0.1"
+PROCESSES, ROUNDS = 8, 30
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: float = MONTH_END) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def add(journal: Journal, key: str, host: str = AZURE, tags: Sequence[str] = (), **more: str) -> Lease:
+    """Add a run in a workspace on this host, and hold it."""
+    given: Mapping[str, Any] = {"settings": {"tags": list(tags)}, "workspace": {"name": "team", "host": host}, **more}
+    return journal.take_lease(journal.add_run(replace(new_run(key), settings=given)).uid)
+
+
+def begin(journal: Journal, lease: Lease, *reserved: float, unit: str = "USD") -> list[Job]:
+    """Begin a round with a job for each reserved amount; return its jobs."""
+    sequence = journal.progress(lease.run_uid).rounds
+    jobs = [Job(str(uuid.uuid4()), 0, n, 0, 0, 100, None, 0, {unit: each}) for n, each in enumerate(reserved)]
+    journal.begin_round(lease, "main", sequence, TARGET, [pub(points=len(jobs))], jobs, {PROGRAM: BODY})
+    return jobs
+
+
+def end(journal: Journal, lease: Lease, jobs: Sequence[Job], *billed: float | None) -> None:
+    """End the jobs of the last round with these bills in USD."""
+    sequence = journal.progress(lease.run_uid).rounds - 1
+    ended = [
+        replace(job, state="done", counts=(counts(1),), billed=None if bill is None else {"USD": bill})
+        for job, bill in zip(jobs, billed, strict=True)
+    ]
+    journal.record_outcomes(lease, "main", sequence, ended, complete=True)
+
+
+def test_a_round_that_would_exceed_a_limit_writes_nothing_and_names_it(new_url: str) -> None:
+    clock = Clock()
+    with Journal(new_url, now=clock) as journal:
+        journal.put_limit(RunLimit("team", "USD", 10.0))
+        first, second = add(journal, "first"), add(journal, "second")
+        jobs = begin(journal, first, 4.0, 3.0)
+        with pytest.raises(LimitReached) as reached:
+            begin(journal, second, 4.0)
+        assert str(reached.value) == (
+            "limit team is reached: 10 USD per month is the limit, 0.00 USD spent, 7.00 USD reserved for jobs in "
+            "flight, and the next jobs may take 4.00 USD. No further job was submitted, and all results are kept. The "
+            "next period begins on 2026-12-01 (UTC): resume the run then, or with a larger one: hybridloop limit set."
+        )
+        assert reached.value.exit_code == 3
+        assert journal.progress(second.run_uid).rounds == 0
+        (event,) = [each for each in journal.events(second.run_uid) if each.kind == LIMIT]
+        assert event.facts == {"limit": "team", "until": "2026-12-01"}
+        end(journal, first, jobs, 1.0, None)  # without a bill a job counts as reserved
+        (state,) = journal.limits()
+        assert (state.spent, state.reserved, state.left) == (4.0, 0.0, 6.0)
+        begin(journal, second, 6.0)
+        with pytest.raises(LimitReached):
+            begin(journal, first, 0.01)
+        begin(journal, first, 1e6, unit="HQC")  # units never mix
+        clock.now += 86400.0
+        end_of = [each.limit.name for each in journal.limits() if each.spent == 0.0 and each.reserved == 6.0]
+        assert end_of == ["team"]  # what is in flight counts in the new month, too
+        assert journal.remove_limit("team")
+        assert not journal.remove_limit("team")
+        begin(journal, first, 100.0)
+
+
+def test_a_limit_counts_the_runs_of_its_scope_and_local_ones_only_where_asked(new_url: str) -> None:
+    with Journal(new_url) as journal:
+        scopes = {
+            "all": {},
+            "tag": {"tag": "thesis"},
+            "target": {"target": TARGET},
+            "workspace": {"workspace": "team"},
+            "deployment": {"deployment": "vqe/night"},
+            "sweep": {"sweep": "curve"},
+            "both": {"tag": "thesis", "sweep": "curve"},
+        }
+        for name, scope in scopes.items():
+            journal.put_limit(RunLimit(name, "USD", 1000.0, Period.EVER, scope))
+        journal.put_limit(RunLimit("with local", "USD", 1000.0, Period.EVER, counts_local=True))
+        plain = add(journal, "plain")
+        tagged = add(journal, "tagged", tags=("x", "thesis"))
+        swept = add(journal, "swept", tags=("thesis",), sweep="curve", deployment="vqe/night")
+        local = add(journal, "local", host=HERE, tags=("thesis",))
+        for lease, amount in ((plain, 1.0), (tagged, 2.0), (swept, 4.0), (local, 8.0)):
+            begin(journal, lease, amount)
+        reserved = {state.limit.name: state.reserved for state in journal.limits()}
+        assert reserved == {
+            "all": 7.0,
+            "tag": 6.0,
+            "target": 7.0,
+            "workspace": 7.0,
+            "deployment": 4.0,
+            "sweep": 4.0,
+            "both": 4.0,
+            "with local": 15.0,
+        }
+        assert [state.limit.name for state in journal.limits(local.run_uid)] == ["with local"]
+        assert {state.limit.name for state in journal.limits(plain.run_uid)} == {
+            *("all", "target", "with local", "workspace")
+        }
+        journal.put_limit(RunLimit("with local", "USD", 15.0, Period.EVER, counts_local=True))
+        with pytest.raises(
+            LimitReached, match=r"limit with local is reached: 15 USD is the limit, .*Resume the run with"
+        ):
+            begin(journal, local, 0.5)
+
+
+def test_what_a_deleted_run_has_cost_counts_on(new_url: str) -> None:
+    with Journal(new_url) as journal:
+        journal.put_limit(RunLimit("team", "USD", 10.0))
+        lease, unused = add(journal, "gone"), add(journal, "unused")
+        end(journal, lease, begin(journal, lease, 3.0), 2.0)
+        begin(journal, lease, 4.0)
+        for each in (lease, unused):
+            journal.release(each)
+        assert journal.delete_runs([lease.run_uid, unused.run_uid]) == 2
+        (state,) = journal.limits()
+        assert (state.spent, state.reserved) == (6.0, 0.0)
+
+
+@given(day=st.integers(0, 40_000))
+def test_periods_are_those_of_the_calendar(day: int) -> None:
+    at = date(1970, 1, 1) + timedelta(days=day)
+    weeks = calendar.Calendar().monthdatescalendar(at.year, at.month)
+    (week,) = [each for each in weeks if at in each]
+    days = calendar.monthrange(at.year, at.month)[1]
+    expected = {
+        Period.DAY: (at, 1),
+        Period.WEEK: (week[0], 7),
+        Period.MONTH: (at.replace(day=1), days),
+    }
+    for period, (first, length) in expected.items():
+        begun = (first - date(1970, 1, 1)).days
+        assert bounds_of(period, day) == (begun, begun + length)
+    assert bounds_of(Period.EVER, day) == (None, None)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["begin", "end", "ping", "retry"]), st.integers(-5, 6), st.floats(0.01, 4.0)), max_size=40
+)
+
+
+@given(steps=STEPS)
+@settings(deadline=None, max_examples=60)
+def test_over_the_end_of_a_month_days_sum_to_the_ledger_and_no_month_exceeds_the_limit(
+    steps: list[tuple[str, int, float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The clock jumps back and forth by hours."""
+    clock, amount = Clock(), 12.0
+    folder = tmp_path_factory.mktemp("months")
+    with Journal(journal_url(folder / "journal.db"), now=clock) as journal:
+        journal.put_limit(RunLimit("team", "USD", amount))
+        lease = add(journal, "night")
+        journal.add_session(lease, session())
+        in_flight: list[tuple[int, Job]] = []
+        numbers = itertools.count()
+        for step, hours, cost in steps:
+            clock.now = min(max(clock.now + 3600.0 * hours, MONTH_END - 7200.0), MONTH_END + 86400.0)
+            try:
+                if step == "begin":
+                    sequence = journal.progress(lease.run_uid).rounds
+                    in_flight += [(sequence, job) for job in begin(journal, lease, cost, cost / 3.0)]
+                elif step == "ping":
+                    new = replace(ping(next(numbers)), reserved={"USD": cost / 10.0})
+                    journal.add_ping(lease, new)
+                    journal.end_ping(lease, new.id, "submitted")
+                    journal.end_ping(lease, new.id, "done" if cost > 1.0 else "lost", {"USD": cost / 20.0})
+                elif in_flight:
+                    sequence, job = in_flight.pop()
+                    state = "done" if step == "end" else "failed"
+                    billed = {"USD": job.reserved["USD"] / 2.0} if step == "end" else None
+                    over = replace(job, state=state, counts=(counts(1),) if step == "end" else None, billed=billed)
+                    journal.record_outcomes(lease, "main", sequence, [over], complete=False)
+                    if step == "retry":
+                        again = replace(job, id=str(uuid.uuid4()), attempt=job.attempt + 1)
+                        journal.add_attempts(lease, "main", sequence, [again])
+                        in_flight.append((sequence, again))
+            except LimitReached:
+                pass
+            charged = math.fsum(
+                (charge.reserved if charge.billed is None else charge.billed).get("USD", 0.0)
+                for charge in journal.charges(lease.run_uid)
+            )
+            days = journal.amounts()
+            assert math.fsum(each.spent for each in days) == pytest.approx(charged, abs=1e-6)
+            months: defaultdict[str, float] = defaultdict(float)
+            for each in days:
+                month = "open" if each.day == OPEN else f"{datetime.fromtimestamp(each.day * DAY_S, UTC):%Y-%m}"
+                months[month] += each.spent
+            is_open = months.pop("open", 0.0)
+            assert is_open == pytest.approx(sum(job.reserved["USD"] for _, job in in_flight), abs=1e-6)
+            assert all(spent <= amount + 1e-6 for spent in months.values())
+            (state_,) = journal.limits()
+            assert state_.spent + state_.reserved <= amount + 1e-6
+
+
+@pytest.fixture
+def under_a_limit(new_url: str) -> Iterator[Journal]:
+    with Journal(new_url) as journal:
+        for n in range(PROCESSES):
+            journal.release(add(journal, f"run-{n}"))
+        yield journal
+
+
+@pytest.mark.slow
+@long_form
+@pytest.mark.parametrize("amount", short_or_long((300.0,), (300.0, 1e6)))
+def test_eight_processes_that_are_killed_and_resumed_stay_within_a_limit(
+    under_a_limit: Journal, new_url: str, amount: float
+) -> None:
+    journal, seeds = under_a_limit, itertools.count(1)
+    journal.put_limit(RunLimit("team", "USD", amount))
+
+    def start(key: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.journal.limit_process", new_url, key, str(next(seeds)), str(ROUNDS)]
+        return subprocess.Popen(command, cwd=ROOT)
+
+    running = {f"run-{n}": start(f"run-{n}") for n in range(PROCESSES)}
+    deaths, ends, pause = 0, Counter[int](), threading.Event()
+    try:
+        while running:
+            (state,) = journal.limits()
+            assert state.spent + state.reserved <= amount * (1.0 + 1e-9)
+            pause.wait(0.2)
+            for key, process in list(running.items()):
+                if (code := process.poll()) is None:
+                    continue
+                if code < 0:
+                    deaths += 1
+                    running[key] = start(key)
+                else:
+                    ends[code] += 1
+                    del running[key]
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+    (state,) = journal.limits()
+    assert deaths > 0
+    assert state.reserved == 0.0
+    assert state.spent <= amount
+    spent = [
+        (charge.reserved if charge.billed is None else charge.billed)["USD"]
+        for n in range(PROCESSES)
+        for charge in journal.charges(journal.run(f"run-{n}").uid)
+    ]
+    assert state.spent == pytest.approx(math.fsum(spent), abs=1e-6)
+    assert (ends == {0: PROCESSES}) if amount == 1e6 else ends[3] > 0
