@@ -24,6 +24,7 @@ class SweepOptions(TypedDict, total=False):
     grid: Mapping[str, Sequence[Any]]
     points: Sequence[Mapping[str, Any]]
     max_sessions: int | None
+    max_cost: Any  # of all points together, such as "50USD"
     in_flight: int | None
     attempts: int
     deployment: str | None

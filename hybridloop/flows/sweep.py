@@ -22,7 +22,7 @@ from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER
 from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.workspace import find_workspace
-from hybridloop.flows.sweep_execution.costs import cost_of_points
+from hybridloop.flows.sweep_execution.costs import cost_of_points, set_cap
 from hybridloop.flows.sweep_execution.pools import open_pool
 from hybridloop.flows.sweep_execution.results import SweepResult, result_of
 from hybridloop.flows.sweep_execution.scheduler import (
@@ -82,6 +82,7 @@ def run_sweep(
         with log_sent_to_prefect():
             for warning in target_warnings(unfinished_points(points, journal), sdk_workspace):
                 _log.warning("%s", warning)
+        set_cap(journal, spec)
         pool = open_pool(client, spec, journal, sdk_workspace, tag=tag, block=workspace)
         with closing(pool), log_sent_to_prefect():
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)

@@ -229,3 +229,30 @@ def test_the_plot_has_the_values_over_the_distances_and_the_exact_curve(swept: S
 def test_an_unknown_deployment_is_refused(prefect_server: PrefectServer, emulator: Emulator) -> None:
     with pytest.raises(InputError, match="Prefect has no deployment 'vqe/nowhere'"):
         run(emulator.workspace("none"), SPEC.model_copy(update={"deployment": "vqe/nowhere"}))
+
+
+def test_a_sweeps_cap_holds_over_its_points_and_a_larger_one_continues_it(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    workspace = saved_workspace(emulator, "capped-here")
+    spec = SweepSpec(
+        name="capped",
+        algorithm="vqe",
+        problems=("h2-0.3", "h2-1.6"),
+        settings={"target": "ionq.qpu.aria-1", "precision": 0.05, "seed": 1},
+        deployment="none",
+        max_cost="1USD",  # as it stands in a file
+    )
+    stopped = run(workspace, spec)
+    assert [row["status"] for row in stopped.rows] == ["stopped", "stopped"]
+    assert "limit sweep capped USD is reached: 1 USD is the limit" in stopped.rows[0]["reason"]
+    assert stopped.costs.get("USD", 0.0) == 0.0
+    done = run(workspace, spec.model_copy(update={"max_cost": {"USD": 1e6}}))
+    assert done.is_complete
+    with open_journal() as journal:
+        (state,) = [each for each in journal.limits() if each.limit.name == "sweep capped USD"]
+    assert (state.limit.scope, state.reserved) == ({"sweep": "capped"}, 0.0)
+    assert state.spent == pytest.approx(done.costs["USD"])
+    run(workspace, spec.model_copy(update={"max_cost": None}))
+    with open_journal() as journal:
+        assert not journal.limits()

@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager
 
 from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, sum_costs, summarize_charges
+from hybridloop.budget.prices import UNITS
 from hybridloop.budget.tracker import Account, account_open, are_tracked
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.journal import Journal, open_journal
+from hybridloop.journal.limits import Period, RunLimit
 from hybridloop.runs.run import run_of_key
 
 
@@ -36,6 +38,17 @@ def _costs(targets: Mapping[str, str]) -> dict[str, CostSummary]:
     """Return what the runs of these keys have cost so far."""
     with open_journal() as journal:
         return {key: _cost(journal, key, target) for key, target in targets.items()}
+
+
+def set_cap(journal: Journal, spec: SweepSpec) -> None:
+    """Hold the points of a sweep to its `max_cost`, by a limit for each unit; a cap of an earlier start is replaced."""
+    for unit in UNITS:
+        name = f"sweep {spec.name} {unit}"
+        if unit in (spec.max_cost or {}):
+            scope = {"sweep": spec.name}
+            journal.put_limit(RunLimit(name, unit, (spec.max_cost or {})[unit], Period.EVER, scope, counts_local=True))
+        else:
+            journal.remove_limit(name)
 
 
 def cost_of_points(journal: Journal, points: Iterable[Point]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings import LIMITS, Problem, ProblemText, RunSettings, goals_of
+from hybridloop.settings.parsing import Cost
 
 MAX_POINTS = 10_000
 MAX_BYTES = 500_000  # of the JSON: a Prefect server accepts parameters up to 512 KiB
@@ -60,6 +61,7 @@ class SweepSpec(BaseModel):
         le=10_000,
         description="maximum of open sessions on each target, by a Prefect concurrency limit",
     )
+    max_cost: Cost | None = Field(None, description="maximum cost of all points together, by unit", examples=["50USD"])
     in_flight: int | None = Field(
         None, ge=1, le=1000, description="maximum number of points at once; left out: by the number of workers or CPUs"
     )
