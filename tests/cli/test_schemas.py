@@ -105,6 +105,7 @@ PLANS = {
     "plan rqaoa": ("ring-8", "--brute-force-below", "7"),
 }
 SWEEP = "algorithm: qaoa\nproblems: petersen\nsettings: {seed: 7}\ngrid: {layers: [1]}\ndeployment: none\n"
+LIMIT = ("limit", "set", "team", "500USD", "--tag", "nightly")
 # arguments of each other command; KEY and ID are the run and session of `run vqe`
 OTHERS = {
     "sweep": ("SWEEP",),
@@ -117,6 +118,9 @@ OTHERS = {
     "runs reproduce": ("KEY",),
     "runs prune": ("--older-than", "90d"),
     "cost": (),
+    "limit set": LIMIT[2:],
+    "limit list": (),
+    "limit remove": ("team",),
     "sessions list": (),
     "sessions show": ("ID",),
     "sessions jobs": ("ID",),
@@ -134,6 +138,8 @@ OTHERS = {
     "journal restore": ("BACKUP",),
     "down": (),
 }
+# what is called before a command
+BEFORE = {"journal restore": ("journal", "backup", "BACKUP"), "limit list": LIMIT, "limit remove": LIMIT}
 LATER: Mapping[str, Sequence[tuple[str, ...]]] = {
     "runs resume": [("KEY", "--later")],
     "problems": [("ising-6",)],
@@ -185,8 +191,8 @@ def test_the_output_of_a_command_matches_its_schema(
     session = json.loads(ran.out)["sessions"][0]["id"]
     known = {"SWEEP": str(tmp_path / "depths.yaml"), "KEY": "docs-vqe", "ID": session, "URL": emulator.endpoint}
     known["BACKUP"] = str(tmp_path / "backup.db")
-    if command == "journal restore":
-        assert inside(environ, "journal", "backup", known["BACKUP"]).code == 0
+    if before := BEFORE.get(command):
+        assert inside(environ, *(known.get(each, each) for each in before)).code == 0
     for arguments in (OTHERS[command], *LATER.get(command, ())):
         called(*(known.get(each, each) for each in arguments))
 

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import stat
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from multiprocessing.connection import Connection
@@ -126,7 +127,10 @@ def _send_result(task: Callable[[], object], sender: Connection) -> None:
     try:
         sender.send(task())
     except HybridloopError as error:
-        sender.send(error)
+        try:
+            sender.send(error)
+        except Exception:
+            sender.send(traceback.format_exc()[-1000:])
 
 
 def _as_nobody() -> None:
@@ -147,7 +151,7 @@ def test_an_error_names_a_folder_that_can_not_be_written(tmp_path: Path) -> None
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
     error = in_a_child(task)
-    assert isinstance(error, JournalError)
+    assert isinstance(error, JournalError), error
     assert f"{folder}/journal.db can't be used: Permission denied" in str(error)
     assert "HYBRIDLOOP_HOME" in str(error)
 
@@ -173,7 +177,7 @@ def test_a_read_only_journal_is_an_error_and_stays_unchanged(tmp_path: Path) -> 
 
     error = in_a_child(task)
     folder.chmod(0o755)
-    assert isinstance(error, JournalError)
+    assert isinstance(error, JournalError), error
     assert "can't be" in str(error)
     with Journal(url) as journal:
         assert journal.run("h2-night") == before
@@ -223,7 +227,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing_that_was_written(tmp_path: Pa
                 sequence += 1
 
     error = in_a_child(task)
-    assert isinstance(error, JournalError)
+    assert isinstance(error, JournalError), error
     assert "can't be written" in str(error)
     assert "Make room" in str(error)
     with Journal(url) as journal:
@@ -246,7 +250,7 @@ def test_a_disk_that_is_full_from_the_start_is_an_error_and_leaves_no_partial_jo
         return Journal(journal_url(tmp_path / "journal.db"))
 
     error = in_a_child(task)
-    assert isinstance(error, JournalError)
+    assert isinstance(error, JournalError), error
     assert "can't be written" in str(error)
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         measure(journal, add_claimed_run(journal), 0)
