@@ -243,15 +243,29 @@ class RoundTooLarge(CapReached):
 
 
 class LimitReached(CapReached):
-    """Jobs could exceed a limit over runs: `limit` names it, its next period begins on `until` (a date in UTC)."""
+    """Jobs could exceed a limit over runs: `limit` names it, its next period begins on `until` (a date in UTC).
 
-    def __init__(self, limit: str, state: str, until: str | None = None) -> None:
-        when = (
-            "Resume the run " if until is None else f"The next period begins on {until} (UTC): resume the run then, or "
-        )
-        super().__init__(f"limit {limit}", state, f"{when}with a larger one: hybridloop limit set.")
+    `until` is None where no period has what the jobs need, which is `needed` in the limit's unit. `is_waited_for` is
+    true if the run is parked until it has.
+    """
+
+    is_waited_for = False
+
+    def __init__(self, limit: str, state: str, until: str | None = None, needed: float = 0.0) -> None:
+        super().__init__(f"limit {limit}", state, "Resume the run with a larger one: hybridloop limit set.")
+        if until is not None:
+            self.remedy = (
+                f"The next period begins on {until} (UTC): resume the run then (with --wait-for-limit housekeeping "
+                "does), or with a larger one: hybridloop limit set."
+            )
         self.args = (limit, state, until)
-        self.limit, self.until = limit, until
+        self.limit, self.until, self.needed = limit, until, needed
+
+    def wait(self) -> None:
+        """Let the run be parked, if a later period has what its jobs need."""
+        if self.until is not None:
+            self.is_waited_for = True
+            self.remedy = f"The run is parked: housekeeping resumes it once the limit has room, by {self.until} (UTC)."
 
 
 class RunStopped(HybridloopError):

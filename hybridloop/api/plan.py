@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybridloop.api.environment import find_target_in, resolve_workspace
@@ -62,15 +63,26 @@ def plan_in_workspace(
     check_problem(algorithm, problem)
     others = () if compare == ALL else tuple(find_target_in(workspace, name) for name in compare)
     from hybridloop.azure.listing import target_statuses
-    from hybridloop.azure.workspace import is_local
+    from hybridloop.azure.workspace import identity_of, is_local
     from hybridloop.estimate.planner import plan_run
     from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
+    from hybridloop.estimate.warnings import limit_warnings
+    from hybridloop.journal import open_journal
+    from hybridloop.runs.over_runs import limits_over
 
     sdk_workspace = resolve_workspace(workspace)
     statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))
     compared = comparable_targets(statuses) if compare == ALL else tuple(map(statuses.as_served, others))
     served = statuses.as_served(target)
     estimate = plan_run(algorithm, problem, settings, served, statuses=statuses, compare=compared)
+    record = {"settings": settings.model_dump(mode="json"), "workspace": identity_of(sdk_workspace)}
+    with open_journal() as journal:
+        states = limits_over(journal, served, record)
+    estimate = replace(
+        estimate,
+        limits=tuple(state.left_text for state in states),
+        warnings=(*estimate.warnings, *limit_warnings(estimate, states)),
+    )
     effort = PlannedEffort(estimate.jobs.expected, estimate.shots.expected)
     store_plan(algorithm, problem, settings, effort)
     return estimate

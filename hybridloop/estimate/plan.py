@@ -76,6 +76,7 @@ class Plan:
     ansatz: str = ""
     groups: str = ""
     classical: str = ""
+    limits: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -161,6 +162,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.classical:
         yield f"  classical  {plan.classical}"
     yield f"  hard cap   {_caps(plan)}"
+    for number, limit in enumerate(plan.limits):
+        yield f"  {'' if number else 'limits':<10} {limit}"
     if plan.bought is not None:
         yield f"  it buys    {_bought(plan.bought, plan)}"
         for run in plan.cheaper:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from hybridloop.azure.listing import UNAVAILABLE
@@ -13,6 +13,7 @@ from hybridloop.budget.unknown_facts import unknown_facts_warning
 from hybridloop.errors import InputError
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.statuses import TargetStatuses
+from hybridloop.journal.limits import LimitState
 from hybridloop.preparation.checks import check_limits, check_measures, doubt_of_noise
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
@@ -64,6 +65,15 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator
         yield (
             f"each round waits about {queue_s / 60.0:,.0f} minutes in the queue; detach_after parks the run meanwhile"
         )
+
+
+def limit_warnings(plan: Plan, states: Iterable[LimitState]) -> Iterator[str]:
+    """Yield a sentence for each limit over runs that leaves less than the plan's price, or can't bound it."""
+    for state in states:
+        if plan.cost.most is not None and plan.cost.most > state.left:
+            yield f"limit {state.limit.name} may end the run early: {state.left:,.2f} {plan.cost.unit} of it are left"
+        if not plan.cost.is_free and plan.cost.upper is None:
+            yield f"such a run would be refused: limit {state.limit.name} needs max_cost_per_job"
 
 
 def dearer_search_warnings(plan: Plan) -> Iterator[str]:

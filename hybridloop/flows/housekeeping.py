@@ -31,6 +31,7 @@ from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.runs.order import algorithm_order
+from hybridloop.runs.over_runs import limit_waited_for
 from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
 from hybridloop.runs.resumable import FOR_A_PERSON, reason_to_skip
 from hybridloop.settings import Duration, WorkspaceName, parse_duration
@@ -168,6 +169,8 @@ def _pending_work(
         return "its target is unavailable"
     if record.state is not State.PARKED:
         return None
+    if limit := limit_waited_for(journal, record):
+        return f"limit {limit} has too little left"
     jobs = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
     return None if all(job is None or job.get("status") in TERMINAL for job in jobs) else "its jobs are not done"
 

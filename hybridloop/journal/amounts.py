@@ -101,8 +101,8 @@ def read_amounts(connection: Connection, run_uid: str | None = None) -> list[Day
     return [DayAmount(**row) for row in rows]
 
 
-def add_scopes(connection: Connection, run_uid: str, target: str, settings: Mapping[str, Any]) -> None:
-    """Write what limits and reports find a new run by."""
+def scopes_of_run(target: str, settings: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the kinds and values by which limits and reports find a run, from its record."""
     workspace, given = settings.get("workspace"), settings.get("settings")
     found: list[tuple[str, str]] = [("target", target)]
     if isinstance(workspace, Mapping):
@@ -111,9 +111,13 @@ def add_scopes(connection: Connection, run_uid: str, target: str, settings: Mapp
     if isinstance(given, Mapping):
         found += [("tag", str(tag)) for tag in given.get("tags") or ()]
     found += [(kind, str(settings[kind])) for kind in ("deployment", "sweep") if settings.get(kind)]
-    connection.execute(
-        scopes.insert(), [{"kind": kind, "value": value, "run_uid": run_uid} for kind, value in sorted(set(found))]
-    )
+    return set(found)
+
+
+def add_scopes(connection: Connection, run_uid: str, target: str, settings: Mapping[str, Any]) -> None:
+    """Write what limits and reports find a new run by."""
+    found = sorted(scopes_of_run(target, settings))
+    connection.execute(scopes.insert(), [{"kind": kind, "value": value, "run_uid": run_uid} for kind, value in found])
 
 
 def scopes_of(connection: Connection, run_uid: str) -> set[tuple[str, str]]:

@@ -415,11 +415,14 @@ class Journal:
         with self._database.write_transaction() as connection:
             return limits.remove(connection, name)
 
-    def limits(self, run_uid: str | None = None) -> Sequence[LimitState]:
-        """Return all limits by name with what is spent and reserved of them, or those that a run falls under."""
-        if run_uid is None:
-            return self._read(limits.states, self._now())
-        return self._read(limits.states_of_run, run_uid, self._now())
+    def limits_of(self, target: str, settings: Mapping[str, Any]) -> Sequence[LimitState]:
+        """Return the limits that a run falls under by its record's target and settings."""
+        own = amounts.scopes_of_run(target, settings)
+        return [state for state in self.limits() if limits.covers(state.limit, own)]
+
+    def limits(self) -> Sequence[LimitState]:
+        """Return all limits by name with what is spent and reserved of them."""
+        return self._read(limits.states, self._now())
 
     def amounts(self, run_uid: str | None = None) -> Sequence[DayAmount]:
         """Return what all runs have cost by day, deleted ones included, or what one has."""
@@ -472,7 +475,8 @@ class Journal:
             with self._held(lease) as (connection, state):
                 yield connection, state, reserve
         except LimitReached as error:
-            self.add_event(lease, LIMIT, {"limit": error.limit, "until": error.until})
+            facts = {"limit": error.limit, "until": error.until, "needed": error.needed}
+            self.add_event(lease, LIMIT, facts)
             raise
 
     def _flag(self, run_uid: str, **flags: int) -> None:

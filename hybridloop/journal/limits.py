@@ -76,6 +76,13 @@ class LimitState:
             "next_period": None if self.next_period_at is None else _date(self.next_period_at),
         }
 
+    @property
+    def left_text(self) -> str:
+        """What is left, for a plan."""
+        unit = self.limit.unit
+        until = "" if self.next_period_at is None else f" until {_date(self.next_period_at)} (UTC)"
+        return f"{self.limit.name}: {self.left:,.2f} {unit} of {_in_words(self.limit)} are left{until}"
+
     def __str__(self) -> str:
         """Return one sentence."""
         limit = self.limit
@@ -142,12 +149,6 @@ def states(connection: Connection, now: float) -> list[LimitState]:
     return [_state(connection, limit, day) for limit in read(connection)]
 
 
-def states_of_run(connection: Connection, run_uid: str, now: float) -> list[LimitState]:
-    """Return the limits that a run falls under, with what is spent and reserved of them."""
-    own = scopes_of(connection, run_uid)
-    return [state for state in states(connection, now) if covers(state.limit, own)]
-
-
 def covers(limit: RunLimit, own: set[tuple[str, str]]) -> bool:
     """Return whether a run that is found by these kinds and values falls under a limit."""
     return set(limit.scope.items()) <= own and (limit.counts_local or not any(kind == LOCAL for kind, _ in own))
@@ -189,8 +190,9 @@ def _check(connection: Connection, run_uid: str, added: Mapping[str, float], now
                 f"{_in_words(limit)} is the limit, {spent} spent, {reserved} reserved for jobs in flight, and the next "
                 f"jobs may take {needed}"
             )
-            at = state.next_period_at
-            raise LimitReached(limit.name, text, None if at is None else _date(at))
+            is_later = state.next_period_at is not None and added[limit.unit] <= limit.amount * (1.0 + _SLACK)
+            until = _date(state.next_period_at) if is_later and state.next_period_at is not None else None
+            raise LimitReached(limit.name, text, until, added[limit.unit])
 
 
 def _in_words(limit: RunLimit) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
+from hybridloop.errors import CapReached, LimitReached, RunParked, RunStopped, StopRequested
 
 if TYPE_CHECKING:  # it loads Qiskit
     from hybridloop.algorithms.outcome import Outcome
@@ -20,7 +20,7 @@ def status_of(outcome: Outcome) -> str:
 def status_after(error: BaseException) -> str:
     """Return the status of a run that this error ended."""
     match error:
-        case RunParked():
+        case RunParked() | LimitReached(is_waited_for=True):
             return "parked"
         case StopRequested() | CapReached():
             return "stopped"

@@ -233,6 +233,10 @@ class RunSettings(BaseModel):
         "interrupted (also after a dead process or an outage)",
         examples=["interrupted"],
     )
+    wait_for_limit: Annotated[bool, Limit] = Field(
+        default=False,
+        description="at a limit over runs (`hybridloop limit`): park the run until the limit's next period",
+    )
     session_slots: Annotated[str | None, Limit] = Field(
         None,
         pattern=r"^[^%&/<>]{1,200}$",

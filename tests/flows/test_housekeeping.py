@@ -45,6 +45,7 @@ from hybridloop.flows.in_prefect.dead_flow_runs import (
 from hybridloop.flows.in_prefect.remote_runs import follow
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.held_run import new_run
+from hybridloop.journal.limits import RunLimit
 from hybridloop.journal.provenance import CHOICES
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
@@ -359,6 +360,28 @@ def test_a_run_that_another_process_resumed_is_skipped(
     outcomes = call_flow(housekeeping, workspace)
     assert outcomes == {"first": "converged", "second": "left: another process resumed it"}
     assert list(journal.rounds(journal.run("second").uid)) == []
+
+
+def test_a_run_that_waits_for_a_limit_is_resumed_once_it_has_room(journal: Journal, emulator: Emulator) -> None:
+    workspace = emulator.workspace()
+    limit = RunLimit("small", "USD", 1e6, counts_local=True)
+    journal.put_limit(limit)
+    settings = VqeSettings(seed=7, target="ionq.qpu.aria-1", precision=0.05, wait_for_limit=True)
+    call_flow(vqe, workspace, H2, settings, "first")
+    (state,) = journal.limits()
+    journal.put_limit(dataclasses.replace(limit, amount=state.spent + 1.0))
+    parked = call_flow(vqe, workspace, H2, settings, "waits")
+    assert (parked.status, len(parked.history)) == ("parked", 0)
+    assert "The run is parked: housekeeping resumes it once the limit has room, by 20" in parked.reason
+    assert call_flow(housekeeping, workspace, AT_ONCE) == {}
+    journal.put_limit(dataclasses.replace(limit, amount=2.0 * state.spent + 1.0))
+    outcomes = call_flow(housekeeping, workspace, AT_ONCE)
+    assert outcomes.keys() == {"waits"}
+    assert journal.run("waits").status == "finished"
+    journal.put_limit(dataclasses.replace(limit, amount=1.0))
+    stopped = call_flow(vqe, workspace, H2, settings, "never-fits")
+    assert stopped.status == "stopped"  # no period has what its jobs need
+    assert "Resume the run with a larger one" in stopped.reason
 
 
 @pytest.mark.parametrize(

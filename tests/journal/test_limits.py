@@ -66,6 +66,12 @@ def end(journal: Journal, lease: Lease, jobs: Sequence[Job], *billed: float | No
     journal.record_outcomes(lease, "main", sequence, ended, complete=True)
 
 
+def limits_of(journal: Journal, lease: Lease) -> set[str]:
+    """Return the names of the limits that a run falls under."""
+    record = journal.run(lease.run_uid)
+    return {state.limit.name for state in journal.limits_of(record.target, record.settings)}
+
+
 def test_a_round_that_would_exceed_a_limit_writes_nothing_and_names_it(new_url: str) -> None:
     clock = Clock()
     with Journal(new_url, now=clock) as journal:
@@ -77,12 +83,13 @@ def test_a_round_that_would_exceed_a_limit_writes_nothing_and_names_it(new_url: 
         assert str(reached.value) == (
             "limit team is reached: 10 USD per month is the limit, 0.00 USD spent, 7.00 USD reserved for jobs in "
             "flight, and the next jobs may take 4.00 USD. No further job was submitted, and all results are kept. The "
-            "next period begins on 2026-12-01 (UTC): resume the run then, or with a larger one: hybridloop limit set."
+            "next period begins on 2026-12-01 (UTC): resume the run then (with --wait-for-limit housekeeping "
+            "does), or with a larger one: hybridloop limit set."
         )
         assert reached.value.exit_code == 3
         assert journal.progress(second.run_uid).rounds == 0
         (event,) = [each for each in journal.events(second.run_uid) if each.kind == LIMIT]
-        assert event.facts == {"limit": "team", "until": "2026-12-01"}
+        assert event.facts == {"limit": "team", "until": "2026-12-01", "needed": 4.0}
         end(journal, first, jobs, 1.0, None)  # without a bill a job counts as reserved
         (state,) = journal.limits()
         assert (state.spent, state.reserved, state.left) == (4.0, 0.0, 6.0)
@@ -129,10 +136,8 @@ def test_a_limit_counts_the_runs_of_its_scope_and_local_ones_only_where_asked(ne
             "both": 4.0,
             "with local": 15.0,
         }
-        assert [state.limit.name for state in journal.limits(local.run_uid)] == ["with local"]
-        assert {state.limit.name for state in journal.limits(plain.run_uid)} == {
-            *("all", "target", "with local", "workspace")
-        }
+        assert limits_of(journal, local) == {"with local"}
+        assert limits_of(journal, plain) == {"all", "target", "with local", "workspace"}
         journal.put_limit(RunLimit("with local", "USD", 15.0, Period.EVER, counts_local=True))
         with pytest.raises(
             LimitReached, match=r"limit with local is reached: 15 USD is the limit, .*Resume the run with"

@@ -11,7 +11,7 @@ from typing import Any
 
 from hybridloop.azure.listing import check_offered, unavailable_targets
 from hybridloop.azure.targets import Target
-from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
+from hybridloop.errors import LimitReached, RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
 from hybridloop.flows.lifecycle.host import Cancellation, Host
 from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.durations import format_duration
@@ -77,6 +77,17 @@ def _wait_timeout(run: HeldRun, target: Target, policy: FailurePolicy) -> Target
 
 
 @contextmanager
+def _limit_waited_for(settings: RunSettings) -> Iterator[None]:
+    """Let a limit over runs that ends the block park the run, where its settings say so."""
+    try:
+        yield
+    except LimitReached as error:
+        if settings.wait_for_limit:
+            error.wait()
+        raise
+
+
+@contextmanager
 def acquire_session(
     run: HeldRun,
     workspace: Any,
@@ -106,6 +117,7 @@ def acquire_session(
         return
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
+        _limit_waited_for(settings),
         host.slot(settings.session_slots, run, workspace),
         host.session(block) as session,
         host.cancellation.stopping(session.rounds.stop),

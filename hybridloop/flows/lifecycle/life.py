@@ -19,6 +19,7 @@ from hybridloop.flows.lifecycle.measurement import Measurement
 from hybridloop.journal import Journal
 from hybridloop.runs.hold import hold, write_end
 from hybridloop.runs.live import NO_VIEW, View
+from hybridloop.runs.over_runs import check_limits_bound
 from hybridloop.runs.recorded import limits_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.run import Run
@@ -37,6 +38,7 @@ def live(journal: Journal, run: Run, workspace: Any, host: Host, view: View = NO
         return Ended(result, result=result)
     target, settings = run.prepared.target, run.settings
     is_replay = is_classical_alone(journal, run.record)
+    check_limits_bound(journal, target, run.record.settings, settings.caps)
     num_qubits = run.prepared.algorithm.facts.num_qubits
     is_available = is_replay or check_available(workspace, target, num_qubits, settings.failure)
     with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
@@ -53,6 +55,7 @@ def live_program(journal: Journal, run: Run, workspace: Any, host: Host, call: C
     """
     settings, place = run.settings, Place.of(workspace)
     target = settings.session_options.fit(settled_target(settings.target, place, is_stored=run.record.is_stored))
+    check_limits_bound(journal, target, run.record.settings, settings.caps)
     # a run that has ended replays from the journal and does not need the target
     is_available = run.has_result or check_available(workspace, target, 0, settings.failure)
     with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:

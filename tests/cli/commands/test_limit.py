@@ -61,13 +61,32 @@ def test_a_period_that_is_none_is_refused_in_python() -> None:
         hl.set_limit("team", "5USD", per="year")
 
 
+def test_a_plan_names_the_limits_and_what_they_leave(shell: Shell, emulator: Emulator) -> None:
+    place = shell.at(emulator, "planned").shell
+    for name, amount, *local in (("own", "90USD", "--local"), ("credits", "5HQC", "--local"), ("billed", "90USD")):
+        assert place.run("limit", "set", name, amount, "--workspace", "planned", *local).returncode == 0
+    plan = place.json("plan", "vqe", "h2", "--target", "ionq.qpu.aria-1", "--seed", "7", "--precision", "0.05")
+    (line,) = plan["limits"]
+    assert line.startswith("own: 90.00 USD of 90 USD per month are left until 20")
+    assert "limit own may end the run early: 90.00 USD of it are left" in plan["warnings"]
+    time = ("vqe", "h2", "--target", "rigetti.qpu.cepheus-1-108q", "--seed", "7")
+    refused = place.run("run", *time)
+    assert refused.returncode == 2
+    assert "--max-cost-per-job: the maximum price of a job on rigetti.qpu" in refused.stderr
+    assert "so limit own could be exceeded" in refused.stderr
+    warnings = place.json("plan", *time)["warnings"]
+    assert "such a run would be refused: limit own needs max_cost_per_job" in warnings
+    for name in ("own", "credits", "billed"):
+        assert place.run("limit", "remove", name).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_run_that_could_exceed_a_limit_is_stopped_and_resumes_under_a_larger_one(
     shell: Shell, emulator: Emulator
 ) -> None:
     place = shell.at(emulator, "limited").shell
     run = ("run", "vqe", "h2", "--target", "ionq.qpu.aria-1", "--seed", "7", "--precision", "0.05", "--run-key", "held")
-    assert place.run("limit", "set", "small", "1USD", "--local", "--target", "ionq.qpu.aria-1").returncode == 0
+    assert place.run("limit", "set", "small", "1USD", "--local", "--workspace", "limited").returncode == 0
     stopped = place.run(*run)
     assert stopped.returncode == 3, stopped.stderr
     assert "limit small is reached: 1 USD per month is the limit, 0.00 USD spent" in stopped.stdout.replace(
@@ -76,9 +95,9 @@ def test_a_run_that_could_exceed_a_limit_is_stopped_and_resumes_under_a_larger_o
     with open_journal(place.environ) as journal:
         record = journal.run("held")
         assert (record.status, journal.progress(record.uid).rounds) == ("stopped", 0)
-    assert place.run("limit", "set", "small", "100000USD", "--local").returncode == 0
+    assert place.run("limit", "set", "small", "100000USD", "--local", "--workspace", "limited").returncode == 0
     resumed = place.run("runs", "resume", "held", "--json")
     assert resumed.returncode in (0, 4), resumed.stderr
-    (state,) = place.json("limit", "list")
+    (state,) = (each for each in place.json("limit", "list") if each["name"] == "small")
     assert (state["reserved"], state["spent"]) == (0.0, pytest.approx(json.loads(resumed.stdout)["costs"]["USD"]))
     assert place.run("limit", "remove", "small").returncode == 0
