@@ -26,7 +26,7 @@ from pydantic import ConfigDict, Field, create_model
 from hybridloop.algorithms.formats.geometry import is_geometry
 from hybridloop.api.environment import find_target_in
 from hybridloop.api.stored import result as stored_result
-from hybridloop.assistant.allowance import Allowance, Balance
+from hybridloop.assistant.allowance import TAG, Allowance, Balance
 from hybridloop.assistant.commands import POLL_S, Command
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.statuses import WITH_RESULT
@@ -41,7 +41,7 @@ from hybridloop.tasks.orphans import is_orphaned
 
 INSTRUCTIONS = (
     "Hybrid quantum algorithms on Azure Quantum. `plan` estimates the price of a run. A run on a paid target needs "
-    "settings.max_cost, which is held from the allowance that a person gave. `run` returns after wait_s seconds at "
+    "settings.max_cost, within what is left of the allowance that a person gave. `run` returns after wait_s seconds at "
     "the latest: call `follow` while the status is running. The same `run` call with the same run_key resumes a run "
     "that ended early, and pays nothing twice: give each run a run_key of your own."
 )
@@ -141,9 +141,8 @@ class Tools:
         return {"cost": await Command("cost", "--json", f"--since={since}", f"--by={by}").ended()}
 
     def balance(self) -> Balance:
-        """Return the balance of the allowance, without runs that ended before they began."""
-        with self._starting:
-            return self._allowance.balance([key for key, command in self._runs.items() if not command.is_running])
+        """Return the balance of the allowance."""
+        return self._allowance.balance()
 
     def _checked(self, problem: str | list[str]) -> list[str]:
         return [problem_argument(each, self._folder) for each in ([problem] if isinstance(problem, str) else problem)]
@@ -153,7 +152,7 @@ class Tools:
         return Command(verb, algorithm, "--json", *place, *options, "--", *problems)
 
     def _start(self, algorithm: str, problem: str | list[str], given: Mapping[str, Any], run_key: str | None) -> str:
-        """Hold the cap of a run, then start its process, unless that is running; return the run's key."""
+        """Start the process of a run, with the assistant's tag, unless it is running; return the run's key."""
         problems = self._checked(problem)
         name = Path(problems[0]).stem[:40]
         key = generated_key(algorithm, name, secrets.token_hex(4)) if run_key is None else check_key(run_key)
@@ -162,10 +161,10 @@ class Tools:
                 return key
             settings = resolve_settings(algorithm, Layer(CALL, given)).settings
             target = find_target_in(self._workspace, settings.target)
-            cap = self._allowance.hold(key, target, settings.max_cost or {})
-            # stated, so that no variable or file can change them meanwhile
+            cap = self._allowance.check(key, target, settings.max_cost or {})
             caps = {"max_cost": ",".join(f"{amount:.9f}{unit}" for unit, amount in cap.items())} if cap else {}
-            options = _options({**given, "target": target.name, **caps, "run_key": key})
+            tags = ",".join(dict.fromkeys((*(settings.tags or ()), TAG)))
+            options = _options({**given, "target": target.name, **caps, "tags": tags, "run_key": key})
             self._runs[key] = self._command("run", algorithm, problems, options)
         return key
 

@@ -36,7 +36,7 @@ class RunLimit:
     """Limit of the runs of a journal that have all of `scope`: an `amount` in one unit for each period.
 
     `scope` has some of "tag", "target", "workspace", "deployment" and "sweep"; empty: all runs. Runs on a local service
-    count only with `counts_local`.
+    count only with `counts_local`. `spent_before` counts no longer; it is for a limit for ever.
     """
 
     name: str
@@ -45,6 +45,7 @@ class RunLimit:
     period: Period = Period.MONTH
     scope: Mapping[str, str] = field(default_factory=dict)
     counts_local: bool = False
+    spent_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def put(connection: Connection, limit: RunLimit, now: float) -> None:
         "period": limit.period.value,
         "scope": encode_json(dict(sorted(limit.scope.items()))),
         "counts_local": int(limit.counts_local),
+        "spent_before": limit.spent_before,
         "created_at": now,
     }
     if read_row(connection, limits, name=limit.name) is None:
@@ -137,7 +139,7 @@ def read(connection: Connection, *, lock: bool = False) -> list[RunLimit]:
     found = []
     for row in read_query(connection, limits, query.with_for_update() if lock else query):
         with translate_decode_errors(limits, row["name"]):
-            values = {name: row[name] for name in ("name", "unit", "amount")}
+            values = {name: row[name] for name in ("name", "unit", "amount", "spent_before")}
             scope, period = decode_json(row["scope"]), Period(row["period"])
             found.append(RunLimit(**values, period=period, scope=scope, counts_local=bool(row["counts_local"])))
     return found
@@ -210,7 +212,8 @@ def _state(connection: Connection, limit: RunLimit, day: int) -> LimitState:
         is_open: connection.execute(select(func.sum(amounts.c.spent)).where(when, *own)).scalar() or 0.0
         for is_open, when in ((False, within), (True, amounts.c.day == OPEN))
     }
-    return LimitState(limit, by_day[False], by_day[True], None if following is None else following * DAY_S)
+    spent = max(0.0, by_day[False] - limit.spent_before)
+    return LimitState(limit, spent, by_day[True], None if following is None else following * DAY_S)
 
 
 def _covered(limit: RunLimit) -> list[ColumnElement[bool]]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import stat
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hybridloop.assistant.allowance import Allowance
+from hybridloop.assistant.allowance import TAG, Allowance
 from hybridloop.assistant.server import problem_argument
 from hybridloop.azure.targets import find_target
-from hybridloop.errors import InputError
-from hybridloop.journal import open_journal
-from tests.journal.journal_helpers import new_run
+from hybridloop.errors import InputError, LimitReached
+from hybridloop.journal import Job, Lease, open_journal
+from tests.journal.journal_helpers import BODY, PROGRAM, counts, new_run, pub
 
 PAID = find_target("quantinuum.qpu.h2-1")
 
@@ -26,11 +25,35 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path / "home"))
 
 
-def begin(key: str, target: str = PAID.name, status: str = "interrupted") -> None:
+def begin(key: str, target: str = PAID.name, status: str = "interrupted", tags: Sequence[str] = (TAG,)) -> None:
     """Write a run of this status, with a result if the status has one, that has cost nothing."""
     with open_journal() as journal:
-        lease = journal.take_lease(journal.add_run(replace(new_run(key), target=target)).uid)
+        given = {"settings": {"tags": list(tags)}}
+        lease = journal.take_lease(journal.add_run(replace(new_run(key), target=target, settings=given)).uid)
         journal.set_status(lease, status, "", None)
+        journal.release(lease)
+
+
+def reserve(key: str, amount: float, unit: str = "HQC") -> tuple[Lease, Job]:
+    """Write a round with one job of a run, for which this amount is reserved. Raises LimitReached."""
+    job = Job(str(uuid.uuid4()), 0, 0, 0, 0, 100, None, 0, {unit: amount})
+    with open_journal() as journal:
+        record = journal.run(key)
+        lease = journal.take_lease(record.uid)
+        sequence = journal.progress(record.uid).rounds
+        try:
+            journal.begin_round(lease, "main", sequence, record.target, [pub(points=1)], [job], {PROGRAM: BODY})
+        except LimitReached:
+            journal.release(lease)
+            raise
+    return lease, job
+
+
+def bill(lease: Lease, job: Job, amount: float) -> None:
+    """End the job of a run's first round with this bill."""
+    with open_journal() as journal:
+        ended = replace(job, state="done", counts=(counts(1),), billed={"HQC": amount})
+        journal.record_outcomes(lease, "main", 0, [ended], complete=True)
         journal.release(lease)
 
 
@@ -40,78 +63,65 @@ def refusal(call: Callable[[], object]) -> str:
     return str(refused.value)
 
 
-def test_calls_at_once_hold_no_more_than_the_allowance() -> None:
-    servers = [Allowance({"HQC": 100.0}), Allowance({"HQC": 100.0})]
+def test_runs_at_once_reserve_no_more_than_the_allowance_of_which_refused_calls_take_nothing() -> None:
+    allowance = Allowance({"HQC": 100.0})
+    keys = [f"run-{number}" for number in range(8)]
+    for key in keys:
+        assert allowance.check(key, PAID, {"HQC": 30.0}) == {}
+        begin(key)
+    assert "exceeds" in refusal(lambda: allowance.check("large", PAID, {"HQC": 101.0}))
+    assert allowance.balance().left == {"HQC": 100.0}
 
-    def ask(number: int) -> bool:
+    def ask(key: str) -> bool:
         try:
-            return bool(servers[number % 2].hold(f"run-{number}", PAID, {"HQC": 30.0}))
-        except InputError:
+            reserve(key, 30.0)
+        except LimitReached:
             return False
+        return True
 
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(ask, range(8))) == 3
-    assert servers[0].balance().left == {"HQC": 10.0}
+        assert sum(threads.map(ask, keys)) == 3
+    assert str(allowance.balance()) == (
+        "Allowance: 10 HQC of 100 HQC are left (0 HQC spent, 90 HQC reserved for jobs in flight)."
+    )
 
 
-def test_its_ledger_is_its_user_s_alone(tmp_path: Path) -> None:
-    Allowance({"HQC": 100.0}).hold("a", PAID, {"HQC": 60.0})
-    (ledger,) = (tmp_path / "home" / "assistant").glob("*.json")
-    assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
-
-
-def test_a_known_run_keeps_its_cap_and_a_larger_one_counts_once_also_after_a_restart() -> None:
-    Allowance({"HQC": 100.0}).hold("a", PAID, {"HQC": 60.0})
+def test_what_is_spent_counts_after_a_restart_until_a_reset_and_a_person_may_allow_less() -> None:
+    Allowance({"HQC": 100.0})
+    begin("a")
+    bill(*reserve("a", 60.0), 55.0)
     again = Allowance({"HQC": 100.0})
-    assert again.hold("a", PAID, {}) == {"HQC": 60.0}
-    assert again.hold("a", PAID, {"HQC": 90.0}) == {"HQC": 90.0}
-    assert again.balance().left == {"HQC": 10.0}
-    said = refusal(lambda: again.hold("b", PAID, {"HQC": 11.0}))
-    assert "the cap of run b, 11 HQC, exceeds what is left of the allowance. Nothing was submitted." in said
-    assert "Give max_cost, at most 10HQC; or finish a (`run` with the same arguments)" in said
-    assert "ask a person for a larger --allow in HQC" in said
-    assert "exceeds" in refusal(lambda: Allowance({"HQC": 50.0}).hold("a", PAID, {}))  # a person allows less now
-    assert "exceeds" in refusal(lambda: Allowance({"USD": 500.0}).hold("a", PAID, {}))
+    assert (again.balance().spent, again.balance().left) == ({"HQC": 55.0}, {"HQC": 45.0})
+    assert again.check("a", PAID, {"HQC": 100.0}) == {}  # of which it has spent 55
+    said = refusal(lambda: again.check("b", PAID, {"HQC": 46.0}))
+    assert "the cap of run b, 46 HQC, exceeds what is left of the allowance. Nothing was submitted." in said
+    assert "Give max_cost, at most 45HQC; or ask a person for a larger --allow in HQC" in said
+    assert "exceeds" in refusal(lambda: Allowance({"HQC": 50.0}).check("b", PAID, {"HQC": 1.0}))
+    assert "exceeds" in refusal(lambda: Allowance({"USD": 500.0}).check("b", PAID, {"HQC": 1.0}))
+    begin("b")
+    with pytest.raises(LimitReached, match="limit assistant HQC is reached: 0 HQC is the limit"):
+        reserve("b", 1.0)
+    assert Allowance({"HQC": 100.0}).reset().left == {"HQC": 100.0}
+    assert Allowance({"HQC": 100.0}).balance().spent == {"HQC": 0.0}
+    with open_journal() as journal:
+        assert journal.remove_limit("assistant HQC")
+    assert again.balance().left == {"HQC": 0.0}
 
 
-def test_a_run_that_ended_before_it_began_holds_nothing_and_one_that_is_resumable_its_cap() -> None:
-    own, other = Allowance({"HQC": 100.0}), Allowance({"HQC": 100.0})
-    for key in ("refused", "shared", "begun"):
-        own.hold(key, PAID, {"HQC": 20.0})
-    other.hold("shared", PAID, {})
-    begin("begun")
-    assert own.balance(["refused", "shared", "begun"]).unfinished == ("shared", "begun")
-    assert own.reset().held == {"HQC": 20.0}
+def test_runs_of_others_are_not_resumed_and_do_not_count() -> None:
+    allowance = Allowance({"HQC": 100.0})
+    begin("theirs", tags=["night"])
+    begin("theirs-free", "ionq.simulator", tags=[])
+    begin("theirs-over", status="finished", tags=[])
     begin("over", status="finished")
-    assert own.hold("over", PAID, {"HQC": 999.0}) == {"HQC": 0.0}  # its stored result is returned
-    with open_journal() as journal:  # the run ends
-        lease = journal.take_lease(journal.run("begun").uid)
-        journal.set_status(lease, "converged", "", None)
-    assert own.balance().left == {"HQC": 100.0}
-    assert own.reset().unfinished == ()
-
-
-def test_what_has_no_cap_no_price_or_another_owner_is_refused_and_what_is_free_is_not() -> None:
-    allowance = Allowance({"HQC": 100.0})
-    begin("theirs")
-    begin("theirs-free", "ionq.simulator")
-    assert "`runs" not in refusal(lambda: allowance.hold("theirs", PAID, {"HQC": 1.0}))
-    assert "was not started under this allowance" in refusal(lambda: allowance.hold("theirs", PAID, {"HQC": 1.0}))
-    assert "has no cap in it" in refusal(lambda: allowance.hold("a", PAID, {"USD": 1.0}))
-    for name in ("quantinuum.qpu.helios-1", "rigetti.qpu.cepheus-1-108q"):  # no price, and no maximum price
-        assert "no maximum price" in refusal(lambda name=name: allowance.hold("a", find_target(name), {"HQC": 1.0}))  # type: ignore[misc]
+    reserve("theirs", 1e6)
+    assert allowance.balance().left == {"HQC": 100.0}
+    assert "was not started under this allowance" in refusal(lambda: allowance.check("theirs", PAID, {"HQC": 1.0}))
+    assert allowance.check("theirs-over", PAID, {"HQC": 9.0}) == {"HQC": 0.0}  # its stored result is returned
+    assert allowance.check("over", PAID, {}) == {}
     for key in ("free", "theirs-free"):
-        assert allowance.hold(key, find_target("ionq.simulator"), {}) == {}
-    assert allowance.balance().unfinished == ()
-
-
-def test_a_ledger_that_can_not_be_read_allows_nothing(tmp_path: Path) -> None:
-    allowance = Allowance({"HQC": 100.0})
-    allowance.hold("a", PAID, {"HQC": 60.0})
-    (ledger,) = (tmp_path / "home" / "assistant").glob("*.json")
-    assert list(json.loads(ledger.read_text())) == ["a"]
-    ledger.write_text("{")
-    assert "can't be read" in refusal(lambda: allowance.hold("a", PAID, {"HQC": 60.0}))
+        assert allowance.check(key, find_target("ionq.simulator"), {}) == {}
+    assert "has no cap in it" in refusal(lambda: allowance.check("a", PAID, {"USD": 1.0}))
 
 
 def test_files_are_read_in_the_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,7 @@ def mcp(
         Path | None,
         typer.Option(metavar="DIR", file_okay=False, exists=True, help="Folder of problem files. Default: none."),
     ] = None,
-    reset: Annotated[
-        bool, typer.Option("--reset", help="Count earlier runs no longer, but unfinished ones, and exit.")
-    ] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Count no longer what was spent so far, and exit.")] = False,
     workspace: Workspace = None,
 ) -> None:
     """Serve the Model Context Protocol on standard input and output: an assistant plans and runs within an allowance.

@@ -209,6 +209,7 @@ limits = Table(
     Column("period", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("counts_local", BigInteger, nullable=False),
+    Column("spent_before", Double, nullable=False),
     Column("created_at", Double, nullable=False),
     _checksum(),
     sqlite_with_rowid=False,

@@ -28,7 +28,7 @@ Call = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def own(shell: Shell, tmp_path: Path) -> Shell:
-    """Return a shell with a journal of the test's own, and so with an own ledger of the allowance."""
+    """Return a shell with a journal of the test's own, and so with an allowance of its own."""
     return shell.with_variables(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/journal.db")
 
 
@@ -80,7 +80,7 @@ def test_an_assistant_plans_runs_resumes_by_the_key_and_is_refused_above_the_all
             refused = await call("run", **H2, settings={**SETTINGS, "shots": -1, "max_cost": "1eHQC"}, run_key="b")
             assert "shots must be at least 1" in refused
             late = await call("run", algorithm="qaoa", problem="h2", settings={**NO_SEARCH, "max_cost": "1eHQC"})
-            assert "problem" in late  # the command refused it, after its cap was held
+            assert "problem" in late  # the command refused it
             assert (await call("cost"))["allowance"] == first["allowance"]
             assert "is no built-in problem" in await call("plan", algorithm="vqe", problem="/etc/passwd")
 
@@ -89,7 +89,7 @@ def test_an_assistant_plans_runs_resumes_by_the_key_and_is_refused_above_the_all
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "left"])
-def test_a_run_ends_with_its_server_resumes_by_its_key_and_counts_with_its_cap_until_then(
+def test_a_run_ends_with_its_server_resumes_by_its_key_and_holds_what_its_jobs_in_flight_reserve(
     own: Shell,
     start_emulator: Callable[..., Emulator],
     killed: bool,  # noqa: FBT001
@@ -111,14 +111,14 @@ def test_a_run_ends_with_its_server_resumes_by_its_key_and_counts_with_its_cap_u
 
     async def resume() -> None:
         async with assistant(mine.shell, "--allow", "60eHQC") as (call, _):
-            other = await call("run", **H2, settings={**SETTINGS, "max_cost": "11eHQC"}, run_key="b")
-            assert "Give max_cost, at most 10eHQC; or finish a (`run` with the same arguments)" in other
+            other = await call("run", **H2, settings={**SETTINGS, "max_cost": "60eHQC"}, run_key="b")
+            assert "exceeds what is left of the allowance" in other  # jobs are in flight
             left = await call("follow", run_key="a")
             assert left["status"] == "interrupted"
             assert left["next"].startswith("`run` with the same arguments and run_key 'a' resumes it")
             ended = await call("run", **H2, settings=settings, run_key="a", wait_s=PATIENCE_S)
             assert ended["result"]["resumed"]
-            assert ended["allowance"]["unfinished"] == []
+            assert ended["allowance"]["reserved"] == {"eHQC": 0.0}
             assert ended["allowance"]["spent"] == service.admin("ledger")["money"]
 
     anyio.run(begin)

@@ -168,6 +168,7 @@ def upgrade() -> None:
         sa.Column("period", sa.Text, nullable=False),
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("counts_local", sa.BigInteger, nullable=False),
+        sa.Column("spent_before", sa.Double, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
