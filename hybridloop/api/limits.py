@@ -57,8 +57,20 @@ def limits() -> Sequence[LimitState]:
         return journal.limits()
 
 
+def limit(name: str) -> LimitState:
+    """Return a limit of this journal with what is spent and reserved of it. Raises InputError if there is none."""
+    for state in limits():
+        if state.limit.name == name:
+            return state
+    raise _unknown(name)
+
+
 def remove_limit(name: str) -> None:
     """Remove a limit. Raises InputError if there is none of this name."""
     with open_journal() as journal:
         if not journal.remove_limit(name):
-            raise InputError("name", f"there is no limit {name!r}", "`hybridloop limit list` lists them.")
+            raise _unknown(name)
+
+
+def _unknown(name: str) -> InputError:
+    return InputError("name", f"there is no limit {name!r}", "`hybridloop limit list` lists them.")

@@ -80,6 +80,7 @@ def plan_in_workspace(
         states = limits_over(journal, served, record)
     estimate = replace(
         estimate,
+        is_local=statuses.is_local,
         limits=tuple(state.left_text for state in states),
         warnings=(*estimate.warnings, *limit_warnings(estimate, states)),
     )

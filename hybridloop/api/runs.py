@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,17 +12,21 @@ from hybridloop.api.environment import find_target_in
 from hybridloop.api.hosts import HOSTS, PLAIN, PREFECT, do_run, place_of
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
+from hybridloop.azure.targets import recorded_target
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.errors import InputError
 from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
 from hybridloop.runs.live import View
+from hybridloop.runtime.workspace_variables import workspace_variable
 from hybridloop.settings import ProblemText
 
 if TYPE_CHECKING:
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.result import RunResult
+
+_log = logging.getLogger(__name__)
 
 
 def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
@@ -59,6 +65,10 @@ def run(
 ) -> RunResult:
     """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
     settings = resolved.settings
+    if workspace is None and workspace_variable(os.environ) is None and recorded_target(settings.target).is_machine:
+        _log.warning(
+            "%s is simulated by the local service: no workspace is named, and nothing is billed", settings.target
+        )
     with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), feed) as feed:
         if run_key is None:  # before the numerics are imported
             check_request(algorithm, problem, settings, find_target_in(workspace, settings.target))

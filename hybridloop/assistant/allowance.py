@@ -17,7 +17,6 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.journal import Journal, open_journal
 from hybridloop.journal.limits import LimitState, Period, RunLimit
-from hybridloop.reports.costs import cost_of
 
 TAG = "assistant"
 _SCOPE = {"tag": TAG}
@@ -73,7 +72,8 @@ class Allowance:
                     raise _refusal("run_key", problem, "Choose another key, or ask a person to resume it.")
             if price.is_free or (record is not None and record.status in WITH_RESULT):
                 return {}
-            taken = 0.0 if record is None else cost_of(journal, record).amounts.get(price.unit, 0.0)
+            own = () if record is None else journal.amounts(record.uid)
+            taken = math.fsum(each.spent for each in own if each.unit == price.unit)
             left = self._balance(journal).left.get(price.unit, 0.0)
         remedy = f"ask a person for a larger --allow in {price.unit}."
         remedy = f"Give max_cost, at most {_amount(left + taken, '')}{price.unit}; or {remedy}" if left else remedy

@@ -19,6 +19,7 @@ from hybridloop.runtime.workspace_variables import (
     NAME_VARIABLE,
     RESOURCE_GROUP_VARIABLE,
     SUBSCRIPTION_VARIABLE,
+    refuse_misspelt,
     workspace_variable,
 )
 
@@ -153,7 +154,7 @@ def connect_from_environment() -> Any | None:
     """Return the workspace that the environment names; None if it names none.
 
     AZURE_QUANTUM_CONNECTION_STRING names it, or the variables of the Azure SDK, by which it is opened with the user's
-    identity. Raises InputError if they name none, or not the same; else as `connect`.
+    identity. Raises InputError if they name none, or not the same, or are misspelt; else as `connect`.
     """
     named = {keyword: os.environ.get(variable) or None for variable, keyword in _KEYWORDS.items()}
     if text := os.environ.get(CONNECTION_VARIABLE):
@@ -165,6 +166,7 @@ def connect_from_environment() -> Any | None:
                 raise InputError(variable, problem, "Unset one of them.")
         return workspace
     if (variable_set := workspace_variable(os.environ)) is None:
+        refuse_misspelt(os.environ)
         return None
     if named["name"] is None:
         remedy = f"Set it to the workspace's name, or unset {variable_set} to use the local service."

@@ -82,7 +82,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
 
 _MARGIN = 16
 _UNNAMED = ("id", "target", "status", "reason", "at", "kind")  # shown without their names in a row
-_AMOUNTS = ("estimated", "reserved", "billed", "max_cost", "max_cost_per_job")
+_AMOUNTS = ("estimated", "reserved", "billed", "unbilled", "local", "max_cost", "max_cost_per_job")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

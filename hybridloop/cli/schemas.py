@@ -52,6 +52,7 @@ _MAYBE = str | None
 _RUN = {
     **_of(str, "run_key status algorithm target"),
     **_of(int, "rounds jobs"),
+    "local": Annotated[bool, Field(description="on the local service, which bills nothing")],
     "problem": _MAYBE,
     "value": float | None,
     **_of(Moment, "created updated"),
@@ -186,8 +187,9 @@ def _sweep_result() -> Any:
 
 
 def _costs() -> Any:
-    row = _record("CostRow", name=str, **_of(int, "runs jobs shots"), **_of(Amounts, "estimated billed reserved"))
-    return _record("Costs", since=Moment, by=str, rows=_list(row), total=row)
+    amounts = _of(Amounts, "billed unbilled reserved local")
+    row = _record("CostRow", name=str, **_of(int, "runs jobs shots"), **amounts)
+    return _record("Costs", since=str, until=_MAYBE, by=str, rows=_list(row), total=row)
 
 
 def _of_stored_runs() -> dict[str, Any]:
@@ -228,6 +230,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "cost": _costs,
     "limit set": lambda: _record("Limit", _LIMIT),
     "limit list": lambda: _list(_record("Limit", _LIMIT)),
+    "limit show": lambda: _record("Limit", _LIMIT),
     "limit remove": lambda: _record("RemovedLimit", removed=str),
     "sessions list": lambda: _list(_record("Session", _SESSION)),
     "sessions show": lambda: _record("SessionDetails", _SESSION, jobs=dict[str, int]),

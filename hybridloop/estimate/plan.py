@@ -40,7 +40,8 @@ class Plan:
     point, None if they have. `options` are those of the target's provider. `of` says what the problem is, as it was
     read. `orbitals` says why a molecule's active orbitals were chosen, `ansatz` why its circuit, and `groups` why its
     terms are measured in these groups, where that was automatic. `classical` says what is computed on this machine
-    after the rounds, which the time leaves out.
+    after the rounds, which the time leaves out. `limits` are the limits over runs under which it falls, with what they
+    leave; on the local service (`is_local`) nothing is billed.
     """
 
     algorithm: str
@@ -77,6 +78,7 @@ class Plan:
     groups: str = ""
     classical: str = ""
     limits: tuple[str, ...] = ()
+    is_local: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -145,7 +147,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  range      wide, as {varies}"
     estimate = price_estimate(recorded_target(plan.target))
     by = f"by the prices of {plan.prices_dated}" if estimate is None else "an estimate"
-    yield f"  price      {_money(plan.cost)}; {by}"
+    yield f"  price      {_money(plan.cost)}; {by}" + "; the local service bills nothing" * plan.is_local
     if plan.mitigated is not None and plan.unmitigated is not None:
         yield f"  debias     on: {_money(plan.mitigated)}"
         yield f"             off: {_money(plan.unmitigated)}"

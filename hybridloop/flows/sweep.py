@@ -13,7 +13,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from hybridloop.azure.workspace import identity_of
+from hybridloop.azure.workspace import identity_of, is_local
 from hybridloop.flows.in_prefect.beside import show_in_flow
 from hybridloop.flows.in_prefect.concurrency_slots import set_limit
 from hybridloop.flows.in_prefect.flow_run_events import tag_flow_run
@@ -87,7 +87,7 @@ def run_sweep(
         with closing(pool), log_sent_to_prefect():
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
         costs = retry_journal(lambda: cost_of_points(journal, points))
-    result = result_of(spec, points, rows, begun, time.monotonic() - began, costs)
+    result = result_of(spec, points, rows, begun, time.monotonic() - began, costs, is_local=is_local(sdk_workspace))
     return Ended(result, show=partial(show, result))
 
 

@@ -1,4 +1,6 @@
-"""Amounts of runs by day: written in the transaction of each job and ping, and summed by limits and reports.
+"""Amounts of runs by day, and the numbers of their jobs and shots.
+
+They are written in the transaction of each job and ping, and summed by limits and reports.
 
 What is reserved for jobs that have not ended has no day yet (`OPEN`). A job that has ended counts on the day (UTC) on
 which its end is written, as billed, and without a bill as reserved. A clock that is set back by less than a day leaves
@@ -12,16 +14,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from hybridloop.journal.records import UNSETTLED, DayAmount
+from hybridloop.journal.records import UNSETTLED, DayAmount, is_local
 from hybridloop.journal.storage.encoding import decode_json
 from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
 from hybridloop.journal.storage.schema import amounts, pings, scopes
 
+JOBS, SHOTS = "jobs", "shots"  # counted by day like amounts of money
 OPEN = -1  # day of what is reserved for jobs that have not ended
 DAY_S = 86400.0
 LOCAL = "local"  # kind of scope of the runs on a local service, which bills nothing
 _DECIMALS = 9  # of an amount; later digits are rounding errors
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def today(connection: Connection, now: float) -> int:
@@ -41,7 +43,7 @@ def note_rows(
 ) -> dict[str, float]:
     """Move the amounts of a run's jobs or pings from their rows before a change to those after it.
 
-    Returns the change of what is reserved or spent, by unit.
+    Returns the change of what is reserved or spent, by unit of money.
     """
     changes: dict[tuple[str, int], list[float]] = {}
     day = today(connection, now)
@@ -49,7 +51,8 @@ def note_rows(
         for row in rows:
             is_open = row["state"] in UNSETTLED
             reserved, billed = _amounts(table, row)
-            for unit, amount in (reserved if billed is None or is_open else billed).items():
+            taken = reserved if billed is None or is_open else billed
+            for unit, amount in (taken | _counts(table, row)).items():
                 change = changes.setdefault((unit, OPEN if is_open else day), [0.0, 0.0])
                 part = sign * round(amount, _DECIMALS)  # each part alone, so that what is taken back leaves nothing
                 change[0] += part
@@ -57,7 +60,8 @@ def note_rows(
     total: dict[str, float] = {}
     for (unit, at), (spent, billed_) in changes.items():
         if spent or billed_:
-            total[unit] = total.get(unit, 0.0) + spent
+            if unit not in (JOBS, SHOTS):
+                total[unit] = total.get(unit, 0.0) + spent
             _add(connection, run_uid, unit, at, spent, billed_)
     return total
 
@@ -67,6 +71,11 @@ def _amounts(table: Table, row: Mapping[str, Any]) -> tuple[dict[str, float], di
         if table is pings and row["state"] == "lost":  # never sent
             return {}, {}
         return decode_json(row["reserved"]), None if row["billed"] is None else decode_json(row["billed"])
+
+
+def _counts(table: Table, row: Mapping[str, Any]) -> dict[str, float]:
+    was_sent = table is not pings or row["state"] not in ("intended", "lost")
+    return {JOBS: 1.0, SHOTS: float(row["shots"])} if was_sent else {}
 
 
 def _add(connection: Connection, run_uid: str, unit: str, day: int, spent: float, billed: float) -> None:
@@ -107,7 +116,7 @@ def scopes_of_run(target: str, settings: Mapping[str, Any]) -> set[tuple[str, st
     found: list[tuple[str, str]] = [("target", target)]
     if isinstance(workspace, Mapping):
         found.append(("workspace", str(workspace.get("name"))))
-        found += [(LOCAL, "")] if workspace.get("host") in _LOOPBACK else []
+        found += [(LOCAL, "")] if is_local(settings) else []
     if isinstance(given, Mapping):
         found += [("tag", str(tag)) for tag in given.get("tags") or ()]
     found += [(kind, str(settings[kind])) for kind in ("deployment", "sweep") if settings.get(kind)]
@@ -118,6 +127,14 @@ def add_scopes(connection: Connection, run_uid: str, target: str, settings: Mapp
     """Write what limits and reports find a new run by."""
     found = sorted(scopes_of_run(target, settings))
     connection.execute(scopes.insert(), [{"kind": kind, "value": value, "run_uid": run_uid} for kind, value in found])
+
+
+def read_scopes(connection: Connection) -> dict[str, set[tuple[str, str]]]:
+    """Return the kinds and values by which each run is found, by the run's uid."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for uid, kind, value in connection.execute(select(scopes.c.run_uid, scopes.c.kind, scopes.c.value)):
+        found.setdefault(uid, set()).add((kind, value))
+    return found
 
 
 def scopes_of(connection: Connection, run_uid: str) -> set[tuple[str, str]]:

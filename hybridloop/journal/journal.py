@@ -424,6 +424,10 @@ class Journal:
         """Return all limits by name with what is spent and reserved of them."""
         return self._read(limits.states, self._now())
 
+    def scopes(self) -> Mapping[str, set[tuple[str, str]]]:
+        """Return the kinds and values by which limits and reports find each run, by its uid; of deleted runs, too."""
+        return self._read(amounts.read_scopes)
+
     def amounts(self, run_uid: str | None = None) -> Sequence[DayAmount]:
         """Return what all runs have cost by day, deleted ones included, or what one has."""
         return self._read(amounts.read_amounts, run_uid)

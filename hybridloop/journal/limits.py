@@ -79,7 +79,7 @@ class LimitState:
 
     @property
     def left_text(self) -> str:
-        """What is left, for a plan."""
+        """The amount that is left, and until when, for a plan."""
         unit = self.limit.unit
         until = "" if self.next_period_at is None else f" until {_date(self.next_period_at)} (UTC)"
         return f"{self.limit.name}: {self.left:,.2f} {unit} of {_in_words(self.limit)} are left{until}"

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 LEASE_S = 60.0
 UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings whose end is not recorded
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_local(settings: Mapping[str, Any]) -> bool:
+    """Return whether the settings of a run's record are of a workspace of the local service."""
+    workspace = settings.get("workspace")
+    return isinstance(workspace, Mapping) and workspace.get("host") in _LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ class RunRecord:
     def state(self) -> State:
         """State by its status."""
         return state_of(self.status)
+
+    @property
+    def is_local(self) -> bool:
+        """True if the run is in a workspace of the local service, which bills nothing."""
+        return is_local(self.settings)
 
     @property
     def is_stored(self) -> bool:
@@ -261,7 +273,10 @@ class RunTotals:
 
 @dataclass(frozen=True, slots=True)
 class DayAmount:
-    """Amount of a run in a unit on a day; `spent` counts what has no bill as reserved."""
+    """Amount of a run in a unit on a day; `spent` counts what has no bill as reserved.
+
+    The units "jobs" and "shots" count these. The day of what is reserved for jobs in flight is -1.
+    """
 
     run_uid: str
     unit: str

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hybridloop.journal import RunRecord
 from hybridloop.runs import summary
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer
+from hybridloop.runs.result_text import LOCAL_NOTE, answer
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -42,6 +43,11 @@ def summarize(result: RunResult) -> Answer:
 def format_cost(cost: Mapping[str, float]) -> str:
     """Format amounts by unit."""
     return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in sorted(cost.items()))
+
+
+def billed_text(run: RunRecord, cost: Mapping[str, float]) -> str:
+    """Return what the service stated as a run's cost; a local service bills nothing."""
+    return format_cost(cost) + LOCAL_NOTE * run.is_local if cost else "not stated by the service"
 
 
 def format_value(value: object) -> str:

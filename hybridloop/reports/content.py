@@ -14,7 +14,7 @@ from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal.provenance import PRICES, REVISION
-from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
+from hybridloop.reports.answer import Answer, Pairs, billed_text, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.timeline import Lane, session_lanes
@@ -180,7 +180,7 @@ def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> P
         ("Keep-alive pings", f"{len(pings):,}"),
         ("Shots", f"{totals.shots:,}"),
         *([("Shots that lost a qubit or failed", f"{totals.lost_shots:,}")] if totals.lost_shots else []),
-        ("Billed", format_cost(billed) or "not stated by the service"),
+        ("Billed", billed_text(run.record, billed)),
         ("Caps in force", ", ".join(in_force) or "none"),
     ]
     if result is not None:

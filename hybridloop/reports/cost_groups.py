@@ -12,5 +12,7 @@ class CostGroup(enum.StrEnum):
     TARGET = "target"
     ALGORITHM = "algorithm"
     PROBLEM = "problem"
+    TAG = "tag"
+    DEPLOYMENT = "deployment"
     DAY = "day"
     MONTH = "month"

@@ -1,93 +1,131 @@
-"""Costs of the journal's runs since a time, by run, target, algorithm, problem, day or month; without the service."""
+"""Costs of the journal's runs in a period, by run, target, tag, month and others; without the service.
+
+An amount falls on the day (UTC) on which its job ended, as in an invoice: a run that was resumed in another month has
+costs in both. The amounts of deleted runs stay. Runs on the local service have an amount of their own.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from hybridloop.azure.targets import recorded_target
-from hybridloop.budget.cost_summary import CostSummary, sum_costs, summarize_charges
+from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.journal import Journal, RunRecord
+from hybridloop.journal.amounts import DAY_S, JOBS, LOCAL, OPEN, SHOTS
+from hybridloop.journal.records import DayAmount
 from hybridloop.reports.cost_groups import CostGroup
-from hybridloop.runs.stored_run import result_of
 
-_PAGE = 200
+NONE = "-"  # name of the group of runs without a tag, a deployment or a problem, and of amounts in flight by day
+DELETED, DAMAGED = "deleted", "damaged"  # names of the groups of runs whose record is gone or can't be read
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CostRow:
-    """A group of runs: its name, the number of runs, and what they cost."""
+    """A group of runs: its name, the number of runs, and what they cost, as amounts by unit.
+
+    `unbilled` counts jobs that ended without a bill, at their maximum price, `reserved` those in flight. `local` is
+    what runs on the local service would have cost: nothing of it is billed.
+    """
 
     name: str
-    runs: int
-    cost: CostSummary
+    runs: int = 0
+    jobs: int = 0
+    shots: int = 0
+    billed: dict[str, float] = field(default_factory=dict)
+    unbilled: dict[str, float] = field(default_factory=dict)
+    reserved: dict[str, float] = field(default_factory=dict)
+    local: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; amounts by unit."""
-        cost = self.cost
-        counts = {"name": self.name, "runs": self.runs, "jobs": cost.jobs, "shots": cost.shots}
-        return counts | {
-            "estimated": dict(cost.estimated),
-            "billed": dict(cost.billed),
-            "reserved": dict(cost.reserved),
-        }
+        return asdict(self)
 
 
-def cost_rows(journal: Journal, since: float, group: CostGroup, keys: str = "*") -> list[CostRow]:
-    """Return the costs of the runs that began since a time (epoch seconds), and whose key matches a pattern.
+def cost_rows(
+    journal: Journal, since: int, until: int | None, group: CostGroup, keys: str = "*"
+) -> tuple[list[CostRow], CostRow]:
+    """Return what runs whose key matches a pattern cost from the day `since` until before the day `until`, and the sum.
 
-    Newest first by run, day and month, else the most expensive first. A run counts whole, resumes included.
+    Days are counted from 1970-01-01 (UTC). Jobs in flight count where `until` is None. Newest first by run, day and
+    month, else the most expensive first. A run with several tags counts for each.
     """
-    members: dict[str, list[CostSummary]] = {}
-    for record in _runs_since(journal, since):
-        if fnmatch.fnmatchcase(record.key, keys):
-            members.setdefault(_name(record, group), []).append(cost_of(journal, record))
-    rows = [CostRow(name, len(costs), sum_costs(costs)) for name, costs in members.items()]
-    if group in (CostGroup.RUN, CostGroup.DAY, CostGroup.MONTH):
-        return rows
-    return sorted(rows, key=lambda row: (-max(_spent(row).values(), default=0.0), -row.cost.jobs, row.name))
+    scopes = journal.scopes()
+    members: dict[str, list[DayAmount]] = {}
+    everything: list[DayAmount] = []
+    records: dict[str, RunRecord | str] = {}
+    for amount in journal.amounts():
+        if amount.spent == amount.billed == 0.0 or (amount.day == OPEN and until is not None):
+            continue
+        if amount.day != OPEN and not since <= amount.day < (math.inf if until is None else until):
+            continue
+        if amount.run_uid not in records:
+            records[amount.run_uid] = _record(journal, amount.run_uid)
+        record = records[amount.run_uid]
+        if fnmatch.fnmatchcase(record if isinstance(record, str) else record.key, keys):
+            everything.append(amount)
+            for name in _names(record, scopes.get(amount.run_uid, set()), amount.day, group):
+                members.setdefault(name, []).append(amount)
+    rows = [_row(name, amounts, scopes) for name, amounts in members.items()]
+    if group in (CostGroup.DAY, CostGroup.MONTH):
+        rows.sort(key=lambda row: row.name, reverse=True)
+    elif group is CostGroup.RUN:
+        begun = {record.key: record.created_at for record in records.values() if isinstance(record, RunRecord)}
+        rows.sort(key=lambda row: begun.get(row.name, 0.0), reverse=True)
+    else:
+        rows.sort(key=lambda row: (-max(row.billed.values(), default=0.0), -row.jobs, row.name))
+    return rows, _row("total", everything, scopes)
 
 
-def total_row(rows: Sequence[CostRow]) -> CostRow:
-    """Return the sum of rows."""
-    return CostRow("total", sum(row.runs for row in rows), sum_costs(row.cost for row in rows))
+def day_of(seconds: float) -> int:
+    """Return the day (UTC) of a time in seconds since the epoch."""
+    return int(seconds // DAY_S)
 
 
-def cost_of(journal: Journal, record: RunRecord) -> CostSummary:
-    """Return what a run has cost; of one that was pruned to its result, what the result states."""
-    charges = journal.charges(record.uid)
-    if not charges and (result := result_of(record)) is not None:
-        jobs = result.jobs + result.pings + result.retried
-        return CostSummary(jobs, result.shots, result.estimated, result.reserved, result.cost)
-    return summarize_charges(charges, recorded_target(record.target))
+def _record(journal: Journal, uid: str) -> RunRecord | str:
+    """Return the record of a run, or the name of its group if there is none."""
+    try:
+        return journal.run(uid)
+    except InputError:
+        return DELETED
+    except JournalDamaged:
+        return DAMAGED
 
 
-def _spent(row: CostRow) -> dict[str, float]:
-    return dict(row.cost.billed) or dict(row.cost.estimated)
+def _row(name: str, amounts: Iterable[DayAmount], scopes: Mapping[str, set[tuple[str, str]]]) -> CostRow:
+    row, runs = CostRow(name), set[str]()
+    for amount in amounts:
+        runs.add(amount.run_uid)
+        if amount.unit == JOBS:
+            row.jobs += round(amount.spent)
+        elif amount.unit == SHOTS:
+            row.shots += round(amount.spent)
+        elif any(kind == LOCAL for kind, _ in scopes.get(amount.run_uid, ())):
+            _add(row.local, amount.unit, amount.spent)
+        elif amount.day == OPEN:
+            _add(row.reserved, amount.unit, amount.spent)
+        else:
+            _add(row.billed, amount.unit, amount.billed)
+            _add(row.unbilled, amount.unit, amount.spent - amount.billed)
+    row.runs = len(runs)
+    return row
 
 
-def _runs_since(journal: Journal, since: float) -> Iterator[RunRecord]:
-    before: float | None = None
-    while page := journal.runs(limit=_PAGE, before=before):
-        for record in page:
-            if record.created_at < since:
-                return
-            yield record
-        if len(page) < _PAGE:
-            return
-        before = page[-1].created_at
+def _add(sums: dict[str, float], unit: str, amount: float) -> None:
+    if amount := round(sums.get(unit, 0.0) + amount, 9):
+        sums[unit] = amount
 
 
-def _name(record: RunRecord, group: CostGroup) -> str:
-    day = datetime.fromtimestamp(record.created_at, UTC).astimezone().date().isoformat()
-    return {
-        CostGroup.DAY: day,
-        CostGroup.MONTH: day[: len("2026-11")],
-        CostGroup.RUN: record.key,
-        CostGroup.TARGET: record.target,
-        CostGroup.ALGORITHM: record.algorithm,
-        CostGroup.PROBLEM: record.problem or "-",
-    }[group]
+def _names(record: RunRecord | str, scopes: Iterable[tuple[str, str]], day: int, group: CostGroup) -> Sequence[str]:
+    match group:
+        case CostGroup.DAY | CostGroup.MONTH:
+            date = NONE if day == OPEN else datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
+            return [date if group is CostGroup.DAY else date[: len("2026-11")]]
+        case CostGroup.TARGET | CostGroup.TAG | CostGroup.DEPLOYMENT:
+            return sorted(value for kind, value in scopes if kind == group.value) or [NONE]
+    if isinstance(record, str):
+        return [record]
+    return [{CostGroup.RUN: record.key, CostGroup.ALGORITHM: record.algorithm}.get(group, record.problem or NONE)]

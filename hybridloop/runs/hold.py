@@ -204,7 +204,9 @@ def _report(run: HeldRun, status: str, reason: str, result: RunResult | None) ->
     if status != State.RUNNING and "cost" not in facts:
         with suppress(JournalError):
             cost = summarize_charges(run.journal.charges(run.uid), recorded_target(run.record.target))
-            facts["cost"] = charged_text(cost.billed, cost.reserved, has_jobs=cost.jobs > 0)
+            facts["cost"] = charged_text(
+                cost.billed, cost.reserved, has_jobs=cost.jobs > 0, is_local=run.record.is_local
+            )
     if status == State.RUNNING:
         kind, text = ("run.resumed", "is resumed") if run.record.has_begun else ("run.started", "starts")
         if kind == "run.resumed":

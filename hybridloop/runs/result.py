@@ -77,6 +77,8 @@ class RunResult:
     (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is the expected cost of all jobs.
     `reserved` is set aside for jobs without a bill: a cap holds `reserved` + `cost`.
 
+    `is_local` is true on the local service, which states the costs of its targets and bills nothing.
+
     `provider_options` are those of the target's provider, as in the jobs' inputParams.
 
     `problem_title` says what the problem is: a built-in one's title, or how its text was read.
@@ -115,6 +117,7 @@ class RunResult:
     estimated: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, float] = field(default_factory=dict)
     provider_options: Mapping[str, Any] = field(default_factory=dict)
+    is_local: bool = False
 
     value = _OfOutcome[float | None](None)
     standard_error = _OfOutcome[float | None](None)

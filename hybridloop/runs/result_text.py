@@ -28,6 +28,7 @@ FACT_LABELS = {
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
+LOCAL_NOTE = " (local: not billed)"  # after what the local service states as a price
 # columns of standard errors by that of the value; `error` is the value less an exact one
 ERRORS = dict.fromkeys(("energy", "objective", "error"), "standard_error") | {
     name: f"{name}_error" for name in ("gradient", "excitation", "excitation_eV")
@@ -382,13 +383,17 @@ def effort_text(result: RunResult) -> str:
 
 def cost_text(result: RunResult) -> str:
     """Return the billed and reserved amounts by unit; the service may state none."""
-    return charged_text(result.cost, result.reserved, has_jobs=bool(result.jobs or result.pings))
+    has_jobs = bool(result.jobs or result.pings)
+    return charged_text(result.cost, result.reserved, has_jobs=has_jobs, is_local=result.is_local)
 
 
-def charged_text(billed: Mapping[str, float], reserved: Mapping[str, float], *, has_jobs: bool) -> str:
-    """Return amounts by unit: those that were billed, and those that are reserved for jobs without a bill."""
+def charged_text(billed: Mapping[str, float], reserved: Mapping[str, float], *, has_jobs: bool, is_local: bool) -> str:
+    """Return amounts by unit: those that were billed, and those that are reserved for jobs without a bill.
+
+    A local service states amounts and bills nothing.
+    """
     unstated = "not stated by the service" if has_jobs else "nothing was submitted"
-    return (amounts_text(billed) or unstated) + "".join(
+    return (amounts_text(billed) + LOCAL_NOTE * is_local if billed else unstated) + "".join(
         f"; {amounts_text({unit: reserved[unit]})} reserved" for unit in reserved
     )
 

@@ -120,6 +120,7 @@ OTHERS = {
     "cost": (),
     "limit set": LIMIT[2:],
     "limit list": (),
+    "limit show": ("team",),
     "limit remove": ("team",),
     "sessions list": (),
     "sessions show": ("ID",),
@@ -139,7 +140,12 @@ OTHERS = {
     "down": (),
 }
 # what is called before a command
-BEFORE = {"journal restore": ("journal", "backup", "BACKUP"), "limit list": LIMIT, "limit remove": LIMIT}
+BEFORE = {
+    "journal restore": ("journal", "backup", "BACKUP"),
+    "limit list": LIMIT,
+    "limit show": LIMIT,
+    "limit remove": LIMIT,
+}
 LATER: Mapping[str, Sequence[tuple[str, ...]]] = {
     "runs resume": [("KEY", "--later")],
     "problems": [("ising-6",)],

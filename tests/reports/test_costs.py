@@ -7,15 +7,16 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hybridloop.journal import Job, Journal, journal_url
+from hybridloop.journal import Job, Journal, Lease, journal_url
 from hybridloop.reports.cost_groups import CostGroup
-from hybridloop.reports.costs import cost_rows, total_row
+from hybridloop.reports.costs import cost_rows, day_of
 from hybridloop.reports.plots.costs import cost_bars, unit_to_draw
-from hybridloop.runs.stored_run import StoredRun
 from tests.cli.shell_helpers import run_in_process
 from tests.journal.journal_helpers import BODY, PROGRAM, new_run, pub
 
@@ -52,45 +53,73 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
-def test_costs_since_a_time_are_summed_by_group(url: str) -> None:
+def test_costs_since_a_day_are_summed_by_group(url: str) -> None:
+    recent = day_of(time.time()) - 30
     with Journal(url) as journal:
-        recent = time.time() - 30 * DAY_S
-        rows = {group: cost_rows(journal, recent, group) for group in CostGroup}
-        thesis = cost_rows(journal, 0.0, CostGroup.RUN, "thesis-*")
-    assert [(row.name, row.cost.jobs, row.cost.billed) for row in rows[CostGroup.RUN]] == [
+        found = {group: cost_rows(journal, recent, None, group) for group in CostGroup}
+        thesis, thesis_total = cost_rows(journal, 0, None, CostGroup.RUN, "thesis-*")
+    rows = {group: each for group, (each, _) in found.items()}
+    assert [(row.name, row.jobs, row.billed) for row in rows[CostGroup.RUN]] == [
         ("other", 1, {"eHQC": 7.0}),
-        ("thesis-c", 3, {"USD": 0.0}),
+        ("thesis-c", 3, {}),
         ("thesis-b", 2, {"eHQC": 11.5}),
     ]
-    assert [(row.name, row.runs, row.cost.shots) for row in rows[CostGroup.TARGET]] == [
-        (EMULATED, 2, 3000),
-        (FREE, 1, 3000),
-    ]
+    assert [(row.name, row.runs, row.shots) for row in rows[CostGroup.TARGET]] == [(EMULATED, 2, 3000), (FREE, 1, 3000)]
     assert [row.name for row in thesis] == ["thesis-c", "thesis-b", "thesis-a"]
-    assert sum(row.runs for row in rows[CostGroup.MONTH]) == 3
     assert {row.name for row in rows[CostGroup.MONTH]} == {row.name[:7] for row in rows[CostGroup.DAY]}
-    for each in rows.values():
-        assert total_row(each).cost == total_row(rows[CostGroup.RUN]).cost
-        assert total_row(each).runs == 3
-    assert total_row(thesis).cost.billed == {"USD": 0.0, "eHQC": 92.5}
+    for _, total in found.values():
+        assert (total.runs, total.jobs, total.shots, total.billed) == (3, 6, 6000, {"eHQC": 18.5})
+    assert thesis_total.billed == {"eHQC": 92.5}
 
 
-def test_a_run_without_jobs_in_the_journal_costs_what_its_result_states(vqe_run: StoredRun, tmp_path: Path) -> None:
-    result = vqe_run.result
-    assert result is not None
-    assert result.jobs > 0
-    result = replace(result, retried=2, pings=1, cost={"USD": 3.5})
-    with Journal(journal_url(tmp_path / "journal.db")) as journal:
-        lease = journal.take_lease(journal.add_run(replace(new_run("pruned"), algorithm="vqe")).uid)
-        journal.set_status(lease, "converged", "", result.as_dict())
-        (row,) = cost_rows(journal, 0.0, CostGroup.RUN)
-    assert (row.cost.jobs, row.cost.shots) == (result.jobs + 3, result.shots)
-    assert row.cost.billed == {"USD": 3.5}
+def test_a_cost_falls_in_the_month_in_which_its_job_ended_and_stays_when_the_run_is_deleted(tmp_path: Path) -> None:
+    october, november = (datetime(2026, month, day, tzinfo=UTC).timestamp() for month, day in ((10, 31), (11, 2)))
+    clock, url = [october], journal_url(tmp_path / "journal.db")
+    azure = {"workspace": {"name": "team", "host": "eastus.quantum.azure.com"}, "deployment": "vqe/nightly"}
+    local = {"workspace": {"name": "emulator", "host": "127.0.0.1"}}
+    with Journal(url, now=lambda: clock[0]) as journal:
+
+        def begin(key: str, sequence: int, **settings: Any) -> tuple[Lease, Job]:
+            known = journal.run_by_key(key)
+            record = known or journal.add_run(replace(new_run(key), target=EMULATED, settings=settings))
+            lease = journal.take_lease(record.uid)
+            job = Job(str(uuid.uuid4()), 0, 0, 0, 0, 1000, None, 0, {"eHQC": 10.0})
+            journal.begin_round(lease, "main", sequence, EMULATED, [pub(points=1)], [job], {PROGRAM: BODY})
+            return lease, job
+
+        def end(lease: Lease, job: Job, sequence: int, billed: Mapping[str, float] | None) -> None:
+            over = replace(job, state="lost", reason="no counts here", billed=billed)
+            journal.record_outcomes(lease, "main", sequence, [over], complete=True)
+            journal.set_status(lease, "stopped", "")
+            journal.release(lease)
+
+        tags = {"tags": ["thesis", "night"]}
+        end(*begin("long", 0, **azure, settings=tags), 0, {"eHQC": 6.0})
+        end(*begin("here", 0, **local), 0, {"eHQC": 3.0})
+        clock[0] = november
+        end(*begin("long", 1), 1, None)  # without a bill
+        begin("long", 2)
+        months, total = cost_rows(journal, 0, None, CostGroup.MONTH)
+        assert [(row.name, row.billed, row.unbilled, row.reserved, row.local) for row in months] == [
+            ("2026-11", {}, {"eHQC": 10.0}, {}, {}),
+            ("2026-10", {"eHQC": 6.0}, {}, {}, {"eHQC": 3.0}),
+            ("-", {}, {}, {"eHQC": 10.0}, {}),
+        ]
+        assert (total.runs, total.jobs, total.shots) == (2, 4, 4000)
+        tagged, all_ = cost_rows(journal, day_of(november), None, CostGroup.TAG)
+        assert [(row.name, row.unbilled) for row in tagged] == [("night", {"eHQC": 10.0}), ("thesis", {"eHQC": 10.0})]
+        assert all_.unbilled == {"eHQC": 10.0}
+        deployed, _ = cost_rows(journal, 0, day_of(november), CostGroup.DEPLOYMENT)
+        assert [(row.name, row.billed) for row in deployed] == [("vqe/nightly", {"eHQC": 6.0}), ("-", {})]
+        journal.delete_runs([journal.run("here").uid])
+        gone, after = cost_rows(journal, 0, None, CostGroup.RUN)
+        assert [(row.name, row.local) for row in gone] == [("long", {}), ("deleted", {"eHQC": 3.0})]
+        assert after == total
 
 
 def test_the_picture_shows_the_unit_that_costs_and_names_all_amounts(url: str, tmp_path: Path) -> None:
     with Journal(url) as journal:
-        rows = cost_rows(journal, 0.0, CostGroup.RUN)
+        rows, _ = cost_rows(journal, 0, None, CostGroup.RUN)
     assert unit_to_draw(rows) == "eHQC"
     assert unit_to_draw([row for row in rows if row.name == "thesis-c"]) is None
     picture = cost_bars(rows, "Cost", "eHQC")
@@ -105,15 +134,22 @@ def test_the_command_prints_rows_a_total_and_json_and_draws(url: str, tmp_path: 
     environ = {"HYBRIDLOOP_JOURNAL": url}
     shown = run_in_process(environ, "cost", "--since", "30d", "--plot", str(tmp_path / "cost.svg"))
     lines = [line.split() for line in shown.out.splitlines()]
-    assert lines[0] == ["run", "runs", "jobs", "shots", "estimated", "billed"]
+    assert lines[0] == ["run", "runs", "jobs", "shots", "billed"]
     assert lines[-1][:4] == ["total", "3", "6", "6000"]
     assert "18.50 eHQC" in shown.out.splitlines()[-1]
     assert (tmp_path / "cost.svg").is_file()
     document = json.loads(run_in_process(environ, "cost", "--by", "target", "--keys", "other", "--json").out)
     assert document["rows"][0]["name"] == EMULATED
     assert document["total"]["billed"] == {"eHQC": 7.0}
-    assert "no run began" in run_in_process(environ, "cost", "--since", "1h").out
-    for age, message in (("5", "--since must have a unit, for example 5d, got '5'"), ("soon", "--since")):
-        refused = run_in_process(environ, "cost", "--since", age)
+    assert "nothing was spent since 2020-01-01 until 2020-02-01 (UTC)" in (
+        run_in_process(environ, "cost", "--since", "2020-01-01", "--until", "2020-02-01").out
+    )
+    for option, text, message in (
+        ("--since", "5", "--since must have a unit, for example 5d, got '5'"),
+        ("--since", "soon", "--since"),
+        ("--since", "2026-13-01", "--since must be a day such as 2026-11-01, got '2026-13-01'"),
+        ("--until", "30d", "--until must be a day such as 2026-11-01, got '30d'"),
+    ):
+        refused = run_in_process(environ, "cost", option, text)
         assert refused.code == 2
         assert message in refused.err

@@ -1,4 +1,4 @@
-"""`hybridloop limit set | list | remove`: what runs together may cost in a period."""
+"""`hybridloop limit set | list | show | remove`: what runs together may cost in a period."""
 
 from __future__ import annotations
 
@@ -72,6 +72,21 @@ def list_(*, json: AsJson = False) -> None:
     from hybridloop.api import limits as api
 
     print_rows([state.as_dict() for state in api.limits()], _COLUMNS, as_json=json)
+
+
+@app.command()
+def show(name: Name, *, json: AsJson = False) -> None:
+    """Show a limit with its scope, and what is spent, reserved and left of it in this period.
+
+    Example: hybridloop limit show team
+    """
+    from hybridloop.api import limits as api
+
+    state = api.limit(name)
+    if json:
+        print_json(state.as_dict())
+    else:
+        print_line(str(state))
 
 
 @app.command()

@@ -67,7 +67,7 @@ def list_(
     with _journal() as journal:
         newest = journal.overview(limit=limit if status is None else sys.maxsize)
         rows = [row for run in newest if (row := _list_row(run, as_json=json))["status"] in wanted][:limit]
-    columns = ("run_key", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
+    columns = ("run_key", "status", "algorithm", "problem", "target", "local", "rounds", "jobs", "value", "created")
     print_rows(rows, columns, as_json=json)
     for row in () if json else rows:
         if row["status"] == State.REFUSED:
@@ -384,7 +384,7 @@ def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun, *, as_json: bool) -
         return row if as_json else row | {"value": _value_text(record)}
     _log.warning("run %s: %s", run.key or run.uid, run.error)
     unknown = dict.fromkeys(
-        ("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated", "reason")
+        ("algorithm", "problem", "target", "local", "rounds", "jobs", "value", "created", "updated", "reason")
     )
     return {"run_key": run.key or run.uid, "status": _DAMAGED, **unknown}
 
@@ -398,6 +398,7 @@ def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
         "algorithm": record.algorithm,
         "problem": record.problem or None,
         "target": record.target,
+        "local": record.is_local,
         "rounds": rounds,
         "jobs": jobs,
         "value": (record.result or {}).get("value"),

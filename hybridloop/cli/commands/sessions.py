@@ -61,9 +61,13 @@ def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = F
     Example: hybridloop sessions jobs 83f07da9-535c-5d2d-8137-d164c097f4c8
     """
     from hybridloop.azure.listing import list_jobs
+    from hybridloop.azure.workspace import is_local
 
     columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
-    print_rows(list_jobs(_workspace(workspace), str(session_id)), columns, as_json=json)
+    at = _workspace(workspace)
+    print_rows(list_jobs(at, str(session_id)), columns, as_json=json)
+    if is_local(at) and not json:
+        print_line("cost: of the local service, which bills nothing")
 
 
 @app.command()

@@ -86,6 +86,7 @@ class Measurement:
             problem_title=title_of(self.problem, facts),
             target=record.target,
             provider_options=self.run.settings.options,
+            is_local=record.is_local,
             seed=record.seed,
             exact=facts.exact() if can_compute or facts.is_solved() else None,
             reference=facts.reference,

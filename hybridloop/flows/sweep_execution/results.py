@@ -19,7 +19,7 @@ from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.flows.sweep_execution.spec import PROBLEM, Point, SweepSpec, varied_settings
 from hybridloop.journal import RunRecord
 from hybridloop.preparation.checks import is_in_hartree
-from hybridloop.runs.result_text import amounts_text
+from hybridloop.runs.result_text import LOCAL_NOTE, amounts_text
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table, join_list, spreadsheet_cell
 from hybridloop.tasks.orphans import is_orphaned
@@ -41,7 +41,8 @@ class SweepResult:
     and standard error, the exact value if known, rounds, jobs, all their shots (`total_shots`), the billed cost, the
     ids of its sessions, and its seconds. An unfinished point has None there. Its measurements are in the journal, and
     the next start of the sweep resumes it. `axis` is the label of the picture's axis, if the specification has one.
-    `costs` are the amounts by unit of all points so far, with what is reserved for jobs without a bill.
+    `costs` are the amounts by unit of all points so far, with what is reserved for jobs without a bill; `is_local` is
+    true on the local service, which bills nothing.
     """
 
     name: str
@@ -53,6 +54,7 @@ class SweepResult:
     wall_seconds: float
     axis: str = ""
     costs: Mapping[str, float] = field(default_factory=dict)
+    is_local: bool = False
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SweepResult:
@@ -83,6 +85,7 @@ class SweepResult:
             "complete": self.is_complete,
             "counts": self.counts,
             "costs": dict(self.costs),
+            "is_local": self.is_local,
             "begun": self.begun,
             "wall_seconds": self.wall_seconds,
             "varied": list(self.varied),
@@ -105,7 +108,8 @@ class SweepResult:
         """Line with the number of points by status, the time, and what all points have cost so far."""
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         done = f"{self.begun} run now, {format_duration(self.wall_seconds)}"
-        return f"{self.name}: {len(self.rows)} points, {counts}; {done}; cost {amounts_text(self.costs) or 'none'}"
+        cost = amounts_text(self.costs) + LOCAL_NOTE * self.is_local if self.costs else "none"
+        return f"{self.name}: {len(self.rows)} points, {counts}; {done}; cost {cost}"
 
     def text(self) -> str:
         """Return the text of the sweep's message: its points without a result, with their reasons."""
@@ -154,6 +158,8 @@ def result_of(
     begun: int,
     wall_seconds: float,
     costs: Mapping[str, float],
+    *,
+    is_local: bool,
 ) -> SweepResult:
     """Return the result of a sweep from its points' rows, with the coordinates by which their geometries differ."""
     geometries = [geometry_of(point.problem.text or "") for point in points]
@@ -165,6 +171,7 @@ def result_of(
         wall_seconds=wall_seconds,
         axis=spec.axis,
         costs=costs,
+        is_local=is_local,
     )
 
 

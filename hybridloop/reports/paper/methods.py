@@ -9,7 +9,6 @@ from typing import Any
 
 from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.algorithms.geometries import Geometry
-from hybridloop.azure.addresses import is_loopback
 from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.stored_gates import stored_gate_counts
 from hybridloop.data import load_table
@@ -155,7 +154,7 @@ class MethodsText:
 
     def _execution(self) -> Iterator[str]:
         result, record = self._result, self._run.record
-        is_local = is_loopback(str((record.settings.get("workspace") or {}).get("host", "")))
+        is_local = record.is_local
         target, where = recorded_target(result.target), f"the target {result.target} of Azure Quantum"
         if is_local:
             where = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from hybridloop.reports.costs import CostRow
 from hybridloop.reports.plots.style import BLUE, Picture, axes_of
@@ -11,8 +12,8 @@ _MOST = 20  # bars; further groups are summed in one
 
 
 def cost_bars(rows: Sequence[CostRow], title: str, unit: str | None = None) -> Picture:
-    """Draw what each group was billed, else expected to cost, in `unit` (None: the number of its jobs)."""
-    amounts = [(row.name, float(row.cost.jobs) if unit is None else amount_in(row, unit)) for row in rows]
+    """Draw what each group cost in `unit`, local and unbilled amounts included (None: the number of its jobs)."""
+    amounts = [(row.name, float(row.jobs) if unit is None else amount_in(row, unit)) for row in rows]
     shown = sorted(amounts, key=lambda named: -named[1])
     if len(shown) > _MOST:
         rest = shown[_MOST - 1 :]
@@ -30,11 +31,15 @@ def cost_bars(rows: Sequence[CostRow], title: str, unit: str | None = None) -> P
 
 
 def amount_in(row: CostRow, unit: str) -> float:
-    """Return what a group was billed in a unit, else what it was expected to cost."""
-    return row.cost.billed.get(unit, row.cost.estimated.get(unit, 0.0))
+    """Return what a group cost in a unit, local and unbilled amounts included."""
+    return math.fsum(amounts.get(unit, 0.0) for amounts in _kinds(row))
 
 
 def unit_to_draw(rows: Sequence[CostRow]) -> str | None:
     """Return the unit that most groups have cost in; None where nothing costs."""
-    units = [unit for row in rows for unit in {**row.cost.estimated, **row.cost.billed} if amount_in(row, unit) > 0.0]
+    units = [unit for row in rows for unit in {}.fromkeys(unit for each in _kinds(row) for unit in each)]
     return max(sorted(set(units)), key=units.count) if units else None
+
+
+def _kinds(row: CostRow) -> Sequence[Mapping[str, float]]:
+    return row.billed, row.unbilled, row.reserved, row.local

@@ -34,6 +34,10 @@ def test_limits_are_set_listed_and_removed(inside: Inside, home: Any) -> None:
         ("all", 20.0, "HQC", "all runs", True),
         ("team", 500.0, "USD", "tag=thesis target=ionq.qpu.forte-1", False),
     ]
+    assert inside(environ, "limit", "show", "all").out.startswith(
+        "limit all: 20 HQC for all runs in this journal; 0.00"
+    )
+    assert "there is no limit 'other'" in inside(environ, "limit", "show", "other").err
     assert inside(environ, "limit", "remove", "team").out == "limit team is removed\n"
     again = inside(environ, "limit", "remove", "team")
     assert (again.code, "there is no limit 'team'" in again.err) == (2, True)

@@ -76,7 +76,7 @@ def test_an_assistant_plans_runs_resumes_by_the_key_and_is_refused_above_the_all
             again = await call("run", **H2, settings=capped, run_key="a", wait_s=PATIENCE_S)
             assert (again["result"]["value"], again["allowance"]) == (first["result"]["value"], first["allowance"])
             assert (await call("result", run_key="a"))["result"] == again["result"]
-            assert (await call("cost"))["cost"]["total"]["billed"] == {"eHQC": spent}
+            assert (await call("cost"))["cost"]["total"]["local"] == {"eHQC": spent}
             refused = await call("run", **H2, settings={**SETTINGS, "shots": -1, "max_cost": "1eHQC"}, run_key="b")
             assert "shots must be at least 1" in refused
             late = await call("run", algorithm="qaoa", problem="h2", settings={**NO_SEARCH, "max_cost": "1eHQC"})

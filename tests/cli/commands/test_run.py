@@ -105,7 +105,7 @@ def test_a_molecule_in_a_file_runs_and_quiet_prints_only_the_result(
     told = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
     assert abs(float(first.split()[1]) - EXACT_H2) <= 1.6e-3
     assert "mHa from the exact energy; " in told["error"]
-    assert "USD on rigetti.sim.qvm; " in told["cost"]
+    assert "USD (local: not billed) on rigetti.sim.qvm; " in told["cost"]
     session = told["run"].rpartition(" ")[2]
     assert session in [row["id"] for row in shell.json_inside("sessions", "list")]
 
