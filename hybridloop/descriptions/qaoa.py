@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Unpack
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
 from hybridloop.settings import Goal, RunSettings, SearchName
+from hybridloop.settings.parsing import Radians
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
@@ -40,6 +42,19 @@ class QaoaSettings(RunSettings):
     layers: int = Field(3, ge=1, le=20, description="layers of the circuit, with two angles each")
     mixer: MixerName = Field(
         MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
+    )
+    angles: Radians | None = Field(
+        None,
+        description="angles in radians: β of each layer, then γ of each, which multiplies the objective to be "
+        "maximized; left out: as of a simulation",
+        examples=["0.6,0.3,0.4,0.7"],
+    )
+    start_assignment: str | None = Field(
+        None,
+        pattern="^[01]+$",
+        max_length=10_000,
+        description="bits of an assignment that a warm start begins at, that of the first variable last",
+        examples=["0101"],
     )
     shots: int | None = Field(
         None,
@@ -73,6 +88,8 @@ class QaoaSettings(RunSettings):
             raise ValueError("CVaR has no effect on fixed angles: give search=measured or extend_to, or leave cvar out")
         if self.extend_to is not None and self.extend_to <= self.layers:
             raise ValueError(f"{self.layers} layers can't be extended to {self.extend_to}: give a larger number")
+        if self.start_assignment is not None and self.mixer not in (MixerName.AUTO, MixerName.WARM_START):
+            raise ValueError(f"a start assignment needs the warm-start mixer, and the mixer is {self.mixer}")
         return self
 
 
@@ -82,6 +99,8 @@ class QaoaOptions(RunOptions, total=False):
     objective: str
     layers: int
     mixer: str
+    angles: Sequence[float] | None
+    start_assignment: str | None
     shots: int
     search: str
     max_rounds: int

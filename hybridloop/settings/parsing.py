@@ -141,6 +141,19 @@ Angles = Annotated[
     BeforeValidator(_parse_angles, json_schema_input_type=list[float] | str),
 ]
 
+
+def _parse_radians(value: object) -> object:
+    try:
+        return [parse_decimal(word.strip()) for word in value.split(",")] if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("must be angles in radians, separated by commas") from None
+
+
+Radians = Annotated[
+    tuple[Annotated[float, Field(allow_inf_nan=False)], ...],
+    BeforeValidator(_parse_radians, json_schema_input_type=list[float] | str),
+]
+
 _BUILT_IN_CIRCUITS = ("auto", "uccsd", "puccd", "grown", "hardware-efficient", "hamiltonian-variational")
 # words of OpenQASM, or the first line of a Q# text: they occur in no file's name and no circuit's name
 _CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b|\A// hybridloop: operation ")

@@ -74,20 +74,29 @@ class QaoaCircuit:
         return _build(self.problem, self.cost, self.mixer, self.warm_start_angles, start)
 
 
-def qaoa_circuit(problem: BinaryProblem, *, layers: int, mixer: Mixer = Mixer.STANDARD, seed: int = 0) -> QaoaCircuit:
+def qaoa_circuit(
+    problem: BinaryProblem,
+    *,
+    layers: int,
+    mixer: Mixer = Mixer.STANDARD,
+    seed: int = 0,
+    assignment: NDArray[np.uint8] | None = None,
+) -> QaoaCircuit:
     """Build Π_l exp(−i β_l B) exp(−i γ_l C) on the mixer's initial state, C = −cost (E. Farhi et al., arXiv:1411.4028).
 
     Its angles are linear ramps (J. A. Montañez-Barrera and K. Michielsen, arXiv:2405.09169), in units of the scales.
     XY mixer: S. Hadfield et al., Algorithms 12 (2019) 34, for problems with a fixed number of ones; it needs no
-    penalty. Warm start: D. J. Egger et al., Quantum 5 (2021) 479, from a local search with a start drawn by `seed`.
-    Raises InputError for an XY mixer without such a constraint.
+    penalty. Warm start: D. J. Egger et al., Quantum 5 (2021) 479, from the bits (n,) of an assignment, by default those
+    of a local search with a start drawn by `seed`. Raises InputError for an XY mixer without such a constraint.
     """
     budget = problem.constraint.ones if problem.constraint is not None else None
     if mixer is Mixer.XY and budget is None:
         what = f"the xy mixer needs a fixed number of ones, and {problem.source} has no such constraint"
         raise InputError("mixer", what, "Choose the standard mixer, or state a budget.")
     cost = problem.objective.scaled(problem.sign) if mixer is Mixer.XY else problem.cost
-    warm_start_angles = _warm_start_angles(cost, seed) if mixer is Mixer.WARM_START else None
+    warm_start_angles = None
+    if mixer is Mixer.WARM_START:
+        warm_start_angles = _warm_start_angles(_local_optimum(cost, seed) if assignment is None else assignment)
     start = linear_ramps(layers, RAMP, RAMP) * _scales(cost, layers)
     return _build(problem, cost, mixer, warm_start_angles, start)
 
@@ -270,8 +279,12 @@ def _append_givens_rotation(circuit: QuantumCircuit, angle: float, pair: tuple[i
     circuit.rxx(math.pi / 2, first, second)
 
 
-def _warm_start_angles(cost: Ising, seed: int) -> tuple[float, ...]:
-    """Return for each qubit the RY angle for the local optimum's bit with probability 1 − `WARM_START_EPSILON`."""
-    low, high = (2 * math.asin(math.sqrt(share)) for share in (WARM_START_EPSILON, 1 - WARM_START_EPSILON))
+def _local_optimum(cost: Ising, seed: int) -> NDArray[np.uint8]:
     start = np.random.default_rng(seed).integers(0, 2, (1, cost.num_variables))
-    return tuple(high if bit else low for bit in descend(cost, start)[0])
+    return np.asarray(descend(cost, start)[0], np.uint8)
+
+
+def _warm_start_angles(bits: NDArray[np.uint8]) -> tuple[float, ...]:
+    """Return for each qubit the RY angle for its bit with probability 1 − `WARM_START_EPSILON`."""
+    low, high = (2 * math.asin(math.sqrt(share)) for share in (WARM_START_EPSILON, 1 - WARM_START_EPSILON))
+    return tuple(high if bit else low for bit in bits)

@@ -306,19 +306,23 @@ def qaoa(
     search: QaoaSearch = NO_SEARCH,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
+    assignment: NDArray[np.uint8] | None = None,
 ) -> Outcome:
     """Run QAOA: optimize angles and layers as `search` says, then measure the objective at the final point.
 
     `shots` are per point. A search may optimize the CVaR of the best shots (P. K. Barkoutsos et al., Quantum 4 (2020)
     256). The reported value is the mean over the final measurement alone, so it has no selection bias. Where
-    `run_round` has caps (`CappedRounds`), the search leaves the final measurement its share. Raises InputError for
-    invalid settings, JobFailed where a failed job ends the run.
+    `run_round` has caps (`CappedRounds`), the search leaves the final measurement its share. The bits (n,) of an
+    `assignment` are a candidate beside the samples. Raises InputError for invalid settings, JobFailed where a failed
+    job ends the run.
     """
     check_at_least_one("shots", shots)
     search.check(ansatz, on_lost)
     # Search, and keep the best assignment of all samples.
     problem = ansatz.problem
     tracker = AssignmentTracker(problem, run_round)
+    given = None if assignment is None else best_assignment(problem, assignment[None, :], None)
+    tracker.best = given
     log = RoundLog(on_progress, problem.sign)
     kept = _evaluation(ansatz, tracker).group_pubs(ansatz.initial_point[None, :], [shots])
     with share_caps(run_round, lambda: kept):
@@ -340,7 +344,14 @@ def qaoa(
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,
         best_value=None if tracker.best is None else tracker.best.value,
+        choices=() if given is None else (_beside_start(given, tracker.best),),
     )
+
+
+def _beside_start(given: Assignment, best: Assignment | None) -> str:
+    if best is given:
+        return f"start assignment: no sample is better than its objective {given.value:g}"
+    return f"start assignment: its objective is {given.value:g}, and a sample is better"
 
 
 def _penalty_note(ansatz: QaoaCircuit) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
@@ -14,11 +16,14 @@ from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import origin_of_angles
 from hybridloop.preparation.problem import RELATIVE_ACCURACY
+from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import SearchName
 
 
 def choose_angles(ansatz: QaoaCircuit, settings: QaoaSettings) -> tuple[QaoaCircuit, str, str]:
     """Return the circuit at its first angles, the reason for them, and their origin. Raises InputError."""
+    if settings.angles is not None:
+        return _given_angles(ansatz, settings, settings.angles)
     variables = ansatz.problem.num_variables
     is_too_large = ansatz.mixer is Mixer.XY and variables > MAX_ENUMERATED_VARIABLES
     if settings.search is SearchName.SIMULATED and is_too_large:
@@ -35,6 +40,20 @@ def choose_angles(ansatz: QaoaCircuit, settings: QaoaSettings) -> tuple[QaoaCirc
     if variables > MAX_ENUMERATED_VARIABLES:
         return ansatz, angles, f"angles: {angles}"
     return ansatz, angles, origin_of_angles(settings.target, is_simulated=True)
+
+
+def _given_angles(
+    ansatz: QaoaCircuit, settings: QaoaSettings, angles: tuple[float, ...]
+) -> tuple[QaoaCircuit, str, str]:
+    if settings.search is SearchName.SIMULATED:
+        raise InputError("search", "a simulated search replaces the angles that are given", "Leave one of them out.")
+    if len(angles) != 2 * ansatz.layers:
+        what = f"{count_text(len(angles), 'angle')} do not fit {count_text(ansatz.layers, 'layer')}"
+        raise InputError("angles", what, f"Give {2 * ansatz.layers}: β of each layer, then γ of each.")
+    ansatz = ansatz.with_initial_point(np.array(angles))
+    if settings.search is SearchName.MEASURED:
+        return ansatz, "measured, from those given", origin_of_angles(settings.target, is_simulated=False)
+    return ansatz, "as given", "angles as given"
 
 
 def optimizer_of_angles(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
