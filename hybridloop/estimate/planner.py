@@ -154,9 +154,8 @@ class Planner:
         if bought is not None and bought.jobs:
             shots.append(bought.shots // bought.jobs)
         few = target.unmitigated(shots, debias=debias)
-        first = (*simulation.facts.warnings, *filter(None, (small, few)))
         plan = replace(plan, refusals=tuple(refusals))
-        return replace(plan, warnings=(*first, *plan_warnings(plan, target, settings)))
+        return replace(plan, warnings=(*filter(None, (small, few)), *plan_warnings(plan, target, settings)))
 
     def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
         """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.

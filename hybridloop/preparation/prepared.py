@@ -33,8 +33,7 @@ class ProblemFacts:
     `title` says in a few words what is computed, as it was read: "molecule of 4 electrons in 4 orbitals".
     `orbitals` says why these, if they were chosen automatically. With `is_active_space` a molecule has others too, and
     the exact energy is that of the space.
-    `is_solved` says whether `exact` takes no more work, for a run that is ended early. `unused` are parts of the
-    problem's text that have no effect.
+    `is_solved` says whether `exact` takes no more work, for a run that is ended early.
     """
 
     unit: str
@@ -47,20 +46,15 @@ class ProblemFacts:
     orbitals: str = ""
     is_active_space: bool = False
     is_solved: Callable[[], bool] = lambda: True
-    unused: tuple[str, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A warning about what the problem's text has without effect; empty without any."""
-        return (f"the problem's text has {', '.join(self.unused)}, which this problem does not use",) * bool(
-            self.unused
-        )
 
     def doubt(self, outcome: Outcome) -> Doubt | None:
         """Return a doubt about an energy below the exact one."""
         if self.unit != "hartree":
             return None
         return below_exact(outcome.value, outcome.standard_error, outcome.rounding_bound, self.exact())
+
+
+_CUT = "Max-cut of "  # begins the titles of graphs, which have other objectives, too
 
 
 def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
@@ -73,6 +67,9 @@ def title_of(problem: ProblemText, facts: ProblemFacts) -> str:
     if problem.text is not None:
         return facts.title
     title = next(entry["title"] for table in TABLES if (entry := built_in_problem(table, problem.name)))
+    kind = facts.title.partition(" of ")[0]
+    if title.startswith(_CUT) and not _CUT.lower().startswith(kind):
+        return f"{kind[:1].upper()}{kind[1:]} of {title.removeprefix(_CUT)}"
     size = facts.title.partition(" of ")[2]
     is_reduced = facts.unit == "hartree" and size not in title
     return f"{title}; taken: {size}" if is_reduced else title
@@ -167,8 +164,7 @@ class PreparedAlgorithm(ABC):
         """Return the outcome with all choices, the problem's notes, and the doubts that its value raises by itself."""
         choices = [*(f"{name}: {reason}" for name, reason in self.choices.items()), *outcome.choices]
         notes = [note for note in (self.facts.orbitals, self.facts.note()) if note]
-        warnings = (*outcome.warnings, *self.facts.warnings)
-        judged = replace(outcome, choices=(*choices, *notes), warnings=warnings)
+        judged = replace(outcome, choices=(*choices, *notes))
         return judged.doubted(*doubts, self.facts.doubt(outcome))
 
 

@@ -74,12 +74,13 @@ def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> Pro
     """Return the facts of a problem, with a random mean of what is measured. Raises InputError if none is feasible."""
     problem.check_feasible()
     title = problem.title or f"{problem.kind} of {problem.num_variables} variables"
-    unused = problem.unused
+    if problem.unused:
+        title += f"; not used: {', '.join(problem.unused)}"
 
     def exact() -> float | None:
         return problem.optimum.found if problem.optimum.is_exact else None
 
-    return ProblemFacts("", problem.num_variables, sense, reference, exact, title=title, unused=unused)
+    return ProblemFacts("", problem.num_variables, sense, reference, exact, title=title)
 
 
 def prepare_qaoa(
@@ -114,7 +115,7 @@ def prepare_qaoa(
 
     sizes = list(ansatz.cost.terms.values())
     rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
-    facts = facts_of_binary(binary, -round(binary.sign), binary.sign * random_mean(ansatz))
+    facts = facts_of_binary(binary, -round(binary.sign), binary.sign * random_mean(ansatz) + 0.0)
     return PreparedQaoa(facts, binary, rounds, run, least, chosen(search=origin))
 
 

@@ -206,6 +206,11 @@ class RunResult:
         return ALGORITHMS[self.algorithm].value_of.format(rows=len(self.table), **self.table[0])
 
     @property
+    def assignment(self) -> Mapping[str, int]:
+        """The best assignment of a binary problem, 0 or 1 by the variables' names; empty without one."""
+        return {row["variable"]: row["value"] for row in self.table if row.keys() == {"variable", "value"}}
+
+    @property
     def value_name(self) -> str:
         """Name of the value: energy, or objective."""
         return ALGORITHMS[self.algorithm].value

@@ -60,6 +60,7 @@ VALUES = ("cut", "nodes", "sums", "satisfied", "energy", "objective")  # and of 
 def summary(result: RunResult, unit: str | None = None, width: int = WIDTH) -> Iterator[str]:
     """Yield `MOST_LINES` lines of `WIDTH` columns at most, more of fewer columns, with the energy in another unit too.
 
+    More are needed for the best assignment of many variables, which is whole.
     Only a word, a run's key or a command that is longer than the width exceeds it. The last line is the next command.
     Raises InputError.
     """
@@ -93,7 +94,7 @@ def _heading(result: RunResult, width: int) -> list[str]:
 
 def _short(result: RunResult, name: str, text: str, room: int, lines: int) -> list[str]:
     """Return another text in place of one whose first clause is too long for its lines."""
-    if name in ("cost", "depth"):
+    if name in ("cost", "depth", "best"):
         return wrapped(text, room)
     if name == "energies" and (found := fitted(text, room, lines, (" (",))) is not None:  # only the error is left out
         return found
@@ -248,7 +249,8 @@ def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:
     assert result.value is not None
     way = way_from_random(result)
     share = "" if way is None else f", {way[0]:.0%} of the way from random to {way[1]}"
-    yield "mean", f"{measured_text(result.value, result.error_bar)}{share}"
+    is_computed = result.is_exact and not result.rounding_bound  # as that of a recursion, which is no mean
+    yield "value" if is_computed else "mean", f"{measured_text(result.value, result.error_bar)}{share}"
 
 
 def _so_far(result: RunResult) -> str:

@@ -31,10 +31,11 @@ def test_a_format_forces_the_reading_and_what_has_no_use_is_said(tmp_path: Path)
     assert read_problem(problem.model_dump()) == problem  # as a deployment's parameter
     facts = prepare_qaoa(problem, QaoaSettings(), 7).facts
     plan = plan_run("qaoa", problem, QaoaSettings(seed=7))
-    assert (plan.of, plan.warnings[:1]) == (facts.title, facts.warnings)
+    assert plan.of == facts.title
     assert f"  of         {plan.of}" in str(plan)
-    assert facts.title == "max-cut of 3 nodes, 2 edges, weights 1 to 2, read as node node weight"
-    assert facts.warnings == ("the problem's text has column 4 of the edges, which this problem does not use",)
+    assert facts.title == (
+        "max-cut of 3 nodes, 2 edges, weights 1 to 2, read as node node weight; not used: column 4 of the edges"
+    )
     with pytest.raises(InputError, match=r"there is no format 'edgse'.*Did you mean 'edges'"):
         pop_reading("qaoa", {"format": "edgse"})
     for wrong, form, message in (

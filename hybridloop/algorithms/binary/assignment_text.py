@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from hybridloop.algorithms.binary.problem import BinaryProblem, Sense
 
-MAX_NAMES = 12  # on a line
+MAX_NAMES = 60
 
 
 def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: float | None) -> dict[str, str]:
     """Return lines by name for an assignment (rightmost character = variable 0) and its objective; none without one."""
     if bitstring is None or value is None:
         return {}
+    value += 0.0  # -0.0 is 0
     bits = [bit == "1" for bit in reversed(bitstring)]
     chosen = [name for name, bit in zip(problem.labels, bits, strict=True) if bit]
     others = [name for name, bit in zip(problem.labels, bits, strict=True) if not bit]
@@ -26,7 +27,7 @@ def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: fl
             difference = f"{max(sums):g} and {min(sums):g}, a difference of {max(sums) - min(sums):g}"
             return {"parts": _parts(chosen, others, bits), "sums": difference}
         case "max-sat":
-            return {"true": _list(chosen) or "none", "satisfied": _limited(problem, value)}
+            return {"true": _list(chosen) or "none: all variables are false", "satisfied": _limited(problem, value)}
         case "labs":
             signs = "".join("-" if bit else "+" for bit in bits)
             merit = f"{_limited(problem, value)}; merit factor {len(bits) ** 2 / (2 * value):.4g}"

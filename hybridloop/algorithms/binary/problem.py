@@ -136,7 +136,7 @@ class BinaryProblem:
                 values = values[violation.all_energies() < FEASIBLE_BELOW]
             if not len(values):
                 raise self._infeasible()
-            found = sign * float(values.min())
+            found = sign * float(values.min()) + 0.0  # -0.0 is 0
             return Optimum(found, found)
         known = [self.annealed] if sign == self.sign else []
         bounds = [sign * self.known_bound] if sign == self.sign and self.known_bound is not None else []

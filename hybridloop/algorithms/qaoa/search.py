@@ -63,7 +63,7 @@ def best_assignment(problem: BinaryProblem, bits: NDArray[np.uint8], incumbent: 
     bits = bits[problem.is_feasible(bits)]
     if not len(bits):
         return incumbent
-    values = problem.objective.energies(bits)
+    values = problem.objective.energies(bits) + 0.0  # -0.0 is 0
     row, sign = int(np.argmin(problem.sign * values)), problem.sign
     if incumbent is None or is_better(sign, float(values[row]), incumbent.value):
         return Assignment("".join(str(bit) for bit in bits[row][::-1]), float(values[row]))
@@ -332,7 +332,7 @@ def qaoa(
     evaluated = _evaluation(final_ansatz, tracker)
     with share_caps(run_round, None):
         final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
-    value = problem.sign * final.estimate.value
+    value = problem.sign * final.estimate.value + 0.0
     return Outcome(
         **measured_value(replace(final, estimate=replace(final.estimate, value=value)), None, NO_MINIMUM),
         parameters=tuple(point.tolist()),

@@ -39,10 +39,11 @@ def test_a_cut_is_a_partition_with_the_side_of_the_first_node_first() -> None:
 
 
 def test_a_cut_of_more_nodes_than_are_enumerated_has_the_maximum_of_a_solver() -> None:
-    ring = max_cut(graph_from_edges(25, [(i, (i + 1) % 25, 1.0) for i in range(25)]))
-    text = described(ring, "01" * 12 + "0")
-    assert text["cut"] == "24 of at most 24"
-    assert text["partition"].count(" and 1 more") == 1  # 13 nodes on a side
+    for nodes in (25, 121):
+        ring = max_cut(graph_from_edges(nodes, [(i, (i + 1) % nodes, 1.0) for i in range(nodes)]))
+        text = described(ring, "01" * (nodes // 2) + "0")
+        assert text["cut"] == f"{nodes - 1} of at most {nodes - 1}"
+        assert text["partition"].count(" and 1 more") == (nodes > 120)  # 61 nodes on a side
 
 
 def test_the_other_kinds_of_problems() -> None:
@@ -54,6 +55,11 @@ def test_the_other_kinds_of_problems() -> None:
     assert described(spins, "01") == {"spins": "up = -1, down = +1", "objective": "-2, the optimum"}
     qubo = read_binary_problem('{"qubo": [[-1, 0], [0, 2]]}', "qubo")
     assert described(qubo, "11") == {"variables": "x0 = 1, x1 = 1", "objective": "1; at best -1"}
+
+
+def test_a_formula_of_which_no_variable_is_true_is_said_in_words() -> None:
+    formula = read_binary_problem("p cnf 2 2\n-1 0\n-2 0\n", "formula")
+    assert described(formula, "00") == {"true": "none: all variables are false", "satisfied": "2 of at most 2"}
 
 
 def test_a_portfolio_says_what_to_hold_by_its_names() -> None:

@@ -1,0 +1,52 @@
+"""The answer of a binary problem: its assignment by name, its title, and what its text has without effect."""
+
+from __future__ import annotations
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.preparation.prepared import title_of
+from hybridloop.runs.stored_run import StoredRun
+from hybridloop.settings import ProblemText
+from tests.algorithms.batched_state_helpers import noiseless_rounds
+from tests.preparation_helpers import prepare_qaoa
+
+
+def run(text: str, form: str | None = None) -> Outcome:
+    problem = ProblemText(name="mine", text=text, format=form)
+    return prepare_qaoa(problem, QaoaSettings(layers=1, shots=1000), 0).run(noiseless_rounds())
+
+
+def test_the_title_is_that_of_the_objective() -> None:
+    petersen = ProblemText(name="petersen")
+    titles = {
+        objective: title_of(petersen, prepare_qaoa(petersen, QaoaSettings(layers=1, objective=objective), 0).facts)
+        for objective in ("max-cut", "independent-set")
+    }
+    assert titles == {
+        "max-cut": "Max-cut of Petersen's graph, 10 nodes",
+        "independent-set": "Maximum independent set of Petersen's graph, 10 nodes",
+    }
+
+
+def test_an_unused_column_is_a_note_and_no_doubt() -> None:
+    outcome = run("0 1 2.0 1082040961\n1 2 1.0 1082040962\n", "edges")
+    assert (outcome.warnings, outcome.is_requested) == ((), True)
+
+
+def test_zero_has_no_sign() -> None:
+    outcome = run("0 1 -1\n1 2 -1\n")  # no edge is cut at best
+    assert str(outcome.best_value) == "0.0"
+    assert outcome.solution["cut"] == "0 of at most 0"
+
+
+@pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
+def test_the_assignment_of_a_result_is_by_the_names_of_variables(kept: StoredRun) -> None:
+    result = kept.result
+    assert result is not None
+    assert result.best_bitstring is not None
+    assert list(result.assignment.values()) == [int(bit) for bit in reversed(result.best_bitstring)]
+    assert list(result.assignment) == [str(node) for node in range(len(result.best_bitstring))]
+    assert hl.RunResult.from_dict(result.as_dict()).assignment == result.assignment
