@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.assignment_text import describe_assignment
 from hybridloop.algorithms.binary.problem import BinaryProblem
@@ -21,8 +20,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import built_in_problem
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
-from hybridloop.errors import InputError
-from hybridloop.preparation.choices.angles import choose_angles, optimizer_of_angles
+from hybridloop.preparation.choices.angles import choose_angles, optimizer_of_angles, start_assignment
 from hybridloop.preparation.choices.measurement_costs import measurement_costs
 from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
 from hybridloop.preparation.choices.optimizer import missing_point_policy
@@ -34,7 +32,6 @@ from hybridloop.preparation.prepared import (
     ProblemFacts,
     chosen,
 )
-from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
 
 
@@ -133,18 +130,6 @@ def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> Qao
     start = start_assignment(problem, settings)
     mixer = Mixer.WARM_START if start is not None else _mixer(settings.mixer, problem)
     return qaoa_circuit(problem, layers=settings.layers, mixer=mixer, seed=seed, assignment=start)
-
-
-def start_assignment(problem: BinaryProblem, settings: QaoaSettings) -> NDArray[np.uint8] | None:
-    """Return the bits (n,) of the assignment to start from; None without one. Raises InputError."""
-    text = settings.start_assignment
-    if text is None:
-        return None
-    if len(text) != problem.num_variables:
-        count = count_text(problem.num_variables, "variable")
-        what = f"{count_text(len(text), 'bit')} do not fit {count}"
-        raise InputError("start_assignment", what, f"Give {problem.num_variables}, that of the first variable last.")
-    return np.array([int(bit) for bit in reversed(text)], np.uint8)
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
 from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
@@ -54,6 +56,18 @@ def _given_angles(
     if settings.search is SearchName.MEASURED:
         return ansatz, "measured, from those given", origin_of_angles(settings.target, is_simulated=False)
     return ansatz, "as given", "angles as given"
+
+
+def start_assignment(problem: BinaryProblem, settings: QaoaSettings) -> NDArray[np.uint8] | None:
+    """Return the bits (n,) of the assignment to start from; None without one. Raises InputError."""
+    text = settings.start_assignment
+    if text is None:
+        return None
+    if len(text) != problem.num_variables:
+        count = count_text(problem.num_variables, "variable")
+        what = f"{count_text(len(text), 'bit')} do not fit {count}"
+        raise InputError("start_assignment", what, f"Give {problem.num_variables}, that of the first variable last.")
+    return np.array([int(bit) for bit in reversed(text)], np.uint8)
 
 
 def optimizer_of_angles(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
