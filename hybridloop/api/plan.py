@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hybridloop.api.environment import find_target_in, resolve_workspace
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, JournalError
 from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.preparation.checks import check_problem
@@ -19,6 +19,7 @@ from hybridloop.settings import ProblemText, RunSettings
 
 if TYPE_CHECKING:
     from hybridloop.estimate.plan import Plan
+    from hybridloop.journal.limits import LimitState
 
 ALL: Literal["all"] = "all"
 Compared = Sequence[str] | Literal["all"]
@@ -67,7 +68,7 @@ def plan_in_workspace(
     from hybridloop.estimate.planner import plan_run
     from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
     from hybridloop.estimate.warnings import limit_warnings
-    from hybridloop.journal import open_journal
+    from hybridloop.journal import has_journal, open_journal
     from hybridloop.runs.over_runs import limits_over
 
     sdk_workspace = resolve_workspace(workspace)
@@ -75,14 +76,20 @@ def plan_in_workspace(
     compared = comparable_targets(statuses) if compare == ALL else tuple(map(statuses.as_served, others))
     served = statuses.as_served(target)
     estimate = plan_run(algorithm, problem, settings, served, statuses=statuses, compare=compared)
-    record = {"settings": settings.model_dump(mode="json"), "workspace": identity_of(sdk_workspace)}
-    with open_journal() as journal:
-        states = limits_over(journal, served, record)
+    states: Sequence[LimitState] = ()
+    unknown: tuple[str, ...] = ()
+    if has_journal():
+        record = {"settings": settings.model_dump(mode="json"), "workspace": identity_of(sdk_workspace)}
+        try:
+            with open_journal() as journal:
+                states = limits_over(journal, served, record)
+        except JournalError as error:
+            unknown = (f"limits over runs are not known: {error.happened}",)
     estimate = replace(
         estimate,
         is_local=statuses.is_local,
         limits=tuple(state.left_text for state in states),
-        warnings=(*estimate.warnings, *limit_warnings(estimate, states)),
+        warnings=(*estimate.warnings, *limit_warnings(estimate, states), *unknown),
     )
     effort = PlannedEffort(estimate.jobs.expected, estimate.shots.expected)
     store_plan(algorithm, problem, settings, effort)

@@ -32,7 +32,9 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 # headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
 # few need them: `--set` and files have them
-BY_SET = frozenset({"requests_in_flight", "requests_per_second", "max_lost_shots", "idle_rule", "session_slots"})
+BY_SET = frozenset(
+    {"requests_in_flight", "requests_per_second", "max_lost_shots", "max_renewals", "idle_rule", "session_slots"}
+)
 
 
 _PROVIDER_OPTION = inspect.Parameter(

@@ -41,7 +41,7 @@ class SettingOptions(SessionKeywords, total=False):
     seed: int | None
     target: str
     resume_automatically: str | None
-    wait_for_limit: bool
+    wait_for_limit: bool | None
     session_slots: str | None
 
 

@@ -3,7 +3,7 @@
 Every intent is written before it is submitted, and every result before it is used, so that a run can be resumed.
 """
 
-from hybridloop.journal.journal import Journal, journal_url, open_journal
+from hybridloop.journal.journal import Journal, has_journal, journal_url, open_journal
 from hybridloop.journal.owner import Owner
 from hybridloop.journal.pruning import PRUNED
 from hybridloop.journal.records import (
@@ -50,6 +50,7 @@ __all__ = [
     "Slice",
     "Span",
     "check_key",
+    "has_journal",
     "inspect_journal",
     "journal_url",
     "open_journal",

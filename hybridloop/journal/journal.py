@@ -61,6 +61,11 @@ def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], f
     return Journal(journal_url(folder / "journal.db"), now=now)
 
 
+def has_journal(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether there may be a journal already, for those who only look: `open_journal` makes one."""
+    return journal_url_of(environ) is not None or (home(environ) / "journal.db").exists()
+
+
 def _wait_s(environ: Mapping[str, str]) -> float:
     text = environ.get(WAIT_VARIABLE)
     try:

@@ -233,8 +233,8 @@ class RunSettings(BaseModel):
         "interrupted (also after a dead process or an outage)",
         examples=["interrupted"],
     )
-    wait_for_limit: Annotated[bool, Limit] = Field(
-        default=False,
+    wait_for_limit: Annotated[bool | None, Limit] = Field(
+        None,
         description="at a limit over runs (`hybridloop limit`): park the run until the limit's next period",
     )
     session_slots: Annotated[str | None, Limit] = Field(

@@ -244,7 +244,7 @@ def test_an_editor_knows_all_keywords_of_a_geometry() -> None:
 
 
 def test_an_editor_knows_all_options_of_a_session() -> None:
-    of_runs = {"seed", "target", "resume_automatically", "session_slots"}
+    of_runs = {"seed", "target", "resume_automatically", "wait_for_limit", "session_slots"}
     assert options.SessionKeywords.__optional_keys__ == set(hl.RunSettings.model_fields) - of_runs
 
 

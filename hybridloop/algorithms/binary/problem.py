@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,12 +91,20 @@ class BinaryProblem:
     known_bound: float | None = None
 
     def __post_init__(self) -> None:
+        self._check_names()
         if self.objective.is_constant:
             problem = f"{self.source}: the objective is constant, so every assignment is as good as any other"
             raise InputError("problem", problem, "Give a problem whose objective depends on the variables.")
         if max(map(abs, self.objective.terms.values())) < MIN_MAGNITUDE:
             problem = f"{self.source}: all coefficients are below {MIN_MAGNITUDE:g}"
             raise InputError("problem", problem, "Choose a unit in which they are larger.")
+
+    def _check_names(self) -> None:
+        seen: dict[str, str] = {}
+        for name in self.labels:
+            if seen.setdefault(unicodedata.normalize("NFC", name), name) != name:
+                problem = f"{self.source}: two names look alike, as {name[:40]!r}, and are composed differently"
+                raise InputError("problem", problem, "Write the name in one way.")
 
     @property
     def num_variables(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -162,11 +161,11 @@ def _square_qubo(table: SquareMatrix) -> BinaryProblem:
             if i != j:
                 couplings[min(i, j), max(i, j)] = couplings.get((min(i, j), max(i, j)), 0.0) + value
         fields = np.array([table.entries.get((i, i), 0.0) for i in range(len(labels))])
-        return spin_glass(Ising(fields, couplings, 0.0), table.source, labels, reading=table.reading)
+        return spin_glass(Ising(fields, couplings, table.offset), table.source, labels, reading=table.reading)
     matrix = np.zeros((len(labels),) * 2)
     for place, value in table.entries.items():
         matrix[place] = value
-    return qubo(matrix, table.source, offset=0.0, labels=labels, reading=table.reading)
+    return qubo(matrix, table.source, offset=table.offset, labels=labels, reading=table.reading)
 
 
 def _check_own_objective(source: str, objective: GraphObjective) -> None:
@@ -209,8 +208,11 @@ def _bqpjson(document: JsonDocument) -> BinaryProblem:
     if value.get("variable_domain") not in ("spin", "boolean"):
         raise document.error("'variable_domain' is neither spin nor boolean", "Give one of them.")
     is_spin = value["variable_domain"] == "spin"
-    read = _square_qubo(SquareMatrix(labels, sums, document.source, "read as bqpjson", is_terms=True, is_spin=is_spin))
-    return replace(read, objective=read.objective.plus(Ising(np.zeros(len(labels)), {}, scale * offset)))
+    return _square_qubo(
+        SquareMatrix(
+            *(labels, sums, document.source, "read as bqpjson"), is_terms=True, is_spin=is_spin, offset=scale * offset
+        )
+    )
 
 
 def _ising(document: JsonDocument) -> BinaryProblem:

@@ -22,6 +22,7 @@ TIME = 10  # digits of a time stamp in seconds
 _KONECT = ("sym", "asym", "bip")
 _COUNTS = re.compile(r"Nodes:\s*(\d+)\s+Edges:\s*(\d+)", re.IGNORECASE)  # as SNAP writes it
 _VARTYPE = re.compile(r"\bvartype\s?[=:]\s?(SPIN|BINARY)\b", re.IGNORECASE)
+_OFFSET = re.compile(r"\boffset\s?[=:]\s?([-+.\w]+)", re.IGNORECASE)
 _DIRECTED = re.compile(r"\bDirected graph\b", re.IGNORECASE)
 _AS_EDGES = "To take each line as an undirected edge: --format edges."
 
@@ -73,9 +74,10 @@ def matrix_names(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]
         first = ("", *first)
     names = list(first[1:])
     is_named = not first[0] or not all(map(is_number, first))
-    if not (is_named and len(names) > 1 and [row[0] for row in rest] == names and len(set(names)) == len(names)):
+    named = {row[0]: row[1:] for row in rest}
+    if not (is_named and len(names) > 1 and len(rest) == len(names) == len(set(names)) and named.keys() == set(names)):
         return None
-    cells = [row[1:] for row in rest]
+    cells = [named[name] for name in names]  # rows may be in another order
     is_square = all(len(row) == len(cells) and all(map(is_number, row)) for row in cells)
     return (names, cells) if is_square else None
 
@@ -88,7 +90,8 @@ def _is_square_of_numbers(rows: Sequence[Row]) -> bool:
 def names_columns(table: Rows) -> bool:
     """Return whether the first row names the columns: known names, or a word above a column of numbers.
 
-    Raises ProblemError for two words that name no node of another row: they may be a header or an edge.
+    Raises ProblemError for two words that name no node of another row: they may be a header or an edge. Above numbers
+    of which some are in two places, as nodes are, they are a header.
     """
     first, *rest = [row.cells for row in table.rows]
     names = {cell.lower() for cell in first}
@@ -102,7 +105,7 @@ def names_columns(table: Rows) -> bool:
     if is_known:
         return True
     if len(first) == 2 and not any(map(is_number, first)) and len(rest) > 1:
-        if all(map(is_number, nodes)) and len(rest) > 2:
+        if all(map(is_number, nodes)) and len(nodes) < 2 * len(rest):  # of edges, as some have a node in common
             return True
         problem = (
             f"{first[0][:40]!r} and {first[1][:40]!r} are in no other row: they may be names of columns or an edge"
@@ -144,6 +147,12 @@ def stated_vartype(table: Rows) -> str | None:
     """Return SPIN or BINARY of a model in dimod's COO format; None for other tables."""
     found = next((match for comment in table.comments if (match := _VARTYPE.search(comment))), None)
     return None if found is None else found[1].upper()
+
+
+def stated_offset(table: Rows) -> str | None:
+    """Return the word after `offset=` in the comments of a model in dimod's COO format; None without one."""
+    found = next((match for comment in table.comments if (match := _OFFSET.search(comment))), None)
+    return None if found is None else found[1]
 
 
 def konect_kind(table: Rows) -> str | None:

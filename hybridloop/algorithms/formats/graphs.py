@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from xml.etree import ElementTree
 from xml.parsers import expat
 
 from hybridloop.algorithms.binary.graphs import MAX_EDGES, Graph, GraphBuilder
@@ -19,6 +20,8 @@ _DIRECTED = ("the graph is directed", "Give an undirected graph: each edge once,
 _SHOWN = ("id", "name", "label", "title", "color", "colour", "key")  # names that change no problem
 _DRAWN = ("pos", "x", "y", "z", "size", "shape", "type", "level", "group", "bipartite", "data", "viz")
 _WEIGHT = "weight"
+_STRUCTURE = ("graphml", "graph", "node", "edge", "gexf", "nodes", "edges")  # elements of XML without text of their own
+_DECLARE = "Declare each node."
 _GEXF_NAMESPACE = re.compile(r"http://(?:www\.)?gexf\.net/1\.\d(?:draft)?(?=[\"'])")
 _KNOWN_GEXF = "http://www.gexf.net/1.2draft"  # to networkx; a graph's elements are the same in 1.3
 
@@ -119,6 +122,7 @@ class _GraphMl:
         self._graphs = 0
         self._data: dict[str, str] | None = None  # of the current node or edge
         self._words: list[str] | None = None  # the text of the current data
+        self._open: list[str] = []  # names of the elements around
 
     def read(self, text: str) -> Graph:
         try:
@@ -129,11 +133,16 @@ class _GraphMl:
         if not self._graphs:
             raise self._error(None, "there is no <graph>", "Give a GraphML file with a graph.")
         self._found.defaults = self._defaults
+        for *ends, _, line in self._found.edges:
+            for name in ends:
+                if name not in self._found.nodes:
+                    raise self._error(line, f"the edge names {name!r}, which is no node", _DECLARE)
         return self._found.graph("GraphML")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._words = None  # data that have elements in them are drawn, and no number
         line, name = self._parser.CurrentLineNumber, tag.rsplit(" ", 1)[-1]
+        self._open.append(name)
         if name == "graph":
             self._graphs += 1
             if self._graphs > 1:
@@ -167,8 +176,8 @@ class _GraphMl:
                 raise self._error(line, f"the data key {key!r} is not declared", "Declare it with <key>.")
             self._key, self._words = str(key), []
 
-    def _end(self, tag: str) -> None:
-        name = tag.rsplit(" ", 1)[-1]
+    def _end(self, _tag: str) -> None:
+        name = self._open.pop()
         if name in ("data", "default") and self._words is not None:
             words, self._words = "".join(self._words).strip(), None
             target = self._defaults if name == "default" or self._data is None else self._data
@@ -181,6 +190,9 @@ class _GraphMl:
     def _characters(self, data: str) -> None:
         if self._words is not None:
             self._words.append(data)
+        elif data.strip() and self._open[-1] in _STRUCTURE:
+            problem = f"there is text in <{self._open[-1]}>: {data.strip()[:40]!r}"
+            raise self._error(self._parser.CurrentLineNumber, problem, "Remove it.")
 
     def _doctype(self, *_: Any) -> None:
         problem = "it declares a document type, which GraphML does not need"
@@ -326,7 +338,10 @@ def read_with_networkx(text: str, source: str, kind: str) -> Graph:
         else:
             import io
 
+            _check_gexf(text, source)
             graph = networkx.read_gexf(io.BytesIO(text.lstrip("\ufeff").encode()))
+    except ProblemError:
+        raise
     except Exception as error:  # networkx raises many kinds for malformed text
         problem = f"networkx can't read this {kind}: {' '.join(str(error).split())[:120]}"
         raise ProblemError(source, None, problem, "Export the file again.") from error
@@ -347,3 +362,22 @@ def read_with_networkx(text: str, source: str, kind: str) -> Graph:
             if isinstance(data, dict) and data.get(_WEIGHT) == 1.0:
                 data.pop(_WEIGHT)
     return found.graph(kind)
+
+
+def _check_gexf(text: str, source: str) -> None:
+    """Raise ProblemError for edges to nodes that are not declared, and for text beside elements: networkx takes both.
+
+    The text declares no document type.
+    """
+    nodes, ends = set[str](), list[str]()
+    for element in ElementTree.fromstring(text.lstrip("\ufeff")).iter():
+        name = element.tag.rpartition("}")[2]
+        inside = "".join([element.text or "", *(child.tail or "" for child in element)]).strip()
+        if inside and name in _STRUCTURE:
+            raise ProblemError(source, None, f"there is text in <{name}>: {inside[:40]!r}", "Remove it.")
+        if name == "node":
+            nodes.add(element.get("id", ""))
+        elif name == "edge":
+            ends += [element.get("source", ""), element.get("target", "")]
+    if unknown := next((name for name in ends if name not in nodes), None):
+        raise ProblemError(source, None, f"the edge names {unknown!r}, which is no node", _DECLARE)

@@ -15,6 +15,7 @@ from hybridloop.algorithms.formats.evidence import (
     matrix_names,
     names_columns,
     stated_counts,
+    stated_offset,
     stated_vartype,
 )
 from hybridloop.algorithms.formats.input_format import InputFormat
@@ -36,6 +37,7 @@ class SquareMatrix:
     reading: str = ""
     is_terms: bool = False  # of a QUBO, or with is_spin of spins
     is_spin: bool = False  # entries of the diagonal are the spins' fields
+    offset: float = 0.0
 
     def as_graph(self) -> Graph | None:
         """Return the graph whose weights these are; None for a QUBO, which has a diagonal.
@@ -184,7 +186,11 @@ def _terms(
     In Biq Mac's form it is symmetric: entry (i, j) is also (j, i) (A. Wiegele, Biq Mac Library (2007)). Raises
     ProblemError for an entry that is given twice.
     """
-    is_spin = stated_vartype(table) == "SPIN"
+    vartype, offset = stated_vartype(table), stated_offset(table)
+    if offset is not None and (vartype is None or not is_number(offset)):
+        missing = "and no vartype" if vartype is None else "no number"
+        problem = f"a comment states the offset {offset[:40]!r}, {missing}"
+        raise table.error(None, problem, "Write `# vartype=BINARY offset=1.5`, or SPIN.")
     for row in rows:
         if len(row.cells) != 3 or not is_number(row.cells[2]):
             raise table.error(row.line, f"{' '.join(row.cells)[:80]!r} is not i j value", "Correct the line.")
@@ -203,7 +209,15 @@ def _terms(
             raise table.error(row.line, f"the entry {' '.join(row.cells[:2])} is given twice", "Give each once.")
         entries[i, j] = parse_decimal(row.cells[2]) * (2.0 if is_symmetric and i != j else 1.0)
     reading = "read as Biq Mac's, each entry i j also that of j i" if is_symmetric else "read as i j value"
-    return SquareMatrix(tuple(names), entries, table.source, reading, is_terms=True, is_spin=is_spin)
+    return SquareMatrix(
+        tuple(names),
+        entries,
+        table.source,
+        reading,
+        is_terms=True,
+        is_spin=vartype == "SPIN",
+        offset=0.0 if offset is None else parse_decimal(offset),
+    )
 
 
 def read_qbsolv(text: str, source: str) -> SquareMatrix:

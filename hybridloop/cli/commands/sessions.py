@@ -63,11 +63,13 @@ def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = F
     from hybridloop.azure.listing import list_jobs
     from hybridloop.azure.workspace import is_local
 
-    columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
     at = _workspace(workspace)
-    print_rows(list_jobs(at, str(session_id)), columns, as_json=json)
-    if is_local(at) and not json:
-        print_line("cost: of the local service, which bills nothing")
+    rows = list_jobs(at, str(session_id))
+    cost = "local cost" if is_local(at) else "cost"  # which bills nothing
+    if not json:
+        rows = [{**row, cost: row["cost"]} for row in rows]
+    columns = ("id", "name", "status", "shots", "created", "ended", cost, "unit", "error")
+    print_rows(rows, columns, as_json=json)
 
 
 @app.command()

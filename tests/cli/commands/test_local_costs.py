@@ -14,7 +14,7 @@ from hybridloop.errors import InputError
 from tests.cli.shell_helpers import CommandResult, Shell
 from tests.conftest import Emulator
 
-LOCAL = re.compile(r"local: not billed|local service bills nothing|local service, (which bills|where) nothing")
+LOCAL = re.compile(r"local: not billed|local service bills nothing|local service, where nothing|local cost")
 RUN = ("vqe", "h2", "--target", "ionq.qpu.aria-1", "--seed", "7", "--precision", "0.05")
 SETTINGS = "settings: {seed: 7, target: ionq.qpu.aria-1, precision: 0.05}"
 SWEEP = f"algorithm: vqe\nproblems: h2\n{SETTINGS}\ndeployment: none\n"

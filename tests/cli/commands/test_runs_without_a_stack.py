@@ -87,6 +87,7 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
     "tags": ("night", "has ended"),
     "max_cost_per_job": ("5USD", "has ended"),
     "resume_automatically": ("never", "has ended"),
+    "wait_for_limit": ("", "has ended"),  # a switch
     "session_slots": ("sessions", "has ended"),
 }
 
@@ -138,11 +139,12 @@ def test_no_option_of_a_resume_is_ignored(runs: Hybridloop, journal: Journal) ->
     assert {option.name for option in resume_options()} == REFUSED.keys()
     for name, (value, said) in REFUSED.items():
         option = f"--{name.replace('_', '-')}"
-        refused = runs("resume", "ended", option, value)
+        given = (option, value) if value else (option,)
+        refused = runs("resume", "ended", *given)
         assert refused.code == 2
         assert f"{option}: " in refused.err
         assert said in refused.err
-        later = runs("resume", "ended", "--later", option, value)
+        later = runs("resume", "ended", "--later", *given)
         assert later.code == 2
         assert "--later" in later.err
     for more in (["--plan"], ["--unit", "eV"], ["--workspace", "prod"]):
