@@ -85,7 +85,7 @@ def test_an_own_molecule_runs_on_a_schedule_and_tells_its_result(shell: Shell, t
         beat = beats.get(timeout=WITHIN_S)
         assert beat["subject"].endswith(" ran")
         assert " is finished: " in beat["body"] or " is converged: " in beat["body"]
-        assert beat["body"].endswith(". Cost: 0.00 USD.")
+        assert beat["body"].endswith(". Cost: 0.00 USD (local: not billed).")
         paid = shell.run("deploy", "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--pool", "nights")
         assert "no cap bounds what a run costs on ionq.qpu.forte-1: --max-cost would" in paid.stdout
         assert shell.json("deploy", "--test-notify") == {"done": [], "test_sent": True}

@@ -132,7 +132,7 @@ def test_the_log_has_the_lost_process_and_the_event_the_cost(
         eventually(lambda: len(events()) == 2, events)
         for event in events():
             assert event.payload["title"].startswith(f"swept: {POINTS + 1} points, ")
-            assert event.payload["title"].endswith("; cost 0.00 USD")
+            assert event.payload["title"].endswith("; cost 0.00 USD (local: not billed)")
             assert "no built-in problem 'no-such-molecule'" in event.payload["text"]
 
 
@@ -192,7 +192,7 @@ def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepRe
     assert head.split()[:4] == ["run_key", "seed", "status", "problem"]
     assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run_key"] for row in swept.result.rows]
     assert lines[POINTS + 2].startswith(f"swept: {POINTS + 1} points, ")
-    assert lines[POINTS + 2].endswith("; cost 0.00 USD")  # that of all points, by their target
+    assert lines[POINTS + 2].endswith("; cost 0.00 USD (local: not billed)")  # that of all points, by their target
     assert "no built-in problem 'no-such-molecule'" in lines[-1]
     assert html.escape(lines[-1]) in swept.result._repr_html_()
 

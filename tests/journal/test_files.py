@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sqlite3
@@ -154,6 +155,21 @@ def test_an_error_names_a_folder_that_can_not_be_written(tmp_path: Path) -> None
     assert isinstance(error, JournalError), error
     assert f"{folder}/journal.db can't be used: Permission denied" in str(error)
     assert "HYBRIDLOOP_HOME" in str(error)
+
+
+def test_an_error_can_be_sent_to_another_process_with_its_causes(tmp_path: Path) -> None:
+    url = journal_url(tmp_path / "journal.db")
+    with Journal(url) as journal:
+        lease = add_claimed_run(journal)
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
+            database.commit()
+        with pytest.raises(JournalError) as raised:
+            journal.add_event(lease, "x", {})
+    error: BaseException | None = raised.value
+    while error is not None:  # some libraries pickle the causes, too
+        pickle.dumps((error.args, vars(error)))
+        error = error.__cause__
 
 
 def test_a_read_only_journal_is_an_error_and_stays_unchanged(tmp_path: Path) -> None:

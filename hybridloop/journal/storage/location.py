@@ -23,7 +23,7 @@ _SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX, QUEUE_SUFFIX)
 
 
 def silence(error: BaseException, *, keeps_words: bool = False) -> None:
-    """Take the connection, with its password, from a driver's error and those before it, and their words.
+    """Take the connection, with its password, and the rows from a driver's error and those before it; their words, too.
 
     An error that is raised in its place still refers to it, and some libraries pickle what is suppressed, too.
     """
@@ -34,9 +34,10 @@ def silence(error: BaseException, *, keeps_words: bool = False) -> None:
         waiting += before.values()
         values = vars(error)
         values.update(dict.fromkeys({"_info", "_pgconn"} & values.keys()))  # psycopg's
+        values.update(dict.fromkeys({"params"} & values.keys()))  # SQLAlchemy's: rows, of which some can't be pickled
         if not keeps_words:
             error.args, error.__cause__, error.__context__ = ("",), None, None
-            values.update(dict.fromkeys({"orig", "statement", "params"} & values.keys()))  # SQLAlchemy's
+            values.update(dict.fromkeys({"orig", "statement"} & values.keys()))
 
 
 @dataclass(frozen=True, slots=True)
