@@ -129,30 +129,21 @@ _Automatic = Annotated[str, Field(pattern=r"^auto(:[0-9]{1,4},[1-9][0-9]{0,3})?$
 ActiveSpace = Annotated[_Pair | _Automatic, BeforeValidator(_parse_space, json_schema_input_type=_Pair | str)]
 
 
-def _parse_angles(value: object) -> object:
-    try:
-        return [parse_decimal(word.strip()) for word in value.split(",")] if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError("must be auto, hf, newton, random, or angles separated by commas") from None
+def _angles_or(refusal: str) -> BeforeValidator:
+    """Return the validator that reads angles separated by commas, and refuses other text in these words."""
+
+    def parse(value: object) -> object:
+        try:
+            return [parse_decimal(word.strip()) for word in value.split(",")] if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError(refusal) from None
+
+    return BeforeValidator(parse, json_schema_input_type=list[float] | str)
 
 
-Angles = Annotated[
-    tuple[Annotated[float, Field(allow_inf_nan=False)], ...],
-    BeforeValidator(_parse_angles, json_schema_input_type=list[float] | str),
-]
-
-
-def _parse_radians(value: object) -> object:
-    try:
-        return [parse_decimal(word.strip()) for word in value.split(",")] if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError("must be angles in radians, separated by commas") from None
-
-
-Radians = Annotated[
-    tuple[Annotated[float, Field(allow_inf_nan=False)], ...],
-    BeforeValidator(_parse_radians, json_schema_input_type=list[float] | str),
-]
+_Numbers = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+Angles = Annotated[_Numbers, _angles_or("must be auto, hf, newton, random, or angles separated by commas")]
+Radians = Annotated[_Numbers, _angles_or("must be angles in radians, separated by commas")]
 
 _BUILT_IN_CIRCUITS = ("auto", "uccsd", "puccd", "grown", "hardware-efficient", "hamiltonian-variational")
 # words of OpenQASM, or the first line of a Q# text: they occur in no file's name and no circuit's name

@@ -20,6 +20,7 @@ import hybridloop as hl
 from hybridloop.azure.listing import list_sessions
 from hybridloop.errors import CapReached, InputError, ReplayDiverged, RunParked, ServiceRefused, TargetDown
 from hybridloop.journal import Journal, journal_url, open_journal
+from hybridloop.journal.limits import RunLimit
 from hybridloop.local_stack import PrefectServer
 from hybridloop.tasks.session import OpenSession
 from tests.cli.shell_helpers import Shell
@@ -263,3 +264,19 @@ def test_a_loop_whose_target_is_down_waits_without_a_session_by_its_policy(
     assert loop("park")(run_key="park") == 0
     service.admin("targets", {"rigetti.sim.qvm": {"availability": "Unavailable"}})
     assert loop("park")(run_key="park") == 1  # all counts are in the journal
+
+
+def test_a_limit_over_runs_refuses_what_it_can_not_bound_and_no_replay(
+    journal: Journal, at_service: Callable[[str], None]
+) -> None:
+    at_service("unbounded")
+
+    @hl.session_flow(target="rigetti.qpu.cepheus-1-108q", seed=7)
+    def seven(session: OpenSession) -> int:
+        return 7
+
+    assert seven(run_key="before") == 7
+    journal.put_limit(RunLimit("team", "USD", 5.0, counts_local=True))
+    assert seven(run_key="before") == 7  # it submits nothing
+    with pytest.raises(InputError, match=r"max_cost_per_job: .*so limit team could be exceeded"):
+        seven(run_key="after")

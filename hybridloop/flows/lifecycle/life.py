@@ -38,7 +38,8 @@ def live(journal: Journal, run: Run, workspace: Any, host: Host, view: View = NO
         return Ended(result, result=result)
     target, settings = run.prepared.target, run.settings
     is_replay = is_classical_alone(journal, run.record)
-    check_limits_bound(journal, target, run.record.settings, settings.caps)
+    if not is_replay:
+        check_limits_bound(journal, target, run.record.settings, settings.caps)
     num_qubits = run.prepared.algorithm.facts.num_qubits
     is_available = is_replay or check_available(workspace, target, num_qubits, settings.failure)
     with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
@@ -55,8 +56,9 @@ def live_program(journal: Journal, run: Run, workspace: Any, host: Host, call: C
     """
     settings, place = run.settings, Place.of(workspace)
     target = settings.session_options.fit(settled_target(settings.target, place, is_stored=run.record.is_stored))
-    check_limits_bound(journal, target, run.record.settings, settings.caps)
-    # a run that has ended replays from the journal and does not need the target
+    # a run that has ended replays from the journal, submits nothing, and does not need the target
+    if not run.has_result:
+        check_limits_bound(journal, target, run.record.settings, settings.caps)
     is_available = run.has_result or check_available(workspace, target, 0, settings.failure)
     with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
         try:
