@@ -94,9 +94,9 @@ def kinds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             continue
         for size in SIZES[:1] if quick else SIZES:
             problem = make(size, np.random.default_rng([number, size]))
-            mixer = Mixer.XY if problem.constraint is not None else Mixer.STANDARD
+            mixer = Mixer.XY if problem.constraints else Mixer.STANDARD
             circuit, _ = with_simulated_angles(qaoa_circuit(problem, layers=LAYERS, mixer=mixer))
-            simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
+            simulation = QaoaSimulation.of(circuit.cost, circuit.groups, None)
             random, lowest = random_mean(circuit), float(simulation.energies.min())
             found = (simulation.energy(circuit.initial_point) - random) / (lowest - random)
             starts = 2 if quick or size > 14 else STARTS

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class MixerName(enum.StrEnum):
     """Mixer of a QAOA circuit."""
 
-    AUTO = "auto"  # xy where the problem says how many variables are 1, else standard
+    AUTO = "auto"  # xy where the problem says how many variables are 1 and it costs less, else standard
     STANDARD = "standard"
     XY = "xy"
     WARM_START = "warm-start"
@@ -33,6 +33,14 @@ class ObjectiveName(enum.StrEnum):
     INDEPENDENT_SET = "independent-set"
 
 
+class InequalitiesName(enum.StrEnum):
+    """Penalty of the inequalities of a constrained problem."""
+
+    AUTO = "auto"  # unbalanced where it is shown to be safe and takes fewer gates, else slack
+    SLACK = "slack"
+    UNBALANCED = "unbalanced"
+
+
 class QaoaSettings(RunSettings):
     """Settings of a QAOA run."""
 
@@ -41,7 +49,14 @@ class QaoaSettings(RunSettings):
     objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
     layers: int = Field(3, ge=1, le=20, description="layers of the circuit, with two angles each")
     mixer: MixerName = Field(
-        MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
+        MixerName.AUTO,
+        description="mixer of the circuit; auto: xy for fixed numbers of ones where a feasible shot takes fewer gates, "
+        "else standard",
+    )
+    inequalities: InequalitiesName = Field(
+        InequalitiesName.AUTO,
+        description="penalty of inequalities: slack (bits for what is left) or unbalanced (no bits); auto: unbalanced "
+        "where it is shown to be safe",
     )
     angles: Radians | None = Field(
         None,
@@ -99,6 +114,7 @@ class QaoaOptions(RunOptions, total=False):
     objective: str
     layers: int
     mixer: str
+    inequalities: str
     angles: Sequence[float] | None
     start_assignment: str | None
     shots: int

@@ -13,7 +13,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _START = 4096  # characters of a file that tell its format
 
 _NETWORKX = "hl.qaoa(networkx.Graph(networkx.read_{}(FILE)))"
-_LP = "hl.qaoa(dimod.cqm_to_bqm(dimod.lp.load(FILE))[0])"
 _ASE = "ase.io.write('molecule.xyz', ase.io.read(FILE)), and give molecule.xyz"
 _PANDAS = "hl.qaoa(list(pandas.read_{}(FILE)[['source', 'target', 'weight']].itertuples(index=False, name=None)))"
 _BINARY = {  # first bytes
@@ -23,7 +22,7 @@ _BINARY = {  # first bytes
     b"DIMODBQM": ("a quadratic model of dimod", "hl.qaoa(dimod.BinaryQuadraticModel.from_file(open(FILE, 'rb')))"),
     b"DIMODCQM": (
         "a constrained model of dimod",
-        "hl.qaoa(dimod.cqm_to_bqm(dimod.ConstrainedQuadraticModel.from_file(open(FILE, 'rb')))[0])",
+        "hl.qaoa(dimod.ConstrainedQuadraticModel.from_file(open(FILE, 'rb')))",
     ),
     b"\x89HDF": ("an HDF5 file", ""),
     b"\x80\x04": ("a pickle of Python", ""),
@@ -42,11 +41,6 @@ _TEXTS = (
     (r"\S+[ \t]+\d+\n\S+[ \t]+\{", "a multi-line adjacency list", _NETWORKX.format("multiline_adjlist")),
     (r"\{(?s:.{0,400}?)\"adjacency\"\s*:", "a graph in networkx' adjacency format", _JSON.format("adjacency")),
     (r"\{[^{}]*\"elements\"\s*:\s*\{\s*\"nodes\"", "a graph in Cytoscape's format", _JSON.format("cytoscape")),
-    (
-        r"(?:(?:min|max)imi[sz]e\b|(?:min|max)\s*\n)(?s:.*)\n\s*(?:subject to|such that|st|s\.t\.)\b",
-        "a program in LP format",
-        _LP,
-    ),
     (r"NAME\b[^\n:]*\n(?:[^\n]*\n){0,3}ROWS\b", "a program in MPS format", ""),
     (r"NAME\s*:(?s:.*)\nTYPE\s*:", "a problem of TSPLIB", "hl.qaoa(tsplib95.load(FILE).get_graph())"),
     (r"(?s:.*)\"__ndarray__\"", "a molecule of ASE", _ASE),

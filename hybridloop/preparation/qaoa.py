@@ -12,15 +12,17 @@ from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
-from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
+from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation, random_mean
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import built_in_problem
-from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
+from hybridloop.descriptions.qaoa import ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.errors import InputError
 from hybridloop.preparation.choices.angles import choose_angles, optimizer_of_angles, start_assignment
+from hybridloop.preparation.choices.constraints import circuit_of
 from hybridloop.preparation.choices.measurement_costs import measurement_costs
 from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
 from hybridloop.preparation.choices.optimizer import missing_point_policy
@@ -77,7 +79,7 @@ def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> Pro
     def exact() -> float | None:
         return problem.optimum.found if problem.optimum.is_exact else None
 
-    return ProblemFacts("", problem.num_variables, sense, reference, exact, title=title)
+    return ProblemFacts("", problem.num_qubits, sense, reference, exact, title=title)
 
 
 def prepare_qaoa(
@@ -85,8 +87,9 @@ def prepare_qaoa(
 ) -> PreparedQaoa:
     """Build a QAOA run from its problem text. Raises InputError."""
     binary = read_binary(problem, settings.objective)
-    check_circuit_fits(target, binary.num_variables)
-    ansatz = circuit_of(binary, settings, seed)
+    ansatz, of_constraints = circuit_of(binary, settings, seed)
+    _check_slack_fits(ansatz, target)
+    check_circuit_fits(target, ansatz.cost.num_variables)
     ansatz, angles, origin = choose_angles(ansatz, settings)
     least = recorded_least_shots(recorded.groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
     shots = shots_of(settings, target, least)
@@ -112,8 +115,9 @@ def prepare_qaoa(
 
     sizes = list(ansatz.cost.terms.values())
     rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
-    facts = facts_of_binary(binary, -round(binary.sign), binary.sign * random_mean(ansatz) + 0.0)
-    return PreparedQaoa(facts, binary, rounds, run, least, chosen(search=origin))
+    facts = facts_of_binary(ansatz.problem, -round(binary.sign), binary.sign * random_mean(ansatz) + 0.0)
+    choices = chosen(search=origin, constraints=of_constraints)
+    return PreparedQaoa(facts, ansatz.problem, rounds, run, least, choices)
 
 
 def _search_rounds(settings: QaoaSettings) -> int:
@@ -125,11 +129,16 @@ def _search_rounds(settings: QaoaSettings) -> int:
     return longer + (1 + longer) * settings.max_rounds if is_measured else 1
 
 
-def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> QaoaCircuit:
-    """Build the circuit of a QAOA run. Raises InputError."""
-    start = start_assignment(problem, settings)
-    mixer = Mixer.WARM_START if start is not None else _mixer(settings.mixer, problem)
-    return qaoa_circuit(problem, layers=settings.layers, mixer=mixer, seed=seed, assignment=start)
+def _check_slack_fits(ansatz: QaoaCircuit, target: Target) -> None:
+    """Raise InputError for a circuit that would fit the target without its slack bits."""
+    variables, qubits = ansatz.problem.num_variables, ansatz.cost.num_variables
+    most = target.simulated_qubits if target.qubits is None else target.qubits
+    if most is not None and variables <= most < qubits:
+        what = (
+            f"{variables} variables fit the {most} qubits of {target.name}, and {qubits - variables} slack bits do not"
+        )
+        remedy = "Give unbalanced, whose penalties take no qubits and are not shown to be safe, or another target."
+        raise InputError("inequalities", what, remedy)
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
@@ -140,13 +149,6 @@ def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem
         assert entry is not None  # a run checks the name
         text = entry["text"]
     return read_binary_problem(text, problem.name, GraphObjective(objective), problem.format)
-
-
-def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:
-    if name is not MixerName.AUTO:
-        return Mixer(name)
-    has_fixed_ones = problem.constraint is not None and problem.constraint.ones is not None
-    return Mixer.XY if has_fixed_ones and problem.num_variables > 1 else Mixer.STANDARD
 
 
 def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:

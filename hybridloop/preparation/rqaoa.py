@@ -24,7 +24,7 @@ def prepare_rqaoa(
 ) -> PreparedQaoa:
     """Build a recursive QAOA run, which draws nothing. Raises InputError."""
     binary = read_binary(problem, settings.objective)
-    num_qubits = binary.num_variables
+    num_qubits = binary.num_qubits
     if num_qubits <= MAX_ELIMINATED_FROM and binary.cost.is_quadratic:  # else there are no means without jobs
         chosen_by_target = num_qubits if target.is_machine else SIMULATED_VARIABLES
         num_qubits = min(num_qubits, settings.circuit_variables or chosen_by_target, target.qubits or num_qubits)

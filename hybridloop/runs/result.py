@@ -136,6 +136,8 @@ class RunResult:
     electrons_error = _OfOutcome[float | None](None)
     table = _OfOutcome[Table](())
     solution = _OfOutcome[Mapping[str, str]]({})
+    constraints = _OfOutcome[Table](())
+    feasible_share = _OfOutcome[float | None](None)
     curve = _OfOutcome[Mapping[str, Any]]({})
     warnings = _OfOutcome[tuple[str, ...]](())
     choices = _OfOutcome[tuple[str, ...]](())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
-from hybridloop.algorithms.outcome import Kind
+from hybridloop.algorithms.outcome import Kind, Table
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, amount_text, energy_name
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS, Value
@@ -310,7 +310,7 @@ def _conserved(value: float | None, error: float | None) -> str:
 
 def _assignment(result: RunResult) -> Iterator[Row]:
     """Yield the best assignment in the problem's terms, and the mean of the objective."""
-    best = "no sampled assignment meets the constraint"
+    best = "no sampled assignment meets all constraints"
     bits = f"{result.best_bitstring} (rightmost: variable 0)"
     if result.solution:
         yield from (_text_row(*each) for each in result.solution.items())
@@ -321,9 +321,23 @@ def _assignment(result: RunResult) -> Iterator[Row]:
         yield Row("best seen", result.best_value, "", best)
         if names := _ones(result):
             yield _text_row("with 1", names)
+    if result.constraints:
+        yield _text_row("feasible", constraints_text(result.constraints, result.feasible_share))
     yield Row("optimum", result.exact, "", _optimum(result))
     yield _mean(result)
     yield Row("reference", result.reference, "", f"{result.reference:g} (mean of random assignments)")
+
+
+def constraints_text(rows: Table, share: float | None) -> str:
+    """Return the share of the shots that meet all constraints, and which ones the best assignment breaks."""
+    broken = [str(row["constraint"]) for row in rows if not row["met"]]
+    number = f"the {len(rows)} constraints" if len(rows) > 1 else "the constraint"
+    met = f"the best breaks {', '.join(broken)}, of {number}" if broken else f"the best meets {number}"
+    if share is None:
+        return met
+    rarest = min(rows, key=lambda row: float(row["share"]))
+    least = f" ({rarest['constraint']}: {float(rarest['share']):.1%})" if len(rows) > 1 and share < 1.0 else ""
+    return f"{share:.1%} of the shots{least}; {met}"
 
 
 def _optimum(result: RunResult) -> str:

@@ -20,6 +20,7 @@ from hybridloop.runs.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result_text import (
     accuracy_text,
+    constraints_text,
     cost_text,
     curve_texts,
     effort_text,
@@ -238,7 +239,7 @@ def signed(amount: float, unit: str) -> str:
 
 def _best(result: RunResult) -> str:
     if result.best_value is None:
-        return "no measured assignment meets the constraint"
+        return "no measured assignment meets all constraints"
     return next((result.solution[name] for name in VALUES if name in result.solution), f"{result.best_value:g}")
 
 
@@ -246,6 +247,8 @@ def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:
     if result.best_bitstring is not None:
         named = (result.solution[name] for name in ASSIGNMENTS if name in result.solution)
         yield "best", next(named, f"{result.best_bitstring} (rightmost: variable 0)")
+    if result.constraints:
+        yield "feasible", constraints_text(result.constraints, result.feasible_share)
     assert result.value is not None
     way = way_from_random(result)
     share = "" if way is None else f", {way[0]:.0%} of the way from random to {way[1]}"

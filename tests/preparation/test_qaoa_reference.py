@@ -34,9 +34,9 @@ def prepared(problem: ProblemText, **values: Any) -> PreparedQaoa:
 def cost_of_all(problem: BinaryProblem) -> np.ndarray[Any, Any]:
     """Return the objective of all assignments, less the penalty of those that break the constraint."""
     objective = problem.objective.all_energies()
-    if problem.constraint is None:
-        return objective
-    return objective + problem.sign * problem.penalty * problem.constraint.violation.all_energies()
+    for constraint in problem.constraints:
+        objective += problem.sign * problem.penalty * constraint.violation.all_energies()
+    return objective
 
 
 @pytest.mark.parametrize("edges", [PETERSEN, RING, RING[:4], [*RING, (0, 3)], PETERSEN[:9], [(0, 1)], RING[:2]])

@@ -16,7 +16,7 @@ from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import RoundTooLarge
-from hybridloop.preparation.qaoa import circuit_of
+from hybridloop.preparation.choices.constraints import circuit_of
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
@@ -96,7 +96,7 @@ def test_each_value_of_a_vqe_is_that_of_its_point(name: str, values: dict[str, A
 def test_each_value_of_qaoa_is_that_of_its_point(cvar: float, how: str) -> None:
     settings = QaoaSettings.model_validate({"layers": LAYERS, "cvar": cvar, **settings_of(how)})
     prepared = prepare_qaoa(CUT, settings, 3)
-    ansatz = circuit_of(prepared.problem, settings, 3)
+    ansatz = circuit_of(prepared.problem, settings, 3)[0]
     outcome = prepared.measure(Rounds(3, how), lambda _: None)
     fractions = [cvar if each.phase == "search" else 1.0 for each in outcome.history]
     exact = [exact_cut(ansatz, each.point, cut) for each, cut in zip(outcome.history, fractions, strict=True)]
@@ -114,7 +114,7 @@ def test_a_search_that_a_limit_ends_is_no_worse_than_its_start(max_rounds: int) 
     for seed in range(1, 6):
         settings = QaoaSettings(layers=LAYERS, search="measured", max_rounds=max_rounds)
         prepared = prepare_qaoa(CUT, settings, seed)
-        ansatz = circuit_of(prepared.problem, settings, seed)
+        ansatz = circuit_of(prepared.problem, settings, seed)[0]
         outcome = prepared.measure(shot_rounds(seed), lambda _: None)
         start, end = (exact_cut(ansatz, point, 1.0) for point in (outcome.history[0].point, outcome.parameters))
         assert end >= start - 2.0 * outcome.standard_error

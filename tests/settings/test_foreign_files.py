@@ -47,7 +47,6 @@ UNREAD = {
     "nx_adj.json": ("adjacency format", "networkx.adjacency_graph"),
     "nx_cyto.json": ("Cytoscape", "networkx.cytoscape_graph"),
     "igraph.lgl": ("LGL", "Read_Lgl"),
-    "dimod.lp": ("LP format", "dimod.lp.load"),
     "dimod.bqm": ("dimod", "BinaryQuadraticModel.from_file"),
     "scipy.mtx": ("Matrix Market", "scipy.io.mmread"),
     "numpy.npy": ("NumPy", "numpy.load"),

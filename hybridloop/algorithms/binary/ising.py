@@ -139,6 +139,11 @@ class Ising:
         products = {spins: value * factor for spins, value in self.products.items()}
         return Ising(self.fields * factor, couplings, self.offset * factor, products)
 
+    def widened(self, count: int) -> Ising:
+        """Return the energy of `count` spins, of which those that are added do nothing."""
+        fields = np.concatenate([self.fields, np.zeros(count - self.num_variables)])
+        return Ising(fields, self.couplings, self.offset, self.products)
+
     def plus(self, other: Ising) -> Ising:
         both = [*self.terms.items(), ((), self.offset), *other.terms.items(), ((), other.offset)]
         return Ising.of(self.num_variables, both)

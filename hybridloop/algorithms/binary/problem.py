@@ -10,13 +10,21 @@ import enum
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybridloop.algorithms.binary.annealing import anneal
+from hybridloop.algorithms.binary.constraints import (
+    Constraint,
+    Group,
+    Linear,
+    check_possible,
+    disjoint_groups,
+    penalized,
+)
 from hybridloop.algorithms.binary.graphs import Graph
 from hybridloop.algorithms.binary.ising import (
     MAX_ENUMERATED_VARIABLES,
@@ -33,7 +41,7 @@ from hybridloop.errors import InputError
 
 MAX_NUMBERS = 500  # each pair of numbers becomes a coupling
 MIN_SEQUENCE, MAX_SEQUENCE = 3, 60  # spins: the terms grow with the third power
-FEASIBLE_BELOW = 0.5  # of the violation: a broken constraint has a violation of 1 or more
+MARGIN = 1.5  # of a penalty over the least one with which a best assignment is feasible
 
 
 class Sense(enum.StrEnum):
@@ -41,19 +49,6 @@ class Sense(enum.StrEnum):
 
     MAXIMIZE = "maximize"
     MINIMIZE = "minimize"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Constraint:
-    """A constraint on assignments: `violation` is 0 where it holds, and 1 or more where it is broken.
-
-    `description` is a noun phrase for messages ("the budget of 4"). `ones` is the number of variables that must be 1,
-    for constraints that fix it: an XY mixer conserves that number. Else it is None.
-    """
-
-    description: str
-    violation: Ising
-    ones: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +67,8 @@ class Optimum:
 class BinaryProblem:
     """An objective over bits, in the unit of the problem's source; `labels` name the variables in the order of qubits.
 
-    `penalty` is the weight of the constraint's violation, in the objective's unit; `penalty_reason` is the argument why
-    that weight is large enough. Both are unused without a constraint. `title` says what the problem is and how its text
+    `penalty` is the weight of the constraints' violations, in the objective's unit; `penalty_reason` is why that
+    weight is large enough. Both are unused without a constraint. `title` says what the problem is and how its text
     was read, `unused` what the text has and the problem does not use. `known_bound` is one of the objective that
     follows from the problem's form, None without one.
     """
@@ -83,7 +78,7 @@ class BinaryProblem:
     labels: tuple[str, ...]
     sense: Sense
     objective: Ising
-    constraint: Constraint | None = None
+    constraints: tuple[Constraint, ...] = ()
     penalty: float = 0.0
     penalty_reason: str = ""
     title: str = ""
@@ -92,10 +87,10 @@ class BinaryProblem:
 
     def __post_init__(self) -> None:
         self._check_names()
-        if self.objective.is_constant:
+        if self.objective.is_constant and not self.constraints:
             problem = f"{self.source}: the objective is constant, so every assignment is as good as any other"
             raise InputError("problem", problem, "Give a problem whose objective depends on the variables.")
-        if max(map(abs, self.objective.terms.values())) < MIN_MAGNITUDE:
+        if max(map(abs, self.objective.terms.values()), default=1.0) < MIN_MAGNITUDE:
             problem = f"{self.source}: all coefficients are below {MIN_MAGNITUDE:g}"
             raise InputError("problem", problem, "Choose a unit in which they are larger.")
 
@@ -111,21 +106,55 @@ class BinaryProblem:
         return self.objective.num_variables
 
     @property
+    def num_qubits(self) -> int:
+        """The number of the variables and of the slack bits, which follow them."""
+        return max((each.violation.num_variables for each in self.constraints), default=self.num_variables)
+
+    @property
+    def has_unbalanced(self) -> bool:
+        """True where a constraint has an unbalanced penalty."""
+        return any(each.is_unbalanced for each in self.constraints)
+
+    @property
     def sign(self) -> float:
         """The factor that turns the objective into a minimization: -1 to maximize, 1 to minimize."""
         return -1.0 if self.sense is Sense.MAXIMIZE else 1.0
 
     @cached_property
     def cost(self) -> Ising:
-        """The Ising energy to minimize: `sign` times the objective, plus the penalty for a broken constraint."""
-        signed = self.objective.scaled(self.sign)
-        return signed if self.constraint is None else signed.plus(self.constraint.violation.scaled(self.penalty))
+        """The Ising energy to minimize: `sign` times the objective, plus the penalties for broken constraints."""
+        return self.cost_beside(())
+
+    def cost_beside(self, groups: Sequence[Group]) -> Ising:
+        """Return the cost without the penalties of those constraints that these groups are."""
+        cost = self.objective.scaled(self.sign).widened(self.num_qubits)
+        for constraint in self.constraints:
+            if constraint.group is None or constraint.group not in groups:
+                cost = cost.plus(constraint.violation.scaled(self.penalty))
+        return cost
 
     def is_feasible(self, bits: ArrayLike) -> NDArray[np.bool_]:
-        """Return for each row of bits (k, n) whether it meets the constraint: shape (k,)."""
-        if self.constraint is None:
-            return np.ones(len(np.atleast_2d(np.asarray(bits))), bool)
-        return self.constraint.violation.energies(bits) < FEASIBLE_BELOW
+        """Return for each row of bits (k, n), or with slack bits behind, whether it meets the constraints: (k,)."""
+        rows = np.atleast_2d(np.asarray(bits))[:, : self.num_variables]
+        met = np.ones(len(rows), bool)
+        for constraint in self.constraints:
+            met &= constraint.is_met(rows)
+        return met
+
+    def all_feasible(self) -> NDArray[np.bool_]:
+        """Return whether each assignment meets the constraints: shape (2^n,), bit i of the index is x_i."""
+        met = np.ones(1 << self.num_variables, bool)
+        for constraint in self.constraints:
+            met &= constraint.is_met_by_all(self.num_variables)
+        return met
+
+    def completed(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return rows of bits (k, n) with the best slack bits behind: shape (k, qubits)."""
+        rows = np.zeros((len(bits), self.num_qubits), np.uint8)
+        rows[:, : self.num_variables] = bits
+        for constraint in self.constraints:
+            constraint.complete(rows)
+        return rows
 
     @cached_property
     def optimum(self) -> Optimum:
@@ -137,12 +166,9 @@ class BinaryProblem:
 
     def _best(self, sign: float) -> Optimum:
         """Return the smallest feasible objective for a `sign` of 1, the largest one for −1, or what is known of it."""
-        signed, constraint = self.objective.scaled(sign), self.constraint
-        violation = None if constraint is None else constraint.violation
+        signed = self.objective.scaled(sign)
         if self.num_variables <= MAX_ENUMERATED_VARIABLES:
-            values = signed.all_energies()
-            if violation is not None:
-                values = values[violation.all_energies() < FEASIBLE_BELOW]
+            values = signed.all_energies()[self.all_feasible()]
             if not len(values):
                 raise self._infeasible()
             found = sign * float(values.min()) + 0.0  # -0.0 is 0
@@ -150,19 +176,22 @@ class BinaryProblem:
         known = [self.annealed] if sign == self.sign else []
         bounds = [sign * self.known_bound] if sign == self.sign and self.known_bound is not None else []
         if not bounds or known[0] is None or sign * known[0] > bounds[0]:
-            solution = solve(signed, violation, None if constraint is None else constraint.ones)
+            linears = [each.linear for each in self.constraints if each.linear is not None]
+            violations = [each.violation for each in self.constraints if each.linear is None]
+            solution = solve(signed, violations, linears)
             if solution.is_infeasible:
                 raise self._infeasible()
             known += [] if solution.bits is None else [self.best_of(solution.bits)]
             bounds.append(solution.bound)
-            if not solution.is_exact:  # the penalties of the minimized cost vanish where the constraint is met
-                bounds += [spectral_bound(each) for each in (signed, self.cost)[: 1 + (sign == self.sign)]]
+            if not solution.is_exact:  # penalties that are no parabolas vanish where the constraints are met
+                has_bound = sign == self.sign and not self.has_unbalanced
+                bounds += [spectral_bound(each) for each in (signed, self.cost)[: 1 + has_bound]]
         best = min((sign * value for value in known if value is not None), default=math.inf)
         return Optimum(sign * best if best < math.inf else None, sign * min(best, max(bounds)))
 
     def check_feasible(self) -> None:
-        """Raise InputError if no assignment meets the constraint; of a large problem, if that shows in seconds."""
-        if self.constraint is None or self.constraint.ones is not None:  # a builder checks the latter
+        """Raise InputError if no assignment meets the constraints; of a large problem, if that shows in seconds."""
+        if len(disjoint_groups(self.constraints)) == len(self.constraints):  # any number of ones of each can be had
             return
         if self.is_feasible(np.zeros(self.num_variables)).all():  # as the empty independent set is
             return
@@ -170,9 +199,9 @@ class BinaryProblem:
             _ = self.optimum
 
     def _infeasible(self) -> InputError:
-        assert self.constraint is not None
-        problem = f"{self.source}: no assignment meets {self.constraint.description}"
-        return InputError("problem", problem, "Change the constraint.")
+        what = self.constraints[0].description if len(self.constraints) == 1 else "all constraints"
+        problem = f"{self.source}: no assignment meets {what}"
+        return InputError("problem", problem, "Change a constraint.")
 
     @cached_property
     def annealed(self) -> float | None:
@@ -182,7 +211,7 @@ class BinaryProblem:
     def best_of(self, bits: ArrayLike) -> float | None:
         """Return the best objective of the feasible rows of bits (k, n); None without any."""
         rows = np.atleast_2d(np.asarray(bits))
-        rows = rows[self.is_feasible(rows)]
+        rows = rows[self.is_feasible(rows), : self.num_variables]
         return None if not len(rows) else self.sign * float((self.sign * self.objective.energies(rows)).min())
 
     @cached_property
@@ -226,7 +255,7 @@ def independent_set(graph: Graph) -> BinaryProblem:
     for i, j, _ in graph.edges:
         both[i, j] = 1.0
     largest = max(min(weights[i], weights[j]) for i, j, _ in graph.edges)
-    penalty = 1.5 * largest if largest > 0.0 else max(map(abs, weights), default=1.0) or 1.0
+    penalty = MARGIN * largest if largest > 0.0 else max(map(abs, weights), default=1.0) or 1.0
     unused = (*graph.unused, *(("weights of the edges",) if any(weight != 1.0 for *_, weight in graph.edges) else ()))
     nodes = graph.counts
     if graph.node_weights is not None:
@@ -238,7 +267,7 @@ def independent_set(graph: Graph) -> BinaryProblem:
         graph.nodes,
         Sense.MAXIMIZE,
         ising_from_qubo(np.diag(weights)),
-        Constraint("the rule that no two chosen nodes share an edge", ising_from_qubo(both)),
+        (Constraint("the rule that no two chosen nodes share an edge", ising_from_qubo(both)),),
         penalty=penalty,
         penalty_reason=f"an edge within the set costs {penalty:g}, and removing one of its nodes costs at most "
         f"{largest:g}",
@@ -323,10 +352,11 @@ def max_sat(
         soft, weights, hard = [(clause, 1.0) for clause in hard], [1.0] * len(hard), []
     broken = [(_broken(clause), -weight) for clause, weight in soft]
     objective = ising_from_bits(num_variables, broken, math.fsum(weights))
-    constraint, penalty = None, 1.5 * math.fsum(map(abs, weights))
+    constraints: tuple[Constraint, ...] = ()
+    penalty = MARGIN * math.fsum(map(abs, weights))
     if hard:
         violation = ising_from_bits(num_variables, [(_broken(clause), 1.0) for clause in hard])
-        constraint = Constraint(f"all {len(hard)} hard clauses", violation)
+        constraints = (Constraint(f"all {len(hard)} hard clauses", violation),)
     total = f", {len(hard)} of them hard" if hard else ""
     weighted = f"weights {min(weights):g} to {max(weights):g}" if set(weights) != {1.0} else ""
     size = f"{num_variables} variables, {len(clauses)} clauses{total}"
@@ -336,7 +366,7 @@ def max_sat(
         tuple(str(number) for number in range(1, num_variables + 1)),
         Sense.MAXIMIZE,
         objective,
-        constraint,
+        constraints,
         penalty=penalty if hard else 0.0,
         penalty_reason=f"all soft clauses weigh less than {penalty:g}" if hard else "",
         title=_title("MaxSAT", size, weighted, reading),
@@ -406,19 +436,72 @@ def portfolio(
     changes = np.abs(matrix + matrix.T)
     np.fill_diagonal(changes, np.abs(np.diag(matrix)))
     penalty = float(changes.sum(axis=1).max())
-    # the violation (Σx − budget)² = (Σx)² − 2 budget Σx + budget², with x² = x
-    squared_sum = np.ones((len(mu), len(mu))) - 2 * budget * np.eye(len(mu))
-    violation = ising_from_qubo(squared_sum, float(budget**2))
+    linear = Linear.of(f"the budget of {budget}", [(asset, 1.0) for asset in range(len(mu))], budget, budget)
     return BinaryProblem(
         "portfolio",
         source,
         _index_labels(len(mu)) if assets is None else tuple(assets),
         Sense.MINIMIZE,
         ising_from_qubo(matrix),
-        Constraint(f"the budget of {budget}", violation, ones=budget),
+        penalized([linear], len(mu)),
         penalty=penalty,
         penalty_reason=f"one asset changes the objective by at most {penalty:.6g}",
     )
+
+
+def constrained(
+    objective: Ising,
+    linears: Sequence[Linear],
+    *,
+    sense: Sense = Sense.MINIMIZE,
+    source: str = "constrained problem",
+    labels: Sequence[str] | None = None,
+    reading: str = "",
+) -> BinaryProblem:
+    """Return an objective of bits with linear constraints, whose inequalities have slack bits.
+
+    Raises InputError where no assignment meets a constraint, or, of few variables, where none meets all.
+    """
+    check_possible(linears, source)
+    count = objective.num_variables
+    constraints = penalized(linears, count)
+    names = _index_labels(count) if labels is None else tuple(labels)
+    number = f"{len(linears)} constraint{'s' * (len(linears) != 1)}"
+    title = _title(f"constrained {sense.removesuffix('e')}ation", f"{count} variables", number, reading)
+    problem = BinaryProblem("constrained", source, names, sense, objective, constraints, title=title)
+    penalty, reason = _safe_penalty(problem)
+    if problem.has_unbalanced:
+        reason = "none is shown to be large enough"
+    return replace(problem, penalty=penalty, penalty_reason=reason)
+
+
+def _safe_penalty(problem: BinaryProblem) -> tuple[float, str]:
+    """Return a weight of the violations with which a best assignment is feasible, and why it is.
+
+    An assignment that misses the constraints by v in all has the objective f, and the best feasible one f*: it is worse
+    with a penalty above (f* − f) / v. The largest of these is known of few variables. Of more, f* − f is at most the
+    largest difference of two objectives, and v at least 1. The margin also makes infeasible assignments rare.
+    """
+    spread = 2.0 * math.fsum(map(abs, problem.objective.terms.values()))
+    if not spread:
+        return 1.0, "the objective is constant"
+    if problem.num_variables > MAX_ENUMERATED_VARIABLES:
+        return MARGIN * spread, f"no two assignments differ by more than {spread:.6g}"
+    values = problem.sign * problem.objective.all_energies()
+    is_feasible = problem.all_feasible()
+    if not is_feasible.any():
+        return MARGIN * spread, ""  # the run is refused
+    missed = np.zeros(len(values))
+    for constraint in problem.constraints:
+        linear = constraint.linear
+        assert linear is not None
+        by = linear.missed_by_all(problem.num_variables) / (1.0 if linear.is_whole else linear.unit)
+        missed += by > 0.0 if linear.pairs(problem.num_variables) is not None else by**2
+    broken = ~is_feasible
+    least = max(0.0, float(((values[is_feasible].min() - values[broken]) / missed[broken]).max(initial=0.0)))
+    of_one = (values.max() - values.min()) / problem.num_variables
+    reason = f"above {least:.6g} every infeasible assignment is worse than the best feasible one, by going through all"
+    return MARGIN * max(least, of_one), reason
 
 
 def _index_labels(count: int) -> tuple[str, ...]:

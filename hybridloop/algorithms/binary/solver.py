@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.binary.constraints import Linear
 from hybridloop.algorithms.binary.ising import Ising, Spins
 
 SOLVER_SECONDS = 10.0
@@ -41,17 +43,21 @@ def term_bound(energy: Ising) -> float:
     return energy.offset - math.fsum(map(abs, energy.terms.values()))
 
 
-def solve(energy: Ising, violation: Ising | None = None, ones: int | None = None) -> Solution:
-    """Return the lowest energy of the assignments without violation, or with that many `ones`, and a bound.
+def solve(energy: Ising, violations: Sequence[Ising] = (), linears: Sequence[Linear] = ()) -> Solution:
+    """Return the lowest energy of the assignments without violation that meet the linear constraints, and a bound.
 
     The bound is equal to the energy, up to `GAP`, where HiGHS ends within `SOLVER_SECONDS`.
     """
     bound, count = term_bound(energy), energy.num_variables
-    costs, limits = _of_bits(energy), {} if violation is None or ones is not None else _of_bits(violation)
+    costs, limits = _of_bits(energy), dict[Spins, float]()
+    for violation in violations:
+        for bits, value in _of_bits(violation).items():
+            limits[bits] = limits.get(bits, 0.0) + value
     products = sorted({bits for bits in (*costs, *limits) if len(bits) > 1})
     scale = max(map(abs, costs.values()), default=0.0)
-    if len(products) > MAX_PRODUCTS or not scale:
+    if len(products) > MAX_PRODUCTS or not (scale or linears):
         return Solution(None, bound)
+    scale = scale or 1.0
     place = {(i,): i for i in range(count)} | {bits: count + number for number, bits in enumerate(products)}
     rows, upper = _fixed(products, place, costs, is_needed=bool(limits))
     lower = [-math.inf] * len(rows)
@@ -61,15 +67,16 @@ def solve(energy: Ising, violation: Ising | None = None, ones: int | None = None
         rows.append({place[bits]: value for bits, value in limits.items() if bits})
         upper.append(-limits.get((), 0.0))
         lower.append(-math.inf)
-    if ones is not None:
-        rows.append(dict.fromkeys(range(count), 1.0))
-        upper.append(float(ones))
-        lower.append(float(ones))
+    for linear in linears:
+        size = max((abs(value) for _, value in linear.coefficients), default=1.0)
+        rows.append({variable: value / size for variable, value in linear.coefficients})
+        upper.append(linear.most / size)
+        lower.append(linear.least / size)
     objective, highest = np.zeros(len(place)), np.ones(len(place))
     for bits, value in costs.items():
         if bits:
             objective[place[bits]] = value / scale
-    if violation is None and all(len(spins) % 2 == 0 for spins in energy.terms):
+    if not violations and not linears and all(len(spins) % 2 == 0 for spins in energy.terms):
         highest[0] = 0.0  # an assignment and its complement have the same energy
     found = scipy.optimize.milp(
         objective,

@@ -9,11 +9,14 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.binary.graphs import MAX_NODES, Graph
-from hybridloop.algorithms.binary.ising import Ising, Spins, is_in_range
+from hybridloop.algorithms.binary.constraints import Linear
+from hybridloop.algorithms.binary.graphs import MAX_NAME_LENGTH, MAX_NODES, Graph
+from hybridloop.algorithms.binary.ising import Ising, Spins, is_in_range, ising_from_bits, ising_from_qubo
 from hybridloop.algorithms.binary.problem import (
     BinaryProblem,
+    Sense,
     bit_polynomial,
+    constrained,
     independent_set,
     low_autocorrelation,
     max_cut,
@@ -23,6 +26,7 @@ from hybridloop.algorithms.binary.problem import (
     spin_glass,
 )
 from hybridloop.algorithms.formats.clauses import read_clauses
+from hybridloop.algorithms.formats.constrained import LIMITS, limits_of, read_lp
 from hybridloop.algorithms.formats.detect import check_blanks, detect_format
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.evidence import may_be_adjacency
@@ -42,14 +46,14 @@ from hybridloop.errors import InputError, ProblemError
 
 ACCEPTED_FORMATS = (
     "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, clauses of MaxSAT, node-link JSON, or JSON with "
-    "`qubo`, `h` and `J`, `polynomial`, `labs`, `numbers`, `returns`, `terms`, or a dimod BinaryQuadraticModel"
+    "`qubo`, `h` and `J`, `polynomial`, `labs`, `numbers`, `returns`, `terms`, a dimod BinaryQuadraticModel, or LP"
 )
 
 
 _NAMES = {  # names of each kind's object, by the name that tells the kind
-    "qubo": ("qubo", "offset"),
+    "qubo": ("qubo", "offset", "maximize", "constraints"),
     "J": ("h", "J", "offset"),
-    "polynomial": ("polynomial", "vartype", "offset"),
+    "polynomial": ("polynomial", "vartype", "offset", "maximize", "constraints"),
     "labs": ("labs",),
     "numbers": ("numbers",),
     "returns": ("returns", "covariance", "risk_aversion", "budget", "assets"),
@@ -63,6 +67,7 @@ _NAMES = {  # names of each kind's object, by the name that tells the kind
         *("linear_terms", "quadratic_terms", "description", "solutions"),
     ),
 }
+_CONSTRAINT = 'Give {"name": "capacity", "terms": [["a", 2], ["b", 3]], "sense": "<=", "bound": 4}.'
 _OF_NODE_LINK = ("nodes", "links", "edges", "directed", "multigraph", "graph", "attrs", "name")
 
 
@@ -90,6 +95,8 @@ def read_binary_problem(
     `h` and `J`: the fields, and `[i, j, value]` triples, or rows of more spins;
     `polynomial`: rows `[i, j, …, value]` of any number of variables under `terms`, with `variables` as a QUBO has them;
     its `vartype` is BINARY, or SPIN;
+    either one of bits may have `maximize` and linear `constraints`: each has a `name`, rows `[i, value]` under `terms`,
+    a `sense` (<=, =, >=) and a `bound`, or `one_hot`, variables of which exactly one is 1;
     `labs`: the length of a low-autocorrelation sequence;
     `numbers`: the numbers to partition;
     `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio, whose `assets` may be named;
@@ -126,6 +133,8 @@ def read_binary_problem(
             return read_clauses(text, source)
         if found is InputFormat.QBSOLV:
             return _square_qubo(read_qbsolv(text, source))
+        if found is InputFormat.LP:
+            return _polynomial(JsonDocument(source, dict(read_lp(text, source))), reading="read as LP")
         document = JsonDocument(source, read_json_object(text, source))
         for key, reader in _JSON_READERS.items():
             if key in document.value:
@@ -183,8 +192,46 @@ def _qubo(document: JsonDocument) -> BinaryProblem:
         matrix = np.zeros((count, count))
         for (i, j), value in _triples(document, entries, "terms", names or count):
             matrix[i, j] += value
-        return qubo(matrix, document.source, offset=offset, labels=names)
-    return qubo(_matrix(document, "qubo"), document.source, offset=offset)
+    else:
+        names, matrix = None, _matrix(document, "qubo")
+    if _is_constrained(document):
+        return _constrained(document, ising_from_qubo(matrix, offset), names)
+    return qubo(matrix, document.source, offset=offset, labels=names)
+
+
+def _is_constrained(document: JsonDocument) -> bool:
+    return "constraints" in document.value or "maximize" in document.value
+
+
+def _constrained(document: JsonDocument, objective: Ising, names: list[str] | None, reading: str = "") -> BinaryProblem:
+    """Return an objective of bits with the document's constraints, and its sense."""
+    maximizes, rows = document.value.get("maximize", False), document.value.get("constraints", [])
+    if not isinstance(maximizes, bool):
+        raise document.error(f"'maximize' is {_short_repr(maximizes)}", "Give true or false.")
+    if not isinstance(rows, list):
+        raise document.error("'constraints' is no list", "Give a list of constraints.")
+    variables = names or objective.num_variables
+    linears = [_linear(document, row, variables, f"constraint {number}") for number, row in enumerate(rows, 1)]
+    sense = Sense.MAXIMIZE if maximizes else Sense.MINIMIZE
+    return constrained(objective, linears, sense=sense, source=document.source, labels=names, reading=reading)
+
+
+def _linear(document: JsonDocument, row: Any, variables: int | Sequence[str], default: str) -> Linear:
+    if not isinstance(row, dict):
+        raise document.error(f"{default} is no object: {_short_repr(row)}", _CONSTRAINT)
+    name = row.get("name", default)
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise document.error(f"{default} has the name {_short_repr(name)}", "Give a short name.")
+    document.check_names(row, ("name", "one_hot") if "one_hot" in row else ("name", "terms", "sense", "bound"))
+    sense, bound = ("=", 1.0) if "one_hot" in row else (row.get("sense"), row.get("bound"))
+    if sense not in LIMITS or not _is_number(bound):
+        raise document.error(f"{name} has no sense and bound", _CONSTRAINT)
+    if isinstance(ones := row.get("one_hot"), list):
+        row = {"one_hot": [[one, 1.0] for one in ones]}
+    terms = _terms(document, row, "one_hot" if "one_hot" in row else "terms", variables, least=1)
+    if longer := next((given for given, _ in terms if len(given) > 1), None):
+        raise document.error(f"{name} has a product of {len(longer)} variables", "Give linear constraints.")
+    return Linear.of(name, [(given[0], value) for given, value in terms], *limits_of(sense, float(bound)))
 
 
 def _bqpjson(document: JsonDocument) -> BinaryProblem:
@@ -226,7 +273,7 @@ def _ising(document: JsonDocument) -> BinaryProblem:
     return spin_glass(energy.plus(_constant(document, len(fields))), document.source)
 
 
-def _polynomial(document: JsonDocument) -> BinaryProblem:
+def _polynomial(document: JsonDocument, reading: str = "") -> BinaryProblem:
     entries, vartype = document.value["polynomial"], document.value.get("vartype", "BINARY")
     if not isinstance(entries, dict) or vartype not in ("BINARY", "SPIN"):
         remedy = 'Give {"polynomial": {"variables": n, "terms": [[i, j, k, value], …]}, "vartype": "BINARY" or "SPIN"}.'
@@ -236,8 +283,13 @@ def _polynomial(document: JsonDocument) -> BinaryProblem:
     count = _count_variables(document, entries) if names is None else len(names)
     terms = _terms(document, entries, "terms", names or count, least=0)
     offset = _constant(document, count)
+    if vartype == "SPIN" and _is_constrained(document):
+        raise document.error("constraints are of BINARY variables, and the polynomial is of SPIN ones", "Give bits.")
     if vartype == "SPIN":
         return spin_glass(Ising.of(count, terms).plus(offset), document.source, names)
+    if _is_constrained(document):
+        products = [(dict.fromkeys(bits, True), value) for bits, value in terms]
+        return _constrained(document, ising_from_bits(count, products, offset.offset), names, reading)
     return bit_polynomial(count, [*terms, ((), offset.offset)], document.source, names)
 
 

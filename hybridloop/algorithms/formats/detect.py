@@ -30,6 +30,11 @@ _GML = re.compile(r"\s*(?:(?:#|Creator\b|Version\b|comment\b)[^\n]*\n\s*)*graph\
 _CODED = re.compile(r"(?:[c#][^\n]*\n\s*)*p[ \t]+(\w+)[ \t]+(?:unconstrained[ \t]+)?\d")
 _CODES = {"qubo": InputFormat.QBSOLV, "cnf": InputFormat.CNF, "wcnf": InputFormat.CNF}
 _CLAUSE = re.compile(r"(?P<weight>h|\d+(?:\.\d+)?)(?:\s+-?[1-9]\d*)+\s+0", re.ASCII)
+_LP = re.compile(
+    r"(?:\s*\\[^\n]*\n)*\s*(?:maxim(?:i[sz]e|um)|minim(?:i[sz]e|um)|max|min)\b.*^\s*"
+    r"(?:subject\s+to|such\s+that|s\.?t\.?|bin(?:ary|aries)?)\b",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
 _QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")
 _FORMAT_BY_KEY = {
     "fcidump": InputFormat.MOLECULE,
@@ -66,6 +71,8 @@ def detect_format(text: str) -> InputFormat | None:
         return None if found is None else InputFormat(found[1])
     if _GML.match(start):
         return InputFormat.GML
+    if _LP.match(text.lstrip("\ufeff")):
+        return InputFormat.LP
     if (coded := _CODED.match(start)) is not None:
         return _CODES.get(coded[1], InputFormat.DIMACS)
     if _has_hard_clauses(text):

@@ -30,6 +30,7 @@ class InputFormat(enum.StrEnum):
     BIQMAC = "biqmac"
     BQPJSON = "bqpjson"
     BINARY = "binary"
+    LP = "lp"
     CIRCUIT = "circuit"
     SETTINGS = "settings"
 
@@ -62,6 +63,7 @@ _DESCRIPTIONS = {
     InputFormat.BIQMAC: "a QUBO (Biq Mac)",
     InputFormat.BQPJSON: "a binary problem (bqpjson)",
     InputFormat.BINARY: "a binary problem (JSON)",
+    InputFormat.LP: "a program (LP)",
     InputFormat.CIRCUIT: "a circuit (OpenQASM)",
     InputFormat.SETTINGS: "settings (YAML)",
 }

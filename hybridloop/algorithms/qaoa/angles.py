@@ -11,6 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.binary.constraints import Group
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES, Ising, Spins
 from hybridloop.algorithms.circuits.statevector import Amplitudes
 from hybridloop.algorithms.qaoa.circuit import (
@@ -19,6 +20,7 @@ from hybridloop.algorithms.qaoa.circuit import (
     gamma_scale,
     interpolate_angles,
     linear_ramps,
+    num_states,
     ring_pairs,
 )
 from hybridloop.algorithms.qaoa.trees import CouplingTree, OneLayer
@@ -32,6 +34,8 @@ TREE_OPERATIONS = 1e9  # products of complex numbers for one number of layers: a
 TREE_EVALUATIONS = 200
 RAMPS = (0.3, 0.6, 0.9)  # steps of linear ramps in radians
 _GRID = [np.array([beta, gamma]) for beta in np.arange(0.1, 0.8, 0.1) for gamma in np.arange(0.2, 1.3, 0.2)]
+MAX_BITS = 62  # of an assignment, which is one whole number
+_IN_A_PART = 1 << 14  # states whose bits are held at once
 _TOGETHER = 4  # qubits whose turns are applied as one matrix
 ANGLE_DECIMALS = 4  # further digits change no energy, and differ between machines
 _DIFFERENCE_RAD = 1e-5
@@ -42,34 +46,37 @@ class QaoaSimulation:
     """State vectors of a QAOA circuit; energies (k,) of the assignments that its mixer reaches."""
 
     energies: NDArray[np.float64]
-    mixer: Mixer
     start: Amplitudes
     warm_start_angles: Sequence[float]
-    pairs: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]  # of the XY mixer: states that a pair exchanges
+    pairs: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]  # of an XY mixer: states that its turns exchange
     levels: NDArray[np.float64]  # the different energies, and the place of each state's there
     level: NDArray[np.intp]
 
     @classmethod
-    def of(
-        cls, cost: Ising, mixer: Mixer, ones: int | None, warm_start_angles: Sequence[float] | None
-    ) -> QaoaSimulation:
-        """Simulate the circuit for a cost of at most `MAX_ENUMERATED_VARIABLES`; `ones` are those of an XY mixer."""
+    def of(cls, cost: Ising, groups: Sequence[Group], warm_start_angles: Sequence[float] | None) -> QaoaSimulation:
+        """Simulate the circuit in the space that its mixer reaches; `groups` are those of an XY mixer."""
         count = cost.num_variables
-        states, energies = np.arange(2**count), cost.all_energies()
         pairs = []
-        if mixer is Mixer.XY:
-            states = states[np.bitwise_count(states) == ones]
-            energies = energies[states]
-            for i, j in ring_pairs(count):
+        if groups:
+            states = _states_of(count, groups)
+            parts = np.array_split(states, 1 + len(states) // _IN_A_PART)
+            energies = np.concatenate([cost.energies(part[:, None] >> np.arange(count) & 1) for part in parts])
+            kept = {variable for group in groups for variable in group.variables}
+            for i, j in itertools.chain.from_iterable(ring_pairs(group.variables) for group in groups):
                 moved = np.flatnonzero((states >> i & 1) > (states >> j & 1))
                 pairs.append((moved, np.searchsorted(states, states[moved] ^ (1 << i) ^ (1 << j))))
+            for i in (i for i in range(count) if i not in kept):  # exp(−i β X) turns a pair as XX + YY does
+                moved = np.flatnonzero(states >> i & 1)
+                pairs.append((moved, np.searchsorted(states, states[moved] ^ (1 << i))))
+        else:
+            states, energies = np.arange(2**count), cost.all_energies()
         start = np.full(len(states), 1.0 / np.sqrt(len(states)), complex)
         if warm_start_angles is not None:
             start = np.ones(1, complex)
             for angle in warm_start_angles:  # qubit 0 is the last axis
                 start = np.kron([np.cos(angle / 2.0), np.sin(angle / 2.0)], start)
         levels, level = np.unique(energies, return_inverse=True)
-        return cls(energies, mixer, start, tuple(warm_start_angles or ()), tuple(pairs), levels, level)
+        return cls(energies, start, tuple(warm_start_angles or ()), tuple(pairs), levels, level)
 
     def energy(self, point: NDArray[np.float64]) -> float:
         """Return the mean cost at a point (β_1 … β_p, γ_1 … γ_p) in radians."""
@@ -80,7 +87,7 @@ class QaoaSimulation:
 
     def _mix(self, state: Amplitudes, beta: float) -> Amplitudes:
         cos, sin = np.cos(beta), -1j * np.sin(beta)
-        if self.mixer is Mixer.XY:
+        if self.pairs:
             for ahead, behind in self.pairs:
                 state[ahead], state[behind] = (
                     cos * state[ahead] + sin * state[behind],
@@ -115,26 +122,25 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
     """
     cost, layers = ansatz.cost, ansatz.layers
     ansatz, what = with_tree_angles(ansatz)
-    count = cost.num_variables
-    is_small = count <= WHOLE_VARIABLES
+    count, groups = cost.num_variables, ansatz.groups
+    is_small = ansatz.num_states <= 1 << WHOLE_VARIABLES
     if cost.is_constant:
         return ansatz, what
     in_part = not is_small and not _has_tree_means(ansatz)
-    if count > MAX_ENUMERATED_VARIABLES and not in_part:
+    if not can_simulate(ansatz) and not in_part:
         return ansatz, what
     start = tuple((ansatz.initial_point / ansatz.scales).tolist())
-    ones = ansatz.ones
     warm = None if ansatz.warm_start_angles is None else tuple(ansatz.warm_start_angles)
     point = np.array(start)
     if is_small or in_part:
         chosen = tuple(range(count)) if is_small else _connected_part(cost, PART_VARIABLES)
         part = _part(cost, chosen)
-        ones_of_part = None if ones is None else min(max(round(ones * len(chosen) / count), 1), len(chosen) - 1)
+        groups_of_part = _groups_within(groups, chosen)
         warm_of_part = None if warm is None else tuple(warm[i] for i in chosen)
-        point = np.array(_optimized(_key(part), ansatz.mixer, ones_of_part, warm_of_part, layers, start))
+        point = np.array(_optimized(_key(part), groups_of_part, warm_of_part, layers, start))
         what = f"optimized on a classical simulation of {len(chosen)} of the {count} variables"
-    if not is_small and count <= MAX_ENUMERATED_VARIABLES:
-        point = np.array(_improved(_key(cost), ansatz.mixer, ones, warm, tuple(point.tolist()), start))
+    if not is_small and can_simulate(ansatz):
+        point = np.array(_improved(_key(cost), groups, warm, tuple(point.tolist()), start))
         what += ", then compared on all" if in_part else ", then on a simulation of all"
     return ansatz.with_initial_point(point * ansatz.scales), what
 
@@ -187,14 +193,44 @@ def tree_of(cost: Ising, layers: int, warm_start_angles: Sequence[float] | None)
 def expected_mean(ansatz: QaoaCircuit, point: Sequence[float]) -> tuple[float, bool] | None:
     """Return the mean cost at a point (2p,) in radians, and whether it is exact; None if neither way can tell it."""
     cost, warm = ansatz.cost, ansatz.warm_start_angles
-    if cost.num_variables <= MAX_ENUMERATED_VARIABLES:
-        return QaoaSimulation.of(cost, ansatz.mixer, ansatz.ones, warm).energy(np.array(point)), True
+    if can_simulate(ansatz):
+        return QaoaSimulation.of(cost, ansatz.groups, warm).energy(np.array(point)), True
     if not _has_tree_means(ansatz):
         return None
     tree = tree_of(cost, ansatz.layers, warm)
     if isinstance(tree, CouplingTree) and LEAST_EVALUATIONS * tree.operations(ansatz.layers) > TREE_OPERATIONS:
         return None
     return tree.energy(np.array(point)), isinstance(tree, OneLayer)
+
+
+def can_simulate(ansatz: QaoaCircuit) -> bool:
+    """Return whether the circuit's state vector is small enough: as that of `MAX_ENUMERATED_VARIABLES`."""
+    return ansatz.num_states <= 1 << MAX_ENUMERATED_VARIABLES and ansatz.cost.num_variables <= MAX_BITS
+
+
+def _states_of(count: int, groups: Sequence[Group]) -> NDArray[np.int64]:
+    """Return the assignments in which each group has its number of ones, ascending; bit i is x_i."""
+    kept = {variable for group in groups for variable in group.variables}
+    choices = [Group((variable,), ones) for variable in range(count) if variable not in kept for ones in (0, 1)]
+    by_variables: dict[tuple[int, ...], list[int]] = {}
+    for group in (*groups, *choices):
+        chosen = itertools.combinations(group.variables, group.ones)
+        by_variables.setdefault(group.variables, []).extend(sum(1 << i for i in ones) for ones in chosen)
+    states = np.zeros(1, np.int64)
+    for parts in by_variables.values():
+        states = (states[:, None] | np.array(parts, np.int64)).reshape(-1)
+    return np.sort(states)
+
+
+def _groups_within(groups: Sequence[Group], chosen: Sequence[int]) -> tuple[Group, ...]:
+    """Return the groups among chosen variables, numbered anew, with about the same shares of ones."""
+    place, found = {variable: index for index, variable in enumerate(chosen)}, list[Group]()
+    for group in groups:
+        within = tuple(place[variable] for variable in group.variables if variable in place)
+        if len(within) > 1:
+            ones = round(group.ones * len(within) / len(group.variables))
+            found.append(Group(within, min(max(ones, 1), len(within) - 1)))
+    return tuple(found)
 
 
 Key = tuple[int, tuple[tuple[Spins, float], ...]]
@@ -231,15 +267,14 @@ def _rounded(point: NDArray[np.float64]) -> tuple[float, ...]:
 @lru_cache(maxsize=8)
 def _optimized(
     key: Key,
-    mixer: Mixer,
-    ones: int | None,
+    groups: tuple[Group, ...],
     warm: tuple[float, ...] | None,
     layers: int,
     start: tuple[float, ...],
 ) -> tuple[float, ...]:
     """Return the best minimum, in units of the scales, from a start and from linear ramps."""
     cost = Ising.of(*key)
-    energy = _scaled_energy(cost, mixer, ones, warm, layers)
+    energy = _scaled_energy(cost, groups, warm, layers)
     starts = [np.array(start)]
     starts += [linear_ramps(layers, beta, gamma) for beta in RAMPS for gamma in RAMPS]
     starts.sort(key=energy)
@@ -251,26 +286,23 @@ def _optimized(
 @lru_cache(maxsize=8)
 def _improved(
     key: Key,
-    mixer: Mixer,
-    ones: int | None,
+    groups: tuple[Group, ...],
     warm: tuple[float, ...] | None,
     *starts: tuple[float, ...],
 ) -> tuple[float, ...]:
     """Return the better one of the starts on the whole problem, or a lower point if its search takes seconds."""
     cost = Ising.of(*key)
-    energy = _scaled_energy(cost, mixer, ones, warm, len(starts[0]) // 2)
+    energy = _scaled_energy(cost, groups, warm, len(starts[0]) // 2)
     start = min((np.array(each) for each in starts), key=energy)
-    evaluations = min(MOST_EVALUATIONS, EVALUATED_AMPLITUDES >> key[0])
+    evaluations = min(MOST_EVALUATIONS, EVALUATED_AMPLITUDES // num_states(key[0], groups))
     if evaluations >= LEAST_EVALUATIONS:
         start = min(start, minimum_from(energy, start, evaluations), key=energy)
     return _rounded(start)
 
 
-def _scaled_energy(
-    cost: Ising, mixer: Mixer, ones: int | None, warm: tuple[float, ...] | None, layers: int
-) -> ScaledEnergy:
+def _scaled_energy(cost: Ising, groups: Sequence[Group], warm: tuple[float, ...] | None, layers: int) -> ScaledEnergy:
     scales = np.repeat([1.0, gamma_scale(cost)], layers)
-    return ScaledEnergy(QaoaSimulation.of(cost, mixer, ones, warm).energy, scales)
+    return ScaledEnergy(QaoaSimulation.of(cost, groups, warm).energy, scales)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 
 from hybridloop.algorithms.binary.annealing import descend
+from hybridloop.algorithms.binary.constraints import Group, disjoint_groups
 from hybridloop.algorithms.binary.ising import Ising
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.circuits.ansatz import validate_initial_point
@@ -29,7 +30,7 @@ class Mixer(enum.StrEnum):
     """The mixer Hamiltonian, which moves amplitude between assignments."""
 
     STANDARD = "standard"  # Σ X, from the uniform superposition
-    XY = "xy"  # Σ (XX + YY) / 2 on a ring, from the uniform superposition of all that meet a budget
+    XY = "xy"  # Σ (XX + YY) / 2 on a ring of each group, from the uniform superposition of all with its ones
     WARM_START = "warm-start"  # rotated towards an assignment found by local search
 
 
@@ -39,7 +40,8 @@ class QaoaCircuit:
 
     `cost` is the Ising energy of the phase separator; it is measured and minimized. Points are (β_1 … β_p, γ_1 … γ_p)
     in radians, in the order of `circuit.parameters`. `scales` (2p,) are comparable step sizes of the angles.
-    `warm_start_angles` (n,) are the RY angles of a warm start, else None.
+    `warm_start_angles` (n,) are the RY angles of a warm start, else None. `groups` are those whose number of ones an XY
+    mixer keeps; other mixers have none.
     """
 
     problem: BinaryProblem
@@ -49,6 +51,7 @@ class QaoaCircuit:
     scales: NDArray[np.float64]
     mixer: Mixer
     warm_start_angles: tuple[float, ...] | None
+    groups: tuple[Group, ...] = ()
 
     def __post_init__(self) -> None:
         start = validate_initial_point(self.initial_point, self.circuit.num_parameters)
@@ -60,10 +63,9 @@ class QaoaCircuit:
         return len(self.initial_point) // 2
 
     @property
-    def ones(self) -> int | None:
-        """The number of ones that an XY mixer keeps; None for the other mixers."""
-        constraint = self.problem.constraint
-        return constraint.ones if self.mixer is Mixer.XY and constraint is not None else None
+    def num_states(self) -> int:
+        """The number of assignments of all qubits that the mixer reaches."""
+        return num_states(self.cost.num_variables, self.groups)
 
     def with_initial_point(self, point: NDArray[np.float64]) -> QaoaCircuit:
         return replace(self, initial_point=point)
@@ -71,7 +73,7 @@ class QaoaCircuit:
     def with_added_layer(self) -> QaoaCircuit:
         """Return the circuit with one more layer, at angles interpolated from the initial point."""
         start = np.concatenate([interpolate_angles(angles) for angles in np.split(self.initial_point, 2)])
-        return _build(self.problem, self.cost, self.mixer, self.warm_start_angles, start)
+        return _build(self.problem, self.cost, self.mixer, self.warm_start_angles, start, self.groups)
 
 
 def qaoa_circuit(
@@ -85,20 +87,22 @@ def qaoa_circuit(
     """Build Π_l exp(−i β_l B) exp(−i γ_l C) on the mixer's initial state, C = −cost (E. Farhi et al., arXiv:1411.4028).
 
     Its angles are linear ramps (J. A. Montañez-Barrera and K. Michielsen, arXiv:2405.09169), in units of the scales.
-    XY mixer: S. Hadfield et al., Algorithms 12 (2019) 34, for problems with a fixed number of ones; it needs no
-    penalty. Warm start: D. J. Egger et al., Quantum 5 (2021) 479, from the bits (n,) of an assignment, by default those
-    of a local search with a start drawn by `seed`. Raises InputError for an XY mixer without such a constraint.
+    XY mixer: S. Hadfield et al., Algorithms 12 (2019) 34, for groups of variables with a fixed number of ones, which
+    need no penalty; the other variables have the standard one. Warm start: D. J. Egger et al., Quantum 5 (2021) 479,
+    from the bits (n,) of an assignment, by default those of a local search with a start drawn by `seed`. Raises
+    InputError for an XY mixer without such a constraint.
     """
-    budget = problem.constraint.ones if problem.constraint is not None else None
-    if mixer is Mixer.XY and budget is None:
+    groups = disjoint_groups(problem.constraints) if mixer is Mixer.XY else ()
+    if mixer is Mixer.XY and not groups:
         what = f"the xy mixer needs a fixed number of ones, and {problem.source} has no such constraint"
         raise InputError("mixer", what, "Choose the standard mixer, or state a budget.")
-    cost = problem.objective.scaled(problem.sign) if mixer is Mixer.XY else problem.cost
+    cost = problem.cost_beside(groups) if groups else problem.cost
     warm_start_angles = None
     if mixer is Mixer.WARM_START:
-        warm_start_angles = _warm_start_angles(_local_optimum(cost, seed) if assignment is None else assignment)
+        bits = _local_optimum(cost, seed) if assignment is None else problem.completed(assignment[None, :])[0]
+        warm_start_angles = _warm_start_angles(bits)
     start = linear_ramps(layers, RAMP, RAMP) * _scales(cost, layers)
-    return _build(problem, cost, mixer, warm_start_angles, start)
+    return _build(problem, cost, mixer, warm_start_angles, start, groups)
 
 
 def linear_ramps(layers: int, beta: float, gamma: float) -> NDArray[np.float64]:
@@ -117,28 +121,35 @@ def _build(
     mixer: Mixer,
     warm_start_angles: tuple[float, ...] | None,
     start: NDArray[np.float64],
+    groups: Sequence[Group],
 ) -> QaoaCircuit:
     layers = len(start) // 2
     # the initial state
-    circuit = QuantumCircuit(problem.num_variables, name=f"qaoa-{layers}")
+    circuit = QuantumCircuit(cost.num_variables, name=f"qaoa-{layers}")
     betas, gammas = ParameterVector("beta", layers), ParameterVector("gamma", layers)
-    if mixer is Mixer.XY:
-        assert problem.constraint is not None
-        assert problem.constraint.ones is not None
-        _prepare_dicke(circuit, problem.constraint.ones)
-    elif warm_start_angles is None:
-        circuit.h(circuit.qubits)
+    kept = {variable for group in groups for variable in group.variables}
+    free = [qubit for qubit in range(cost.num_variables) if qubit not in kept]
+    if warm_start_angles is None:
+        for group in groups:
+            _prepare_dicke(circuit, group)
+        for qubit in free:
+            circuit.h(qubit)
     else:
         for qubit, angle in enumerate(warm_start_angles):
             circuit.ry(angle, qubit)
     # the layers: phase separator, then mixer
     for beta, gamma in zip(betas, gammas, strict=True):
         _append_phase_separator(circuit, cost, gamma)
-        if mixer is Mixer.XY:
-            _append_xy_mixer(circuit, beta)
-        else:
-            _append_x_mixer(circuit, beta, warm_start_angles)
-    return QaoaCircuit(problem, cost, circuit, start, _scales(cost, layers), mixer, warm_start_angles)
+        for group in groups:
+            _append_xy_mixer(circuit, beta, group)
+        _append_x_mixer(circuit, beta, free, warm_start_angles)
+    return QaoaCircuit(problem, cost, circuit, start, _scales(cost, layers), mixer, warm_start_angles, tuple(groups))
+
+
+def num_states(count: int, groups: Sequence[Group]) -> int:
+    """Return the number of assignments of `count` variables in which each group has its number of ones."""
+    free = count - sum(len(group.variables) for group in groups)
+    return math.prod(group.size for group in groups) << free
 
 
 def interpolate_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,9 +165,11 @@ def gamma_scale(cost: Ising) -> float:
 
     The degree factor arctan(1 / √(d − 1)) / arctan(1 / √2), with mean degree d, is exact for one layer on triangle-free
     d-regular graphs (Z. Wang et al., Phys. Rev. A 97 (2018) 022304). w = 2 J; a field is an edge to a fixed spin, and a
-    product of more spins an edge of as many ends.
+    product of more spins an edge of as many ends. It is 1 for a constant cost.
     """
     terms = cost.terms
+    if not terms:
+        return 1.0
     coupled = {i for spins in terms for i in spins}
     ends = sum(max(2, len(spins)) for spins in terms)
     degree = max(1.0, ends / (len(coupled) + bool(cost.fields.any())))
@@ -213,9 +226,11 @@ def _change_parity(circuit: QuantumCircuit, spins: frozenset[int], turned: int) 
         circuit.cx(spin, turned)
 
 
-def _append_x_mixer(circuit: QuantumCircuit, beta: Parameter, warm_start_angles: Sequence[float] | None) -> None:
-    """Append exp(−i β X) on every qubit; for a warm start, rotations about the axis of its initial state."""
-    for qubit in range(circuit.num_qubits):
+def _append_x_mixer(
+    circuit: QuantumCircuit, beta: Parameter, free: Sequence[int], warm_start_angles: Sequence[float] | None
+) -> None:
+    """Append exp(−i β X) on every free qubit; for a warm start, rotations about the axis of its initial state."""
+    for qubit in free:
         if warm_start_angles is None:
             circuit.rx(2 * beta, qubit)
         else:
@@ -224,37 +239,39 @@ def _append_x_mixer(circuit: QuantumCircuit, beta: Parameter, warm_start_angles:
             circuit.ry(warm_start_angles[qubit], qubit)
 
 
-def _append_xy_mixer(circuit: QuantumCircuit, beta: Parameter) -> None:
-    """Append Π exp(−i β (XX + YY) / 2) over the pairs of a ring, even pairs first."""
-    for pair in ring_pairs(circuit.num_qubits):
+def _append_xy_mixer(circuit: QuantumCircuit, beta: Parameter, group: Group) -> None:
+    """Append Π exp(−i β (XX + YY) / 2) over the pairs of a group's ring, even pairs first."""
+    for pair in ring_pairs(group.variables):
         circuit.rxx(beta, *pair)
         circuit.ryy(beta, *pair)
 
 
-def ring_pairs(count: int) -> list[tuple[int, int]]:
+def ring_pairs(qubits: Sequence[int]) -> list[tuple[int, int]]:
     """Return the pairs of neighbours on a ring of qubits, in the order of the XY mixer."""
-    ring = [(i, (i + 1) % count) for i in range(count if count > 2 else count - 1)]
+    count = len(qubits)
+    ring = [(qubits[i], qubits[(i + 1) % count]) for i in range(count if count > 2 else count - 1)]
     return ring[::2] + ring[1::2]
 
 
-def _prepare_dicke(circuit: QuantumCircuit, ones: int) -> None:
-    """Prepare the Dicke state, the uniform superposition of all bit strings with that many ones.
+def _prepare_dicke(circuit: QuantumCircuit, group: Group) -> None:
+    """Prepare the Dicke state of a group's qubits, the uniform superposition of all bit strings with that many ones.
 
     A. Bärtschi and S. Eidenbenz, FCT 2019, 126: the highest of the first `size` qubits have the ones that are left, and
     where these are `moved`, a Givens rotation moves a share of the amplitude to a state in which the last qubit is 0.
     """
-    count = circuit.num_qubits
-    for qubit in range(count - ones, count):
+    qubits, ones = group.variables, group.ones
+    count = len(qubits)
+    for qubit in qubits[count - ones :]:
         circuit.x(qubit)
     for size in range(count, 1, -1):
         last, fewest = size - 1, max(1, ones - (count - size))
         for moved in range(fewest, min(ones, size - 1) + 1):
-            angle, pair = math.acos(math.sqrt(moved / size)), (size - moved - 1, last)
+            angle, pair = math.acos(math.sqrt(moved / size)), (qubits[size - moved - 1], qubits[last])
             if size == count:  # a rotation of the only basis state takes one gate
                 circuit.rxx(-2 * angle, *pair)
-                circuit.s(last)
+                circuit.s(qubits[last])
             else:
-                control = None if moved == fewest else size - moved  # it is 0 for fewer ones
+                control = None if moved == fewest else qubits[size - moved]  # it is 0 for fewer ones
                 _append_givens_rotation(circuit, angle, pair, control)
 
 

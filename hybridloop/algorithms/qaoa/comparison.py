@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from math import comb
 
 import numpy as np
 
 from hybridloop.algorithms.binary.annealing import descend, effort_of
+from hybridloop.algorithms.binary.constraints import Group
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.outcome import Outcome
@@ -48,6 +51,8 @@ def beside_chance(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int) -> Outco
     """
     mean, sign = random_mean(ansatz), ansatz.problem.sign
     lead, error = mean - sign * outcome.value, SIGMAS * outcome.standard_error + outcome.rounding_bound
+    if ansatz.cost.is_constant:  # the mixer meets all constraints, and there is no objective
+        return outcome
     spread = math.sqrt(math.fsum(value**2 for value in ansatz.cost.terms.values()))
     doubt: Doubt | None = None
     if lead + error <= NO_LEAD * spread:
@@ -75,8 +80,8 @@ def beside_classical(outcome: Outcome, problem: BinaryProblem) -> Outcome:
     if not optimum.is_exact:
         choices.append(f"bound: no assignment is better than {optimum.bound:.6g}")
     if outcome.best_bitstring is not None:
-        bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
-        reached = problem.best_of(descend(problem.cost, bits))
+        bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]], np.uint8)
+        reached = problem.best_of(descend(problem.cost, problem.completed(bits)))
         annealed = "none that is feasible" if problem.annealed is None else f"{problem.annealed:.6g}"
         by_descent = (
             "" if reached is None else f"a descent by single flips from the best assignment reaches {reached:.6g}, "
@@ -95,14 +100,22 @@ def beside_classical(outcome: Outcome, problem: BinaryProblem) -> Outcome:
 def random_mean(ansatz: QaoaCircuit) -> float:
     """Return the mean of the minimized cost over all assignments that the mixer reaches, each as likely.
 
-    Of those with m ones among n, a product of k spins has the mean Σ_j (−1)^j C(k, j) C(n − k, m − j) / C(n, m).
+    Of those with m ones in a group of n, a product of k spins of the group has the mean
+    Σ_j (−1)^j C(k, j) C(n − k, m − j) / C(n, m); that of a spin outside of groups is 0.
     """
-    cost, count, ones = ansatz.cost, ansatz.cost.num_variables, ansatz.ones
-    if ones is None:
-        return cost.offset
+    cost = ansatz.cost
+    group_of = {variable: group for group in ansatz.groups for variable in group.variables}
 
-    def mean(size: int) -> float:
-        signed = [(-1) ** j * comb(size, j) * comb(count - size, ones - j) for j in range(min(size, ones) + 1)]
-        return float(sum(signed)) / comb(count, ones)
+    def mean(spins: Sequence[int]) -> float:
+        if not group_of.keys() >= set(spins):
+            return 0.0
+        sizes = Counter(group_of[spin] for spin in spins)
+        return math.prod(_mean_in(group, size) for group, size in sizes.items())
 
-    return cost.offset + math.fsum(value * mean(len(spins)) for spins, value in cost.terms.items())
+    return cost.offset + math.fsum(value * mean(spins) for spins, value in cost.terms.items())
+
+
+def _mean_in(group: Group, size: int) -> float:
+    count, ones = len(group.variables), group.ones
+    signed = [(-1) ** j * comb(size, j) * comb(count - size, ones - j) for j in range(min(size, ones) + 1)]
+    return float(sum(signed)) / comb(count, ones)

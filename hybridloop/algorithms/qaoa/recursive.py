@@ -19,7 +19,7 @@ from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.qaoa.angles import tree_of, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
-from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, is_better
+from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, constraints_met, is_better
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InvalidValue, JobFailed
 
@@ -59,17 +59,19 @@ def rqaoa(
     if not 1 <= stop_at <= MAX_ENUMERATED_VARIABLES:
         raise InvalidValue("stop_at", f"must be 1 to {MAX_ENUMERATED_VARIABLES} spins, got {stop_at}")
     # Eliminate one spin per round.
-    reduced, spins, substitutions = problem.cost, list(range(problem.num_variables)), list[_Substitution]()
+    reduced, substitutions = problem.cost, list[_Substitution]()
+    qubits = reduced.num_variables
+    spins = list(range(qubits))
     log = RoundLog(on_progress, problem.sign)
     angles: tuple[float, ...] = ()
     sampled: Assignment | None = None
-    beyond = max(0, problem.num_variables - max(stop_at, max_variables or problem.num_variables))
+    beyond = max(0, qubits - max(stop_at, max_variables or qubits))
     while reduced.num_variables > stop_at and not reduced.is_constant:
         if len(substitutions) < beyond:
             means = _simulated_means(reduced, layers)
         else:
             counts, angles = _measure(reduced, run_round, layers, shots, log)
-            bits = _all_bits(counts.bits, spins, substitutions, problem.num_variables)
+            bits = _all_bits(counts.bits, spins, substitutions, qubits)
             sampled = best_assignment(problem, bits, sampled)
             means = _measured_means(reduced, counts)
         strongest = max(means, key=lambda each: round(abs(means[each]), 9))  # the first of equal ones
@@ -81,17 +83,17 @@ def rqaoa(
         if not spins:
             break
     # Enumerate the remaining spins.
-    bits = _all_bits(_ground_state_bits(reduced)[None, :], spins, substitutions, problem.num_variables)
+    bits = _all_bits(_ground_state_bits(reduced)[None, :], spins, substitutions, qubits)
     result = best_assignment(problem, bits, None)
     is_sample_better = sampled is not None and (result is None or is_better(problem.sign, sampled.value, result.value))
     best = sampled if is_sample_better else result
     # Evaluate the assignment; with its penalty where it is infeasible.
     is_feasible = bool(problem.is_feasible(bits)[0])
-    value = float((problem.objective if is_feasible else problem.cost.scaled(problem.sign)).energies(bits)[0])
+    whole = problem.objective.widened(qubits) if is_feasible else problem.cost.scaled(problem.sign)
+    value = float(whole.energies(bits)[0])
     sample_note = "; a sample was better than the resulting assignment" if is_sample_better else ""
-    violation = (
-        "" if is_feasible or problem.constraint is None else f"; it does not meet {problem.constraint.description}"
-    )
+    broken = [each.description for each in problem.constraints if not each.is_met(bits[:, : problem.num_variables])[0]]
+    violation = f"; it does not meet {', '.join(broken)}" if broken else ""
     exact_value = Estimate(value, variance=0.0, shots=0, is_exact=True)
     return Outcome(
         **measured_value(FinalMeasurement(exact_value, is_precise=True), None, NO_MINIMUM),
@@ -103,6 +105,7 @@ def rqaoa(
         history=tuple(log.history),
         best_bitstring=None if best is None else best.bitstring,
         best_value=None if best is None else best.value,
+        constraints=constraints_met(problem, best, ())[0],
     )
 
 

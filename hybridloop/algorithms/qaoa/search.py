@@ -36,7 +36,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     apply_missing_point_policy,
     check_missing_point_policy,
 )
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, Table, measured_value
 from hybridloop.algorithms.qaoa.angles import with_added_layer, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, larger_cap_of, left_of, share_caps
@@ -58,9 +58,10 @@ class Assignment:
 def best_assignment(problem: BinaryProblem, bits: NDArray[np.uint8], incumbent: Assignment | None) -> Assignment | None:
     """Return the best of the rows of bits (k, n) and the incumbent (the best so far); None where none is feasible.
 
+    Slack bits behind the n bits of the variables are left out.
     Ties go to the incumbent, else to the first row.
     """
-    bits = bits[problem.is_feasible(bits)]
+    bits = bits[problem.is_feasible(bits), : problem.num_variables]
     if not len(bits):
         return incumbent
     values = problem.objective.energies(bits) + 0.0  # -0.0 is 0
@@ -85,9 +86,11 @@ class AssignmentTracker:
         self._problem = problem
         self._run_round = run_round
         self.best: Assignment | None = None
+        self.last: list[Counts] = []  # of the last round
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         results = self._run_round(pubs)
+        self.last = [counts for counts in itertools.chain.from_iterable(results) if isinstance(counts, Counts)]
         self._keep(results)
         return results
 
@@ -333,6 +336,7 @@ def qaoa(
     with share_caps(run_round, None):
         final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
     value = problem.sign * final.estimate.value + 0.0
+    constraints, share = constraints_met(problem, tracker.best, tracker.last)
     return Outcome(
         **measured_value(replace(final, estimate=replace(final.estimate, value=value)), None, NO_MINIMUM),
         parameters=tuple(point.tolist()),
@@ -345,7 +349,38 @@ def qaoa(
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,
         best_value=None if tracker.best is None else tracker.best.value,
         choices=() if given is None else (_beside_start(given, tracker.best),),
+        constraints=constraints,
+        feasible_share=share,
     )
+
+
+def constraints_met(
+    problem: BinaryProblem, best: Assignment | None, measured: Sequence[Counts]
+) -> tuple[Table, float | None]:
+    """Return a row for each constraint, and the share of the measured shots that meet all; None without any.
+
+    A row has the constraint's name, whether the best assignment meets it (without a feasible one, the measured
+    assignment of the least cost), and the share of the shots that do.
+    """
+    if not problem.constraints or not (measured or best):
+        return (), None
+    total = sum(counts.shots for counts in measured)
+    if best is not None:
+        bits = np.array([[int(bit) for bit in reversed(best.bitstring)]], np.uint8)
+    else:
+        rows = np.concatenate([counts.bits for counts in measured])
+        bits = rows[[int(np.argmin(problem.cost.energies(rows)))]]
+
+    def share(is_met: Callable[[NDArray[np.uint8]], NDArray[np.bool_]]) -> float | None:
+        met = sum(int(counts.counts @ is_met(counts.bits[:, : problem.num_variables])) for counts in measured)
+        return met / total if total else None
+
+    table = [
+        {"constraint": each.description, "met": bool(each.is_met(bits[:, : problem.num_variables])[0])}
+        | {"share": share(each.is_met)}
+        for each in problem.constraints
+    ]
+    return tuple(table), share(problem.is_feasible)
 
 
 def _beside_start(given: Assignment, best: Assignment | None) -> str:
@@ -356,6 +391,6 @@ def _beside_start(given: Assignment, best: Assignment | None) -> str:
 
 def _penalty_note(ansatz: QaoaCircuit) -> str:
     problem = ansatz.problem
-    if problem.constraint is None or ansatz.cost is not problem.cost:  # the mixer conserves the constraint
+    if all(each.group in ansatz.groups for each in problem.constraints):  # the mixer conserves them
         return ""
     return f"; the penalty for violating a constraint is {problem.penalty:.4g}, because {problem.penalty_reason}"

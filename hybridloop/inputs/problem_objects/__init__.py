@@ -21,6 +21,7 @@ _CONVERTERS = {
     "scipy": "matrices:matrix",
     "pandas": "matrices:table",
     "dimod": "matrices:quadratic_model",
+    "qiskit_optimization": "matrices:quadratic_program",
     "builtins": "plain:plain_values",
     "qiskit": "operators:qiskit_operator",
     "openfermion": "operators:openfermion_operator",
@@ -29,14 +30,16 @@ _CONVERTERS = {
     "qdk_chemistry": "molecules:qdk_chemistry_object",
 }
 _REMEDIES = {  # objects that are close to a problem, by the top-level module of their type
-    "qiskit_optimization": "Give QuadraticProgramToQubo().convert(program).to_ising()[0], whose offset is left out.",
+    "docplex": "Give qiskit_optimization.translators.from_docplex_mp(model), or a file that model.export_as_lp writes.",
+    "gurobipy": "Give a file that model.write('model.lp') writes.",
+    "pulp": "Give a file that problem.writeLP('model.lp') writes.",
     "qiskit_nature": "Give the SparsePauliOp of JordanWignerMapper().map(operator), or an FCIDUMP file.",
     "igraph": "Give graph.to_networkx().",
     "pyqubo": "Give model.to_bqm().",
     "cirq": "Give a SparsePauliOp, such as SparsePauliOp.from_list([('ZZ', -1.0), ('XI', 0.5)]).",
 }
 _ACCEPTED = (
-    "Give a name, a file, a networkx graph, a matrix, a dimod BQM, weighted edges, a SparsePauliOp, "
+    "Give a name, a file, a networkx graph, a matrix, a dimod BQM or CQM, weighted edges, a SparsePauliOp, "
     "a QubitOperator, a PennyLane Hamiltonian, or a PySCF molecule."
 )
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hybridloop.algorithms.formats.constrained import constrained_model
 from hybridloop.algorithms.formats.tables import SquareMatrix
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
@@ -80,18 +81,17 @@ def ising_text(fields: Mapping[object, float], couplings: Terms, offset: float =
 
 def polynomial_text(terms: Mapping[Iterable[Any], float], offset: float = 0.0, *, vartype: str = "BINARY") -> str:
     """Return JSON of a polynomial of any order: the coefficient of each product of named variables."""
-    ends = list(dict.fromkeys(name for product in terms for name in product))
-    names = _distinct(sorted(ends) if all(isinstance(name, int) for name in ends) else ends)
+    names = distinct_names(name for product in terms for name in product)
     rows = [[*map(str, product), float(value)] for product, value in terms.items()]
     return json.dumps({"polynomial": {"variables": names, "terms": rows}, "vartype": vartype, "offset": float(offset)})
 
 
 def quadratic_model(model: Any) -> tuple[str, str]:
-    """Return the name and text of a dimod BinaryQuadraticModel or BinaryPolynomial, without constraints."""
+    """Return the name and text of a dimod BinaryQuadraticModel, BinaryPolynomial or ConstrainedQuadraticModel."""
     vartype = getattr(getattr(model, "vartype", None), "name", None)
-    if hasattr(model, "constraints"):
-        problem = "a constrained model has no energy without a penalty"
-        raise InputError("problem", problem, "Give the first of dimod.cqm_to_bqm(model); its second maps samples back.")
+    if hasattr(model, "constraints") and hasattr(model, "objective"):
+        _distinct(model.variables)
+        return "program", json.dumps(constrained_model(model))
     if vartype not in ("BINARY", "SPIN"):
         raise not_a_problem(model, "Give a dimod.BinaryQuadraticModel or BinaryPolynomial.")
     if isinstance(model, Mapping):
@@ -100,6 +100,60 @@ def quadratic_model(model: Any) -> tuple[str, str]:
         return "Ising", ising_text(model.linear, model.quadratic, model.offset)
     terms = {(variable, variable): bias for variable, bias in model.linear.items()}
     return "QUBO", qubo_text(model.linear, {**terms, **model.quadratic}, model.offset)
+
+
+def quadratic_program(program: Any) -> tuple[str, str]:
+    """Return the name and text of a QuadraticProgram of qiskit-optimization, of bits with linear constraints."""
+    if not hasattr(program, "linear_constraints"):
+        raise not_a_problem(program, "Give a QuadraticProgram.")
+    for variable in program.variables:
+        if variable.vartype.name != "BINARY":
+            what = f"the variable {variable.name[:80]} is {variable.vartype.name.lower()}"
+            remedy = "Give IntegerToBinary().convert(program), or binary variables."
+            raise InputError("problem", what, remedy)
+    if program.quadratic_constraints:
+        what = f"the constraint {program.quadratic_constraints[0].name[:80]} is quadratic"
+        raise InputError("problem", what, "Give linear constraints.")
+    objective = program.objective
+    linear, quadratic = (part.to_dict(use_name=True) for part in (objective.linear, objective.quadratic))
+    terms = {**{(name,): value for name, value in linear.items()}, **quadratic}
+    constraints = [
+        (each.name, each.linear.to_dict(use_name=True), each.sense.label, each.rhs)
+        for each in program.linear_constraints
+    ]
+    names = [variable.name for variable in program.variables]
+    maximizes = objective.sense.name == "MAXIMIZE"
+    text = constrained_text(names, terms, constraints, offset=objective.constant, maximize=maximizes)
+    return str(program.name or "program"), text
+
+
+def constrained_text(
+    names: list[str],
+    terms: Mapping[Any, Any],
+    constraints: Iterable[tuple[str, Mapping[Any, Any], str, float]],
+    *,
+    offset: float = 0.0,
+    maximize: bool = False,
+) -> str:
+    """Return JSON of a polynomial of bits with linear constraints: name, coefficients, sense and bound of each."""
+    rows = [[*map(str, product), float(value)] for product, value in terms.items()]
+    limits = [
+        {
+            "name": name,
+            "terms": [[str(variable), float(value)] for variable, value in coefficients.items()],
+            "sense": sense,
+            "bound": float(bound),
+        }
+        for name, coefficients, sense, bound in constraints
+    ]
+    polynomial = {"variables": names, "terms": rows}
+    return json.dumps({"polynomial": polynomial, "offset": float(offset), "maximize": maximize, "constraints": limits})
+
+
+def distinct_names(variables: Iterable[Any]) -> list[str]:
+    """Return the names of variables that may come several times: whole numbers in their order, others as they come."""
+    ends = list(dict.fromkeys(variables))
+    return _distinct(sorted(ends) if all(isinstance(name, int) for name in ends) else ends)
 
 
 def _distinct(variables: Iterable[object]) -> list[str]:

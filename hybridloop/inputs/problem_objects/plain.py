@@ -7,11 +7,18 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hybridloop.algorithms.formats.constrained import LIMITS
 from hybridloop.algorithms.formats.json_text import check_names
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.graphs import graph_text
-from hybridloop.inputs.problem_objects.matrices import ising_text, polynomial_text, qubo_text
+from hybridloop.inputs.problem_objects.matrices import (
+    constrained_text,
+    distinct_names,
+    ising_text,
+    polynomial_text,
+    qubo_text,
+)
 from hybridloop.inputs.problem_objects.operators import pauli_text
 
 _FORMATS = {  # names of the JSON formats, by the key that tells the kind
@@ -26,6 +33,7 @@ _FORMATS = {  # names of the JSON formats, by the key that tells the kind
     "labs": "sequence",
 }
 _POLYNOMIAL = "Give terms such as {('a', 'b', 'c'): 1.5, ('a',): -1.0}."
+_CONSTRAINT = "Give ({'a': 2, 'b': 3}, '<=', 4): the coefficients, the sense (<=, =, >=) and the bound."
 _EDGES = "Give edges such as [('a', 'b', 1.5), ('b', 'c', 2.0)], or {('a', 'b'): 1.5}."
 
 
@@ -46,6 +54,8 @@ def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
             terms = {**{(spin,): field for spin, field in fields.items()}, **value["J"]}
             return "Ising", polynomial_text(_numbered(terms), value.get("offset", 0.0), vartype="SPIN")
         return "Ising", ising_text(fields, _merged(value["J"]), value.get("offset", 0.0))
+    if isinstance(value.get("maximize", value.get("minimize")), Mapping):
+        return "program", _constrained(value)
     for key, name in _FORMATS.items():
         if key in value:
             return name, _json(value)
@@ -62,6 +72,26 @@ def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
             raise InputError("problem", "the dict may have the weights of edges or the terms of a QUBO", remedy)
         return "graph", graph_text(_ends(merged), [(*pair, weight) for pair, weight in value.items()])
     return "QUBO", qubo_text(_ends(merged), merged)
+
+
+def _constrained(value: Mapping[Any, Any]) -> str:
+    """Return the text of terms to `minimize` or `maximize`, and of `constraints`: (coefficients, sense, bound) each."""
+    sense = "maximize" if "maximize" in value else "minimize"
+    check_names({str(key): None for key in value}, (sense, "constraints"), "problem")
+    terms = {product if isinstance(product, tuple) else (product,): each for product, each in value[sense].items()}
+    given = value.get("constraints", ())
+    named = (
+        given.items() if isinstance(given, Mapping) else ((f"constraint {n}", each) for n, each in enumerate(given, 1))
+    )
+    rows = list[tuple[str, Mapping[Any, Any], str, float]]()
+    for name, row in named:
+        is_whole = isinstance(row, Sequence) and len(row) == 3 and isinstance(row[0], Mapping)
+        if not is_whole or row[1] not in LIMITS or not _is_number(row[2]) or not all(map(_is_number, row[0].values())):
+            raise InputError("problem", f"{str(name)[:80]} is no constraint: {row!r:.80}", _CONSTRAINT)
+        rows.append((str(name), row[0], row[1], float(row[2])))
+    mentioned = [name for product in _numbered(terms) for name in product]
+    mentioned += [name for _, coefficients, *_ in rows for name in coefficients]
+    return constrained_text(distinct_names(mentioned), terms, rows, maximize=sense == "maximize")
 
 
 def _rows(rows: list[Any]) -> tuple[str, str]:

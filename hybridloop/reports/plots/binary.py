@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
-from hybridloop.algorithms.binary.problem import FEASIBLE_BELOW, BinaryProblem
+from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import RoundRecord
 from hybridloop.preparation.qaoa import read_binary
@@ -49,7 +49,8 @@ def final_assignments(run: StoredRun, problem: BinaryProblem) -> list[MeasuredAs
         last = round_ if round_.complete else last
     shots_of = Counter[str]()
     for counts in [] if last is None else _counts(last):
-        shots_of.update(counts.bitstrings())
+        for bits, shots in counts.bitstrings().items():
+            shots_of[bits[-problem.num_variables :]] += shots  # without slack bits
     if not shots_of:
         return []
     rows = np.array([[int(bit) for bit in reversed(bits)] for bits in shots_of], dtype=np.uint8)
@@ -101,7 +102,7 @@ def histogram(request: PlotRequest) -> Picture | None:
         below = below + heights
     expected, _ = np.histogram(random, edges, weights=total * shares)
     outline = np.concatenate([[0.0], np.repeat(expected, 2), [0.0]])
-    name = "random assignments" if problem.constraint is None else "random feasible assignments"
+    name = "random assignments" if not problem.constraints else "random feasible assignments"
     if expected.any():
         axes.plot(np.repeat(edges, 2), outline, color=INK, linewidth=1.2, label=name)
     axes.axvline(
@@ -126,10 +127,7 @@ def histogram(request: PlotRequest) -> Picture | None:
 def _random_values(problem: BinaryProblem) -> tuple[np.ndarray, np.ndarray]:
     """Return objectives of uniformly random feasible assignments with their shares: of all, or of a sample of many."""
     if problem.num_variables <= MAX_ENUMERATED_VARIABLES:
-        values = problem.objective.all_energies()
-        feasible = np.ones(len(values), bool)
-        if problem.constraint is not None:
-            feasible = problem.constraint.violation.all_energies() < FEASIBLE_BELOW
+        values, feasible = problem.objective.all_energies(), problem.all_feasible()
     else:
         rng = np.random.default_rng(_LAYOUT_SEED)
         rows = rng.integers(0, 2, (_SAMPLE, problem.num_variables), dtype=np.uint8)
@@ -223,7 +221,7 @@ def _side(value: int, problem: BinaryProblem) -> str:
 
 
 def _pairs(problem: BinaryProblem) -> list[tuple[int, int]]:
-    polynomial = problem.objective if problem.constraint is None else problem.constraint.violation
+    polynomial = problem.constraints[0].violation if problem.constraints else problem.objective
     return sorted(polynomial.couplings)
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.qaoa.angles import WHOLE_VARIABLES, QaoaSimulation
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.qaoa import circuit_of, read_binary
+from hybridloop.preparation.choices.constraints import circuit_of
+from hybridloop.preparation.qaoa import read_binary
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, ORANGE, RC, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult
@@ -81,10 +82,10 @@ def _landscape(run: StoredRun, result: RunResult) -> Landscape | None:
     assert isinstance(settings, QaoaSettings)
     layers = len(result.parameters) // 2
     problem = read_binary(run.problem, settings.objective)
-    if problem.num_variables > WHOLE_VARIABLES:
+    ansatz = circuit_of(problem, settings.model_copy(update={"layers": layers}), run.record.seed)[0]
+    if ansatz.num_states > 1 << WHOLE_VARIABLES:
         return None
-    ansatz = circuit_of(problem, settings.model_copy(update={"layers": layers}), run.record.seed)
-    simulation = QaoaSimulation.of(ansatz.cost, ansatz.mixer, ansatz.ones, ansatz.warm_start_angles)
+    simulation = QaoaSimulation.of(ansatz.cost, ansatz.groups, ansatz.warm_start_angles)
     names = tuple(f"{letter}{_subscript(layer, layers)}" for letter in "βγ" for layer in range(1, layers + 1))
     return Landscape(result, simulation, problem.sign, math.pi / 2 * ansatz.scales, names)
 

@@ -88,8 +88,9 @@ def test_the_minima_of_the_qubo_and_the_portfolio_agree_with_the_reference() -> 
     chosen = portfolio_of(entry)
     assert chosen.extremes == pytest.approx((entry["min"], entry["worst_feasible"]))
     assert best(chosen) == [entry["argmin"]]
-    assert chosen.constraint is not None
-    assert chosen.constraint.ones == 4
+    (constraint,) = chosen.constraints
+    assert constraint.group is not None
+    assert constraint.group.ones == 4
 
 
 def portfolio_of(entry: Mapping[str, Any]) -> BinaryProblem:

@@ -13,7 +13,7 @@ from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising
 from hybridloop.algorithms.binary.problem import max_cut, spin_glass
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation
-from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit
+from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.trees import CouplingTree, OneLayer
 from tests.algorithms.qaoa_helpers import trained
 
@@ -33,9 +33,8 @@ def test_the_means_of_a_tree_are_exact(seed: int, layers: int, has_fields: bool,
     cost = ising(nx.random_labeled_tree(7, seed=seed), seed, has_fields=has_fields)
     rng = np.random.default_rng(seed)
     warm = tuple(rng.uniform(0.3, 2.8, 7).tolist()) if is_warm else None
-    mixer = Mixer.WARM_START if is_warm else Mixer.STANDARD
     point = rng.uniform(-1.0, 1.0, 2 * layers)
-    exact = QaoaSimulation.of(cost, mixer, None, warm).energy(point)
+    exact = QaoaSimulation.of(cost, (), warm).energy(point)
     assert CouplingTree.of(cost, warm).energy(point) == pytest.approx(exact, abs=1e-9)
 
 

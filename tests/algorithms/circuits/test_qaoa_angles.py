@@ -30,7 +30,7 @@ def problem_of(kind: str, size: int = 6) -> BinaryProblem:
 )
 def test_the_simulation_is_that_of_the_circuit(kind: str, mixer: Mixer) -> None:
     circuit = qaoa_circuit(problem_of(kind), layers=2, mixer=mixer)
-    simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, circuit.warm_start_angles)
+    simulation = QaoaSimulation.of(circuit.cost, circuit.groups, circuit.warm_start_angles)
     for seed in range(3):
         point = np.random.default_rng(seed).uniform(-1.0, 1.0, 4)
         state = Statevector(circuit.circuit.assign_parameters(point))
@@ -42,17 +42,17 @@ def test_the_simulation_is_that_of_the_circuit(kind: str, mixer: Mixer) -> None:
 def test_the_random_mean_is_that_of_the_reachable_assignments(kind: str) -> None:
     mixer = Mixer.XY if kind == "portfolio" else Mixer.STANDARD
     circuit = qaoa_circuit(problem_of(kind), layers=1, mixer=mixer)
-    simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
+    simulation = QaoaSimulation.of(circuit.cost, circuit.groups, None)
     assert random_mean(circuit) == pytest.approx(float(simulation.energies.mean()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_angles_are_better_than_chance_and_than_the_ramps(kind: str) -> None:
     problem = problem_of(kind, 9)
-    mixer = Mixer.XY if problem.constraint is not None else Mixer.STANDARD
+    mixer = Mixer.XY if problem.constraints else Mixer.STANDARD
     circuit = qaoa_circuit(problem, layers=3, mixer=mixer)
     chosen, why = with_simulated_angles(circuit)
-    simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
+    simulation = QaoaSimulation.of(circuit.cost, circuit.groups, None)
     assert simulation.energy(chosen.initial_point) <= simulation.energy(circuit.initial_point) + 1e-4
     assert simulation.energy(chosen.initial_point) < random_mean(circuit)
     assert why.startswith("optimized on a classical simulation")
@@ -114,7 +114,7 @@ def test_a_problem_of_many_short_cycles_has_the_angles_of_a_part() -> None:
     problem = problem_of("dense", 17)
     circuit, why = with_simulated_angles(qaoa_circuit(problem, layers=2))
     assert why == "optimized on a classical simulation of 12 of the 17 variables, then compared on all"
-    energy = QaoaSimulation.of(circuit.cost, Mixer.STANDARD, None, None).energy
+    energy = QaoaSimulation.of(circuit.cost, (), None).energy
     assert energy(circuit.initial_point) < energy(trained(problem, 2).initial_point) - 0.5
     assert with_simulated_angles(qaoa_circuit(problem_of("dense", 22), layers=2))[1].endswith("12 of the 22 variables")
 

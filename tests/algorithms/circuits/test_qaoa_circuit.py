@@ -106,7 +106,7 @@ def test_the_xy_mixer_is_qiskits_gate_on_each_pair_of_the_ring(
     ones = data.draw(st.integers(1, count - 1))
     ansatz = qaoa_circuit(budgeted(count, ones), layers=1, mixer=Mixer.XY)
     mixer = QuantumCircuit(count)
-    for pair in ring_pairs(count):
+    for pair in ring_pairs(range(count)):
         mixer.append(XXPlusYYGate(2.0 * beta), pair)
     expected = Statevector(np.exp(1j * gamma * ansatz.cost.all_energies()) * dicke(count, ones)).evolve(mixer)
     assert Statevector(ansatz.circuit.assign_parameters([beta, gamma])).equiv(expected)
@@ -124,6 +124,6 @@ def test_a_dicke_state_takes_two_gates_for_a_rotation_and_four_for_a_controlled_
     assert cnots == 2 + sum(2 + 8 * (rotations - 1) for rotations in sizes)
     problem = budgeted(count, ones)
     circuit = qaoa_circuit(problem, layers=1, mixer=Mixer.XY).circuit
-    layer = 2 * len(ring_pairs(count)) + len(problem.objective.couplings)
+    layer = 2 * len(ring_pairs(range(count))) + len(problem.objective.couplings)
     assert two_qubit_gates(circuit) == ions + layer
     assert two_qubit_gates(to_basis(circuit, CNOT_BASIS)) == cnots + layer + len(problem.objective.couplings)
