@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.environment import find_target_in
@@ -15,6 +16,7 @@ from hybridloop.api.progress import combine_callbacks, show_progress
 from hybridloop.azure.targets import recorded_target
 from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.errors import InputError
+from hybridloop.inputs.problem_objects import variables_of
 from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
@@ -49,7 +51,10 @@ def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> R
             from hybridloop.api.worker import run_on
 
             return run_on(pool, algorithm, text, resolved, run_key=run_key, workspace=workspace, show=_show)
-        return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, host=host)
+        result = run(
+            algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, host=host
+        )
+        return replace(result, variables=variables_of(problem)) if result.assignment else result
 
 
 def run(

@@ -35,9 +35,10 @@ def _list(row: Any) -> Any:
 
 
 def _printed(dataclass: type, fields: Mapping[str, Any] = {}, /, *, without: str = "", **more: Any) -> Any:
-    """Return the type of a dataclass's JSON object, with one field left out, and others added or of another type."""
+    """Return the type of a dataclass's JSON object, without some fields, and with others added or of another type."""
     inherited = get_type_hints(dataclass, include_extras=True)
-    inherited.pop(without, None)
+    for name in without.split():
+        del inherited[name]
     record = _record(dataclass.__name__, {**inherited, **fields}, **more)
     record.__doc__ = dataclass.__doc__
     return record
@@ -104,7 +105,7 @@ def _run_result() -> Any:
     result = _printed(
         RunResult,
         {**answer, **amounts},
-        without="outcome",
+        without="outcome variables",
         error=float | None,
         correlation_recovered=float | None,
         jobs=jobs,

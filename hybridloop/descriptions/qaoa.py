@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
-from hybridloop.settings import Goal, RunSettings, SearchName
+from hybridloop.settings import Goal, OptimizerName, RunSettings, SearchName
+from hybridloop.settings.energies import OptimizerChoice
 from hybridloop.settings.parsing import Radians
 
 if TYPE_CHECKING:
@@ -83,6 +84,19 @@ class QaoaSettings(RunSettings):
         description="search of the angles: measured (jobs, from classical angles), or simulated (a classical "
         "simulation, which the one job tests); auto: simulated, in part where the problem is large",
     )
+    optimizer: OptimizerChoice = Field(
+        OptimizerName.AUTO,
+        description="optimizer of a measured search (`hybridloop optimizers`), or a plug-in; auto: trust-region",
+        examples=["scipy:cobyla"],
+    )
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="expected remaining gain, in the objective's unit, at which a measured search ends; left out: a "
+        "thousandth of the sum of the coefficients' sizes",
+        examples=[0.01],
+    )
     max_rounds: Annotated[int, Goal] = Field(
         200, ge=1, le=100_000, description="maximum number of rounds of a measured search, for each number of layers"
     )
@@ -101,6 +115,9 @@ class QaoaSettings(RunSettings):
     def _check_cvar_and_layers(self) -> Self:
         if self.cvar < 1 and self.search is not SearchName.MEASURED and self.extend_to is None:
             raise ValueError("CVaR has no effect on fixed angles: give search=measured or extend_to, or leave cvar out")
+        for name in ("optimizer", "tolerance"):
+            if self.search is not SearchName.MEASURED and getattr(self, name) not in (None, OptimizerName.AUTO):
+                raise ValueError(f"{name} has no effect on fixed angles: give search=measured, or leave {name} out")
         if self.extend_to is not None and self.extend_to <= self.layers:
             raise ValueError(f"{self.layers} layers can't be extended to {self.extend_to}: give a larger number")
         if self.start_assignment is not None and self.mixer not in (MixerName.AUTO, MixerName.WARM_START):
@@ -119,6 +136,8 @@ class QaoaOptions(RunOptions, total=False):
     start_assignment: str | None
     shots: int
     search: str
+    optimizer: str | object  # as of `vqe`
+    tolerance: float | None
     max_rounds: int
     extend_to: int | None
     cvar: float

@@ -94,7 +94,9 @@ def prepare_qaoa(
     least = recorded_least_shots(recorded.groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
     shots = shots_of(settings, target, least)
     start = start_assignment(binary, settings)
-    search = QaoaSearch(optimizer_of_angles(settings, least), settings.extend_to, settings.cvar, settings.max_rounds)
+    search = QaoaSearch(
+        optimizer_of_angles(settings, seed, least), settings.extend_to, settings.cvar, settings.max_rounds
+    )
     on_lost = missing_point_policy(settings.failure)
     search.check(ansatz, on_lost)
 

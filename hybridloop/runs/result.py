@@ -83,6 +83,8 @@ class RunResult:
 
     `problem_title` says what the problem is: a built-in one's title, or how its text was read.
 
+    `variables` are the caller's objects by the names of a binary problem's variables, where the run began here.
+
     A run that has not ended is "stopped", "parked" or "interrupted". It has no outcome yet, `parameters` are the best
     point so far, and `runs resume` resumes it. Where a cap ended a run, `larger_cap` is the option by which that
     command lets it go on. `revision` counts the results of a run that was extended, from 1. `resumed` is true
@@ -118,6 +120,7 @@ class RunResult:
     reserved: Mapping[str, float] = field(default_factory=dict)
     provider_options: Mapping[str, Any] = field(default_factory=dict)
     is_local: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     value = _OfOutcome[float | None](None)
     standard_error = _OfOutcome[float | None](None)
@@ -208,9 +211,13 @@ class RunResult:
         return ALGORITHMS[self.algorithm].value_of.format(rows=len(self.table), **self.table[0])
 
     @property
-    def assignment(self) -> Mapping[str, int]:
-        """The best assignment of a binary problem, 0 or 1 by the variables' names; empty without one."""
-        return {row["variable"]: row["value"] for row in self.table if row.keys() == {"variable", "value"}}
+    def assignment(self) -> Mapping[Any, int]:
+        """The best assignment of a binary problem, 0 or 1 by the caller's nodes or variables; empty without one.
+
+        A result that was read from the journal or a file has their names.
+        """
+        rows = [(str(row["variable"]), row["value"]) for row in self.table if row.keys() == {"variable", "value"}]
+        return {self.variables.get(name, name): value for name, value in rows}
 
     @property
     def value_name(self) -> str:
@@ -227,7 +234,8 @@ class RunResult:
         unit, amount = next(iter(self.cost.items())) if len(self.cost) == 1 else (None, None)
         total = self.jobs + self.pings + self.retried
         jobs = {"total": total, "evaluations": self.jobs, "pings": self.pings, "retried": self.retried}
-        values = asdict(self)
+        values = asdict(replace(self, variables={}))
+        del values["variables"]
         outcome = values.pop("outcome") or {}
         return {
             **{name: outcome.get(name, getattr(self, name)) for name in OF_OUTCOME},

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import dimod
+import networkx as nx
 import pytest
 
 import hybridloop as hl
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.journal import journal_url
 from hybridloop.preparation.prepared import title_of
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
+from tests.conftest import Emulator
 from tests.preparation_helpers import prepare_qaoa
+
+
+def test_assignments_have_the_callers_nodes_and_their_title_no_format(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    asked: dict[str, Any] = {"layers": 1, "shots": 200, "seed": 1, "host": "plain", "workspace": emulator.workspace()}
+    grid = nx.grid_2d_graph(2, 2)
+    result = hl.qaoa(grid, **asked)
+    assert set(result.assignment) == set(grid)
+    assert result.problem_title == "max-cut of 4 nodes, 4 edges"
+    assert set(hl.RunResult.from_dict(result.as_dict()).assignment) == set(map(str, grid))
+    model = dimod.BinaryQuadraticModel({3: 1.0, 7: -1.0}, {(3, 7): 1.0}, "BINARY")
+    assert hl.qaoa(model, **asked).assignment == {3: 0, 7: 1}
+    terms = {"maximize": {("a", 1): 1.0, 2: 0.5}, "constraints": [({"a": 1, 1: 1, 2: 1}, "<=", 2)]}
+    assert hl.qaoa(terms, **asked).assignment == {"a": 1, 1: 1, 2: 0}
 
 
 def run(text: str, form: str | None = None) -> Outcome:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.scaled import ScaledOptimizer
+from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
-from tests.preparation_helpers import prepare_qaoa
+from tests.preparation_helpers import prepare_qaoa, settings_for
 
 X, Z, ONE = np.array([[0.0, 1.0], [1.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
 RING = ProblemText(name="ring", text="0 1\n1 2\n2 3\n3 0\n")
@@ -109,3 +113,49 @@ def test_angles_and_assignments_that_do_not_fit_are_refused(settings: dict[str, 
 def test_a_start_assignment_is_refused_with_another_mixer() -> None:
     with pytest.raises(ValueError, match="needs the warm-start mixer, and the mixer is standard"):
         QaoaSettings(mixer="standard", start_assignment="01")
+
+
+@pytest.mark.parametrize("optimizer", ["scipy:cobyla", "scipy:nelder-mead", "trust-region"])
+def test_a_measured_search_by_each_optimizer_ends_at_the_best_angles(optimizer: str) -> None:
+    _, problem = graph(3, 5)
+    best = run(problem, QaoaSettings(layers=1, shots=10_000))
+    given = QaoaSettings(
+        layers=1, shots=10_000, search="measured", angles=(0.2, 0.2), optimizer=optimizer, max_rounds=150
+    )
+    found = run(problem, given)
+    assert found.value == pytest.approx(best.value, rel=5e-3)
+    assert 3 < found.rounds < 150
+
+
+def test_a_scaled_optimizer_takes_steps_in_units_of_the_scales() -> None:
+    scales = np.array([1.0, 0.01])
+    optimizer = ScaledOptimizer(ScipyOptimizer(np.array([1.0, 1.0]), ScipyMethod.COBYLA, tolerance_rad=1e-4), scales)
+    while len(points := optimizer.ask()):
+        values = [(point[0] - 0.3) ** 2 + (100.0 * point[1] - 0.4) ** 2 for point in points]
+        optimizer.tell(points, [Estimate(value, 0.0, 1) for value in values])
+    assert optimizer.stop is not None
+    assert optimizer.best is not None
+    assert optimizer.best.point == pytest.approx([0.3, 0.004], abs=1e-3)
+
+
+def test_a_smaller_tolerance_takes_more_rounds() -> None:
+    _, problem = graph(5, 6)
+    rounds = [
+        run(problem, QaoaSettings(layers=2, search="measured", angles=(0.1,) * 4, tolerance=tolerance)).rounds
+        for tolerance in (0.5, 0.002)
+    ]
+    assert rounds[0] < rounds[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": "scipy:cobyla"}, "optimizer has no effect on fixed angles"),
+        ({"tolerance": 0.1}, "tolerance has no effect on fixed angles"),
+        ({"optimizer": "rotosolve", "search": "measured"}, "needs the energy's frequencies"),
+        ({"optimizer": "scipy:cobyla", "search": "measured", "tolerance": 0.1}, "does not support it"),
+    ],
+)
+def test_an_optimizer_that_does_not_fit_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare_qaoa(RING, cast("QaoaSettings", settings_for("qaoa", values)), 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.results import SweepResult
@@ -149,3 +150,30 @@ def test_the_landscape_of_qaoa_is_that_of_its_circuit(bundles: Path) -> None:
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
 def test_a_run_for_energies_has_no_landscape(kept: StoredRun) -> None:
     assert draw(kept, "landscape") is None
+
+
+def test_objectives_of_several_problems_are_drawn_from_the_worst_to_the_best() -> None:
+    """The first problem has values from 0 to 10 and a random mean of 4, the second from −8 to 2, with one of −1."""
+    columns = {
+        "value": [9.0, 10.0, 8.0, -6.0],
+        "standard_error": [0.5, 0.0, 0.2, 0.1],
+        "approximation_ratio": [0.9, 1.0, 0.8, 0.8],
+        "exact": [10.0, 10.0, 10.0, -8.0],
+        "reference": [4.0, 4.0, 4.0, -1.0],
+    }
+    rows = rows_of(["ring", "ring", "ring", "cost"], layers=[1, 3, 2, 1], **columns)
+    picture = curve("ratios", rows, ("problem", "layers"), "", quantity="objective")
+    (axes,) = picture.figure.axes
+    assert axes.get_ylabel() == "approximation ratio"
+    drawn = {line.get_label(): np.asarray(line.get_ydata(), float).tolist() for line in axes.get_lines()}
+    assert drawn["mean of all of ring"] == pytest.approx([0.4, 0.4])
+    assert drawn["mean of all of cost"] == pytest.approx([0.3])
+    styles = {str(line.get_linestyle()) for line in axes.get_lines() if str(line.get_label()).startswith("mean of all")}
+    assert len(styles) == 2
+    (bars,) = (
+        each for each in axes.containers if "ring" in str(each.get_label()) and isinstance(each, ErrorbarContainer)
+    )
+    (segments,) = bars.lines[2]
+    assert [np.ptp(segment[:, 1]) / 2 for segment in segments.get_segments()] == pytest.approx([0.05, 0.02, 0.0])
+    one = curve("one", rows[:3], ("layers",), "", quantity="objective").figure.axes[0]
+    assert one.get_ylabel() == "objective"

@@ -46,7 +46,7 @@ def test_the_comparison_with_the_exact_value_has_the_unit_of_the_value(result: R
 def test_json_has_every_field_of_the_result(result: RunResult) -> None:
     document = json.loads(result.to_json())
     names = {field.name for kind in (RunResult, Outcome) for field in dataclasses.fields(kind)}
-    assert names - {"outcome", "converged", "is_requested"} <= document.keys()
+    assert names - {"outcome", "converged", "is_requested", "variables"} <= document.keys()
     assert {name for name in document if isinstance(document[name], dict)} == DICTIONARIES
     assert document["error"] == pytest.approx(0.0013)
     assert document["jobs"]["total"] == 6

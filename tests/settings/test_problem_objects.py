@@ -278,7 +278,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a weight that is no number": ([("a", "b", "far")], "'far', no number"),
     "two nodes of one name": (nx.Graph([(1, "1")]), "two nodes are called '1'"),
     "a complex weight": ([("a", "b", 1j)], "no number"),
-    "a constrained model": (dimod.ConstrainedQuadraticModel(), "cqm_to_bqm"),
     "a discrete model": (dimod.DiscreteQuadraticModel(), "BinaryQuadraticModel"),
     "a matrix with two meanings": (np.array([[0, -1.0], [-1.0, 0]]), "networkx.from_numpy_array"),
     "a matrix of one triangle": (np.array([[0, 1.0], [0, 0]]), "graph's weights or a QUBO"),

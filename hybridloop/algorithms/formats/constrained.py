@@ -26,9 +26,9 @@ def constrained_model(model: Any, *, maximize: bool = False) -> Mapping[str, Any
     """
     for variable in model.variables:
         if model.vartype(variable).name != "BINARY":
-            what = f"the variable {str(variable)[:80]} is {model.vartype(variable).name.lower()}"
-            remedy = "Write it by binary variables; spins by model.spin_to_binary()."
-            raise InputError("problem", what, remedy)
+            kind = model.vartype(variable).name.lower()
+            remedy = "Give model.spin_to_binary()." if kind == "spin" else "Declare it binary."
+            raise InputError("problem", f"the variable {str(variable)[:80]} is {kind}", remedy)
     constraints = list[Mapping[str, Any]]()
     for label, comparison in model.constraints.items():
         left = comparison.lhs

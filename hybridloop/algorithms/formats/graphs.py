@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -15,6 +15,7 @@ from hybridloop.algorithms.formats.json_text import JsonDocument
 from hybridloop.algorithms.formats.rows import is_number, is_whole
 from hybridloop.errors import InputError, ProblemError
 
+OF_OBJECT: Mapping[str, Any] = {"object": True}  # `graph` of node-link JSON that was written for an object
 MAX_CHARACTERS = 200 * MAX_EDGES
 _DIRECTED = ("the graph is directed", "Give an undirected graph: each edge once, with its total weight.")
 _SHOWN = ("id", "name", "label", "title", "color", "colour", "key")  # names that change no problem
@@ -251,7 +252,8 @@ def read_node_link(document: JsonDocument) -> Graph:
                 raise document.error(f"the link names {name!r}, which is not a node", "Name nodes of the list.")
         data = {key: each for key, each in row.items() if key not in ("source", "target")}
         found.edges.append((ends[0], ends[1], data, None))
-    return found.graph("node-link JSON")
+    graph = found.graph("node-link JSON")
+    return replace(graph, reading="") if value.get("graph") == OF_OBJECT else graph
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

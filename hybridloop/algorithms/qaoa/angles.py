@@ -223,7 +223,7 @@ def _states_of(count: int, groups: Sequence[Group]) -> NDArray[np.int64]:
 
 
 def _groups_within(groups: Sequence[Group], chosen: Sequence[int]) -> tuple[Group, ...]:
-    """Return the groups among chosen variables, numbered anew, with about the same shares of ones."""
+    """Return the groups among chosen variables, numbered from 0, with about the same shares of ones."""
     place, found = {variable: index for index, variable in enumerate(chosen)}, list[Group]()
     for group in groups:
         within = tuple(place[variable] for variable in group.variables if variable in place)

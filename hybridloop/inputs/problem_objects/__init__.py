@@ -5,7 +5,7 @@ An object's library is recognised by the name of its type's module, and imported
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -62,6 +62,19 @@ def problem_from_object(value: object, electrons: tuple[int, int] | None = None,
         size = f"{name}: its text has {len(text):,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise InputError("problem", size, "Choose a smaller active space or graph.")
     return validate(ProblemText, {"name": name[:200], "text": text}, of="problem")
+
+
+def variables_of(value: object) -> Mapping[str, Any]:
+    """Return the nodes or variables of a graph, of edges, terms or a model by their names; empty for other objects."""
+    found = getattr(value, "nodes", getattr(value, "variables", ()))
+    if isinstance(value, Mapping):
+        parts = [value, *(value.get(key) for key in ("maximize", "minimize", "h", "J"))]
+        keys = [key for part in parts if isinstance(part, Mapping) for key in part]
+        found = [name for key in keys for name in (key if isinstance(key, tuple) else (key,))]
+    elif isinstance(value, list | set | frozenset):
+        found = [node for edge in value if isinstance(edge, tuple) for node in edge[:2]]
+    found = found if isinstance(found, Iterable) else found() if callable(found) else ()
+    return {str(each): each for each in found}
 
 
 def _converter(value: object) -> Callable[..., tuple[str, str]]:

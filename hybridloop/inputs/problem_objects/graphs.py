@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hybridloop.algorithms.formats.graphs import OF_OBJECT
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 
@@ -64,7 +65,7 @@ def graph_text(
     given = [None if node_weights is None else node_weights.get(node) for node in names.values()]
     weights = [{} if None in given else {_WEIGHT: _weight(each, "the nodes")} for each in given]
     listed_nodes = [{"id": name, **weight} for name, weight in zip(names, weights, strict=True)]
-    return json.dumps({"nodes": listed_nodes, "links": links})
+    return json.dumps({"graph": OF_OBJECT, "nodes": listed_nodes, "links": links})
 
 
 def _check_undirected(*, directed: bool, remedy: str) -> None:

@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.registry import SCIPY, TRUST_REGION, SearchSettings
+from hybridloop.algorithms.optimizers.scaled import ScaledOptimizer
 from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
 from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
+from hybridloop.preparation.choices.optimizer import check_workers_can_import
 from hybridloop.preparation.prepared import origin_of_angles
 from hybridloop.preparation.problem import RELATIVE_ACCURACY
 from hybridloop.runtime.text_table import count_text
-from hybridloop.settings import SearchName
+from hybridloop.settings import OptimizerName, SearchName
+from hybridloop.settings.optimizer_plugins import find_optimizer
 
 
 def choose_angles(ansatz: QaoaCircuit, settings: QaoaSettings) -> tuple[QaoaCircuit, str, str]:
@@ -70,22 +75,36 @@ def start_assignment(problem: BinaryProblem, settings: QaoaSettings) -> NDArray[
     return np.array([int(bit) for bit in reversed(text)], np.uint8)
 
 
-def optimizer_of_angles(settings: QaoaSettings, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
-    """Return the maker of the optimizer: it ends at a thousandth of the sum of the cost's coefficients' sizes."""
+def optimizer_of_angles(settings: QaoaSettings, seed: int, least: int) -> Callable[[QaoaCircuit], Optimizer] | None:
+    """Return the maker of the optimizer, by default the trust region; None for a search without jobs.
+
+    The trust region and SciPy's methods take steps in units of the angles' scales, others in radians. The default
+    tolerance of the trust region is a thousandth of the sum of the cost's coefficients' sizes. Raises InputError for an
+    optimizer that workers are to resume and can't import.
+    """
     if settings.search is not SearchName.MEASURED:
         return None
+    name, tolerance = str(settings.optimizer), settings.tolerance
+    check_workers_can_import(name, settings)
 
-    def make(ansatz: QaoaCircuit) -> TrustRegion:
-        size = math.fsum(map(abs, ansatz.cost.terms.values()))
+    def make(ansatz: QaoaCircuit) -> Optimizer:
         unknown = ((),) * len(ansatz.initial_point)
-        shots = max(FIRST_SHOTS, least)
-        return TrustRegion(
-            ansatz.initial_point,
-            unknown,
-            RELATIVE_ACCURACY * size,
-            shots,
-            shots,
-            scales=ansatz.scales,
+        if name in (OptimizerName.AUTO, TRUST_REGION):
+            size = math.fsum(map(abs, ansatz.cost.terms.values()))
+            last, shots = tolerance or RELATIVE_ACCURACY * size, max(FIRST_SHOTS, least)
+            return TrustRegion(ansatz.initial_point, unknown, last, shots, shots, scales=ansatz.scales)
+        scales = ansatz.scales if name.startswith(SCIPY) else np.ones(len(ansatz.scales))
+        searched = Ansatz("qaoa", ansatz.circuit, ansatz.initial_point / scales, unknown, is_near=True)
+        search = SearchSettings(
+            searched,
+            is_near=True,
+            seed=seed,
+            max_rounds=settings.max_rounds,
+            shots=settings.shots,
+            least_shots=least,
+            tolerance=tolerance,
         )
+        optimizer = find_optimizer(name).create(name, search)
+        return ScaledOptimizer(optimizer, scales) if name.startswith(SCIPY) else optimizer
 
     return make

@@ -1,4 +1,4 @@
-"""How a circuit meets the constraints of a binary problem: penalties with slack bits or without, or the XY mixer."""
+"""Choice of a circuit that meets the constraints of a binary problem: by penalties, or by the XY mixer."""
 
 from __future__ import annotations
 

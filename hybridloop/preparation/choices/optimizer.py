@@ -15,7 +15,7 @@ from hybridloop.data.objects import OBJECT
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.preparation.prepared import Accuracy
-from hybridloop.settings import AutoResume, EnergySettings, OptimizerName, StartName
+from hybridloop.settings import AutoResume, EnergySettings, OptimizerName, RunSettings, StartName
 from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
@@ -72,10 +72,7 @@ def choose_search(
     is extended has searched before. On a target that `has_noise` simulated angles are
     not searched for again. Raises InputError for settings that the optimizer does not support.
     """
-    if settings.optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):
-        name = settings.optimizer.removeprefix(OBJECT)
-        reason = f"the optimizer {name} is an object: workers cannot import it"
-        raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
+    check_workers_can_import(settings.optimizer, settings)
     search = SearchSettings(
         ansatz,
         is_near=ansatz.starts_near or not isinstance(settings.initial_point, StartName),
@@ -94,6 +91,13 @@ def choose_search(
     named = choose_optimizer(ansatz)
     only = "" if ansatz.model is None else "if the measured energy is above the simulated one, "
     return choice, f"{only}{named.name}, as {named.reason}"
+
+
+def check_workers_can_import(optimizer: str, settings: RunSettings) -> None:
+    """Raise InputError for an optimizer that is an object, where workers are to resume the run."""
+    if optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):
+        reason = f"the optimizer {optimizer.removeprefix(OBJECT)} is an object: workers cannot import it"
+        raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as an entry point.")
 
 
 def smaller(first: Sequence[float | None], now: float | None) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ _LOGARITHMIC = 20.0  # ratio of the largest to the smallest setting, from which 
 _MAX_SERIES = 8  # of a plot; more are drawn as one
 _OF_HYDROGEN = "H–H distance (Å)"
 _MAX_NAMES = 24
+_LINES: tuple[Any, ...] = (":", "--", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of the references of problems
 _SERIES = ((ORANGE, "s"), (BLUE, "o"), (PURPLE, "D"), (MUTED, "^"))
 _NUMBERED = re.compile(r"(?P<name>.*)[-_](?P<number>\d+(\.\d+)?)(?P<unit>Å|A|ang|angstrom|bohr|deg|degrees)?")
 _UNITS = {"A": "Å", "ang": "Å", "angstrom": "Å", "deg": "°", "degrees": "°"}
@@ -85,9 +87,12 @@ def curve(
     `fit` is the curve's of a scan, whose minimum is marked; else its lowest point is. None: neither.
 
     A row has `problem`, `value` and `standard_error`, the settings of `varied`, and `exact` and `reference` if they are
-    known. Each combination of the other settings, without seeds, is a series.
+    known. Each combination of the other settings, without seeds, is a series. Objectives of several problems are drawn
+    as their `approximation_ratio` where all have one.
     """
     figure, axes = axes_of(title)
+    if ratios := _as_ratios(rows):
+        rows, quantity, unit = ratios, "approximation ratio", ""
     in_unit = f"{quantity} ({unit})" if unit else quantity
     axes.set_ylabel(in_unit)
     if not rows:
@@ -154,7 +159,9 @@ def _references(
         for position, row in zip(positions, rows, strict=True):
             if row.get(column) is not None:
                 known[str(row["problem"]) if axis is not None and axis.setting else ""][position] = row[column]
-        for points in known.values():
+        for number, (problem, points) in enumerate(known.items()):
+            if len(known) > 1 and column == "reference":
+                line, label = _LINES[number % len(_LINES)], f"{reference} of {problem}"
             at = sorted(points)
             values = [points[position] for position in at]
             if axis is None:
@@ -164,6 +171,24 @@ def _references(
             axes.plot(*drawn, line, color=colour, linewidth=1.3, label=label)
             if column == "exact" and not axis.setting:
                 axes.plot(at, values, ".", color=colour, markersize=4)
+
+
+def _as_ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of several binary problems on the scale from the worst assignment, 0, to the best, 1; else none.
+
+    A ratio r = 1 − (best − value) / (best − worst) gives the scale, unless the value is the best.
+    """
+    scaled = list[dict[str, Any]]()
+    for row in rows if len({str(row["problem"]) for row in rows}) > 1 else ():
+        ratio, best = row.get("approximation_ratio"), row.get("exact")
+        if ratio is None or best is None:
+            return []
+        width = (best - row["value"]) / (1.0 - ratio) if ratio != 1.0 else math.inf
+        reference = row.get("reference")
+        reference = None if reference is None or math.isinf(width) else 1.0 - (best - reference) / width
+        error = (row["standard_error"] or 0.0) / abs(width)
+        scaled.append({**row, "value": ratio, "standard_error": error, "exact": 1.0, "reference": reference})
+    return scaled
 
 
 def _measured(axes: Axes, points: Sequence[tuple[float, Mapping[str, Any]]], name: str, number: int) -> None:
