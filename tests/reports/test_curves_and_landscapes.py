@@ -170,9 +170,8 @@ def test_objectives_of_several_problems_are_drawn_from_the_worst_to_the_best() -
     assert drawn["mean of all of cost"] == pytest.approx([0.3])
     styles = {str(line.get_linestyle()) for line in axes.get_lines() if str(line.get_label()).startswith("mean of all")}
     assert len(styles) == 2
-    (bars,) = (
-        each for each in axes.containers if "ring" in str(each.get_label()) and isinstance(each, ErrorbarContainer)
-    )
+    of_ring = [each for each in axes.containers if "ring" in str(each.get_label())]
+    (bars,) = (each for each in of_ring if isinstance(each, ErrorbarContainer))
     (segments,) = bars.lines[2]
     assert [np.ptp(segment[:, 1]) / 2 for segment in segments.get_segments()] == pytest.approx([0.05, 0.02, 0.0])
     one = curve("one", rows[:3], ("layers",), "", quantity="objective").figure.axes[0]
