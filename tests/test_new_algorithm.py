@@ -65,7 +65,7 @@ from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.qaoa.search import best_assignment
 from hybridloop.flows.in_prefect.run import algorithm_flow
 from hybridloop.preparation.prepared import PlanFacts, PreparedAlgorithm, ProblemFacts
-from hybridloop.preparation.qaoa import read_binary
+from hybridloop.preparation.binary import read_binary
 from their_algorithm.description import UNIFORM
 
 

@@ -10,17 +10,15 @@ import numpy as np
 from hybridloop.algorithms.binary.assignment_text import describe_assignment
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation, random_mean
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
-from hybridloop.data import built_in_problem
-from hybridloop.descriptions.qaoa import ObjectiveName, QaoaSettings
-from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
+from hybridloop.preparation.binary import facts_of_binary, read_binary, shots_of
 from hybridloop.preparation.choices.angles import choose_angles, optimizer_of_angles, start_assignment
 from hybridloop.preparation.choices.constraints import circuit_of
 from hybridloop.preparation.choices.measurement_costs import measurement_costs
@@ -67,19 +65,6 @@ class PreparedQaoa(PreparedAlgorithm):
         best, value = outcome.best_bitstring, outcome.best_value
         solution = describe_assignment(self.problem, best, value)
         return replace(outcome, table=_assignment(self.problem, best), solution=solution)
-
-
-def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> ProblemFacts:
-    """Return the facts of a problem, with a random mean of what is measured. Raises InputError if none is feasible."""
-    problem.check_feasible()
-    title = problem.title or f"{problem.kind} of {problem.num_variables} variables"
-    if problem.unused:
-        title += f"; not used: {', '.join(problem.unused)}"
-
-    def exact() -> float | None:
-        return problem.optimum.found if problem.optimum.is_exact else None
-
-    return ProblemFacts("", problem.num_qubits, sense, reference, exact, title=title)
 
 
 def prepare_qaoa(
@@ -143,23 +128,8 @@ def _check_slack_fits(ansatz: QaoaCircuit, target: Target) -> None:
         raise InputError("inequalities", what, remedy)
 
 
-def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
-    """Return the binary problem of a built-in name or a text. Raises ProblemError."""
-    text = problem.text
-    if text is None:
-        entry = built_in_problem("binary_problems", problem.name)
-        assert entry is not None  # a run checks the name
-        text = entry["text"]
-    return read_binary_problem(text, problem.name, GraphObjective(objective), problem.format)
-
-
 def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     if bitstring is None:
         return ()
     named = zip(problem.labels, reversed(bitstring), strict=True)
     return tuple({"variable": label, "value": int(bit)} for label, bit in named)
-
-
-def shots_of(settings: QaoaSettings | RqaoaSettings, target: Target, least: int) -> int:
-    """Return the shots of a circuit: the default, or of an exact distribution the most of a job, unless given."""
-    return settings.shots or (settings.default_shots if target.samples else least)

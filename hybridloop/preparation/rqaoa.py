@@ -10,9 +10,10 @@ from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.preparation.binary import facts_of_binary, read_binary, shots_of
 from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
 from hybridloop.preparation.prepared import PlanFacts
-from hybridloop.preparation.qaoa import PreparedQaoa, facts_of_binary, read_binary, shots_of
+from hybridloop.preparation.qaoa import PreparedQaoa
 from hybridloop.settings import NOTHING, ProblemText, Recorded
 
 MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second

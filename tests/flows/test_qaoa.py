@@ -24,7 +24,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import qaoa, rqaoa
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from hybridloop.preparation.qaoa import read_binary
+from hybridloop.preparation.binary import read_binary
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult

@@ -15,8 +15,8 @@ from hybridloop.errors import InputError, ProblemError
 from hybridloop.estimate.planner import plan_run
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.problems import pop_reading, read_for, read_problem
+from hybridloop.preparation.binary import read_binary
 from hybridloop.preparation.checks import check_problem
-from hybridloop.preparation.qaoa import read_binary
 from tests.preparation_helpers import prepare_qaoa
 
 

@@ -14,7 +14,7 @@ from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import RoundRecord
-from hybridloop.preparation.qaoa import read_binary
+from hybridloop.preparation.binary import read_binary
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, Picture, axes_of, legend
 from hybridloop.runs.stored_run import StoredRun

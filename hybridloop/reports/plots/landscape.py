@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.qaoa.angles import WHOLE_VARIABLES, QaoaSimulation
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
+from hybridloop.preparation.binary import read_binary
 from hybridloop.preparation.choices.constraints import circuit_of
-from hybridloop.preparation.qaoa import read_binary
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, ORANGE, RC, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult

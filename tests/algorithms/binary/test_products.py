@@ -25,7 +25,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.descriptions.qaoa import ObjectiveName
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.problems import read_problem
-from hybridloop.preparation.qaoa import read_binary
+from hybridloop.preparation.binary import read_binary
 from hybridloop.settings import ProblemText
 
 
