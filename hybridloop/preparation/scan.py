@@ -259,6 +259,8 @@ def _row(name: str, outcome: Outcome, point: PreparedVqe, counter: RoundCounter)
         "choices": [*choices, *filter(None, [facts.orbitals])],
         "note": "; ".join(filter(None, [facts.note(), size_doubt(facts.orbitals)])) or None,
         "parameters": list(outcome.parameters),
+        **{each["observable"]: each["value"] for each in outcome.observables},
+        **{f"{each['observable']} error": each["standard_error"] for each in outcome.observables},
     }
 
 

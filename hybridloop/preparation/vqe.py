@@ -13,12 +13,14 @@ from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe.claims import StateClaims
+from hybridloop.algorithms.vqe.expectations import Expectations
 from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.claims import claim_tolerance, claims_of
 from hybridloop.preparation.choices.measured_circuit import CircuitChooser, GroundStateBound
 from hybridloop.preparation.choices.mitigation import mitigation_of
+from hybridloop.preparation.choices.observables import expectations_of
 from hybridloop.preparation.choices.optimizer import SearchChoice, choose_search
 from hybridloop.preparation.prepared import (
     GROUPS,
@@ -46,6 +48,7 @@ class PreparedVqe(PreparedEnergy):
     energy: GroupingChoice
     mitigation: Mitigation
     claims: StateClaims
+    expectations: Expectations
     choices: Mapping[str, str] = field()  # a field without a default, in place of the base's property
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
@@ -63,6 +66,7 @@ class PreparedVqe(PreparedEnergy):
             sampling=self.sampling,
             mitigation=self.mitigation,
             claims=self.claims,
+            expectations=self.expectations,
             on_progress=on_progress,
         )
 
@@ -120,6 +124,7 @@ def prepare_vqe(
             simulation=circuit.simulation,
             has_noise=target.is_noisy,
         ),
+        expectations_of(settings, circuit.problem, ansatz),
         chosen(
             search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),
             **{name: reason for name, reason in circuit.reasons.items() if name != GROUPS},

@@ -33,6 +33,7 @@ from hybridloop.tasks.submission.results import stored_points
 COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "history"),
     *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget", "constraints", "feasible_share"),
+    "observables",
 )
 _TEXTS = frozenset({"start", "reason", "choices"})
 

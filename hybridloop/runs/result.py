@@ -139,6 +139,7 @@ class RunResult:
     electrons_error = _OfOutcome[float | None](None)
     table = _OfOutcome[Table](())
     solution = _OfOutcome[Mapping[str, str]]({})
+    observables = _OfOutcome[Table](())
     constraints = _OfOutcome[Table](())
     feasible_share = _OfOutcome[float | None](None)
     curve = _OfOutcome[Mapping[str, Any]]({})

@@ -204,6 +204,8 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
         electrons = _conserved(result.electrons, result.electrons_error)
         yield Row("spin", result.spin_squared, "", f"{squared}, electrons {electrons}")
+    for each in result.observables:
+        yield Row("beside", each["value"], each["unit"], f"{each['observable']}: {observable_text(each)}")
     for fact in result.facts:
         if fact.name in FACT_LABELS:
             how = "not examined" if fact.kind is Kind.NOT_EXAMINED else f"{SHOWN[fact.shown]} ({fact.kind})"
@@ -328,6 +330,9 @@ def _assignment(result: RunResult) -> Iterator[Row]:
     yield Row("reference", result.reference, "", f"{result.reference:g} (mean of random assignments)")
 
 
+SIGMAS_OF_STATE = 4.0  # standard errors beyond which one of many operators is not that of the simulated state
+
+
 def constraints_text(rows: Table, share: float | None) -> str:
     """Return the share of the shots that meet all constraints, and which ones the best assignment breaks."""
     broken = [str(row["constraint"]) for row in rows if not row["met"]]
@@ -338,6 +343,20 @@ def constraints_text(rows: Table, share: float | None) -> str:
     rarest = min(rows, key=lambda row: float(row["share"]))
     least = f" ({rarest['constraint']}: {float(rarest['share']):.1%})" if len(rows) > 1 and share < 1.0 else ""
     return f"{share:.1%} of the shots{least}; {met}"
+
+
+def observable_text(row: Mapping[str, Any]) -> str:
+    """Return an operator's value with its error and unit, and how far it is from the simulated state's, if it is."""
+    if row["value"] is None:
+        return "not measured"
+    error = float(row["standard_error"]) + float(row["rounding_bound"])
+    text = f"{measured_text(row['value'], error)} {row['unit']}".rstrip()
+    if row["simulated"] is None:
+        return text
+    off = abs(row["value"] - row["simulated"])
+    if off <= SIGMAS_OF_STATE * row["standard_error"] + row["rounding_bound"] + LEAST_ERROR:
+        return text
+    return f"{text} (the simulated state has {row['simulated']:.4f}: noise shifts it)"
 
 
 def _optimum(result: RunResult) -> str:

@@ -28,6 +28,7 @@ from hybridloop.runs.result_text import (
     is_scan,
     measured_text,
     minimum_text,
+    observable_text,
     table,
     way_from_random,
 )
@@ -50,10 +51,11 @@ ASSIGNMENTS = (
     "parts",
     "variables",
 )  # names of a solution's assignment
-_LISTS = ("best", "energies", "excited", "alike")
+_LISTS = ("best", "energies", "excited", "alike", "beside")
 _ENDS: Mapping[str, tuple[str, ...]] = {  # a part of these would claim more
     "why": SENTENCES,
     **dict.fromkeys((*_LISTS, "depth"), ()),
+    "beside": SENTENCES,  # each operator has its own
 }
 VALUES = ("cut", "nodes", "sums", "satisfied", "energy", "objective")  # and of its value
 
@@ -185,6 +187,8 @@ def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]
         exact = "exact energy of its space" if result.is_active_space else "exact energy"
         within = f"; {accuracy_text(result)}" if result.unit == "hartree" else ""
         yield "error", f"{signed(result.error, result.unit)} from the {exact}{within}"
+    if result.observables and not is_scan(result):
+        yield "beside", "; ".join(f"{row['observable']} {observable_text(row)}" for row in result.observables)
     if (doubt := next(filter(None, map(size_doubt, result.choices)), None)) is not None:
         yield "space", doubt
 

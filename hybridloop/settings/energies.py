@@ -137,6 +137,22 @@ Mitigations = Annotated[
 ]
 
 
+class ObservableName(enum.StrEnum):
+    """Operators that are measured beside the energy."""
+
+    DIPOLE = "dipole"
+    OCCUPATIONS = "occupations"
+    SPIN = "spin"
+    MAGNETIZATION = "magnetization"
+    CORRELATIONS = "correlations"
+
+
+ObservableNames = Annotated[
+    tuple[ObservableName, ...],
+    BeforeValidator(split_at_commas, json_schema_input_type=tuple[ObservableName, ...] | str),
+]
+
+
 class MoleculeSettings(RunSettings):
     """Settings that all runs on a molecule have: its electrons and orbitals on qubits."""
 

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, replace
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, check_blanks, detect_format
@@ -15,7 +16,7 @@ from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, InputFo
 from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json, read_json_object
 from hybridloop.algorithms.formats.pauli_text import MAX_QUBITS, is_label, pauli_terms, real_part, with_labels
 from hybridloop.algorithms.geometries import Geometry
-from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.molecule import Dipole, Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
 
@@ -149,10 +150,11 @@ def read_energy_problem(text: str, source: str, form: InputFormat | None = None)
 
 
 def molecule_text(molecule: Molecule) -> str:
-    """Return a molecule's FCIDUMP text, or JSON with that, its geometry, and the active space that it is reduced to."""
+    """Return a molecule's FCIDUMP text, or JSON with that, its geometry, active space and dipole operator."""
     fcidump = fcidump_text(molecule)
-    if molecule.geometry is None and not molecule.space:
+    if molecule.geometry is None and not molecule.space and molecule.dipole is None:
         return fcidump
+    dipole = molecule.dipole
     fields = {
         "geometry": None if molecule.geometry is None else asdict(molecule.geometry),
         "space": molecule.space,
@@ -160,6 +162,13 @@ def molecule_text(molecule: Molecule) -> str:
         "is_active_space": molecule.is_active_space,
         "fcidump": fcidump,
     }
+    if dipole is not None:
+        fields["dipole"] = {
+            "constant": dipole.constant.tolist(),
+            "matrices": dipole.matrices.tolist(),
+            "origin": dipole.origin,
+            "charge": dipole.charge,
+        }
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -172,17 +181,36 @@ def geometry_of(text: str) -> Geometry | None:
 
 def _read_with_geometry(document: dict[str, Any], source: str) -> Molecule:
     """Read what `molecule_text` wrote. Raises ProblemError."""
-    check_names(document, ("geometry", "space", "left_out", "is_active_space", "fcidump"), source)
+    check_names(document, ("geometry", "space", "left_out", "is_active_space", "fcidump", "dipole"), source)
     try:
         geometry, text = _GEOMETRY.validate_python(document.get("geometry")), _TEXT.validate_python(document["fcidump"])
         space, reason = (_TEXT.validate_python(document.get(name, "")) for name in ("space", "left_out"))
+        stored = _DIPOLE.validate_python(document.get("dipole"))
     except ValidationError as error:
         what = f"the molecule is not as it was written: {error.errors(include_url=False)[0]['msg']}"
         raise ProblemError(source, None, what, "Make the text again: hybridloop.problem(FILE).") from error
     is_part = document.get("is_active_space") is True
     molecule = read_fcidump(text, source)
-    return replace(molecule, geometry=geometry, space=space, orbitals_reason=reason, is_active_space=is_part)
+    molecule = replace(molecule, geometry=geometry, space=space, orbitals_reason=reason, is_active_space=is_part)
+    if stored is None:
+        return molecule
+    constant, matrices = np.array(stored.constant), np.array(stored.matrices)
+    if constant.shape != (3,) or matrices.shape != (3, molecule.norb, molecule.norb):
+        what = f"the dipole operator has the shapes {constant.shape} and {matrices.shape}"
+        raise ProblemError(source, None, what, f"Give (3,) and (3, n, n) for n = {molecule.norb} orbitals.")
+    matrices = (matrices + matrices.transpose(0, 2, 1)) / 2.0
+    return replace(molecule, dipole=Dipole(constant, matrices, stored.origin, stored.charge))
+
+
+class _StoredDipole(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    constant: list[float]
+    matrices: list[list[list[float]]]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    charge: int = 0
 
 
 _GEOMETRY: TypeAdapter[Geometry | None] = TypeAdapter(Geometry | None)
 _TEXT = TypeAdapter(str)
+_DIPOLE: TypeAdapter[_StoredDipole | None] = TypeAdapter(_StoredDipole | None)

@@ -275,6 +275,31 @@ class ElectronicProblem:
             _accumulate(total, multiply(lowering, raising), 1.0)
         return self._encode(total)
 
+    def one_body_operator(self, matrix: NDArray[np.float64]) -> SparsePauliOp:
+        """Return Σ_pq m_pq E_pq of a symmetric matrix (norb, norb), with E_pq = Σ_spin a†_p a_q."""
+        norb, total = self.molecule.norb, defaultdict[tuple[int, int], float](float)
+        for p in range(norb):
+            for q in range(p + 1):
+                if abs(matrix[p, q]) > NEGLIGIBLE:
+                    _accumulate(total, symmetrized_excitation(p, q, norb), float(matrix[p, q]))
+        return self._encode(total)
+
+    def spin_correlation_operator(self, p: int, q: int) -> SparsePauliOp:
+        """Return S_p · S_q of the electrons in orbitals p and q: S_z S_z + (S_+ S_- + S_- S_+) / 2.
+
+        The sum over all pairs of orbitals, each with itself and in both orders, is S².
+        """
+        norb, total = self.molecule.norb, defaultdict[tuple[int, int], float](float)
+        z = [{(0, 1 << each): -0.25, (0, 1 << each + norb): 0.25} for each in (p, q)]  # (n_alpha − n_beta) / 2
+        _accumulate(total, multiply(*z), 1.0)
+        raised, lowered = (
+            [multiply(_ladder(each + up, 1.0), _ladder(each + down, -1.0)) for each in (p, q)]
+            for up, down in ((0, norb), (norb, 0))
+        )
+        for first, second in ((raised[0], lowered[1]), (lowered[0], raised[1])):
+            _accumulate(total, multiply(first, second), 0.5)
+        return self._encode(total)
+
     def _weighted_number_operator(self, alpha: float, beta: float) -> dict[tuple[int, int], float]:
         """Return Σ w_p n_p with n_p = (1 − Z_p) / 2 under Jordan-Wigner."""
         weights = [alpha] * self.molecule.norb + [beta] * self.molecule.norb

@@ -18,6 +18,29 @@ SYMMETRY_TOLERANCE = 1e-8  # hartree: files print at least 8 digits, and symmetr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Dipole:
+    """Dipole operator in atomic units (e a0): of the nuclei and frozen orbitals (3,), and of an electron (3, n, n).
+
+    The latter is −⟨p| r − origin |q⟩ over the molecule's orbitals, for x, y and z. The `origin` (Å) is the centre of
+    mass; it matters for a molecule with a `charge` (elementary charges).
+    """
+
+    constant: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    charge: int = 0
+
+    def rotated(self, orbitals: NDArray[np.float64]) -> Dipole:
+        """Return the operator in the orbitals whose columns are given in its own."""
+        return replace(self, matrices=np.einsum("pa,xpq,qb->xab", orbitals, self.matrices, orbitals))
+
+    def within(self, filled: slice, active: slice) -> Dipole:
+        """Return the operator over active orbitals, beside doubly filled ones."""
+        constant = self.constant + 2.0 * np.einsum("xii->x", self.matrices[:, filled, filled])
+        return replace(self, constant=constant, matrices=self.matrices[:, active, active])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Molecule:
     """Spin-restricted real integrals in hartree over `norb` spatial orbitals; arrays are kept as read-only copies.
 
@@ -27,6 +50,7 @@ class Molecule:
     molecule this is, and what is left out; empty for a whole one. With `is_active_space` orbitals are left out.
     `geometry` is that whose integrals these are, if it is known; `space` is the active space to which they were reduced
     where they were made, as the settings' text. `stated` says how the integrals were read, where that is not plain.
+    `dipole` is None where only the integrals of the energy are known.
     """
 
     one_body: NDArray[np.float64]
@@ -39,6 +63,7 @@ class Molecule:
     geometry: Geometry | None = None
     space: str = ""
     stated: str = ""
+    dipole: Dipole | None = None
 
     def __post_init__(self) -> None:
         norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0
@@ -93,7 +118,8 @@ def rotate_orbitals(molecule: Molecule, orbitals: NDArray[np.float64]) -> Molecu
     for _ in range(4):
         two = np.tensordot(two, orbitals, axes=(0, 0))  # the first axis goes to the end, four times
     one, two = (one + one.T) / 2.0, _symmetric(two)
-    return replace(molecule, one_body=one, two_body=two)
+    dipole = None if molecule.dipole is None else molecule.dipole.rotated(orbitals)
+    return replace(molecule, one_body=one, two_body=two, dipole=dipole)
 
 
 def _symmetric(two: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -158,7 +184,10 @@ def active_space(molecule: Molecule, electrons: int, orbitals: int) -> Molecule:
     source = f"{molecule.source} ({electrons}e, {orbitals}o)"
     is_part = molecule.is_active_space or orbitals < molecule.norb
     one, two, counts = field[active, active], inside, (alpha, beta)
-    return Molecule(one, two, counts, energy, source, is_active_space=is_part, geometry=molecule.geometry)
+    dipole = None if molecule.dipole is None else molecule.dipole.within(filled, active)
+    return Molecule(
+        one, two, counts, energy, source, is_active_space=is_part, geometry=molecule.geometry, dipole=dipole
+    )
 
 
 def _allowed_electrons(molecule: Molecule) -> str:

@@ -30,6 +30,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, meas
 from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, KeptCounts
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
 
@@ -53,6 +54,7 @@ def vqe(
     sampling: Sampling = DEFAULT_SAMPLING,
     mitigation: Mitigation = UNMITIGATED,
     claims: Claims = NO_CLAIMS,
+    expectations: Expectations = NO_EXPECTATIONS,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqeResult:
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
@@ -60,6 +62,8 @@ def vqe(
     `search` is used up. The final measurement adds two or three rounds, eight at most, and repeats failed circuits. A
     `mitigation` adds one calibration round before the search, whose circuits and shots are reported with the first
     round. A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own.
+
+    `expectations` are measured at the final point, with the energy's shots where they can be.
 
     `claims` judges the result. Where it has the simulated energy of the ansatz's initial point, the final measurement
     comes first, as its test, and the search and another final measurement only if it fails.
@@ -73,7 +77,8 @@ def vqe(
     if isinstance(energy, SparsePauliOp):
         energy = group_hamiltonian(energy, Grouping.QUBIT_WISE, None)
     search_evaluation = mitigation.search_evaluation(evaluation(energy, ansatz, run_round))
-    final_evaluation = mitigation.final_evaluation(search_evaluation)
+    keeper = KeptCounts(run_round, search_evaluation.circuits)
+    final_evaluation = mitigation.final_evaluation(replace(search_evaluation, run_round=keeper))
     log = RoundLog(on_progress)
     calibration = mitigation.calibration_circuits
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
@@ -90,7 +95,12 @@ def vqe(
     def kept() -> list[SamplerPub]:
         start = ansatz.initial_point
         shots = planned(search.recent or expected).whole
-        return [*final_evaluation.group_pubs(start[None, :], shots), *claims.pubs(start)]
+        return [*final_evaluation.group_pubs(start[None, :], shots), *claims.pubs(start), *pilot_of(start)]
+
+    def pilot_of(point: NDArray[np.float64]) -> list[SamplerPub]:
+        if mitigation.zne is not None:
+            return []
+        return expectations.pubs(search_evaluation, ansatz, point, sampling)
 
     def find() -> SearchEnd:
         start = ansatz.initial_point
@@ -112,7 +122,7 @@ def vqe(
                 needed_error=needed_error,
                 on_round=log.final,
                 allocate=sampling.further_shots,
-                others=claims.pubs(point),
+                others=[*claims.pubs(point), *pilot_of(point)],
             )
 
     tested = None
@@ -133,6 +143,28 @@ def vqe(
                 raise
             point, residue = ansatz.initial_point, (None, NOT_SHOWN)
         stop = stop if tested is None else replace(stop, reason=f"{stop.reason}; {tested.reason}")
+    with share_caps(run_round, None):
+
+        def on_shots(circuits: int, shots: int) -> None:
+            log.final(final.estimate, point, circuits, shots)
+
+        if mitigation.zne is None:
+            pilot = final.others[len(claims.pubs(point)) :]
+            at = keeper.at(point)
+            table = expectations.measure(search_evaluation, at, pilot, ansatz, point, sampling, on_shots)
+        else:
+            table = expectations.measure_each(
+                lambda each: mitigation.final_evaluation(
+                    replace(
+                        search_evaluation,
+                        observable=each,
+                        circuits=evaluation(each, ansatz, run_round).circuits,
+                    )
+                ),
+                point,
+                ansatz,
+                on_shots,
+            )
     total = sum(progress.shots for progress in log.history)
     if limit := final.limit(sampling.precision, total):
         stop = Stop(converged=False, reason=f"{limit}; {stop.reason}")
@@ -149,5 +181,6 @@ def vqe(
         shots=total,
         groups=len(search_evaluation.circuits),
         history=tuple(log.history),
+        observables=table,
     )
-    return claims.judge(result, final)
+    return claims.judge(result, replace(final, others=final.others[: len(claims.pubs(point))]))

@@ -29,7 +29,7 @@ from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, ActiveSpace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hybridloop.algorithms.problems.molecule import Molecule
+    from hybridloop.algorithms.problems.molecule import Dipole, Molecule
 
 _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
@@ -189,8 +189,30 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
         integrals = field.mol if field._eri is None else field._eri  # the user's own, as of a model Hamiltonian
         two = ao2mo.restore(1, ao2mo.full(integrals, orbitals), orbitals.shape[1])
         found = _molecule(one, two, field.mol.nelec, field.energy_nuc(), source)
+        found = replace(found, dipole=_dipole_of(field.mol, orbitals))
         found = part_of(found, space, options.frozen_core)
     return replace(found, geometry=_geometry_of(field.mol))
+
+
+def _dipole_of(built: Any, orbitals: NDArray[Any]) -> Dipole | None:
+    """Return the dipole operator over the orbitals of a Mole, about its centre of mass; None without atoms.
+
+    Core potentials leave the nuclei with the charge that they show outside of the core.
+    """
+    import numpy as np
+    from pyscf.data import nist
+
+    from hybridloop.algorithms.problems.molecule import Dipole
+
+    if not built.natm:
+        return None
+    places, charges = built.atom_coords(), built.atom_charges()  # in bohr
+    masses = built.atom_mass_list(isotope_avg=True)
+    origin = masses @ places / masses.sum()
+    with built.with_common_orig(origin):
+        matrices = -np.einsum("pa,xpq,qb->xab", orbitals, built.intor_symmetric("int1e_r", comp=3), orbitals)
+    x, y, z = (origin * nist.BOHR).round(9).tolist()
+    return Dipole(charges @ (places - origin), matrices, (x, y, z), int(built.charge))
 
 
 def _geometry_of(built: Any) -> Geometry | None:
@@ -262,6 +284,8 @@ def _active_space_of(cas: Any, source: str) -> Molecule:
     one, core = cas.get_h1eff(orbitals)
     two = ao2mo.restore(1, cas.get_h2eff(orbitals), cas.ncas)
     found, size = _molecule(one, two, cas.nelecas, core, source), int(cas.mol.nao)
+    if (dipole := _dipole_of(cas.mol, orbitals[:, : cas.ncore + cas.ncas])) is not None:
+        found = replace(found, dipole=dipole.within(slice(0, cas.ncore), slice(cas.ncore, None)))
     if cas.ncas == size:
         return found
     reason = f"active space: {sum(cas.nelecas)} electrons in {cas.ncas} of {size} orbitals"
@@ -310,8 +334,10 @@ def as_kept(text: str, source: str) -> str:
                 (earlier.one_body, found.one_body),
                 (earlier.two_body, found.two_body),
                 (earlier.core_energy, found.core_energy),
+                *_pairs_of_dipoles(earlier, found),
             )
             is_same = (_of_any_program(earlier), earlier.space) == (_of_any_program(found), found.space)
+            is_same &= (earlier.dipole is None) is (found.dipole is None)
             if is_same and all(np.allclose(old, new, rtol=0, atol=SAME_INTEGRALS) for old, new in pairs):
                 return kept
     with contextlib.suppress(OSError):  # a folder that can't be written
@@ -322,6 +348,12 @@ def as_kept(text: str, source: str) -> str:
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         Path(temporary).replace(folder / f"{found.norb}-{electrons}-{found.core_energy:.6f}-{digest}.txt")
     return text
+
+
+def _pairs_of_dipoles(earlier: Molecule, found: Molecule) -> list[tuple[Any, Any]]:
+    if earlier.dipole is None or found.dipole is None:
+        return []
+    return [(earlier.dipole.constant, found.dipole.constant), (earlier.dipole.matrices, found.dipole.matrices)]
 
 
 def _with_signs(orbitals: NDArray[Any]) -> NDArray[Any]:

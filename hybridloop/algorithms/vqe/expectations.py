@@ -1,0 +1,281 @@
+"""Expectation values of further operators at the final point, from the energy's shots where its circuits show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import PauliList, SparsePauliOp, Statevector
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
+from hybridloop.algorithms.estimation.final import (
+    MIN_PILOT_SHOTS,
+    PRECISION_MARGIN,
+    measure_final_estimate,
+    neyman_allocation,
+)
+from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
+from hybridloop.algorithms.estimation.sampling import Sampling
+from hybridloop.algorithms.outcome import Table
+from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, left_of
+from hybridloop.errors import JobFailed, RoundTooLarge
+
+MAX_ROUNDS = 4  # beside those of the energy
+
+OnShots = Callable[[int, int], None]  # circuits and shots of a round
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedOperator:
+    """A Hermitian operator on the circuit's qubits, and the standard error to reach, in its `unit`."""
+
+    name: str
+    operator: SparsePauliOp
+    precision: float
+    unit: str = ""
+
+
+class KeptCounts:
+    """A `RunRound` that keeps the counts of some circuits, by their place among them, with the point measured."""
+
+    def __init__(self, run_round: RunRound, circuits: Sequence[QuantumCircuit]) -> None:
+        self._run_round = run_round
+        self._place = {id(circuit): place for place, circuit in enumerate(circuits)}
+        self._found: list[tuple[int, NDArray[np.float64], Counts]] = []
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        results = self._run_round(pubs)
+        self._keep(pubs, results)
+        return results
+
+    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+        """Return what was measured before, which counts too."""
+        stages = left_of(self._run_round, pubs)
+        for stage in stages:
+            self._keep(pubs, stage)
+        return stages
+
+    def _keep(self, pubs: Sequence[SamplerPub], results: Sequence[MeasuredPub]) -> None:
+        for pub, result in zip(pubs, results, strict=True):
+            place = self._place.get(id(pub.circuit))
+            if place is not None:
+                found = zip(result.points, result, strict=True)
+                self._found += [(place, point, counts) for point, counts in found if isinstance(counts, Counts)]
+
+    def at(self, point: NDArray[np.float64]) -> dict[int, list[Counts]]:
+        """Return the counts of each circuit at a point (n,)."""
+        kept: dict[int, list[Counts]] = {}
+        for place, measured, counts in self._found:
+            if np.array_equal(measured, point):
+                kept.setdefault(place, []).append(counts)
+        return kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """An operator's constant, and its terms in each measured group, by the group's place."""
+
+    named: NamedOperator
+    constant: float
+    groups: Mapping[int, MeasurementGroup]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expectations:
+    """Operators whose expectation values are measured at the final point of a run.
+
+    A term is read from the first of the energy's groups that shows it; others have groups of their own.
+    """
+
+    operators: tuple[NamedOperator, ...] = ()
+
+    def pubs(
+        self, energy: Evaluation, ansatz: Ansatz, point: NDArray[np.float64], sampling: Sampling
+    ) -> list[SamplerPub]:
+        """Return the PUBs of the circuits that the energy does not have, at a point (n,), with a pilot's shots."""
+        own, _ = self._parts(energy.observable)
+        circuits = [group.measurement_circuit(ansatz.circuit) for group in own]
+        shots = sampling.whole_jobs(max(MIN_PILOT_SHOTS, sampling.least_shots))
+        return [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
+
+    def measure(
+        self,
+        energy: Evaluation,
+        kept: Mapping[int, Sequence[Counts]],
+        pilot: Sequence[MeasuredPub],
+        ansatz: Ansatz,
+        point: NDArray[np.float64],
+        sampling: Sampling,
+        on_shots: OnShots,
+    ) -> Table:
+        """Measure what the kept counts of the energy's circuits leave open, in `MAX_ROUNDS` rounds at most.
+
+        `energy` has the run's rounds, and its mitigation of readout errors; `pilot` has the results of `pubs`. Each
+        round has the shots that the variances so far ask for; where a cap ends it, errors are larger than asked for.
+        """
+        own, parts = self._parts(energy.observable)
+        circuits = [*energy.circuits, *(group.measurement_circuit(ansatz.circuit) for group in own)]
+        counts = {place: list(found) for place, found in kept.items()}
+        for place, result in enumerate(pilot, len(energy.circuits)):
+            counts[place] = [each for each in result if isinstance(each, Counts)]
+        shots_of_exact = max((each.shots for found in kept.values() for each in found if each.exact), default=0)
+        for _ in range(MAX_ROUNDS):
+            wanted = self._wanted(energy, parts, counts, sampling, shots_of_exact)
+            if not wanted:
+                break
+            places = sorted(wanted)
+            pubs = [SamplerPub.coerce((circuits[place], point[None, :], wanted[place])) for place in places]
+            try:
+                results = energy.run_round(pubs)
+            except RoundTooLarge:
+                break
+            found = [(place, result[0]) for place, result in zip(places, results, strict=True)]
+            for place, each in found:
+                if isinstance(each, Counts):
+                    counts.setdefault(place, []).append(each)
+            on_shots(len(pubs), sum(each.shots for _, each in found if isinstance(each, Counts)))
+        state = _state(ansatz, point)
+        return tuple(row_of(each.named, self._estimate(energy, each, counts), state) for each in parts)
+
+    def _parts(self, energy: Observable) -> tuple[list[MeasurementGroup], list[_Parts]]:
+        """Return the groups beside the energy's, and the parts of each operator in all groups, the energy's first."""
+        taken = [_taken(each, energy.groups, range(len(energy.groups))) for each in self.operators]
+        left = [label for _, _, rest in taken for label in rest]
+        own = _own_groups(list(dict.fromkeys(left)), energy.groups) if left else []
+        first, parts = len(energy.groups), list[_Parts]()
+        for named, (constant, groups, rest) in zip(self.operators, taken, strict=True):
+            if rest:
+                remaining = replace(named, operator=SparsePauliOp(list(rest), list(rest.values())))
+                _, more, missing = _taken(remaining, own, range(first, first + len(own)))
+                assert not missing
+                groups = {**groups, **more}
+            parts.append(_Parts(named, constant, groups))
+        return own, parts
+
+    def _wanted(
+        self,
+        energy: Evaluation,
+        parts: Sequence[_Parts],
+        counts: Mapping[int, Sequence[Counts]],
+        sampling: Sampling,
+        shots_of_exact: int,
+    ) -> dict[int, int]:
+        """Return the further shots of each group; empty once all errors are as small as asked for."""
+        wanted: dict[int, int] = {}
+        for each in parts:
+            found = {place: _statistics(energy, group, counts.get(place, ())) for place, group in each.groups.items()}
+            pilot = max(MIN_PILOT_SHOTS, sampling.least_shots, shots_of_exact)
+            shots = {place: 0 if statistics else sampling.whole_jobs(pilot) for place, statistics in found.items()}
+            known = {place: statistics for place, statistics in found.items() if statistics is not None}
+            variance = sum(statistics.variance for statistics in known.values())
+            if len(known) == len(found) and variance > each.named.precision**2:
+                places = [place for place, statistics in known.items() if not statistics.is_exact]
+                further = neyman_allocation(
+                    [known[place].shot_variance for place in places],
+                    [known[place].shots for place in places],
+                    (PRECISION_MARGIN * each.named.precision) ** 2,
+                )
+                shots |= {place: sampling.whole_jobs(more) for place, more in zip(places, further, strict=True)}
+            for place, more in shots.items():
+                wanted[place] = max(wanted.get(place, 0), more)
+        least = sampling.least_shots
+        return {place: max(more, least) for place, more in wanted.items() if more}
+
+    def _estimate(self, energy: Evaluation, parts: _Parts, counts: Mapping[int, Sequence[Counts]]) -> Estimate | None:
+        found = [_statistics(energy, group, counts.get(place, ())) for place, group in parts.groups.items()]
+        known = [statistics for statistics in found if statistics is not None]
+        if not found:
+            return Estimate(parts.constant, 0.0, 0)
+        return energy.combine_groups(parts.constant, known) if len(known) == len(found) else None
+
+    def measure_each(
+        self, of: Callable[[Observable], Evaluation], point: NDArray[np.float64], ansatz: Ansatz, on_shots: OnShots
+    ) -> Table:
+        """Measure each operator as an energy of its own, whose evaluation `of` returns, as with extrapolated noise."""
+        rows, state = list[Mapping[str, Any]](), _state(ansatz, point)
+        for named in self.operators:
+            evaluation = of(observable(named.operator, Grouping.QUBIT_WISE))
+            try:
+                estimate: Estimate | None = measure_final_estimate(
+                    evaluation,
+                    point,
+                    pilot=[MIN_PILOT_SHOTS] * len(evaluation.circuits),
+                    precision=named.precision,
+                    on_round=lambda _estimate, _point, circuits, shots: on_shots(circuits, shots),
+                ).estimate
+            except (RoundTooLarge, JobFailed):
+                estimate = None
+            rows.append(row_of(named, estimate, state))
+        return tuple(rows)
+
+
+NO_EXPECTATIONS = Expectations()
+
+
+def row_of(named: NamedOperator, estimate: Estimate | None, state: Statevector | None) -> Mapping[str, Any]:
+    """Return an operator's row: value and errors, None where no job gave them, and the simulated state's value."""
+    return {
+        "observable": named.name,
+        "value": None if estimate is None else estimate.value,
+        "standard_error": None if estimate is None else estimate.standard_error,
+        "rounding_bound": None if estimate is None else estimate.systematic_error,
+        "unit": named.unit,
+        "shots": 0 if estimate is None else estimate.shots,
+        "simulated": None if state is None else float(state.expectation_value(named.operator).real),
+    }
+
+
+def _own_groups(labels: Sequence[str], shown: Sequence[MeasurementGroup]) -> list[MeasurementGroup]:
+    """Return groups of the terms that the energy's groups do not show.
+
+    Those of Z alone keep the number of ones that the energy's outcomes have.
+    """
+    union = SparsePauliOp(PauliList(list(labels)))
+    if union.paulis.x.any():
+        commuting = any(group.diagonalization is not None for group in shown)
+        return list(observable(union, Grouping.FULLY_COMMUTING if commuting else Grouping.QUBIT_WISE).groups)
+    numbers = {group.ones for group in shown}
+    ones = numbers.pop() if len(numbers) == 1 else None
+    return [replace(group, ones=ones) for group in observable(union, Grouping.QUBIT_WISE).groups]
+
+
+def _state(ansatz: Ansatz, point: NDArray[np.float64]) -> Statevector | None:
+    if ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
+        return None
+    return Statevector(ansatz.circuit.assign_parameters(point))
+
+
+def _taken(
+    named: NamedOperator, groups: Sequence[MeasurementGroup], places: Sequence[int]
+) -> tuple[float, dict[int, MeasurementGroup], dict[str, float]]:
+    """Return an operator's constant, its terms in the first group that shows each, by place, and the others."""
+    operator = named.operator.simplify()
+    left = {label: float(value.real) for label, value in operator.to_list() if value}
+    constant = left.pop("I" * operator.num_qubits, 0.0)
+    found: dict[int, MeasurementGroup] = {}
+    for place, group in zip(places, groups, strict=True):
+        if not left:
+            break
+        labels = list(left)
+        is_shown, masks, signs = group.measurable_terms(PauliList(labels))
+        shown = [label for label, is_one in zip(labels, is_shown, strict=True) if is_one]
+        if shown:
+            values = np.array([left.pop(label) for label in shown]) * signs
+            found[place] = replace(
+                group, masks=tuple(masks), coefficients=values, energy_range=np.inf, rare_deviation=None
+            )
+    return constant, found, left
+
+
+def _statistics(energy: Evaluation, group: MeasurementGroup, counts: Sequence[Counts]) -> GroupStatistics | None:
+    reduced = [energy.reduce_counts(group, each) for each in counts]
+    known = [each for each in reduced if isinstance(each, GroupStatistics)]
+    return reduce(GroupStatistics.merge, known) if known else None

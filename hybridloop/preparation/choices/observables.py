@@ -1,0 +1,125 @@
+"""Operators beside the energy, by their names in the settings, on the qubits of a run's circuit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.pairs import PairedElectrons
+from hybridloop.algorithms.vqe.expectations import Expectations, NamedOperator
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.errors import InputError
+from hybridloop.preparation.problem import EnergyProblem
+from hybridloop.settings import AnsatzName
+from hybridloop.settings.energies import ObservableName
+
+PRECISIONS: Mapping[ObservableName, float] = {
+    ObservableName.DIPOLE: 0.01,  # e a0: 0.025 debye
+    ObservableName.OCCUPATIONS: 0.005,  # electrons
+    ObservableName.SPIN: 0.01,
+    ObservableName.MAGNETIZATION: 0.01,
+    ObservableName.CORRELATIONS: 0.01,
+}
+DIPOLE_UNIT = "e a0"
+
+Operators = Iterator[tuple[str, SparsePauliOp]]
+
+
+def expectations_of(settings: VqeSettings, problem: EnergyProblem, ansatz: Ansatz) -> Expectations:
+    """Return the operators that the settings name. Raises InputError for one that the problem does not have."""
+    found = list[NamedOperator]()
+    for name in settings.observables or ():
+        unit = DIPOLE_UNIT if name is ObservableName.DIPOLE else ""
+        precision = settings.observable_precision or PRECISIONS[name]
+        found += [NamedOperator(each, made, precision, unit) for each, made in _operators(name, problem, ansatz)]
+    return Expectations(tuple(found))
+
+
+def _operators(name: ObservableName, problem: EnergyProblem, ansatz: Ansatz) -> Operators:
+    if not isinstance(problem, ElectronicProblem):
+        if name not in _OF_SPINS:
+            what = f"{name} is of electrons, and {problem.source} is a Pauli sum"
+            raise InputError("observables", what, f"Choose of {', '.join(_OF_SPINS)}.")
+        return _OF_SPINS[name](problem.num_qubits)
+    if name not in _OF_ELECTRONS:
+        what = f"{name} is of the spins of a Pauli sum, and {problem.molecule.source} is a molecule"
+        raise InputError("observables", what, f"Choose of {', '.join(_OF_ELECTRONS)}.")
+    if name is ObservableName.SPIN and ansatz.name == AnsatzName.PUCCD:
+        what = "the circuit has pairs of electrons, whose spins are 0 by symmetry"
+        raise InputError("observables", what, "Leave spin out, or give the ansatz uccsd.")
+    return _OF_ELECTRONS[name](problem, _one_body(problem, ansatz))
+
+
+def _one_body(problem: ElectronicProblem, ansatz: Ansatz) -> Callable[[np.ndarray], SparsePauliOp]:
+    """Return the map from a matrix (norb, norb) to its operator on the circuit's qubits.
+
+    Between states of pairs an electron does not move alone, so that only the diagonal counts: Σ_p m_pp n_p.
+    """
+    if ansatz.name != AnsatzName.PUCCD:
+        return problem.one_body_operator
+    pairs = PairedElectrons(problem.molecule)
+    single = [p for p in range(problem.molecule.norb) if p not in pairs.orbitals]
+
+    def of_pairs(matrix: np.ndarray) -> SparsePauliOp:
+        diagonal = np.diag(matrix)
+        terms: list[tuple[str, list[int], float]] = [
+            ("Z", [q], -float(diagonal[p])) for q, p in enumerate(pairs.orbitals)
+        ]
+        constant = diagonal[list(pairs.orbitals)].sum() + diagonal[single].sum()
+        return SparsePauliOp.from_sparse_list([("", [], float(constant)), *terms], pairs.num_qubits)
+
+    return of_pairs
+
+
+def _dipole(problem: ElectronicProblem, one_body: Callable[[np.ndarray], SparsePauliOp]) -> Operators:
+    dipole = problem.molecule.dipole
+    if dipole is None:
+        what = f"the dipole needs a geometry, and {problem.molecule.source} has the integrals of the energy alone"
+        raise InputError("observables", what, "Give the geometry (XYZ), or leave dipole out.")
+    for letter, constant, matrix in zip("xyz", dipole.constant, dipole.matrices, strict=True):
+        operator = one_body(matrix)
+        identity = SparsePauliOp("I" * operator.num_qubits, float(constant))
+        about = "" if not dipole.charge else " about the centre of mass"
+        yield f"dipole {letter}{about}", (operator + identity).simplify()
+
+
+def _occupations(problem: ElectronicProblem, one_body: Callable[[np.ndarray], SparsePauliOp]) -> Operators:
+    for orbital in range(problem.molecule.norb):
+        matrix = np.zeros((problem.molecule.norb,) * 2)
+        matrix[orbital, orbital] = 1.0
+        yield f"occupation {orbital + 1}", one_body(matrix)
+
+
+def _spin(problem: ElectronicProblem, _: Callable[[np.ndarray], SparsePauliOp]) -> Operators:
+    yield "spin squared", problem.spin_squared_operator
+    for p, q in itertools.combinations(range(problem.molecule.norb), 2):
+        yield f"spin {p + 1} · spin {q + 1}", problem.spin_correlation_operator(p, q)
+
+
+def _magnetization(count: int) -> Operators:
+    yield "magnetization", SparsePauliOp.from_sparse_list([("Z", [i], 1.0 / count) for i in range(count)], count)
+    for i in range(count):
+        yield f"Z {i}", SparsePauliOp.from_sparse_list([("Z", [i], 1.0)], count)
+
+
+def _correlations(count: int) -> Operators:
+    for i, j in itertools.combinations(range(count), 2):
+        yield f"Z {i} · Z {j}", SparsePauliOp.from_sparse_list([("ZZ", [i, j], 1.0)], count)
+
+
+_OF_SPINS: Mapping[ObservableName, Callable[[int], Operators]] = {
+    ObservableName.MAGNETIZATION: _magnetization,
+    ObservableName.CORRELATIONS: _correlations,
+}
+_OF_ELECTRONS: Mapping[
+    ObservableName, Callable[[ElectronicProblem, Callable[[np.ndarray], SparsePauliOp]], Operators]
+] = {
+    ObservableName.DIPOLE: _dipole,
+    ObservableName.OCCUPATIONS: _occupations,
+    ObservableName.SPIN: _spin,
+}

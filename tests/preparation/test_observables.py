@@ -1,0 +1,206 @@
+"""Operators beside the energy: their values against other programs, their errors, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from pyscf import gto, mcscf, scf
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.vqe.expectations import NamedOperator, row_of
+from hybridloop.errors import InputError, RoundTooLarge
+from hybridloop.inputs.problem_objects import problem_from_object
+from hybridloop.preparation.problem import parse_problem
+from hybridloop.runs.result_text import observable_text
+from hybridloop.settings import ProblemText
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation_helpers import prepared, settings_for
+
+HEISENBERG = "".join(
+    "".join(letter if site in (i, i + 1) else "I" for site in range(4)) + " 1.0\n" for i in range(3) for letter in "XYZ"
+)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Integrals of PySCF are kept in HYBRIDLOOP_HOME."""
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))
+
+
+def mole(atoms: str, **options: Any) -> Any:
+    return gto.M(atom=atoms, basis="sto-3g", verbose=0, **options)
+
+
+def run(problem: ProblemText, rounds: Any, algorithm: str = "vqe", **values: Any) -> Outcome:
+    return prepared(algorithm, problem, settings_for(algorithm, values), 3).run(rounds)
+
+
+def rows(outcome: Outcome) -> dict[str, Mapping[str, Any]]:
+    return {str(row["observable"]): row for row in outcome.observables}
+
+
+MOLECULES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "lithium hydride": (mole("Li 0 0 0; H 0 0 1.6"), {}),
+    "a frozen core": (mole("Li 0 0 0; H 0 0 1.6"), {"frozen_core": 1}),
+    "water, four in four": (mole("O 0 0 0.1; H 0 0.76 -0.48; H 0 -0.76 -0.48"), {"active_space": "4,4"}),
+    "hydroxide": (mole("O 0 0 0; H 0 0 0.97", charge=-1), {"active_space": "6,4"}),
+}
+
+
+def dipole_of_pyscf(built: Any, electrons: int, orbitals: int) -> np.ndarray:
+    """Return the dipole (e a0) of the lowest state of an active space, about the centre of mass."""
+    field = scf.RHF(built).run()
+    space = mcscf.CASCI(field, orbitals, electrons).run()
+    masses = built.atom_mass_list(isotope_avg=True)
+    origin = masses @ built.atom_coords() / masses.sum()
+    with built.with_common_orig(origin):
+        electronic = -np.einsum("xij,ji->x", built.intor_symmetric("int1e_r"), space.make_rdm1())
+    return np.asarray(electronic + built.atom_charges() @ (built.atom_coords() - origin))
+
+
+@pytest.mark.parametrize("name", MOLECULES)
+@pytest.mark.parametrize("ansatz", ["auto", "uccsd"])
+def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:
+    built, options = MOLECULES[name]
+    problem = problem_from_object(built)
+    values = {**options, "ansatz": ansatz, "observables": "dipole"}
+    found = rows(run(problem, noiseless_rounds(), **values))
+    molecule = prepared("vqe", problem, settings_for("vqe", values), 3).problem.molecule  # type: ignore[attr-defined]
+    expected = dipole_of_pyscf(built, sum(molecule.electrons), molecule.norb)
+    suffix = " about the centre of mass" if built.charge else ""
+    for letter, value in zip("xyz", expected, strict=True):
+        row = found[f"dipole {letter}{suffix}"]
+        assert row["simulated"] == pytest.approx(value, abs=8e-3)  # the circuit's state is not the exact one
+        assert row["value"] == pytest.approx(row["simulated"], abs=1e-3 + row["rounding_bound"])
+
+
+def exact_state(problem: ElectronicProblem) -> np.ndarray:
+    return np.asarray(np.linalg.eigh(problem.hamiltonian.to_matrix())[1][:, 0])
+
+
+@pytest.mark.parametrize("mapping", list(FermionMapping))
+def test_operators_of_electrons_are_those_of_the_density_matrices(mapping: FermionMapping) -> None:
+    small = parse_problem(problem_from_object(mole("H 0 0 0; H 0 0 0.9; H 0 0 1.9; H 0 0 2.8")))
+    assert isinstance(small, Molecule)
+    problem = electronic_problem(small, mapping)
+    state = exact_state(problem)
+
+    def value(operator: SparsePauliOp) -> float:
+        return float((state.conj() @ (operator.to_matrix() @ state)).real)
+
+    one = np.random.default_rng(1).normal(size=(4, 4))
+    one += one.T
+    density = np.array(
+        [[value(problem.one_body_operator(_unit(p, q))) / (2 - (p == q)) for q in range(4)] for p in range(4)]
+    )
+    assert value(problem.one_body_operator(one)) == pytest.approx(np.sum(one * density))
+    assert np.trace(density) == pytest.approx(4.0)
+    total = sum(value(problem.spin_correlation_operator(p, q)) for p in range(4) for q in range(4))
+    assert total == pytest.approx(value(problem.spin_squared_operator), abs=1e-9)
+
+
+def _unit(p: int, q: int) -> np.ndarray:
+    matrix = np.zeros((4, 4))
+    matrix[p, q] = matrix[q, p] = 1.0
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("problem", "values"),
+    [
+        (ProblemText(name="h2"), {"observables": "occupations,spin", "ansatz": "uccsd"}),
+        (ProblemText(name="h2"), {"observables": "occupations", "mitigation": "readout", "ansatz": "uccsd"}),
+        (ProblemText(name="chain", text=HEISENBERG), {"observables": "magnetization,correlations", "precision": 0.05}),
+    ],
+)
+def test_values_are_within_their_errors(problem: ProblemText, values: dict[str, Any]) -> None:
+    """The sum of squares over standard errors of n values is below n + 5 √(2 n) in all but some of a million."""
+    squares, number = 0.0, 0
+    for seed in range(20):
+        for row in run(problem, shot_rounds(seed), **values).observables:
+            precision = 0.005 if str(row["observable"]).startswith("occupation") else 0.01
+            assert row["standard_error"] <= precision
+            if row["standard_error"] > 1e-9:
+                squares += ((row["value"] - row["simulated"]) / row["standard_error"]) ** 2
+                number += 1
+            else:
+                assert row["value"] == pytest.approx(row["simulated"], abs=1e-9)
+    assert number >= 40
+    assert squares <= number + 5.0 * np.sqrt(2.0 * number)
+
+
+def test_the_dipole_of_lithium_hydride_takes_a_fifth_more_shots_at_most() -> None:
+    problem = problem_from_object(MOLECULES["lithium hydride"][0])
+    alone = run(problem, shot_rounds(1))
+    beside = run(problem, shot_rounds(1), observables="dipole")
+    (row,) = (row for name, row in rows(beside).items() if name == "dipole z")
+    assert row["standard_error"] <= 0.01
+    assert beside.history[-1].total_shots <= 1.2 * alone.history[-1].total_shots
+
+
+def test_noise_that_shifts_an_operator_is_said() -> None:
+    asked = {"observables": "occupations", "ansatz": "uccsd"}
+    outcome = run(ProblemText(name="h2"), shot_rounds(2, two_qubit_error=0.1), **asked)
+    texts = [observable_text(row) for row in outcome.observables]
+    assert any("noise shifts it" in text for text in texts)
+    quiet = run(ProblemText(name="h2"), shot_rounds(2), **asked)
+    assert not any("noise" in observable_text(row) for row in quiet.observables)
+
+
+def test_a_smaller_error_takes_more_shots() -> None:
+    runs = [
+        run(
+            ProblemText(name="h2"), shot_rounds(2), observables="occupations", ansatz="uccsd", observable_precision=each
+        )
+        for each in (0.02, 0.0005)
+    ]
+    shots = [outcome.history[-1].total_shots for outcome in runs]
+    assert shots[1] > 2 * shots[0]
+
+
+def test_a_cap_leaves_larger_errors_and_no_value_where_nothing_was_measured() -> None:
+    rounds, asked = shot_rounds(3), 0
+
+    def capped(pubs: Any, /) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            raise RoundTooLarge("max_shots", "all is spent", "Raise it.")
+        return rounds(pubs)
+
+    outcome = run(ProblemText(name="h2"), capped, observables="spin", ansatz="uccsd", observable_precision=1e-4)
+    assert all(row["standard_error"] > 1e-4 for row in outcome.observables if row["standard_error"])
+    unmeasured = row_of(NamedOperator("x", SparsePauliOp("Z"), 0.1), None, None)
+    assert observable_text(unmeasured) == "not measured"
+
+
+def test_a_scan_has_the_operators_of_each_point() -> None:
+    points = '{"points": [{"name": "h2-0.3"}, {"name": "h2"}, {"name": "h2-1.6"}]}'
+    problem = ProblemText(name="curve", text=points)
+    outcome = run(problem, shot_rounds(1), "scan", observables="occupations", ansatz="uccsd")
+    filled = [row["occupation 1"] for row in outcome.table]
+    assert filled == sorted(filled, reverse=True)
+    assert all(row["occupation 1 error"] <= 0.005 for row in outcome.table)
+
+
+@pytest.mark.parametrize(
+    ("problem", "values", "message"),
+    [
+        ("h2", {"observables": "dipole"}, "the dipole needs a geometry"),
+        ("h2", {"observables": "magnetization"}, "is of the spins of a Pauli sum"),
+        ("lih-frozen-core", {"observables": "spin", "ansatz": "puccd"}, "0 by symmetry"),
+        ("heisenberg-4", {"observables": "spin"}, "is of electrons"),
+    ],
+)
+def test_an_operator_that_a_problem_does_not_have_is_refused(
+    problem: str, values: dict[str, Any], message: str
+) -> None:
+    name = ProblemText(name="chain", text=HEISENBERG) if problem == "heisenberg-4" else ProblemText(name=problem)
+    with pytest.raises(InputError, match=message):
+        prepared("vqe", name, settings_for("vqe", values), 3)
