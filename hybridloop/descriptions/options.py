@@ -84,3 +84,5 @@ class EnergyOptions(MoleculeOptions, total=False):
     precision: str | float | None
     max_rounds: int
     grouping: str
+    observables: str | Sequence[str] | None
+    observable_precision: float | None

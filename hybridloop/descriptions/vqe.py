@@ -16,7 +16,6 @@ from hybridloop.settings.energies import (
     EntanglementName,
     MitigationName,
     Mitigations,
-    ObservableNames,
     OptimizerChoice,
     OptimizerName,
     RotationsName,
@@ -93,20 +92,6 @@ class VqeSettings(EnergySettings):
         examples=["readout,zne-linear"],
     )
 
-    observables: ObservableNames | None = Field(
-        None,
-        description="operators measured beside the energy, separated by commas: dipole, occupations, spin of a "
-        "molecule; magnetization, correlations of a Pauli sum",
-        examples=["dipole,occupations"],
-    )
-    observable_precision: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="standard error of each of the observables; left out: 0.01 (of occupations 0.005)",
-        examples=[0.01],
-    )
-
     @field_validator("mitigation")
     @classmethod
     def _check_mitigation(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
@@ -129,8 +114,6 @@ class VqeOptions(EnergyOptions, total=False):
     gradient_norm: float | None
     allocation: str
     mitigation: str | Sequence[str] | None
-    observables: str | Sequence[str] | None
-    observable_precision: float | None
 
 
 def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:

@@ -19,6 +19,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
+from hybridloop.preparation.choices.observables import expectations_of
 from hybridloop.preparation.choices.operator_pool import choose_pool
 from hybridloop.preparation.choices.optimizer import search_near
 from hybridloop.preparation.choices.orbitals import electrons_in_orbitals
@@ -101,6 +102,8 @@ def prepare_adapt(
         settings,
         sampling_of(settings, target, energy, accuracy.precision),
         energy,
-        Growth(settings.tolerance, settings.max_operators, derivatives),
+        Growth(
+            settings.tolerance, settings.max_operators, derivatives, expectations_of(settings, electronic, expected)
+        ),
         chosen(search=origin, orbitals=orbitals.source, groups=groups),
     )

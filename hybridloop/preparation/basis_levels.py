@@ -24,7 +24,7 @@ from hybridloop.preparation.problem import accuracy_of, facts_of
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),
-    *("search", "optimizer", "tolerance", "gradient_norm"),
+    *("search", "optimizer", "tolerance", "gradient_norm", "observables", "observable_precision"),
 )
 
 

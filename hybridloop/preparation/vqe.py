@@ -13,7 +13,6 @@ from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe.claims import StateClaims
-from hybridloop.algorithms.vqe.expectations import Expectations
 from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.azure.targets import Target
 from hybridloop.descriptions.vqe import VqeSettings
@@ -48,7 +47,6 @@ class PreparedVqe(PreparedEnergy):
     energy: GroupingChoice
     mitigation: Mitigation
     claims: StateClaims
-    expectations: Expectations
     choices: Mapping[str, str] = field()  # a field without a default, in place of the base's property
 
     def plan_facts(self, *, samples: bool) -> PlanFacts:
@@ -66,7 +64,6 @@ class PreparedVqe(PreparedEnergy):
             sampling=self.sampling,
             mitigation=self.mitigation,
             claims=self.claims,
-            expectations=self.expectations,
             on_progress=on_progress,
         )
 
@@ -114,17 +111,19 @@ def prepare_vqe(
         ),
         energy,
         mitigation_of(settings, circuit.problem, ansatz, energy.observable, target),
-        claims_of(
-            circuit.problem,
-            facts,
-            ansatz,
-            energy.observable.operator,
-            accuracy,
-            settings,
-            simulation=circuit.simulation,
-            has_noise=target.is_noisy,
+        replace(
+            claims_of(
+                circuit.problem,
+                facts,
+                ansatz,
+                energy.observable.operator,
+                accuracy,
+                settings,
+                simulation=circuit.simulation,
+                has_noise=target.is_noisy,
+            ),
+            expectations=expectations_of(settings, circuit.problem, ansatz),
         ),
-        expectations_of(settings, circuit.problem, ansatz),
         chosen(
             search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),
             **{name: reason for name, reason in circuit.reasons.items() if name != GROUPS},

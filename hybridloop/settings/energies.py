@@ -222,3 +222,16 @@ class EnergySettings(MoleculeSettings):
         GroupingName.AUTO,
         description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
     )
+    observables: ObservableNames | None = Field(
+        None,
+        description="operators measured beside the energy, separated by commas: dipole, occupations, spin of a "
+        "molecule; magnetization, correlations of a Pauli sum",
+        examples=["dipole,occupations"],
+    )
+    observable_precision: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="standard error of each of the observables; left out: 0.01 (of occupations 0.005)",
+        examples=[0.01],
+    )

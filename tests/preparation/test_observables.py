@@ -26,6 +26,8 @@ HEISENBERG = "".join(
     "".join(letter if site in (i, i + 1) else "I" for site in range(4)) + " 1.0\n" for i in range(3) for letter in "XYZ"
 )
 
+BESIDE_LEVELS = {"observables": "magnetization"}
+
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +180,20 @@ def test_a_cap_leaves_larger_errors_and_no_value_where_nothing_was_measured() ->
     assert all(row["standard_error"] > 1e-4 for row in outcome.observables if row["standard_error"])
     unmeasured = row_of(NamedOperator("x", SparsePauliOp("Z"), 0.1), None, None)
     assert observable_text(unmeasured) == "not measured"
+
+
+@pytest.mark.parametrize(("algorithm", "problem"), [("adapt", "heh+"), ("levels", "h2")])
+def test_other_searches_for_energies_have_them(algorithm: str, problem: str) -> None:
+    outcome = run(ProblemText(name=problem), shot_rounds(4), algorithm, observables="occupations")
+    assert len(outcome.observables) == 2
+    for row in outcome.observables:
+        assert row["standard_error"] <= 0.005
+        assert abs(row["value"] - row["simulated"]) <= 5.0 * row["standard_error"] + 1e-9
+
+
+def test_levels_of_a_pauli_sum_have_no_operators_beside_them() -> None:
+    with pytest.raises(InputError, match="observables"):
+        prepared("levels", ProblemText(name="chain", text=HEISENBERG), settings_for("levels", BESIDE_LEVELS), 3)
 
 
 def test_a_scan_has_the_operators_of_each_point() -> None:

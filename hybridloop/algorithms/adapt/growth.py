@@ -33,6 +33,7 @@ from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometr
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, cap_limit
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, KeptCounts
 from hybridloop.errors import RoundTooLarge
 
 
@@ -40,12 +41,14 @@ from hybridloop.errors import RoundTooLarge
 class Growth:
     """Growth of an ansatz: it ends where the gain of all operators is expected to be at most `tolerance` (hartree).
 
-    It takes `max_operators` at most. `derivatives` is the grouping of the gradients' terms.
+    It takes `max_operators` at most. `derivatives` is the grouping of the gradients' terms. `expectations` are measured
+    at its end, beside the energy.
     """
 
     tolerance: float = DEFAULT_TOLERANCE
     max_operators: int = DEFAULT_MAX_OPERATORS
     derivatives: Grouping = Grouping.FULLY_COMMUTING
+    expectations: Expectations = NO_EXPECTATIONS
 
     def __post_init__(self) -> None:
         check_positive("tolerance", self.tolerance, "energy in hartree")
@@ -143,18 +146,26 @@ def adapt(
         operators += _steps(selected, point, last.value, last.standard_error)
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy.observable, ansatz, run_round)
+    keeper, expectations = KeptCounts(run_round, evaluated.circuits), growth.expectations
     pilot = sampling.planned(recent, len(evaluated.circuits)).pilot
     checks = StateChecks.of(pool.problem, ansatz)
     with share_caps(run_round, None):
         final = measure_final_estimate(
-            evaluated,
+            replace(evaluated, run_round=keeper),
             point,
             pilot=pilot,
             precision=precision,
             on_round=log.final,
             allocate=sampling.further_shots,
-            others=checks.pubs(point),
+            others=[*checks.pubs(point), *expectations.pubs(evaluated, ansatz, point, sampling)],
         )
+        own = len(checks.pubs(point))
+
+        def on_shots(circuits: int, shots: int) -> None:
+            log.final(final.estimate, point, circuits, shots)
+
+        at = keeper.at(point)
+        table = expectations.measure(evaluated, at, final.others[own:], ansatz, point, sampling, on_shots)
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):
         selected = Stop(converged=False, reason=f"{limit}; {selected.reason}")
@@ -172,8 +183,9 @@ def adapt(
         circuits=sum(progress.circuits for progress in log.history) + selector.circuits,
         shots=taken,
         history=tuple(log.history),
+        observables=table,
     )
-    return judged(result, pool, checks.read(final.others), exact, precision)
+    return judged(result, pool, checks.read(final.others[:own]), exact, precision)
 
 
 def _final_pubs(energy: GroupingChoice, ansatz: Ansatz, precision: float) -> list[SamplerPub]:

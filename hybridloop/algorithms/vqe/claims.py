@@ -37,6 +37,7 @@ from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS, PauliProblem
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations
 from hybridloop.algorithms.vqe.simulated_energy import SimulatedEnergy
 
 MENDABLE = 20.0  # residues: strong couplings that a search has not learned leave more than its noise
@@ -48,10 +49,12 @@ O = TypeVar("O", bound=Outcome)  # noqa: E741
 class Claims:
     """Claims of a VQE. This class makes none of the state: the outcome says what the search found.
 
-    `simulated` is the energy at the ansatz's initial point, if that is the minimum of a simulation.
+    `simulated` is the energy at the ansatz's initial point, if that is the minimum of a simulation. `expectations` are
+    the operators that are measured beside the energy at the final point, with its shots where they can be.
     """
 
     simulated: SimulatedEnergy | None = None
+    expectations: Expectations = NO_EXPECTATIONS
 
     def pubs(self, _point: NDArray[np.float64], /) -> Sequence[SamplerPub]:
         """Return PUBs that are measured with the final point (n,), for `judge`."""

@@ -30,7 +30,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, meas
 from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, KeptCounts
+from hybridloop.algorithms.vqe.expectations import KeptCounts
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
 
@@ -54,7 +54,6 @@ def vqe(
     sampling: Sampling = DEFAULT_SAMPLING,
     mitigation: Mitigation = UNMITIGATED,
     claims: Claims = NO_CLAIMS,
-    expectations: Expectations = NO_EXPECTATIONS,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqeResult:
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
@@ -62,8 +61,6 @@ def vqe(
     `search` is used up. The final measurement adds two or three rounds, eight at most, and repeats failed circuits. A
     `mitigation` adds one calibration round before the search, whose circuits and shots are reported with the first
     round. A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own.
-
-    `expectations` are measured at the final point, with the energy's shots where they can be.
 
     `claims` judges the result. Where it has the simulated energy of the ansatz's initial point, the final measurement
     comes first, as its test, and the search and another final measurement only if it fails.
@@ -83,7 +80,7 @@ def vqe(
     calibration = mitigation.calibration_circuits
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
 
-    expected, simulated = sampling.expected, claims.simulated
+    expected, simulated, expectations = sampling.expected, claims.simulated, claims.expectations
 
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum

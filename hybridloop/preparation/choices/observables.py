@@ -12,10 +12,9 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.algorithms.vqe.expectations import Expectations, NamedOperator
-from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import AnsatzName
+from hybridloop.settings import AnsatzName, EnergySettings
 from hybridloop.settings.energies import ObservableName
 
 PRECISIONS: Mapping[ObservableName, float] = {
@@ -30,7 +29,7 @@ DIPOLE_UNIT = "e a0"
 Operators = Iterator[tuple[str, SparsePauliOp]]
 
 
-def expectations_of(settings: VqeSettings, problem: EnergyProblem, ansatz: Ansatz) -> Expectations:
+def expectations_of(settings: EnergySettings, problem: EnergyProblem, ansatz: Ansatz) -> Expectations:
     """Return the operators that the settings name. Raises InputError for one that the problem does not have."""
     found = list[NamedOperator]()
     for name in settings.observables or ():
