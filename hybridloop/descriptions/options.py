@@ -84,5 +84,5 @@ class EnergyOptions(MoleculeOptions, total=False):
     precision: str | float | None
     max_rounds: int
     grouping: str
-    observables: str | Sequence[str] | None
+    observables: str | Sequence[str] | Mapping[str, Any] | None  # by name: None, a file, a text, or an operator
     observable_precision: float | None

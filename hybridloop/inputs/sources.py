@@ -20,6 +20,7 @@ from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import circuit_text
+from hybridloop.inputs.operators import operator_texts
 from hybridloop.inputs.validation import validate
 from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.runtime.dotted_names import nest
@@ -31,6 +32,7 @@ PREFIX = "HYBRIDLOOP_"
 NO_SETTINGS = frozenset(
     {"HOME", "JOURNAL", "JOURNAL_PASSWORD_FILE", "JOURNAL_WAIT_S", "LOCAL_SERVICE", "CRASH_AT", "STACK_PART"}
 )
+_TEXTS = {"ansatz": circuit_text, "observables": operator_texts}  # what turns files and objects into text
 CALL, DEFAULT = "the call", "default"
 _SIMILAR = 0.85  # a name this similar to a setting's is a misspelt one; others may belong to other programs
 
@@ -186,7 +188,8 @@ def _flatten(model: type[BaseModel], values: Mapping[str, Any], group: str = "")
             inner_values = value.model_dump() if isinstance(value, BaseModel) else value
             yield from _flatten(inner, inner_values, f"{group}{name}.")
         else:
-            yield f"{group}{name}", circuit_text(value) if name == "ansatz" else value
+            text_of = _TEXTS.get(name)
+            yield f"{group}{name}", value if text_of is None else text_of(value)
 
 
 def _with_source(error: InputError, sources: Mapping[str, str]) -> InputError:

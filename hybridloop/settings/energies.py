@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hybridloop.data.objects import OBJECT
@@ -147,9 +147,37 @@ class ObservableName(enum.StrEnum):
     CORRELATIONS = "correlations"
 
 
-ObservableNames = Annotated[
-    tuple[ObservableName, ...],
-    BeforeValidator(split_at_commas, json_schema_input_type=tuple[ObservableName, ...] | str),
+def _parse_observables(value: object) -> object:
+    """Return names, or NAME=TEXT with a Pauli sum, as a mapping from names to texts; None for a known operator."""
+    words = split_at_commas(value)
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        return value
+    pairs = [
+        (name.strip(), text.strip() if is_own else None) for name, is_own, text in (w.partition("=") for w in words)
+    ]
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("must have each name once")
+    return dict(pairs)
+
+
+def _check_observables(value: dict[str, str | None]) -> dict[str, str | None]:
+    known = [name.value for name in ObservableName]
+    for name, text in value.items():
+        if text is None and name not in known:
+            raise ValueError(
+                f"{name[:40]!r} is no known operator: give {', '.join(known)}, or NAME=FILE with a Pauli sum"
+            )
+        if text is not None and (not name or len(name) > MAX_NAME or not name.isprintable() or name in known):
+            raise ValueError(f"{name[:40]!r} can't name an operator of yours")
+    return value
+
+
+MAX_NAME = 40  # characters of an own operator's name
+Observables = Annotated[
+    dict[str, str | None],
+    Field(min_length=1, max_length=50),
+    BeforeValidator(_parse_observables, json_schema_input_type=dict[str, str | None] | tuple[str, ...] | str),
+    AfterValidator(_check_observables),
 ]
 
 
@@ -222,10 +250,10 @@ class EnergySettings(MoleculeSettings):
         GroupingName.AUTO,
         description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
     )
-    observables: ObservableNames | None = Field(
+    observables: Observables | None = Field(
         None,
         description="operators measured beside the energy, separated by commas: dipole, occupations, spin of a "
-        "molecule; magnetization, correlations of a Pauli sum",
+        "molecule; magnetization, correlations of a Pauli sum; NAME=FILE, a Pauli sum on the circuit's qubits",
         examples=["dipole,occupations"],
     )
     observable_precision: float | None = Field(

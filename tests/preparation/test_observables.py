@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,37 @@ def test_a_cap_leaves_larger_errors_and_no_value_where_nothing_was_measured() ->
     assert all(row["standard_error"] > 1e-4 for row in outcome.observables if row["standard_error"])
     unmeasured = row_of(NamedOperator("x", SparsePauliOp("Z"), 0.1), None, None)
     assert observable_text(unmeasured) == "not measured"
+
+
+def test_own_operators_are_files_texts_or_objects_on_the_circuits_qubits(tmp_path: Path) -> None:
+    path = tmp_path / "bond.txt"
+    path.write_text("ZZII 0.5\nXXII 0.5\n")
+    operator = SparsePauliOp(["ZZII", "XXII"], [0.5, 0.5])
+    chain = ProblemText(name="chain", text=HEISENBERG)
+    found = [
+        rows(run(chain, shot_rounds(1), observables=given, precision=0.05))["bond"]
+        for given in (f"correlations,bond={path}", {"bond": operator}, {"bond": "ZZII 0.5\nXXII 0.5"}, {"bond": path})
+    ]
+    for row in found:
+        assert row["simulated"] == pytest.approx(found[0]["simulated"], abs=1e-9)
+        assert abs(row["value"] - row["simulated"]) <= 5.0 * row["standard_error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nope", "no known operator"),
+        ("bond=ZZZ 1.0", "the operator bond has 3 qubits, and the circuit uccsd has 2"),
+        ("bond=none.txt", "the operator bond"),
+        ("dipole=ZZ 1.0", "can't name an operator"),
+        ("a=ZZ 1.0,a=XX 1.0", "each name once"),
+        ({"bond": 3}, "no problem can be read"),
+        ("", "no known operator"),
+    ],
+)
+def test_own_operators_that_do_not_fit_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        prepared("vqe", ProblemText(name="h2"), settings_for("vqe", {"observables": given, "ansatz": "uccsd"}), 3)
 
 
 @pytest.mark.parametrize(("algorithm", "problem"), [("adapt", "heh+"), ("levels", "h2")])

@@ -9,10 +9,11 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.algorithms.vqe.expectations import Expectations, NamedOperator
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import AnsatzName, EnergySettings
 from hybridloop.settings.energies import ObservableName
@@ -25,6 +26,7 @@ PRECISIONS: Mapping[ObservableName, float] = {
     ObservableName.CORRELATIONS: 0.01,
 }
 DIPOLE_UNIT = "e a0"
+OWN_PRECISION = 0.01
 
 Operators = Iterator[tuple[str, SparsePauliOp]]
 
@@ -32,11 +34,32 @@ Operators = Iterator[tuple[str, SparsePauliOp]]
 def expectations_of(settings: EnergySettings, problem: EnergyProblem, ansatz: Ansatz) -> Expectations:
     """Return the operators that the settings name. Raises InputError for one that the problem does not have."""
     found = list[NamedOperator]()
-    for name in settings.observables or ():
+    for given, text in (settings.observables or {}).items():
+        if text is not None:
+            operator = _own_operator(given, text, ansatz)
+            found.append(NamedOperator(given, operator, settings.observable_precision or OWN_PRECISION))
+            continue
+        name = ObservableName(given)
         unit = DIPOLE_UNIT if name is ObservableName.DIPOLE else ""
         precision = settings.observable_precision or PRECISIONS[name]
         found += [NamedOperator(each, made, precision, unit) for each, made in _operators(name, problem, ansatz)]
     return Expectations(tuple(found))
+
+
+def _own_operator(name: str, text: str, ansatz: Ansatz) -> SparsePauliOp:
+    """Return a Pauli sum of the caller's on the circuit's qubits. Raises InputError."""
+    try:
+        operator = read_pauli_sum(text, f"the operator {name}").hamiltonian
+    except ProblemError as error:
+        raise InputError("observables", error.problem, error.remedy) from error
+    if operator.num_qubits != ansatz.circuit.num_qubits:
+        what = (
+            f"the operator {name} has {operator.num_qubits} qubits, and the circuit {ansatz.name} has "
+            f"{ansatz.circuit.num_qubits}"
+        )
+        remedy = "Write it on the circuit's qubits (of a molecule: by ansatz, mapping and orbitals)."
+        raise InputError("observables", what, remedy)
+    return operator
 
 
 def _operators(name: ObservableName, problem: EnergyProblem, ansatz: Ansatz) -> Operators:
