@@ -356,7 +356,7 @@ def observable_text(row: Mapping[str, Any]) -> str:
     off = abs(row["value"] - row["simulated"])
     if off <= SIGMAS_OF_STATE * row["standard_error"] + row["rounding_bound"] + LEAST_ERROR:
         return text
-    return f"{text} (the simulated state has {row['simulated']:.4f}: noise shifts it)"
+    return f"{text} (off by more than shot noise: the simulated state has {row['simulated']:.4f})"
 
 
 def _optimum(result: RunResult) -> str:

@@ -29,6 +29,7 @@ from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, left_of
 from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_ROUNDS = 4  # beside those of the energy
+SAME_RAD = 1e-6  # by which a recorded point may differ from a computed one
 
 OnShots = Callable[[int, int], None]  # circuits and shots of a round
 
@@ -71,10 +72,10 @@ class KeptCounts:
                 self._found += [(place, point, counts) for point, counts in found if isinstance(counts, Counts)]
 
     def at(self, point: NDArray[np.float64]) -> dict[int, list[Counts]]:
-        """Return the counts of each circuit at a point (n,)."""
+        """Return the counts of each circuit at a point (n,), whose last digits may be those of another machine."""
         kept: dict[int, list[Counts]] = {}
         for place, measured, counts in self._found:
-            if np.array_equal(measured, point):
+            if np.allclose(measured, point, rtol=0.0, atol=SAME_RAD):
                 kept.setdefault(place, []).append(counts)
         return kept
 
