@@ -67,8 +67,13 @@ def dipole_of_pyscf(built: Any, electrons: int, orbitals: int) -> np.ndarray:
     return np.asarray(electronic + built.atom_charges() @ (built.atom_coords() - origin))
 
 
-@pytest.mark.parametrize("name", MOLECULES)
-@pytest.mark.parametrize("ansatz", ["auto", "uccsd"])
+@pytest.mark.parametrize(
+    ("name", "ansatz"),
+    [
+        *(("lithium hydride", "auto"), ("a frozen core", "uccsd"), ("water, four in four", "uccsd")),
+        *(("hydroxide", "auto"), ("hydroxide", "uccsd")),
+    ],
+)
 def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:
     built, options = MOLECULES[name]
     problem = problem_from_object(built)
