@@ -34,7 +34,6 @@ from hybridloop.preparation.prepared import (
 )
 from hybridloop.preparation.problem import accuracy_of
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
-from hybridloop.settings.energies import GroupingName
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def prepare_adapt(
     accuracy, _ = accuracy_of(electronic, settings, settings.tolerance)
     energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, recorded.groupings)
     energy = replace(energy, circuit=orbitals.record)
-    is_qubit_wise = settings.grouping is GroupingName.QUBIT_WISE
+    is_qubit_wise = settings.grouping == Grouping.QUBIT_WISE  # by its name
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
     origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)
     return PreparedAdapt(
