@@ -92,7 +92,7 @@ def prepare_adapt(
     accuracy, _ = accuracy_of(electronic, settings, settings.tolerance)
     energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, recorded.groupings)
     energy = replace(energy, circuit=orbitals.record)
-    is_qubit_wise = settings.grouping == Grouping.QUBIT_WISE  # by its name
+    is_qubit_wise = settings.grouping.value == Grouping.QUBIT_WISE.value
     derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
     origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)
     return PreparedAdapt(
