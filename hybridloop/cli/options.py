@@ -33,7 +33,10 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
 # few need them: `--set` and files have them
 BY_SET = frozenset(
-    {"requests_in_flight", "requests_per_second", "max_lost_shots", "max_renewals", "idle_rule", "session_slots"}
+    {
+        *("requests_in_flight", "requests_per_second", "max_lost_shots", "max_renewals", "idle_rule", "session_slots"),
+        *("allocation", "observable_precision"),
+    }
 )
 
 

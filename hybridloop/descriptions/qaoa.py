@@ -115,9 +115,6 @@ class QaoaSettings(RunSettings):
     def _check_cvar_and_layers(self) -> Self:
         if self.cvar < 1 and self.search is not SearchName.MEASURED and self.extend_to is None:
             raise ValueError("CVaR has no effect on fixed angles: give search=measured or extend_to, or leave cvar out")
-        for name in ("optimizer", "tolerance"):
-            if self.search is not SearchName.MEASURED and getattr(self, name) not in (None, OptimizerName.AUTO):
-                raise ValueError(f"{name} has no effect on fixed angles: give search=measured, or leave {name} out")
         if self.extend_to is not None and self.extend_to <= self.layers:
             raise ValueError(f"{self.layers} layers can't be extended to {self.extend_to}: give a larger number")
         if self.start_assignment is not None and self.mixer not in (MixerName.AUTO, MixerName.WARM_START):

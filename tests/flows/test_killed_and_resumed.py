@@ -12,7 +12,7 @@ from tests.conftest import Emulator
 
 OPTIONS = ("--quiet", "--json")
 NATURAL = ("run", "vqe", "lih-frozen-core", "--precision", "0.0003", "--seed", "1", *OPTIONS)
-OPERATORS = ("--observables", "spin,occupations", "--observable-precision", "0.001")
+OPERATORS = ("--observables", "spin,occupations", "--set", "observable_precision=0.001")
 BESIDE = ("run", "vqe", "h2", "--ansatz", "uccsd", "--precision", "0.005", "--seed", "5", *OPERATORS, *OPTIONS)
 SAME = (
     *("value", "standard_error", "parameters", "table", "jobs", "shots", "rounds", "reason", "choices", "facts"),

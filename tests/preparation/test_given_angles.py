@@ -150,8 +150,8 @@ def test_a_smaller_tolerance_takes_more_rounds() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": "scipy:cobyla"}, "optimizer has no effect on fixed angles"),
-        ({"tolerance": 0.1}, "tolerance has no effect on fixed angles"),
+        ({"optimizer": "scipy:cobyla"}, "optimizer: it has no effect on fixed angles"),
+        ({"tolerance": 0.1}, "tolerance: it has no effect on fixed angles"),
         ({"optimizer": "rotosolve", "search": "measured"}, "needs the energy's frequencies"),
         ({"optimizer": "scipy:cobyla", "search": "measured", "tolerance": 0.1}, "does not support it"),
     ],

@@ -157,7 +157,7 @@ def adapt(
             precision=precision,
             on_round=log.final,
             allocate=sampling.further_shots,
-            others=[*checks.pubs(point), *expectations.pubs(evaluated, ansatz, point, sampling)],
+            others=[*checks.pubs(point), *expectations.pubs(evaluated, ansatz, sampling, point)],
         )
         own = len(checks.pubs(point))
 

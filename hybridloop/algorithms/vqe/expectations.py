@@ -99,7 +99,7 @@ class Expectations:
     operators: tuple[NamedOperator, ...] = ()
 
     def pubs(
-        self, energy: Evaluation, ansatz: Ansatz, point: NDArray[np.float64], sampling: Sampling
+        self, energy: Evaluation, ansatz: Ansatz, sampling: Sampling, point: NDArray[np.float64]
     ) -> list[SamplerPub]:
         """Return the PUBs of the circuits that the energy does not have, at a point (n,), with a pilot's shots."""
         own, _ = self._parts(energy.observable)

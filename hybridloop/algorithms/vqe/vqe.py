@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, meas
 from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
-from hybridloop.algorithms.vqe.expectations import KeptCounts
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, KeptCounts
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
 
@@ -81,6 +82,8 @@ def vqe(
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
 
     expected, simulated, expectations = sampling.expected, claims.simulated, claims.expectations
+    with_energy = expectations if mitigation.zne is None else NO_EXPECTATIONS
+    pilot_of = partial(with_energy.pubs, search_evaluation, ansatz, sampling)
 
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
@@ -93,11 +96,6 @@ def vqe(
         start = ansatz.initial_point
         shots = planned(search.recent or expected).whole
         return [*final_evaluation.group_pubs(start[None, :], shots), *claims.pubs(start), *pilot_of(start)]
-
-    def pilot_of(point: NDArray[np.float64]) -> list[SamplerPub]:
-        if mitigation.zne is not None:
-            return []
-        return expectations.pubs(search_evaluation, ansatz, point, sampling)
 
     def find() -> SearchEnd:
         start = ansatz.initial_point

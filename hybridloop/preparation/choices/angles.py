@@ -80,11 +80,14 @@ def optimizer_of_angles(settings: QaoaSettings, seed: int, least: int) -> Callab
 
     The trust region and SciPy's methods take steps in units of the angles' scales, others in radians. The default
     tolerance of the trust region is a thousandth of the sum of the cost's coefficients' sizes. Raises InputError for an
-    optimizer that workers are to resume and can't import.
+    optimizer or a tolerance without such a search, and for an optimizer that workers are to resume and can't import.
     """
-    if settings.search is not SearchName.MEASURED:
-        return None
     name, tolerance = str(settings.optimizer), settings.tolerance
+    if settings.search is not SearchName.MEASURED:
+        given = "optimizer" if name != OptimizerName.AUTO else "tolerance" if tolerance is not None else ""
+        if given:
+            raise InputError(given, "it has no effect on fixed angles", "Give search=measured, or leave it out.")
+        return None
     check_workers_can_import(name, settings)
 
     def make(ansatz: QaoaCircuit) -> Optimizer:
