@@ -123,6 +123,7 @@ def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
     run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters, name=key, tags=[TAG])
     try:
         eventually(lambda: place.has_measured(run))
+        place.slow_down(20.0)  # the run can't end before it is asked to
         asked = other.run("runs", how, key)
         assert asked.returncode == 0, asked.stderr
         followed = other.run("runs", "follow", key)
