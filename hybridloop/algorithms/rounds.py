@@ -12,6 +12,7 @@ from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit import QuantumCircuit
 from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -237,3 +238,42 @@ def run_round_from_sampler(sampler: BaseSamplerV2) -> RunRound:
         return tuple(Counts.from_shots(pub.circuit.num_clbits, point) for point in points)
 
     return run_round
+
+
+SAME_RAD = 1e-6  # by which a recorded point may differ from a computed one
+
+
+class KeptCounts:
+    """A `RunRound` that keeps the counts of some circuits, by their place among them, with the point measured."""
+
+    def __init__(self, run_round: RunRound, circuits: Sequence[QuantumCircuit]) -> None:
+        self._run_round = run_round
+        self._place = {id(circuit): place for place, circuit in enumerate(circuits)}
+        self._found: list[tuple[int, NDArray[np.float64], Counts]] = []
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        results = self._run_round(pubs)
+        self._keep(pubs, results)
+        return results
+
+    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+        """Return what was measured before, which counts too."""
+        stages = left_of(self._run_round, pubs)
+        for stage in stages:
+            self._keep(pubs, stage)
+        return stages
+
+    def _keep(self, pubs: Sequence[SamplerPub], results: Sequence[MeasuredPub]) -> None:
+        for pub, result in zip(pubs, results, strict=True):
+            place = self._place.get(id(pub.circuit))
+            if place is not None:
+                found = zip(result.points, result, strict=True)
+                self._found += [(place, point, counts) for point, counts in found if isinstance(counts, Counts)]
+
+    def at(self, point: NDArray[np.float64]) -> dict[int, list[Counts]]:
+        """Return the counts of each circuit at a point (n,), whose last digits may be those of another machine."""
+        kept: dict[int, list[Counts]] = {}
+        for place, measured, counts in self._found:
+            if np.allclose(measured, point, rtol=0.0, atol=SAME_RAD):
+                kept.setdefault(place, []).append(counts)
+        return kept

@@ -356,3 +356,19 @@ def test_unbalanced_penalties_leave_over_what_is_stated() -> None:
     assert values == pytest.approx((3.0 - ones - 1.0) ** 2)
     objective = ising_from_bits(6, [({number: True}, 1.0) for number in range(6)])
     assert constrained(objective, [linear]).num_qubits == 8
+
+
+def test_the_shares_of_an_extended_run_are_those_of_what_was_measured_before() -> None:
+    run, before = prepared(SOME), shot_rounds(5)
+    first = run.run(before)
+
+    class Extended:
+        def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+            raise AssertionError("nothing is left to measure")
+
+        def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
+            return [shot_rounds(5)([SamplerPub.coerce((pub.circuit, pub.parameter_values, 1000)) for pub in pubs])]
+
+    again = prepared(SOME).run(Extended())
+    assert again.feasible_share == first.feasible_share
+    assert again.constraints == first.constraints

@@ -31,9 +31,9 @@ from hybridloop.algorithms.optimizers.base import (
 )
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
+from hybridloop.algorithms.rounds import KeptCounts, RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, cap_limit
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, KeptCounts
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations
 from hybridloop.errors import RoundTooLarge
 
 

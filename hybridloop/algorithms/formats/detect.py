@@ -31,7 +31,7 @@ _CODED = re.compile(r"(?:[c#][^\n]*\n\s*)*p[ \t]+(\w+)[ \t]+(?:unconstrained[ \t
 _CODES = {"qubo": InputFormat.QBSOLV, "cnf": InputFormat.CNF, "wcnf": InputFormat.CNF}
 _CLAUSE = re.compile(r"(?P<weight>h|\d+(?:\.\d+)?)(?:\s+-?[1-9]\d*)+\s+0", re.ASCII)
 _LP = re.compile(
-    r"(?:\s*\\[^\n]*\n)*\s*(?:maxim(?:i[sz]e|um)|minim(?:i[sz]e|um)|max|min)\b.*^\s*"
+    r"(?:\s*\\[^\n]*\n)*\s*(?:maxim(?:i[sz]e|um)|minim(?:i[sz]e|um)|max|min)\b.*^[ \t]*"
     r"(?:subject\s+to|such\s+that|s\.?t\.?|bin(?:ary|aries)?)\b",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )

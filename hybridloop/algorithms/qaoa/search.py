@@ -39,7 +39,16 @@ from hybridloop.algorithms.optimizers.missing_points import (
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, Table, measured_value
 from hybridloop.algorithms.qaoa.angles import with_added_layer, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, larger_cap_of, left_of, share_caps
+from hybridloop.algorithms.rounds import (
+    Counts,
+    FailedPoint,
+    KeptCounts,
+    MeasuredPub,
+    RunRound,
+    larger_cap_of,
+    left_of,
+    share_caps,
+)
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, cap_limit
 from hybridloop.errors import InputError, InvalidValue, RoundTooLarge
 
@@ -86,11 +95,9 @@ class AssignmentTracker:
         self._problem = problem
         self._run_round = run_round
         self.best: Assignment | None = None
-        self.last: list[Counts] = []  # of the last round
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         results = self._run_round(pubs)
-        self.last = [counts for counts in itertools.chain.from_iterable(results) if isinstance(counts, Counts)]
         self._keep(results)
         return results
 
@@ -333,10 +340,13 @@ def qaoa(
     # Measure the final point with fresh shots.
     point = final_ansatz.initial_point
     evaluated = _evaluation(final_ansatz, tracker)
+    keeper = KeptCounts(tracker, evaluated.circuits)
+    evaluated = replace(evaluated, run_round=keeper)
     with share_caps(run_round, None):
         final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
     value = problem.sign * final.estimate.value + 0.0
-    constraints, share = constraints_met(problem, tracker.best, tracker.last)
+    measured = [*itertools.chain.from_iterable(keeper.at(point).values())]  # of an extended run those before, too
+    constraints, share = constraints_met(problem, tracker.best, measured)
     return Outcome(
         **measured_value(replace(final, estimate=replace(final.estimate, value=value)), None, NO_MINIMUM),
         parameters=tuple(point.tolist()),

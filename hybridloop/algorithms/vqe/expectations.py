@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList, SparsePauliOp, Statevector
 
@@ -25,11 +24,10 @@ from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGro
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Table
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS
-from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, left_of
+from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_ROUNDS = 4  # beside those of the energy
-SAME_RAD = 1e-6  # by which a recorded point may differ from a computed one
 
 OnShots = Callable[[int, int], None]  # circuits and shots of a round
 
@@ -42,42 +40,6 @@ class NamedOperator:
     operator: SparsePauliOp
     precision: float
     unit: str = ""
-
-
-class KeptCounts:
-    """A `RunRound` that keeps the counts of some circuits, by their place among them, with the point measured."""
-
-    def __init__(self, run_round: RunRound, circuits: Sequence[QuantumCircuit]) -> None:
-        self._run_round = run_round
-        self._place = {id(circuit): place for place, circuit in enumerate(circuits)}
-        self._found: list[tuple[int, NDArray[np.float64], Counts]] = []
-
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        results = self._run_round(pubs)
-        self._keep(pubs, results)
-        return results
-
-    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
-        """Return what was measured before, which counts too."""
-        stages = left_of(self._run_round, pubs)
-        for stage in stages:
-            self._keep(pubs, stage)
-        return stages
-
-    def _keep(self, pubs: Sequence[SamplerPub], results: Sequence[MeasuredPub]) -> None:
-        for pub, result in zip(pubs, results, strict=True):
-            place = self._place.get(id(pub.circuit))
-            if place is not None:
-                found = zip(result.points, result, strict=True)
-                self._found += [(place, point, counts) for point, counts in found if isinstance(counts, Counts)]
-
-    def at(self, point: NDArray[np.float64]) -> dict[int, list[Counts]]:
-        """Return the counts of each circuit at a point (n,), whose last digits may be those of another machine."""
-        kept: dict[int, list[Counts]] = {}
-        for place, measured, counts in self._found:
-            if np.allclose(measured, point, rtol=0.0, atol=SAME_RAD):
-                kept.setdefault(place, []).append(counts)
-        return kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,10 +28,10 @@ from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, PlannedS
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import RunRound, larger_cap_of, share_caps
+from hybridloop.algorithms.rounds import KeptCounts, RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, KeptCounts
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
 
