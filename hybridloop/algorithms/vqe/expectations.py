@@ -84,6 +84,8 @@ class Expectations:
         `energy` has the run's rounds, and its mitigation of readout errors; `pilot` has the results of `pubs`. Each
         round has the shots that the variances so far ask for; where a cap ends it, errors are larger than asked for.
         """
+        if not self.operators:
+            return ()
         own, parts = self._parts(energy.observable)
         circuits = [*energy.circuits, *(group.measurement_circuit(ansatz.circuit) for group in own)]
         counts = {place: list(found) for place, found in kept.items()}
