@@ -24,6 +24,7 @@ from hybridloop.cli.app import build_app
 from hybridloop.descriptions import ALGORITHMS
 from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.paths import ROOT
+from tests.waiting import PATIENCE_S
 
 WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -77,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
     return folder

@@ -22,6 +22,7 @@ from tests.conftest import Emulator, running_emulator
 from tests.emulator.portal_helpers import Visitor
 from tests.long_form import IS_LONG, long_form
 from tests.paths import DOCS, ROOT
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel with the installed build backend."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_S)
     (file,) = folder.glob("*.whl")
     return file
 
@@ -57,7 +58,7 @@ def only_the_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def run_python(*arguments: str) -> str:
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=dict(os.environ))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -182,10 +183,10 @@ def test_the_wheel_runs_in_a_fresh_environment(
         "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db",
     }
     run = [str(binaries / "hybridloop"), "run", "vqe", "h2", "--seed", "7", "--json", "--quiet"]
-    printed = subprocess.run(run, capture_output=True, text=True, timeout=240, env=environ, cwd=tmp_path)
+    printed = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE_S, env=environ, cwd=tmp_path)
     result = json.loads(made(printed))
     assert result["status"] == "converged"
     assert abs(result["error"]) <= 4 * result["standard_error"]
     report = [run[0], "runs", "report", result["run_key"], "--output", "report.html"]
-    made(subprocess.run(report, capture_output=True, text=True, timeout=240, env=environ, cwd=tmp_path))
+    made(subprocess.run(report, capture_output=True, text=True, timeout=PATIENCE_S, env=environ, cwd=tmp_path))
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")

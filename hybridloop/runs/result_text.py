@@ -349,6 +349,8 @@ def observable_text(row: Mapping[str, Any]) -> str:
     """Return an operator's value with its error and unit, and how far it is from the simulated state's, if it is."""
     if row["value"] is None:
         return "not measured"
+    if not row["shots"]:
+        return f"{row['value']:g} {row['unit']} at all angles of the circuit".replace("  ", " ")
     error = float(row["standard_error"]) + float(row["rounding_bound"])
     text = f"{measured_text(row['value'], error)} {row['unit']}".rstrip()
     if row["simulated"] is None:

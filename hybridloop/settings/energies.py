@@ -169,7 +169,7 @@ def _check_observables(value: dict[str, str | None]) -> dict[str, str | None]:
             )
         if text is not None and (not name or len(name) > MAX_NAME or not name.isprintable() or name in known):
             raise ValueError(f"{name[:40]!r} can't name an operator of yours")
-    return value
+    return dict(sorted(value.items()))  # a run that is resumed has them in the order of its stored text
 
 
 MAX_NAME = 40  # characters of an own operator's name

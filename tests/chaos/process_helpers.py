@@ -42,6 +42,7 @@ from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
 from tests.forked_processes import context
+from tests.waiting import PATIENCE_S
 
 KILLED = -9
 BATCHED, WIDE = ", batched", ", wide"  # forms of a search: all points of a round in one job; all jobs sent at once
@@ -236,7 +237,7 @@ class Trial:
         )
         command = [sys.executable, "-c", program]
         sent = pickle.dumps(replace(self.order, **changes))
-        subprocess.run(command, input=sent, env={**os.environ, **environ}, check=True, timeout=300)
+        subprocess.run(command, input=sent, env={**os.environ, **environ}, check=True, timeout=PATIENCE_S)
 
     def outcome(self, path: Path | None = None) -> Outcome:
         """Return the outcome of the last process, or of the one that writes to `path`."""

@@ -24,9 +24,9 @@ from tests.forked_processes import context
 from tests.journal.postgresql_helpers import Server, new_database, running_server
 from tests.long_form import long_form, short_or_long
 from tests.tasks.test_session_closing import ones
+from tests.waiting import PATIENCE_S
 
 ROUNDS = short_or_long(12, 200)
-WITHIN_S = 60.0  # a bound for broken code
 RESTARTS = short_or_long(2, 20)
 MAX_PROCESSES = 3 * RESTARTS + 4  # processes in a row; each restart may end some with an error
 
@@ -99,10 +99,10 @@ def run_in_process(of: DatabaseOrder, meanwhile: Callable[[int], None] = lambda 
     there.close()
     try:
         with suppress(EOFError):
-            while here.poll(WITHIN_S):
+            while here.poll(PATIENCE_S):
                 meanwhile(here.recv())
                 here.send("go on")
-        process.join(WITHIN_S)
+        process.join(PATIENCE_S)
     finally:
         if process.is_alive():
             process.kill()

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.prefect_server import copy_server, server_folder
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 COMMAND = str(Path(sys.executable).with_name("hybridloop"))
@@ -59,7 +60,7 @@ def folder(tmp_path: Path, marker: Path) -> Path:
 
 def run(environ: Mapping[str, str], folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the folder."""
-    return subprocess.run(command, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 # run a command, and print the files of the current folder that its process opened

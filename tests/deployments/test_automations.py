@@ -33,9 +33,9 @@ from tests.flow_calls import call_flow
 from tests.long_form import long_only
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
+from tests.waiting import PATIENCE_S
 
 AUTOMATIONS = load_table("automations")["automations"]
-WITHIN_S = 60.0  # a bound for broken code
 OURS = "prefect.tag.hybridloop"
 SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "prefect.tag.theirs"}  # flow runs' tags
 
@@ -90,7 +90,7 @@ def test_a_result_and_a_run_that_waits_for_its_user_send_messages_and_a_cap_send
     run()
     found: dict[str, dict[str, str]] = {}
     while "script" not in found or len(found) < 3:
-        message = told.get(timeout=WITHIN_S)
+        message = told.get(timeout=PATIENCE_S)
         for name in (*asked, "script"):
             if f"{share.name}-{name}" in json.dumps(message):
                 found[name] = message
@@ -126,7 +126,9 @@ def test_only_a_crashed_or_failed_run_that_nothing_resumes_sends_a_notification(
                 resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
                 emit_event("hybridloop.flow-run.resumed", resource=resource, related=[tag])
         ours = (
-            message for message in iter(lambda: told.get(timeout=WITHIN_S), None) if message["body"].startswith("vqe: ")
+            message
+            for message in iter(lambda: told.get(timeout=PATIENCE_S), None)
+            if message["body"].startswith("vqe: ")
         )
         assert sorted((message["subject"], message["body"]) for message in (next(ours), next(ours))) == [
             ("crashed Crashed", "vqe: its process ended"),
@@ -150,7 +152,7 @@ def test_only_a_start_that_no_worker_takes_sends_a_notification(
             run: Any = client.create_flow_run(flow_, parameters=parameters, name=name, tags=tags, state=Scheduled())
             for state in states:
                 client.set_flow_run_state(run.id, state, force=True)
-        message = told.get(timeout=WITHIN_S)
+        message = told.get(timeout=PATIENCE_S)
         assert message["subject"] == "vqe left has not started"
         assert message["body"].startswith("It was due at 20")
         assert "hybridloop worker" in message["body"]

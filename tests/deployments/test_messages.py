@@ -27,10 +27,9 @@ from tests.deployments.messages import heard
 from tests.deployments.worker_helpers import of_hybridloop, place_for, worker
 from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.slow
-WITHIN_S = 60.0  # a bound for broken code
 TOKEN = "a-token-of-the-address"
 
 
@@ -68,12 +67,12 @@ def test_a_message_is_sent_once_to_a_host_that_fails_or_is_slow_and_no_log_has_i
         deployment = share.deploy(client, vqe)
         with told_of(client, deployment, f"{url}{TOKEN}", share):
             attention(deployment, "first")
-            assert messages.get(timeout=WITHIN_S) == {"subject": "first needs attention", "body": '<a "b">'}
+            assert messages.get(timeout=PATIENCE_S) == {"subject": "first needs attention", "body": '<a "b">'}
             if is_late:
                 eventually(lambda: log.read_text("utf-8").count("Webhook call failed") > failed)
                 answers.set()
             attention(deployment, "second")
-            assert messages.get(timeout=WITHIN_S)["subject"] == "second needs attention"
+            assert messages.get(timeout=PATIENCE_S)["subject"] == "second needs attention"
             assert messages.empty()
     assert TOKEN not in log.read_text("utf-8")
 
@@ -88,7 +87,7 @@ def test_a_deployment_tells_of_its_own_runs_and_at_once_of_a_failure_for_good(
             place.service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData"}]})
             with worker(place.at.shell.environ, tmp_path, of_hybridloop(share.name)):
                 place.client.create_flow_run_from_deployment(deployment, parameters=parameters)
-                message = messages.get(timeout=WITHIN_S)
+                message = messages.get(timeout=PATIENCE_S)
                 assert message["subject"].endswith(" Failed")
                 assert "InvalidInputData" in message["body"]
                 by_hand = ("run", "vqe", "h2", "--seed", "7", "--precision", "0.05")
@@ -96,7 +95,7 @@ def test_a_deployment_tells_of_its_own_runs_and_at_once_of_a_failure_for_good(
                 place.service.admin("faults", {"rules": []})
                 assert place.at.shell.run(*by_hand).returncode == 0
                 place.client.create_flow_run_from_deployment(deployment, parameters=parameters)
-                assert messages.get(timeout=WITHIN_S)["subject"].startswith("h2: -1.1")
+                assert messages.get(timeout=PATIENCE_S)["subject"].startswith("h2: -1.1")
                 with pytest.raises(queue.Empty):
                     messages.get(timeout=1.0)
 
@@ -112,7 +111,7 @@ def test_a_night_whose_input_is_refused_is_listed_told_and_shown_with_its_reason
             parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": {"target": "ionq.retired"}}
             with worker(shell.environ, tmp_path, of_hybridloop(share.name)):
                 place.client.create_flow_run_from_deployment(deployment, parameters={**parameters, "run_key": key})
-                message = messages.get(timeout=WITHIN_S)
+                message = messages.get(timeout=PATIENCE_S)
                 assert message["subject"] == f"{key} needs attention"
                 assert message["body"].startswith(f"run {key} is refused: target: ")
                 (row,) = shell.json("runs", "list", "--status", "refused")
@@ -132,7 +131,7 @@ def test_a_night_whose_input_is_refused_is_listed_told_and_shown_with_its_reason
                 # the corrected input takes its key
                 corrected = {**parameters, "settings": {"seed": 7, "precision": 0.05}, "run_key": key}
                 place.client.create_flow_run_from_deployment(deployment, parameters=corrected)
-                assert messages.get(timeout=WITHIN_S)["subject"].startswith("h2: -1.1")
+                assert messages.get(timeout=PATIENCE_S)["subject"].startswith("h2: -1.1")
             (row,) = shell.json("runs", "list")
             assert (row["run_key"], row["status"]) == (key, "converged")
 
@@ -156,4 +155,4 @@ def test_an_outage_after_which_housekeeping_resumes_a_run_tells_nothing(
                 state: State[Any] = Failed(message="the service is away")
                 client.set_flow_run_state(flow_run.id, state, force=True)
                 tell_failure(vqe, flow_run, state)
-            assert messages.get(timeout=WITHIN_S) == {"subject": "left Failed", "body": "vqe: the service is away"}
+            assert messages.get(timeout=PATIENCE_S) == {"subject": "left Failed", "body": "vqe: the service is away"}

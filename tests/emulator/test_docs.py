@@ -16,6 +16,7 @@ from qiskit import QuantumCircuit
 
 from tests.conftest import Emulator
 from tests.paths import DOCS, ROOT
+from tests.waiting import PATIENCE_S
 
 PAGE = (DOCS / "emulator.md").read_text(encoding="utf-8")
 
@@ -73,7 +74,7 @@ def test_the_code_in_the_docs_needs_no_more_than_the_extra_that_they_name(emulat
     code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
     code = code.replace("the key it printed", emulator.api_key).replace("http://127.0.0.1:8099/", emulator.endpoint)
     command = [sys.executable, "-c", f"BLOCKED = {sorted(others)}{BLOCKER}{code}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert "{'1': 100}" in done.stdout, done.stderr
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import DOCS
+from tests.waiting import PATIENCE_S
 
 PAGE = DOCS / "emulator.md"
 HEAVY = (
@@ -66,7 +67,7 @@ def run_pytest(project: Path, *arguments: str) -> subprocess.CompletedProcess[st
     """Run pytest in another project, without this project's settings."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HYBRIDLOOP_"))}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=project, env=others, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=project, env=others, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.slow

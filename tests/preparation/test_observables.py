@@ -15,6 +15,7 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.vqe.expectations import NamedOperator, row_of
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RoundTooLarge
 from hybridloop.inputs.problem_objects import problem_from_object
 from hybridloop.preparation.problem import parse_problem
@@ -200,6 +201,11 @@ def test_own_operators_are_files_texts_or_objects_on_the_circuits_qubits(tmp_pat
     for row in found:
         assert row["simulated"] == pytest.approx(found[0]["simulated"], abs=1e-9)
         assert abs(row["value"] - row["simulated"]) <= 5.0 * row["standard_error"]
+
+
+def test_operators_have_one_order_so_that_a_resumed_run_has_its_digits() -> None:
+    first, second = (VqeSettings.model_validate({"observables": given}) for given in ("spin,dipole", "dipole,spin"))
+    assert list(first.observables or ()) == list(second.observables or ()) == ["dipole", "spin"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, check_blanks, detect_format
@@ -16,7 +16,7 @@ from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, InputFo
 from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json, read_json_object
 from hybridloop.algorithms.formats.pauli_text import MAX_QUBITS, is_label, pauli_terms, real_part, with_labels
 from hybridloop.algorithms.geometries import Geometry
-from hybridloop.algorithms.problems.molecule import Dipole, Molecule
+from hybridloop.algorithms.problems.molecule import Coefficients, Dipole, Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
 
@@ -150,7 +150,7 @@ def read_energy_problem(text: str, source: str, form: InputFormat | None = None)
 
 
 def molecule_text(molecule: Molecule) -> str:
-    """Return a molecule's FCIDUMP text, or JSON with that, its geometry, active space and dipole operator."""
+    """Return a molecule's FCIDUMP text, or JSON with that, its geometry, active space, orbitals and dipole operator."""
     fcidump = fcidump_text(molecule)
     if molecule.geometry is None and not molecule.space and molecule.dipole is None:
         return fcidump
@@ -161,6 +161,8 @@ def molecule_text(molecule: Molecule) -> str:
         "left_out": molecule.orbitals_reason,
         "is_active_space": molecule.is_active_space,
         "fcidump": fcidump,
+        "orbitals": molecule.coefficients.orbitals.round(_DECIMALS).tolist(),
+        "filled": molecule.coefficients.filled.round(_DECIMALS).tolist(),
     }
     if dipole is not None:
         fields["dipole"] = {
@@ -181,17 +183,21 @@ def geometry_of(text: str) -> Geometry | None:
 
 def _read_with_geometry(document: dict[str, Any], source: str) -> Molecule:
     """Read what `molecule_text` wrote. Raises ProblemError."""
-    check_names(document, ("geometry", "space", "left_out", "is_active_space", "fcidump", "dipole"), source)
+    names = ("geometry", "space", "left_out", "is_active_space", "fcidump", "orbitals", "filled", "dipole")
+    check_names(document, names, source)
     try:
         geometry, text = _GEOMETRY.validate_python(document.get("geometry")), _TEXT.validate_python(document["fcidump"])
         space, reason = (_TEXT.validate_python(document.get(name, "")) for name in ("space", "left_out"))
         stored = _DIPOLE.validate_python(document.get("dipole"))
+        columns = [_COLUMNS.validate_python(document[name]) for name in ("orbitals", "filled") if name in document]
     except ValidationError as error:
         what = f"the molecule is not as it was written: {error.errors(include_url=False)[0]['msg']}"
         raise ProblemError(source, None, what, "Make the text again: hybridloop.problem(FILE).") from error
     is_part = document.get("is_active_space") is True
     molecule = read_fcidump(text, source)
     molecule = replace(molecule, geometry=geometry, space=space, orbitals_reason=reason, is_active_space=is_part)
+    if columns:
+        molecule = replace(molecule, coefficients=_coefficients(columns, molecule.norb, source))
     if stored is None:
         return molecule
     constant, matrices = np.array(stored.constant), np.array(stored.matrices)
@@ -200,6 +206,18 @@ def _read_with_geometry(document: dict[str, Any], source: str) -> Molecule:
         raise ProblemError(source, None, what, f"Give (3,) and (3, n, n) for n = {molecule.norb} orbitals.")
     matrices = (matrices + matrices.transpose(0, 2, 1)) / 2.0
     return replace(molecule, dipole=Dipole(constant, matrices, stored.origin, stored.charge))
+
+
+def _coefficients(columns: list[list[list[float]]], norb: int, source: str) -> Coefficients:
+    try:
+        orbitals, filled = (np.array(each, float) for each in columns)
+        filled = filled.reshape(len(orbitals), -1)
+        if orbitals.ndim == 2 and orbitals.shape[1] == norb:
+            return Coefficients(orbitals, filled)
+    except ValueError:
+        pass
+    what = f"the coefficients of the orbitals are not those of {norb} columns in one basis"
+    raise ProblemError(source, None, what, "Make the text again: hybridloop.problem(FILE).")
 
 
 class _StoredDipole(BaseModel):
@@ -213,4 +231,6 @@ class _StoredDipole(BaseModel):
 
 _GEOMETRY: TypeAdapter[Geometry | None] = TypeAdapter(Geometry | None)
 _TEXT = TypeAdapter(str)
+_COLUMNS = TypeAdapter(list[list[Annotated[float, Field(allow_inf_nan=False)]]])
+_DECIMALS = 12  # of coefficients: far below what integrals are known to
 _DIPOLE: TypeAdapter[_StoredDipole | None] = TypeAdapter(_StoredDipole | None)

@@ -284,6 +284,23 @@ class ElectronicProblem:
                     _accumulate(total, symmetrized_excitation(p, q, norb), float(matrix[p, q]))
         return self._encode(total)
 
+    def fermion_operator(self, terms: Iterable[tuple[Sequence[tuple[int, int]], float]]) -> SparsePauliOp:
+        """Return a sum of products of ladder operators (spin orbital, 1 to create or 0 to annihilate).
+
+        Spin orbitals 2p and 2p + 1 are alpha and beta of orbital p, as in OpenFermion. Raises ValueError for orbitals
+        that the molecule does not have, an operator that is not Hermitian, and one that changes a parity which the
+        mapping removes.
+        """
+        norb, total = self.molecule.norb, defaultdict[tuple[int, int], float](float)
+        for product, coefficient in terms:
+            if any(not 0 <= orbital < 2 * norb for orbital, _ in product):
+                raise ValueError(f"it has spin orbitals above {2 * norb - 1}, the last one of {norb} orbitals")
+            ladders = [_ladder(each // 2 + norb * (each % 2), 1.0 if created else -1.0) for each, created in product]
+            _accumulate(total, _product(ladders, ()), coefficient)
+        if any((x & z).bit_count() % 2 and abs(value) > NEGLIGIBLE for (x, z), value in total.items()):
+            raise ValueError("it is not Hermitian")
+        return self._encode({key: value for key, value in total.items() if abs(value) > NEGLIGIBLE})
+
     def spin_correlation_operator(self, p: int, q: int) -> SparsePauliOp:
         """Return S_p · S_q of the electrons in orbitals p and q: S_z S_z + (S_+ S_- + S_- S_+) / 2.
 

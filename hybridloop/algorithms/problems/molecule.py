@@ -41,6 +41,31 @@ class Dipole:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Coefficients:
+    """Coefficients of a molecule's orbitals (n, norb), and of those that stay doubly `filled` (n, k), in a basis.
+
+    The basis is that of one-electron matrices (n, n) which a caller gives: the atomic orbitals of a geometry, or the
+    orbitals of an FCIDUMP.
+    """
+
+    orbitals: NDArray[np.float64]
+    filled: NDArray[np.float64]
+
+    def rotated(self, orbitals: NDArray[np.float64]) -> Coefficients:
+        """Return those of orbitals whose columns are given in these."""
+        return replace(self, orbitals=self.orbitals @ orbitals)
+
+    def within(self, filled: slice, active: slice) -> Coefficients:
+        """Return those of active orbitals, beside further doubly filled ones."""
+        return Coefficients(self.orbitals[:, active], np.hstack([self.filled, self.orbitals[:, filled]]))
+
+    def one_body(self, matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the matrix (norb, norb) of a one-electron operator over the orbitals, and what filled ones add."""
+        inside = self.orbitals.T @ matrix @ self.orbitals
+        return 2.0 * float(np.trace(self.filled.T @ matrix @ self.filled)), (inside + inside.T) / 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Molecule:
     """Spin-restricted real integrals in hartree over `norb` spatial orbitals; arrays are kept as read-only copies.
 
@@ -50,7 +75,8 @@ class Molecule:
     molecule this is, and what is left out; empty for a whole one. With `is_active_space` orbitals are left out.
     `geometry` is that whose integrals these are, if it is known; `space` is the active space to which they were reduced
     where they were made, as the settings' text. `stated` says how the integrals were read, where that is not plain.
-    `dipole` is None where only the integrals of the energy are known.
+    `dipole` is None where only the integrals of the energy are known. `coefficients` are those of the orbitals in the
+    ones of the text, or in the atomic orbitals of the geometry.
     """
 
     one_body: NDArray[np.float64]
@@ -64,6 +90,7 @@ class Molecule:
     space: str = ""
     stated: str = ""
     dipole: Dipole | None = None
+    coefficients: Coefficients = None  # type: ignore[assignment]  # left out: the orbitals are the basis
 
     def __post_init__(self) -> None:
         norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0
@@ -91,6 +118,8 @@ class Molecule:
             array = np.array(getattr(self, name), float)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        if self.coefficients is None:
+            object.__setattr__(self, "coefficients", Coefficients(np.eye(norb), np.zeros((norb, 0))))
 
     @property
     def norb(self) -> int:
@@ -119,7 +148,8 @@ def rotate_orbitals(molecule: Molecule, orbitals: NDArray[np.float64]) -> Molecu
         two = np.tensordot(two, orbitals, axes=(0, 0))  # the first axis goes to the end, four times
     one, two = (one + one.T) / 2.0, _symmetric(two)
     dipole = None if molecule.dipole is None else molecule.dipole.rotated(orbitals)
-    return replace(molecule, one_body=one, two_body=two, dipole=dipole)
+    coefficients = molecule.coefficients.rotated(orbitals)
+    return replace(molecule, one_body=one, two_body=two, dipole=dipole, coefficients=coefficients)
 
 
 def _symmetric(two: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -186,7 +216,11 @@ def active_space(molecule: Molecule, electrons: int, orbitals: int) -> Molecule:
     one, two, counts = field[active, active], inside, (alpha, beta)
     dipole = None if molecule.dipole is None else molecule.dipole.within(filled, active)
     return Molecule(
-        one, two, counts, energy, source, is_active_space=is_part, geometry=molecule.geometry, dipole=dipole
+        *(one, two, counts, energy, source),
+        is_active_space=is_part,
+        geometry=molecule.geometry,
+        dipole=dipole,
+        coefficients=molecule.coefficients.within(filled, active),
     )
 
 

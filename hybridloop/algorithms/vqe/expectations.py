@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import PauliList, SparsePauliOp, Statevector
+from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
@@ -28,6 +28,7 @@ from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_ROUNDS = 4  # beside those of the energy
+ZERO, ZERO_SEED = 1e-10, 1  # far above rounding
 
 OnShots = Callable[[int, int], None]  # circuits and shots of a round
 
@@ -64,7 +65,7 @@ class Expectations:
         self, energy: Evaluation, ansatz: Ansatz, sampling: Sampling, point: NDArray[np.float64]
     ) -> list[SamplerPub]:
         """Return the PUBs of the circuits that the energy does not have, at a point (n,), with a pilot's shots."""
-        own, _ = self._parts(energy.observable)
+        own, _ = self._on(ansatz)._parts(energy.observable)
         circuits = [group.measurement_circuit(ansatz.circuit) for group in own]
         shots = sampling.whole_jobs(max(MIN_PILOT_SHOTS, sampling.least_shots))
         return [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
@@ -86,7 +87,7 @@ class Expectations:
         """
         if not self.operators:
             return ()
-        own, parts = self._parts(energy.observable)
+        own, parts = self._on(ansatz)._parts(energy.observable)
         circuits = [*energy.circuits, *(group.measurement_circuit(ansatz.circuit) for group in own)]
         counts = {place: list(found) for place, found in kept.items()}
         for place, result in enumerate(pilot, len(energy.circuits)):
@@ -109,6 +110,20 @@ class Expectations:
             on_shots(len(pubs), sum(each.shots for _, each in found if isinstance(each, Counts)))
         state = _state(ansatz, point)
         return tuple(row_of(each.named, self._estimate(energy, each, counts), state) for each in parts)
+
+    def _on(self, ansatz: Ansatz) -> Expectations:
+        """Return the operators without the terms that are 0 at all angles of the circuit, as its symmetries have it.
+
+        An expectation value is a trigonometric polynomial of the angles. One that is not 0 everywhere is 0 at random
+        angles with probability 0 (J. T. Schwartz, J. ACM 27 (1980) 701, for polynomials).
+        """
+        if not self.operators or ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
+            return self
+        labels = sorted({label for each in self.operators for label in each.operator.paulis.to_labels()})
+        angles = np.random.default_rng(ZERO_SEED).uniform(-np.pi, np.pi, (2, ansatz.circuit.num_parameters))
+        states = [Statevector(ansatz.circuit.assign_parameters(point)) for point in angles]
+        zero = {label for label in labels if all(abs(state.expectation_value(Pauli(label))) < ZERO for state in states)}
+        return Expectations(tuple(replace(each, operator=_without(each.operator, zero)) for each in self.operators))
 
     def _parts(self, energy: Observable) -> tuple[list[MeasurementGroup], list[_Parts]]:
         """Return the groups beside the energy's, and the parts of each operator in all groups, the energy's first."""
@@ -166,10 +181,14 @@ class Expectations:
     ) -> Table:
         """Measure each operator as an energy of its own, whose evaluation `of` returns, as with extrapolated noise."""
         rows, state = list[Mapping[str, Any]](), _state(ansatz, point)
-        for named in self.operators:
+        for named in self._on(ansatz).operators:
+            estimate: Estimate | None
+            if not (named.operator.paulis.x | named.operator.paulis.z).any():
+                rows.append(row_of(named, Estimate(float(named.operator.coeffs.sum().real), 0.0, 0), state))
+                continue
             evaluation = of(observable(named.operator, Grouping.QUBIT_WISE))
             try:
-                estimate: Estimate | None = measure_final_estimate(
+                estimate = measure_final_estimate(
                     evaluation,
                     point,
                     pilot=[MIN_PILOT_SHOTS] * len(evaluation.circuits),
@@ -210,6 +229,11 @@ def _own_groups(labels: Sequence[str], shown: Sequence[MeasurementGroup]) -> lis
     numbers = {group.ones for group in shown}
     ones = numbers.pop() if len(numbers) == 1 else None
     return [replace(group, ones=ones) for group in observable(union, Grouping.QUBIT_WISE).groups]
+
+
+def _without(operator: SparsePauliOp, labels: Set[str]) -> SparsePauliOp:
+    left = [(label, value) for label, value in operator.to_list() if label not in labels]
+    return SparsePauliOp.from_list(left, num_qubits=operator.num_qubits)
 
 
 def _state(ansatz: Ansatz, point: NDArray[np.float64]) -> Statevector | None:

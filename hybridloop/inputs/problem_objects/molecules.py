@@ -164,6 +164,7 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
     """Return a field's molecule with its geometry, in the active space of the options."""
     from pyscf import ao2mo, mcscf, scf
 
+    from hybridloop.algorithms.problems.molecule import Coefficients
     from hybridloop.algorithms.problems.natural_orbitals import part_of
 
     if isinstance(field, scf.uhf.UHF | scf.ghf.GHF):
@@ -189,7 +190,8 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
         integrals = field.mol if field._eri is None else field._eri  # the user's own, as of a model Hamiltonian
         two = ao2mo.restore(1, ao2mo.full(integrals, orbitals), orbitals.shape[1])
         found = _molecule(one, two, field.mol.nelec, field.energy_nuc(), source)
-        found = replace(found, dipole=_dipole_of(field.mol, orbitals))
+        coefficients = Coefficients(orbitals, orbitals[:, :0])
+        found = replace(found, dipole=_dipole_of(field.mol, orbitals), coefficients=coefficients)
         found = part_of(found, space, options.frozen_core)
     return replace(found, geometry=_geometry_of(field.mol))
 
@@ -268,6 +270,8 @@ def _of_second_order(field: Any) -> Any:
 def _active_space_of(cas: Any, source: str) -> Molecule:
     from pyscf import ao2mo, mcscf
 
+    from hybridloop.algorithms.problems.molecule import Coefficients
+
     if cas.ncas > _MOST_WRITTEN:
         what = f"{source} has {cas.ncas} active orbitals, and integrals over at most {_MOST_WRITTEN} are written"
         raise InputError("problem", what, "Choose a smaller active space.")
@@ -284,8 +288,10 @@ def _active_space_of(cas: Any, source: str) -> Molecule:
     one, core = cas.get_h1eff(orbitals)
     two = ao2mo.restore(1, cas.get_h2eff(orbitals), cas.ncas)
     found, size = _molecule(one, two, cas.nelecas, core, source), int(cas.mol.nao)
-    if (dipole := _dipole_of(cas.mol, orbitals[:, : cas.ncore + cas.ncas])) is not None:
-        found = replace(found, dipole=dipole.within(slice(0, cas.ncore), slice(cas.ncore, None)))
+    taken, parts = orbitals[:, : cas.ncore + cas.ncas], (slice(0, cas.ncore), slice(cas.ncore, None))
+    found = replace(found, coefficients=Coefficients(taken, taken[:, :0]).within(*parts))
+    if (dipole := _dipole_of(cas.mol, taken)) is not None:
+        found = replace(found, dipole=dipole.within(*parts))
     if cas.ncas == size:
         return found
     reason = f"active space: {sum(cas.nelecas)} electrons in {cas.ncas} of {size} orbitals"
@@ -299,9 +305,10 @@ def _molecule(one: NDArray[Any], two: NDArray[Any], electrons: Iterable[int], co
     return Molecule((one + one.T) / 2, two, (alpha, beta), float(core), source)
 
 
-def _of_any_program(molecule: Molecule) -> Geometry | None:
-    """Return the geometry without the program's version: equal integrals of another one are the same."""
-    return None if molecule.geometry is None else replace(molecule.geometry, program="")
+def _beside_numbers(molecule: Molecule) -> tuple[Any, ...]:
+    """Return what equal texts have, without the program's version: equal integrals of another one are the same."""
+    geometry = None if molecule.geometry is None else replace(molecule.geometry, program="")
+    return geometry, molecule.space, molecule.dipole is None, molecule.coefficients.filled.shape
 
 
 def covalent_radius(symbol: str) -> float:
@@ -334,10 +341,9 @@ def as_kept(text: str, source: str) -> str:
                 (earlier.one_body, found.one_body),
                 (earlier.two_body, found.two_body),
                 (earlier.core_energy, found.core_energy),
-                *_pairs_of_dipoles(earlier, found),
+                *_further_pairs(earlier, found),
             )
-            is_same = (_of_any_program(earlier), earlier.space) == (_of_any_program(found), found.space)
-            is_same &= (earlier.dipole is None) is (found.dipole is None)
+            is_same = _beside_numbers(earlier) == _beside_numbers(found)
             if is_same and all(np.allclose(old, new, rtol=0, atol=SAME_INTEGRALS) for old, new in pairs):
                 return kept
     with contextlib.suppress(OSError):  # a folder that can't be written
@@ -350,10 +356,16 @@ def as_kept(text: str, source: str) -> str:
     return text
 
 
-def _pairs_of_dipoles(earlier: Molecule, found: Molecule) -> list[tuple[Any, Any]]:
+def _further_pairs(earlier: Molecule, found: Molecule) -> list[tuple[Any, Any]]:
+    pairs = [
+        (getattr(earlier.coefficients, name), getattr(found.coefficients, name)) for name in ("orbitals", "filled")
+    ]
     if earlier.dipole is None or found.dipole is None:
-        return []
-    return [(earlier.dipole.constant, found.dipole.constant), (earlier.dipole.matrices, found.dipole.matrices)]
+        return pairs
+    return [
+        *pairs,
+        *((getattr(earlier.dipole, name), getattr(found.dipole, name)) for name in ("constant", "matrices")),
+    ]
 
 
 def _with_signs(orbitals: NDArray[Any]) -> NDArray[Any]:

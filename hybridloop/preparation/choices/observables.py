@@ -9,6 +9,12 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.formats.electron_operators import (
+    FermionTerms,
+    OneElectronOperators,
+    is_electron_operator,
+    read_electron_operator,
+)
 from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
@@ -36,8 +42,8 @@ def expectations_of(settings: EnergySettings, problem: EnergyProblem, ansatz: An
     found = list[NamedOperator]()
     for given, text in (settings.observables or {}).items():
         if text is not None:
-            operator = _own_operator(given, text, ansatz)
-            found.append(NamedOperator(given, operator, settings.observable_precision or OWN_PRECISION))
+            precision = settings.observable_precision or OWN_PRECISION
+            found += [NamedOperator(each, made, precision) for each, made in _own(given, text, problem, ansatz)]
             continue
         name = ObservableName(given)
         unit = DIPOLE_UNIT if name is ObservableName.DIPOLE else ""
@@ -46,12 +52,57 @@ def expectations_of(settings: EnergySettings, problem: EnergyProblem, ansatz: An
     return Expectations(tuple(found))
 
 
-def _own_operator(name: str, text: str, ansatz: Ansatz) -> SparsePauliOp:
-    """Return a Pauli sum of the caller's on the circuit's qubits. Raises InputError."""
+def _own(name: str, text: str, problem: EnergyProblem, ansatz: Ansatz) -> Operators:
+    """Yield the caller's operators on the circuit's qubits: a Pauli sum, or of electrons. Raises InputError."""
     try:
-        operator = read_pauli_sum(text, f"the operator {name}").hamiltonian
+        if is_electron_operator(text):
+            found = read_electron_operator(text, f"the operator {name}")
+        else:
+            return iter([(name, _on_its_qubits(name, text, ansatz))])
     except ProblemError as error:
         raise InputError("observables", error.problem, error.remedy) from error
+    if not isinstance(problem, ElectronicProblem):
+        what = f"the operator {name} is of electrons, and {problem.source} is a Pauli sum"
+        raise InputError("observables", what, "Give a Pauli sum.")
+    if isinstance(found, OneElectronOperators):
+        return _of_one_electron(name, found, problem, ansatz)
+    return iter([(name, _of_fermions(name, found, problem, ansatz))])
+
+
+def _of_one_electron(name: str, given: OneElectronOperators, problem: ElectronicProblem, ansatz: Ansatz) -> Operators:
+    """Yield operators whose matrices are in the basis of the molecule's coefficients: x, y, z where they are three."""
+    coefficients = problem.molecule.coefficients
+    if given.matrices.shape[1] != len(coefficients.orbitals):
+        basis = "atomic orbitals" if problem.molecule.geometry else "orbitals of its file"
+        what = (
+            f"the operator {name} has matrices of {given.matrices.shape[1]} rows, and {problem.molecule.source} has "
+            f"{len(coefficients.orbitals)} {basis}"
+        )
+        raise InputError("observables", what, "Give it over these, before electrons are frozen or orbitals left out.")
+    one_body, count = _one_body(problem, ansatz), len(given.matrices)
+    ends = ["x", "y", "z"] if count == 3 else [str(number + 1) for number in range(count)]
+    for end, constant, matrix in zip(ends, given.constants, given.matrices, strict=True):
+        of_filled, inside = coefficients.one_body(matrix)
+        operator = one_body(inside)
+        identity = SparsePauliOp("I" * operator.num_qubits, float(constant) + of_filled)
+        yield f"{name} {end}" if given.is_list else name, (operator + identity).simplify()
+
+
+def _of_fermions(name: str, given: FermionTerms, problem: ElectronicProblem, ansatz: Ansatz) -> SparsePauliOp:
+    """Return products of ladder operators of the circuit's orbitals."""
+    if ansatz.name == AnsatzName.PUCCD:
+        what = f"the circuit has pairs of electrons, and the operator {name} is of single ones"
+        raise InputError("observables", what, "Give the ansatz uccsd or grown.")
+    try:
+        return problem.fermion_operator(given.terms)
+    except ValueError as error:
+        remedy = "Write it over the circuit's orbitals, with 2p and 2p + 1 for alpha and beta of orbital p."
+        raise InputError("observables", f"the operator {name}: {error}", remedy) from error
+
+
+def _on_its_qubits(name: str, text: str, ansatz: Ansatz) -> SparsePauliOp:
+    """Return a Pauli sum of the caller's on the circuit's qubits. Raises InputError, ProblemError."""
+    operator = read_pauli_sum(text, f"the operator {name}").hamiltonian
     if operator.num_qubits != ansatz.circuit.num_qubits:
         what = (
             f"the operator {name} has {operator.num_qubits} qubits, and the circuit {ansatz.name} has "
@@ -102,7 +153,8 @@ def _dipole(problem: ElectronicProblem, one_body: Callable[[np.ndarray], SparseP
     dipole = problem.molecule.dipole
     if dipole is None:
         what = f"the dipole needs a geometry, and {problem.molecule.source} has the integrals of the energy alone"
-        raise InputError("observables", what, "Give the geometry (XYZ), or leave dipole out.")
+        remedy = 'Give the geometry (XYZ), or its own matrices as mu=FILE with {"one_body": [x, y, z], "constant": …}.'
+        raise InputError("observables", what, remedy)
     for letter, constant, matrix in zip("xyz", dipole.constant, dipole.matrices, strict=True):
         operator = one_body(matrix)
         identity = SparsePauliOp("I" * operator.num_qubits, float(constant))

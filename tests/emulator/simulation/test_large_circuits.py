@@ -24,7 +24,7 @@ from hybridloop.emulator.simulation.memory import simulated_qubits
 from hybridloop.emulator.simulation.simulator import MIN_SINGLE_QUBITS, Simulator, choose_method
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ENDLESS_QIR, Caller
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 TARGETS = {
     name: target
@@ -137,7 +137,9 @@ print(found[0] == found[1])
 
 def test_counts_do_not_depend_on_the_number_of_threads() -> None:
     environ = {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-c", CHILD], env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], env=environ, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.stdout == "True\n", done.stderr
 
 
