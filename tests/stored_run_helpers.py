@@ -30,7 +30,11 @@ RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {
     "vqe": ("vqe", ProblemText(name="h2"), COARSE | {"ansatz": "uccsd"}),
     "stopped": ("levels", ProblemText(name="h2"), {"seed": 7, "precision": 0.01, "max_jobs": 10, "batching": "off"}),
     "unbatched": ("vqe", ProblemText(name="h2"), COARSE | {"ansatz": "uccsd", "batching": "off"}),
-    "scan": ("scan", read_scan(["h2-0.3", "h2", "h2-1.6"]), COARSE),
+    "scan": (
+        "scan",
+        read_scan(["h2-0.3", "h2", "h2-1.6"]),
+        {**COARSE, "ansatz": "uccsd", "observables": "occupations", "observable_precision": 0.05},
+    ),
     "qaoa": ("qaoa", ProblemText(name="petersen"), {"seed": 7}),
 }
 IDLE_S = 1500.0

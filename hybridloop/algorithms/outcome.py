@@ -124,8 +124,9 @@ class Outcome:
     best, None where the optimum is unknown. `optimum` is the best objective that any search found, and a bound that no
     assignment exceeds, which are equal where the optimum is known. `solution` is the best assignment in the problem's
     terms, as lines of text by name (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
-    `observables` has a row for each further operator that was measured at the final point: its `value`,
-    `standard_error` and `rounding_bound` (in `unit`; None where no job gave them), and that of the `simulated` state.
+    `observables` has a row for each further operator that was measured at the final point, of a scan at each `point`:
+    its `value`, `standard_error` and `rounding_bound` (in `unit`; None where no job gave them), and that of the
+    `simulated` state.
 
     `constraints` has a row for each constraint: whether the best assignment meets it (`met`; without a feasible one,
     that of the least cost), and the `share` of the final measurement's shots that do. `feasible_share` is the share of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import Field
 
-from hybridloop.descriptions.description import Description, Subject
+from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import EnergySettings
 from hybridloop.settings.parsing import Tolerance
@@ -70,5 +70,6 @@ ADAPT = Description(
     plots={
         "energy": "hybridloop.reports.plots.energies:energy",
         "growth": "hybridloop.reports.plots.energies:growth",
+        "observables": OBSERVABLES_PLOT,
     },
 )

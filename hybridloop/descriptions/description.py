@@ -33,6 +33,9 @@ class Value(enum.StrEnum):
     OBJECTIVE = "objective"
 
 
+OBSERVABLES_PLOT = "hybridloop.reports.plots.observables:observables"  # of energies
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """An algorithm, described.

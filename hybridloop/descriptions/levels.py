@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import Field
 
-from hybridloop.descriptions.description import Description, Subject
+from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, Subject
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 from hybridloop.settings.parsing import Precision
 from hybridloop.settings.run import Goal
@@ -62,6 +62,6 @@ LEVELS = Description(
         *("excitation", "excitation_error", "multiplicity", "electrons", "symmetry"),
     ),
     table_title="Levels",
-    plots={"levels": "hybridloop.reports.plots.energies:levels"},
+    plots={"levels": "hybridloop.reports.plots.energies:levels", "observables": OBSERVABLES_PLOT},
     answer_plots=("levels",),
 )

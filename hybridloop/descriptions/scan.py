@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from hybridloop.descriptions.description import Description, Subject
+from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, Subject
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ SCAN = Description(
     value_of="{point}, the first of {rows} points",
     columns=("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged", "note"),
     table_title="Points",
-    plots={"curve": "hybridloop.reports.plots.energies:curve"},
+    plots={"curve": "hybridloop.reports.plots.energies:curve", "observables": OBSERVABLES_PLOT},
     answer_plots=("curve",),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import Field, field_validator
 
-from hybridloop.descriptions.description import Description, Subject
+from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import (
     AllocationName,
@@ -154,5 +154,5 @@ VQE = Description(
     flow="hybridloop.flows.algorithms:vqe",
     example="h2 --seed 7",
     main_options="ansatz search precision",
-    plots={"energy": "hybridloop.reports.plots.energies:energy"},
+    plots={"energy": "hybridloop.reports.plots.energies:energy", "observables": OBSERVABLES_PLOT},
 )

@@ -94,6 +94,11 @@ class PreparedScan(PreparedAlgorithm):
             rounds=sum(row["rounds"] for row in rows),
             history=tuple(log.history),
             table=tuple(rows),
+            observables=tuple(
+                {"point": name, **row}
+                for name, outcome in zip(self.names, outcomes, strict=True)
+                for row in outcome.observables
+            ),
             curve=_curve(rows, [_geometry_of(point.problem) for point in self.points]),
             warnings=tuple(warnings),
         )
@@ -259,8 +264,6 @@ def _row(name: str, outcome: Outcome, point: PreparedVqe, counter: RoundCounter)
         "choices": [*choices, *filter(None, [facts.orbitals])],
         "note": "; ".join(filter(None, [facts.note(), size_doubt(facts.orbitals)])) or None,
         "parameters": list(outcome.parameters),
-        **{each["observable"]: each["value"] for each in outcome.observables},
-        **{f"{each['observable']} error": each["standard_error"] for each in outcome.observables},
     }
 
 

@@ -36,7 +36,8 @@ def summarize(result: RunResult) -> Answer:
     end = f"{result.status.capitalize()}: {result.reason}." if result.reason else ""
     first = (*summary.answer(result), *summary.effort(result))
     lines = tuple((name.capitalize(), format_value(text)) for name, text in first)
-    details = tuple((row.name.capitalize(), format_value(row.text)) for row in answer(result))
+    rows = [row for row in answer(result) if row.name != "beside"]  # which has a table
+    details = tuple((row.name.capitalize(), format_value(row.text)) for row in rows)
     return Answer(summary.headline(result), lines, details, end, result.warnings, result.choices)
 
 

@@ -21,7 +21,7 @@ from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import LEAST_ERROR
 from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import heading_of, shown_rows, with_errors
+from hybridloop.runs.result_text import OBSERVABLES, heading_of, observable_table, shown_rows, with_errors
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -55,6 +55,7 @@ class ReportContent:
     dates: str
     answer: Answer
     results: ReportTable | None
+    observables: ReportTable | None
     assignments: ReportTable | None
     effort: Pairs
     sessions: ReportTable
@@ -97,6 +98,7 @@ def report_content(run: StoredRun) -> ReportContent:
         dates=f"{format_time(record.created_at)} to {format_time(record.updated_at)} (UTC)",
         answer=_answer(run),
         results=None if result is None else _results(result),
+        observables=None if result is None else _observables(result),
         assignments=_assignments(run, result),
         effort=_effort(run, result, totals),
         sessions=_sessions(run, totals, lanes),
@@ -132,6 +134,13 @@ def _results(result: RunResult) -> ReportTable | None:
     return _bounded(
         ALGORITHMS[result.algorithm].table_title, tuple(heading_of(name, result.unit) for name in shown[0]), cells
     )
+
+
+def _observables(result: RunResult) -> ReportTable | None:
+    if not (found := observable_table(result)):
+        return None
+    rows = [tuple(map(str, row.values())) for row in found]
+    return _bounded(OBSERVABLES, tuple(map(str.capitalize, found[0])), rows)
 
 
 def with_axis(result: RunResult, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

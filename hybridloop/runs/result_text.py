@@ -28,6 +28,7 @@ FACT_LABELS = {
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
+OBSERVABLES = "Operators beside the energy"
 LOCAL_NOTE = " (local: not billed)"  # after what the local service states as a price
 # columns of standard errors by that of the value; `error` is the value less an exact one
 ERRORS = dict.fromkeys(("energy", "objective", "error"), "standard_error") | {
@@ -155,8 +156,9 @@ def lines(result: RunResult, unit: str | None = None) -> Iterator[str]:
     yield heading(result)
     for row in (*answer(result, unit), *notes(result), *effort(result)):
         yield f"  {row.name:<10} {row.text}"
-    if rows := table(result):
-        yield from (f"  {line}" for line in format_table(tuple(rows[0]), rows))
+    for rows in (table(result), observable_table(result) if is_scan(result) else []):
+        if rows:
+            yield from (f"  {line}" for line in format_table(tuple(rows[0]), rows))
 
 
 def _text_row(name: str, text: str) -> Row:
@@ -204,7 +206,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
         electrons = _conserved(result.electrons, result.electrons_error)
         yield Row("spin", result.spin_squared, "", f"{squared}, electrons {electrons}")
-    for each in result.observables:
+    for each in () if is_scan(result) else result.observables:
         yield Row("beside", each["value"], each["unit"], f"{each['observable']}: {observable_text(each)}")
     for fact in result.facts:
         if fact.name in FACT_LABELS:
@@ -345,14 +347,32 @@ def constraints_text(rows: Table, share: float | None) -> str:
     return f"{share:.1%} of the shots{least}; {met}"
 
 
+def observable_error(row: Mapping[str, Any]) -> float:
+    """Return the error bar of an operator's value: its standard error, with the bound of what rounding changed."""
+    return float(row["standard_error"]) + float(row["rounding_bound"])
+
+
+def observable_table(result: RunResult) -> list[dict[str, object]]:
+    """Return a row for each operator beside the energy, of a scan at each point, with its texts; empty for most."""
+    return [
+        {
+            **({"point": row["point"]} if "point" in row else {}),
+            "observable": row["observable"],
+            "value": observable_text(row),
+            "simulated": "" if row["simulated"] is None else f"{row['simulated']:.4f}",
+            "shots": f"{row['shots']:,}",
+        }
+        for row in result.observables
+    ]
+
+
 def observable_text(row: Mapping[str, Any]) -> str:
     """Return an operator's value with its error and unit, and how far it is from the simulated state's, if it is."""
     if row["value"] is None:
         return "not measured"
     if not row["shots"]:
         return f"{row['value']:g} {row['unit']} at all angles of the circuit".replace("  ", " ")
-    error = float(row["standard_error"]) + float(row["rounding_bound"])
-    text = f"{measured_text(row['value'], error)} {row['unit']}".rstrip()
+    text = f"{measured_text(row['value'], observable_error(row))} {row['unit']}".rstrip()
     if row["simulated"] is None:
         return text
     off = abs(row["value"] - row["simulated"])

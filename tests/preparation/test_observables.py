@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openfermion import FermionOperator
 from pyscf import gto, mcscf, scf
+from pyscf.tools import fcidump
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.outcome import Outcome
@@ -87,6 +89,62 @@ def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:
         row = found[f"dipole {letter}{suffix}"]
         assert row["simulated"] == pytest.approx(value, abs=8e-3)  # the circuit's state is not the exact one
         assert row["value"] == pytest.approx(row["simulated"], abs=1e-3 + row["rounding_bound"])
+
+
+@pytest.mark.parametrize("name", list(MOLECULES))
+def test_own_matrices_are_over_atomic_orbitals_or_those_of_the_file(name: str, tmp_path: Path) -> None:
+    built, options = MOLECULES[name]
+    masses = built.atom_mass_list(isotope_avg=True)
+    with built.with_common_orig(masses @ built.atom_coords() / masses.sum()):
+        matrices = -built.intor("int1e_r")
+    constant = built.atom_charges() @ (built.atom_coords() - masses @ built.atom_coords() / masses.sum())
+    own = {"one_body": matrices, "constant": constant}
+    values = {**options, "ansatz": "uccsd", "observables": {"dipole": None, "own": own, "z": matrices[2]}}
+    found = rows(run(problem_from_object(built), noiseless_rounds(), **values))
+    suffix = " about the centre of mass" if built.charge else ""
+    for letter in "xyz":
+        for row in (found[f"own {letter}"], found[f"dipole {letter}{suffix}"]):
+            assert row["simulated"] == pytest.approx(found[f"dipole {letter}{suffix}"]["simulated"], abs=1e-8)
+            assert row["shots"] or letter != "z"
+    assert found["z"]["simulated"] + constant[2] == pytest.approx(found["own z"]["simulated"], abs=1e-8)
+    field = scf.RHF(built).run()
+    fcidump.from_scf(field, str(tmp_path / "own.fcidump"), tol=1e-12)
+    of_file = field.mo_coeff.T @ matrices @ field.mo_coeff
+    values["observables"] = {"own": {"one_body": of_file, "constant": constant}}
+    from_file = ProblemText(name="own", text=(tmp_path / "own.fcidump").read_text())
+    for letter in "xyz":
+        again = rows(run(from_file, noiseless_rounds(), **values))[f"own {letter}"]
+        assert again["simulated"] == pytest.approx(found[f"own {letter}"]["simulated"], abs=2e-3)
+
+
+@pytest.mark.parametrize("mapping", list(FermionMapping))
+def test_own_products_of_fermions_are_over_the_circuits_orbitals(mapping: FermionMapping) -> None:
+    number = FermionOperator("0^ 0") + FermionOperator("1^ 1")
+    spins = 0.25 * sum(
+        (
+            (1 if one == other else -1) * FermionOperator(f"{one}^ {one} {2 + other}^ {2 + other}")
+            for one in (0, 1)
+            for other in (0, 1)
+        ),
+        FermionOperator(),
+    ) + 0.5 * (FermionOperator("0^ 1 3^ 2") + FermionOperator("1^ 0 2^ 3"))
+    values = {
+        "observables": {"occupations": None, "spin": None, "number": number, "spins": spins},
+        "ansatz": "uccsd",
+        "mapping": str(mapping),
+    }
+    found = rows(run(ProblemText(name="h2"), shot_rounds(1), **values))
+    assert found["number"]["simulated"] == pytest.approx(found["occupation 1"]["simulated"], abs=1e-12)
+    assert found["spins"]["simulated"] == pytest.approx(found["spin 1 · spin 2"]["simulated"], abs=1e-12)
+
+
+def test_what_is_zero_at_all_angles_is_not_measured() -> None:
+    problem = problem_from_object(MOLECULES["lithium hydride"][0])
+    found = rows(run(problem, shot_rounds(1), observables="dipole", ansatz="uccsd", frozen_core=1))
+    for letter in "xy":
+        row = found[f"dipole {letter}"]
+        assert (row["value"], row["standard_error"], row["shots"]) == (0.0, 0.0, 0)
+        assert observable_text(row) == "0 e a0 at all angles of the circuit"
 
 
 def exact_state(problem: ElectronicProblem) -> np.ndarray:
@@ -217,10 +275,22 @@ def test_operators_have_one_order_so_that_a_resumed_run_has_its_digits() -> None
         ("dipole=ZZ 1.0", "can't name an operator"),
         ("a=ZZ 1.0,a=XX 1.0", "each name once"),
         ({"bond": 3}, "no problem can be read"),
+        ({"bond": np.eye(3)}, "matrices of 3 rows, and h2 has 2 orbitals of its file"),
+        ({"bond": np.array([[0.0, 1.0], [0.0, 0.0]])}, "not symmetric"),
+        ({"bond": np.eye(2)[0]}, "one_body"),
+        ({"bond": '{"one_body": [[1, 2]]}'}, "not square"),
+        ({"bond": '{"one_body": [[1, 0], [0, 1]], "constant": [1, 2]}'}, "not as many as the constants"),
+        ({"bond": '{"fermions": [[[[9, 1], [9, 0]], 1.0]]}'}, "spin orbitals above 3"),
+        ({"bond": '{"fermions": [[[[0, 1], [2, 0]], 1.0]]}'}, "not Hermitian"),
+        ({"bond": '{"fermions": [[[[0, 1], [1, 0]], 1.0], [[[1, 1], [0, 0]], 1.0]]}'}, "two parities"),
+        ({"bond": '{"fermions": []}'}, None),
         ("", "no known operator"),
     ],
 )
-def test_own_operators_that_do_not_fit_are_refused(given: Any, message: str) -> None:
+def test_own_operators_that_do_not_fit_are_refused(given: Any, message: str | None) -> None:
+    if message is None:
+        prepared("vqe", ProblemText(name="h2"), settings_for("vqe", {"observables": given, "ansatz": "uccsd"}), 3)
+        return
     with pytest.raises(InputError, match=message):
         prepared("vqe", ProblemText(name="h2"), settings_for("vqe", {"observables": given, "ansatz": "uccsd"}), 3)
 
@@ -243,9 +313,10 @@ def test_a_scan_has_the_operators_of_each_point() -> None:
     points = '{"points": [{"name": "h2-0.3"}, {"name": "h2"}, {"name": "h2-1.6"}]}'
     problem = ProblemText(name="curve", text=points)
     outcome = run(problem, shot_rounds(1), "scan", observables="occupations", ansatz="uccsd")
-    filled = [row["occupation 1"] for row in outcome.table]
+    filled = [row["value"] for row in outcome.observables if row["observable"] == "occupation 1"]
     assert filled == sorted(filled, reverse=True)
-    assert all(row["occupation 1 error"] <= 0.005 for row in outcome.table)
+    assert [row["point"] for row in outcome.observables] == ["h2-0.3"] * 2 + ["h2"] * 2 + ["h2-1.6"] * 2
+    assert all(row["standard_error"] <= 0.005 for row in outcome.observables)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.adapt import PoolName
 from hybridloop.errors import InputError
 from hybridloop.reports.bundle.archive import read_bundle
+from hybridloop.reports.content import report_content
 from hybridloop.reports.paper.folder import write_paper
 from hybridloop.reports.paper.latex import cell, escape
 from hybridloop.reports.paper.methods import SELF, MethodsText
@@ -65,6 +66,19 @@ def test_the_files_of_a_folder_belong_together(kept: StoredRun, tmp_path: Path) 
     number = next(place for place, name in enumerate(rows[0]) if name.startswith(("energy", "objective")))
     assert float(rows[1][number]) == result.value
     assert table.count(r"\pm") >= 2 * (len(rows) - 1)  # the value and its distance to the exact one
+
+
+@pytest.mark.parametrize("kept", ["scan"], indirect=True)
+def test_operators_beside_the_energy_have_a_table(kept: StoredRun, tmp_path: Path) -> None:
+    assert kept.result is not None
+    write_paper(kept, tmp_path / "paper")
+    rows = list(csv.DictReader((tmp_path / "paper" / "observables.csv").read_text("utf-8").splitlines()))
+    measured = [(row["point"], row["observable"], row["value"]) for row in kept.result.observables]
+    assert [(row["point"], row["observable"], float(row["value"])) for row in rows] == measured
+    assert (tmp_path / "paper" / "observables.tex").read_text().count(r"\pm") == len(rows) == 6
+    shown = report_content(kept).observables
+    assert shown is not None
+    assert [row[:2] for row in shown.rows] == [(row["point"], row["observable"]) for row in rows]
 
 
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)

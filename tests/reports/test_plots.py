@@ -31,7 +31,7 @@ HOUR_S = 3600.0
     [
         ("vqe", ("convergence", "energy", "timeline")),
         ("stopped", ("timeline", "convergence")),
-        ("scan", ("curve", "timeline", "convergence")),
+        ("scan", ("curve", "observables", "timeline", "convergence")),
         ("qaoa", ("histogram", "cut", "timeline")),
         ("idled-renew", ("timeline",)),
     ],

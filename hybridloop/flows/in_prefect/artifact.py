@@ -20,7 +20,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.reports.answer import format_cost, summarize
 from hybridloop.runs.live import name_of_progress
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import heading_of, table
+from hybridloop.runs.result_text import OBSERVABLES, heading_of, observable_table, table
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_cell
 
@@ -163,10 +163,13 @@ def report_markdown(result: RunResult) -> str:
         ("Run", result.run_key),
     ]
     lines += _table(("what", "value"), rows)
-    if records := table(result):
+    tables = {ALGORITHMS[result.algorithm].table_title: table(result), OBSERVABLES: observable_table(result)}
+    for heading, records in tables.items():
+        if not records:
+            continue
         columns = tuple(heading_of(name, result.unit) for name in records[0])
         shown = [tuple(format_cell(value) for value in row.values()) for row in records[:MAX_ROWS]]
-        lines += ["", f"## {ALGORITHMS[result.algorithm].table_title}", "", *_table(columns, shown)]
+        lines += ["", f"## {heading}", "", *_table(columns, shown)]
         if len(records) > MAX_ROWS:
             lines += ["", f"The first {MAX_ROWS} of {len(records):,}; the report has more."]
     for heading, texts in (("Warnings", answer.warnings), ("Automatic choices", answer.choices)):

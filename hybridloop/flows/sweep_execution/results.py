@@ -164,9 +164,10 @@ def result_of(
     """Return the result of a sweep from its points' rows, with the coordinates by which their geometries differ."""
     geometries = [geometry_of(point.problem.text or "") for point in points]
     columns = dict(zip((point.key for point in points), coordinate_columns(geometries), strict=True))
+    names = dict.fromkeys(name for row in rows for name in row)
     return SweepResult(
         *(spec.name, spec.algorithm, _unit(spec.algorithm, points), (PROBLEM, *varied_settings(spec))),
-        rows=tuple({**row, **columns[row["run_key"]]} for row in rows),
+        rows=tuple({**dict.fromkeys(names), **row, **columns[row["run_key"]]} for row in rows),
         begun=begun,
         wall_seconds=wall_seconds,
         axis=spec.axis,
@@ -203,7 +204,15 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
         "sessions": [row["id"] for row in result["sessions"] if row["status"] != NEVER_OPENED] if result else None,
         "seconds": result.get("wall_seconds"),
         "reason": result.get("reason") or reason,
+        **dict(_of_observables(result.get("observables") or ())),
     }
+
+
+def _of_observables(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the columns of the operators beside the energy: each one's value and standard error, by name and unit."""
+    for row in rows:
+        name = " ".join(filter(None, [row.get("point"), row["observable"], row["unit"] and f"({row['unit']})"]))
+        yield from ((name, row["value"]), (f"{name} error", row["standard_error"]))
 
 
 def _plain(value: object) -> object:

@@ -17,7 +17,7 @@ from hybridloop.reports.paper.methods import MethodsText
 from hybridloop.reports.plots import draw, kinds_of
 from hybridloop.reports.plots.style import Picture
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import ERRORS, heading_of, shown_rows
+from hybridloop.runs.result_text import ERRORS, OBSERVABLES, heading_of, observable_error, shown_rows
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runs.summary import headline
 from hybridloop.runtime.text_table import spreadsheet_cell
@@ -42,6 +42,8 @@ def write_paper(run: StoredRun, folder: Path) -> list[str]:
         "methods.tex": methods.paragraph,
         "references.bib": methods.bibliography(),
     }
+    if result.observables:
+        texts |= _observables(result)
     bundle = f"{run.record.key}.zip"
     names = ["figure.pdf", "figure.svg", *texts, bundle]
     try:
@@ -75,6 +77,22 @@ def _rows(result: RunResult) -> list[dict[str, Any]]:
     values = {name: getattr(result, name) for name in _OWN}
     name = {"value": str(result.value_name), "exact": "exact" if result.unit else "optimum"}
     return [{"problem": result.problem, **{name.get(each, each): value for each, value in values.items()}}]
+
+
+def _observables(result: RunResult) -> dict[str, str]:
+    """Return the files of a table of the operators beside the energy."""
+    columns = ("point", "observable", "value", "standard_error", "rounding_bound", "unit", "simulated", "shots")
+    rows = [{name: row[name] for name in columns if name in row} for row in result.observables]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(name.replace("_", " ") for name in rows[0])
+    writer.writerows(map(spreadsheet_cell, row.values()) for row in rows)
+    names = [name for name in rows[0] if name not in ("standard_error", "rounding_bound")]
+    bars = [{"value": None if row["value"] is None else observable_error(row)} for row in rows]
+    cells = [[cell(row[name], bar.get(name)) for name in names] for row, bar in zip(rows, bars, strict=True)]
+    caption = f"{OBSERVABLES} of {result.problem}."
+    latex = table(caption, f"tab:{result.run_key}-observables", names, cells)
+    return {"observables.csv": file.getvalue(), "observables.tex": latex}
 
 
 def _headings(names: Iterable[str], result: RunResult) -> list[str]:
