@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hybridloop.api.circuits import ansatz as ansatz
+    from hybridloop.api.circuits import backend as backend
     from hybridloop.api.circuits import qsharp as qsharp
     from hybridloop.api.geometry import molecule as molecule
     from hybridloop.api.geometry import problem as problem
@@ -42,6 +43,7 @@ _MODULES = {
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
     **dict.fromkeys(("ProblemText", "RunSettings"), "settings"),
     "ansatz": "api.circuits",
+    "backend": "api.circuits",
     "plan": "api.plan",
     "qsharp": "api.circuits",
     "result": "api.stored",

@@ -83,6 +83,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
         for name in ("adapt", "levels", "qaoa", "rqaoa", "sqd", "vqe")
     },
     "ansatz": lambda: hl.ansatz("nothing"),
+    "backend": lambda: hl.backend("nothing"),
     "doctor": lambda: hl.doctor(live=True),
     "molecule": lambda: hl.molecule("nothing.xyz"),
     "open_session": lambda: hl.open_session("nothing").__enter__(),

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.compiler.languages.from_qsharp import QsharpProgram
 from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import ProgramOptions, read_circuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from hybridloop.tasks.primitives.backend import SessionBackend
 
 
 def ansatz(
@@ -41,6 +44,17 @@ def ansatz(
     without effect, and what does not compile.
     """
     return read_circuit(program, ProgramOptions(operation, num_qubits, num_angles, symbols))
+
+
+def backend(target: str = DEFAULT_TARGET) -> SessionBackend:
+    """Return Qiskit's `BackendV2` of a target, for transpilation without a session; `session.backend()` runs circuits.
+
+    Raises InputError for a target that is not known.
+    """
+    from hybridloop.azure.targets import find_target
+    from hybridloop.tasks.primitives.backend import SessionBackend
+
+    return SessionBackend(find_target(target))
 
 
 def qsharp(source: str | Path, entry: str | None = None) -> QsharpProgram:

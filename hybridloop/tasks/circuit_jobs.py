@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+import uuid
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobStatus
@@ -15,9 +19,10 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint
 from hybridloop.compiler.languages.convert import TAKEN, to_circuit
 from hybridloop.compiler.languages.from_qir import output_of
 from hybridloop.compiler.languages.qir_output import OutputLayout, Value
+from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import HybridloopError, InputError, InvalidValue
 from hybridloop.journal.revisions import MAIN_STREAM
-from hybridloop.tasks.primitives.sampler import incomplete
+from hybridloop.tasks.primitives.sampler import incomplete, ordered_shots
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.job_ids import check_stream
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
@@ -33,8 +38,21 @@ class CircuitRounds:
     def __init__(self, rounds: Rounds) -> None:
         self.unawaited: dict[CircuitRound, None] = {}  # in order
         self._rounds = rounds
+        self._lock = threading.Lock()
 
-    def start(self, programs: Sequence[Any], shots: int, name: str | None, seed: int | None) -> list[SessionJob]:
+    def start_by_content(
+        self, programs: Sequence[Any], shots: int, name: str | None, seed: int | None
+    ) -> list[SessionJob]:
+        """Start a round whose name, if there is none, is that of its circuits' structures; from any thread.
+
+        So a program that runs again may begin its rounds in another order, as threads do.
+        """
+        with self._lock:
+            return self.start(programs, shots, name, seed, by_content=name is None)
+
+    def start(
+        self, programs: Sequence[Any], shots: int, name: str | None, seed: int | None, *, by_content: bool = False
+    ) -> list[SessionJob]:
         """Start a round of programs without free parameters; return a job for each. See `OpenSession.run`."""
         try:
             if not programs:
@@ -42,6 +60,8 @@ class CircuitRounds:
             seed = _checked_seed(seed)
             stream = MAIN_STREAM if name is None else check_stream(name, "name")
             pubs = [_as_pub(_bound(to_circuit(program, self._rounds.target.profile)), shots) for program in programs]
+            if by_content:
+                stream = _name_of(pubs)
         except InputError as error:  # of the first invalid program, after others that are valid
             error.meaning = NOT_SENT
             raise
@@ -89,6 +109,25 @@ class CircuitRound:
         if isinstance(counts, FailedPoint):
             raise incomplete(counts.reason)
         return counts
+
+    @property
+    def id(self) -> str:
+        """Id of the round, the same in a resumed run."""
+        return str(uuid.uuid5(uuid.UUID(self._rounds.run_uid), self._round.key.prefix))
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The stream of the round and its number there."""
+        return self._round.key.stream, self._round.key.sequence
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of its jobs, so long at most; return whether they have ended."""
+        return self._round.ended.wait(seconds)
+
+    def cancel(self) -> None:
+        """Ask the service to cancel its jobs, which no one awaits any more. Raises ServiceError."""
+        self._unawaited.pop(self, None)
+        self._round.cancel()
 
     def await_end(self) -> None:
         """Wait for the round once, and keep the error that ended it."""
@@ -159,7 +198,11 @@ class SessionJob:
 
     def result(self) -> Result:
         """Wait for the counts and return them as Qiskit's Result. Raises ServiceError and what else ended the job."""
-        return as_result(self.round.counts_of(self._number), self.circuit, self.shots, self.round.target, self.id)
+        return joined_result([self], self.id)
+
+    def experiment(self, order: np.random.Generator | None = None) -> dict[str, Any]:
+        """Wait for the counts and return them as an experiment of a Result, with its shots in an `order`."""
+        return _experiment(self.round.counts_of(self._number), self.circuit, self.shots, order=order)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -189,18 +232,42 @@ def values_of(counts: dict[str, int], layout: OutputLayout) -> dict[Value, int]:
 def as_result(
     counts: Counts, circuit: QuantumCircuit | None, shots: int, target: str, job_id: str, name: str = ""
 ) -> Result:
-    """Return counts as Qiskit's Result of one experiment; a circuit gives the names and sizes of its registers.
+    """Return counts as Qiskit's Result of one experiment: see `_experiment`."""
+    return _result([_experiment(counts, circuit, shots, name)], target, job_id)
+
+
+def joined_result(jobs: Sequence[SessionJob], job_id: str, order: np.random.Generator | None = None) -> Result:
+    """Wait for the jobs of a round and return their Result, with the shots in an `order` (None: without)."""
+    return _result([job.experiment(order) for job in jobs], jobs[0].round.target, job_id)
+
+
+def _experiment(
+    counts: Counts,
+    circuit: QuantumCircuit | None,
+    shots: int,
+    name: str = "",
+    order: np.random.Generator | None = None,
+) -> dict[str, Any]:
+    """Return counts as an experiment of Qiskit's Result; a circuit gives its metadata, and its registers by name.
 
     Counts of a target that does not sample are its probabilities times the shots, rounded to that sum.
     """
     by_bits = counts.bitstrings()
     if counts.exact:
         by_bits = largest_remainder(by_bits, shots)
-    header = {"name": name if circuit is None else circuit.name, "memory_slots": counts.num_bits}
-    if circuit is not None and sum(register.size for register in circuit.cregs) == counts.num_bits:
-        header["creg_sizes"] = [[register.name, register.size] for register in circuit.cregs]
-    data = {"counts": {hex(int(bits, 2)): number for bits, number in by_bits.items()}}
-    experiment = {"shots": sum(by_bits.values()), "success": True, "data": data, "header": header}
+    header: dict[str, Any] = {"name": name, "memory_slots": counts.num_bits, "metadata": {}}
+    if circuit is not None:
+        header |= {"name": circuit.name, "metadata": circuit.metadata or {}, "n_qubits": circuit.num_qubits}
+        if sum(register.size for register in circuit.cregs) == counts.num_bits:
+            header["creg_sizes"] = [[register.name, register.size] for register in circuit.cregs]
+    data: dict[str, Any] = {"counts": {hex(int(bits, 2)): number for bits, number in by_bits.items()}}
+    if order is not None:
+        rows = ordered_shots(counts, shots, order)
+        data["memory"] = [hex(int("".join(map(str, row[::-1])) or "0", 2)) for row in rows.tolist()]
+    return {"shots": sum(by_bits.values()), "success": True, "data": data, "header": header}
+
+
+def _result(experiments: list[dict[str, Any]], target: str, job_id: str) -> Result:
     return Result.from_dict(
         {
             "backend_name": target,
@@ -209,9 +276,15 @@ def as_result(
             "job_id": job_id,
             "success": True,
             "status": "COMPLETED",
-            "results": [experiment],
+            "results": experiments,
         }
     )
+
+
+def _name_of(pubs: Sequence[SamplerPub]) -> str:
+    """Return a name by the structures of circuits and their shots; angles, which may differ by rounding, are left out."""
+    text = repr([(describe_pub(pub).fingerprint, pub.shots) for pub in pubs])
+    return f"circuits-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
 def _bound(circuit: QuantumCircuit) -> QuantumCircuit:

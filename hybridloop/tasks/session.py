@@ -26,6 +26,7 @@ from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
 from hybridloop.runtime.text_table import count_text
 from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
+from hybridloop.tasks.primitives.backend import SessionBackend
 from hybridloop.tasks.primitives.estimator import SessionEstimator
 from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
 from hybridloop.tasks.primitives.unknown_options import with_answers
@@ -223,6 +224,14 @@ class OpenSession:
         check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
         place = check_stream(stream)
         return SessionEstimator(self.rounds, precision=precision, stream=place, shares_equal_points=shares_equal_points)
+
+    def backend(self) -> SessionBackend:
+        """Return a `BackendV2` whose jobs are rounds of this session, for pass managers and other packages.
+
+        A job without counts raises in `result()`, as QiskitError: see `sampler`.
+        """
+        check_no_lost_points("a backend", self._connection.options.failure.on_lost_job)
+        return SessionBackend(self.target, self.circuit_rounds.start_by_content)
 
     def ping(self) -> None:
         """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""

@@ -99,7 +99,8 @@ def test_own_matrices_are_over_atomic_orbitals_or_those_of_the_file(name: str, t
         matrices = -built.intor("int1e_r")
     constant = built.atom_charges() @ (built.atom_coords() - masses @ built.atom_coords() / masses.sum())
     own = {"one_body": matrices, "constant": constant}
-    values = {**options, "ansatz": "uccsd", "observables": {"dipole": None, "own": own, "z": matrices[2]}}
+    values: dict[str, Any] = {**options, "ansatz": "uccsd"}
+    values["observables"] = {"dipole": None, "own": own, "z": matrices[2]}
     found = rows(run(problem_from_object(built), noiseless_rounds(), **values))
     suffix = " about the centre of mass" if built.charge else ""
     for letter in "xyz":

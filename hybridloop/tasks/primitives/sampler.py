@@ -70,8 +70,7 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         round_ = self._rounds.start(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
-            place = f"{round_.key.stream}.{round_.key.sequence}"  # the same in a resumed run
-            order = np.random.default_rng(uuid.uuid5(uuid.NAMESPACE_OID, place).int)
+            order = shot_order(round_.key.stream, round_.key.sequence)
             return [_pub_result(pub, points, order) for pub, points in zip(coerced, measured, strict=True)]
 
         return RoundJob(self._rounds, round_, read)
@@ -118,11 +117,24 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
         self._round.stop()
 
 
+def shot_order(stream: str, sequence: int) -> np.random.Generator:
+    """Return the generator that draws the order of a round's shots, the same in a resumed run.
+
+    Counts have no order: with a drawn one, any part of the shots is a sample.
+    """
+    return np.random.default_rng(uuid.uuid5(uuid.NAMESPACE_OID, f"{stream}.{sequence}").int)
+
+
+def ordered_shots(counts: Counts | FailedPoint, shots: int, order: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the bits (shots, clbits) of each shot, lowest first, in a drawn order. Raises JobFailed."""
+    found: NDArray[np.uint8] = order.permutation(_shots(counts, shots))
+    return found
+
+
 def _pub_result(
     pub: SamplerPub, points: Sequence[Counts | FailedPoint], order: np.random.Generator
 ) -> SamplerPubResult:
-    """Return the result of a PUB. Counts have no order, so that of the shots is drawn: any of them are a sample."""
-    shots = [order.permutation(_shots(pub, counts)) for counts in points]
+    shots = [ordered_shots(counts, int(pub.shots), order) for counts in points]
     bits = np.stack(shots)  # (points, shots, clbits), lowest bit first
     data = {}
     registers = {register.name: list(register) for register in pub.circuit.cregs if register.size}
@@ -167,13 +179,13 @@ def check_no_lost_points(primitive: str, on_lost_job: OnLostJob) -> None:
         raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms of other libraries.")
 
 
-def _shots(pub: SamplerPub, counts: Counts | FailedPoint) -> NDArray[np.uint8]:
+def _shots(counts: Counts | FailedPoint, shots: int) -> NDArray[np.uint8]:
     if isinstance(counts, Counts) and counts.exact:  # a distribution, of as many shots as the target takes at most
-        counts = Counts.from_bitstrings(largest_remainder(counts.bitstrings(), pub.shots), exact=True)
+        counts = Counts.from_bitstrings(largest_remainder(counts.bitstrings(), shots), exact=True)
     if isinstance(counts, FailedPoint):
         raise incomplete(counts.reason)
-    if counts.shots != pub.shots:
-        raise incomplete(f"{pub.shots - counts.shots} shots lost a qubit")
+    if counts.shots != shots:
+        raise incomplete(f"{shots - counts.shots} shots lost a qubit")
     rows = np.repeat(counts.outcomes, counts.counts, axis=0)
     bits: NDArray[np.uint8] = np.unpackbits(rows, axis=1)[:, ::-1][:, : counts.num_bits]
     return bits

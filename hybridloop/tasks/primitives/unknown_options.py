@@ -21,10 +21,12 @@ _OWN = {
     "sampler": "Give shots to session.sampler(), or to run() for one call.",
     "estimator": "Give precision, the standard error in the observable's unit, to session.estimator(), or to run() for "
     "one call: its shots are chosen from it.",
+    "backend": "Give shots to run(), or to set_options().",
 }
 _PUBS = {
     "sampler": "Give PUBs in one list: run([(circuit, parameter_values)]).",
     "estimator": "Give PUBs in one list: run([(circuit, observable, parameter_values)]).",
+    "backend": "Give bound circuits in one list: run([circuit.assign_parameters(values)]).",
 }
 _MITIGATION = (
     "Primitives have no error mitigation or suppression of their own: hybridloop.vqe has mitigation=…, and IonQ's QPUs "
@@ -32,8 +34,11 @@ _MITIGATION = (
 )
 
 
-def _answer(primitive: str, option: str) -> str:
-    """Return what a session has in place of an option of other providers; empty for an option that is unknown."""
+def answer(primitive: str, option: str) -> str:
+    """Return what a session has in place of an option of other providers; empty for an option that is unknown.
+
+    `primitive` is sampler, estimator or backend.
+    """
     match setting_of(option):
         case "shots" | "precision":
             return _OWN[primitive]
@@ -54,7 +59,7 @@ def _answer(primitive: str, option: str) -> str:
 
 def check_attribute(primitive: str, name: str) -> None:
     """Raise UnknownOption where an attribute is an option of other providers, which would have no effect here."""
-    if remedy := _answer(primitive, name):
+    if remedy := answer(primitive, name):
         raise UnknownOption(name, f"the {primitive} has no such attribute", remedy)
 
 
@@ -70,7 +75,7 @@ def with_answers(primitive: str, meaning: str = "") -> Callable[[Callable[P, R]]
             for name in filter(lambda name: name not in own, kwargs):
                 group = kwargs[name]
                 option = str(next(iter(group), "")) if "options" in name and isinstance(group, Mapping) else ""
-                remedy = _answer(primitive, option or name) or suggestion(name, own) or f"There are: {', '.join(own)}."
+                remedy = answer(primitive, option or name) or suggestion(name, own) or f"There are: {', '.join(own)}."
                 field = f"{name}.{option}" if option else name
                 raise UnknownOption(field, f"the {primitive} has no such option", remedy, meaning)
             if len(args) - 1 > most:
