@@ -282,7 +282,7 @@ def _result(experiments: list[dict[str, Any]], target: str, job_id: str) -> Resu
 
 
 def _name_of(pubs: Sequence[SamplerPub]) -> str:
-    """Return a name by the structures of circuits and their shots; angles, which may differ by rounding, are left out."""
+    """Return a name by the structures and shots of circuits, without their angles, which may differ by rounding."""
     text = repr([(describe_pub(pub).fingerprint, pub.shots) for pub in pubs])
     return f"circuits-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 

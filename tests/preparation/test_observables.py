@@ -129,7 +129,7 @@ def test_own_products_of_fermions_are_over_the_circuits_orbitals(mapping: Fermio
         ),
         FermionOperator(),
     ) + 0.5 * (FermionOperator("0^ 1 3^ 2") + FermionOperator("1^ 0 2^ 3"))
-    values = {
+    values: dict[str, Any] = {
         "observables": {"occupations": None, "spin": None, "number": number, "spins": spins},
         "ansatz": "uccsd",
         "mapping": str(mapping),
