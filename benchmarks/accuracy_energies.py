@@ -17,12 +17,13 @@ from scipy.sparse.linalg import eigsh
 from scipy.stats import chi2
 
 from benchmarks.bounds import Bound, Side
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Z95, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
 from hybridloop.descriptions.vqe import VqeSettings

@@ -13,13 +13,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from benchmarks.accuracy_energies import on_qubits
 from benchmarks.bounds import Bound, Side
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.estimation.estimates import group_statistics
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
-from hybridloop.algorithms.problems.electronic import FermionMapping
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.azure.targets import DEFAULT_TARGET, find_target
 from hybridloop.compiler.programs import CompiledPub, PubCompiler
+from hybridloop.targets import DEFAULT_TARGET, find_target
 
 QUBITS, SHOTS = 12, 10_000
 

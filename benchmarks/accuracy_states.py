@@ -12,6 +12,7 @@ from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits,
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool
 from hybridloop.algorithms.adapt.growth import Growth, adapt
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -20,14 +21,14 @@ from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.settings import AnsatzName, MappingName, ProblemText
+from hybridloop.settings import AnsatzName, ProblemText
 from hybridloop.settings.energies import GroupingName
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_adapt, prepare_vqe
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
 WRONG_SPREAD = 0.5  # mean squared deviation of electrons; noise of a right state stays far below
-KEEPS_NO_ELECTRONS = VqeSettings(ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER)
+KEEPS_NO_ELECTRONS = VqeSettings(ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=FermionMapping.JORDAN_WIGNER)
 
 
 def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bounds import Bound, Side, conclude
-from hybridloop.azure.targets import find_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.estimate.dry_run import TRIALS
 from hybridloop.estimate.plan import Plan
@@ -24,6 +23,7 @@ from hybridloop.estimate.planner import Planner
 from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.vqe import prepare_vqe
+from hybridloop.targets import find_target
 from tests.paths import DATA
 
 PRECISION = 2e-3  # hartree

@@ -20,12 +20,13 @@ from scipy.sparse.linalg import eigsh
 from benchmarks.accuracy_energies import fcidump
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.problem import max_cut
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.observable import Observable, observable
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.qaoa.angles import with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit

@@ -24,9 +24,9 @@ from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.sweep import own_stack
 from hybridloop import local_stack as stack
-from hybridloop.azure.targets import Batching
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.targets import Batching
 from tests.cli.shell_helpers import connection_string
 from tests.journal.postgresql_helpers import not_installed
 

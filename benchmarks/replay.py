@@ -24,12 +24,12 @@ from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 

@@ -21,10 +21,10 @@ from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straight_on_aer
-from hybridloop.azure.targets import Batching, find_target
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.targets import Batching, find_target
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import RoundKey

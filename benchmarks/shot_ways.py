@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from benchmarks.accuracy_energies import SHOTS_A_JOB
 from benchmarks.shot_molecules import on_all_qubits
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization, bit_masks, diagonalize
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.coefficient_splitting import split_coefficients
@@ -23,7 +24,7 @@ from hybridloop.algorithms.estimation.double_factorization import double_factori
 from hybridloop.algorithms.estimation.estimates import group_statistics
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable, observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import Counts
 

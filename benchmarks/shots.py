@@ -29,10 +29,10 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
-from hybridloop.azure.targets import find_target
-from hybridloop.azure.targets.error_rates import error_rates
-from hybridloop.budget.prices import billing_unit, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.targets import find_target
+from hybridloop.targets.error_rates import error_rates
+from hybridloop.targets.prices import billing_unit, price_of_job
 
 PRECISION = 0.8 * MHA  # the 95th percentile of errors is then 1.6 mHa
 SEARCH_SHOTS = 4000  # for each circuit: those of a search's last round, whose variances set the pilot

@@ -20,7 +20,7 @@ RUN = [COMMAND, "run", "vqe", "h2", "--seed", "7", "--quiet"]
 LARGE = Path(__file__).parents[1] / "tests" / "data" / "fcidump" / "H2_0.7414_cc-pvdz.fcidump"
 PREPARE = f"""
 import resource, sys
-from hybridloop.azure.targets import find_target
+from hybridloop.targets import find_target
 from hybridloop.preparation.vqe import prepare_vqe
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.settings import ProblemText

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from hybridloop.azure.targets import known_targets
 from hybridloop.emulator.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
+from hybridloop.targets import known_targets
 from tests.forked_processes import ForkedPython
 from tests.long_form import IS_LONG
 
@@ -122,7 +122,7 @@ def job_per_point(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each point a job of its own on the default target too, in this process and in those that it starts."""
     monkeypatch.setenv("HYBRIDLOOP_BATCHING", "off")
     unbatched = {name: replace(target, batches=False) for name, target in known_targets().items()}
-    monkeypatch.setattr("hybridloop.azure.targets.known_targets", lambda: unbatched)
+    monkeypatch.setattr("hybridloop.targets.known_targets", lambda: unbatched)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ for name in (
     *(f"hybridloop.flows.{name}" for name in ("algorithms", "sweep")),
     *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqe")),
     *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session")),
-    *("hybridloop.azure.targets.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),
+    *("hybridloop.targets.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),
     *("alembic.autogenerate", "azure.quantum.job.session", "azure.storage.blob", "matplotlib.backends.backend_svg"),
     *(
         "anyio._backends._asyncio",

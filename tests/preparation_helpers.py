@@ -6,7 +6,6 @@ from typing import Any
 
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.azure.targets import find_target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
@@ -27,6 +26,7 @@ from hybridloop.preparation.scan import prepare_scan as build_scan
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.preparation.vqe import prepare_vqe as build_vqe
 from hybridloop.settings import NOTHING, ProblemText, Recorded, RunSettings
+from hybridloop.targets import find_target
 
 
 def settings_for(algorithm: str, values: dict[str, Any]) -> RunSettings:

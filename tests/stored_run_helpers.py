@@ -9,7 +9,6 @@ from typing import Any
 
 from qiskit import QuantumCircuit
 
-from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.flows import load_flow
 from hybridloop.inputs.problems import read_scan
@@ -18,6 +17,7 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.reports.bundle.archive import write_bundle
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
+from hybridloop.targets import Batching
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions

@@ -17,6 +17,7 @@ from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 FEW_SHOTS = 0.04  # of those of whole jobs: they change a standard error by half of that, its planning margin's half
+_SHARE_DECIMALS = 7  # of a share of a shot
 _WORD = 8  # bytes of a number of NumPy
 
 
@@ -140,6 +141,19 @@ def whole_jobs(shots: int, job_shots: int | None) -> int:
 
 
 Aside = Callable[[], Sequence[SamplerPub]]
+
+
+def proportional_counts(weights: NDArray[np.float64], shots: int) -> NDArray[np.int64]:
+    """Return counts (k,) in proportion to weights (k,) that sum to the shots, by largest remainder (A. Hamilton).
+
+    Fractions are compared at a resolution of 1e-7 and ties fall to the first, so that the last bits of a simulation's
+    arithmetic do not show.
+    """
+    shares = np.round(weights / weights.sum() * shots, _SHARE_DECIMALS)
+    counts: NDArray[np.int64] = np.floor(shares).astype(np.int64)
+    by_remainder = np.argsort(counts - shares, kind="stable")
+    counts[by_remainder[: shots - int(counts.sum())]] += 1
+    return counts
 
 
 @runtime_checkable

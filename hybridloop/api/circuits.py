@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.compiler.languages.from_qsharp import QsharpProgram
 from hybridloop.errors import InputError
 from hybridloop.inputs.circuits import ProgramOptions, read_circuit
+from hybridloop.targets import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -51,7 +51,7 @@ def backend(target: str = DEFAULT_TARGET) -> SessionBackend:
 
     Raises InputError for a target that is not known.
     """
-    from hybridloop.azure.targets import find_target
+    from hybridloop.targets import find_target
     from hybridloop.tasks.primitives.backend import SessionBackend
 
     return SessionBackend(find_target(target))

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybridloop import local_stack as stack
-from hybridloop.azure.targets import Target, find_target, may_be_offered, recorded_target, unknown_target
 from hybridloop.errors import NOTHING_SUBMITTED, InputError, ServiceUnreachable
 from hybridloop.runtime.stages import announce
 from hybridloop.runtime.workspace_variables import workspace_variable
+from hybridloop.targets import Target, find_target, may_be_offered, recorded_target, unknown_target
 
 IN_A_RUN = "The session was closed if one was open; jobs that were accepted run on and are billed."
 _REFUSED = (401, 403)  # statuses of a server that wants another password
@@ -48,7 +48,7 @@ def find_target_in(workspace: str | Any | None, name: str, is_stored: bool = Fal
         return find_target(name)
     if not is_stored and workspace is None and workspace_variable(os.environ) is None and stack.find_emulator() is None:
         raise unknown_target(name)
-    from hybridloop.azure.targets.offered import find_offered_target
+    from hybridloop.azure.offered import find_offered_target
 
     return find_offered_target(name, resolve_workspace(workspace))
 

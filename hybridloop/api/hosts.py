@@ -81,11 +81,11 @@ def resume_run(
 ) -> RunResult:
     """Resume the run of a key or uid prefix, or extend one that has ended to what reaches further; see `vqe`."""
     from hybridloop.api.progress import show_progress
-    from hybridloop.azure.targets.provider_options import target_text
     from hybridloop.flows.lifecycle.begin import find_for_person
     from hybridloop.journal import check_key
     from hybridloop.runs.live import View
     from hybridloop.runs.run import order_of_person
+    from hybridloop.targets.provider_options import target_text
 
     check_key(key)
     place = place_of(workspace)

@@ -13,8 +13,6 @@ from hybridloop.api.environment import find_target_in
 from hybridloop.api.hosts import HOSTS, PLAIN, PREFECT, do_run, place_of
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
-from hybridloop.azure.targets import recorded_target
-from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import variables_of
 from hybridloop.inputs.problems import pop_reading, read_for
@@ -23,6 +21,8 @@ from hybridloop.preparation import check_request
 from hybridloop.runs.live import View
 from hybridloop.runtime.workspace_variables import workspace_variable
 from hybridloop.settings import ProblemText
+from hybridloop.targets import recorded_target
+from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
     from hybridloop.runs.live import LiveFeed, RoundUpdate

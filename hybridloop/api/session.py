@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace, target_of_run
 from hybridloop.api.session_block import SessionBlock
-from hybridloop.azure.targets import DEFAULT_TARGET, find_target, may_be_offered
 from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions.options import SessionKeywords, SettingOptions
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
+from hybridloop.targets import DEFAULT_TARGET, find_target, may_be_offered
 
 if TYPE_CHECKING:
     from hybridloop.journal import RunRecord

@@ -67,13 +67,13 @@ def resume_later(run: str) -> RunRecord:
 def plan_resume(key: str, changes: Mapping[str, Any], *, workspace: str | Any | None = None) -> MissingEffort:
     """Estimate what a resume with these changes misses; nothing is started. Raises what the resume would refuse."""
     from hybridloop.api.plan import plan_in_workspace
-    from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.journal import open_journal
     from hybridloop.runs.changes import changed_settings, extension_of
     from hybridloop.runs.planned import MissingEffort
     from hybridloop.runs.recorded import problem_of
+    from hybridloop.targets import recorded_target
 
     with open_journal() as journal:
         record = journal.run(key)

@@ -9,8 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.environment import running_prefect, target_of_run
-from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import is_free
 from hybridloop.data.objects import OBJECT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.sources import ResolvedSettings
@@ -18,6 +16,8 @@ from hybridloop.preparation import prepare
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.deployment import DeploymentOptions, check_pool
+from hybridloop.targets import Target
+from hybridloop.targets.prices import is_free
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult

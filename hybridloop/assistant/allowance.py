@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridloop.azure.targets import Target, recorded_target
-from hybridloop.budget.prices import ONE_GATE, UNITS, is_free, price_of_job
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.journal import Journal, open_journal
 from hybridloop.journal.limits import LimitState, Period, RunLimit
+from hybridloop.targets import Target, recorded_target
+from hybridloop.targets.prices import ONE_GATE, UNITS, is_free, price_of_job
 
 TAG = "assistant"
 _SCOPE = {"tag": TAG}

@@ -31,7 +31,6 @@ from hybridloop.azure.request_errors import (
     translate_failure,
 )
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
-from hybridloop.azure.targets import Target
 from hybridloop.azure.transport import (
     READ_TIMEOUT_S,
     TRANSIENT,
@@ -44,6 +43,7 @@ from hybridloop.errors import (
     AccessDenied,
 )
 from hybridloop.runtime.clock import Clock
+from hybridloop.targets import Target
 
 PAGE_SIZE = 100  # the service's own limit
 _FEW = 25  # on a page of jobs that may have many parameters each

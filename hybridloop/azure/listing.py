@@ -13,11 +13,11 @@ from typing import Any
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts, checked_amount
-from hybridloop.azure.targets import Target, as_served, check_circuit_fits
-from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.errors import InputError, InvalidValue, ServiceRefused
 from hybridloop.runtime.clock import RealClock
+from hybridloop.targets import Target, as_served, check_circuit_fits
+from hybridloop.targets.provider_options import stated_qubits
 
 Row = dict[str, Any]
 UNAVAILABLE = "Unavailable"

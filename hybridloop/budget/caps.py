@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, is_free, price_of_job
 from hybridloop.errors import NOTHING_SUBMITTED, CapReached, InputError
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.run_events import EventValue, report
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ONE_GATE, UNITS, Price, Unit, is_free, price_of_job
 
 NEAR = 0.8  # of a cap, from which it is reported
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Spending
-from hybridloop.budget.prices import ONE_GATE, is_price_of_shots, price_of_job
 from hybridloop.journal import Charge
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ONE_GATE, is_price_of_shots, price_of_job
 
 _DECIMALS = 9  # of an amount; later digits are rounding errors
 

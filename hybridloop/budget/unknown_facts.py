@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Caps
-from hybridloop.budget.prices import billing_unit, has_price, ping_price, price_estimate
+from hybridloop.targets import Target
+from hybridloop.targets.prices import billing_unit, has_price, ping_price, price_estimate
 
 if TYPE_CHECKING:
     from hybridloop.azure.listing import Row
@@ -52,7 +52,7 @@ def list_targets(workspace: Any) -> list[Row]:
     `unknown` names what is not known of a target.
     """
     from hybridloop.azure.listing import target_statuses
-    from hybridloop.azure.targets.offered import offered_target
+    from hybridloop.azure.offered import offered_target
 
     return [
         {

@@ -18,7 +18,6 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from hybridloop.algorithms.geometries import LengthUnit
-from hybridloop.azure.targets.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
@@ -27,6 +26,7 @@ from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.settings import CAPS, LIMITS, MoleculeSettings, ProblemText, RunSettings, goals_of
+from hybridloop.targets.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading

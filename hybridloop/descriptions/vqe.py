@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import Field, field_validator
 
+from hybridloop.algorithms.choices import Allocation, Rotations
 from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, Subject
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import (
-    AllocationName,
     AnsatzName,
     EnergySettings,
     EntanglementName,
@@ -18,7 +18,6 @@ from hybridloop.settings.energies import (
     Mitigations,
     OptimizerChoice,
     OptimizerName,
-    RotationsName,
     StartName,
 )
 from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
@@ -33,7 +32,7 @@ class VqeSettings(EnergySettings):
 
     takes_mitigation: ClassVar[bool] = True
 
-    rotations: RotationsName | None = Field(
+    rotations: Rotations | None = Field(
         None,
         description="amplitudes that a hardware-efficient circuit makes, real or complex; left out: those of the "
         "Hamiltonian",
@@ -82,8 +81,8 @@ class VqeSettings(EnergySettings):
         description="gradient norm in hartree per radian at which the search ends",
         examples=[0.01],
     )
-    allocation: AllocationName = Field(
-        AllocationName.NEYMAN,
+    allocation: Allocation = Field(
+        Allocation.NEYMAN,
         description="shots of the final measurement: neyman, by the variance of each circuit, or uniform",
     )
     mitigation: Mitigations | None = Field(

@@ -13,8 +13,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import Aside, MeasuredPub
-from hybridloop.azure.targets import Target, batches_points
-from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
 from hybridloop.errors import CapReached, HybridloopError, InputError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
@@ -24,6 +22,8 @@ from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, RunSettings, SearchName
 from hybridloop.settings.parsing import AUTO_SPACE
+from hybridloop.targets import Target, batches_points
+from hybridloop.targets.error_rates import ErrorRates
 from hybridloop.tasks.cap_shares import CapShares
 
 _FEWEST_QUBITS = 2  # of a molecule in two orbitals, by the parity mapping

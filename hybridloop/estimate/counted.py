@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hybridloop.budget.prices import billing_unit
 from hybridloop.estimate.dry_run import DryRound
 from hybridloop.estimate.figures import Circuit, Figure, Money, Phase, likely_range
 from hybridloop.estimate.pricing import JobTotals, Tariff, sum_if_known
 from hybridloop.estimate.simulation import Simulation
+from hybridloop.targets.prices import billing_unit
 
 _DECIMALS = 6  # of an amount: further ones are rounding errors
 

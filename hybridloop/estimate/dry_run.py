@@ -10,8 +10,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.error_rates import error_rates
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.compiler.quil import NoQuil, program_key
 from hybridloop.errors import HybridloopError
@@ -20,6 +18,8 @@ from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.targets import Target
+from hybridloop.targets.error_rates import error_rates
 
 TRIALS = 5  # seeds: a search's length goes with its noise
 MAX_WORK = 1e9  # amplitudes through a gate, over all seeds: some twenty seconds

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS, RESULTS_V2
-from hybridloop.azure.targets.provider_options import Options, provider_params
 from hybridloop.estimate.dry_run import DryRound
 from hybridloop.estimate.figures import Duration
 from hybridloop.estimate.pricing import Tariff
+from hybridloop.targets.provider_options import Options, provider_params
 
 SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
 SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally

@@ -19,10 +19,10 @@ from qiskit.circuit import Gate
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from hybridloop.algorithms.circuits.basis import without_two_qubit_rotations
-from hybridloop.algorithms.rounds import Counts, MeasuredPub
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.error_rates import NO_ERRORS, ErrorRates
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, proportional_counts
 from hybridloop.compiler.programs import PubDescription
+from hybridloop.targets import Target
+from hybridloop.targets.error_rates import NO_ERRORS, ErrorRates
 from hybridloop.tasks.submission.results import expand_bits
 
 States = NDArray[np.complex128]  # (points, 2^qubits), qubit 0 the lowest bit
@@ -119,7 +119,6 @@ MAX_QUBITS = 20
 MAX_KEPT = 2**24  # probabilities of points that are measured again, such as those of a final measurement: 128 MiB
 _GATE_OVERHEAD = 3000.0  # amplitudes that could be computed in the time of a gate's dispatch
 _BATCH_SIZE = 2**21  # amplitudes: 32 MiB
-_RESOLUTION = 7  # decimals of a share of a shot: the last bits of the arithmetic must not show
 
 
 class SimulationTooLarge(Exception):
@@ -243,7 +242,7 @@ class IdealSampler:
             noisy = self._with_errors(probabilities / probabilities.sum(), pub)
             sampled = generator.multinomial(shots, noisy)
         else:
-            sampled = _scale(probabilities, min(shots, self._target.max_shots))
+            sampled = proportional_counts(probabilities, min(shots, self._target.max_shots))
         bits = len(pub.measured)
         seen = np.flatnonzero(sampled)
         width = (bits + 7) // 8
@@ -323,12 +322,3 @@ def _probabilities(states: States, pub: PubDescription) -> NDArray[np.float64]:
     numbers = np.arange(2**qubits)
     outcome = sum((numbers >> qubit & 1) << position for position, qubit in qubit_of.items())
     return np.stack([np.bincount(outcome, row, 2 ** len(qubit_of)) for row in by_state])
-
-
-def _scale(probabilities: NDArray[np.float64], shots: int) -> NDArray[np.int64]:
-    """Return proportional counts that sum to the shots, as `tasks.submission.results.largest_remainder` does."""
-    shares = np.round(probabilities / probabilities.sum() * shots, _RESOLUTION)
-    counts: NDArray[np.int64] = np.floor(shares).astype(np.int64)
-    by_remainder = np.argsort(counts - shares, kind="stable")
-    counts[by_remainder[: shots - int(counts.sum())]] += 1
-    return counts

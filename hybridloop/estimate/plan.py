@@ -8,8 +8,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hybridloop.azure.targets import recorded_target
-from hybridloop.budget.prices import price_estimate
 from hybridloop.estimate.figures import (
     Bought,
     CheaperRun,
@@ -24,6 +22,8 @@ from hybridloop.estimate.figures import (
     WithinCaps,
 )
 from hybridloop.runtime.text_table import as_html, count_text, format_table
+from hybridloop.targets import recorded_target
+from hybridloop.targets.prices import price_estimate
 
 
 @dataclass(frozen=True, slots=True)

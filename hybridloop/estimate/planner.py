@@ -7,14 +7,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target
-from hybridloop.azure.targets.error_rates import error_rates
-from hybridloop.azure.targets.provider_options import (
-    check_provider_options,
-    options_text,
-    target_with_options,
-)
-from hybridloop.budget.prices import billing_unit, is_free, prices_dated
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.bought import are_enforced, caps_buy_about, cheaper_settings, too_small_caps, what_caps_buy
 from hybridloop.estimate.counted import count_circuits, count_figure, count_money, count_phases
@@ -31,6 +23,14 @@ from hybridloop.preparation.choices.measurement_costs import choice_facts, noisy
 from hybridloop.preparation.prepared import CIRCUIT, GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import ProblemText, RunSettings, SearchName
+from hybridloop.targets import Batching, Target, batches_points, check_circuit_fits, find_target
+from hybridloop.targets.error_rates import error_rates
+from hybridloop.targets.prices import billing_unit, is_free, prices_dated
+from hybridloop.targets.provider_options import (
+    check_provider_options,
+    options_text,
+    target_with_options,
+)
 
 _NO_CAPS = {
     "max_jobs": None,

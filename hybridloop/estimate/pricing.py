@@ -14,9 +14,7 @@ from qiskit.converters import circuit_to_dag
 
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.gate_names import BASIS
-from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
-from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubDescription
 from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
@@ -26,6 +24,8 @@ from hybridloop.estimate.dry_run import DryRound, PubRequest
 from hybridloop.estimate.figures import Duration, KeepAliveEstimate, WithinCaps
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ONE_GATE, Price, ping_price, price_of_job
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
 from hybridloop.tasks.submission.batches import batched_program, shots_of_jobs
 from hybridloop.tasks.submission.jobs import split_shots

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybridloop.azure.targets import Target, as_served, known_targets
-from hybridloop.azure.targets.offered import offered_target
+from hybridloop.azure.offered import offered_target
+from hybridloop.targets import Target, as_served, known_targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from hybridloop.azure.listing import UNAVAILABLE
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.provider_options import stated_qubits
 from hybridloop.budget.caps import ineffective_caps_warning
 from hybridloop.budget.unknown_facts import unknown_facts_warning
 from hybridloop.errors import InputError
@@ -16,6 +14,8 @@ from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.journal.limits import LimitState
 from hybridloop.preparation.checks import check_limits, check_measures, doubt_of_noise
 from hybridloop.settings import RunSettings
+from hybridloop.targets import Target
+from hybridloop.targets.provider_options import stated_qubits
 from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 
 _LONG_QUEUE_S = 1800.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.azure.targets import Target, find_target
-from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.descriptions import ALGORITHMS, load
 from hybridloop.preparation.checks import check_limits, check_measures, check_problem, doubt_of_noise
 from hybridloop.settings import NOTHING, ProblemText, Recorded
+from hybridloop.targets import Target, find_target
+from hybridloop.targets.provider_options import target_with_options
 
 if TYPE_CHECKING:
     from hybridloop.preparation.prepared import Prepared

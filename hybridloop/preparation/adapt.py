@@ -15,7 +15,6 @@ from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
@@ -34,6 +33,7 @@ from hybridloop.preparation.prepared import (
 )
 from hybridloop.preparation.problem import accuracy_of
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
+from hybridloop.targets import Target, check_circuit_fits
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
 from hybridloop.algorithms.problems.exact import lowest_eigenvalues
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
 from hybridloop.preparation.prepared import OnRound, PlanFacts, PreparedEnergy, ProblemFacts, chosen, sampling_of
 from hybridloop.preparation.problem import accuracy_of, facts_of
+from hybridloop.targets import Target
 
 SETTINGS_OF_SEARCH = (
     *("ansatz", "layers", "rotations", "entanglement", "initial_point"),

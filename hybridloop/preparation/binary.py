@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
-from hybridloop.azure.targets import Target
 from hybridloop.data import built_in_problem
 from hybridloop.descriptions.qaoa import ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import ProblemText
+from hybridloop.targets import Target
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:

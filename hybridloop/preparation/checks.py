@@ -14,16 +14,16 @@ from hybridloop.algorithms.formats.input_format import (
     InputFormat,
 )
 from hybridloop.algorithms.formats.json_text import check_names, read_json_object
-from hybridloop.azure.targets import Target, check_folding
-from hybridloop.azure.targets.provider_options import (
-    check_levels,
-    check_simulator,
-)
 from hybridloop.data import TABLES, built_in_problem, load_table
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import EnergySettings, MitigationName, ProblemText, RunSettings
+from hybridloop.targets import Target, check_folding
+from hybridloop.targets.provider_options import (
+    check_levels,
+    check_simulator,
+)
 
 _REMEDIES = {
     form: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), and run vqe on those."

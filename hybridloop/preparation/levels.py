@@ -19,7 +19,6 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_levels
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Target
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.basis_levels import (
@@ -39,6 +38,7 @@ from hybridloop.preparation.prepared import (
 from hybridloop.preparation.problem import resolve_problem
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
 from hybridloop.settings import NOTHING, AnsatzName, OrbitalsName, ProblemText, Recorded, StartName
+from hybridloop.targets import Target
 
 MOST_OF_SHOTS = 0.5  # in natural orbitals, of those in the given ones: the estimate leaves out the groups
 ALL_DETERMINANTS = "none: the levels are those of all determinants at any angles"

@@ -15,10 +15,10 @@ from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
-from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import priced_job_shots
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.targets import Target
+from hybridloop.targets.prices import priced_job_shots
 
 
 @dataclass(frozen=True, slots=True, eq=False)

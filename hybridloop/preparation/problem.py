@@ -6,17 +6,17 @@ import json
 from functools import cache, lru_cache
 
 from hybridloop.algorithms.formats.energies import read_energy_problem
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.algorithms.problems.natural_orbitals import part_of
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
 from hybridloop.settings import AnsatzName, EnergySettings, MoleculeSettings, ProblemText
 from hybridloop.settings.parsing import ActiveSpace
+from hybridloop.targets import Target, check_circuit_fits
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -52,7 +52,7 @@ def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Ta
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    mapping = FermionMapping(settings.mapping)
+    mapping = settings.mapping
     if getattr(settings, "ansatz", None) != AnsatzName.PUCCD:
         check_circuit_fits(target, Encoding(mapping, parsed.norb, parsed.electrons).num_qubits)
     return _on_qubits(parsed, mapping)

@@ -15,7 +15,6 @@ from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
 from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation, random_mean
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.binary import facts_of_binary, read_binary, shots_of
@@ -33,6 +32,7 @@ from hybridloop.preparation.prepared import (
     chosen,
 )
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
+from hybridloop.targets import Target, check_circuit_fits
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.preparation.binary import facts_of_binary, read_binary, shots_of
 from hybridloop.preparation.choices.measurement_groups import recorded_least_shots
 from hybridloop.preparation.prepared import PlanFacts
 from hybridloop.preparation.qaoa import PreparedQaoa
 from hybridloop.settings import NOTHING, ProblemText, Recorded
+from hybridloop.targets import Target, check_circuit_fits
 
 MAX_ELIMINATED_FROM = 150  # variables: of a dense problem each elimination takes a second
 SIMULATED_VARIABLES = 20  # of a circuit on a simulator: a few seconds on the local service

@@ -19,7 +19,6 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.natural_orbitals import common_size, size_doubt
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
-from hybridloop.azure.targets import Target
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
@@ -28,6 +27,7 @@ from hybridloop.preparation.problem import EnergyProblem, parse_problem, with_as
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
 from hybridloop.settings import NOTHING, AnsatzName, ProblemText, Recorded, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
+from hybridloop.targets import Target
 
 SIGMAS = 2.0  # standard errors by which the energy at carried angles must be below Hartree-Fock
 

@@ -24,13 +24,13 @@ from hybridloop.algorithms.sqd.diagonalization import SqdBounds, diagonalize_sam
 from hybridloop.algorithms.sqd.full_space import FullSpace, solve_in_turn
 from hybridloop.algorithms.sqd.outcome import outcome_of
 from hybridloop.algorithms.sqd.product_spaces import check_pyscf
-from hybridloop.azure.targets import Target
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.preparation.choices.orbitals import electrons_in_orbitals
 from hybridloop.preparation.choices.sampled_circuit import choose_sampled_circuit
 from hybridloop.preparation.prepared import ClassicalPart, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts, chosen
 from hybridloop.settings import NOTHING, ProblemText, Recorded
+from hybridloop.targets import Target
 from hybridloop.tasks.subspaces.solver import subspace_solver
 
 DEFAULT_SHARE = 0.1  # of all determinants

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS, Allocation
+from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
@@ -14,7 +14,6 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe.claims import StateClaims
 from hybridloop.algorithms.vqe.vqe import vqe
-from hybridloop.azure.targets import Target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.claims import claim_tolerance, claims_of
 from hybridloop.preparation.choices.measured_circuit import CircuitChooser, GroundStateBound
@@ -33,6 +32,7 @@ from hybridloop.preparation.prepared import (
 )
 from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
 from hybridloop.settings import NOTHING, ProblemText, Recorded
+from hybridloop.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def prepare_vqe(
         search,
         replace(
             sampling_of(settings, target, energy, accuracy.precision),
-            allocation=Allocation(settings.allocation),
+            allocation=settings.allocation,
             deviations=energy.deviations if target.samples else None,
         ),
         energy,

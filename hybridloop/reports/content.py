@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.azure.targets import recorded_target
-from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal.provenance import PRICES, REVISION
@@ -24,6 +22,8 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import OBSERVABLES, heading_of, observable_table, shown_rows, with_errors
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
+from hybridloop.targets import recorded_target
+from hybridloop.targets.provider_options import target_text
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 from hybridloop.tasks.submission.results import lost_shots
 

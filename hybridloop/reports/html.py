@@ -7,7 +7,6 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from hybridloop.azure.targets import recorded_target
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.figures import Figure, Money
 from hybridloop.estimate.planner import plan_run
@@ -16,6 +15,7 @@ from hybridloop.reports.content import ReportTable, report_content
 from hybridloop.reports.plots import draw_all
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.messages import escape_control
+from hybridloop.targets import recorded_target
 
 _COLUMNS = ("Quantity", "Expected", "Likely", "Taken")
 

@@ -13,7 +13,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.budget.caps import Budget, Caps, Spending
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.data.states import State, state_of
@@ -25,6 +24,7 @@ from hybridloop.journal.revisions import stream_of
 from hybridloop.preparation import prepare
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.targets import Target, recorded_target
 from hybridloop.tasks.cap_shares import CapShares
 from hybridloop.tasks.replay.earlier_rounds import EarlierRounds
 from hybridloop.tasks.replay.same_round import SAME_RAD, check_same

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.data.states import Move, State, Who, after, end_of, state_of
 from hybridloop.data.statuses import WITH_RESULT
@@ -50,6 +49,7 @@ from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
 from hybridloop.settings import AutoResume
+from hybridloop.targets import recorded_target
 
 RUN_COMPLETED = "run.completed"  # event of a run that ends with a result
 OUTAGE = "outage"  # event: the service, the target or the journal's server was away, and that ended the run

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Caps
-from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.limits import LIMIT, LimitState
 from hybridloop.runs.recorded import RESUMED
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ONE_GATE, price_of_job
 
 
 def limits_over(journal: Journal, target: Target, settings: Mapping[str, Any]) -> list[LimitState]:

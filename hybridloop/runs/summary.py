@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
 from hybridloop.algorithms.problems.natural_orbitals import size_doubt
-from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import Value
 from hybridloop.runs.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.runs.live import name_of_progress
@@ -33,6 +32,7 @@ from hybridloop.runs.result_text import (
     way_from_random,
 )
 from hybridloop.runtime.text_table import format_cell
+from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from hybridloop.algorithms.choices import FermionMapping, Rotations
 from hybridloop.settings.energies import (
     PART_OF_MOLECULE,
     AnsatzName,
     EnergySettings,
     EntanglementName,
-    MappingName,
     MitigationName,
     MoleculeSettings,
     OptimizerName,
     OrbitalsName,
-    RotationsName,
     SearchName,
     StartName,
 )
@@ -33,8 +32,8 @@ from hybridloop.settings.run import (
 )
 
 __all__ = ["CAPS", "LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES", "PART_OF_MOLECULE"]
-__all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
+__all__ += ["AnsatzName", "AutoResume", "FermionMapping", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "Problem", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["EnergySettings", "MoleculeSettings", "RunSettings"]
 __all__ += ["NOTHING", "Goal", "Recorded", "goals_of"]
-__all__ += ["EntanglementName", "OrbitalsName", "RotationsName", "SearchName"]
+__all__ += ["EntanglementName", "OrbitalsName", "Rotations", "SearchName"]

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.data.objects import OBJECT
 from hybridloop.settings.optimizer_plugins import (
     GIVE_IT_HERE,
@@ -36,13 +37,6 @@ class AnsatzName(enum.StrEnum):
     HAMILTONIAN_VARIATIONAL = "hamiltonian-variational"
 
 
-class RotationsName(enum.StrEnum):
-    """Amplitudes that the rotations of a hardware-efficient circuit make."""
-
-    REAL = "real"
-    COMPLEX = "complex"
-
-
 class EntanglementName(enum.StrEnum):
     """CX gates between the rotations of a hardware-efficient circuit."""
 
@@ -66,13 +60,6 @@ class SearchName(enum.StrEnum):
     AUTO = "auto"  # simulated where that is affordable, else measured
     SIMULATED = "simulated"
     MEASURED = "measured"
-
-
-class MappingName(enum.StrEnum):
-    """Mapping of spin orbitals to qubits."""
-
-    PARITY = "parity"
-    JORDAN_WIGNER = "jordan-wigner"
 
 
 class OrbitalsName(enum.StrEnum):
@@ -113,13 +100,6 @@ class GroupingName(enum.StrEnum):
     FULLY_COMMUTING = "fully-commuting"
     DOUBLE_FACTORIZATION = "double-factorization"
     PAIR_ROTATIONS = "pair-rotations"
-
-
-class AllocationName(enum.StrEnum):
-    """Allocation of the final measurement's shots to its circuits."""
-
-    NEYMAN = "neyman"
-    UNIFORM = "uniform"
 
 
 class MitigationName(enum.StrEnum):
@@ -184,7 +164,7 @@ Observables = Annotated[
 class MoleculeSettings(RunSettings):
     """Settings that all runs on a molecule have: its electrons and orbitals on qubits."""
 
-    mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
+    mapping: FermionMapping = Field(FermionMapping.PARITY, description="mapping of spin orbitals to qubits")
     orbitals: OrbitalsName = Field(
         OrbitalsName.AUTO,
         description="orbitals of the circuit: natural, of the exact ground state or of MP2, or given, those of the "

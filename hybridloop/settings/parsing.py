@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from hybridloop.algorithms.problems.energy_units import ENERGY_PATTERN, parse_energy
 from hybridloop.algorithms.problems.numbers import parse_decimal
-from hybridloop.budget.prices import UNITS, Unit
+from hybridloop.targets.prices import UNITS, Unit
 
 MAX_CIRCUIT_BYTES = 64 * 1024
 MAX_PROBLEM_BYTES = 256 * 1024  # flow parameters travel through Prefect's database

@@ -21,13 +21,13 @@ from pydantic_core import PydanticCustomError
 
 from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
-from hybridloop.azure.targets import Batching
-from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.runtime.messages import escape_control
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration, Tags
+from hybridloop.targets import Batching
+from hybridloop.targets.provider_options import DEBIAS, FIELD
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session_options import SessionOptions

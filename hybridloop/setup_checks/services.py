@@ -243,8 +243,8 @@ def _check_clock(workspace: Any) -> CheckResult:
 
 def _check_target(targets: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]) -> CheckResult:
     """Check that the workspace offers the default target, and name what is not known of it."""
-    from hybridloop.azure.targets import find_target
     from hybridloop.inputs.sources import resolve_settings
+    from hybridloop.targets import find_target
 
     try:
         name = resolve_settings("vqe", environ=environ).settings.target.lower()

@@ -9,11 +9,11 @@ from typing import Protocol
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Aside
-from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Spending, TooLarge
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
+from hybridloop.targets import Target
 from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 
 MIN_SHOTS = 10  # of a PUB whose shots are reduced

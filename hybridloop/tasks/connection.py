@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.targets import Target, batches_points
 from hybridloop.budget.caps import Budget
 from hybridloop.budget.cost_summary import summarize_charges
-from hybridloop.budget.prices import ping_price
 from hybridloop.budget.tracker import Account, account_open
 from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.thread_pool import ThreadPool
+from hybridloop.targets import Target, batches_points
+from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
 from hybridloop.tasks.keepalive.pings import PingLog

@@ -9,11 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from hybridloop.azure.job_document import billed_amounts
-from hybridloop.azure.targets import Target
 from hybridloop.budget.billing import Bill
 from hybridloop.budget.caps import Budget, Reservation, Spending, settled_amounts
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
-from hybridloop.budget.prices import ONE_GATE, Price, is_price_of_shots, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
@@ -21,6 +19,8 @@ from hybridloop.errors import CapReached
 from hybridloop.journal import UNSETTLED, RoundRecord
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.run_events import report
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ONE_GATE, Price, is_price_of_shots, ping_price, price_of_job
 from hybridloop.tasks.submission.jobs import JobSpec
 
 

@@ -23,12 +23,12 @@ from hybridloop.azure.listing import (
     session_row,
     show_session,
 )
-from hybridloop.azure.targets import recorded_target
-from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.compiler.languages.qir_output import OutputLayout
 from hybridloop.compiler.languages.qir_program import read_stored
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.runtime.clock import RealClock
+from hybridloop.targets import recorded_target
+from hybridloop.targets.provider_options import target_with_options
 from hybridloop.tasks.circuit_jobs import as_result
 from hybridloop.tasks.submission.jobs import SENT_AS_QIR, SUCCEEDED, TERMINAL
 from hybridloop.tasks.submission.polling import poll_interval

@@ -14,9 +14,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
+from hybridloop.azure.offered import find_offered_target
 from hybridloop.azure.retry import ATTEMPTS
-from hybridloop.azure.targets import DEFAULT_TARGET, Target
-from hybridloop.azure.targets.offered import find_offered_target
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.errors import InputError
 from hybridloop.journal.held_run import HeldRun, temporary_run
@@ -24,6 +23,7 @@ from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
 from hybridloop.runtime.text_table import count_text
+from hybridloop.targets import DEFAULT_TARGET, Target
 from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
 from hybridloop.tasks.primitives.backend import SessionBackend

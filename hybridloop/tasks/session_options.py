@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
-from hybridloop.azure.targets import Batching, Target, check_batching
-from hybridloop.azure.targets.provider_options import Options, check_debias, check_provider_options, target_with_options
 from hybridloop.budget.caps import Caps, check_caps, ineffective_caps_warning
-from hybridloop.budget.prices import ping_price
 from hybridloop.budget.unknown_facts import unbounded_cost_warning, unknown_facts_warning
+from hybridloop.targets import Batching, Target, check_batching
+from hybridloop.targets.prices import ping_price
+from hybridloop.targets.provider_options import Options, check_debias, check_provider_options, target_with_options
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import KeepAliveSettings
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from hybridloop.azure.client import CLOSE_TIMEOUT_S, ServiceClient
 from hybridloop.azure.retry import ATTEMPTS
-from hybridloop.azure.targets import Target
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
 from hybridloop.journal import SessionRow
@@ -21,6 +20,7 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
+from hybridloop.targets import Target
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
 from hybridloop.tasks.submission.job_ids import session_id

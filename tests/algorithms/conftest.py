@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.rounds import RunRound
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.paths import DATA

@@ -19,12 +19,13 @@ from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool, PoolKind
 from hybridloop.algorithms.adapt.growth import Growth, adapt
 from hybridloop.algorithms.adapt.operator_pool import PoolDerivatives
 from hybridloop.algorithms.adapt.result import AdaptResult
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, to_pauli_sum
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings, PoolName

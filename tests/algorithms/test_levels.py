@@ -10,6 +10,7 @@ import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.model_space import basis_space, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
@@ -17,7 +18,7 @@ from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, LevelsWanted, _multiplicity, measure_levels
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_levels, lowest_eigenvalues
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound

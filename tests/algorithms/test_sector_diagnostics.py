@@ -9,10 +9,11 @@ import pytest
 from qiskit.quantum_info import Statevector
 from scipy.optimize import minimize
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.diagnostics import StateChecks
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
 
 BOTH = list(FermionMapping)

@@ -14,17 +14,17 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
+from hybridloop.algorithms.choices import Allocation, FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
-from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, round_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims

@@ -17,7 +17,6 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.api.sweep_input import read_sweep
-from hybridloop.azure.targets import find_target
 from hybridloop.data import load_table
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
@@ -25,6 +24,7 @@ from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for
 from hybridloop.preparation.problem import facts_of, resolve_problem
+from hybridloop.targets import find_target
 
 XYZ = "2\nhydrogen\nH 0 0 0\nH 0 0 0.735\n"
 

@@ -20,7 +20,6 @@ import hybridloop as hl
 from hybridloop.api.joining import _last_activity
 from hybridloop.api.sweeps import SweepOptions
 from hybridloop.azure.listing import open_client, session_row
-from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import CompiledPerPoint
@@ -32,6 +31,7 @@ from hybridloop.journal import open_journal
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
+from hybridloop.targets import find_target
 from hybridloop.tasks.session_renewal import SessionRenewal
 from tests.conftest import Died, Emulator
 

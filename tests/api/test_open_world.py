@@ -12,10 +12,10 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.api.environment import find_target_in
-from hybridloop.azure.targets import find_target, recorded_target
-from hybridloop.azure.targets.offered import find_offered_target
+from hybridloop.azure.offered import find_offered_target
 from hybridloop.budget.unknown_facts import list_targets, unknown_facts
 from hybridloop.errors import CapReached, InputError
+from hybridloop.targets import find_target, recorded_target
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 

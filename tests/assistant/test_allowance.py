@@ -12,9 +12,9 @@ import pytest
 
 from hybridloop.assistant.allowance import TAG, Allowance
 from hybridloop.assistant.server import problem_argument
-from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError, LimitReached
 from hybridloop.journal import Job, Lease, open_journal
+from hybridloop.targets import find_target
 from tests.journal.journal_helpers import BODY, PROGRAM, counts, new_run, pub
 
 PAID = find_target("quantinuum.qpu.h2-1")

@@ -20,9 +20,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.targets import find_target
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions

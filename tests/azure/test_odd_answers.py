@@ -15,10 +15,10 @@ from azure.quantum.target.pasqal import Pasqal
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts, checked_item
 from hybridloop.azure.listing import list_jobs
-from hybridloop.azure.targets import Batching, known_targets
 from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import AnswerRefused, HybridloopError, JobFailed, RunParked, ServiceError
 from hybridloop.journal.held_run import temporary_run
+from hybridloop.targets import Batching, known_targets
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session

@@ -10,8 +10,8 @@ from azure.quantum import Workspace
 from qiskit import QuantumCircuit
 
 from hybridloop.azure.listing import check_offered, list_sessions, target_statuses
-from hybridloop.azure.targets import Target, as_served, check_circuit_fits, find_target, known_targets
 from hybridloop.errors import InputError
+from hybridloop.targets import Target, as_served, check_circuit_fits, find_target, known_targets
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 

@@ -14,7 +14,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.budget.caps import (
     Budget,
     Caps,
@@ -24,11 +23,12 @@ from hybridloop.budget.caps import (
     ineffective_caps_warning,
     settled_amounts,
 )
-from hybridloop.budget.prices import UNITS, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import CapReached, InputError
 from hybridloop.journal.held_run import how_to_resume, new_run
 from hybridloop.runtime.run_events import RunEvent, observed_by
+from hybridloop.targets import find_target, known_targets
+from hybridloop.targets.prices import UNITS, Price, ping_price, price_of_job
 
 FREE = Price("USD", 0.0, 0.0)
 PRICES = st.one_of(

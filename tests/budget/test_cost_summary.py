@@ -9,11 +9,11 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
 from hybridloop.journal import Charge, Journal
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.targets import find_target
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator

@@ -27,7 +27,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from hybridloop.azure import pace
-from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
@@ -36,6 +35,7 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
+from hybridloop.targets import Batching
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions

@@ -18,15 +18,15 @@ import pytest
 
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.budget.prices import Unit, billing_unit
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.targets import find_target
+from hybridloop.targets.prices import Unit, billing_unit
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions

@@ -16,12 +16,12 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
-from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
+from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial

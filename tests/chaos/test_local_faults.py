@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
@@ -21,6 +20,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
+from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended

@@ -21,13 +21,13 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.azure.client import RESULT_ATTEMPTS, ServiceClient
 from hybridloop.azure.job_document import INPUT_BLOB, blob_url
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN
-from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.emulator.pytest_plugin import Emulator, running_emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.clock import RealClock
+from hybridloop.targets import Batching
 from hybridloop.tasks import connection
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions

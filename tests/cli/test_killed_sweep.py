@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.journal import open_journal
+from hybridloop.targets import DEFAULT_TARGET
 from tests.cli.shell_helpers import Shell
 from tests.conftest import running_emulator
 from tests.waiting import PATIENCE_S, eventually

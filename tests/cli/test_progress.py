@@ -22,7 +22,6 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hybridloop.azure.targets import find_target
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.cli.progress import describe_interruption, render, show_jobs, show_progress, show_stages
 from hybridloop.descriptions.vqe import VqeSettings
@@ -30,6 +29,7 @@ from hybridloop.estimate.planner import plan_run
 from hybridloop.runs.live import Best, LiveState
 from hybridloop.runtime.stages import announce, stages_to
 from hybridloop.settings import ProblemText
+from hybridloop.targets import find_target
 from tests.cli.progress_helpers import STATE
 from tests.cli.shell_helpers import Shell
 from tests.forked_processes import ForkedPython

@@ -30,12 +30,12 @@ from hybridloop.algorithms.mitigation.zne import (
     fold_gates,
 )
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.azure.targets import known_targets
-from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import PubCompiler, describe_pub, must_keep_gates
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.errors import ProgramError
+from hybridloop.targets import known_targets
+from hybridloop.targets.provider_options import provider_params
 from tests.long_form import long_form, short_or_long
 
 SCALES = (1, 3, 5)

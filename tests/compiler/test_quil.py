@@ -21,7 +21,6 @@ from hybridloop.algorithms.circuits.basis import keep_gates, to_basis
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS, RESULTS_V2
-from hybridloop.azure.targets import find_target
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import PubCompiler, PubDescription, describe_pub
 from hybridloop.compiler.quil import NoQuil, QuilCompiler
@@ -30,6 +29,7 @@ from hybridloop.emulator.simulation.execute import JobRunner
 from hybridloop.emulator.simulation.protocol import SimulationTask
 from hybridloop.emulator.simulation.simulator import Simulator
 from hybridloop.journal import Slice
+from hybridloop.targets import find_target
 from hybridloop.tasks.submission.batches import ParameterRows
 from hybridloop.tasks.submission.results import read_quil_results, read_results_v2
 from tests.algorithms.qaoa_helpers import max_cut_problem

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hybridloop.azure.targets import find_target
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.estimate.planner import Planner, plan_run
 from hybridloop.estimate.statuses import TargetStatuses
+from hybridloop.targets import find_target
 from tests.estimate.test_planner import problem_of
 from tests.preparation_helpers import settings_for
 from tests.price_helpers import known

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from hybridloop.azure.targets import known_targets
 from hybridloop.emulator.timing import MEASURED_S, seconds_by_shots
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
 from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.settings import ProblemText
+from hybridloop.targets import known_targets
 
 QUEUE = {"averageQueueTime": 600, "currentAvailability": "Available"}
 

@@ -17,11 +17,11 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.azure.targets import find_target
-from hybridloop.azure.targets.error_rates import ErrorRates
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.estimate import ideal_sampler
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
+from hybridloop.targets import find_target
+from hybridloop.targets.error_rates import ErrorRates
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 

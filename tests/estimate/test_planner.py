@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import hybridloop as hl
-from hybridloop.azure.targets import find_target
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, InputError
 from hybridloop.estimate.bought import caps_buy_about
@@ -26,6 +25,7 @@ from hybridloop.inputs.problems import read_scan
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.targets import find_target
 from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, unavailable

@@ -14,8 +14,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.custom import circuit_ansatz
 from hybridloop.algorithms.circuits.gate_names import BASIS
-from hybridloop.azure.targets import find_target
-from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
@@ -28,6 +26,8 @@ from hybridloop.estimate.planner import plan_run
 from hybridloop.estimate.pricing import ProgramSizes, compiled_size, counted_size, gates_twice, in_basis
 from hybridloop.inputs.circuits import circuit_text
 from hybridloop.settings import ProblemText
+from hybridloop.targets import find_target
+from hybridloop.targets.prices import price_of_job
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.price_helpers import known

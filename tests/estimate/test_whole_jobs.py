@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.rounds import FEW_SHOTS, whole_jobs
-from hybridloop.azure.targets import find_target
-from hybridloop.budget.prices import priced_job_shots
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.estimate.dry_run import PubRequest
 from hybridloop.estimate.planner import Planner
 from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.settings import ProblemText
+from hybridloop.targets import find_target
+from hybridloop.targets.prices import priced_job_shots
 
 MOST = 500  # of a job here, so that each part of a run needs several
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hybridloop import preparation
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
-from hybridloop.azure.targets import Batching, find_target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.scan import ScanSettings
@@ -28,7 +28,8 @@ from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import answer, error_of, table
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import MappingName, ProblemText
+from hybridloop.settings import ProblemText
+from hybridloop.targets import Batching, find_target
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
 from tests.paths import DATA
@@ -176,7 +177,7 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
 ) -> None:
     key = f"groups-{tmp_path.name}"
     settings = ScanSettings(
-        seed=7, ansatz="uccsd", mapping=MappingName.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3
+        seed=7, ansatz="uccsd", mapping=FermionMapping.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3
     )
     workspace = emulator.workspace("groups")
     first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 9}), key)

@@ -10,8 +10,6 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
-from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
@@ -20,6 +18,8 @@ from hybridloop.journal import Journal
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.run import find_run
 from hybridloop.settings import ProblemText
+from hybridloop.targets import find_target, known_targets
+from hybridloop.targets.provider_options import provider_params
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator

@@ -11,8 +11,7 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.azure.targets import known_targets
-from hybridloop.azure.targets.offered import find_offered_target
+from hybridloop.azure.offered import find_offered_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
@@ -25,6 +24,7 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
+from hybridloop.targets import known_targets
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import call_flow

@@ -12,6 +12,7 @@ from scipy.optimize import brentq, minimize
 
 from hybridloop.algorithms.adapt.growth import adapt
 from hybridloop.algorithms.adapt.result import DEFAULT_TOLERANCE, AdaptResult, judged
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits import statevector
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.diagnostics import QuantumNumbers
@@ -19,7 +20,7 @@ from hybridloop.algorithms.facts import GROUND_TOLERANCE, TOO_LARGE, examine, lo
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.outcome import Fact, Kind, Outcome
-from hybridloop.algorithms.problems.electronic import FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings

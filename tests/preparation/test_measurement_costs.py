@@ -11,13 +11,13 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts, choose_grouping, pauli_groupings
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.azure.targets import find_target
-from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_costs import choice_facts, measurement_costs
 from hybridloop.settings import AnsatzName, ProblemText, Recorded
+from hybridloop.targets import find_target
+from hybridloop.targets.prices import price_of_job
 from tests.preparation_helpers import prepare_vqe
 
 H4 = ProblemText(name="h4")

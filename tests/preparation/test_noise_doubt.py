@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hybridloop.azure.targets import find_target
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.checks import doubt_of_noise
+from hybridloop.targets import find_target
 
 NOISY = find_target("quantinuum.sim.h2-1e")
 

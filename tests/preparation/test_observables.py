@@ -13,8 +13,9 @@ from pyscf import gto, mcscf, scf
 from pyscf.tools import fcidump
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.vqe.expectations import NamedOperator, row_of
 from hybridloop.descriptions.vqe import VqeSettings

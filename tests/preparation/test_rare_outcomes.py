@@ -17,11 +17,11 @@ from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.algorithms.circuits.gate_names import BASIS
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
-from hybridloop.azure.targets import find_target
-from hybridloop.azure.targets.error_rates import ErrorRates, error_rates
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
+from hybridloop.targets import find_target
+from hybridloop.targets.error_rates import ErrorRates, error_rates
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepare_vqe
 

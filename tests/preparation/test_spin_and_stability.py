@@ -9,11 +9,11 @@ import pytest
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
-from hybridloop.azure.targets import find_target
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import facts_of, lower_spin, resolve_problem
 from hybridloop.settings import AnsatzName, ProblemText
+from hybridloop.targets import find_target
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.preparation_helpers import parse_problem, prepare_vqe
 

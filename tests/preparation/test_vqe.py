@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.registry import choose_optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
-from hybridloop.algorithms.problems.electronic import Encoding, FermionMapping
+from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import exact_energy
-from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText
+from hybridloop.settings import AnsatzName, OptimizerName, ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.preparation_helpers import parse_problem, prepare_vqe
 
@@ -44,15 +45,17 @@ def test_a_built_in_name_is_found_in_any_case() -> None:
     assert prepare_vqe(ProblemText(name="H2"), VqeSettings(), seed=0).facts.num_qubits == 2
 
 
-@pytest.mark.parametrize("mapping", list(MappingName))
+@pytest.mark.parametrize("mapping", list(FermionMapping))
 @pytest.mark.parametrize("ansatz", [AnsatzName.AUTO, AnsatzName.UCCSD, AnsatzName.HARDWARE_EFFICIENT])
 @pytest.mark.parametrize("optimizer", list(OptimizerName))
-def test_every_combination_of_choices_works(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
+def test_every_combination_of_choices_works(
+    mapping: FermionMapping, ansatz: AnsatzName, optimizer: OptimizerName
+) -> None:
     settings = VqeSettings(mapping=mapping, ansatz=ansatz, optimizer=optimizer)
     prepared = prepare_vqe(ProblemText(name="h2"), settings, seed=0)
     points = prepared.search.make_optimizer().ask()
     assert points.shape[1] == prepared.ansatz.num_parameters > 0
-    assert prepared.ansatz.circuit.num_qubits == {MappingName.PARITY: 2, MappingName.JORDAN_WIGNER: 4}[mapping]
+    assert prepared.ansatz.circuit.num_qubits == {FermionMapping.PARITY: 2, FermionMapping.JORDAN_WIGNER: 4}[mapping]
 
 
 @pytest.mark.parametrize("max_rounds", [1, 1000])
@@ -75,7 +78,7 @@ def test_the_seed_alone_chooses_a_random_start() -> None:
 
 def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
     settings = VqeSettings(
-        ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
+        ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=FermionMapping.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
     )
     prepared = prepare_vqe(ProblemText(name="heh+"), settings, seed=0)
     outcome = prepared.run(noiseless_rounds())

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridloop.algorithms.choices import Allocation
 from hybridloop.algorithms.formats.energies import molecule_text, read_energy_problem
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -28,7 +29,7 @@ from hybridloop.reports.paper.folder import write_paper
 from hybridloop.reports.paper.latex import cell, escape
 from hybridloop.reports.paper.methods import SELF, MethodsText
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.settings.energies import AllocationName, AnsatzName, GroupingName, MitigationName, OptimizerName
+from hybridloop.settings.energies import AnsatzName, GroupingName, MitigationName, OptimizerName
 from tests.paths import DATA, ROOT
 
 HOSTILE = r"50%_of $x$ & #1 {a}^b~c\input{/etc/passwd} [*] ⟨S²⟩ 日本 --"
@@ -158,7 +159,7 @@ def test_every_method_that_can_be_chosen_has_its_sentence_and_its_references_exi
         ("optimizer", {*OptimizerName, "scipy"} - {"auto"}),
         ("grouping", set(GroupingName) - {"auto"}),
         ("mitigation", MitigationName),
-        ("allocation", set(AllocationName) - {"uniform"}),
+        ("allocation", set(Allocation) - {"uniform"}),
     ):
         assert table[section].keys() >= set(names), section
     cited = {

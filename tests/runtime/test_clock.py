@@ -9,11 +9,11 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.listing import list_jobs
-from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.clock import RealClock as ServiceRealClock
 from hybridloop.errors import CapReached
 from hybridloop.runtime.clock import RealClock
+from hybridloop.targets import DEFAULT_TARGET
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions

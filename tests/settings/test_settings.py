@@ -20,7 +20,6 @@ from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
 from hybridloop.budget.caps import Caps
-from hybridloop.budget.prices import Unit
 from hybridloop.cli.app import build_app
 from hybridloop.cli.options import BY_SET, given_options, read_layers, settings_options, with_options
 from hybridloop.data.synonyms import WORDS, setting_of
@@ -30,6 +29,7 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.sources import Layer, resolve_settings
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import LIMITS, MAX_PROBLEM_BYTES, MitigationName, ProblemText, first_difference
+from hybridloop.targets.prices import Unit
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveMode
 from tests.paths import DOCS

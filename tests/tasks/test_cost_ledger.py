@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Budget, Caps, Spending
 from hybridloop.errors import CapReached
 from hybridloop.journal import Job, RoundRecord
 from hybridloop.runtime.clock import RealClock
+from hybridloop.targets import find_target
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec

@@ -16,12 +16,12 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit.classical import expr
 
 import hybridloop as hl
-from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.languages.from_pennylane import circuit_from_pennylane
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.targets import find_target
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING

@@ -16,12 +16,12 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 import hybridloop as hl
 from hybridloop.algorithms.circuits.basis import keep_gates
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.azure.targets import check_circuit_fits, find_target
-from hybridloop.azure.targets.provider_options import check_provider_options
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.settings import ProblemText
+from hybridloop.targets import check_circuit_fits, find_target
+from hybridloop.targets.provider_options import check_provider_options
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator

@@ -14,7 +14,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.listing import check_offered, close_session, list_jobs, list_sessions, show_session
-from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import (
@@ -26,6 +25,7 @@ from hybridloop.errors import (
     SessionEnded,
     StreamBusy,
 )
+from hybridloop.targets import find_target
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.pings import PingSender
 from hybridloop.tasks.session import open_run_session

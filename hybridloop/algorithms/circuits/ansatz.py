@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2, real_amplitudes
 
+from hybridloop.algorithms.choices import Rotations
 from hybridloop.errors import InputError, InvalidValue
 
 # of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ; () for unknown ones
@@ -84,13 +84,6 @@ class Ansatz:
     def starts_near(self) -> bool:
         """True if the initial point is near the minimum: it is marked so, or zero, which is the reference state."""
         return self.is_near or not self.initial_point.any()
-
-
-class Rotations(enum.StrEnum):
-    """The rotation gates of a hardware-efficient circuit."""
-
-    REAL = "ry"  # real amplitudes: enough for real Hamiltonians, such as those of molecules
-    COMPLEX = "ry-rz"
 
 
 def hardware_efficient_reference(

@@ -5,7 +5,6 @@ Shots are allocated to the measured groups by Neyman allocation or uniformly.
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,20 +27,6 @@ RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more 
 PLANNING_STEPS = 8  # of the allocation; each halves what is left of the logarithm
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
 DRIFT_SIGMAS = 4.0  # standard errors, of a test of all groups at once, beyond which stages are not pooled
-
-
-class Allocation(enum.StrEnum):
-    """The rule that allocates the shots of a final measurement to its groups."""
-
-    NEYMAN = "neyman"  # by standard deviation: the fewest shots in total
-    UNIFORM = "uniform"  # the same number for each
-
-    def additional_shots(
-        self, shot_variances: Sequence[float], measured: Sequence[int], target_variance: float
-    ) -> list[int]:
-        """Return further shots for each group, so that Σ variance_g / shots_g meets the target."""
-        allocate = neyman_allocation if self is Allocation.NEYMAN else uniform_allocation
-        return allocate(shot_variances, measured, target_variance)
 
 
 def neyman_allocation(

@@ -11,8 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.choices import Allocation
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.final import MAX_SHOTS, MIN_PILOT_SHOTS, PRECISION_MARGIN, Allocation
+from hybridloop.algorithms.estimation.final import (
+    MAX_SHOTS,
+    MIN_PILOT_SHOTS,
+    PRECISION_MARGIN,
+    neyman_allocation,
+    uniform_allocation,
+)
 from hybridloop.algorithms.rounds import whole_jobs
 from hybridloop.errors import InvalidValue
 
@@ -73,7 +80,8 @@ class Sampling:
         self, shot_variances: Sequence[float], measured: Sequence[int], target_variance: float
     ) -> list[int]:
         """Return further shots for each group, so that Σ variance_g / shots_g about meets the target."""
-        further = self.allocation.additional_shots(shot_variances, measured, target_variance)
+        allocate = neyman_allocation if self.allocation is Allocation.NEYMAN else uniform_allocation
+        further = allocate(shot_variances, measured, target_variance)
         return list(map(self.whole_jobs, further))
 
     def planned(self, recent: Sequence[Estimate], groups: int) -> PlannedShots:

@@ -16,10 +16,11 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.estimation.estimates import MIN_KEPT_FRACTION, Estimate, Evaluation, GroupStatistics
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.estimation.rounding import Rounding
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
 from hybridloop.errors import InputError, JobFailed
 

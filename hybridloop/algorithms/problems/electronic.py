@@ -5,7 +5,6 @@ Fermion-to-qubit mappings: Jordan-Wigner, and parity mapping with its two conser
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
 from collections import defaultdict
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 
@@ -24,13 +24,6 @@ NEGLIGIBLE = 1e-12  # hartree: rounding of the integrals; a term below it would 
 # A real linear combination of operators X^x Z^z (Z acts first) as {(x, z): coefficient}; bit i of a mask is qubit i.
 # The product of two terms is (-1)^|z1 & x2| X^(x1^x2) Z^(z1^z2), so coefficients stay real.
 SymplecticOperator = Mapping[tuple[int, int], float]
-
-
-class FermionMapping(enum.StrEnum):
-    """A fermion-to-qubit mapping. Spin orbitals are ordered: all alpha, then all beta, each by ascending index."""
-
-    JORDAN_WIGNER = "jordan-wigner"
-    PARITY = "parity"  # two qubits fewer: the parities of the alpha electrons and of all electrons are known
 
 
 @dataclass(frozen=True, slots=True)

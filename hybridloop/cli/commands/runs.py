@@ -80,11 +80,11 @@ def show(run: Run, *, json: AsJson = False) -> None:
 
     Example: hybridloop runs show night
     """
-    from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
     from hybridloop.runs.extension import results_of, revision_rows
     from hybridloop.runs.recorded import GROUPINGS, changed_settings, given_later, recorded_settings, without_rotations
     from hybridloop.runs.result import RunResult
+    from hybridloop.targets import recorded_target
 
     with _journal() as journal:
         record = journal.run(run)

@@ -12,8 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridloop.azure.targets import Target, recorded_target
-from hybridloop.azure.targets.offered import find_offered_target
+from hybridloop.azure.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.states import Move, after
 from hybridloop.errors import HybridloopError, InputError
@@ -27,6 +26,7 @@ from hybridloop.runs.recorded import SIMULATED
 from hybridloop.runs.run import Run, describe_run, find_run, in_workspace, with_groupings
 from hybridloop.runtime.json_cache import SIMULATIONS, restore_values, used_values
 from hybridloop.runtime.stages import announce
+from hybridloop.targets import Target, recorded_target
 
 RECORDED_AFTER_S = 1.0  # of its preparation: simulations and the choice of groups may take minutes
 

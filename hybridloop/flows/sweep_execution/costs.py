@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, sum_costs, summarize_charges
-from hybridloop.budget.prices import UNITS
 from hybridloop.budget.tracker import Account, account_open, are_tracked
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.journal import Journal, open_journal
 from hybridloop.journal.limits import Period, RunLimit
 from hybridloop.runs.run import run_of_key
+from hybridloop.targets import recorded_target
+from hybridloop.targets.prices import UNITS
 
 
 @contextmanager

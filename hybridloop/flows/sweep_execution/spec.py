@@ -13,13 +13,13 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hybridloop.azure.targets.provider_options import DEBIAS, FIELD
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.settings import LIMITS, Problem, ProblemText, RunSettings, goals_of
 from hybridloop.settings.parsing import Cost
+from hybridloop.targets.provider_options import DEBIAS, FIELD
 
 MAX_POINTS = 10_000
 MAX_BYTES = 500_000  # of the JSON: a Prefect server accepts parameters up to 512 KiB

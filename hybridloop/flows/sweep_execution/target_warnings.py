@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.offered import find_offered_target
-from hybridloop.azure.targets.provider_options import target_with_options
+from hybridloop.azure.offered import find_offered_target
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.sweep_execution.spec import Point
+from hybridloop.targets import Target
+from hybridloop.targets.provider_options import target_with_options
 from hybridloop.tasks.session_options import start_warnings
 
 

@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from hybridloop.algorithms.choices import Rotations
 from hybridloop.algorithms.circuits.ansatz import (
     Ansatz,
-    Rotations,
     draw_initial_point,
     hardware_efficient,
     hardware_efficient_reference,
@@ -30,7 +30,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.choices.initial_point import InitialPoint, Start, choose_start, find_simulated
 from hybridloop.preparation.problem import EnergyProblem, num_qubits_of
-from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, SearchName, StartName
+from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, SearchName, StartName
 
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
@@ -188,10 +188,7 @@ def _hamiltonian_variational(resolved: EnergyProblem, layers: int | None, start:
 def _hardware_efficient(resolved: EnergyProblem, settings: VqeSettings, start: _Start) -> Ansatz:
     qubits, is_sum = num_qubits_of(resolved), isinstance(resolved, PauliProblem)
     layers = (qubits - 1 if is_sum else 1) if settings.layers is None else settings.layers
-    is_complex = not is_real(resolved.hamiltonian)
-    if settings.rotations is not None:
-        is_complex = settings.rotations is RotationsName.COMPLEX
-    rotations = Rotations.COMPLEX if is_complex else Rotations.REAL
+    rotations = settings.rotations or (Rotations.REAL if is_real(resolved.hamiltonian) else Rotations.COMPLEX)
     entanglement = settings.entanglement or EntanglementName.LINEAR
     if start.given is not StartName.HF:
         return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)

@@ -10,10 +10,8 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.grouping import Effort, GroupingChoice, RecordedGroups
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
-from hybridloop.azure.targets import Target, check_circuit_fits
-from hybridloop.budget.prices import is_free
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.circuit import (
@@ -34,8 +32,10 @@ from hybridloop.preparation.choices.orbitals import (
 from hybridloop.preparation.choices.paired_circuit import PairedCircuit
 from hybridloop.preparation.prepared import Accuracy, chosen
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import AnsatzName, MappingName, MitigationName, OrbitalsName, StartName
+from hybridloop.settings import AnsatzName, FermionMapping, MitigationName, OrbitalsName, StartName
 from hybridloop.settings.energies import GroupingName
+from hybridloop.targets import Target, check_circuit_fits
+from hybridloop.targets.prices import is_free
 
 GROWN_SHARE = 0.6  # of what a state may be above the ground state: a search's own errors need the rest
 SURELY_CHEAPER = 2.0  # times fewer gates: prices of the same shots then need no comparison
@@ -216,7 +216,7 @@ class CircuitChooser:
         """Return the circuit of pairs. Raises InputError where the molecule or the settings allow none."""
         settings, is_simulated = self.settings, self._is_simulated
         check_shape(AnsatzName.PUCCD, settings)
-        if settings.mapping is not MappingName.PARITY:
+        if settings.mapping is not FermionMapping.PARITY:
             raise InputError("mapping", "puccd has one qubit for each orbital, and no mapping", "Leave it out.")
         if settings.grouping is GroupingName.DOUBLE_FACTORIZATION:
             raise InputError("grouping", "puccd measures pairs, and no orbitals of electrons", "Leave it out.")

@@ -7,11 +7,11 @@ from qiskit import QuantumCircuit
 from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.error_rates import error_rates
-from hybridloop.budget.prices import ONE_GATE, cheap_shots, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.settings import RunSettings
+from hybridloop.targets import Target
+from hybridloop.targets.error_rates import error_rates
+from hybridloop.targets.prices import ONE_GATE, cheap_shots, price_of_job
 
 SHOTS, JOBS = "shots", "jobs"
 FREE_SHOTS = 1000  # of a job: the local service samples them in the time that a job's way there and back takes

@@ -21,13 +21,13 @@ from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.azure.targets import Target
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.measurement_costs import measurement_costs
 from hybridloop.preparation.prepared import Accuracy
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings.energies import GroupingName
+from hybridloop.targets import Target
 
 
 def measurement_groups(

@@ -11,7 +11,6 @@ from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel, draw_paulis, fold_gates
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
@@ -20,6 +19,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import MitigationName
+from hybridloop.targets import Target
 
 MAX_PROJECTED_QUBITS = 12  # a projector on a number of ones has 2^qubits terms
 _MODELS = {

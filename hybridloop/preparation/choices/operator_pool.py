@@ -7,7 +7,8 @@ from dataclasses import replace
 from hybridloop.algorithms.adapt.coupled_pool import CoupledPool
 from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool, PoolKind
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.choices import FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.descriptions.adapt import AdaptSettings, PoolName
 from hybridloop.errors import InputError
 from hybridloop.settings import SearchName

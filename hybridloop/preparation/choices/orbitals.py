@@ -19,11 +19,11 @@ from hybridloop.algorithms.problems.orbitals import (
     orbitals_of_text,
     orbitals_to_text,
 )
-from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.settings import MoleculeSettings, OrbitalsName, ProblemText
+from hybridloop.targets import Target
 
 RECORD = "orbitals:"  # beginning of the word of a run's record that has natural orbitals
 SAME_ORBITALS = 1e-6  # of an element: below it, natural orbitals are those that were given

@@ -9,7 +9,6 @@ from typing import Any
 
 from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.algorithms.geometries import Geometry
-from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.stored_gates import stored_gate_counts
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
@@ -24,6 +23,7 @@ from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText
 from hybridloop.settings.parsing import AUTO_SPACE
+from hybridloop.targets import recorded_target
 
 _NAME = re.compile(r"[, ].*", re.DOTALL)  # what follows it
 _SENTENCE = re.compile(r"(?<=[.])\s+")

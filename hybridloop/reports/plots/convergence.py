@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.azure.targets.provider_options import target_text
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
 from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
 from hybridloop.runs.live_text import error_text, plus_minus
 from hybridloop.runs.result import RunResult
+from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.outcome import RoundProgress

@@ -7,8 +7,6 @@ from contextlib import closing
 from typing import Any
 
 from hybridloop.azure.retry import RETRY_AFTER_CAP_S
-from hybridloop.azure.targets import known_targets
-from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.azure.transport import TRANSIENT, RequestFailed, Transport
 from hybridloop.azure.workspace import connect, connection_string_of
 from hybridloop.errors import InputError
@@ -22,6 +20,8 @@ from hybridloop.setup_checks.live.service import (
     unanswered,
     unknown,
 )
+from hybridloop.targets import known_targets
+from hybridloop.targets.provider_options import provider_params
 
 CALLS = 200
 FEW = 10  # of these calls may fail: others may use the workspace at the same time

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import ping_price
 from hybridloop.errors import HybridloopError, InputError, ServiceBusy, ServiceUnreachable, SessionEnded
 from hybridloop.journal import SessionRow
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.run_events import continued, current_observation
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.keepalive.pings import PingLog, PingSender
 from hybridloop.tasks.keepalive.rules import (
     HOLD_AFTER_S,

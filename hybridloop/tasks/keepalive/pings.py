@@ -11,15 +11,15 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from hybridloop.azure.client import ServiceClient, upload_input
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.budget.caps import Budget, Reservation
-from hybridloop.budget.prices import Price, ping_price
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import UNSETTLED, Journal, Lease, Ping
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.run_events import EventValue, report
+from hybridloop.targets import Target
+from hybridloop.targets.prices import Price, ping_price
+from hybridloop.targets.provider_options import provider_params
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
 
 PING_SHOTS = 1

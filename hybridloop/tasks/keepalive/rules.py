@@ -11,8 +11,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hybridloop.azure.targets import Target
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
+from hybridloop.targets import Target
 
 IDLE_LIMIT_S = 600.0
 MARGIN_S = 75.0  # for a ping over a slow network, its repeats, and a thread that wakes late

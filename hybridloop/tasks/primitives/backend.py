@@ -15,8 +15,8 @@ from qiskit.providers import BackendV2, JobStatus, JobTimeoutError, JobV1, Optio
 from qiskit.result import Result
 from qiskit.transpiler import Target as GateTarget
 
-from hybridloop.azure.targets import Target
 from hybridloop.errors import HybridloopError, InputError, UnknownOption
+from hybridloop.targets import Target
 from hybridloop.tasks.circuit_jobs import SessionJob, joined_result
 from hybridloop.tasks.primitives.sampler import shot_order
 from hybridloop.tasks.primitives.unknown_options import answer

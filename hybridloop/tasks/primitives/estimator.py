@@ -25,9 +25,9 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, whole_jobs
-from hybridloop.budget.prices import cheap_shots, priced_job_shots
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import InputError, InvalidValue
+from hybridloop.targets.prices import cheap_shots, priced_job_shots
 from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
 from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD

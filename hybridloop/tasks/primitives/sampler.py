@@ -21,8 +21,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.budget.prices import is_free
 from hybridloop.errors import InputError, JobFailed
+from hybridloop.targets.prices import is_free
 from hybridloop.tasks.failure_policy import OnLostJob
 from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD

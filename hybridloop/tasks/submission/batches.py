@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription
 from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
 from hybridloop.journal import Slice
+from hybridloop.targets import Target
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 MAX_RESULT_BYTES = 8_000_000  # of a job

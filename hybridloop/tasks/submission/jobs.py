@@ -14,13 +14,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Clifford
 
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
-from hybridloop.azure.targets import Target, check_circuit_fits
-from hybridloop.azure.targets.provider_options import FIELD, provider_params
 from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, program_of, read_stored
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
 from hybridloop.journal import Job, PubRecord, Slice
+from hybridloop.targets import Target, check_circuit_fits
+from hybridloop.targets.provider_options import FIELD, provider_params
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey

@@ -11,12 +11,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, proportional_counts
 from hybridloop.azure.answer_body import parse_json
 from hybridloop.azure.job_document import QUIL_RESULTS, checked_amount
-from hybridloop.azure.targets import Target
 from hybridloop.compiler.languages.qir_output import OutputLayout
 from hybridloop.journal import PubRecord, RoundRecord, Slice
+from hybridloop.targets import Target
 from hybridloop.tasks.submission.batches import ParameterRows
 from hybridloop.tasks.submission.jobs import JobSpec
 
@@ -180,21 +180,14 @@ def _pack(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int]:
-    """Return counts in proportion to the weights that sum to the shots (A. Hamilton's method), without those of 0.
-
-    Fractions are compared at a resolution of 1e-7 and ties fall to the lower outcome, so that the last bits of a
-    simulation's arithmetic do not show.
+    """Return counts in proportion to the weights that sum to the shots: `proportional_counts`, without those of 0.
 
     >>> largest_remainder({"00": 0.5, "11": 0.5}, 3)
     {'00': 2, '11': 1}
     """
-    total = sum(weights.values())
-    shares = {bits: round(weights[bits] / total * shots, 7) for bits in sorted(weights)}
-    counts = {bits: int(share) for bits, share in shares.items()}
-    by_remainder = sorted(counts, key=lambda bits: counts[bits] - shares[bits])
-    for bits in by_remainder[: shots - sum(counts.values())]:
-        counts[bits] += 1
-    return {bits: count for bits, count in counts.items() if count}
+    outcomes = sorted(weights)
+    counts = proportional_counts(np.array([weights[bits] for bits in outcomes]), shots).tolist()
+    return {bits: count for bits, count in zip(outcomes, counts, strict=True) if count}
 
 
 def _weights(histogram: Sequence[Mapping[str, object]], read: Callable[[object], str]) -> dict[str, float]:

@@ -9,7 +9,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.listing import statuses_from
-from hybridloop.azure.targets import Target, as_served
 from hybridloop.azure.workspace import is_local
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import HybridloopError, RunParked, ServiceError, StopRequested
@@ -17,6 +16,7 @@ from hybridloop.journal import RoundRecord
 from hybridloop.journal.revisions import stream_of
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
+from hybridloop.targets import Target, as_served
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.replay.same_round import SAME_RAD
 from hybridloop.tasks.submission.job_ids import RoundKey, check_stream

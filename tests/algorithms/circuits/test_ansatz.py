@@ -16,10 +16,11 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from scipy.linalg import expm
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz, Rotations, hardware_efficient
+from hybridloop.algorithms.choices import FermionMapping, Rotations
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitation_ansatz, excitations, uccsd
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator

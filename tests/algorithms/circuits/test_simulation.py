@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from qiskit.quantum_info import Statevector
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import simulated_start
 from hybridloop.algorithms.circuits.simulation import SPIN_PENALTY, SimulatedCircuit
@@ -18,7 +19,7 @@ from hybridloop.algorithms.circuits.uccsd import (
 )
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem, excitation
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem, excitation
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from tests.paths import ROOT
 

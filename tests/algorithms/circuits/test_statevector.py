@@ -9,8 +9,9 @@ from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from hybridloop.algorithms.choices import Rotations
 from hybridloop.algorithms.circuits import simulated_start, statevector
-from hybridloop.algorithms.circuits.ansatz import Ansatz, Rotations, hardware_efficient
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.custom import circuit_ansatz
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.estimation.configurations import Samples
-from hybridloop.algorithms.problems.electronic import Encoding, FermionMapping
+from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.algorithms.rounds import Counts
 
 

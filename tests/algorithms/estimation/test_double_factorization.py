@@ -11,6 +11,7 @@ from scipy.stats import ortho_group
 
 from benchmarks.accuracy_energies import fcidump
 from benchmarks.shot_molecules import ground_state, on_all_qubits
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.orbital_rotation import rotate
 from hybridloop.algorithms.estimation.coefficient_splitting import expected_deviations
 from hybridloop.algorithms.estimation.compressed_factorization import (
@@ -29,7 +30,7 @@ from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGro
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.errors import InputError
 

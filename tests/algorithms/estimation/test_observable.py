@@ -23,12 +23,13 @@ from qiskit.quantum_info import (
     random_statevector,
 )
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.diagonalization import Diagonalization, Gate, diagonalize
 from hybridloop.algorithms.estimation import observable as observable_module
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily
 from hybridloop.algorithms.estimation.estimates import combine, group_statistics
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import InputError
 from tests.long_form import long_form, short_or_long

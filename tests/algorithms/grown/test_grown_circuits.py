@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit.quantum_info import Statevector
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.grown.circuit import grown, most_two_qubit_gates
 from hybridloop.algorithms.grown.growth import grow, operators_of_reference, simulated, symmetric_operators
 from hybridloop.algorithms.grown.operators import Exponential, Operator, every_operator
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule, rotate_orbitals
 from hybridloop.algorithms.problems.orbitals import exact_natural_orbitals

@@ -13,6 +13,7 @@ from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.estimates import (
@@ -43,7 +44,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.algorithms.search import Search
 from hybridloop.algorithms.vqe.vqe import VqeResult, vqe

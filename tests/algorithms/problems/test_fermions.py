@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import (
     ElectronicProblem,
     Encoding,
-    FermionMapping,
     electronic_problem,
     excitation,
     to_pauli_sum,

@@ -12,10 +12,10 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
-from hybridloop.azure.targets import known_targets
 from hybridloop.cli.output import print_table
 from hybridloop.data import built_in_families, load_table
 from hybridloop.errors import InputError
+from hybridloop.targets import known_targets
 from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 

@@ -12,12 +12,12 @@ from azure.quantum import Workspace
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts
-from hybridloop.azure.targets import Target, find_target
 from hybridloop.budget.caps import Budget, Caps
-from hybridloop.budget.prices import ping_price
 from hybridloop.journal import Ping
 from hybridloop.journal.held_run import HeldRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
+from hybridloop.targets import Target, find_target
+from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.keepalive.pings import PingLog, PingSender
 from hybridloop.tasks.submission.job_ids import session_id
 

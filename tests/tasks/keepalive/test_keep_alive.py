@@ -17,15 +17,15 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
-from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.cost_summary import CostSummary, summarize_charges
-from hybridloop.budget.prices import ping_price
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, Ping, RunRecord, SessionRow
 from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.thread_pool import ThreadPool
+from hybridloop.targets import find_target
+from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
 from hybridloop.tasks.keepalive.pings import PingKey, PingLog
 from hybridloop.tasks.keepalive.rules import (

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from hybridloop.azure.job_document import billed_amounts
-from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import HybridloopError, LeaseLost
 from hybridloop.journal import Journal
+from hybridloop.targets import find_target, known_targets
 from hybridloop.tasks.keepalive.pings import PingKey, ping_body
 from tests.conftest import Emulator, running_emulator
 from tests.tasks.keepalive.ping_helpers import PingedSession, pinged_session

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
+from hybridloop.targets import find_target
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, SessionActivity, choose, due_at
 
 START = 1_800_000_000.0

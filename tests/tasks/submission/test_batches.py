@@ -21,13 +21,13 @@ from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.azure.targets import Batching, find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.quil import QuilCompiler, QuilProgram, QuilPub
 from hybridloop.errors import CapReached, InputError, JobFailed
 from hybridloop.journal import Journal, Slice
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.targets import Batching, find_target
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.session_options import SessionOptions

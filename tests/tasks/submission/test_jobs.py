@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.azure.targets import find_target
+from hybridloop.targets import find_target
 from hybridloop.tasks.submission.jobs import split_shots
 
 

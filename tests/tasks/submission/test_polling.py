@@ -12,8 +12,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.azure.targets import Batching
 from hybridloop.emulator.client_clock import ServiceClock
+from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, Poller, poll_interval

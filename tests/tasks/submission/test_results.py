@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.azure.targets import find_target
+from hybridloop.targets import find_target
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import (

@@ -17,11 +17,11 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import PAGE_SIZE, ServiceClient
-from hybridloop.azure.targets import Target
 from hybridloop.errors import JobFailed
 from hybridloop.journal import Job, Journal, Lease, PubRecord
 from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.clock import RealClock
+from hybridloop.targets import Target
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight

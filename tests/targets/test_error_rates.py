@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.azure.targets.error_rates import error_rates
-from hybridloop.azure.targets.provider_options import target_with_options
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.noise import noise_models
+from hybridloop.targets import find_target, known_targets
+from hybridloop.targets.error_rates import error_rates
+from hybridloop.targets.provider_options import target_with_options
 
 
 def test_published_error_rates_are_those_of_the_local_service() -> None:

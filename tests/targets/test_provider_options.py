@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.azure.targets.provider_options import (
+from hybridloop.data import load_table
+from hybridloop.descriptions.qaoa import QaoaSettings
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.errors import InputError
+from hybridloop.inputs.validation import validate
+from hybridloop.runtime.dotted_names import flatten, nest
+from hybridloop.targets import find_target, known_targets
+from hybridloop.targets.provider_options import (
     check_provider_options,
     options_of,
     options_text,
@@ -17,12 +23,6 @@ from hybridloop.azure.targets.provider_options import (
     target_text,
     target_with_options,
 )
-from hybridloop.data import load_table
-from hybridloop.descriptions.qaoa import QaoaSettings
-from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.errors import InputError
-from hybridloop.inputs.validation import validate
-from hybridloop.runtime.dotted_names import flatten, nest
 from tests.paths import DOCS
 
 IONQ, H2, QVM = "ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from hybridloop.azure.targets import known_targets
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.model.latency import load_latency_profiles
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.errors import InputError
 from hybridloop.estimate.planner import plan_run
 from hybridloop.settings import ProblemText
+from hybridloop.targets import known_targets
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK imports deprecated names of its own

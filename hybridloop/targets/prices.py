@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
 
-from hybridloop.azure.targets import Target
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.data import load_table
+from hybridloop.targets import Target
 
 Unit = Literal["USD", "HQC", "eHQC"]  # the units in which targets bill, and so the units of caps
 UNITS: tuple[Unit, ...] = get_args(Unit)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hybridloop.azure.targets import Target
-from hybridloop.azure.targets.provider_options import NO_OPTIONS, NOISE_MODEL, Options
 from hybridloop.data import load_table
 from hybridloop.runtime.dotted_names import flatten
+from hybridloop.targets import Target
+from hybridloop.targets.provider_options import NO_OPTIONS, NOISE_MODEL, Options
 
 
 @dataclass(frozen=True, slots=True)

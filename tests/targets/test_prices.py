@@ -16,10 +16,7 @@ from qiskit.circuit.library import real_amplitudes
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.basis import to_basis
-from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.azure.targets.provider_options import provider_params
 from hybridloop.budget.cost_summary import expected_cost
-from hybridloop.budget.prices import UNITS, Price, Unit, billing_unit, ping_price, price_of_job
 from hybridloop.budget.unknown_facts import unknown_facts, unknown_facts_warning
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubCompiler, describe_pub
@@ -30,6 +27,9 @@ from hybridloop.emulator.model.billing import compute_bill, count_usage
 from hybridloop.emulator.model.program import Program
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.branching import run_adaptive
+from hybridloop.targets import find_target, known_targets
+from hybridloop.targets.prices import UNITS, Price, Unit, billing_unit, ping_price, price_of_job
+from hybridloop.targets.provider_options import provider_params
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.price_helpers import known

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
+from hybridloop.targets import Target, recorded_target
 
 FIELD = "provider_options"  # the setting of a run
 DEBIAS, NOISE_MODEL, NOISE_SEED = "error-mitigation.debias", "noise.model", "noise.seed"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybridloop.azure.listing import target_statuses
-from hybridloop.azure.targets import (
+from hybridloop.targets import (
     Target,
     as_served,
     family_of,

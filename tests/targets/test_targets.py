@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from hybridloop.azure.targets import DEFAULT_TARGET, check_circuit_fits, find_target, known_targets
 from hybridloop.errors import InputError
+from hybridloop.targets import DEFAULT_TARGET, check_circuit_fits, find_target, known_targets
 
 
 def test_every_target_name_begins_with_its_provider() -> None:
