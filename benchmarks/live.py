@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.cli.progress import REFRESH_PER_S, render, show_progress
-from hybridloop.runs.live import MOST_VALUES
+from hybridloop.results.live import MOST_VALUES
 from tests.cli.progress_helpers import STATE
 from tests.preparation_helpers import settings_for
 

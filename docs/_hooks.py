@@ -21,7 +21,7 @@ _FILE = re.compile(r"^(```[a-z]+) ([a-z]+\.[a-z]+)$", re.MULTILINE)
 _SEARCH = 'data-md-component="search" role="dialog"'
 _ELSEWHERE = frozenset({"failure"})  # it has its own table
 _RESULTS = (
-    "hybridloop.runs.result.RunResult",
+    "hybridloop.results.result.RunResult",
     "hybridloop.algorithms.outcome.Outcome",
     "hybridloop.algorithms.outcome.RoundProgress",
 )

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from hybridloop.budget.tracker import track as track
     from hybridloop.descriptions.table import *  # noqa: F403  # the algorithms and their settings
     from hybridloop.flows.sweep_execution.spec import SweepSpec as SweepSpec
-    from hybridloop.runs.live import RoundUpdate as RoundUpdate
-    from hybridloop.runs.result import RunResult as RunResult
+    from hybridloop.results.live import RoundUpdate as RoundUpdate
+    from hybridloop.results.result import RunResult as RunResult
     from hybridloop.settings import ProblemText as ProblemText
     from hybridloop.settings import RunSettings as RunSettings
     from hybridloop.setup_checks import doctor as doctor
@@ -51,8 +51,8 @@ _MODULES = {
     "doctor": "setup_checks",
     "track": "budget.tracker",
     "FailurePolicy": "tasks.failure_policy",
-    "RoundUpdate": "runs.live",
-    "RunResult": "runs.result",
+    "RoundUpdate": "results.live",
+    "RunResult": "results.result",
     "SweepSpec": "flows.sweep_execution.spec",
 }
 

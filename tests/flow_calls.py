@@ -12,7 +12,7 @@ from hybridloop.flows.in_prefect.run import live_in_flow
 from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.sweep import run_sweep, sweep
 from hybridloop.flows.sweep_execution.scheduler import OnPoint
-from hybridloop.runs.live import RoundUpdate, View
+from hybridloop.results.live import RoundUpdate, View
 from hybridloop.runs.order import algorithm_order
 
 OnRound = Callable[[RoundUpdate], None]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
-from hybridloop.runs.result import RunResult, SessionSummary
-from hybridloop.runs.result_text import Row
+from hybridloop.results.result import RunResult, SessionSummary
+from hybridloop.results.result_text import Row
 
 
 def a_result() -> RunResult:

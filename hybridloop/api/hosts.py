@@ -12,8 +12,8 @@ from hybridloop.runtime.stages import announce
 
 if TYPE_CHECKING:
     from hybridloop.flows.lifecycle.begin import Place
-    from hybridloop.runs.live import LiveFeed, RoundUpdate, View
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.live import LiveFeed, RoundUpdate, View
+    from hybridloop.results.result import RunResult
     from hybridloop.runs.run import Run
 
 PREFECT, PLAIN = HOSTS = ("prefect", "plain")
@@ -26,7 +26,7 @@ def do_run(run: Run, place: Place, workspace: str | Any | None, view: View) -> R
     block = workspace if isinstance(workspace, str) else None
     run = prepared(run, place)
     if run.has_result and block is None:
-        from hybridloop.runs.result import RunResult
+        from hybridloop.results.result import RunResult
 
         result = RunResult.from_dict(run.record.result or {})
     elif run.record.settings.get("host") == PLAIN:
@@ -83,7 +83,7 @@ def resume_run(
     from hybridloop.api.progress import show_progress
     from hybridloop.flows.lifecycle.begin import find_for_person
     from hybridloop.journal import check_key
-    from hybridloop.runs.live import View
+    from hybridloop.results.live import View
     from hybridloop.runs.run import order_of_person
     from hybridloop.targets.provider_options import target_text
 

@@ -11,13 +11,13 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.descriptions.options import Callback
-from hybridloop.runs.live import LiveFeed, LiveState
-from hybridloop.runs.live_text import rows, title
-from hybridloop.runs.statuses import status_after
+from hybridloop.results.live import LiveFeed, LiveState
+from hybridloop.results.live_text import rows, title
+from hybridloop.results.statuses import status_after
 from hybridloop.runtime.stages import stages_to
 
 if TYPE_CHECKING:
-    from hybridloop.runs.live import RoundUpdate
+    from hybridloop.results.live import RoundUpdate
 
 UPDATE_INTERVAL_S = 0.5
 _CELL = "text-align:left;padding:0 1em 0 0"

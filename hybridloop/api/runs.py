@@ -18,15 +18,15 @@ from hybridloop.inputs.problem_objects import variables_of
 from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
-from hybridloop.runs.live import View
+from hybridloop.results.live import View
 from hybridloop.runtime.workspace_variables import workspace_variable
 from hybridloop.settings import ProblemText
 from hybridloop.targets import recorded_target
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
-    from hybridloop.runs.live import LiveFeed, RoundUpdate
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.live import LiveFeed, RoundUpdate
+    from hybridloop.results.result import RunResult
 
 _log = logging.getLogger(__name__)
 

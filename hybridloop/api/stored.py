@@ -13,9 +13,9 @@ from hybridloop.errors import InputError
 if TYPE_CHECKING:
     from hybridloop.journal import RunRecord
     from hybridloop.reports.reproduce import Reproduction
-    from hybridloop.runs.live import LiveFeed, RoundUpdate
+    from hybridloop.results.live import LiveFeed, RoundUpdate
+    from hybridloop.results.result import RunResult
     from hybridloop.runs.planned import MissingEffort
-    from hybridloop.runs.result import RunResult
 
 
 def result(run_key: str) -> RunResult:
@@ -31,7 +31,7 @@ def result(run_key: str) -> RunResult:
     if record.result is None:
         problem = f"run {record.key!r} has no result: it is {record.status}"
         raise InputError("run", problem, f"If it has ended early, resume it: hybridloop runs resume {record.key}")
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
     return RunResult.from_dict(record.result)
 

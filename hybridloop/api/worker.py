@@ -20,7 +20,7 @@ from hybridloop.targets import Target
 from hybridloop.targets.prices import is_free
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.+-]+")  # characters that a deployment's name has not
 
@@ -151,7 +151,7 @@ def _result_of(key: str, followed: RunResult | None) -> RunResult:
     if record is None or record.result is None:
         what = f"neither the Prefect server nor the journal here has a result of {key!r}"
         raise InputError("run", what, f"Where its journal is: hybridloop runs show {key}")
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
     return RunResult.from_dict(record.result)
 

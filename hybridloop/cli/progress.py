@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import print_message
 from hybridloop.data.statuses import STATUSES
-from hybridloop.runs.fitted_text import fitted
-from hybridloop.runs.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
-from hybridloop.runs.live_text import error_text
+from hybridloop.results.fitted_text import fitted
+from hybridloop.results.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
+from hybridloop.results.live_text import error_text
 from hybridloop.runtime.durations import format_elapsed
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
@@ -26,7 +26,7 @@ from hybridloop.runtime.text_table import count_text
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from hybridloop.runs.live import RoundUpdate
+    from hybridloop.results.live import RoundUpdate
 
 REFRESH_PER_S = 4.0
 JOBS_EVERY_S = 10.0
@@ -188,7 +188,7 @@ def render(state: LiveState, console: Console) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from hybridloop.runs.live_text import ASCII, BLOCKS, rows, title
+    from hybridloop.results.live_text import ASCII, BLOCKS, rows, title
 
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=NAME_WIDTH, no_wrap=True, style="dim")

@@ -13,7 +13,7 @@ from hybridloop.cli.output import print_json, print_line, print_message
 from hybridloop.errors import ResultNotPrinted
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 Unit = Annotated[EnergyUnit | None, typer.Option(help="Print energies in this unit, too.", rich_help_panel="Run")]
@@ -26,7 +26,7 @@ def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = 
 
     Raises ResultNotPrinted if standard output takes nothing.
     """
-    from hybridloop.runs.summary import MOST_LINES, WIDTH, summary
+    from hybridloop.results.summary import MOST_LINES, WIDTH, summary
 
     try:
         if as_json:

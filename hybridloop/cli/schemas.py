@@ -93,7 +93,7 @@ _LEDGER_JOB = {
 
 def _run_result() -> Any:
     from hybridloop.algorithms.outcome import Outcome
-    from hybridloop.runs.result import OF_OUTCOME, RunResult
+    from hybridloop.results.result import OF_OUTCOME, RunResult
 
     jobs = _record("Jobs", _of(int, "total evaluations pings retried"))
     jobs.__doc__ = "Number of jobs: all, those of the rounds without retries, keep-alive pings, and further attempts."

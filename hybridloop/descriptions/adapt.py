@@ -14,7 +14,7 @@ from hybridloop.settings.parsing import Tolerance
 from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class PoolName(enum.StrEnum):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.settings import MoleculeSettings, RunSettings
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class Subject(enum.StrEnum):

@@ -12,7 +12,7 @@ from hybridloop.settings.parsing import Precision
 from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class LevelsSettings(VqeSettings):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from hybridloop.runs.live import RoundUpdate
+    from hybridloop.results.live import RoundUpdate
 
 # Called after each round with its number from 1, the point in radians, its value and standard error.
 Callback = Callable[[int, tuple[float, ...], float, float], None]

@@ -15,7 +15,7 @@ from hybridloop.settings.energies import OptimizerChoice
 from hybridloop.settings.parsing import Radians
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class MixerName(enum.StrEnum):

@@ -12,7 +12,7 @@ from hybridloop.descriptions.qaoa import ObjectiveName
 from hybridloop.settings import RunSettings
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class RqaoaSettings(RunSettings):

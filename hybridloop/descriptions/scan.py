@@ -9,7 +9,7 @@ from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, S
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class ScanSettings(VqeSettings):

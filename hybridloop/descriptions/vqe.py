@@ -24,7 +24,7 @@ from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
 from hybridloop.settings.run import Goal
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 
 class VqeSettings(EnergySettings):

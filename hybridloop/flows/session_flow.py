@@ -22,9 +22,9 @@ from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.life import live_program
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import open_journal
+from hybridloop.results.statuses import status_after
 from hybridloop.runs.order import SESSION, RunOrder
 from hybridloop.runs.run import find_run
-from hybridloop.runs.statuses import status_after
 from hybridloop.settings import RunSettings
 
 RUN_KEY = "run_key"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybridloop.journal import RunRecord
-from hybridloop.runs import summary
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import LOCAL_NOTE, answer
+from hybridloop.results import summary
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import LOCAL_NOTE, answer
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 

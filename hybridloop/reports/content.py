@@ -16,10 +16,10 @@ from hybridloop.reports.answer import Answer, Pairs, billed_text, format_value, 
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.timeline import Lane, session_lanes
-from hybridloop.runs.live_text import LEAST_ERROR
+from hybridloop.results.live_text import LEAST_ERROR
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import OBSERVABLES, heading_of, observable_table, shown_rows, with_errors
 from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import OBSERVABLES, heading_of, observable_table, shown_rows, with_errors
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.targets import recorded_target

@@ -12,7 +12,7 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.journal.provenance import changed_versions
 from hybridloop.reports.verify import is_same
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.text_table import count_text
 

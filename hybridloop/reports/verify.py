@@ -22,7 +22,7 @@ from hybridloop.journal.held_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.journal.revisions import stream_of
 from hybridloop.preparation import prepare
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.targets import Target, recorded_target
 from hybridloop.tasks.cap_shares import CapShares

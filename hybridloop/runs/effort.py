@@ -11,8 +11,8 @@ from typing import Any
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.results.result import RunResult, SessionSummary
 from hybridloop.runs.extension import taken_back
-from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.targets import recorded_target
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 from hybridloop.tasks.submission.results import lost_shots

@@ -10,7 +10,7 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import Event, RunRecord
 from hybridloop.journal.revisions import EXTENDED
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 
 
 def taken_back(outcome: Outcome, extensions: Sequence[Event]) -> Outcome:

@@ -29,6 +29,10 @@ from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.journal.held_run import hold_run as hold_lease
 from hybridloop.journal.revisions import EXTENDED
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import charged_text, cost_text
+from hybridloop.results.statuses import status_after
+from hybridloop.results.summary import summary, title
 from hybridloop.runs.changes import Extension, check_can_resume
 from hybridloop.runs.recorded import (
     BEFORE,
@@ -40,11 +44,7 @@ from hybridloop.runs.recorded import (
     limits_of,
     settings_of,
 )
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import charged_text, cost_text
 from hybridloop.runs.run import Run
-from hybridloop.runs.statuses import status_after
-from hybridloop.runs.summary import summary, title
 from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END

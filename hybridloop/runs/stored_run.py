@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import PRUNED, Event, Journal, Ping, RoundRecord, RunRecord, SessionRow, Span
 from hybridloop.journal.revisions import EXTENDED, revision_of
+from hybridloop.results.result import RunResult
 from hybridloop.runs.recorded import problem_of, recorded_of, settings_after
-from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, Recorded, RunSettings
 
 

@@ -12,8 +12,8 @@ from hybridloop.algorithms.error_budget import error_budget, interval95
 from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Extrapolation
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.reports.answer import summarize
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import answer
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepared, settings_for

@@ -19,7 +19,7 @@ from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation import vqe
-from hybridloop.runs.live import LiveFeed, RoundUpdate
+from hybridloop.results.live import LiveFeed, RoundUpdate
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.prefect_server import as_own_server

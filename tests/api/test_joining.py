@@ -29,7 +29,7 @@ from hybridloop.errors import InputError, ReplayDiverged, RunBusy
 from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
 from hybridloop.journal import open_journal
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.targets import find_target
 from hybridloop.tasks.session_renewal import SessionRenewal

@@ -15,9 +15,9 @@ import pytest
 from hybridloop.api.progress import show_progress
 from hybridloop.descriptions.levels import LEVELS
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer, effort, heading
-from hybridloop.runs.summary import as_html
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import answer, effort, heading
+from hybridloop.results.summary import as_html
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.notebook_helpers import ForkedNotebookClient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.runs.live import Best, LiveState
+from hybridloop.results.live import Best, LiveState
 from hybridloop.tasks.session_status import SessionSnapshot
 
 STATE = LiveState(

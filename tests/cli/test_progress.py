@@ -26,7 +26,7 @@ from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.cli.progress import describe_interruption, render, show_jobs, show_progress, show_stages
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.estimate.planner import plan_run
-from hybridloop.runs.live import Best, LiveState
+from hybridloop.results.live import Best, LiveState
 from hybridloop.runtime.stages import announce, stages_to
 from hybridloop.settings import ProblemText
 from hybridloop.targets import find_target

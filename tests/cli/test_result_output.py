@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.cli.result_output import print_result
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from tests.cli.shell_helpers import WorkspaceShell
 from tests.long_form import long_form, long_only
 

@@ -36,7 +36,7 @@ from hybridloop.flows.in_prefect.run import live_in_flow
 from hybridloop.flows.in_prefect.watch import POLL_S
 from hybridloop.flows.sweep_execution.show import tell
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.live import RoundUpdate
+from hybridloop.results.live import RoundUpdate
 from hybridloop.runs.order import algorithm_order
 from hybridloop.settings import ProblemText, RunSettings
 from tests.conftest import Emulator

@@ -23,10 +23,10 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.problem import resolve_problem
 from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.live import RoundUpdate
+from hybridloop.results.live import RoundUpdate
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import answer, error_of, table
 from hybridloop.runs.recorded import recorded_groupings
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer, error_of, table
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.targets import Batching, find_target

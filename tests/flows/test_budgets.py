@@ -16,7 +16,7 @@ from hybridloop.estimate.planner import plan_run
 from hybridloop.flows.algorithms import qaoa, vqe
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow

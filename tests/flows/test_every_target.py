@@ -21,7 +21,7 @@ from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation import prepare
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.targets import known_targets

@@ -20,8 +20,8 @@ from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_revisions
+from hybridloop.results.result import RunResult
 from hybridloop.runs.extension import results_of, revision_rows
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from tests.cli.shell_helpers import Shell, environment
 from tests.conftest import Emulator

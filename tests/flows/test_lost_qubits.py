@@ -12,7 +12,7 @@ from hybridloop.errors import JobFailed
 from hybridloop.flows.algorithms import vqe
 from hybridloop.journal import open_journal
 from hybridloop.reports.content import report_content
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator

@@ -26,8 +26,8 @@ from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.binary import read_binary
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.result import RunResult
+from hybridloop.results.live import RoundUpdate
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, SearchName
 from tests.conftest import Emulator

@@ -30,8 +30,8 @@ from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.reports.answer import summarize
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.result import RunResult
+from hybridloop.results.live import RoundUpdate
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.replay.recorded_steps import STEP, RecordedSteps

@@ -21,8 +21,8 @@ from hybridloop.flows.algorithms import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.result import RunResult
+from hybridloop.results.live import RoundUpdate
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.settings import MitigationName, ProblemText

@@ -10,7 +10,7 @@ import pytest
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow

@@ -22,7 +22,7 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RoundTooLarge
 from hybridloop.inputs.problem_objects import problem_from_object
 from hybridloop.preparation.problem import parse_problem
-from hybridloop.runs.result_text import observable_text
+from hybridloop.results.result_text import observable_text
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepared, settings_for

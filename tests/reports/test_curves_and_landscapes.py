@@ -17,7 +17,7 @@ from hybridloop.reports.plots import draw
 from hybridloop.reports.plots.curves import curve, find_axis, smooth
 from hybridloop.reports.plots.landscape import of_qaoa
 from hybridloop.reports.plots.request import PlotRequest
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 
 pyscf = pytest.importorskip("pyscf")

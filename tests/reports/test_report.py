@@ -13,7 +13,7 @@ import pytest
 from hybridloop.journal import PRUNED, Event
 from hybridloop.reports.content import MAX_ROWS, report_content
 from hybridloop.reports.html import compare_with_plan, render_report
-from hybridloop.runs.result_text import FACT_LABELS, measured_text
+from hybridloop.results.result_text import FACT_LABELS, measured_text
 from hybridloop.runs.stored_run import StoredRun
 from tests.cli.test_control_characters import CONTROL
 from tests.conftest import Emulator

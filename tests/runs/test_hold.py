@@ -41,13 +41,13 @@ from hybridloop.flows.in_prefect.hooks import SECOND_REPORT, close_open_session
 from hybridloop.journal import Job, Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
+from hybridloop.results.live import RoundUpdate
+from hybridloop.results.result import RunResult
+from hybridloop.results.statuses import status_after
 from hybridloop.runs.hold import write_end
-from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.order import RunOrder, algorithm_order
 from hybridloop.runs.recorded import settings_of
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.run import find_run, run_of_key
-from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.signals import STORED_END
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE

@@ -81,9 +81,9 @@ def show(run: Run, *, json: AsJson = False) -> None:
     Example: hybridloop runs show night
     """
     from hybridloop.budget.cost_summary import summarize_charges
+    from hybridloop.results.result import RunResult
     from hybridloop.runs.extension import results_of, revision_rows
     from hybridloop.runs.recorded import GROUPINGS, changed_settings, given_later, recorded_settings, without_rotations
-    from hybridloop.runs.result import RunResult
     from hybridloop.targets import recorded_target
 
     with _journal() as journal:
@@ -414,8 +414,8 @@ def _value_text(record: RunRecord) -> float | str | None:
     value: float | None = result.get("value")
     if value is None or not any("point" in row for row in result.get("table", ())[:1]):
         return value
-    from hybridloop.runs.result import RunResult
-    from hybridloop.runs.summary import headline
+    from hybridloop.results.result import RunResult
+    from hybridloop.results.summary import headline
 
     try:
         return headline(RunResult.from_dict(result))

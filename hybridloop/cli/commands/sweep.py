@@ -20,7 +20,7 @@ from hybridloop.cli.output import (
     write_text,
 )
 from hybridloop.data.statuses import sweep_exit_code
-from hybridloop.runs.live_text import bar_text
+from hybridloop.results.live_text import bar_text
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.paths import home
 

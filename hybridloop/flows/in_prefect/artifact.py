@@ -18,9 +18,9 @@ from uuid import UUID
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.reports.answer import format_cost, summarize
-from hybridloop.runs.live import name_of_progress
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import OBSERVABLES, heading_of, observable_table, table
+from hybridloop.results.live import name_of_progress
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import OBSERVABLES, heading_of, observable_table, table
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_cell
 

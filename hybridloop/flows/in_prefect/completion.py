@@ -15,8 +15,8 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
 from hybridloop.flows.in_prefect.stored_result import stored, stored_for
 from hybridloop.journal import RunRecord
+from hybridloop.results.result import RunResult
 from hybridloop.runs.hold import RUN_COMPLETED, facts_of_end
-from hybridloop.runs.result import RunResult
 from hybridloop.tasks.prefect_tasks import TAG
 
 ENDED_EARLY = frozenset({"stopped", "parked"})  # statuses of runs whose flow runs are completed all the same

@@ -25,9 +25,9 @@ from hybridloop.flows.in_prefect.watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.host import Ended, Host
 from hybridloop.journal import RunRecord
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.results.result import RunResult
+from hybridloop.results.statuses import status_after
 from hybridloop.runs.order import RunOrder
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.prefect_tasks import run_round, session_of_flow, tasks_untagged
 from hybridloop.tasks.session import OpenSession
 

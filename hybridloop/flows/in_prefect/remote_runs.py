@@ -36,7 +36,7 @@ from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.dead_flow_runs import complete_flow_run, ended_run_of
 from hybridloop.flows.in_prefect.host import HELD, REFUSED
 from hybridloop.journal import open_journal
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
 

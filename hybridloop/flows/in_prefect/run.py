@@ -20,9 +20,9 @@ from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.life import live
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import open_journal
-from hybridloop.runs.live import NO_VIEW, View
+from hybridloop.results.live import NO_VIEW, View
+from hybridloop.results.result import RunResult
 from hybridloop.runs.order import RunOrder, algorithm_order
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.run import Run, is_current
 from hybridloop.settings import Problem, ProblemText, RunKey, RunSettings, WorkspaceName
 

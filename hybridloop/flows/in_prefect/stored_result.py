@@ -15,7 +15,7 @@ from prefect.results import ResultStore
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder, prefect_json_object_encoder
 
 from hybridloop.blocks import results_block
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 
 if TYPE_CHECKING:
     from hybridloop.flows.sweep_execution.results import SweepResult

@@ -12,7 +12,7 @@ from hybridloop.flows.lifecycle.host import Cancellation
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.journal.revisions import MAIN_STREAM
-from hybridloop.runs.live import STEP_LOST
+from hybridloop.results.live import STEP_LOST
 
 LOST = f"{STEP_LOST.capitalize()}."
 

@@ -16,7 +16,7 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import InputError
 from hybridloop.journal import RunRecord
 from hybridloop.journal.held_run import HeldRun
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.tasks.session import OpenSession
 
 R = TypeVar("R")

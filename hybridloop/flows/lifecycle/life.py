@@ -17,11 +17,11 @@ from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.host import Ended, Host
 from hybridloop.flows.lifecycle.measurement import Measurement
 from hybridloop.journal import Journal
+from hybridloop.results.live import NO_VIEW, View
+from hybridloop.results.result import RunResult
 from hybridloop.runs.hold import hold, write_end
-from hybridloop.runs.live import NO_VIEW, View
 from hybridloop.runs.over_runs import check_limits_bound
 from hybridloop.runs.recorded import limits_of
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.run import Run
 
 

@@ -14,14 +14,14 @@ from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
 from hybridloop.flows.lifecycle.host import Ended, Host
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.preparation.prepared import SEARCH, ClassicalPart, title_of
+from hybridloop.results.live import ROUND, RoundUpdate, View, name_of_progress
+from hybridloop.results.live_text import error_text
+from hybridloop.results.result import RunResult
+from hybridloop.results.statuses import status_after
 from hybridloop.runs.effort import effort_of, of_whole_run
 from hybridloop.runs.hold import log_resume_command, write_end
-from hybridloop.runs.live import ROUND, RoundUpdate, View, name_of_progress
-from hybridloop.runs.live_text import error_text
 from hybridloop.runs.planned import planned_effort
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.run import Run
-from hybridloop.runs.statuses import status_after
 from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.replay.recorded_steps import RecordedSteps

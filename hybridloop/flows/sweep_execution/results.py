@@ -19,7 +19,7 @@ from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.flows.sweep_execution.spec import PROBLEM, Point, SweepSpec, varied_settings
 from hybridloop.journal import RunRecord
 from hybridloop.preparation.checks import is_in_hartree
-from hybridloop.runs.result_text import LOCAL_NOTE, amounts_text
+from hybridloop.results.result_text import LOCAL_NOTE, amounts_text
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table, join_list, spreadsheet_cell
 from hybridloop.tasks.orphans import is_orphaned

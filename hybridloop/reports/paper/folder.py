@@ -16,10 +16,10 @@ from hybridloop.reports.paper.latex import cell, table
 from hybridloop.reports.paper.methods import MethodsText
 from hybridloop.reports.plots import draw, kinds_of
 from hybridloop.reports.plots.style import Picture
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import ERRORS, OBSERVABLES, heading_of, observable_error, shown_rows
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import ERRORS, OBSERVABLES, heading_of, observable_error, shown_rows
+from hybridloop.results.summary import headline
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.runs.summary import headline
 from hybridloop.runtime.text_table import spreadsheet_cell
 
 _OWN = ("value", "standard_error", "exact", "error", "reference", "rounds", "jobs", "shots")  # of a run without a table

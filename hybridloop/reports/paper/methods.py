@@ -17,8 +17,8 @@ from hybridloop.journal.provenance import REVISION
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.reports.answer import format_cost
 from hybridloop.reports.paper.latex import bibtex, escape
+from hybridloop.results.result import RunResult
 from hybridloop.runs.recorded import GROUPINGS
-from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText

@@ -11,7 +11,7 @@ from hybridloop.journal import open_journal
 from hybridloop.reports.plots import convergence, timeline
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import Picture
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun, load_run
 
 LANDSCAPE = "landscape"  # is drawn only when it is asked for: it takes seconds

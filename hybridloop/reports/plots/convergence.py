@@ -13,9 +13,9 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
-from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
-from hybridloop.runs.live_text import error_text, plus_minus
-from hybridloop.runs.result import RunResult
+from hybridloop.results.live import ITERATION, ROUND, name_of_progress
+from hybridloop.results.live_text import error_text, plus_minus
+from hybridloop.results.result import RunResult
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:

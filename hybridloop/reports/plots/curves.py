@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hybridloop.data import load_table
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, Picture, axes_of, hover, legend
-from hybridloop.runs.live_text import bar_text
-from hybridloop.runs.result_text import measured_text
+from hybridloop.results.live_text import bar_text
+from hybridloop.results.result_text import measured_text
 
 MIN_SMOOTH = 4  # exact values, below which a curve between them would be a guess
 FINE = 200  # points of a smooth curve

@@ -11,8 +11,8 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
 from hybridloop.reports.plots import curves
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import error_of, measured_text
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import error_of, measured_text
 
 _MILLI = 1e3
 _MARGIN = 1.3  # of the largest value shown

@@ -18,7 +18,7 @@ from hybridloop.preparation.binary import read_binary
 from hybridloop.preparation.choices.constraints import circuit_of
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, ORANGE, RC, Picture, axes_of, legend
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 
 LINE, GRID = 121, 41  # points along the one angle, and along each of two

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, Picture, axes_of, hover, legend
-from hybridloop.runs.result_text import observable_error, observable_text
+from hybridloop.results.result_text import observable_error, observable_text
 
 _MOST_SERIES = 8
 _SERIES = ((ORANGE, "s"), (BLUE, "o"), (PURPLE, "D"), (MUTED, "^"))

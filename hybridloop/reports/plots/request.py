@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 
 

@@ -26,7 +26,7 @@ from hybridloop.flows.in_prefect.artifact import (
     report_markdown,
 )
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import long_run
 from tests.prefect_server import prefect_client

@@ -11,7 +11,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 
 from hybridloop.flows.in_prefect.artifact import report_markdown
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.result_text import measured_text
+from hybridloop.results.result_text import measured_text
 from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.prefect_server import prefect_client

@@ -22,8 +22,8 @@ from hybridloop.flows.lifecycle.begin import Place, begin, find_for_person, prep
 from hybridloop.journal import Journal, open_journal
 from hybridloop.preparation.choices import initial_point
 from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.results.live import RoundUpdate, View
 from hybridloop.runs.hold import hold
-from hybridloop.runs.live import RoundUpdate, View
 from hybridloop.runs.order import RunOrder, algorithm_order
 from hybridloop.runs.recorded import RESUMED, recorded_groupings
 from hybridloop.runs.run import Run, is_current

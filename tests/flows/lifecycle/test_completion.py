@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hybridloop.journal import Journal
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.results.result import SessionSummary
 from hybridloop.runs.effort import effort_of
-from hybridloop.runs.result import SessionSummary
 from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, add_claimed_run, intents, outcomes, ping, pub, session
 
 

@@ -23,7 +23,7 @@ from hybridloop.flows.sweep_execution.results import SweepResult, row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
 from hybridloop.journal import RunRecord
 from hybridloop.reports.plots.curves import find_axis
-from hybridloop.runs.result import RunResult
+from hybridloop.results.result import RunResult
 from hybridloop.tasks.failure_policy import FailurePolicy
 from tests.hydrogen_helpers import h2_fcidump
 from tests.paths import DATA

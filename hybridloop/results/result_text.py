@@ -10,14 +10,14 @@ from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Kind, Table
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, amount_text, energy_name
 from hybridloop.descriptions import ALGORITHMS, Value
-from hybridloop.runs.live import name_of_progress
-from hybridloop.runs.live_text import LEAST_ERROR, error_text, plus_minus
+from hybridloop.results.live import name_of_progress
+from hybridloop.results.live_text import LEAST_ERROR, error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import count_text, format_table, join_list
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 FACT_LABELS = {
     "locally_optimal": "optimal",

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hybridloop.runs.live import ITERATION, ROUND, name_of_progress
+from hybridloop.results.live import ITERATION, ROUND, name_of_progress
 from hybridloop.runtime.durations import format_elapsed
 
 if TYPE_CHECKING:
     from hybridloop.budget.cost_summary import CostSummary
-    from hybridloop.runs.live import LiveState
+    from hybridloop.results.live import LiveState
     from hybridloop.tasks.session_status import SessionSnapshot
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"

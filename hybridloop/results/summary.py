@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
 from hybridloop.algorithms.problems.natural_orbitals import size_doubt
 from hybridloop.descriptions import Value
-from hybridloop.runs.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
-from hybridloop.runs.live import name_of_progress
-from hybridloop.runs.result_text import (
+from hybridloop.results.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
+from hybridloop.results.live import name_of_progress
+from hybridloop.results.result_text import (
     accuracy_text,
     constraints_text,
     cost_text,
@@ -35,7 +35,7 @@ from hybridloop.runtime.text_table import format_cell
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
-    from hybridloop.runs.result import RunResult
+    from hybridloop.results.result import RunResult
 
 WIDTH, MOST_LINES = 80, 8
 _LABEL = 9

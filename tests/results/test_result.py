@@ -14,8 +14,8 @@ from hybridloop.algorithms.outcome import Fact, Kind, Outcome
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.errors import InputError
 from hybridloop.reports.answer import summarize
-from hybridloop.runs.result import RunResult
-from hybridloop.runs.result_text import answer, effort, measured_text
+from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import answer, effort, measured_text
 from tests.result_helpers import a_result, answered, texts
 
 DICTIONARIES = {"cost", "costs", "curve", "estimated", "jobs", "provider_options", "reserved", "solution"}

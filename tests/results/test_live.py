@@ -13,8 +13,8 @@ from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.api.progress import _mime
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.runs.live import MOST_VALUES, Best, LiveFeed, LiveState
-from hybridloop.runs.live_text import BLOCKS, rows, sparkline, title
+from hybridloop.results.live import MOST_VALUES, Best, LiveFeed, LiveState
+from hybridloop.results.live_text import BLOCKS, rows, sparkline, title
 from hybridloop.runtime.stages import announce, stages_to
 from hybridloop.tasks.session_status import SessionSnapshot
 

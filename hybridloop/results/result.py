@@ -17,9 +17,9 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_H
 from hybridloop.data.statuses import STATUSES
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.runs.result_text import lines
-from hybridloop.runs.statuses import status_of
-from hybridloop.runs.summary import as_html, summary
+from hybridloop.results.result_text import lines
+from hybridloop.results.statuses import status_of
+from hybridloop.results.summary import as_html, summary
 
 SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
 MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing

@@ -14,8 +14,8 @@ from hybridloop.algorithms.outcome import Outcome, measured_value
 from hybridloop.data.statuses import STATUSES, sweep_exit_code
 from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
 from hybridloop.flows.in_prefect.completion import completed
-from hybridloop.runs.result_text import heading
-from hybridloop.runs.statuses import status_after
+from hybridloop.results.result_text import heading
+from hybridloop.results.statuses import status_after
 from tests.paths import ROOT
 from tests.result_helpers import a_result
 from tests.test_errors import EXAMPLES

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.runs.fitted_text import fitted, whole_parts, wrapped
-from hybridloop.runs.result import RunResult, SessionSummary
-from hybridloop.runs.result_text import accuracy_text
-from hybridloop.runs.summary import MOST_LINES, WIDTH, answer, headline, summary
+from hybridloop.results.fitted_text import fitted, whole_parts, wrapped
+from hybridloop.results.result import RunResult, SessionSummary
+from hybridloop.results.result_text import accuracy_text
+from hybridloop.results.summary import MOST_LINES, WIDTH, answer, headline, summary
 from tests.result_helpers import a_result, answered
 
 LEVELS = tuple(

@@ -1,0 +1,1 @@
+"""A result of a run, and all that is said of it: facts, summary, live lines."""
