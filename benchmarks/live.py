@@ -82,7 +82,7 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
 
 def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> float:
     """Return the seconds of a whole run."""
-    from hybridloop.api import runs as calls
+    from hybridloop.api import algorithms as calls
     from hybridloop.inputs.sources import ResolvedSettings
     from hybridloop.settings import ProblemText
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hybridloop.flows.housekeeping import do_housekeeping, housekeeping
+from hybridloop.flows.in_prefect.algorithm_run import live_in_flow
 from hybridloop.flows.in_prefect.beside import run_beside, with_body
 from hybridloop.flows.in_prefect.host import PrefectHost
-from hybridloop.flows.in_prefect.run import live_in_flow
 from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.sweep import run_sweep, sweep
 from hybridloop.flows.sweep_execution.scheduler import OnPoint

@@ -63,7 +63,7 @@ from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, measured_value
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.qaoa.search import best_assignment
-from hybridloop.flows.in_prefect.run import algorithm_flow
+from hybridloop.flows.in_prefect.algorithm_run import algorithm_flow
 from hybridloop.preparation.prepared import PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.binary import read_binary
 from their_algorithm.description import UNIFORM

@@ -33,7 +33,7 @@ def do_run(run: Run, place: Place, workspace: str | Any | None, view: View) -> R
         result = _do_plainly(run, workspace, view)
     else:
         with flow_environment(workspace) as sdk_workspace:
-            from hybridloop.flows.in_prefect.run import run_order
+            from hybridloop.flows.in_prefect.algorithm_run import run_order
 
             announce("beginning the run in Prefect")
             result = run_order(run.order, sdk_workspace, block, view, run)

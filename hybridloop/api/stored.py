@@ -103,7 +103,7 @@ def reproduce(
     `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished run of that
     key is resumed. Raises InputError for a run without a result, and the errors of `vqe`.
     """
-    from hybridloop.api.runs import run
+    from hybridloop.api.algorithms import run
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.inputs.sources import ResolvedSettings
     from hybridloop.journal import open_journal

@@ -11,7 +11,7 @@ from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, S
 from hybridloop.descriptions.options import EnergyOptions
 from hybridloop.settings.energies import EnergySettings
 from hybridloop.settings.parsing import Tolerance
-from hybridloop.settings.run import Goal
+from hybridloop.settings.shared import Goal
 
 if TYPE_CHECKING:
     from hybridloop.results.result import RunResult

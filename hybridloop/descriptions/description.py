@@ -77,7 +77,7 @@ class Description:
 
     def run(self, problem: Any, **options: Any) -> RunResult:
         """Run the algorithm as its public function does; see `hybridloop.vqe`."""
-        result: RunResult = load("hybridloop.api.runs:run_algorithm")(self.name, problem, options)
+        result: RunResult = load("hybridloop.api.algorithms:run_algorithm")(self.name, problem, options)
         return result
 
 

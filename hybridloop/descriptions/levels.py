@@ -9,7 +9,7 @@ from pydantic import Field
 from hybridloop.descriptions.description import OBSERVABLES_PLOT, Description, Subject
 from hybridloop.descriptions.vqe import VqeOptions, VqeSettings
 from hybridloop.settings.parsing import Precision
-from hybridloop.settings.run import Goal
+from hybridloop.settings.shared import Goal
 
 if TYPE_CHECKING:
     from hybridloop.results.result import RunResult

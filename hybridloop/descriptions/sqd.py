@@ -11,7 +11,7 @@ from hybridloop.descriptions.description import Description, Subject
 from hybridloop.descriptions.options import MoleculeOptions
 from hybridloop.settings.energies import AnsatzName, MoleculeSettings, StartName
 from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
-from hybridloop.settings.run import Goal
+from hybridloop.settings.shared import Goal
 
 if TYPE_CHECKING:
     from hybridloop.results.result import RunResult

@@ -21,7 +21,7 @@ from hybridloop.settings.energies import (
     StartName,
 )
 from hybridloop.settings.parsing import Angles, CircuitText, Tolerance
-from hybridloop.settings.run import Goal
+from hybridloop.settings.shared import Goal
 
 if TYPE_CHECKING:
     from hybridloop.results.result import RunResult

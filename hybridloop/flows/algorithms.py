@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.flows.in_prefect.run import algorithm_flow
+from hybridloop.flows.in_prefect.algorithm_run import algorithm_flow
 
 
 def __getattr__(name: str) -> Any:

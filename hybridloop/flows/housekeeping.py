@@ -19,6 +19,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.data.states import State, Who
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
+from hybridloop.flows.in_prefect.algorithm_run import run_order
 from hybridloop.flows.in_prefect.dead_flow_runs import (
     mark_dead_flow_runs,
     reported_crash_age,
@@ -26,7 +27,6 @@ from hybridloop.flows.in_prefect.dead_flow_runs import (
     tell_person,
     was_cancelled,
 )
-from hybridloop.flows.in_prefect.run import run_order
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal

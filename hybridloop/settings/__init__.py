@@ -17,7 +17,7 @@ from hybridloop.settings.energies import (
 )
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Duration, parse_duration
 from hybridloop.settings.recorded import NOTHING, Recorded
-from hybridloop.settings.run import (
+from hybridloop.settings.shared import (
     CAPS,
     LIMITS,
     AutoResume,

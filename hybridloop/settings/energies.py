@@ -23,7 +23,7 @@ from hybridloop.settings.parsing import (
     Precision,
     split_at_commas,
 )
-from hybridloop.settings.run import Goal, RunSettings
+from hybridloop.settings.shared import Goal, RunSettings
 
 
 class AnsatzName(enum.StrEnum):

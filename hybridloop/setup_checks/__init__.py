@@ -35,7 +35,7 @@ def doctor(
     """
     if not live:
         return list(run_checks(workspace=workspace))
-    from hybridloop.setup_checks.live.run import LiveChecks
+    from hybridloop.setup_checks.live.all_checks import LiveChecks
 
     checks = LiveChecks(resolve_workspace(workspace), idle=idle)
     for _ in checks.findings():

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import hybridloop as hl
+from hybridloop.api.algorithms import run
 from hybridloop.api.hosts import resume_run as resume
-from hybridloop.api.runs import run
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CallbackFailed
 from hybridloop.flows.in_prefect.flow_run_log import show_warnings

@@ -31,8 +31,8 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.algorithms import levels, vqe
 from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.in_prefect.algorithm_run import live_in_flow
 from hybridloop.flows.in_prefect.beside import show_in_flow, with_body
-from hybridloop.flows.in_prefect.run import live_in_flow
 from hybridloop.flows.in_prefect.watch import POLL_S
 from hybridloop.flows.sweep_execution.show import tell
 from hybridloop.local_stack import PrefectServer

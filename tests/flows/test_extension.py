@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import hybridloop as hl
+from hybridloop.api.algorithms import run
 from hybridloop.api.hosts import resume_run as resume
-from hybridloop.api.runs import run
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.problems import Reading, read_for

@@ -17,9 +17,9 @@ import pytest
 from hybridloop.azure.workspace import LocalService, connect, connection_string_of
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.emulator.client_clock import ServiceClock
+from hybridloop.setup_checks.live.all_checks import GROUPS, LiveChecks
 from hybridloop.setup_checks.live.assumptions import assumptions_by_group
 from hybridloop.setup_checks.live.report import Finding, LiveReport, Verdict
-from hybridloop.setup_checks.live.run import GROUPS, LiveChecks
 from hybridloop.setup_checks.live.service import FREE_TARGETS, MAX_JOBS
 from hybridloop.targets import find_target
 from hybridloop.targets.prices import price_of_job

@@ -19,9 +19,9 @@ from hybridloop.azure.transport import Transport
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied
+from hybridloop.setup_checks.live.all_checks import LiveChecks
 from hybridloop.setup_checks.live.closing import ClosingProcess
 from hybridloop.setup_checks.live.report import Finding, Verdict
-from hybridloop.setup_checks.live.run import LiveChecks
 from tests.azure.hostile_helpers import KEY, Answer, FastClock, HostileService
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only

@@ -54,7 +54,7 @@ def doctor(
 
 def _check_live(*, idle: bool, yes: bool, workspace: str | None, json: bool) -> None:
     from hybridloop.api.environment import resolve_workspace
-    from hybridloop.setup_checks.live.run import LiveChecks
+    from hybridloop.setup_checks.live.all_checks import LiveChecks
     from hybridloop.setup_checks.live.service import FREE_TARGETS, MAX_JOBS
 
     checks = LiveChecks(resolve_workspace(workspace), idle=idle)

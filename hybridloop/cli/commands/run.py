@@ -98,7 +98,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
             handed = run_on(on, algorithm.name, text, resolved, run_key=run_key, workspace=workspace, show=show)
             print_result(handed, as_json=json, unit=unit)
             return
-        from hybridloop.api.runs import run as run_algorithm
+        from hybridloop.api.algorithms import run as run_algorithm
 
         with show_progress(quiet=quiet) as display:
             text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)

@@ -36,7 +36,7 @@ from hybridloop.errors import (
     RunCancelled,
     ServiceRefused,
 )
-from hybridloop.flows.in_prefect.run import run_order
+from hybridloop.flows.in_prefect.algorithm_run import run_order
 from hybridloop.runs.order import algorithm_order
 from hybridloop.settings import ProblemText
 

@@ -15,8 +15,8 @@ from hybridloop.data.states import State
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RunBusy
 from hybridloop.flows.algorithms import vqe
-from hybridloop.flows.in_prefect import run as in_prefect
-from hybridloop.flows.in_prefect.run import run_order
+from hybridloop.flows.in_prefect import algorithm_run as in_prefect
+from hybridloop.flows.in_prefect.algorithm_run import run_order
 from hybridloop.flows.lifecycle import begin as lifecycle_begin
 from hybridloop.flows.lifecycle.begin import Place, begin, find_for_person, prepared
 from hybridloop.journal import Journal, open_journal
