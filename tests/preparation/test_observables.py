@@ -14,6 +14,7 @@ from pyscf.tools import fcidump
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.choices import FermionMapping
+from hybridloop.algorithms.formats.energies import molecule_text
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -117,6 +118,16 @@ def test_own_matrices_are_over_atomic_orbitals_or_those_of_the_file(name: str, t
     for letter in "xyz":
         again = rows(run(from_file, noiseless_rounds(), **values))[f"own {letter}"]
         assert again["simulated"] == pytest.approx(found[f"own {letter}"]["simulated"], abs=2e-3)
+
+
+def test_a_text_without_room_for_orbitals_takes_no_own_matrices() -> None:
+    whole = parse_problem(problem_from_object(MOLECULES["lithium hydride"][0]))
+    assert isinstance(whole, Molecule)
+    text = molecule_text(whole, with_orbitals=False)
+    assert len(text) < len(molecule_text(whole))
+    values = {"ansatz": "uccsd", "observables": {"own": np.eye(6)}}
+    with pytest.raises(InputError, match="no room for its orbitals"):
+        prepared("vqe", ProblemText(name="LiH", text=text), settings_for("vqe", values), 3)
 
 
 @pytest.mark.parametrize("mapping", list(FermionMapping))

@@ -149,7 +149,7 @@ def read_energy_problem(text: str, source: str, form: InputFormat | None = None)
             raise ProblemError(source, None if found else 1, f"this is {what}", remedy)
 
 
-def molecule_text(molecule: Molecule) -> str:
+def molecule_text(molecule: Molecule, *, with_orbitals: bool = True) -> str:
     """Return a molecule's FCIDUMP text, or JSON with that, its geometry, active space, orbitals and dipole operator."""
     fcidump = fcidump_text(molecule)
     if molecule.geometry is None and not molecule.space and molecule.dipole is None:
@@ -161,8 +161,8 @@ def molecule_text(molecule: Molecule) -> str:
         "left_out": molecule.orbitals_reason,
         "is_active_space": molecule.is_active_space,
         "fcidump": fcidump,
-        "orbitals": molecule.coefficients.orbitals.round(_DECIMALS).tolist(),
-        "filled": molecule.coefficients.filled.round(_DECIMALS).tolist(),
+        "orbitals": molecule.coefficients.orbitals.round(_DECIMALS).tolist() if with_orbitals else [],
+        "filled": molecule.coefficients.filled.round(_DECIMALS).tolist() if with_orbitals else [],
     }
     if dipole is not None:
         fields["dipole"] = {
@@ -209,6 +209,8 @@ def _read_with_geometry(document: dict[str, Any], source: str) -> Molecule:
 
 
 def _coefficients(columns: list[list[list[float]]], norb: int, source: str) -> Coefficients:
+    if not any(columns):  # too many for the text
+        return Coefficients(np.zeros((0, norb)), np.zeros((0, 0)))
     try:
         orbitals, filled = (np.array(each, float) for each in columns)
         filled = filled.reshape(len(orbitals), -1)

@@ -98,6 +98,8 @@ def written(molecule: Molecule) -> str:
     from hybridloop.algorithms.formats.energies import molecule_text
 
     text = molecule_text(molecule) if molecule.norb <= _MOST_WRITTEN else ""
+    if len(text) > MAX_PROBLEM_BYTES:
+        text = molecule_text(molecule, with_orbitals=False)
     if not text or len(text) > MAX_PROBLEM_BYTES:
         size = f"{len(text):,} characters" if text else "more"
         what = f"{molecule.source} has {molecule.norb} orbitals, whose integrals take {size}"

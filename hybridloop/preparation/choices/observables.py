@@ -72,6 +72,11 @@ def _own(name: str, text: str, problem: EnergyProblem, ansatz: Ansatz) -> Operat
 def _of_one_electron(name: str, given: OneElectronOperators, problem: ElectronicProblem, ansatz: Ansatz) -> Operators:
     """Yield operators whose matrices are in the basis of the molecule's coefficients: x, y, z where they are three."""
     coefficients = problem.molecule.coefficients
+    if not len(coefficients.orbitals):
+        what = (
+            f"the operator {name} has matrices, and the text of {problem.molecule.source} has no room for its orbitals"
+        )
+        raise InputError("observables", what, "Choose a smaller active space, or give an FCIDUMP.")
     if given.matrices.shape[1] != len(coefficients.orbitals):
         basis = "atomic orbitals" if problem.molecule.geometry else "orbitals of its file"
         what = (
