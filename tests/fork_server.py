@@ -30,7 +30,7 @@ for name in (
     "hybridloop.cli.app",
     *(f"hybridloop.flows.{name}" for name in ("algorithms", "sweep")),
     *(f"hybridloop.preparation.{name}" for name in ("adapt", "levels", "qaoa", "scan", "sqd", "vqe")),
-    *(f"hybridloop.api.{name}" for name in ("plan", "runs", "session")),
+    *(f"hybridloop.api.{name}" for name in ("plan", "algorithms", "session")),
     *("hybridloop.targets.error_rates", "hybridloop.reports.plots", "hybridloop.tasks.primitives"),
     *("alembic.autogenerate", "azure.quantum.job.session", "azure.storage.blob", "matplotlib.backends.backend_svg"),
     *(
