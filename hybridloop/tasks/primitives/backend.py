@@ -75,8 +75,8 @@ class SessionBackend(BackendV2):  # type: ignore[misc]  # Qiskit has no types
             if self._start is None:
                 remedy = f"Open one: with hybridloop.open_session({self.name!r}) as session: session.backend()."
                 raise InputError("backend", "it has no session, and can't run circuits", remedy, NOT_SENT)
-            chosen = {**dict(self.options), **options}
-            circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
+            chosen = dict(self.options) | {name: value for name, value in options.items() if value is not None}
+            circuits = list(run_input) if isinstance(run_input, list | tuple) else [run_input]
             jobs = self._start(circuits, chosen["shots"], chosen.get("name"), chosen.get("seed_simulator"))
             return BackendJob(self, jobs, memory=bool(chosen["memory"]))
 

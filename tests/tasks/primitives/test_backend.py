@@ -207,6 +207,7 @@ def test_what_a_session_does_not_have_is_refused_before_anything_is_sent(emulato
             backend.run([])
         assert session.num_jobs == 0
         assert backend.run(circuit, shots=7, meas_level=2).result().get_counts() == {"0": 7}
+        assert backend.run((circuit,), shots=None, seed_simulator=None).result().get_counts() == {"0": 1024}
         backend.set_options(shots=9)
         assert backend.run(circuit).result().get_counts() == {"0": 9}
     skipping = SessionOptions(failure=FailurePolicy(on_lost_job=OnLostJob.SKIP))
