@@ -185,6 +185,15 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
+@pytest.fixture(scope="module")
+def own_journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Set a journal of the test module's own, for runs on the plain host; return its URL."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('journal')}/journal.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDLOOP_JOURNAL", url)
+        yield url
+
+
 LOG_LINES = 40  # shown of each log
 
 

@@ -118,7 +118,7 @@ RUN = ("run", "uniform", "petersen", "--rounds", "4", "--seed", "7")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path, stack_environ: dict[str, str], prefect_server: PrefectServer, emulator: Emulator) -> Shell:
+def theirs(tmp_path: Path, stack_environ: dict[str, str], emulator: Emulator) -> Shell:
     """Return a shell of a machine with the package, whose processes are new interpreters."""
     files = {
         "their_algorithm/__init__.py": "",

@@ -10,34 +10,24 @@ from typing import Any
 import pytest
 
 import hybridloop as hl
-from hybridloop.api.algorithms import run
 from hybridloop.api.hosts import resume_run as resume
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CallbackFailed
 from hybridloop.flows.in_prefect.flow_run_log import show_warnings
-from hybridloop.inputs.sources import ResolvedSettings
 from hybridloop.journal import open_journal
-from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation import vqe
 from hybridloop.results.live import LiveFeed, RoundUpdate
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
-from tests.prefect_server import as_own_server
+from tests.flow_calls import run_plainly
 
-
-@pytest.fixture(autouse=True)
-def server(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in as_own_server(prefect_server).items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("own_journal")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prefect_server: PrefectServer, emulator: Emulator) -> float:
+def undisturbed(own_journal: str, emulator: Emulator) -> float:
     """Return the energy of a run with seed 7 (hartree)."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in as_own_server(prefect_server).items():
-            patch.setenv(name, value)
-        return hl.vqe("h2", seed=7, workspace=emulator.workspace()).value or 0.0
+    return hl.vqe("h2", seed=7, workspace=emulator.workspace(), host="plain").value or 0.0
 
 
 def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:
@@ -47,6 +37,7 @@ def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Em
         "h2",
         seed=7,
         workspace=emulator.workspace(),
+        host="plain",
         callback=lambda *told: heard.append(told),
         on_progress=updates.append,
     )
@@ -66,11 +57,11 @@ def test_an_error_of_a_callback_ends_the_run_which_resumes_to_the_same_answer(
             raise ZeroDivisionError("one by nought")
 
     with pytest.raises(CallbackFailed, match=r"ZeroDivisionError: one by nought after round 1.* are kept"):
-        hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, callback=fails)
+        hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, host="plain", callback=fails)
     with open_journal() as journal:
         assert journal.run("callback-fails").status == "failed"
     assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
-    result = hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, callback=fails)
+    result = hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, host="plain", callback=fails)
     assert heard == [1, 2]  # the first round is not reported again: the corrected callback would get a round twice
     assert result.value == undisturbed
 
@@ -86,6 +77,7 @@ def test_ctrl_c_in_python_says_how_to_resume_and_what_happens_to_the_session(
             seed=7,
             run_key="ctrl-c",
             workspace=workspace,
+            host="plain",
             on_progress=lambda _: signal.raise_signal(signal.SIGINT),
         )
     assert ended.value.__notes__ == [
@@ -115,13 +107,7 @@ def test_a_warning_is_printed_once(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 def test_a_feed_gets_all_rounds_and_the_end(emulator: Emulator) -> None:
     feed = LiveFeed()
-    result = run(
-        "vqe",
-        ProblemText(name="h2"),
-        ResolvedSettings(VqeSettings(seed=7), {}),
-        workspace=emulator.workspace(),
-        feed=feed,
-    )
+    result = run_plainly("vqe", emulator.workspace(), ProblemText(name="h2"), VqeSettings(seed=7), feed=feed)
     state = feed.state()
     assert (state.run_key, state.status, state.reason) == (result.run_key, result.status, result.reason)
     assert state.values == tuple(round_.value for round_ in result.history)
@@ -144,7 +130,7 @@ def test_a_run_is_prepared_once_also_without_a_seed_and_when_it_is_resumed(
         return build(*request)
 
     monkeypatch.setattr(vqe, "prepare_vqe", counted)
-    assert hl.vqe("h2", run_key="prepared", max_shots=1, workspace=workspace).status == "stopped"
+    assert hl.vqe("h2", run_key="prepared", max_shots=1, workspace=workspace, host="plain").status == "stopped"
     assert len(prepared) == 1
-    assert hl.vqe("h2", run_key="prepared", max_shots=10**8, workspace=workspace).status == "converged"
+    assert hl.vqe("h2", run_key="prepared", max_shots=10**8, workspace=workspace, host="plain").status == "converged"
     assert len(prepared) == 2

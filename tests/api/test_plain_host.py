@@ -9,18 +9,23 @@ from pathlib import Path
 import pytest
 
 import hybridloop as hl
+from hybridloop.azure.listing import list_sessions
+from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
+from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.resumable import reason_to_skip
 from hybridloop.runs.stored_run import load_run
+from hybridloop.settings import ProblemText
 from tests.cli.shell_helpers import Shell, environment
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
 from tests.paths import DATA
 
+H2 = ProblemText(name="h2")
 SETTINGS = {"seed": 7, "precision": 0.01, "search": "measured"}
 EXACTLY = ("value", "standard_error", "parameters", "rounds", "shots", "jobs", "history", "table", "choices")
 PROGRAM = """
@@ -73,17 +78,26 @@ def test_a_cap_ends_it_and_its_caller_extends_it(emulator: Emulator) -> None:
         assert journal.run("k").flow_run_id is None
 
 
-def test_housekeeping_leaves_its_runs_to_their_caller(emulator: Emulator, prefect_server: PrefectServer) -> None:
+def test_housekeeping_resumes_parked_and_requested_runs_and_leaves_parked_ones_of_this_host_to_their_caller(
+    emulator: Emulator, prefect_server: PrefectServer
+) -> None:
     workspace = emulator.workspace("plain-parked")
-    parked = hl.vqe("h2", run_key="k", workspace=workspace, host="plain", detach_after=1e-6, seed=7)
-    assert parked.status == "parked"
-    assert "k" not in call_flow(housekeeping, workspace)
+    plain = hl.vqe("h2", run_key="plain", workspace=workspace, host="plain", detach_after=1e-6, seed=7)
+    assert plain.status == "parked"
+    assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, detach_after=1e-6), "parked").status == "parked"
+    for key in ("requested", "stopped"):
+        assert call_flow(vqe, workspace, H2, VqeSettings(seed=7, max_shots=1), key).status == "stopped"
     with open_journal() as journal:
-        record = journal.run("k")
+        journal.request_resume(journal.run("requested").uid)
+        became = call_flow(housekeeping, workspace)
+        assert became == {"parked": "parked", "requested": "stopped"}  # with the limits that they have
+        assert journal.run("requested").resume_requested is False
+        record = journal.run("plain")
         assert "its caller resumes it" in str(reason_to_skip(record, journal.events(record.uid), rounds=lambda: 0))
         journal.request_resume(record.uid)
-        assert call_flow(housekeeping, workspace)["k"] == "parked"  # as asked, with the limits that it has
-    assert hl.resume("k", detach_after=None, workspace=workspace).status == "converged"
+        assert call_flow(housekeeping, workspace)["plain"] == "parked"
+    assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
+    assert hl.resume("plain", detach_after=None, workspace=workspace).status == "converged"
 
 
 @pytest.mark.parametrize(("host", "on"), [("theirs", None), ("plain", "a-pool")])

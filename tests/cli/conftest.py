@@ -20,6 +20,12 @@ def shell(stack_environ: dict[str, str]) -> Shell:
     return Shell(stack_environ)
 
 
+@pytest.fixture(scope="module")
+def plain_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Return the shell of a user without an account and a stack, for runs on the plain host; see `begin_plainly`."""
+    return Shell(own_environ(str(tmp_path_factory.mktemp("plain")), os.environ))
+
+
 @pytest.fixture
 def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
     """Return the shell of a user with a new, empty workspace, set by a connection string."""

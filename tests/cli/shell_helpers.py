@@ -21,7 +21,10 @@ from azure.quantum import Workspace
 
 from hybridloop.cli import main
 from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
+from hybridloop.inputs.sources import CALL, Layer, resolve_settings
+from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
+from tests.flow_calls import begin_plainly
 from tests.forked_processes import ForkedPython
 from tests.waiting import PATIENCE_S
 
@@ -111,7 +114,7 @@ class Shell:
         return json.loads(done.stdout)
 
     def json_inside(self, *arguments: str) -> Any:
-        """Run `hybridloop … --json` inside this process; its flows need the fixture `prefect_server`."""
+        """Run `hybridloop … --json` inside this process; flows in Prefect need the fixture `prefect_server`."""
         result = run_in_process(self.environ, *arguments, "--json")
         assert result.code == 0, result.err
         return json.loads(result.out)
@@ -133,6 +136,12 @@ class WorkspaceShell:
 
     shell: Shell
     workspace: Workspace
+
+    def begin_plainly(self, key: str, algorithm: str, problem: str, **settings: Any) -> None:
+        """Begin a run on the plain host without a job: `run` with the same settings and key, or `resume`, does it."""
+        resolved = resolve_settings(algorithm, Layer(CALL, settings)).settings
+        with environment(self.shell.environ):
+            begin_plainly(algorithm, self.workspace, ProblemText(name=problem), resolved, key)
 
     def session_statuses(self) -> list[str]:
         """Return the statuses of all sessions of the workspace, open and ended."""

@@ -1,4 +1,4 @@
-"""ADAPT-VQE and energy levels as flows on a real Prefect server and service: results, resume, verification."""
+"""ADAPT-VQE and energy levels on a real service: results, resume, verification."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.algorithms import adapt, levels, scan
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import open_journal
-from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.problem import resolve_problem
 from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
@@ -31,11 +29,13 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.targets import Batching, find_target
 from tests.conftest import Emulator
-from tests.flow_calls import call_flow
+from tests.flow_calls import run_plainly
 from tests.paths import DATA
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
 from tests.result_helpers import texts
+
+pytestmark = pytest.mark.usefixtures("own_journal")
 
 WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih-3.0-cas22")
@@ -53,30 +53,30 @@ CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3, 
 Unbroken = tuple[RunResult, list[RoundUpdate]]
 
 
-def _unbroken(flow: Any, problem: ProblemText, settings: Any, emulator: Emulator) -> Unbroken:
+def _unbroken(algorithm: str, problem: ProblemText, settings: Any, emulator: Emulator) -> Unbroken:
     updates: list[RoundUpdate] = []
-    workspace = emulator.workspace(f"{flow.name}-one")
-    return call_flow(flow, workspace, problem, settings, on_progress=updates.append), updates
+    workspace = emulator.workspace(f"{algorithm}-one")
+    return run_plainly(algorithm, workspace, problem, settings, on_progress=updates.append), updates
 
 
 @pytest.fixture(scope="module")
-def adapted(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
-    return _unbroken(adapt, LIH, ADAPT, emulator)
+def adapted(emulator: Emulator) -> Unbroken:
+    return _unbroken("adapt", LIH, ADAPT, emulator)
 
 
 @pytest.fixture(scope="module")
-def levelled(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
-    return _unbroken(levels, H2, LEVELS, emulator)
+def levelled(emulator: Emulator) -> Unbroken:
+    return _unbroken("levels", H2, LEVELS, emulator)
 
 
 @pytest.fixture(scope="module")
-def spins(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
-    return _unbroken(levels, CHAIN, SPINS, emulator)
+def spins(emulator: Emulator) -> Unbroken:
+    return _unbroken("levels", CHAIN, SPINS, emulator)
 
 
 @pytest.fixture(scope="module")
-def scanned(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
-    return _unbroken(scan, CURVE, SCAN, emulator)
+def scanned(emulator: Emulator) -> Unbroken:
+    return _unbroken("scan", CURVE, SCAN, emulator)
 
 
 @pytest.mark.slow
@@ -136,31 +136,30 @@ def test_levels_of_a_pauli_sum_are_measured_without_a_search(spins: Unbroken) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("unbroken", "flow", "problem", "whole", "limit"),
+    ("unbroken", "algorithm", "problem", "whole", "limit"),
     [
-        ("adapted", adapt, LIH, ADAPT, {"detach_after": 1e-6}),
-        ("spins", levels, CHAIN, SPINS, {"max_jobs": 10}),
-        ("levelled", levels, H2, LEVELS, {"max_jobs": 26}),
-        ("scanned", scan, CURVE, SCAN, {"detach_after": 1e-6}),
+        ("adapted", "adapt", LIH, ADAPT, {"detach_after": 1e-6}),
+        ("spins", "levels", CHAIN, SPINS, {"max_jobs": 10}),
+        ("levelled", "levels", H2, LEVELS, {"max_jobs": 26}),
+        ("scanned", "scan", CURVE, SCAN, {"detach_after": 1e-6}),
     ],
     ids=["adapt", "spins", "levels", "scan"],
 )
 def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     unbroken: str,
-    flow: Any,
+    algorithm: str,
     problem: ProblemText,
     whole: Any,
     limit: dict[str, float],
     request: pytest.FixtureRequest,
-    prefect_server: PrefectServer,
     emulator: Emulator,
     tmp_path: Path,
 ) -> None:
-    key = f"{flow.name}-{tmp_path.name}"
-    workspace = emulator.workspace(f"{flow.name}-two")
-    first = call_flow(flow, workspace, problem, whole.model_copy(update=limit), key)
+    key = f"{algorithm}-{tmp_path.name}"
+    workspace = emulator.workspace(f"{algorithm}-two")
+    first = run_plainly(algorithm, workspace, problem, whole.model_copy(update=limit), key)
     assert (first.status, first.value) == ("stopped" if "max_jobs" in limit else "parked", None)
-    result = call_flow(flow, workspace, problem, whole.model_copy(update=dict.fromkeys(limit, 10_000)), key)
+    result = run_plainly(algorithm, workspace, problem, whole.model_copy(update=dict.fromkeys(limit, 10_000)), key)
     assert result.resumed
     expected, _ = request.getfixturevalue(unbroken)
     for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
@@ -173,14 +172,14 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
 
 @pytest.mark.slow
 def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_changed(
-    prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = f"groups-{tmp_path.name}"
     settings = ScanSettings(
         seed=7, ansatz="uccsd", mapping=FermionMapping.JORDAN_WIGNER, target="ionq.simulator", precision=5e-3
     )
     workspace = emulator.workspace("groups")
-    first = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 9}), key)
+    first = run_plainly("scan", workspace, CURVE, settings.model_copy(update={"max_jobs": 9}), key)
     assert (first.status, first.value) == ("stopped", None)
     now = MeasurementCosts(lambda group, shots: (1.0 + 100.0 * group.two_qubit_gates) * shots, "shots", 0.0)
     monkeypatch.setattr("hybridloop.preparation.choices.measurement_groups.measurement_costs", lambda *_: now)
@@ -190,7 +189,7 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
         chosen = preparation.prepare("scan", CURVE, settings, 7).algorithm.groupings
         assert chosen == ("qubit-wise 1", "qubit-wise 1")
         assert recorded_groupings(record) == ("fully-commuting 10000", "fully-commuting 10000")
-    result = call_flow(scan, workspace, CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
+    result = run_plainly("scan", workspace, CURVE, settings.model_copy(update={"max_jobs": 10_000}), key)
     assert result.resumed
     assert result.value is not None
     with open_journal() as journal:
@@ -226,18 +225,18 @@ def test_invalid_input_is_refused_before_anything_is_started(
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize(("flow", "problem"), [(levels, H2), (scan, read_scan(["h2", "h2-2.0", "h2-1.6"]))])
+@pytest.mark.parametrize(("algorithm", "problem"), [("levels", H2), ("scan", read_scan(["h2", "h2-2.0", "h2-1.6"]))])
 def test_a_target_that_does_not_sample_has_bounds_on_rounding_as_errors(
-    flow: Any, problem: ProblemText, prefect_server: PrefectServer, emulator: Emulator
+    algorithm: str, problem: ProblemText, emulator: Emulator
 ) -> None:
-    settings = settings_for(flow.name, {"seed": 7, "target": "ionq.simulator"})
-    result = call_flow(flow, emulator.workspace(f"{flow.name}-rounding"), problem, settings)
+    settings = settings_for(algorithm, {"seed": 7, "target": "ionq.simulator"})
+    result = run_plainly(algorithm, emulator.workspace(f"{algorithm}-rounding"), problem, settings)
     for row, shown in zip(result.table, table(result), strict=True):
         energy, _, bar = str(shown["energy"]).partition(" ± ")
         assert abs(row["energy"] - row["exact"]) <= (error_of(row) or 0.0) + 1e-9
         assert float(bar) == pytest.approx(row["rounding_bound"], rel=0.1)  # shown with two digits
         assert len(energy.partition(".")[2]) == len(bar.partition(".")[2]) <= 7
-    if flow is levels:
+    if algorithm == "levels":
         bars = [str(shown["excitation"]).partition(" ± ")[2] for shown in table(result)[1:]]
         sums = [row["rounding_bound"] + result.table[0]["rounding_bound"] for row in result.table[1:]]
         assert [*map(float, bars)] == pytest.approx(sums, rel=0.1)

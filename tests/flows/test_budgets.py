@@ -13,14 +13,12 @@ from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import plan_run
-from hybridloop.flows.algorithms import qaoa, vqe
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
-from hybridloop.local_stack import PrefectServer
-from hybridloop.results.result import RunResult
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
-from tests.flow_calls import call_flow
+from tests.flow_calls import run_plainly
 
+pytestmark = pytest.mark.usefixtures("own_journal")
 H2, PRECISION = ProblemText(name="h2"), 2e-3
 
 
@@ -37,7 +35,7 @@ def settings(target: str, **caps: Any) -> VqeSettings:
     ],
 )
 def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
-    prefect_server: PrefectServer, emulator: Emulator, target: str, cap: str, unit: str
+    emulator: Emulator, target: str, cap: str, unit: str
 ) -> None:
     whole = plan_run("vqe", H2, settings(target))
     assert whole.bought is None
@@ -48,7 +46,7 @@ def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
         asked = settings(target, **{cap: allowed})
         bought = plan_run("vqe", H2, asked).bought
         workspace = emulator.workspace(f"buys-{target.replace('.', '-')[-12:]}-{int(10 * part)}")
-        result: RunResult = call_flow(vqe, workspace, H2, asked)
+        result = run_plainly("vqe", workspace, H2, asked)
         assert bought is not None
         assert (bought.standard_error is None) == (result.standard_error is None)
         if bought.standard_error is None:
@@ -63,20 +61,18 @@ def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
 
 
 @pytest.mark.parametrize("problem", ["h2", "heh+"])
-def test_a_cap_of_the_whole_price_leaves_every_round_of_a_measured_search(
-    prefect_server: PrefectServer, emulator: Emulator, problem: str
-) -> None:
+def test_a_cap_of_the_whole_price_leaves_every_round_of_a_measured_search(emulator: Emulator, problem: str) -> None:
     workspace, asked = emulator.workspace("whole-price"), {"search": "measured", "precision": 0.02, "shots": 100}
     text, target = ProblemText(name=problem), "quantinuum.sim.h2-1e"
-    free: RunResult = call_flow(vqe, workspace, text, settings(target, **asked))
+    free = run_plainly("vqe", workspace, text, settings(target, **asked))
     price = f"{free.estimated['eHQC']}eHQC"  # each job's is rounded up, so that no rounding of a bill exceeds a cap
-    capped: RunResult = call_flow(vqe, workspace, text, settings(target, **asked, max_cost=price))
+    capped = run_plainly("vqe", workspace, text, settings(target, **asked, max_cost=price))
     assert [point.shots for point in capped.history] == [point.shots for point in free.history]
     assert capped.value == free.value
 
 
 def test_a_cap_that_holds_no_round_of_the_search_says_so_before_a_session(
-    prefect_server: PrefectServer, emulator: Emulator, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     layers = {"ansatz": "hardware-efficient", "layers": 1, "search": "measured", "seed": 1}
     phases, cap = list[list[str]](), "5HQC"
@@ -85,7 +81,7 @@ def test_a_cap_that_holds_no_round_of_the_search_says_so_before_a_session(
         (warning,) = [each for each in plan_run("vqe", H2, asked).warnings if "the caps buy" in each] or [""]
         assert said in warning
         caplog.clear()
-        result: RunResult = call_flow(vqe, emulator.workspace("small-caps"), H2, asked)
+        result = run_plainly("vqe", emulator.workspace("small-caps"), H2, asked)
         messages = [record.getMessage() for record in caplog.records]
         assert messages.count(warning) == bool(said)
         phases.append([point.phase for point in result.history])
@@ -149,16 +145,14 @@ def test_the_caps_buy_a_value_of_the_cheaper_runs_that_a_plan_names(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "debias"), [("ionq.qpu.aria-1", False), ("quantinuum.qpu.h2-1", True)])
-def test_a_measured_search_is_billed_as_it_was_planned(
-    prefect_server: PrefectServer, emulator: Emulator, target: str, *, debias: bool
-) -> None:
+def test_a_measured_search_is_billed_as_it_was_planned(emulator: Emulator, target: str, *, debias: bool) -> None:
     values = {"target": target, "debias": debias, "search": "measured"}
     plan = plan_run("vqe", ProblemText(name="heh+"), VqeSettings.model_validate(values))
     billed = []
     for seed in (1, 2, 3):
         workspace = emulator.workspace(f"billed-{target.replace('.', '-')[-8:]}-{seed}")
         asked = VqeSettings.model_validate({**values, "seed": seed})
-        result: RunResult = call_flow(vqe, workspace, ProblemText(name="heh+"), asked)
+        result = run_plainly("vqe", workspace, ProblemText(name="heh+"), asked)
         (amount,) = result.cost.values()
         (estimated,) = result.estimated.values()
         assert amount == pytest.approx(estimated, abs=0.01 * result.jobs)  # bills have two decimals
@@ -178,7 +172,7 @@ def ring(nodes: int) -> ProblemText:
     ("target", "cap", "unit"), [("ionq.qpu.aria-1", "max_cost", "USD"), ("rigetti.sim.qvm", "max_shots", "")]
 )
 def test_a_plan_under_a_cap_is_true_at_every_size(
-    prefect_server: PrefectServer, emulator: Emulator, nodes: int, target: str, cap: str, unit: str
+    emulator: Emulator, nodes: int, target: str, cap: str, unit: str
 ) -> None:
     values = {"target": target, "seed": 7, "shots": 60, "layers": 1}
     need = plan_run("qaoa", ring(nodes), QaoaSettings.model_validate(values))
@@ -188,7 +182,7 @@ def test_a_plan_under_a_cap_is_true_at_every_size(
         asked = QaoaSettings.model_validate({**values, cap: f"{part * whole:.2f}{unit}" if unit else int(part * whole)})
         bought = plan_run("qaoa", ring(nodes), asked).bought
         workspace = emulator.workspace(f"sizes-{nodes}-{cap}-{int(10 * part)}".replace("_", "-"))
-        result: RunResult = call_flow(qaoa, workspace, ring(nodes), asked)
+        result = run_plainly("qaoa", workspace, ring(nodes), asked)
         assert bought is not None
         assert (bought.standard_error is None) == (result.standard_error is None)
         assert bought.is_whole == (part == 2.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,18 @@ import pytest
 
 import hybridloop as hl
 from hybridloop.api.algorithms import run
+from hybridloop.api.hosts import PLAIN
 from hybridloop.api.hosts import resume_run as resume
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
 from hybridloop.inputs.problems import Reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import open_journal
-from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_revisions
 from hybridloop.results.result import RunResult
 from hybridloop.runs.extension import results_of, revision_rows
 from hybridloop.runs.stored_run import load_run
-from tests.cli.shell_helpers import Shell, environment
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.paths import ROOT
 
@@ -32,19 +32,16 @@ CAP = 6000
 KEPT = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history", "revision")
 
 
-@pytest.fixture(autouse=True)
-def _in_the_stack(prefect_server: PrefectServer, stack_environ: dict[str, str]) -> Iterator[None]:
-    with environment(stack_environ):
-        yield
+pytestmark = pytest.mark.usefixtures("own_journal")
 
 
 def begun(emulator: Emulator, algorithm: str, problem: str | Path, **settings: Any) -> tuple[RunResult, Any]:
-    """Run an algorithm to its end; return its result and workspace."""
+    """Run an algorithm to its end on the plain host; return its result and workspace."""
     workspace = emulator.workspace(f"extended-{secrets.token_hex(4)}")
     resolved = resolve_settings(algorithm, Layer(CALL, {"seed": 7, **settings}))
     text = read_for(algorithm, problem, resolved.settings, Reading())
     key = f"extended-{secrets.token_hex(4)}"
-    return run(algorithm, text, resolved, run_key=key, workspace=workspace), workspace
+    return run(algorithm, text, resolved, run_key=key, workspace=workspace, host=PLAIN), workspace
 
 
 def paid(emulator: Emulator, key: str) -> int:
@@ -124,7 +121,7 @@ def test_a_converged_run_goes_on_to_a_smaller_precision_once(emulator: Emulator)
     assert hl.resume(first.run_key, workspace=workspace) == again
     text = read_for("vqe", "h2", resolve_settings("vqe").settings, Reading())
     asked = resolve_settings("vqe", Layer(CALL, {"seed": 7}))  # as a batch starts it each night
-    assert run("vqe", text, asked, run_key=first.run_key, workspace=workspace) == again
+    assert run("vqe", text, asked, run_key=first.run_key, workspace=workspace, host=PLAIN) == again
     assert paid(emulator, first.run_key) == jobs
 
 

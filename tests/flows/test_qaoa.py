@@ -1,4 +1,4 @@
-"""QAOA flows on a real Prefect server and a real service: results, resume, verification."""
+"""QAOA on a real service: results, resume, verification."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.flows.algorithms import qaoa, rqaoa
 from hybridloop.journal import open_journal
-from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.binary import read_binary
 from hybridloop.reports.verify import verify_run
 from hybridloop.results.live import RoundUpdate
@@ -31,11 +29,11 @@ from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, SearchName
 from tests.conftest import Emulator
-from tests.flow_calls import call_flow
+from tests.flow_calls import run_plainly
 from tests.preparation_helpers import prepare_qaoa, settings_for
 from tests.preparation_helpers import prepared as prepare
 
-pytestmark = pytest.mark.usefixtures("job_per_point")
+pytestmark = pytest.mark.usefixtures("job_per_point", "own_journal")
 
 BUILT_IN: dict[str, dict[str, Any]] = load_table("binary_problems")
 MEASURED = SearchName.MEASURED
@@ -117,9 +115,9 @@ def test_every_setting_has_a_description(algorithm: str) -> None:
     assert all(field.description for field in ALGORITHMS[algorithm].settings.model_fields.values())
 
 
-def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: PrefectServer, emulator: Emulator) -> None:
+def test_fixed_angles_take_one_job_and_sample_the_best_cut(emulator: Emulator) -> None:
     updates: list[RoundUpdate] = []
-    result = call_flow(qaoa, emulator.workspace(), PETERSEN, QaoaSettings(seed=7), on_progress=updates.append)
+    result = run_plainly("qaoa", emulator.workspace(), PETERSEN, QaoaSettings(seed=7), on_progress=updates.append)
     assert (result.status, result.algorithm, result.unit) == ("measured", "qaoa", "")
     assert (result.rounds, result.jobs, result.shots) == (1, 1, 1000)
     assert (result.best_value, result.exact, result.reference) == (12.0, 12.0, 7.5)
@@ -135,15 +133,13 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
     assert len(updates) == 1
 
 
-def test_a_stopped_run_resumes_to_the_uninterrupted_result(
-    prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
-) -> None:
+def test_a_stopped_run_resumes_to_the_uninterrupted_result(emulator: Emulator, tmp_path: Path) -> None:
     key, whole = f"rqaoa-{tmp_path.name}", RqaoaSettings(seed=7, brute_force_below=6)
-    unbroken = call_flow(rqaoa, emulator.workspace("rqaoa-one"), PETERSEN, whole)
+    unbroken = run_plainly("rqaoa", emulator.workspace("rqaoa-one"), PETERSEN, whole)
     workspace = emulator.workspace("rqaoa-two")
-    first = call_flow(rqaoa, workspace, PETERSEN, whole.model_copy(update={"max_jobs": 2}), key)
+    first = run_plainly("rqaoa", workspace, PETERSEN, whole.model_copy(update={"max_jobs": 2}), key)
     assert (first.status, first.value) == ("stopped", None)
-    result = call_flow(rqaoa, workspace, PETERSEN, whole.model_copy(update={"max_jobs": 100}), key)
+    result = run_plainly("rqaoa", workspace, PETERSEN, whole.model_copy(update={"max_jobs": 100}), key)
     assert result.resumed
     for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
         assert getattr(result, name) == getattr(unbroken, name)
@@ -156,7 +152,7 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
 @pytest.mark.slow
 @pytest.mark.parametrize("memory", ["8GiB", "1GiB", "80MiB"])
 def test_a_graph_beyond_the_memory_ends_with_a_cut_near_that_of_local_searches(
-    prefect_server: PrefectServer, start_emulator: Callable[..., Emulator], memory: str
+    start_emulator: Callable[..., Emulator], memory: str
 ) -> None:
     graph, rng = nx.random_regular_graph(3, 40, seed=5), np.random.default_rng(5)
     text = "".join(f"{i} {j} {rng.uniform(0.1, 2.0):.3f}\n" for i, j in graph.edges)
@@ -165,12 +161,13 @@ def test_a_graph_beyond_the_memory_ends_with_a_cut_near_that_of_local_searches(
     assert by_descents is not None
     workspace = start_emulator("--max-memory", memory).workspace()
     settings = RqaoaSettings(seed=7, shots=500)
-    result = call_flow(rqaoa, workspace, ProblemText(name="graph", text=text), settings)
+    result = run_plainly("rqaoa", workspace, ProblemText(name="graph", text=text), settings)
+    assert result.value is not None
     assert result.value >= 0.95 * by_descents
     assert result.exact == pytest.approx(problem.optimum.found)
     assert result.reason.startswith("eliminated 20 variables by simulated correlations and 17 variables by measured")
     assert (result.jobs, result.lost_shots, result.retried) == (17, 0, 0)
     wide = settings.model_copy(update={"circuit_variables": 30})
     with pytest.raises(InputError, match="the circuit has 30 qubits, and the local service has the memory for"):
-        call_flow(rqaoa, workspace, ProblemText(name="graph", text=text), wide)
+        run_plainly("rqaoa", workspace, ProblemText(name="graph", text=text), wide)
     assert len(list_sessions(workspace, 5)) == 1

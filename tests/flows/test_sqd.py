@@ -1,8 +1,9 @@
-"""SQD as a flow on a real Prefect server and service: killed between iterations, resumed, verified, refused."""
+"""SQD on a real service: killed between iterations, resumed, verified, refused."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prefect.logging import disable_run_logger
 
 from hybridloop.algorithms.sqd.full_space import FullSpace
 from hybridloop.algorithms.steps import compute_each
@@ -19,25 +21,27 @@ from hybridloop.budget.caps import Budget, Caps
 from hybridloop.cli.progress import format_round
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.errors import CapReached, InputError, RunCancelled, StopRequested
-from hybridloop.flows.algorithms import sqd
-from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.housekeeping import find_resumable_task
 from hybridloop.flows.in_prefect.watch import PrefectWatch
+from hybridloop.flows.lifecycle.begin import Place, begin
 from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
+from hybridloop.flows.lifecycle.host import PlainHost
+from hybridloop.flows.lifecycle.life import live
 from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.held_run import temporary_run
-from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.reports.answer import summarize
 from hybridloop.reports.verify import verify_run
-from hybridloop.results.live import RoundUpdate
+from hybridloop.results.live import RoundUpdate, View
 from hybridloop.results.result import RunResult
+from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.replay.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
-from tests.flow_calls import call_flow
+from tests.flow_calls import begin_plainly, run_plainly
 from tests.preparation_helpers import prepared, settings_for
 
 H4 = ProblemText(name="h4")
@@ -49,7 +53,7 @@ Unbroken = tuple[RunResult, list[RoundUpdate], set[str]]
 
 
 @pytest.fixture(scope="module")
-def unbroken(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+def unbroken(own_journal: str, emulator: Emulator) -> Unbroken:
     updates: list[RoundUpdate] = []
     states: set[str] = set()
     workspace = emulator.workspace("sqd-one")
@@ -58,7 +62,7 @@ def unbroken(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
         updates.append(update)
         states.add(show_session(workspace, update.session_id)["status"])
 
-    return call_flow(sqd, workspace, H4, SAMPLED, "sqd-one", on_progress=on_progress), updates, states
+    return run_plainly("sqd", workspace, H4, SAMPLED, "sqd-one", on_progress), updates, states
 
 
 def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unbroken) -> None:
@@ -88,10 +92,12 @@ def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unb
 
 @pytest.mark.slow
 def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
-    unbroken: Unbroken, stack_environ: dict[str, str], prefect_server: PrefectServer, emulator: Emulator
+    unbroken: Unbroken, own_journal: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", own_journal)
     result, _, _ = unbroken
-    at = Shell(stack_environ).at(emulator, "sqd-killed")
+    at = Shell(dict(os.environ)).at(emulator, "sqd-killed")
+    begin_plainly("sqd", at.workspace, H4, SAMPLED, "sqd-killed")
     dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="iteration.after:2")
     killed = dying.run(*RUN, "--run-key", "sqd-killed")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -99,7 +105,7 @@ def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
     updates: list[RoundUpdate] = []
     workspace = emulator.workspace("sqd-killed")
     with unavailable(emulator, SAMPLED.target):  # no session is needed
-        resumed = call_flow(sqd, workspace, H4, SAMPLED, "sqd-killed", on_progress=updates.append)
+        resumed = run_plainly("sqd", workspace, H4, SAMPLED, "sqd-killed", updates.append)
     assert resumed.resumed
     assert len(resumed.sessions) == len(at.session_statuses()) == 1
     assert {name: getattr(resumed, name) for name in SAME} == {name: getattr(result, name) for name in SAME}
@@ -111,12 +117,8 @@ def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
         assert verify_run(stored).agrees  # from the counts alone
 
 
-def test_housekeeping_resumes_a_run_interrupted_after_its_session_while_its_target_is_away(
-    unbroken: Unbroken,
-    prefect_server: PrefectServer,
-    emulator: Emulator,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_housekeeping_finds_a_run_interrupted_after_its_session_and_it_resumes_while_its_target_is_away(
+    unbroken: Unbroken, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(update: RoundUpdate) -> None:
         if update.progress.round == 2:
@@ -125,14 +127,22 @@ def test_housekeeping_resumes_a_run_interrupted_after_its_session_while_its_targ
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace("sqd-interrupted")
     settings = SAMPLED.model_copy(update={"resume_automatically": AutoResume.INTERRUPTED})
-    with pytest.raises(KeyboardInterrupt):
-        call_flow(sqd, workspace, H4, settings, "sqd-interrupted", on_progress=interrupt)
+    # as in a flow run: its record names no host, and housekeeping may resume it
+    order, place = algorithm_order("sqd", H4, settings, "sqd-interrupted"), Place.of(workspace)
     with open_journal() as journal:
+        with pytest.raises(KeyboardInterrupt):
+            live(journal, begin(order, place), workspace, PlainHost(), View(interrupt))
         assert journal.run("sqd-interrupted").status == "interrupted"
-    with unavailable(emulator, SAMPLED.target):  # neither a session nor the target is needed
-        assert call_flow(housekeeping, workspace) == {"sqd-interrupted": unbroken[0].status}
-    resumed = call_flow(sqd, workspace, H4, settings, "sqd-interrupted")
-    assert (resumed.table, resumed.reason) == (unbroken[0].table, unbroken[0].reason)
+        with unavailable(emulator, SAMPLED.target):  # neither a session nor the target is needed
+            with disable_run_logger():
+                (found,) = find_resumable_task.fn(journal, workspace)
+            assert found == journal.run("sqd-interrupted")
+            resumed = live(journal, begin(order, place), workspace, PlainHost()).value()
+    assert (resumed.status, resumed.table, resumed.reason) == (
+        unbroken[0].status,
+        unbroken[0].table,
+        unbroken[0].reason,
+    )
     assert [session.status for session in resumed.sessions] == ["Succeeded"]
 
 
@@ -194,10 +204,8 @@ def test_recorded_steps_are_not_computed_again() -> None:
     assert (whole.value > -2.5, again.value, len(counts)) == (True, -2.5, 2)
 
 
-def test_noise_of_the_target_is_corrected_and_no_warning_doubts_a_bound(
-    prefect_server: PrefectServer, emulator: Emulator
-) -> None:
-    result = call_flow(sqd, emulator.workspace("sqd-noisy"), H4, NOISY)
+def test_noise_of_the_target_is_corrected_and_no_warning_doubts_a_bound(own_journal: str, emulator: Emulator) -> None:
+    result = run_plainly("sqd", emulator.workspace("sqd-noisy"), H4, NOISY)
     assert result.value is not None
     assert result.exact is not None
     assert result.exact <= result.value < result.reference

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,13 +100,18 @@ def swept(prefect_server: PrefectServer, emulator: Emulator, forked_points: list
     return SweepResults(result, run(workspace, SPEC), len(killed), workspace)
 
 
-def test_all_points_have_their_values_although_a_process_was_killed(swept: SweepResults) -> None:
+def test_all_points_but_an_invalid_one_have_their_values_although_a_process_was_killed(swept: SweepResults) -> None:
     assert (swept.killed, swept.result.begun, len(swept.result.rows)) == (1, POINTS + 1, POINTS + 1)
     check_table(swept.points)
     assert [row["problem"] for row in swept.points] == [name for name in NAMES for _ in range(2)]
+    odd = swept.result.rows[-1]
+    assert (odd["status"], odd["value"], swept.result.is_complete) == ("failed", None, False)
+    assert "no built-in problem 'no-such-molecule'" in odd["reason"]
+    # the cost of all points, by their target
+    assert str(swept.result).splitlines()[-2].endswith("; cost 0.00 USD (local: not billed)")
 
 
-def test_the_log_has_the_lost_process_and_the_event_the_cost(
+def test_prefect_has_the_lost_process_the_cost_the_runs_by_their_tag_and_the_table(
     swept: SweepResults, prefect_server: PrefectServer
 ) -> None:
     send_what_is_pending()
@@ -134,21 +137,20 @@ def test_the_log_has_the_lost_process_and_the_event_the_cost(
             assert event.payload["title"].startswith(f"swept: {POINTS + 1} points, ")
             assert event.payload["title"].endswith("; cost 0.00 USD (local: not billed)")
             assert "no built-in problem 'no-such-molecule'" in event.payload["text"]
+        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
+        runs = client.read_flow_runs(flow_run_filter=tagged)
+        names = {each.parameters["run_key"]: each.state.name for each in runs if each.state is not None}
+        assert {key for key, name in names.items() if name != "Refused"} == {row["run_key"] for row in swept.points}
+        assert list(names.values()).count("Refused") == 1  # an invalid point
+        of_artifacts = ArtifactFilter(key=ArtifactFilterKey(any_=["sweep-swept", "sweep-swept-picture"]))
+        artifacts = {each.key: each.type for each in client.read_artifacts(artifact_filter=of_artifacts)}
+    assert artifacts == {"sweep-swept": "table", "sweep-swept-picture": "markdown"}
 
 
-def test_an_invalid_point_is_reported_and_stops_no_other(swept: SweepResults) -> None:
-    odd = swept.result.rows[-1]
-    assert (odd["status"], odd["value"], swept.result.is_complete) == ("failed", None, False)
-    assert "no built-in problem 'no-such-molecule'" in odd["reason"]
-
-
-def test_each_point_has_its_own_session_and_the_limit_of_open_ones_holds(
-    swept: SweepResults, emulator: Emulator
+def test_each_point_has_its_own_session_and_the_limit_of_open_ones_holds_and_its_slots_are_released(
+    swept: SweepResults, emulator: Emulator, prefect_server: PrefectServer
 ) -> None:
     assert 1 <= check_sessions(swept.workspace, emulator, swept.points) <= LIMIT
-
-
-def test_the_slots_are_released(swept: SweepResults, prefect_server: PrefectServer) -> None:
     with prefect_client(prefect_server) as client:
         name = session_limit_name(swept.workspace, "rigetti.sim.qvm")
         read = partial(client.read_global_concurrency_limit_by_name, name)
@@ -185,43 +187,6 @@ def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(
         assert (first.value, last.value) == (old["value"], new["value"])
         assert last.shots > first.shots
     assert run(workspace, spec).begun == 0
-
-
-def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepResults) -> None:
-    head, *lines = str(swept.result).splitlines()
-    assert head.split()[:4] == ["run_key", "seed", "status", "problem"]
-    assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run_key"] for row in swept.result.rows]
-    assert lines[POINTS + 2].startswith(f"swept: {POINTS + 1} points, ")
-    assert lines[POINTS + 2].endswith("; cost 0.00 USD (local: not billed)")  # that of all points, by their target
-    assert "no built-in problem 'no-such-molecule'" in lines[-1]
-    assert html.escape(lines[-1]) in swept.result._repr_html_()
-
-
-def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
-    swept: SweepResults, prefect_server: PrefectServer
-) -> None:
-    with prefect_client(prefect_server) as client:
-        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
-        runs = client.read_flow_runs(flow_run_filter=tagged)
-        names = {each.parameters["run_key"]: each.state.name for each in runs if each.state is not None}
-        assert {key for key, name in names.items() if name != "Refused"} == {row["run_key"] for row in swept.points}
-        assert list(names.values()).count("Refused") == 1  # an invalid point
-        of_sweep = ArtifactFilter(key=ArtifactFilterKey(any_=["sweep-swept", "sweep-swept-picture"]))
-        artifacts = {each.key: each.type for each in client.read_artifacts(artifact_filter=of_sweep)}
-    assert artifacts == {"sweep-swept": "table", "sweep-swept-picture": "markdown"}
-
-
-def test_the_plot_has_the_values_over_the_distances_and_the_exact_curve(swept: SweepResults, tmp_path: Path) -> None:
-    one_seed = [row for row in swept.points if row["seed"] == 1]
-    figure = SweepResult("curve", "vqe", "hartree", ("problem",), tuple(one_seed), 0, 0.0).plot(
-        str(tmp_path / "curve.svg")
-    )
-    (axes,) = figure.axes
-    assert axes.get_xlabel() == "H–H distance (Å)"
-    (exact,) = [line for line in axes.lines if line.get_label() == "exact"]
-    assert list(exact.get_xdata()) == [0.3, 1.6, 2.5]
-    assert list(exact.get_ydata()) == [row["exact"] for row in one_seed]
-    assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
 
 
 def test_an_unknown_deployment_is_refused(prefect_server: PrefectServer, emulator: Emulator) -> None:

@@ -8,35 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.bundle.archive import MANIFEST, RESULT
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
 
 KEY = "taken-along"
-RUN = (
-    "run",
-    "vqe",
-    "h2",
-    "--ansatz",
-    "uccsd",
-    "--seed",
-    "7",
-    "--precision",
-    "0.005",
-    "--shots",
-    "1000",
-    "--batching",
-    "off",
-    "--run-key",
-    KEY,
-)
+SETTINGS = {"ansatz": "uccsd", "seed": 7, "precision": 0.005, "shots": 1000, "batching": "off"}
+OPTIONS = "--ansatz uccsd --seed 7 --precision 0.005 --shots 1000 --batching off"
+RUN = ("run", "vqe", "h2", *OPTIONS.split(), "--run-key", KEY)
+
+
+def begun(at: WorkspaceShell, key: str) -> str:
+    """Begin a run of this key for the plain host; return the key."""
+    at.begin_plainly(key, "vqe", "h2", **SETTINGS)
+    return key
 
 
 @pytest.fixture(scope="module")
-def at(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> WorkspaceShell:
+def at(plain_shell: Shell, emulator: Emulator) -> WorkspaceShell:
     """Return the workspace in which the run was made."""
-    found = shell.at(emulator, KEY)
+    found = plain_shell.at(emulator, KEY)
+    begun(found, KEY)
     assert found.shell.json_inside(*RUN)["status"] == "converged"
     return found
 
@@ -79,16 +71,17 @@ def test_a_bundle_is_verified_without_a_journal_and_changes_are_detected(
 
 def test_a_run_is_reproduced_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -> None:
     assert hybridloop(at, "export", KEY, "--output", str(tmp_path / "b.zip")).code == 0
+    names = [begun(at, f"{KEY}-again"), begun(at, f"{KEY}-again-2")]
     first = at.shell.json_inside("runs", "reproduce", KEY)
     again = at.shell.json_inside("runs", "reproduce", str(tmp_path / "b.zip"))
-    assert [first["again"], again["again"]] == [f"{KEY}-again", f"{KEY}-again-2"]
+    assert [first["again"], again["again"]] == names
     for found in (first, again):
         assert (found["before"], found["identical"], found["agrees"]) == (KEY, True, True)
     assert set(at.session_statuses()) == {"Succeeded"}
 
 
 def test_a_stopped_repetition_resumes(at: WorkspaceShell) -> None:
-    key = f"{KEY}-by-hand"
+    key = begun(at, f"{KEY}-by-hand")
     assert run_in_process(at.shell.environ, *RUN[:-1], key, "--max-jobs", "1").code == 3
     stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # the cap of the last call applies
     assert stopped.code == 3

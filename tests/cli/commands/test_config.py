@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from hybridloop.api.algorithms import run
+from hybridloop.api.hosts import PLAIN
 from hybridloop.cli.options import read_layers
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.inputs.sources import resolve_settings
 from hybridloop.inputs.template import settings_template
 from hybridloop.inputs.yaml import parse_yaml
-from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import CommandResult, WorkspaceShell
-from tests.prefect_server import as_own_server
+from hybridloop.settings import ProblemText
+from tests.cli.shell_helpers import CommandResult, Shell, environment
+from tests.conftest import Emulator
 
+PETERSEN = ProblemText(name="petersen")
 Hybridloop = Callable[..., CommandResult]
 
 
@@ -112,18 +115,15 @@ def test_config_shows_no_secret(run_command: Hybridloop) -> None:
 
 
 def test_a_run_uses_settings_from_variables_and_records_them(
-    inside: Hybridloop, at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
+    inside: Hybridloop, plain_shell: Shell, emulator: Emulator
 ) -> None:
-    environ = {
-        **at_workspace.shell.environ,
-        "HYBRIDLOOP_HOME": str(tmp_path),
-        **as_own_server(prefect_server),
-        "HYBRIDLOOP_QAOA__SHOTS": "300",
-        "HYBRIDLOOP_SEED": "3",
-    }
-    ran = inside(environ, "run", "qaoa", "petersen", "--run-key", "by-variables", "--set", "seed=7", "--json")
-    assert ran.code == 0, ran.err
-    assert (json.loads(ran.out)["shots"], json.loads(ran.out)["seed"]) == (300, 7)
+    variables = {"HYBRIDLOOP_QAOA__SHOTS": "300", "HYBRIDLOOP_SEED": "3"}
+    at = plain_shell.with_variables(**variables).at(emulator, "by-variables")
+    environ = dict(at.shell.environ)
+    with environment(environ):
+        resolved = resolve_settings("qaoa", *read_layers(None, ["seed=7"], {}))
+        ran = run("qaoa", PETERSEN, resolved, run_key="by-variables", workspace=at.workspace, host=PLAIN)
+    assert (ran.shots, ran.seed) == (300, 7)
     record = json.loads(inside(environ, "runs", "show", "by-variables", "--json").out)
     assert record["sources"] == {"shots": "HYBRIDLOOP_QAOA__SHOTS", "seed": "--set seed"}
     assert record["settings"]["shots"] == 300

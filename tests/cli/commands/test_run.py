@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import MARK
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
+from tests.conftest import Emulator
 from tests.paths import DATA
 from tests.waiting import eventually
 
@@ -142,10 +143,18 @@ def _is_of(environ: dict[str, str], shell: Shell) -> bool:
     return environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
 
 
+@pytest.fixture
+def plain(plain_shell: Shell, emulator: Emulator) -> WorkspaceShell:
+    """Return the shell of a user with a new, empty workspace, whose runs were begun for the plain host."""
+    return plain_shell.at(emulator, f"cli-{secrets.token_hex(4)}")
+
+
 def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_result(
-    at_workspace: WorkspaceShell, inside: Callable[..., CommandResult], prefect_server: PrefectServer
+    plain: WorkspaceShell, inside: Callable[..., CommandResult]
 ) -> None:
-    outcome = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
+    plain.begin_plainly("rounding", "vqe", "h2", seed=7, target="ionq.simulator")
+    options = "--seed 7 --target ionq.simulator --run-key rounding"
+    outcome = inside(plain.shell.environ, "run", "vqe", "h2", *options.split())
     assert outcome.code == 0, outcome.err
     lines = outcome.err.splitlines()
     rounds = [line for line in lines if line.startswith("round ") and " in flight, " not in line]
@@ -156,21 +165,24 @@ def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_re
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "code"),
+    ("run", "settings", "status", "code"),
     [
-        ("adapt h2 --shots 20 --precision 0.05", "finished", 4),
-        ("vqe heh+ --search measured --shots 50 --precision 0.05 --max-rounds 1", "measured", 0),
+        ("adapt h2", {"shots": 20, "precision": 0.05}, "finished", 4),
+        ("vqe heh+", {"search": "measured", "shots": 50, "precision": 0.05, "max-rounds": 1}, "measured", 0),
     ],
 )
 def test_a_result_without_convergence_is_measured_if_it_was_requested_so_and_else_exits_with_4(
-    arguments: str,
+    run: str,
+    settings: dict[str, Any],
     status: str,
     code: int,
     inside: Callable[..., CommandResult],
-    at_workspace: WorkspaceShell,
-    prefect_server: PrefectServer,
+    plain: WorkspaceShell,
 ) -> None:
-    run = ["run", *arguments.split(), "--seed", "7", "--run-key", f"ends-{status}", "--quiet", "--json"]
+    key, given = f"ends-{status}", {"seed": 7, **settings}
+    plain.begin_plainly(key, *run.split(), **{name.replace("-", "_"): value for name, value in given.items()})
+    options = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    command = ["run", *run.split(), *options, "--run-key", key, "--quiet", "--json"]
     for _ in range(2):  # the second time from the journal
-        outcome = inside(at_workspace.shell.environ, *run)
+        outcome = inside(plain.shell.environ, *command)
         assert (outcome.code, json.loads(outcome.out)["status"]) == (code, status), outcome.err

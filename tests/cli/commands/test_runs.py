@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import prefect_client
 from tests.waiting import PATIENCE_S, eventually
 
+SETTINGS = {"ansatz": "uccsd", "seed": 7, "batching": "off"}
 RUN = ("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--batching", "off")
 KILLED = -signal.SIGKILL
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
@@ -66,16 +68,23 @@ def answer(document: dict[str, Any]) -> dict[str, Any]:
     return {name: document[name] for name in ANSWER}
 
 
+def begun(shell: Shell, service: Emulator, key: str) -> WorkspaceShell:
+    """Return the shell of a workspace in which a run of this key was begun, for the plain host."""
+    at = shell.at(service, f"runs-{key}")
+    at.begin_plainly(key, "vqe", "h2", **SETTINGS)
+    return at
+
+
 @pytest.fixture(scope="module")
-def reference(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> tuple[WorkspaceShell, dict[str, Any]]:
+def reference(plain_shell: Shell, emulator: Emulator) -> tuple[WorkspaceShell, dict[str, Any]]:
     """Return the same run, uninterrupted."""
-    at = shell.at(emulator, "uninterrupted")
+    at = begun(plain_shell, emulator, "uninterrupted")
     return at, at.shell.json_inside(*RUN, "--run-key", "uninterrupted")
 
 
 @pytest.fixture(scope="module")
 def killed(
-    shell: Shell, emulator: Emulator, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+    plain_shell: Shell, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, WorkspaceShell]:
     """Kill two runs during the submission of a round; each has its own journal."""
     at = {}
@@ -83,7 +92,7 @@ def killed(
         runs = []
         for key in ("killed", "swept"):
             journal = journal_url(tmp_path_factory.mktemp(key) / "journal.db")
-            at[key] = shell.with_variables(HYBRIDLOOP_JOURNAL=journal).at(emulator, key)
+            at[key] = begun(plain_shell.with_variables(HYBRIDLOOP_JOURNAL=journal), emulator, key)
             dying = at[key].shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:8")
             runs.append(running.enter_context(dying.start(*RUN, "--run-key", key, "--quiet")))
             running.callback(runs[-1].kill)
@@ -153,18 +162,18 @@ def test_a_run_is_recomputed_from_its_counts_and_exported_completely(
 @pytest.fixture(scope="module")
 def slow_service() -> Iterator[Emulator]:
     with running_emulator() as emulator:
-        emulator.admin("faults", SLOWLY)
         yield emulator
 
 
 @pytest.fixture(scope="module")
-def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectServer) -> dict[str, EndedRun]:
+def ended_early(plain_shell: Shell, slow_service: Emulator) -> dict[str, EndedRun]:
     """End runs early in each way, and resume them; return both states by way.
 
     One parked by itself; the others were ended from outside after their first round.
     """
-    ways = ("SIGTERM", "SIGINT", "stopped", "cancelled")
-    at = {way: shell.at(slow_service, f"ended-{way}") for way in (*ways, "parked")}
+    ways = ("SIGTERM", "SIGINT", "stopped")
+    slow_service.admin("faults", SLOWLY)
+    at = {way: begun(plain_shell, slow_service, way) for way in (*ways, "parked")}
     with ExitStack() as running:
         runs = {way: running.enter_context(at[way].shell.start(*RUN, "--run-key", way)) for way in ways}
         for run in runs.values():
@@ -172,18 +181,22 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
         parking = (*RUN, "--run-key", "parked", "--detach-after", "0.2")
         ends = {"parked": run_in_process(at["parked"].shell.environ, *parking)}
         for run in runs.values():
-            assert run.stderr is not None
-            assert run.stderr.readline().startswith("angles searched on ")
-            assert run.stderr.readline().startswith("round   1")
+            after_its_first_round(run)
         runs["SIGTERM"].send_signal(signal.SIGTERM)
         runs["SIGINT"].send_signal(signal.SIGINT)
-        assert shell.json_inside("runs", "stop", "stopped")["stop_requested"] is True
-        cancel(prefect_server, shell)
+        assert plain_shell.json_inside("runs", "stop", "stopped")["stop_requested"] is True
         for way, run in runs.items():
             out, err = run.communicate(timeout=PATIENCE_S)
             ends[way] = CommandResult(run.returncode, out, err)
     slow_service.admin("faults", {"rules": []})
     return {way: resumed(at[way], way, end) for way, end in ends.items()}
+
+
+def after_its_first_round(run: subprocess.Popen[str]) -> None:
+    """Wait until a command has shown its first round."""
+    assert run.stderr is not None
+    assert run.stderr.readline().startswith("angles searched on ")
+    assert run.stderr.readline().startswith("round   1")
 
 
 def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> EndedRun:
@@ -197,9 +210,16 @@ def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> EndedRun:
     return EndedRun(end.code, end.out, end.err, shown, sessions, gone_on, at.session_statuses())
 
 
-def cancel(server: PrefectServer, shell: Shell) -> None:
-    with journal_of(shell) as journal, prefect_client(server) as client:
-        client.set_flow_run_state(UUID(journal.run("cancelled").flow_run_id), Cancelling())
+def check_end(run: EndedRun, end: tuple[int, str], uninterrupted: dict[str, Any], service: Emulator) -> None:
+    """Check the exit code and the status of a run that ended early, its sessions, and its answer after a resume."""
+    assert "Traceback" not in run.err
+    assert (run.code, run.shown.status) == end
+    assert run.sessions == ["Succeeded"]
+    assert answer(run.resumed) == answer(uninterrupted)
+    books = service.admin(f"ledger?run={run.shown.uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (uninterrupted["jobs"]["total"], 0)
+    assert [session["status"] for session in run.resumed["sessions"]] == run.sessions_in_the_end
+    assert set(run.sessions_in_the_end) == {"Succeeded"}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +227,6 @@ def cancel(server: PrefectServer, shell: Shell) -> None:
     [
         ("SIGTERM", 143, "interrupted"),
         ("SIGINT", 130, "interrupted"),
-        ("cancelled", 130, "interrupted"),
         ("stopped", 3, "stopped"),
         ("parked", 3, "parked"),
     ],
@@ -220,15 +239,7 @@ def test_a_run_that_ended_early_closes_its_session_and_resumes_to_the_same_answe
     reference: tuple[WorkspaceShell, dict[str, Any]],
     slow_service: Emulator,
 ) -> None:
-    run = ended_early[way]
-    assert "Traceback" not in run.err
-    assert (run.code, run.shown.status) == (code, status)
-    assert run.sessions == ["Succeeded"]
-    assert answer(run.resumed) == answer(reference[1])
-    books = slow_service.admin(f"ledger?run={run.shown.uid}")
-    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
-    assert [session["status"] for session in run.resumed["sessions"]] == run.sessions_in_the_end
-    assert set(run.sessions_in_the_end) == {"Succeeded"}
+    check_end(ended_early[way], (code, status), reference[1], slow_service)
 
 
 def test_a_stopped_run_prints_its_result_so_far(ended_early: dict[str, EndedRun]) -> None:
@@ -239,9 +250,8 @@ def test_a_stopped_run_prints_its_result_so_far(ended_early: dict[str, EndedRun]
 
 
 def test_an_interrupted_run_prints_how_to_resume(ended_early: dict[str, EndedRun]) -> None:
-    for way in ("SIGINT", "SIGTERM", "cancelled"):
-        assert f"hybridloop runs resume {way}" in ended_early[way].err
     for way in ("SIGINT", "SIGTERM"):
+        assert f"hybridloop runs resume {way}" in ended_early[way].err
         err = ended_early[way].err  # it depends on the moment of the signal
         none = "the session has been closed, with no job in flight" in err
         assert none or "the session has been closed; its jobs in flight were left to the service" in err
@@ -249,18 +259,38 @@ def test_an_interrupted_run_prints_how_to_resume(ended_early: dict[str, EndedRun
         assert ended_early[way].out == ""
 
 
-def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, EndedRun], prefect_server: PrefectServer) -> None:
-    with prefect_client(prefect_server) as client:
-        states = {}
-        for way in ("stopped", "parked", "cancelled"):
-            state = client.read_flow_run(UUID(ended_early[way].shown.flow_run_id)).state
+def test_a_run_that_is_cancelled_in_prefect_resumes_and_prefect_shows_how_a_run_was_ended(
+    shell: Shell,
+    emulator: Emulator,
+    slow_service: Emulator,
+    prefect_server: PrefectServer,
+    reference: tuple[WorkspaceShell, dict[str, Any]],
+) -> None:
+    slow_service.admin("faults", SLOWLY)
+    at, fast = shell.at(slow_service, "runs-cancelled"), shell.at(emulator, "runs-in-prefect")
+    with at.shell.start(*RUN, "--run-key", "cancelled") as run, ExitStack() as leaving:
+        leaving.callback(run.kill)
+        for key, limit in (("stopped", ("--max-jobs", "1")), ("parked", ("--detach-after", "0.000001"))):
+            assert run_in_process(fast.shell.environ, *RUN, "--run-key", key, *limit).code == 3
+        after_its_first_round(run)
+        with journal_of(shell) as journal, prefect_client(prefect_server) as client:
+            client.set_flow_run_state(UUID(journal.run("cancelled").flow_run_id), Cancelling())
+        out, err = run.communicate(timeout=PATIENCE_S)
+    slow_service.admin("faults", {"rules": []})
+    assert "hybridloop runs resume cancelled" in err
+    states = {}
+    with journal_of(shell) as journal, prefect_client(prefect_server) as client:
+        for key in ("stopped", "parked", "cancelled"):
+            state = client.read_flow_run(UUID(journal.run(key).flow_run_id)).state
             assert state is not None
-            states[way] = (state.type.value, state.name)
+            states[key] = (state.type.value, state.name)
     assert states == {
         "stopped": ("COMPLETED", "Stopped"),
         "parked": ("COMPLETED", "Parked"),
         "cancelled": ("CANCELLED", "Cancelled"),
     }
+    end = resumed(at, "cancelled", CommandResult(run.returncode, out, err))
+    check_end(end, (130, "interrupted"), reference[1], slow_service)
 
 
 def test_a_killed_script_resumes_when_it_is_started_again(shell: Shell, emulator: Emulator) -> None:

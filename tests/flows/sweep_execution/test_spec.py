@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from pathlib import Path
@@ -252,6 +253,33 @@ def test_an_error_within_an_active_space_is_marked_in_the_table() -> None:
     assert [row["exact_of"] for row in rows] == [None, "active space"]
     assert "exact_of" in str(SweepResult("sizes", "vqe", "hartree", (), tuple(rows), 0, 0.0))
     assert "exact_of" not in str(SweepResult("sizes", "vqe", "hartree", (), (rows[0],), 0, 0.0))
+
+
+def test_the_result_is_printed_as_a_table_with_the_missing_points_below() -> None:
+    first, second = points(grid={"seed": [1, 2]})
+    trouble = "no built-in problem 'no-such-molecule'"
+    rows = (row_of(first, _recorded(a_result())), row_of(second, None, trouble))
+    result = SweepResult("s", "vqe", "hartree", ("problem", "seed"), rows, 2, 1.0, costs={"USD": 0.0}, is_local=True)
+    head, *lines = str(result).splitlines()
+    assert head.split()[:4] == ["run_key", "seed", "status", "problem"]
+    assert [line.split()[0] for line in lines[:2]] == [row["run_key"] for row in rows]
+    assert lines[3].startswith("s: 2 points, 1 converged, 1 failed; ")
+    assert lines[3].endswith("; cost 0.00 USD (local: not billed)")
+    assert trouble in lines[-1]
+    assert html.escape(lines[-1]) in result._repr_html_()
+
+
+def test_the_plot_has_the_values_over_the_distances_and_the_exact_curve(tmp_path: Path) -> None:
+    rows = []
+    for point, exact in zip(points(problems=["h2-0.3", "h2-1.6", "h2-2.5"]), (-0.6, -1.0, -0.9), strict=True):
+        rows.append(row_of(point, _recorded(replace(a_result(), exact=exact))) | {"problem": point.problem.name})
+    figure = SweepResult("curve", "vqe", "hartree", ("problem",), tuple(rows), 0, 0.0).plot(str(tmp_path / "curve.svg"))
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "H–H distance (Å)"
+    (line,) = [line for line in axes.lines if line.get_label() == "exact"]
+    assert list(line.get_xdata()) == [0.3, 1.6, 2.5]
+    assert list(line.get_ydata()) == [-0.6, -1.0, -0.9]
+    assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
 
 
 def _recorded(result: RunResult) -> RunRecord:
