@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Mapping
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from qiskit.providers import JobStatus, JobTimeoutError
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
 from qiskit_algorithms import AmplificationProblem, Grover
-from qiskit_experiments.library import CorrelatedReadoutError, LocalReadoutError
 from scipy.stats import chi2
 
 import hybridloop as hl
@@ -32,6 +32,7 @@ from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_options import SessionOptions
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
+from tests.paths import DATA
 from tests.waiting import PATIENCE_S
 
 TARGETS = ("rigetti.sim.qvm", "ionq.simulator", "quantinuum.sim.h2-1e")
@@ -59,6 +60,21 @@ with hl.open_session("rigetti.sim.qvm", run_key="night", seed=3) as session:
     data = LocalReadoutError([0, 1]).run(backend, shots=400, backend_run=True).block_for_results()
     found.append([each["counts"] for each in data.data()])
     print(json.dumps([found, session.num_jobs, session.cost]))
+"""
+
+
+EXPERIMENTS = """
+import json
+from qiskit_experiments.library import CorrelatedReadoutError, LocalReadoutError
+import hybridloop as hl
+found = []
+with hl.open_session("rigetti.sim.qvm", seed=6) as session:
+    for options in ({}, {"backend_run": True}):
+        for kind in (LocalReadoutError, CorrelatedReadoutError):
+            data = kind([0, 1]).run(session.backend(), shots=200, **options).block_for_results()
+            (row,) = data.analysis_results(dataframe=False)
+            found.append([data.errors(), row.value.assignment_matrix().tolist()])
+print(json.dumps(found))
 """
 
 
@@ -153,17 +169,6 @@ def test_primitives_of_backends_and_an_algorithm_of_another_package(emulator: Em
     assert amplified.top_measurement == "11"
 
 
-@pytest.mark.parametrize("options", [{}, {"backend_run": True}])
-def test_an_experiment_of_another_package(emulator: Emulator, options: Mapping[str, Any]) -> None:
-    with open_run_session(emulator.workspace(), seed=6) as session:
-        backend = session.backend()
-        for kind in (LocalReadoutError, CorrelatedReadoutError):
-            data = kind([0, 1]).run(backend, shots=200, **options).block_for_results()
-            assert not data.errors()
-            (matrix,) = data.analysis_results(dataframe=False)
-            assert np.allclose(matrix.value.assignment_matrix(), np.eye(4))
-
-
 def test_calls_of_several_threads_replay_in_any_order(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,16 +257,35 @@ def test_a_cancelled_job_ends_at_the_service(emulator: Emulator) -> None:
             job.result()
 
 
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with qiskit-experiments; where it is installed, Qiskit loads it in every process."""
+    folder = tmp_path_factory.mktemp("experiments")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    subprocess.run([*command, "-r", str(DATA / "experiments.txt")], check=True, timeout=PATIENCE_S)
+    return folder
+
+
+def place(emulator: Emulator, folder: Path, packages: Path, name: str) -> WorkspaceShell:
+    """Return a shell with a journal of its own and qiskit-experiments, at a workspace of that name."""
+    environ = {**os.environ, "HYBRIDLOOP_HOME": str(folder / name), "PYTHONPATH": str(packages)}
+    return Shell(environ, is_new=True).at(emulator, name)
+
+
+@pytest.mark.slow
+def test_experiments_of_another_package(emulator: Emulator, tmp_path: Path, packages: Path) -> None:
+    done = place(emulator, tmp_path, packages, "experiments").shell.run_python("-c", EXPERIMENTS)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [["", np.eye(4).tolist()]] * 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["put.after:2", "result.after:2", "commit.after:3"])
 def test_a_killed_script_has_the_same_counts_and_pays_nothing_twice(
-    emulator: Emulator, tmp_path: Path, point: str
+    emulator: Emulator, tmp_path: Path, packages: Path, point: str
 ) -> None:
-    def place(name: str) -> WorkspaceShell:
-        environ = {**os.environ, "HYBRIDLOOP_HOME": str(tmp_path / name)}
-        return Shell(environ).at(emulator, f"backend-{name}-{point.replace('.', '-').replace(':', '-')}")
-
-    unbroken, killed = place("unbroken"), place("killed")
+    names = (f"{name}-{point.replace('.', '-').replace(':', '-')}" for name in ("unbroken", "killed"))
+    unbroken, killed = (place(emulator, tmp_path, packages, name) for name in names)
     assert killed.shell.with_variables(HYBRIDLOOP_CRASH_AT=point).run_python("-c", SCRIPT).returncode == -9
     whole, again = (each.shell.run_python("-c", SCRIPT) for each in (unbroken, killed))
     assert again.returncode == 0, again.stderr
