@@ -124,7 +124,7 @@ def flow_environment(workspace: str | Any | None) -> Iterator[Any]:
     """Provide the flow calls of the block with Prefect; yield the SDK's workspace."""
     sdk_workspace = resolve_workspace(workspace)
     with running_prefect(IN_A_RUN):
-        from hybridloop.flows.in_prefect.flow_run_log import show_warnings
+        from hybridloop.runtime.messages import show_warnings
 
         if not stack.is_in_flow_run():  # there it is Prefect's to show them
             show_warnings()

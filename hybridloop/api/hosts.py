@@ -48,7 +48,9 @@ def _do_plainly(run: Run, workspace: str | Any | None, view: View) -> RunResult:
     from hybridloop.flows.lifecycle.life import live
     from hybridloop.journal import open_journal
     from hybridloop.runs.run import is_current
+    from hybridloop.runtime.messages import show_warnings
 
+    show_warnings()
     sdk_workspace = resolve_workspace(workspace)
     with exit_on_sigterm(), open_journal() as journal:
         if not is_current(journal, run.record):

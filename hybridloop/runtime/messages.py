@@ -1,10 +1,11 @@
-"""Foreign text with its control characters escaped, and a logging handler that prints warnings so."""
+"""Foreign text with its control characters escaped, and warnings that are printed so."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
+import threading
 
 # C0 and C1 control characters but tab and line break, marks that turn the direction of text, separators of lines
 _CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
@@ -19,6 +20,11 @@ def escape_control(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+_logger = logging.getLogger("hybridloop")
+_setting_up = threading.Lock()
+_TO_SERVER = "APILogHandler"  # Prefect's, which shows nothing here; it is not imported
+
+
 class WarningLines(logging.Handler):
     """Logging handler that prints warnings to the `sys.stderr` of the moment, which a live view replaces."""
 
@@ -29,6 +35,29 @@ class WarningLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record to standard error."""
         print(escape_control(self.format(record)), file=sys.stderr, flush=True)
+
+
+def show_warnings() -> None:
+    """Print this package's warnings to standard error from now on, unless another handler shows them.
+
+    Prefect's set-up of logging replaces the handlers of the root logger by its own, which the functions of
+    `hybridloop.api` turn off: a user of Python would see no warning.
+    """
+    with _setting_up:
+        if not any(isinstance(handler, WarningLines) for handler in _logger.handlers):
+            lines = WarningLines()
+            lines.addFilter(lambda record: not _is_shown(record))
+            _logger.addHandler(lines)
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Return True if a handler of the user's, or Prefect's on the console, takes the record."""
+    return any(
+        record.levelno >= handler.level
+        and not isinstance(handler, WarningLines | logging.NullHandler)
+        and not any(base.__name__ == _TO_SERVER for base in type(handler).__mro__)
+        for handler in (*_logger.handlers, *logging.getLogger().handlers)
+    )
 
 
 def level_of(error: BaseException) -> int:

@@ -13,10 +13,10 @@ import hybridloop as hl
 from hybridloop.api.hosts import resume_run as resume
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import CallbackFailed
-from hybridloop.flows.in_prefect.flow_run_log import show_warnings
 from hybridloop.journal import open_journal
 from hybridloop.preparation import vqe
 from hybridloop.results.live import LiveFeed, RoundUpdate
+from hybridloop.runtime.messages import show_warnings
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.flow_calls import run_plainly

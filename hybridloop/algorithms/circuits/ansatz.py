@@ -120,7 +120,8 @@ def hardware_efficient(
     library = real_amplitudes if rotations is Rotations.REAL else efficient_su2
     circuit = library(num_qubits, reps=reps, entanglement=entanglement)
     count = circuit.num_parameters
-    name = f"hardware-efficient ({rotations}, {reps} layer(s))"
+    gates = "ry" if rotations is Rotations.REAL else "ry-rz"
+    name = f"hardware-efficient ({gates}, {reps} layer(s))"
     return Ansatz(name, circuit, draw_initial_point(initial, count), ((1,),) * count)
 
 

@@ -1,4 +1,4 @@
-"""This package's log lines in the log of a flow run, and its warnings on standard error, without Prefect's settings."""
+"""This package's log lines in the log of a flow run, without Prefect's settings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
-
-from hybridloop.runtime.messages import WarningLines
 
 _logger = logging.getLogger("hybridloop")
 
@@ -30,28 +28,6 @@ class _FlowRunHandler(APILogHandler):
 
 
 _handler = _FlowRunHandler()
-
-
-def show_warnings() -> None:
-    """Print this package's warnings to standard error from now on, unless another handler shows them.
-
-    Prefect's set-up of logging replaces the handlers of the root logger by its own, which the functions of
-    `hybridloop.api` turn off: a user of Python would see no warning.
-    """
-    with _handler.lock_of_runs:
-        if not any(isinstance(handler, WarningLines) for handler in _logger.handlers):
-            lines = WarningLines()
-            lines.addFilter(lambda record: not _is_shown(record))
-            _logger.addHandler(lines)
-
-
-def _is_shown(record: logging.LogRecord) -> bool:
-    """Return True if a handler of the user's, or Prefect's on the console, takes the record."""
-    handlers = (*_logger.handlers, *logging.getLogger().handlers)
-    return any(
-        record.levelno >= handler.level and not isinstance(handler, WarningLines | APILogHandler | logging.NullHandler)
-        for handler in handlers
-    )
 
 
 @contextmanager
