@@ -98,12 +98,13 @@ def reproduce(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
 ) -> Reproduction:
-    """Run a finished run of the journal or of a bundle again, with its settings and seed, and compare the results.
+    """Run a finished run of the journal or of a bundle again, with its settings, seed and host; compare the results.
 
     `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished run of that
     key is resumed. Raises InputError for a run without a result, and the errors of `vqe`.
     """
     from hybridloop.api.algorithms import run
+    from hybridloop.api.hosts import PREFECT
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.inputs.sources import ResolvedSettings
     from hybridloop.journal import open_journal
@@ -126,6 +127,7 @@ def reproduce(
             workspace=workspace,
             on_progress=on_progress,
             feed=feed,
+            host=str(record.settings.get("host", PREFECT)),
         )
         if ended.status not in WITH_RESULT:
             return Reproduction(record.key, key, ended.status, (), {})

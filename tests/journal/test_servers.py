@@ -89,6 +89,7 @@ def test_the_password_may_be_in_a_file_of_its_own(url: str, tmp_path: Path) -> N
         assert journal.runs() == []
     assert secret not in inspect_journal(environ).place
     (tmp_path / "password").write_text("another", encoding="utf-8")
+    environ["HYBRIDLOOP_JOURNAL_WAIT_S"] = "0.1"  # a server that has answered is waited for
     with pytest.raises(JournalError) as refused:
         open_journal(environ)
     assert "another" not in str(refused.value)
