@@ -27,6 +27,7 @@ from hybridloop.flows.in_prefect.artifact import (
 )
 from hybridloop.local_stack import PrefectServer
 from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import OBSERVABLES
 from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import long_run
 from tests.prefect_server import prefect_client
@@ -156,9 +157,10 @@ def test_the_artifact_has_a_scans_points_up_to_a_bound(kept: StoredRun) -> None:
     assert kept.result is not None
     long = answered(kept.result, table=kept.result.table * 40)
     for result, rows, more in ((kept.result, 3, False), (long, MAX_ROWS, True)):
-        _, _, points = report_markdown(result).partition("## Points")
+        points, _, beside = report_markdown(result).partition("## Points")[2].partition(f"## {OBSERVABLES}")
         assert len(re.findall(r"^\| h2", points, re.MULTILINE)) == rows
         assert ("The first 50 of 120" in points) == more
+        assert len(re.findall(r"^\| h2", beside, re.MULTILINE)) == 6
 
 
 @pytest.mark.slow
