@@ -93,7 +93,7 @@ def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:
         assert row["value"] == pytest.approx(row["simulated"], abs=1e-3 + row["rounding_bound"])
 
 
-@pytest.mark.parametrize("name", list(MOLECULES))
+@pytest.mark.parametrize("name", ["a frozen core", "water, four in four", "hydroxide"])
 def test_own_matrices_are_over_atomic_orbitals_or_those_of_the_file(name: str, tmp_path: Path) -> None:
     built, options = MOLECULES[name]
     masses = built.atom_mass_list(isotope_avg=True)

@@ -11,7 +11,7 @@ import pytest
 import hybridloop as hl
 from hybridloop.errors import InputError
 from hybridloop.journal import open_journal
-from tests.cli.shell_helpers import CommandResult, Shell
+from tests.cli.shell_helpers import CommandResult, Shell, run_in_process
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
@@ -67,21 +67,25 @@ def test_a_period_that_is_none_is_refused_in_python() -> None:
 
 def test_a_plan_names_the_limits_and_what_they_leave(shell: Shell, emulator: Emulator) -> None:
     place = shell.at(emulator, "planned").shell
+
+    def run(*arguments: str) -> CommandResult:
+        return run_in_process(place.environ, *arguments)
+
     for name, amount, *local in (("own", "90USD", "--local"), ("credits", "5HQC", "--local"), ("billed", "90USD")):
-        assert place.run("limit", "set", name, amount, "--workspace", "planned", *local).returncode == 0
-    plan = place.json("plan", "vqe", "h2", "--target", "ionq.qpu.aria-1", "--seed", "7", "--precision", "0.05")
+        assert run("limit", "set", name, amount, "--workspace", "planned", *local).code == 0
+    plan = place.json_inside("plan", "vqe", "h2", "--target", "ionq.qpu.aria-1", "--seed", "7", "--precision", "0.05")
     (line,) = plan["limits"]
     assert line.startswith("own: 90.00 USD of 90 USD per month are left until 20")
     assert "limit own may end the run early: 90.00 USD of it are left" in plan["warnings"]
     time = ("vqe", "h2", "--target", "rigetti.qpu.cepheus-1-108q", "--seed", "7")
-    refused = place.run("run", *time)
-    assert refused.returncode == 2
-    assert "--max-cost-per-job: the maximum price of a job on rigetti.qpu" in refused.stderr
-    assert "so limit own could be exceeded" in refused.stderr
-    warnings = place.json("plan", *time)["warnings"]
+    refused = run("run", *time)
+    assert refused.code == 2
+    assert "--max-cost-per-job: the maximum price of a job on rigetti.qpu" in refused.err
+    assert "so limit own could be exceeded" in refused.err
+    warnings = place.json_inside("plan", *time)["warnings"]
     assert "such a run would be refused: limit own needs max_cost_per_job" in warnings
     for name in ("own", "credits", "billed"):
-        assert place.run("limit", "remove", name).returncode == 0
+        assert run("limit", "remove", name).code == 0
 
 
 @pytest.mark.slow
