@@ -165,12 +165,16 @@ class Database:
 
         No statement was sent yet, so a retry repeats none.
         """
+        end: float | None = None  # set by the first failure, so that the wait has an end
         while True:
             try:
                 connection = engine.connect()
                 break
             except OperationalError as error:
-                if not self._may_reconnect(error):
+                if not self._is_retried(error):
+                    raise
+                end = self._end_of_outage() if end is None else end
+                if self._now() >= end:
                     raise
                 _log.debug("the journal %s is away, trying again: %s", self.location, self._journal_error(error))
                 threading.Event().wait(_RECONNECT_EVERY_S)
@@ -199,21 +203,23 @@ class Database:
         with self._translate_errors(), self._engine.connect() as connection:
             yield connection.execution_options(**{_BEGIN: ""})
 
-    def _may_reconnect(self, error: OperationalError) -> bool:
-        """Return True while an unreachable server is retried; warn at the first failure."""
-        address = str(self.location)
-        if self.location.is_file or not (address in self._answered or (self._waits and is_away(error))):
-            return False
-        now = self._now()
-        if now > self._away_since.get(address, -math.inf) + 2 * self._wait_s:  # not the outage of before
-            self._away_since[address] = now
+    def _is_retried(self, error: OperationalError) -> bool:
+        """Return True for the error of a server that has answered before, or is away where that is waited for."""
+        return not self.location.is_file and (str(self.location) in self._answered or (self._waits and is_away(error)))
+
+    def _end_of_outage(self) -> float:
+        """Return the time until which all threads wait for a server that is away; warn at its first failure."""
+        address, now = str(self.location), self._now()
+        since = self._away_since.get(address, -math.inf)
+        if now > since + 2 * self._wait_s:  # not the outage of before
+            self._away_since[address] = since = now
             _log.warning(
                 "the journal %s does not answer; it is waited for up to %g s (%s sets another time). If it stays "
                 "away, the run ends with an error. All that was written is kept; hybridloop runs resume continues the "
                 "run",
                 *(self.location, self._wait_s, WAIT_VARIABLE),
             )
-        return now < self._away_since[address] + self._wait_s
+        return since + self._wait_s
 
     def compact(self) -> int:
         """Return free space in SQLite's file to the disk, if there is enough of it; return the number of bytes."""
