@@ -27,6 +27,7 @@ from hybridloop.results.result_text import (
     is_scan,
     measured_text,
     minimum_text,
+    observable_table,
     observable_text,
     table,
     way_from_random,
@@ -113,8 +114,9 @@ def as_html(result: RunResult) -> str:
         f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
         for name, text in (("why", why(result)), *answer(result), *effort(result))
     )
+    tables = "".join(map(_table_as_html, (table(result), observable_table(result) if is_scan(result) else [])))
     caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(title(result))}</caption>'
-    return f"<div><table>{caption}{facts}</table>{_table_as_html(table(result))}</div>"
+    return f"<div><table>{caption}{facts}</table>{tables}</div>"
 
 
 def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:

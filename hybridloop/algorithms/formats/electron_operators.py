@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hybridloop.algorithms.formats.json_text import read_json_object
 from hybridloop.errors import ProblemError
 
+MAX_LADDERS = 12  # of a product, which has up to 2^12 Pauli terms
 _SYMMETRIC = 1e-8  # of the largest element
 _FORMAT = (
     'Give {"one_body": matrix or matrices, "constant": number or numbers}, or {"fermions": [[[[2, 1], [0, 0]], 1.0]]} '
@@ -51,7 +52,7 @@ class _Document(BaseModel):
 
     one_body: _Matrix | list[_Matrix] | None = None
     constant: _Number | list[_Number] = 0.0
-    fermions: list[tuple[tuple[Ladder, ...], _Number]] | None = None
+    fermions: list[tuple[Annotated[tuple[Ladder, ...], Field(max_length=MAX_LADDERS)], _Number]] | None = None
 
 
 def is_electron_operator(text: str) -> bool:

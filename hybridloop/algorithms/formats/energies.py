@@ -213,8 +213,8 @@ def _coefficients(columns: list[list[list[float]]], norb: int, source: str) -> C
         return Coefficients(np.zeros((0, norb)), np.zeros((0, 0)))
     try:
         orbitals, filled = (np.array(each, float) for each in columns)
-        filled = filled.reshape(len(orbitals), -1)
-        if orbitals.ndim == 2 and orbitals.shape[1] == norb:
+        filled = filled.reshape(len(filled), -1)  # of no columns, too
+        if orbitals.ndim == 2 and orbitals.shape[1] == norb and len(filled) == len(orbitals):
             return Coefficients(orbitals, filled)
     except ValueError:
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class Expectations:
         self, energy: Evaluation, ansatz: Ansatz, sampling: Sampling, point: NDArray[np.float64]
     ) -> list[SamplerPub]:
         """Return the PUBs of the circuits that the energy does not have, at a point (n,), with a pilot's shots."""
-        own, _ = self._on(ansatz)._parts(energy.observable)
+        own, _ = _that_vary(self, ansatz)._parts(energy.observable)
         circuits = [group.measurement_circuit(ansatz.circuit) for group in own]
         shots = sampling.whole_jobs(max(MIN_PILOT_SHOTS, sampling.least_shots))
         return [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
@@ -87,7 +87,7 @@ class Expectations:
         """
         if not self.operators:
             return ()
-        own, parts = self._on(ansatz)._parts(energy.observable)
+        own, parts = _that_vary(self, ansatz)._parts(energy.observable)
         circuits = [*energy.circuits, *(group.measurement_circuit(ansatz.circuit) for group in own)]
         counts = {place: list(found) for place, found in kept.items()}
         for place, result in enumerate(pilot, len(energy.circuits)):
@@ -110,20 +110,6 @@ class Expectations:
             on_shots(len(pubs), sum(each.shots for _, each in found if isinstance(each, Counts)))
         state = _state(ansatz, point)
         return tuple(row_of(each.named, self._estimate(energy, each, counts), state) for each in parts)
-
-    def _on(self, ansatz: Ansatz) -> Expectations:
-        """Return the operators without the terms that are 0 at all angles of the circuit, as its symmetries have it.
-
-        An expectation value is a trigonometric polynomial of the angles. One that is not 0 everywhere is 0 at random
-        angles with probability 0 (J. T. Schwartz, J. ACM 27 (1980) 701, for polynomials).
-        """
-        if not self.operators or ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
-            return self
-        labels = sorted({label for each in self.operators for label in each.operator.paulis.to_labels()})
-        angles = np.random.default_rng(ZERO_SEED).uniform(-np.pi, np.pi, (2, ansatz.circuit.num_parameters))
-        states = [Statevector(ansatz.circuit.assign_parameters(point)) for point in angles]
-        zero = {label for label in labels if all(abs(state.expectation_value(Pauli(label))) < ZERO for state in states)}
-        return Expectations(tuple(replace(each, operator=_without(each.operator, zero)) for each in self.operators))
 
     def _parts(self, energy: Observable) -> tuple[list[MeasurementGroup], list[_Parts]]:
         """Return the groups beside the energy's, and the parts of each operator in all groups, the energy's first."""
@@ -181,7 +167,7 @@ class Expectations:
     ) -> Table:
         """Measure each operator as an energy of its own, whose evaluation `of` returns, as with extrapolated noise."""
         rows, state = list[Mapping[str, Any]](), _state(ansatz, point)
-        for named in self._on(ansatz).operators:
+        for named in _that_vary(self, ansatz).operators:
             estimate: Estimate | None
             if not (named.operator.paulis.x | named.operator.paulis.z).any():
                 rows.append(row_of(named, Estimate(float(named.operator.coeffs.sum().real), 0.0, 0), state))
@@ -229,6 +215,23 @@ def _own_groups(labels: Sequence[str], shown: Sequence[MeasurementGroup]) -> lis
     numbers = {group.ones for group in shown}
     ones = numbers.pop() if len(numbers) == 1 else None
     return [replace(group, ones=ones) for group in observable(union, Grouping.QUBIT_WISE).groups]
+
+
+@lru_cache(maxsize=8)
+def _that_vary(expectations: Expectations, ansatz: Ansatz) -> Expectations:
+    """Return the operators without the terms that are 0 at all angles of the circuit, as its symmetries have it.
+
+    An expectation value is a trigonometric polynomial of the angles. One that is not 0 everywhere is 0 at random angles
+    with probability 0 (J. T. Schwartz, J. ACM 27 (1980) 701, for polynomials).
+    """
+    operators = expectations.operators
+    if not operators or ansatz.circuit.num_qubits > MAX_EXACT_QUBITS:
+        return expectations
+    zero = {label for each in operators for label in each.operator.paulis.to_labels()}
+    for point in np.random.default_rng(ZERO_SEED).uniform(-np.pi, np.pi, (2, ansatz.circuit.num_parameters)):
+        state = Statevector(ansatz.circuit.assign_parameters(point))
+        zero = {label for label in zero if abs(state.expectation_value(Pauli(label))) < ZERO}
+    return Expectations(tuple(replace(each, operator=_without(each.operator, zero)) for each in operators))
 
 
 def _without(operator: SparsePauliOp, labels: Set[str]) -> SparsePauliOp:

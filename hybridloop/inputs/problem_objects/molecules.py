@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
+_SAME_SIZE = 1 - 1e-6  # of the largest coefficient, far above what a converged calculation leaves open
 _NEWTON_CYCLES, _STABILITY_STEPS = 100, 5  # bounds: stretched bonds take about 20 cycles and one step
 _MOST_WRITTEN = 40  # orbitals: integrals over more fit no problem's text
 _MOST_IN_MEMORY = 70  # orbitals, whose array of integrals takes 200 MB, and grows with the fourth power
@@ -343,7 +344,7 @@ def as_kept(text: str, source: str) -> str:
                 (earlier.one_body, found.one_body),
                 (earlier.two_body, found.two_body),
                 (earlier.core_energy, found.core_energy),
-                *_further_pairs(earlier, found),
+                *_pairs_of_dipoles(earlier, found),
             )
             is_same = _beside_numbers(earlier) == _beside_numbers(found)
             if is_same and all(np.allclose(old, new, rtol=0, atol=SAME_INTEGRALS) for old, new in pairs):
@@ -358,26 +359,25 @@ def as_kept(text: str, source: str) -> str:
     return text
 
 
-def _further_pairs(earlier: Molecule, found: Molecule) -> list[tuple[Any, Any]]:
-    pairs = [
-        (getattr(earlier.coefficients, name), getattr(found.coefficients, name)) for name in ("orbitals", "filled")
-    ]
+def _pairs_of_dipoles(earlier: Molecule, found: Molecule) -> list[tuple[Any, Any]]:
     if earlier.dipole is None or found.dipole is None:
-        return pairs
-    return [
-        *pairs,
-        *((getattr(earlier.dipole, name), getattr(found.dipole, name)) for name in ("constant", "matrices")),
-    ]
+        return []
+    return [(earlier.dipole.constant, found.dipole.constant), (earlier.dipole.matrices, found.dipole.matrices)]
 
 
 def _with_signs(orbitals: NDArray[Any]) -> NDArray[Any]:
-    """Return the orbitals, each with the sign that makes its largest coefficient positive."""
+    """Return the orbitals, each with the sign that makes its largest coefficient positive, the first of equal ones.
+
+    Symmetric molecules have equal ones, of which rounding must not choose.
+    """
     import numpy as np
 
     if getattr(orbitals, "ndim", 0) != 2 or np.iscomplexobj(orbitals):
         raise InputError("problem", "the orbitals are not restricted and real", "Give scf.RHF(mol) or scf.ROHF(mol).")
     orbitals = np.asarray(orbitals)
-    largest = orbitals[np.abs(orbitals).argmax(axis=0), range(orbitals.shape[1])]
+    sizes = np.abs(orbitals)
+    first = (sizes >= _SAME_SIZE * sizes.max(axis=0)).argmax(axis=0)
+    largest = orbitals[first, range(orbitals.shape[1])]
     return orbitals * np.where(largest < 0, -1.0, 1.0)
 
 

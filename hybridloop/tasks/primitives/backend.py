@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -167,7 +166,6 @@ def _check_option(name: str, value: object) -> None:
         raise InputError(name, f"{value} asks for analogue data, and a session has bits", "Leave it out.", NOT_SENT)
 
 
-@functools.cache
 def _gate_target(target: Target) -> GateTarget:
     is_adaptive = target.profile != "Base"
     names = [*target.gates, "measure", *["reset"] * is_adaptive]
