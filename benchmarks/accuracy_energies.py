@@ -21,12 +21,12 @@ from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Z95, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
 from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from hybridloop.settings import AnsatzName, OrbitalsName, ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepare_vqe

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 from benchmarks.local import WORKSPACE
 from hybridloop.azure.pace import MIN_IN_FLIGHT
 from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
+from hybridloop.settings.session_options import DEFAULT_OPTIONS
 from hybridloop.targets import Target
-from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, submission_body
 

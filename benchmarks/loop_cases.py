@@ -25,11 +25,11 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.observable import Observable, observable
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.qaoa.angles import with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.algorithms.batched_state_helpers import gates_of
 from tests.algorithms.gate_states import evolve, initial_states
 from tests.spin_models import HEISENBERG, chain, ring, spin_model

@@ -29,9 +29,9 @@ from hybridloop.emulator.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 
 TARGET = "rigetti.sim.qvm"
 EVALUATIONS, QUICK = 1000, 100

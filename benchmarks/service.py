@@ -24,9 +24,9 @@ from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straigh
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
 

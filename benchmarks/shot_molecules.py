@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy_energies import fcidump
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix
 from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.algorithms.problems.exact import lowest_state
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions, integrals_of
 
 Array = NDArray[np.float64]

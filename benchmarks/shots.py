@@ -25,11 +25,11 @@ from hybridloop.algorithms.estimation.estimates import Z95, Evaluation, GroupSta
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.sampling import Sampling
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from hybridloop.targets import find_target
 from hybridloop.targets.error_rates import error_rates
 from hybridloop.targets.prices import billing_unit, price_of_job

@@ -31,9 +31,9 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import build_jobs
 

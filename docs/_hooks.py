@@ -15,7 +15,7 @@ import hybridloop
 from hybridloop.cli.app import build_app
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.settings import RunSettings
-from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.settings.failure_policy import FailurePolicy
 
 _FILE = re.compile(r"^(```[a-z]+) ([a-z]+\.[a-z]+)$", re.MULTILINE)
 _SEARCH = 'data-md-component="search" role="dialog"'

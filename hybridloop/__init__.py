@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from hybridloop.results.result import RunResult as RunResult
     from hybridloop.settings import ProblemText as ProblemText
     from hybridloop.settings import RunSettings as RunSettings
+    from hybridloop.settings.failure_policy import FailurePolicy as FailurePolicy
     from hybridloop.setup_checks import doctor as doctor
-    from hybridloop.tasks.failure_policy import FailurePolicy as FailurePolicy
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,7 @@ _MODULES = {
     "resume": "api.stored",
     "doctor": "setup_checks",
     "track": "budget.tracker",
-    "FailurePolicy": "tasks.failure_policy",
+    "FailurePolicy": "settings.failure_policy",
     "RoundUpdate": "results.live",
     "RunResult": "results.result",
     "SweepSpec": "flows.sweep_execution.spec",

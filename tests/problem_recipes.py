@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.fcidump import fcidump_text
 from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.inputs.formats.fcidump import fcidump_text
 from tests.spin_models import HEISENBERG, chain, ring, spin_model
 
 DIGITS = 12  # decimals of an integral in hartree

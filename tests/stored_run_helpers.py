@@ -17,10 +17,10 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.reports.bundle.archive import write_bundle
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
+from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import call_flow
 from tests.preparation_helpers import settings_for

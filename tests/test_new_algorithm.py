@@ -21,14 +21,13 @@ DESCRIPTION = '''
 from pydantic import Field
 
 from hybridloop.descriptions import Description, Subject, Value
-from hybridloop.descriptions.qaoa import ObjectiveName
 from hybridloop.settings import RunSettings
 
 
 class UniformSettings(RunSettings):
     """Settings of random sampling."""
 
-    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    objective: GraphObjective = Field(GraphObjective.MAX_CUT, description="objective of a graph problem")
     shots: int = Field(100, ge=1, description="shots of each round")
     rounds: int = Field(3, ge=1, description="number of rounds")
 

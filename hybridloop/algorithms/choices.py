@@ -24,3 +24,10 @@ class Allocation(enum.StrEnum):
 
     NEYMAN = "neyman"  # by standard deviation: the fewest shots in total
     UNIFORM = "uniform"  # the same number for each
+
+
+class GraphObjective(enum.StrEnum):
+    """The objective to solve on a graph; texts of other kinds state their own."""
+
+    MAX_CUT = "max-cut"
+    INDEPENDENT_SET = "independent-set"

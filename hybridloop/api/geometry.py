@@ -19,11 +19,11 @@ def molecule(geometry: str | Path, **options: Unpack[GeometryKeywords]) -> Probl
     coefficient positive. Keep the text and run that: integrals of another machine differ in their last digits, and a
     resumed run needs identical ones. Raises InputError if PySCF is missing or fails.
     """
-    from hybridloop.algorithms.formats.detect import detect_format
-    from hybridloop.algorithms.formats.energies import read_energy_problem
-    from hybridloop.algorithms.formats.fcidump import fcidump_text
-    from hybridloop.algorithms.formats.input_format import InputFormat
     from hybridloop.algorithms.problems.molecule import Molecule
+    from hybridloop.inputs.formats.detect import detect_format
+    from hybridloop.inputs.formats.energies import read_energy_problem
+    from hybridloop.inputs.formats.fcidump import fcidump_text
+    from hybridloop.settings.input_format import InputFormat
 
     found = read_problem(geometry, with_given(options))
     is_one = found.text is not None and detect_format(found.text) is InputFormat.MOLECULE

@@ -23,7 +23,6 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import ConfigDict, Field, create_model
 
-from hybridloop.algorithms.formats.geometry import is_geometry
 from hybridloop.api.environment import find_target_in
 from hybridloop.api.stored import result as stored_result
 from hybridloop.assistant.allowance import TAG, Allowance, Balance
@@ -32,6 +31,7 @@ from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import NOTHING_SUBMITTED, HybridloopError, InputError
+from hybridloop.inputs.formats.geometry import is_geometry
 from hybridloop.inputs.problems import is_file
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import check_key, open_journal

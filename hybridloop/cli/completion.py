@@ -79,7 +79,7 @@ def run_keys(incomplete: str) -> list[str]:
 def setting_names(incomplete: str) -> list[str]:
     """Complete a setting's name for `--set NAME=`."""
     from hybridloop.descriptions import ALGORITHMS
-    from hybridloop.tasks.failure_policy import FailurePolicy
+    from hybridloop.settings.failure_policy import FailurePolicy
 
     names = dict.fromkeys(
         name for each in ALGORITHMS.values() for name in each.settings.model_fields if name != "failure"

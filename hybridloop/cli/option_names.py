@@ -8,7 +8,7 @@ from functools import cache
 
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.settings.failure_policy import FailurePolicy
 
 _OTHER_FORMS: Mapping[str, tuple[str, ...]] = {"workspace": ("--resource-id",)}
 _PASSED_TOO = frozenset({"run_key", "workspace"})  # not settings, but keywords in Python and options

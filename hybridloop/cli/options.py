@@ -26,8 +26,8 @@ from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.settings import CAPS, LIMITS, MoleculeSettings, ProblemText, RunSettings, goals_of
+from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.targets.provider_options import FIELD as PROVIDER_OPTIONS
-from hybridloop.tasks.failure_policy import FailurePolicy
 
 # headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"

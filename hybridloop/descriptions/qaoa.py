@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Unpack
 
 from pydantic import Field, model_validator
 
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
 from hybridloop.settings import Goal, OptimizerName, RunSettings, SearchName
@@ -27,13 +28,6 @@ class MixerName(enum.StrEnum):
     WARM_START = "warm-start"
 
 
-class ObjectiveName(enum.StrEnum):
-    """Objective of a graph problem; a binary problem of another kind states its own."""
-
-    MAX_CUT = "max-cut"
-    INDEPENDENT_SET = "independent-set"
-
-
 class InequalitiesName(enum.StrEnum):
     """Penalty of the inequalities of a constrained problem."""
 
@@ -47,7 +41,7 @@ class QaoaSettings(RunSettings):
 
     default_shots: ClassVar[int] = 1000
 
-    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    objective: GraphObjective = Field(GraphObjective.MAX_CUT, description="objective of a graph problem")
     layers: int = Field(3, ge=1, le=20, description="layers of the circuit, with two angles each")
     mixer: MixerName = Field(
         MixerName.AUTO,

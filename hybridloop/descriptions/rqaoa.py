@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from pydantic import Field
 
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.descriptions.description import Description, Subject, Value
 from hybridloop.descriptions.options import RunOptions
-from hybridloop.descriptions.qaoa import ObjectiveName
 from hybridloop.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class RqaoaSettings(RunSettings):
 
     default_shots: ClassVar[int] = 1000
 
-    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    objective: GraphObjective = Field(GraphObjective.MAX_CUT, description="objective of a graph problem")
     layers: int = Field(1, ge=1, le=20, description="layers of the circuit of each round")
     shots: int | None = Field(
         None,

@@ -24,9 +24,9 @@ from hybridloop.estimate.dry_run import DryRound, PubRequest
 from hybridloop.estimate.figures import Duration, KeepAliveEstimate, WithinCaps
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
+from hybridloop.settings.keep_alive import PING_AFTER_S, IdleRule, KeepAliveMode, choose
 from hybridloop.targets import Target
 from hybridloop.targets.prices import ONE_GATE, Price, ping_price, price_of_job
-from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
 from hybridloop.tasks.submission.batches import batched_program, shots_of_jobs
 from hybridloop.tasks.submission.jobs import split_shots
 

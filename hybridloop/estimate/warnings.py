@@ -14,9 +14,9 @@ from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.journal.limits import LimitState
 from hybridloop.preparation.checks import check_limits, check_measures, doubt_of_noise
 from hybridloop.settings import RunSettings
+from hybridloop.settings.failure_policy import policy_warnings, target_down_text
 from hybridloop.targets import Target
 from hybridloop.targets.provider_options import stated_qubits
-from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 
 _LONG_QUEUE_S = 1800.0
 _DEARER = 1.5  # times the price of the other search

@@ -14,13 +14,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hybridloop.algorithms.formats.geometry import check_atoms, is_geometry, read_geometry
-from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, NOT_PROBLEMS, InputFormat
 from hybridloop.algorithms.geometries import LengthUnit, formula
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, InvalidValue, ProblemError
+from hybridloop.inputs.formats.geometry import check_atoms, is_geometry, read_geometry
 from hybridloop.inputs.problem_objects.molecules import (
     DEFAULT_BASIS,
     OF_GEOMETRY,
@@ -33,6 +32,7 @@ from hybridloop.inputs.ranges import check_no_range, with_ranges
 from hybridloop.inputs.text_files import check_format, decode, is_fcidump
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
+from hybridloop.settings.input_format import GEOMETRY_FORMATS, NOT_PROBLEMS, InputFormat
 from hybridloop.settings.parsing import AUTO_SPACE
 
 GIVEN_FORMATS = [form for form in InputFormat if form not in {*NOT_PROBLEMS, InputFormat.MOLECULE}]

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from hybridloop.algorithms.binary.problem import BinaryProblem
-from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.data import built_in_problem
-from hybridloop.descriptions.qaoa import ObjectiveName, QaoaSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
+from hybridloop.inputs.formats.binary import read_binary_problem
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import ProblemText
 from hybridloop.targets import Target
 
 
-def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
+def read_binary(problem: ProblemText, objective: GraphObjective) -> BinaryProblem:
     """Return the binary problem of a built-in name or a text. Raises ProblemError."""
     text = problem.text
     if text is None:
         entry = built_in_problem("binary_problems", problem.name)
         assert entry is not None  # a run checks the name
         text = entry["text"]
-    return read_binary_problem(text, problem.name, GraphObjective(objective), problem.format)
+    return read_binary_problem(text, problem.name, objective, problem.format)
 
 
 def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> ProblemFacts:

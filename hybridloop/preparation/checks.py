@@ -6,19 +6,19 @@ import difflib
 import re
 
 from hybridloop.algorithms.doubt import Doubt
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.input_format import (
+from hybridloop.data import TABLES, built_in_problem, load_table
+from hybridloop.descriptions import ALGORITHMS, Subject
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.detect import detect_format
+from hybridloop.inputs.formats.json_text import check_names, read_json_object
+from hybridloop.inputs.validation import validate
+from hybridloop.settings import EnergySettings, MitigationName, ProblemText, RunSettings
+from hybridloop.settings.input_format import (
     BINARY_FORMATS,
     ENERGY_FORMATS,
     GEOMETRY_FORMATS,
     InputFormat,
 )
-from hybridloop.algorithms.formats.json_text import check_names, read_json_object
-from hybridloop.data import TABLES, built_in_problem, load_table
-from hybridloop.descriptions import ALGORITHMS, Subject
-from hybridloop.errors import InputError, ProblemError
-from hybridloop.inputs.validation import validate
-from hybridloop.settings import EnergySettings, MitigationName, ProblemText, RunSettings
 from hybridloop.targets import Target, check_folding
 from hybridloop.targets.provider_options import (
     check_levels,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from functools import cache, lru_cache
 
-from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
@@ -13,6 +12,7 @@ from hybridloop.algorithms.problems.natural_orbitals import part_of
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.energies import read_energy_problem
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
 from hybridloop.settings import AnsatzName, EnergySettings, MoleculeSettings, ProblemText
 from hybridloop.settings.parsing import ActiveSpace

@@ -12,10 +12,10 @@ from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal.provenance import PRICES, REVISION
-from hybridloop.reports.answer import Answer, Pairs, billed_text, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.timeline import Lane, session_lanes
+from hybridloop.results.answer import Answer, Pairs, billed_text, format_value, summarize
 from hybridloop.results.live_text import LEAST_ERROR
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import OBSERVABLES, heading_of, observable_table, shown_rows, with_errors

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.figures import Figure, Money
 from hybridloop.estimate.planner import plan_run
-from hybridloop.reports.answer import format_cost
 from hybridloop.reports.content import ReportTable, report_content
 from hybridloop.reports.plots import draw_all
+from hybridloop.results.answer import format_cost
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.messages import escape_control
 from hybridloop.targets import recorded_target

@@ -19,18 +19,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
 from hybridloop.runtime.messages import escape_control
+from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.settings.input_format import InputFormat
+from hybridloop.settings.keep_alive import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration, Tags
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from hybridloop.targets.provider_options import DEBIAS, FIELD
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
-from hybridloop.tasks.session_options import SessionOptions
 
 _FIRST_IN_FORM = ("target", "shots", "precision", "max_cost", "max_jobs", "max_shots", "deadline", "seed")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")

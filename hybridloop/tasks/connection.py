@@ -16,12 +16,12 @@ from hybridloop.budget.tracker import Account, account_open
 from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.thread_pool import ThreadPool
+from hybridloop.settings.session_options import SessionOptions, start_warnings
 from hybridloop.targets import Target, batches_points
 from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
 from hybridloop.tasks.keepalive.pings import PingLog
-from hybridloop.tasks.session_options import SessionOptions, start_warnings
 from hybridloop.tasks.session_renewal import SessionRenewal
 from hybridloop.tasks.submission.polling import Poller
 

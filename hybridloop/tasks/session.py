@@ -23,6 +23,7 @@ from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
 from hybridloop.runtime.text_table import count_text
+from hybridloop.settings.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.targets import DEFAULT_TARGET, Target
 from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
@@ -31,7 +32,6 @@ from hybridloop.tasks.primitives.estimator import SessionEstimator
 from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
 from hybridloop.tasks.primitives.unknown_options import with_answers
 from hybridloop.tasks.service_sessions import ServiceJob, jobs_of_session
-from hybridloop.tasks.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
 from hybridloop.tasks.submission.job_ids import check_stream, session_id

@@ -20,9 +20,9 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
+from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.settings.keep_alive import IDLE_LIMIT_S
 from hybridloop.targets import Target
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
 from hybridloop.tasks.submission.job_ids import session_id
 
 TERMINAL = frozenset({"Succeeded", "Failed", "TimedOut"})

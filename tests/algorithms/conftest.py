@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.choices import FermionMapping
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.paths import DATA
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, rotate_orbitals
 from hybridloop.algorithms.problems.orbitals import exact_natural_orbitals
 from hybridloop.algorithms.problems.pairs import PairedElectrons
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from hybridloop.settings import ProblemText
 from tests.paths import DATA
 from tests.preparation_helpers import parse_problem

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from hybridloop.algorithms.coordinates import coordinate_columns, varied_coordinate
-from hybridloop.algorithms.formats.geometry import read_geometry
 from hybridloop.algorithms.geometries import Geometry
+from hybridloop.inputs.formats.geometry import read_geometry
 from hybridloop.reports.plots.curves import find_axis
 
 

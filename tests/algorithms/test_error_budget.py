@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hybridloop.algorithms.error_budget import error_budget, interval95
 from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Extrapolation
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.reports.answer import summarize
+from hybridloop.results.answer import summarize
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import answer
 from hybridloop.settings import ProblemText

@@ -14,12 +14,12 @@ from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitations, mirrored_angles, uccsd
 from hybridloop.algorithms.diagnostics import StateChecks
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric
 from hybridloop.algorithms.problems.determinants import determinants_of, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import with_multiplicity
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA
 

@@ -11,10 +11,10 @@ from pyscf import gto, mcscf, scf
 from pyscf.tools import fcidump
 
 import hybridloop as hl
-from hybridloop.algorithms.formats.energies import geometry_of, read_energy_problem
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.energies import geometry_of, read_energy_problem
 from hybridloop.settings import ProblemText
 
 NAH = "Na 0 0 0; H 0 0 1.9"

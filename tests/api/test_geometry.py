@@ -10,8 +10,6 @@ import pytest
 from pyscf import gto, mcscf, scf
 
 import hybridloop as hl
-from hybridloop.algorithms.formats.energies import geometry_of, read_energy_problem
-from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
@@ -21,6 +19,8 @@ from hybridloop.data import load_table
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
+from hybridloop.inputs.formats.energies import geometry_of, read_energy_problem
+from hybridloop.inputs.formats.fcidump import fcidump_text, read_fcidump
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for
 from hybridloop.preparation.problem import facts_of, resolve_problem

@@ -15,12 +15,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import HybridloopError
+from hybridloop.inputs.formats.binary import read_binary_problem
 from hybridloop.inputs.problems import read_problem
 from hybridloop.inputs.sources import Layer, resolve_settings
 from hybridloop.inputs.yaml import read_yaml

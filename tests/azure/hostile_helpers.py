@@ -22,10 +22,10 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
-from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 KEY = "canary-key-of-the-workspace-0123456789"

@@ -18,11 +18,11 @@ from hybridloop.azure.listing import list_jobs
 from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import AnswerRefused, HybridloopError, JobFailed, RunParked, ServiceError
 from hybridloop.journal.held_run import temporary_run
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, known_targets
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.session_renewal import TERMINAL as SESSION_ENDS
 from hybridloop.tasks.submission.jobs import ACTIVE, TERMINAL
 from hybridloop.tasks.submission.results import UnreadableResult, read_results_v2

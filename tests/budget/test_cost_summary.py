@@ -13,9 +13,9 @@ from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
 from hybridloop.journal import Charge, Journal
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 EMULATED, MACHINE = "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108q"

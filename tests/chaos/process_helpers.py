@@ -35,10 +35,10 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.journal.journal import BUSY_S
 from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
+from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
 from tests.forked_processes import context

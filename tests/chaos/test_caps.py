@@ -25,11 +25,11 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import CapReached, HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.targets.prices import Unit, billing_unit
-from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import SEED
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.chaos.test_service_faults import SOAK

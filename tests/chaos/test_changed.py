@@ -21,9 +21,9 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial
 from tests.chaos.search_helpers import EVALUATIONS, ISING, SEARCHES, ansatz, cobyla_on, eigensolver
 from tests.long_form import long_form, short_or_long

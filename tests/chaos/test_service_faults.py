@@ -27,10 +27,10 @@ from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.clock import RealClock
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from hybridloop.tasks import connection
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.process_helpers import ENDED, SEED, TARGET
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.long_form import IS_LONG, long_form, short_or_long

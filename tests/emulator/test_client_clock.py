@@ -19,9 +19,9 @@ from hybridloop.emulator.client_clock import ClockClient, ClockRefused, ClockUnr
 from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
-from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.keep_alive import IdleRule, KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from tests.conftest import Emulator
 from tests.waiting import eventually

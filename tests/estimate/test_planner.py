@@ -25,8 +25,8 @@ from hybridloop.inputs.problems import read_scan
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.targets import find_target
-from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long

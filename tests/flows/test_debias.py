@@ -18,10 +18,10 @@ from hybridloop.journal import Journal
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.run import find_run
 from hybridloop.settings import ProblemText
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target, known_targets
 from hybridloop.targets.provider_options import provider_params
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
 from tests.price_helpers import known

@@ -14,11 +14,12 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer.primitives import SamplerV2
 
 from hybridloop.algorithms.binary.annealing import descend
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, run_round_from_sampler
 from hybridloop.azure.listing import list_sessions
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.descriptions.qaoa import MixerName, ObjectiveName, QaoaSettings
+from hybridloop.descriptions.qaoa import MixerName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.journal import open_journal
@@ -56,7 +57,7 @@ def test_no_binary_problem_has_a_molecule_s_name() -> None:
 
 
 def test_a_graph_can_be_solved_for_the_largest_independent_set() -> None:
-    assert read_binary(PETERSEN, ObjectiveName.INDEPENDENT_SET).extremes == (4.0, 0.0)
+    assert read_binary(PETERSEN, GraphObjective.INDEPENDENT_SET).extremes == (4.0, 0.0)
 
 
 @pytest.mark.parametrize("mixer", [MixerName.AUTO, MixerName.STANDARD, MixerName.XY, MixerName.WARM_START])
@@ -156,7 +157,7 @@ def test_a_graph_beyond_the_memory_ends_with_a_cut_near_that_of_local_searches(
 ) -> None:
     graph, rng = nx.random_regular_graph(3, 40, seed=5), np.random.default_rng(5)
     text = "".join(f"{i} {j} {rng.uniform(0.1, 2.0):.3f}\n" for i, j in graph.edges)
-    problem = read_binary(ProblemText(name="graph", text=text), ObjectiveName.MAX_CUT)
+    problem = read_binary(ProblemText(name="graph", text=text), GraphObjective.MAX_CUT)
     by_descents = problem.best_of(descend(problem.cost, rng.integers(0, 2, (400, 40))))
     assert by_descents is not None
     workspace = start_emulator("--max-memory", memory).workspace()

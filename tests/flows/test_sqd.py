@@ -31,8 +31,8 @@ from hybridloop.journal import journal_url, open_journal
 from hybridloop.journal.held_run import temporary_run
 from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.sqd import PreparedSqd
-from hybridloop.reports.answer import summarize
 from hybridloop.reports.verify import verify_run
+from hybridloop.results.answer import summarize
 from hybridloop.results.live import RoundUpdate, View
 from hybridloop.results.result import RunResult
 from hybridloop.runs.order import algorithm_order

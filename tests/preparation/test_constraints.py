@@ -19,8 +19,6 @@ from qiskit_optimization import QuadraticProgram
 from hybridloop.algorithms.binary.constraints import Inequalities, Linear, penalized
 from hybridloop.algorithms.binary.ising import ising_from_bits
 from hybridloop.algorithms.binary.problem import BinaryProblem, constrained
-from hybridloop.algorithms.formats.binary import read_binary_problem
-from hybridloop.algorithms.formats.constrained import limits_of
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation
 from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit
@@ -28,6 +26,8 @@ from hybridloop.algorithms.qaoa.comparison import random_mean
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.constrained import limits_of
 from hybridloop.inputs.problem_objects import problem_from_object
 from hybridloop.preparation.qaoa import PreparedQaoa
 from tests.algorithms.batched_state_helpers import shot_rounds

@@ -15,13 +15,13 @@ from pyscf.tools import fcidump
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.choices import FermionMapping
-from hybridloop.algorithms.formats.energies import molecule_text
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.vqe.expectations import NamedOperator, row_of
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RoundTooLarge
+from hybridloop.inputs.formats.energies import molecule_text
 from hybridloop.inputs.problem_objects import problem_from_object
 from hybridloop.preparation.problem import parse_problem
 from hybridloop.results.result_text import observable_text

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.data import built_in_families, load_table
 from hybridloop.estimate.planner import plan_run
+from hybridloop.inputs.formats.detect import detect_format
+from hybridloop.inputs.formats.energies import read_pauli_sum
 from hybridloop.preparation.checks import is_in_hartree
 from hybridloop.settings import ProblemText
+from hybridloop.settings.input_format import InputFormat
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.paths import DOCS

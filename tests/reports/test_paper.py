@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.choices import Allocation
-from hybridloop.algorithms.formats.energies import molecule_text, read_energy_problem
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.adapt import PoolName
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.energies import molecule_text, read_energy_problem
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.content import report_content
 from hybridloop.reports.paper.folder import write_paper

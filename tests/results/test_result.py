@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from hybridloop.algorithms.outcome import Fact, Kind, Outcome
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
 from hybridloop.errors import InputError
-from hybridloop.reports.answer import summarize
+from hybridloop.results.answer import summarize
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import answer, effort, measured_text
 from tests.result_helpers import a_result, answered, texts

@@ -13,10 +13,10 @@ from hybridloop.budget.caps import Caps
 from hybridloop.emulator.clock import RealClock as ServiceRealClock
 from hybridloop.errors import CapReached
 from hybridloop.runtime.clock import RealClock
+from hybridloop.settings.keep_alive import IDLE_LIMIT_S
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import DEFAULT_TARGET
-from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.waiting import eventually
 

@@ -29,9 +29,9 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.sources import Layer, resolve_settings
 from hybridloop.inputs.validation import validate
 from hybridloop.settings import LIMITS, MAX_PROBLEM_BYTES, MitigationName, ProblemText, first_difference
+from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.settings.keep_alive import ExclusiveAccess, KeepAliveMode
 from hybridloop.targets.prices import Unit
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveMode
 from tests.paths import DOCS
 from tests.preparation_helpers import prepare_vqe
 

@@ -24,9 +24,9 @@ from hybridloop.errors import CapReached
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.settings import ProblemText
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.cap_shares import CapShares
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.chaos.search_helpers import ISING, ansatz
 from tests.preparation_helpers import prepared, settings_for
 

@@ -18,10 +18,10 @@ from hybridloop.azure.listing import list_jobs
 from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged, SessionEnded
 from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Emulator

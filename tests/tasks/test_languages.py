@@ -21,9 +21,9 @@ from hybridloop.compiler.languages.from_pennylane import circuit_from_pennylane
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
 from tests.conftest import Emulator
 

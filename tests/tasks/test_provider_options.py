@@ -20,10 +20,10 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation import prepare
 from hybridloop.settings import ProblemText
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import check_circuit_fits, find_target
 from hybridloop.targets.provider_options import check_provider_options
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 IONQ, H2, QVM = "ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"

@@ -13,9 +13,9 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import RunParked
 from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.long_form import long_only
 from tests.tasks.test_orphans import begin

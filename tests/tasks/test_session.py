@@ -25,11 +25,11 @@ from hybridloop.errors import (
     SessionEnded,
     StreamBusy,
 )
+from hybridloop.settings.failure_policy import FailurePolicy, OnSessionLost
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
-from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.pings import PingSender
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator, unavailable
 from tests.waiting import eventually

@@ -19,11 +19,11 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, SessionEnded, TargetDown
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import HeldRun, hold_run, new_run
-from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveSettings
+from hybridloop.settings.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
+from hybridloop.settings.keep_alive import ExclusiveAccess, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.orphans import close_session_by_hand
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_in_flight import JobPhase
 from tests.conftest import Emulator
 from tests.waiting import eventually

@@ -8,10 +8,10 @@ import pytest
 
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.keep_alive import IDLE_LIMIT_S, KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 from tests.tasks.test_session_closing import ones
 

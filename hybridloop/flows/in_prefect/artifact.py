@@ -17,7 +17,7 @@ from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.reports.answer import format_cost, summarize
+from hybridloop.results.answer import format_cost, summarize
 from hybridloop.results.live import name_of_progress
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import OBSERVABLES, heading_of, observable_table, table

@@ -16,8 +16,8 @@ from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import RunSettings
+from hybridloop.settings.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
 from hybridloop.targets import Target
-from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.polling import poll_interval
 

@@ -13,10 +13,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.coordinates import coordinate_columns
-from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS, Value
 from hybridloop.flows.sweep_execution.spec import PROBLEM, Point, SweepSpec, varied_settings
+from hybridloop.inputs.formats.energies import geometry_of
 from hybridloop.journal import RunRecord
 from hybridloop.preparation.checks import is_in_hartree
 from hybridloop.results.result_text import LOCAL_NOTE, amounts_text

@@ -9,9 +9,9 @@ from typing import Any
 from hybridloop.azure.offered import find_offered_target
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.sweep_execution.spec import Point
+from hybridloop.settings.session_options import start_warnings
 from hybridloop.targets import Target
 from hybridloop.targets.provider_options import target_with_options
-from hybridloop.tasks.session_options import start_warnings
 
 
 def target_warnings(points: Iterable[Point], workspace: Any) -> list[str]:

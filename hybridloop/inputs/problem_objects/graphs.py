@@ -7,8 +7,8 @@ import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hybridloop.algorithms.formats.graphs import OF_OBJECT
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.graphs import OF_OBJECT
 from hybridloop.inputs.problem_objects import not_a_problem
 
 _NAME = "graph"

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hybridloop.algorithms.formats.constrained import constrained_model
-from hybridloop.algorithms.formats.tables import SquareMatrix
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.constrained import constrained_model
+from hybridloop.inputs.formats.tables import SquareMatrix
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.graphs import graph_text
 

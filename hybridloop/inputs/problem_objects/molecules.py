@@ -96,7 +96,7 @@ def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions, s
 
 def written(molecule: Molecule) -> str:
     """Return the text of a molecule, as an earlier call kept it. Raises InputError for one that is too large."""
-    from hybridloop.algorithms.formats.energies import molecule_text
+    from hybridloop.inputs.formats.energies import molecule_text
 
     text = molecule_text(molecule) if molecule.norb <= _MOST_WRITTEN else ""
     if len(text) > MAX_PROBLEM_BYTES:
@@ -111,9 +111,9 @@ def written(molecule: Molecule) -> str:
 
 def part_of_integrals(text: str, source: str, options: GeometryOptions) -> str:
     """Return the text of a molecule in FCIDUMP in the options' active space. Raises ProblemError, InputError."""
-    from hybridloop.algorithms.formats.fcidump import read_fcidump
     from hybridloop.algorithms.problems.molecule import with_multiplicity
     from hybridloop.algorithms.problems.natural_orbitals import part_of
+    from hybridloop.inputs.formats.fcidump import read_fcidump
 
     molecule = read_fcidump(text, source)
     if options.multiplicity is not None:
@@ -328,8 +328,8 @@ def as_kept(text: str, source: str) -> str:
     """
     import numpy as np
 
-    from hybridloop.algorithms.formats.energies import read_energy_problem
     from hybridloop.algorithms.problems.molecule import Molecule
+    from hybridloop.inputs.formats.energies import read_energy_problem
 
     found = read_energy_problem(text, source)
     assert isinstance(found, Molecule)

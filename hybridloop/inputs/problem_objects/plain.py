@@ -7,9 +7,9 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybridloop.algorithms.formats.constrained import LIMITS
-from hybridloop.algorithms.formats.json_text import check_names
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.constrained import LIMITS
+from hybridloop.inputs.formats.json_text import check_names
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.graphs import graph_text
 from hybridloop.inputs.problem_objects.matrices import (

@@ -9,17 +9,17 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.formats.electron_operators import (
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.pairs import PairedElectrons
+from hybridloop.algorithms.vqe.expectations import Expectations, NamedOperator
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.electron_operators import (
     FermionTerms,
     OneElectronOperators,
     is_electron_operator,
     read_electron_operator,
 )
-from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.pairs import PairedElectrons
-from hybridloop.algorithms.vqe.expectations import Expectations, NamedOperator
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.energies import read_pauli_sum
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import AnsatzName, EnergySettings
 from hybridloop.settings.energies import ObservableName

@@ -12,7 +12,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem, electro
 from hybridloop.descriptions.adapt import AdaptSettings, PoolName
 from hybridloop.errors import InputError
 from hybridloop.settings import SearchName
-from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.settings.failure_policy import OnLostJob
 
 
 def choose_pool(problem: ElectronicProblem, settings: AdaptSettings) -> OperatorPool:

@@ -16,8 +16,8 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.preparation.prepared import Accuracy
 from hybridloop.settings import AutoResume, EnergySettings, OptimizerName, RunSettings, StartName
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.optimizer_plugins import find_optimizer
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.compiler.stored_gates import stored_gate_counts
 from hybridloop.data import load_table
 from hybridloop.descriptions import ALGORITHMS, Subject, Value
+from hybridloop.inputs.formats.energies import geometry_of
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import REVISION
 from hybridloop.preparation.checks import points_of_scan
-from hybridloop.reports.answer import format_cost
 from hybridloop.reports.paper.latex import bibtex, escape
+from hybridloop.results.answer import format_cost
 from hybridloop.results.result import RunResult
 from hybridloop.runs.recorded import GROUPINGS
 from hybridloop.runs.stored_run import StoredRun

@@ -14,10 +14,7 @@ from hybridloop.errors import HybridloopError, InputError, ServiceBusy, ServiceU
 from hybridloop.journal import SessionRow
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.run_events import continued, current_observation
-from hybridloop.targets import Target
-from hybridloop.targets.prices import ping_price
-from hybridloop.tasks.keepalive.pings import PingLog, PingSender
-from hybridloop.tasks.keepalive.rules import (
+from hybridloop.settings.keep_alive import (
     HOLD_AFTER_S,
     IDLE_LIMIT_S,
     MARGIN_S,
@@ -31,6 +28,9 @@ from hybridloop.tasks.keepalive.rules import (
     idle_since,
     known_opening,
 )
+from hybridloop.targets import Target
+from hybridloop.targets.prices import ping_price
+from hybridloop.tasks.keepalive.pings import PingLog, PingSender
 from hybridloop.tasks.submission.polling import Poller, poll_interval
 
 REPEAT_S = 10.0  # until a ping that failed is sent again

@@ -22,8 +22,8 @@ from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.errors import InputError, JobFailed
+from hybridloop.settings.failure_policy import OnLostJob
 from hybridloop.targets.prices import is_free
-from hybridloop.tasks.failure_policy import OnLostJob
 from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.jobs import NOT_SENT, split_shots

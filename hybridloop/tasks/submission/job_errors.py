@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hybridloop.azure.transport import FailureKind
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 
 CANCELLED = "cancelled"
 CANCELLED_WITH_SESSION = "cancelled with its session"

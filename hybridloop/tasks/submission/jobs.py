@@ -19,9 +19,9 @@ from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
 from hybridloop.journal import Job, PubRecord, Slice
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Target, check_circuit_fits
 from hybridloop.targets.provider_options import FIELD, provider_params
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 

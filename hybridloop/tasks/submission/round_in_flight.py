@@ -26,8 +26,8 @@ from hybridloop.journal import Job, PubRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
+from hybridloop.settings.failure_policy import OnLostJob, is_above
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.failure_policy import OnLostJob, is_above
 from hybridloop.tasks.submission.job_errors import (
     CANCELLED,
     CANCELLED_WITH_SESSION,

@@ -7,7 +7,7 @@ import threading
 
 from hybridloop.errors import RunParked, TargetDown
 from hybridloop.runtime.clock import Clock
-from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, target_down_text, wait_for_target
+from hybridloop.settings.failure_policy import FailurePolicy, OnTargetDown, target_down_text, wait_for_target
 
 _CHECK_S = 30.0
 

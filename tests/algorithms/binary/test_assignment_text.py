@@ -11,8 +11,9 @@ from hybridloop.algorithms.binary.assignment_text import describe_assignment
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising
 from hybridloop.algorithms.binary.problem import BinaryProblem, max_cut, spin_glass
-from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.binary import read_binary_problem
 
 ROADS = "oslo bergen 4\nbergen stavanger 2\nstavanger oslo 5\noslo trondheim 5\ntrondheim bergen 6\n"
 PORTFOLIO = {

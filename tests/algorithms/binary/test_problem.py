@@ -18,10 +18,11 @@ from hybridloop.algorithms.binary import problem as binary
 from hybridloop.algorithms.binary.graphs import Graph, graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising, ising_from_qubo
 from hybridloop.algorithms.binary.problem import BinaryProblem
-from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
-from hybridloop.algorithms.formats.rows import read_rows
-from hybridloop.algorithms.formats.tables import read_table
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.rows import read_rows
+from hybridloop.inputs.formats.tables import read_table
 from tests.paths import DATA
 
 REFERENCE: Mapping[str, Any] = json.loads((DATA / "graphs.json").read_text())

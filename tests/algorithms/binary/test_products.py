@@ -13,20 +13,20 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.binary.ising import Ising, Spins
 from hybridloop.algorithms.binary.problem import BinaryProblem, Clause, low_autocorrelation, max_sat, spin_glass
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.algorithms.circuits.basis import two_qubit_gates
-from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.algorithms.qaoa.angles import expected_mean, with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import qaoa
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.descriptions.qaoa import ObjectiveName
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.detect import detect_format
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.binary import read_binary
 from hybridloop.settings import ProblemText
+from hybridloop.settings.input_format import InputFormat
 
 
 def random_polynomial(seed: int) -> Ising:
@@ -96,7 +96,7 @@ def test_two_layers_raise_the_probability_of_the_best_sequences_of_12() -> None:
 @pytest.mark.parametrize(("length", "energy"), [(3, 1), (5, 2), (7, 3), (11, 5), (13, 6), (10, 13)])
 def test_the_best_sequences_have_the_energies_of_the_literature(length: int, energy: int) -> None:
     """S. Mertens, J. Phys. A 29 (1996) L473, table 1; Barker sequences of 3, 5, 7, 11, 13."""
-    assert read_binary(ProblemText(name=f"labs-{length}"), ObjectiveName.MAX_CUT).optimum.found == energy
+    assert read_binary(ProblemText(name=f"labs-{length}"), GraphObjective.MAX_CUT).optimum.found == energy
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
@@ -212,7 +212,7 @@ def test_a_polynomial_is_read_from_json_and_from_objects() -> None:
         np.testing.assert_allclose(energies_of(read_binary_problem(json.dumps(document), "p")), expected)
     for value in (dimod.BinaryPolynomial(TERMS, "BINARY"), TERMS):
         problem = read_problem(value)
-        read = read_binary(problem, ObjectiveName.MAX_CUT)
+        read = read_binary(problem, GraphObjective.MAX_CUT)
         order = [int(label) for label in read.labels]
         places = {tuple(order.index(i) for i in product): v for product, v in TERMS.items()}
         np.testing.assert_allclose(energies_of(read), by_definition(places, 4))
@@ -228,7 +228,7 @@ def test_spins_of_any_order_are_read_alike_in_all_forms() -> None:
         ProblemText(name="rows", text='{"h": [-0.5, 0, 0], "J": [[0, 1, 2, 2.0], [1, 2, -1.5]]}'),
     ]
     for problem in given:
-        read = read_binary(problem, ObjectiveName.MAX_CUT)
+        read = read_binary(problem, GraphObjective.MAX_CUT)
         for index, energy in enumerate(energies_of(read)):
             spins = {int(label): 1 - 2 * (index >> i & 1) for i, label in enumerate(read.labels)}
             assert energy == pytest.approx(polynomial.energy(spins))

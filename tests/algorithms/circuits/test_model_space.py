@@ -14,9 +14,9 @@ from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits import model_space as spaces
 from hybridloop.algorithms.circuits.model_space import ModelState, basis_space, model_space, preparation_circuit
 from hybridloop.algorithms.circuits.uccsd import MAX_TRACKED_STATES, uccsd
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.paths import DATA
 from tests.spin_models import HEISENBERG, MORIYA, chain, ring, spin_model
 

@@ -13,10 +13,10 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations, uccsd
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 

@@ -17,10 +17,10 @@ from hybridloop.algorithms.circuits.uccsd import (
     symmetry_allowed_excitations,
     uccsd,
 )
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem, excitation
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.paths import ROOT
 
 FCIDUMPS = ROOT / "tests" / "data" / "fcidump"

@@ -28,11 +28,11 @@ from hybridloop.algorithms.estimation.group_coefficients import RotatedGroups, _
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.fcidump import read_fcidump
 
 
 def molecule(name: str) -> Molecule:

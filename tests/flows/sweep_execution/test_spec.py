@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
@@ -22,10 +21,11 @@ from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.pools import PROCESS_BYTES, pool_size, within_memory
 from hybridloop.flows.sweep_execution.results import SweepResult, row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from hybridloop.journal import RunRecord
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.results.result import RunResult
-from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.settings.failure_policy import FailurePolicy
 from tests.hydrogen_helpers import h2_fcidump
 from tests.paths import DATA
 from tests.result_helpers import a_result

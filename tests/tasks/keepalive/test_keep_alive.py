@@ -24,17 +24,17 @@ from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, Ping, RunRecord, SessionRow
 from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.thread_pool import ThreadPool
-from hybridloop.targets import find_target
-from hybridloop.targets.prices import ping_price
-from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
-from hybridloop.tasks.keepalive.pings import PingKey, PingLog
-from hybridloop.tasks.keepalive.rules import (
+from hybridloop.settings.keep_alive import (
     HOLD_LIMIT_S,
     ExclusiveAccess,
     IdleRule,
     KeepAliveMode,
     KeepAliveSettings,
 )
+from hybridloop.targets import find_target
+from hybridloop.targets.prices import ping_price
+from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
+from hybridloop.tasks.keepalive.pings import PingKey, PingLog
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import session_id
 from hybridloop.tasks.submission.polling import Poller

@@ -13,10 +13,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.journal.held_run import temporary_run
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.rules import KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator
 
 OPTIONS = SessionOptions(failure=FailurePolicy(max_renewals=3), keep_alive=KeepAliveSettings(KeepAliveMode.PING))

@@ -27,9 +27,9 @@ import hybridloop as hl
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import CapReached, InputError, JobFailed, UnknownOption
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
 from tests.paths import DATA

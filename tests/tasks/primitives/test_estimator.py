@@ -23,9 +23,9 @@ from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
 

@@ -27,10 +27,10 @@ from hybridloop.compiler.quil import QuilCompiler, QuilProgram, QuilPub
 from hybridloop.errors import CapReached, InputError, JobFailed
 from hybridloop.journal import Journal, Slice
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.batches import (
     MAX_RESULT_BYTES,
     MAX_ROWS,

@@ -12,9 +12,9 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import JobFailed
 from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run, new_run
-from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
 from tests.tasks.test_session_closing import ones

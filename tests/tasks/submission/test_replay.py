@@ -24,9 +24,9 @@ from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
 from hybridloop.journal import Journal, PubRecord, RoundRecord
 from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.session import OpenSession, open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator

@@ -21,9 +21,9 @@ from hybridloop.errors import JobFailed
 from hybridloop.journal import Job, Journal, Lease, PubRecord
 from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.clock import RealClock
+from hybridloop.settings.session_options import DEFAULT_OPTIONS
 from hybridloop.targets import Target
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import DEFAULT_OPTIONS
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase

@@ -18,9 +18,9 @@ from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
 from hybridloop.journal.held_run import temporary_run
-from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
+from hybridloop.settings.failure_policy import FailurePolicy, OnSessionLost
+from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.session_options import SessionOptions
 from tests.conftest import Emulator, running_emulator
 from tests.tasks.test_session_closing import ones
 

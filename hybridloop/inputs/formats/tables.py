@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.binary.graphs import MAX_NODES, Graph, GraphBuilder
-from hybridloop.algorithms.formats.evidence import (
+from hybridloop.algorithms.problems.numbers import parse_decimal
+from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.evidence import (
     SOURCES,
     TARGETS,
     counted_nodes,
@@ -18,10 +20,8 @@ from hybridloop.algorithms.formats.evidence import (
     stated_offset,
     stated_vartype,
 )
-from hybridloop.algorithms.formats.input_format import InputFormat
-from hybridloop.algorithms.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
-from hybridloop.algorithms.problems.numbers import parse_decimal
-from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
+from hybridloop.settings.input_format import InputFormat
 
 _SHOWN = ("id", "name", "label", "title", "type", "key")
 _AS_RUDY = "`node node weight` below the numbers of nodes and edges"

@@ -8,11 +8,11 @@ from typing import Any
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.budget.caps import Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.unknown_facts import unbounded_cost_warning, unknown_facts_warning
+from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.settings.keep_alive import KeepAliveSettings
 from hybridloop.targets import Batching, Target, check_batching
 from hybridloop.targets.prices import ping_price
 from hybridloop.targets.provider_options import Options, check_debias, check_provider_options, target_with_options
-from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.rules import KeepAliveSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.energies import read_pauli_sum
 
 LABELS = st.text("IXYZ", min_size=3, max_size=3)
 MATRICES = {

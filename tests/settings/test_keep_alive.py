@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.errors import InputError
+from hybridloop.settings.keep_alive import ExclusiveAccess, IdleRule, KeepAliveMode, SessionActivity, choose, due_at
 from hybridloop.targets import find_target
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode, SessionActivity, choose, due_at
 
 START = 1_800_000_000.0
 moments = st.floats(0.0, 1e5).map(lambda after: START + after)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hybridloop.algorithms.formats.json_text import read_json_object
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.json_text import read_json_object
 
 MAX_LADDERS = 12  # of a product, which has up to 2^12 Pauli terms
 _SYMMETRIC = 1e-8  # of the largest element

@@ -18,10 +18,10 @@ from pyscf import gto, scf
 from pyscf.tools import fcidump
 
 import hybridloop as hl
-from hybridloop.algorithms.formats.binary import read_binary_problem
-from hybridloop.algorithms.formats.energies import geometry_of
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.energies import geometry_of
 from hybridloop.inputs.problems import read_problem
 from hybridloop.inputs.text_files import check_format, decode
 from hybridloop.preparation.problem import exact_energy, parse_problem

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.errors import InputError
+from hybridloop.inputs.formats.binary import read_binary_problem
 
 GRAPHML = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="undirected">{}</graph></graphml>'
 GEXF = (

@@ -14,15 +14,16 @@ from pyscf import fci, gto, scf
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.binary.problem import BinaryProblem
-from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.formats.input_format import InputFormat
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.detect import detect_format
+from hybridloop.inputs.formats.energies import read_pauli_sum
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.problem import exact_energy, parse_problem
+from hybridloop.settings.input_format import InputFormat
 from tests.paths import DATA
 
 DIALECTS = DATA / "dialects"

@@ -9,8 +9,9 @@ import networkx as nx
 import pytest
 
 import hybridloop as hl
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.api.sweep_input import read_sweep
-from hybridloop.descriptions.qaoa import ObjectiveName, QaoaSettings
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.estimate.planner import plan_run
 from hybridloop.flows.sweep_execution.spec import points_of
@@ -52,7 +53,7 @@ def test_a_format_forces_the_reading_and_what_has_no_use_is_said(tmp_path: Path)
 def test_weights_of_nodes_count_in_an_independent_set() -> None:
     graph = nx.Graph([("a", "b"), ("b", "c")])
     nx.set_node_attributes(graph, {"a": 1.0, "b": 5.0, "c": 2.0}, "weight")
-    problem = prepare_qaoa(hl.problem(graph), QaoaSettings(objective=ObjectiveName.INDEPENDENT_SET), 7)
+    problem = prepare_qaoa(hl.problem(graph), QaoaSettings(objective=GraphObjective.INDEPENDENT_SET), 7)
     assert problem.facts.exact() == 5.0
     assert "maximum weight independent set of 3 nodes" in problem.facts.title
 
@@ -66,4 +67,4 @@ def test_a_sweep_forces_the_format_of_its_files_or_of_a_point(tmp_path: Path) ->
     )
     points = list(points_of(read_sweep(tmp_path / "sweep.yaml")))
     assert [point.problem.format for point in points] == ["edges", "rudy"]
-    assert [len(read_binary(point.problem, ObjectiveName.MAX_CUT).labels) for point in points] == [4, 4]
+    assert [len(read_binary(point.problem, GraphObjective.MAX_CUT).labels) for point in points] == [4, 4]

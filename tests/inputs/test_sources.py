@@ -19,7 +19,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.sources import CALL, DEFAULT, Layer, overview, resolve_settings, unknown_variables
 from hybridloop.runtime.paths import config_file
-from hybridloop.tasks.keepalive.rules import KeepAliveMode
+from hybridloop.settings.keep_alive import KeepAliveMode
 
 
 @pytest.fixture

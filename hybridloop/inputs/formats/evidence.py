@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from hybridloop.algorithms.formats.input_format import InputFormat
-from hybridloop.algorithms.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.rows import WEIGHTS, Row, Rows, is_number, is_whole
+from hybridloop.settings.input_format import InputFormat
 
 SOURCES = ("source", "from", "src", "start", "node1", "node_1", "u", "von", "de")
 TARGETS = ("target", "to", "dst", "end", "node2", "node_2", "v", "nach", "vers")

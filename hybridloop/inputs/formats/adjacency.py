@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from hybridloop.algorithms.formats.rows import is_number, is_whole
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.rows import is_number, is_whole
 
 
 @dataclass(frozen=True, slots=True)

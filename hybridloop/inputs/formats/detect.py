@@ -10,14 +10,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from hybridloop.algorithms.formats.adjacency import read_adjacency
-from hybridloop.algorithms.formats.evidence import layout_of
-from hybridloop.algorithms.formats.geometry import geometry_format
-from hybridloop.algorithms.formats.input_format import InputFormat
-from hybridloop.algorithms.formats.json_text import read_json
-from hybridloop.algorithms.formats.pauli_text import is_label, is_pauli_text
-from hybridloop.algorithms.formats.rows import BLANKS, json_rows, read_rows
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.adjacency import read_adjacency
+from hybridloop.inputs.formats.evidence import layout_of
+from hybridloop.inputs.formats.geometry import geometry_format
+from hybridloop.inputs.formats.json_text import read_json
+from hybridloop.inputs.formats.pauli_text import is_label, is_pauli_text
+from hybridloop.inputs.formats.rows import BLANKS, json_rows, read_rows
+from hybridloop.settings.input_format import InputFormat
 
 LABEL_KEYS = ("pauli", "label", "paulis", "pauli_string", "term", "operator")
 COEFFICIENT_KEYS = ("coeffs", "coeff", "coefficients", "coefficient", "weight", "value")

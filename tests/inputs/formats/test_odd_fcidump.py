@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.fcidump import fcidump_text, read_fcidump
 
 NAMES = ("h2", "lih-frozen-core", "h4", "h2o", "hubbard-4")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
@@ -25,24 +24,25 @@ from hybridloop.algorithms.binary.problem import (
     qubo,
     spin_glass,
 )
-from hybridloop.algorithms.formats.clauses import read_clauses
-from hybridloop.algorithms.formats.constrained import LIMITS, limits_of, read_lp
-from hybridloop.algorithms.formats.detect import check_blanks, detect_format
-from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.formats.evidence import may_be_adjacency
-from hybridloop.algorithms.formats.graphs import (
+from hybridloop.algorithms.choices import GraphObjective
+from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.clauses import read_clauses
+from hybridloop.inputs.formats.constrained import LIMITS, limits_of, read_lp
+from hybridloop.inputs.formats.detect import check_blanks, detect_format
+from hybridloop.inputs.formats.energies import read_pauli_sum
+from hybridloop.inputs.formats.evidence import may_be_adjacency
+from hybridloop.inputs.formats.graphs import (
     read_dimacs,
     read_graphml,
     read_metis,
     read_node_link,
     read_with_networkx,
 )
-from hybridloop.algorithms.formats.input_format import ENERGY_FORMATS, NOT_PROBLEMS, InputFormat
-from hybridloop.algorithms.formats.json_text import JsonDocument, is_number, read_json, read_json_object
-from hybridloop.algorithms.formats.rows import json_rows, read_rows
-from hybridloop.algorithms.formats.tables import SquareMatrix, read_qbsolv, read_table
-from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.json_text import JsonDocument, is_number, read_json, read_json_object
+from hybridloop.inputs.formats.rows import json_rows, read_rows
+from hybridloop.inputs.formats.tables import SquareMatrix, read_qbsolv, read_table
+from hybridloop.settings.input_format import ENERGY_FORMATS, NOT_PROBLEMS, InputFormat
 
 ACCEPTED_FORMATS = (
     "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, clauses of MaxSAT, node-link JSON, or JSON with "
@@ -73,13 +73,6 @@ _OF_NODE_LINK = ("nodes", "links", "edges", "directed", "multigraph", "graph", "
 
 _OF_ROWS = {InputFormat.EDGES, InputFormat.RUDY, InputFormat.MATRIX, InputFormat.QUBO, InputFormat.BIQMAC}
 _REFUSED = {*ENERGY_FORMATS, *NOT_PROBLEMS}
-
-
-class GraphObjective(enum.StrEnum):
-    """The objective to solve on a graph; texts of other kinds state their own."""
-
-    MAX_CUT = "max-cut"
-    INDEPENDENT_SET = "independent-set"
 
 
 def read_binary_problem(

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.long_form import long_form, short_or_long
 
 H2 = """ &FCI NORB=   2,NELEC= 2,MS2=0,

@@ -15,7 +15,7 @@ from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.azure.retry import LONGEST_WAIT_S as LONGEST_WAIT_OF_A_CALL_S
 from hybridloop.azure.transport import TRANSIENT, FailureKind
 from hybridloop.budget.caps import Caps
-from hybridloop.tasks.failure_policy import (
+from hybridloop.settings.failure_policy import (
     FailurePolicy,
     OnJobFailure,
     OnLostJob,
@@ -214,7 +214,7 @@ def test_a_policy_that_lets_the_service_abort_warns_of_what_it_means() -> None:
 
 def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
     heavy = {"azure", "qiskit", "numpy", "prefect"}
-    modules = "hybridloop.tasks.failure_policy, hybridloop.budget.caps"
+    modules = "hybridloop.settings.failure_policy, hybridloop.budget.caps"
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

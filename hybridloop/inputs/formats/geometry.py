@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.formats.input_format import InputFormat
-from hybridloop.algorithms.formats.json_text import is_number, read_json, read_json_object
-from hybridloop.algorithms.formats.rows import BLANKS
 from hybridloop.algorithms.geometries import IN_ANGSTROM, Atom, LengthUnit
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.json_text import is_number, read_json, read_json_object
+from hybridloop.inputs.formats.rows import BLANKS
+from hybridloop.settings.input_format import InputFormat
 
 ELEMENTS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.formats.binary import read_binary_problem
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.energies import read_pauli_sum
-from hybridloop.algorithms.formats.geometry import read_geometry
-from hybridloop.algorithms.formats.input_format import InputFormat
 from hybridloop.errors import InputError, ProblemError
-from tests.algorithms.formats.test_dialects import edges_of
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.detect import detect_format
+from hybridloop.inputs.formats.energies import read_pauli_sum
+from hybridloop.inputs.formats.geometry import read_geometry
+from hybridloop.settings.input_format import InputFormat
+from tests.inputs.formats.test_dialects import edges_of
 
 WHOLE = st.integers(2, 12).flatmap(
     lambda n: st.lists(st.tuples(st.integers(1, n), st.integers(1, n), st.integers(10, 99)), min_size=3, max_size=12)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.input_format import BINARY_FORMATS, ENERGY_FORMATS, InputFormat
 from hybridloop.data import load_table
+from hybridloop.inputs.formats.detect import detect_format
+from hybridloop.settings.input_format import BINARY_FORMATS, ENERGY_FORMATS, InputFormat
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 

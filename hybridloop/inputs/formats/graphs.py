@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from hybridloop.algorithms.binary.graphs import MAX_EDGES, Graph, GraphBuilder
-from hybridloop.algorithms.formats.adjacency import read_adjacency
-from hybridloop.algorithms.formats.json_text import JsonDocument
-from hybridloop.algorithms.formats.rows import is_number, is_whole
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.adjacency import read_adjacency
+from hybridloop.inputs.formats.json_text import JsonDocument
+from hybridloop.inputs.formats.rows import is_number, is_whole
 
 OF_OBJECT: Mapping[str, Any] = {"object": True}  # `graph` of node-link JSON that was written for an object
 MAX_CHARACTERS = 200 * MAX_EDGES

@@ -11,12 +11,12 @@ import networkx as nx
 import pytest
 
 from hybridloop.algorithms.binary.problem import BinaryProblem
-from hybridloop.algorithms.formats.binary import read_binary_problem
-from hybridloop.algorithms.formats.detect import detect_format
-from hybridloop.algorithms.formats.input_format import BINARY_FORMATS
 from hybridloop.algorithms.problems.energy_units import parse_energy
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.detect import detect_format
+from hybridloop.settings.input_format import BINARY_FORMATS
 
 
 def roads() -> nx.Graph:

@@ -21,8 +21,6 @@ from qiskit.quantum_info import Operator, Pauli, SparseObservable, SparsePauliOp
 
 import hybridloop as hl
 from hybridloop.algorithms.binary.problem import BinaryProblem
-from hybridloop.algorithms.formats.binary import read_binary_problem
-from hybridloop.algorithms.formats.energies import read_energy_problem, read_pauli_sum
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.api.sweep_input import read_sweep
@@ -31,6 +29,8 @@ from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
+from hybridloop.inputs.formats.binary import read_binary_problem
+from hybridloop.inputs.formats.energies import read_energy_problem, read_pauli_sum
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for, read_problem, read_scan
 from tests.paths import DATA

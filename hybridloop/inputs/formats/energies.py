@@ -10,15 +10,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, check_blanks, detect_format
-from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
-from hybridloop.algorithms.formats.input_format import GEOMETRY_FORMATS, InputFormat
-from hybridloop.algorithms.formats.json_text import check_names, is_number, read_json, read_json_object
-from hybridloop.algorithms.formats.pauli_text import MAX_QUBITS, is_label, pauli_terms, real_part, with_labels
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.problems.molecule import Coefficients, Dipole, Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
+from hybridloop.inputs.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, check_blanks, detect_format
+from hybridloop.inputs.formats.fcidump import fcidump_text, read_fcidump
+from hybridloop.inputs.formats.json_text import check_names, is_number, read_json, read_json_object
+from hybridloop.inputs.formats.pauli_text import MAX_QUBITS, is_label, pauli_terms, real_part, with_labels
+from hybridloop.settings.input_format import GEOMETRY_FORMATS, InputFormat
 
 MAX_TERMS = 100_000
 MAX_COEFFICIENT = 1e100  # sums of thousands of squares stay finite
