@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from hybridloop.emulator.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from azure.quantum import Workspace
 
     from hybridloop.journal import Journal
-    from hybridloop.local_stack import PrefectServer
     from hybridloop.runs.stored_run import StoredRun
 
 # assertions in the helper modules are rewritten, too
@@ -149,14 +149,21 @@ def start_emulator() -> Iterator[Callable[..., Emulator]]:
 
 
 @pytest.fixture(scope="session")
-def bundles(shared_server: PrefectServer, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with bundles of real runs, and their `journal.db`; see `tests.stored_run_helpers`."""
+def bundles(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with bundles of real runs, and their `journal.db`; see `tests.stored_run_helpers`.
+
+    The first worker of pytest-xdist that comes here writes it for all.
+    """
     from tests.stored_run_helpers import write_bundles
 
-    folder = tmp_path_factory.mktemp("bundles")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{folder}/journal.db")
-        write_bundles(emulator, folder)
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "bundles"
+    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not folder.exists():
+            unfinished = tmp_path_factory.mktemp("bundles")
+            patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{unfinished}/journal.db")
+            write_bundles(emulator, unfinished)
+            unfinished.rename(folder)
     return folder
 
 

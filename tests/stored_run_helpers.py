@@ -10,7 +10,6 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from hybridloop.emulator.client_clock import ServiceClock
-from hybridloop.flows import load_flow
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.journal.held_run import hold_run, new_run
@@ -22,7 +21,7 @@ from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
-from tests.flow_calls import call_flow
+from tests.flow_calls import run_plainly
 from tests.preparation_helpers import settings_for
 
 COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
@@ -38,22 +37,29 @@ RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {
     "qaoa": ("qaoa", ProblemText(name="petersen"), {"seed": 7}),
 }
 IDLE_S = 1500.0
+KEYS = "keys.txt"
 POINTS = 3
 
 
 def write_bundles(emulator: Emulator, folder: Path) -> None:
-    """Write a bundle of each of `RUNS`, and of a script's run that idled in virtual time: `idled-ping.zip`."""
+    """Write a bundle of each of `RUNS`, and of a script's run that idled in virtual time: `idled-ping.zip`.
+
+    `KEYS` has the keys of their services, which no bundle may have.
+    """
     for name, (algorithm, problem, values) in RUNS.items():
         key = f"kept-{name}"
-        call_flow(load_flow(algorithm), emulator.workspace(key), problem, settings_for(algorithm, values), key)
+        run_plainly(algorithm, emulator.workspace(key), problem, settings_for(algorithm, values), key)
         with open_journal() as journal:
             write_bundle(load_run(journal, key), folder / f"{name}.zip")
-    for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW):
-        _idle(folder, mode)
+    keys = [_idle(folder, mode) for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW)]
+    (folder / KEYS).write_text(" ".join([emulator.api_key, emulator.admin_key, *keys]))
 
 
-def _idle(folder: Path, mode: KeepAliveMode) -> None:
-    """Make a run of two rounds with 25 idle minutes between them: its session is pinged, or renewed."""
+def _idle(folder: Path, mode: KeepAliveMode) -> str:
+    """Make a run of two rounds with 25 idle minutes between them: its session is pinged, or renewed.
+
+    Return the service's key.
+    """
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)
@@ -77,3 +83,4 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
                 sampler.run([circuit]).result()
             journal.set_status(run.lease, "measured", "the script came to the end of its session")
         write_bundle(load_run(journal, f"idled-{mode}"), folder / f"idled-{mode}.zip")
+        return service.api_key

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ SOURCES = sorted(path for path in (ROOT / "hybridloop").rglob("*.py") if "versio
 GUIDES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
 
 
-def _texts(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """Yield the line and text of each docstring (True) and of each other string of several words (False)."""
+@lru_cache(maxsize=1)
+def _texts(path: Path) -> Sequence[tuple[int, str, bool]]:
+    """Return the line and text of each docstring (True) and of each other string of several words (False)."""
     tree = ast.parse(path.read_text())
     docstrings = {
         statement.value
@@ -48,10 +50,12 @@ def _texts(path: Path) -> Iterator[tuple[int, str, bool]]:
         for statement in body
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node in docstrings or " " in node.value.strip():
-                yield node.lineno, node.value, node in docstrings
+    return [
+        (node.lineno, node.value, node in docstrings)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node in docstrings or " " in node.value.strip()
+    ]
 
 
 def _faults_of_docstrings(path: Path) -> Iterator[str]:

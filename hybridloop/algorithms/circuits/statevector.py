@@ -216,9 +216,9 @@ def _span(flips: Sequence[int]) -> NDArray[np.int64]:
     """Return all basis states, ascending, that such flips reach from 0."""
     states = np.zeros(1, np.int64)
     for flip in dict.fromkeys(flips):
-        if flip not in states:
-            states = np.union1d(states, states ^ flip)
-    return states
+        if flip not in states:  # then none of these states is among them either
+            states = np.concatenate((states, states ^ flip))
+    return np.sort(states)
 
 
 def _rotations(
