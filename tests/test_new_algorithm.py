@@ -20,6 +20,7 @@ from tests.prefect_server import prefect_client
 DESCRIPTION = '''
 from pydantic import Field
 
+from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.descriptions import Description, Subject, Value
 from hybridloop.settings import RunSettings
 

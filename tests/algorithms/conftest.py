@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,18 +16,10 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem, electro
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
-from tests.paths import DATA
 
 # a slow machine is no failure
 settings.register_profile("numerics", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("numerics")
-
-
-@pytest.fixture(scope="session")
-def reference() -> Mapping[str, Any]:
-    """Molecules computed by PySCF and OpenFermion: FCIDUMP text, energies, qubit operators."""
-    molecules: Mapping[str, Any] = json.loads((DATA / "molecules.json").read_text())["molecules"]
-    return molecules
 
 
 @pytest.fixture(scope="session")
