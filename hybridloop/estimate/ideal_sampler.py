@@ -259,7 +259,8 @@ class IdealSampler:
         kept = (1.0 - rates.two_qubit) ** two_qubit * (1.0 - rates.one_qubit) ** one_qubit
         table = kept * probabilities.reshape((2,) * len(pub.measured)) + (1.0 - kept) / probabilities.size
         for bit in range(len(pub.measured)):
-            table = (1.0 - rates.readout) * table + rates.readout * np.flip(table, bit)
+            flipped = table[(slice(None),) * bit + (slice(None, None, -1),)]
+            table = (1.0 - rates.readout) * table + rates.readout * flipped
         flat: NDArray[np.float64] = table.reshape(-1)
         return flat
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.ising import Ising
+from hybridloop.algorithms.minimization import minimize
 
 MAX_SPINS = 2000  # a dense matrix of more takes minutes
 MATRIX_WORK = 8e9  # operations of eigenvalues, in matrix sizes cubed: a second or two
@@ -52,7 +52,7 @@ def spectral_bound(energy: Ising) -> float:
             tried.append(point)
             return width * math.log(weights.sum()) - values[0], slopes.mean() - slopes
 
-        scipy.optimize.minimize(negative, shifts, jac=True, method="L-BFGS-B", options={"maxfun": steps})
+        minimize(negative, shifts, {"maxfun": steps})
         bounds = [np.linalg.eigvalsh(matrix + np.diag(each - each.mean()))[0] for each in (tried[0], tried[-1])]
         best = int(np.argmax(bounds))
         shifts, lowest = (tried[0], tried[-1])[best], max(lowest, float(bounds[best]))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import DIFFERENCE_RAD, EnergyModel
 from hybridloop.algorithms.circuits.simulation import SPIN_PENALTY, SimulatedCircuit
 from hybridloop.algorithms.circuits.statevector import CALL, MAX_OPERATIONS, StatevectorModel
+from hybridloop.algorithms.minimization import minimize
 
 MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460
 RANDOM_STARTS = (8, 24)  # least, where the operations are left, and most
@@ -144,19 +144,9 @@ class _Metered(EnergyModel):
 
     def minimum(self, start: NDArray[np.float64], iterations: int = _MOST_ITERATIONS) -> _Minimum:
         before = self._gradients
-        found = scipy.optimize.minimize(
-            self.objective_and_gradient,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            options={
-                "maxiter": iterations,
-                "maxfun": max(1, self._left),
-                "maxcor": _MEMORY,
-                "ftol": LEAST_GAIN,
-                "gtol": 1e-7,
-            },
-        )
+        bounds = {"maxiter": iterations, "maxfun": max(1, self._left)}
+        options = {"maxcor": _MEMORY, "ftol": LEAST_GAIN, "gtol": 1e-7}
+        found = minimize(self.objective_and_gradient, start, options | bounds)
         self._searches += 1
         return _Minimum(
             np.asarray(found.x, float), float(found.fun), self._gradients - before, found.status != _LIMITED

@@ -6,7 +6,6 @@ T.-C. Yen, A. Ganeshram and A. F. Izmaylov, npj Quantum Inf. 9 (2023) 14.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
+from hybridloop.algorithms.minimization import minimize
 
 SMOOTHING = 1e-12  # squared hartree: keeps the gradient finite when a group vanishes
 STEPS = 15  # of reweighted least squares
@@ -39,8 +39,7 @@ def split_coefficients(observable: Observable, reference: ReferenceState) -> Obs
     if len(split.totals) <= MAX_REWEIGHTED_TERMS:
         optimum = split.reweighted(STEPS)
     else:
-        options: Any = {"maxiter": MAX_STEPS, "ftol": COST_TOLERANCE}
-        optimum = scipy.optimize.minimize(split.cost, split.start, jac=True, method="L-BFGS-B", options=options).x
+        optimum = minimize(split.cost, split.start, {"maxiter": MAX_STEPS, "ftol": COST_TOLERANCE}).x
     shares = split.restore_sums(np.round(split.project(optimum), COEFFICIENT_DECIMALS))
     if split.cost(shares)[0] >= split.cost(split.start)[0]:
         return observable

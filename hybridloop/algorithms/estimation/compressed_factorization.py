@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from hybridloop.algorithms.circuits.orbital_rotation import turn
+from hybridloop.algorithms.minimization import minimize
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 
@@ -64,14 +64,8 @@ class Fragments:
             return value, np.concatenate([_angle_slopes(angles, tangents[1:]).reshape(-1), slopes])
 
         evaluations = max(1, int(min(MAX_EVALUATIONS, MAX_OPERATIONS / self._operations(len(orbitals)))))
-        with threadpool_limits(1):  # on so small matrices threads wait for each other
-            found = scipy.optimize.minimize(
-                objective,
-                np.concatenate([start.reshape(-1), weights]),
-                jac=True,
-                method="L-BFGS-B",
-                options={"maxfun": evaluations, "maxiter": evaluations, "maxcor": 20, "ftol": 1e-5},
-            )
+        first = np.concatenate([start.reshape(-1), weights])
+        found = minimize(objective, first, {"maxfun": evaluations, "maxiter": evaluations, "maxcor": 20, "ftol": 1e-5})
         turned = (found.x[: start.size].reshape(start.shape) + np.pi) % (2.0 * np.pi) - np.pi
         return np.asarray(np.round(turned, ANGLE_DECIMALS))
 

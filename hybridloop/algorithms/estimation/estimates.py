@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def valid_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics
 
 def shot_energies(group: MeasurementGroup, counts: Counts) -> NDArray[np.float64]:
     """Return the energy of each distinct outcome, (k,): Σ_t c_t (−1)^|outcome & mask_t|, without the constant."""
-    outcomes, masks = _to_words(counts.outcomes), _to_words(_pack_masks(group.masks, counts.num_bits))
+    outcomes, masks = _to_words(counts.outcomes), _mask_words(group.masks, counts.num_bits)
     parity = np.zeros((len(outcomes), len(masks)), np.uint8)
     for word in range(outcomes.shape[1]):
         parity ^= np.bitwise_count(outcomes[:, word, None] & masks[None, :, word])
@@ -197,17 +198,20 @@ def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
     )
 
 
-def _pack_masks(masks: Sequence[int], num_bits: int) -> NDArray[np.uint8]:
+@lru_cache(maxsize=256)  # a search measures the same groups in each round
+def _mask_words(masks: tuple[int, ...], num_bits: int) -> NDArray[np.unsignedinteger[Any]]:
     width = (num_bits + 7) // 8
     packed = b"".join(mask.to_bytes(width, "big") for mask in masks)
-    return np.frombuffer(packed, np.uint8).reshape(len(masks), width)
+    return _to_words(np.frombuffer(packed, np.uint8).reshape(len(masks), width))
 
 
 def _to_words(packed: NDArray[np.uint8]) -> NDArray[np.unsignedinteger[Any]]:
     """Convert rows of bytes to rows of words, padded in front; popcounts of short words are up to 4 times faster."""
     size = next((size for size in (1, 2, 4) if packed.shape[1] <= size), 8)
-    padded = np.pad(packed, ((0, 0), (-packed.shape[1] % size, 0)))
-    return np.ascontiguousarray(padded).view(f">u{size}").astype(f"u{size}")
+    padding = -packed.shape[1] % size
+    padded = np.zeros((len(packed), padding + packed.shape[1]), np.uint8)
+    padded[:, padding:] = packed
+    return padded.view(f">u{size}").astype(f"u{size}")
 
 
 POOLED_SHOTS = 100  # weight of the round's mean variance in that of a point

@@ -13,11 +13,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.group_coefficients import MAX_RESIDUAL, RotatedGroups, least_deviations
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.minimization import minimize
 from hybridloop.algorithms.problems.electronic import NEGLIGIBLE
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.errors import InputError
@@ -241,11 +241,10 @@ class _Fragments:
         starts = [first, *(generator.uniform(-0.7, 0.7, len(first)) for _ in range(_STARTS - 1))]
         left = max(20, int(MAX_OPERATIONS / self._operations))
         found = list[tuple[float, Array]]()
-        with threadpool_limits(1):  # on so small matrices threads wait for each other
-            while starts and left > 0:
-                value, angles, taken = self._minimum(starts.pop(0), min(left, MAX_EVALUATIONS))
-                found.append((value, angles))
-                left -= taken
+        while starts and left > 0:
+            value, angles, taken = self._minimum(starts.pop(0), min(left, MAX_EVALUATIONS))
+            found.append((value, angles))
+            left -= taken
         return min(found, key=lambda each: round(each[0], 6))[1]
 
     @property
@@ -265,13 +264,8 @@ class _Fragments:
     def _minimum(self, start: Array, evaluations: int) -> tuple[float, Array, int]:
         """Return the value at the end of a search, its angles, and the evaluations that it took."""
         point = np.concatenate([start, np.full(len(self.matchings), np.log(0.01))])
-        found = scipy.optimize.minimize(
-            self._objective,
-            point,
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxfun": evaluations, "maxiter": evaluations, "maxcor": 20, "ftol": 1e-7},
-        )
+        options = {"maxfun": evaluations, "maxiter": evaluations, "maxcor": 20, "ftol": 1e-7}
+        found = minimize(self._objective, point, options)
         angles = (found.x[: len(start)] + np.pi / 2.0) % np.pi - np.pi / 2.0  # half a turn only changes signs
         return float(found.fun), np.round(angles, ANGLE_DECIMALS), int(found.nfev)
 

@@ -29,6 +29,7 @@ from hybridloop.algorithms.grown.operators import (
     every_operator,
     generator_of,
 )
+from hybridloop.algorithms.minimization import minimize
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, mask_of
 from hybridloop.algorithms.problems.exact import SAME_LEVEL, can_be_diagonalized, exact_energy_of_spin, lowest_state
 
@@ -250,13 +251,8 @@ class _Growth:
     def _minimized(self, operators: tuple[Operator, ...], start: Array, inverse: Array) -> tuple[GrownState, Array]:
         """Return the circuit at the minimum downhill of a start (n,), and the inverse Hessian (n, n) there."""
         circuit = _circuit(self.space, operators)
-        found = scipy.optimize.minimize(
-            circuit.objective_and_gradient,
-            start,
-            jac=True,
-            method="BFGS",
-            options={"gtol": STEEPEST_LEFT, "hess_inv0": _positive(inverse)},
-        )
+        options = {"gtol": STEEPEST_LEFT, "hess_inv0": _positive(inverse)}
+        found = minimize(circuit.objective_and_gradient, start, options, method="BFGS")
         return self._state(operators, np.asarray(found.x)), np.asarray(found.hess_inv)
 
     def _state(self, operators: tuple[Operator, ...], point: Array) -> GrownState:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import Frequencies
+from hybridloop.algorithms.minimization import one_thread
 from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 
 EFFECTIVE_FREQUENCY = 2  # of an angle that several rotations share: few of them act on the same term
@@ -115,6 +116,7 @@ class LocalFit:
     with_overtones: bool = False
     is_strong: bool = False
 
+    @one_thread()
     def model(self, rounds: Sequence[MeasuredRound], centre: Array) -> LocalModel | None:
         """Fit all rounds; None where they do not determine all slopes and curvatures along angles."""
         count = len(centre)
@@ -212,6 +214,7 @@ class LocalFit:
         weights = 1.0 / np.sqrt(np.concatenate(variances))
         return self._functions(np.vstack(points) - centre) * weights[:, None], weights
 
+    @one_thread()
     def _inverse(self, rounds: Sequence[MeasuredRound], centre: Array, diagonal: Array) -> tuple[Array, Array, Array]:
         """Return the inverse of the normal matrix (p, p), the weighted functions, and the weights.
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.constraints import Group
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES, Ising, Spins
 from hybridloop.algorithms.circuits.statevector import Amplitudes
+from hybridloop.algorithms.minimization import minimize
 from hybridloop.algorithms.qaoa.circuit import (
     Mixer,
     QaoaCircuit,
@@ -318,9 +318,7 @@ class ScaledEnergy:
 
 def minimum_from(energy: ScaledEnergy, start: NDArray[np.float64], evaluations: int) -> NDArray[np.float64]:
     """Return the end of a quasi-Newton search of about so many energies."""
-    found = scipy.optimize.minimize(
-        energy, start, method="L-BFGS-B", options={"maxfun": evaluations, "eps": _DIFFERENCE_RAD}
-    )
+    found = minimize(energy, start, {"maxfun": evaluations, "eps": _DIFFERENCE_RAD}, jac=False)
     return np.asarray(found.x, float)
 
 
