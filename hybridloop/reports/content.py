@@ -15,10 +15,17 @@ from hybridloop.journal.provenance import PRICES, REVISION
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots.curves import find_axis
 from hybridloop.reports.plots.timeline import Lane, session_lanes
-from hybridloop.results.answer import Answer, Pairs, billed_text, format_value, summarize
+from hybridloop.results.answer import Answer, Pairs, format_value, summarize
 from hybridloop.results.live_text import LEAST_ERROR
 from hybridloop.results.result import RunResult
-from hybridloop.results.result_text import OBSERVABLES, heading_of, observable_table, shown_rows, with_errors
+from hybridloop.results.result_text import (
+    OBSERVABLES,
+    charged_text,
+    heading_of,
+    observable_table,
+    shown_rows,
+    with_errors,
+)
 from hybridloop.runs.recorded import GROUPINGS, recorded_settings, without_rotations
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
@@ -189,7 +196,7 @@ def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> P
         ("Keep-alive pings", f"{len(pings):,}"),
         ("Shots", f"{totals.shots:,}"),
         *([("Shots that lost a qubit or failed", f"{totals.lost_shots:,}")] if totals.lost_shots else []),
-        ("Billed", billed_text(run.record, billed)),
+        ("Cost", charged_text(billed, {}, has_jobs=bool(totals.jobs or pings), is_local=run.record.is_local)),
         ("Caps in force", ", ".join(in_force) or "none"),
     ]
     if result is not None:

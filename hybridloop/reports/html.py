@@ -12,7 +12,7 @@ from hybridloop.estimate.figures import Figure, Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.reports.content import ReportTable, report_content
 from hybridloop.reports.plots import draw_all
-from hybridloop.results.answer import format_cost
+from hybridloop.results.result_text import cost_text
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.messages import escape_control
 from hybridloop.targets import recorded_target
@@ -38,7 +38,7 @@ def compare_with_plan(run: StoredRun) -> ReportTable | None:
         ("Shots", plan.shots, result.shots),
     )
     rows = [(name, *_figure(figure), f"{number:,}") for name, figure, number in counted]
-    rows.append(("Price", *_money(plan.cost), format_cost(result.cost) or "not stated by the service"))
+    rows.append(("Price", *_money(plan.cost), cost_text(result)))
     return ReportTable("Comparison with its plan", _COLUMNS, tuple(rows))
 
 

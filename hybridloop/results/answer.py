@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hybridloop.journal import RunRecord
 from hybridloop.results import summary
 from hybridloop.results.result import RunResult
-from hybridloop.results.result_text import LOCAL_NOTE, answer
+from hybridloop.results.result_text import answer
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -39,16 +38,6 @@ def summarize(result: RunResult) -> Answer:
     rows = [row for row in answer(result) if row.name != "beside"]  # which has a table
     details = tuple((row.name.capitalize(), format_value(row.text)) for row in rows)
     return Answer(summary.headline(result), lines, details, end, result.warnings, result.choices)
-
-
-def format_cost(cost: Mapping[str, float]) -> str:
-    """Format amounts by unit."""
-    return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in sorted(cost.items()))
-
-
-def billed_text(run: RunRecord, cost: Mapping[str, float]) -> str:
-    """Return what the service stated as a run's cost; a local service bills nothing."""
-    return format_cost(cost) + LOCAL_NOTE * run.is_local if cost else "not stated by the service"
 
 
 def format_value(value: object) -> str:

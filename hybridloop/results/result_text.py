@@ -455,4 +455,4 @@ def charged_text(billed: Mapping[str, float], reserved: Mapping[str, float], *, 
 
 def amounts_text(amounts: Mapping[str, float]) -> str:
     """Return amounts by unit, separated by commas."""
-    return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in amounts.items())
+    return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in sorted(amounts.items()))

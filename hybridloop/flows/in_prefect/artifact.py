@@ -17,10 +17,10 @@ from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.results.answer import format_cost, summarize
+from hybridloop.results.answer import summarize
 from hybridloop.results.live import name_of_progress
 from hybridloop.results.result import RunResult
-from hybridloop.results.result_text import OBSERVABLES, heading_of, observable_table, table
+from hybridloop.results.result_text import OBSERVABLES, cost_text, heading_of, observable_table, table
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_cell
 
@@ -158,7 +158,7 @@ def report_markdown(result: RunResult) -> str:
         ("Rounds", f"{result.rounds:,}"),
         ("Jobs", f"{result.jobs:,}, {result.retried:,} further attempts, {result.pings:,} pings"),
         ("Shots", f"{result.shots:,}"),
-        ("Billed", format_cost(result.cost) or "not stated by the service"),
+        ("Cost", cost_text(result)),
         *((f"Session {n}", f"{session.id} {session.status}") for n, session in enumerate(result.sessions[-10:], 1)),
         ("Run", result.run_key),
     ]

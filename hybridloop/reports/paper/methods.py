@@ -16,8 +16,8 @@ from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import REVISION
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.reports.paper.latex import bibtex, escape
-from hybridloop.results.answer import format_cost
 from hybridloop.results.result import RunResult
+from hybridloop.results.result_text import amounts_text
 from hybridloop.runs.recorded import GROUPINGS
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.text_table import count_text
@@ -165,7 +165,7 @@ class MethodsText:
         rounds = [] if self._run.is_pruned else list(self._run.rounds())
         effort = f"{count_text(result.jobs, 'job')} in {count_text(len(rounds) or result.rounds, 'round')}"
         sessions = count_text(len(result.sessions), "session")
-        billed = format_cost(result.cost)
+        billed = amounts_text(result.cost)
         yield escape(f"{effort} with {count_text(result.shots, 'shot')} ran on {where}, in {sessions}.")
         if qubits := max((pub.num_clbits for each in rounds for pub in each.pubs), default=0):
             shots = sorted({pub.shots for each in rounds for pub in each.pubs})
