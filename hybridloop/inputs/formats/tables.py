@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from hybridloop.algorithms.binary.graphs import MAX_NODES, Graph, GraphBuilder
+from hybridloop.algorithms.binary.ising import Ising
+from hybridloop.algorithms.binary.problem import BinaryProblem, qubo, spin_glass
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 from hybridloop.inputs.formats.evidence import (
@@ -59,6 +63,21 @@ class SquareMatrix:
             if i < j:
                 builder.add_edge(self.labels[i], self.labels[j], value, None)
         return builder.build("read as a symmetric matrix")
+
+    def as_problem(self) -> BinaryProblem:
+        """Return the minimum of xᵀQx, or of spins with the diagonal as their fields."""
+        labels = list(self.labels)
+        if self.is_spin:
+            couplings = dict[tuple[int, int], float]()
+            for (i, j), value in self.entries.items():
+                if i != j:
+                    couplings[min(i, j), max(i, j)] = couplings.get((min(i, j), max(i, j)), 0.0) + value
+            fields = np.array([self.entries.get((i, i), 0.0) for i in range(len(labels))])
+            return spin_glass(Ising(fields, couplings, self.offset), self.source, labels, reading=self.reading)
+        matrix = np.zeros((len(labels),) * 2)
+        for place, value in self.entries.items():
+            matrix[place] = value
+        return qubo(matrix, self.source, offset=self.offset, labels=labels, reading=self.reading)
 
 
 def read_table(table: Rows, layout: InputFormat | None = None, *, is_forced: bool = False) -> Graph | SquareMatrix:
