@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,6 @@ from hybridloop.emulator.pytest_plugin import SUBSCRIPTION, Emulator, running_em
 from hybridloop.targets import known_targets
 from tests.forked_processes import ForkedPython
 from tests.long_form import IS_LONG
-from tests.paths import DATA
 
 if TYPE_CHECKING:
     from azure.quantum import Workspace
@@ -148,13 +146,6 @@ def start_emulator() -> Iterator[Callable[..., Emulator]]:
     """Return a starter of emulators: `start_emulator("--clock", "virtual")`, `start_emulator(state=folder)`."""
     with ExitStack() as running:
         yield lambda *options, state=None: running.enter_context(running_emulator(*options, state=state))
-
-
-@pytest.fixture(scope="session")
-def reference() -> Mapping[str, Any]:
-    """Molecules computed by PySCF and OpenFermion: FCIDUMP text, energies, qubit operators."""
-    molecules: Mapping[str, Any] = json.loads((DATA / "molecules.json").read_text())["molecules"]
-    return molecules
 
 
 @pytest.fixture(scope="session")

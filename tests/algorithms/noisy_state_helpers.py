@@ -34,7 +34,8 @@ class NoisySimulator:
         )
         self._simulator = AerSimulator(method="density_matrix", noise_model=model)
         self._misread = np.array([[1 - read[0], read[1]], [read[0], 1 - read[1]]])
-        self._cache: dict[tuple[object, ...], NDArray[np.float64]] = {}
+        self._texts: dict[int, tuple[QuantumCircuit, str]] = {}  # keeps the circuit, so that its id is not reused
+        self._cache: dict[tuple[str, bytes], NDArray[np.float64]] = {}
 
     def exact(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return self._measured(pubs, largest_remainder, exact=True)
@@ -54,8 +55,7 @@ class NoisySimulator:
         return Counts.from_bitstrings(observed, exact=exact)
 
     def _probabilities(self, circuit: QuantumCircuit, row: NDArray[np.float64]) -> NDArray[np.float64]:
-        gates = [(item.name, item.params, tuple(map(circuit.find_bit, item.qubits))) for item in circuit.data]
-        key = (circuit.num_qubits, str(gates), str(circuit.parameters), row.tobytes())
+        key = (self._text(circuit), row.tobytes())
         if key not in self._cache:
             bare = circuit.assign_parameters(row).remove_final_measurements(inplace=False)
             bare.save_probabilities()
@@ -66,3 +66,10 @@ class NoisySimulator:
             clipped = np.clip(tensor.ravel(), 0, None)
             self._cache[key] = clipped / clipped.sum()
         return self._cache[key]
+
+    def _text(self, circuit: QuantumCircuit) -> str:
+        """Return a text that is the same for circuits of the same gates and parameters."""
+        if id(circuit) not in self._texts:
+            gates = [(item.name, item.params, tuple(map(circuit.find_bit, item.qubits))) for item in circuit.data]
+            self._texts[id(circuit)] = (circuit, f"{circuit.num_qubits} {gates} {circuit.parameters}")
+        return self._texts[id(circuit)][1]

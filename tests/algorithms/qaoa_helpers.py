@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
 from tests.paths import DATA
 
 REFERENCE: Mapping[str, Any] = json.loads((DATA / "graphs.json").read_text())
-Rounds = Callable[[int], RunRound]
 
 
 def trained(problem: BinaryProblem, layers: int) -> QaoaCircuit:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,26 +24,24 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, to_pauli_sum
-from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
+from hybridloop.algorithms.problems.electronic import to_pauli_sum
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, pub_points
 from hybridloop.algorithms.search import Search
 from hybridloop.descriptions.adapt import AdaptSettings, PoolName
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.algorithms.reference_helpers import MOLECULES, problem_of
 from tests.long_form import long_form, long_only, short_or_long
-from tests.paths import DATA
+from tests.preparation.test_spin_and_stability import problem as problem_text
 from tests.preparation_helpers import prepare_adapt
+from tests.value_helpers import known
 
 EXACT = Sampling(10**9, 1e-6)  # shots that leave 1e-7 hartree of rounding
 
 
 def rotosolve(ansatz: Ansatz) -> Search:
     return Search(Rotosolve(ansatz.initial_point, ansatz.frequencies))
-
-
-def problem_text(name: str) -> ProblemText:
-    return ProblemText(name=name, text=(DATA / "fcidump" / f"{name}.fcidump").read_text())
 
 
 def exactly(derivatives: PoolDerivatives, ansatz: Ansatz, point: NDArray[np.float64]) -> list[Estimate]:
@@ -73,9 +70,7 @@ def errors_mha(pool: ExcitationPool, result: AdaptResult, exact: float) -> list[
 @pytest.mark.parametrize("kind", list(PoolKind))
 @pytest.mark.parametrize("mapping", list(FermionMapping))
 @pytest.mark.parametrize("grouping", [Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING])
-def test_gradients_are_the_dense_commutators(
-    problem_of: Callable[..., ElectronicProblem], kind: PoolKind, mapping: FermionMapping, grouping: Grouping
-) -> None:
+def test_gradients_are_the_dense_commutators(kind: PoolKind, mapping: FermionMapping, grouping: Grouping) -> None:
     problem = problem_of("LiH_3_cas(2,2)", mapping)
     pool = ExcitationPool.of(problem, kind)
     ansatz = pool.ansatz([0, 2, 1])
@@ -90,7 +85,7 @@ def test_gradients_are_the_dense_commutators(
 @pytest.mark.parametrize("kind", list(PoolKind))
 @pytest.mark.parametrize("mapping", list(FermionMapping))
 def test_derivatives_of_tied_operators_are_those_along_the_appended_angle(
-    problem_of: Callable[..., ElectronicProblem], kind: PoolKind, mapping: FermionMapping
+    kind: PoolKind, mapping: FermionMapping
 ) -> None:
     problem = problem_of("LiH_1.595_cas(2,3)", mapping)
     pool = ExcitationPool.tied(problem, kind)
@@ -117,9 +112,7 @@ def test_derivatives_of_tied_operators_are_those_along_the_appended_angle(
             assert second == pytest.approx((high - 2 * middle + low) / h**2, abs=1e-4)
 
 
-def test_the_coupled_pool_is_ranked_by_gain_for_each_gate_that_an_operator_adds(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_the_coupled_pool_is_ranked_by_gain_for_each_gate_that_an_operator_adds() -> None:
     problem = problem_of("LiH_1.595_cas(2,3)", FermionMapping.JORDAN_WIGNER)
     pool = CoupledPool.of(problem)
     texts = [pool.row(index)["operator"] for index in range(len(pool))]
@@ -143,32 +136,30 @@ def test_the_coupled_pool_is_ranked_by_gain_for_each_gate_that_an_operator_adds(
     assert not pool.independent[[text[0] == "c" for text in texts]].any()
 
 
-@pytest.mark.parametrize("name", ["h4", pytest.param("beh2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["H3+_0.9", *(pytest.param(name, marks=pytest.mark.slow) for name in ("h4", "beh2"))])
 def test_the_coupled_pool_takes_at_most_half_of_the_gates(name: str) -> None:
     gates = []
+    text = ProblemText(name=name) if name.islower() else problem_text(name)
     for pool in ("coupled", "fermionic"):
-        prepared = prepare_adapt(ProblemText(name=name), AdaptSettings(pool=pool), 0)
+        prepared = prepare_adapt(text, AdaptSettings(pool=pool), 0)
         outcome = prepared.measure(noiseless_rounds(), lambda _: None)
         exact = prepared.facts.exact()
         assert isinstance(outcome, AdaptResult)
-        assert exact is not None
-        assert outcome.value == pytest.approx(exact, abs=0.8e-3)
+        assert outcome.value == pytest.approx(known(exact), abs=0.8e-3)
         gates.append(outcome.ansatz.circuit.num_nonlocal_gates())
     assert gates[0] <= gates[1] / 2
 
 
-def test_the_standard_errors_of_sampled_gradients_are_correct(
-    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
-) -> None:
+def test_the_standard_errors_of_sampled_gradients_are_correct() -> None:
     pool = ExcitationPool.of(problem_of("LiH_3_cas(2,2)"))
     ansatz, point = pool.ansatz([0]), np.array([-0.2])
     gradients = PoolDerivatives.gradients(pool)
     exact = exactly(gradients, ansatz, point)
     scores = [
-        (estimate.value - known.value) / estimate.standard_error
+        (estimate.value - right.value) / estimate.standard_error
         for seed in range(60)
-        for estimate, known in zip(
-            gradients.measure(ansatz, point, sampled_rounds(seed), gradients.shots_of(500)), exact, strict=True
+        for estimate, right in zip(
+            gradients.measure(ansatz, point, shot_rounds(seed), gradients.shots_of(500)), exact, strict=True
         )
     ]
     # 180 scores, correlated three by three: the standard deviation's own error is below 1 / sqrt(2 * 60) = 0.09
@@ -185,45 +176,35 @@ def test_the_standard_errors_of_sampled_gradients_are_correct(
     ],
 )
 def test_chemical_accuracy_takes_as_many_operators_as_the_reference(
-    reference: Mapping[str, Any],
-    problem_of: Callable[..., ElectronicProblem],
-    name: str,
-    operators: int,
-    errors: list[float],
+    name: str, operators: int, errors: list[float]
 ) -> None:
     pool = ExcitationPool.of(problem_of(name))
     result = adapt(pool, rotosolve, noiseless_rounds(), sampling=EXACT)
-    found = errors_mha(pool, result, reference[name]["exact_energy"])
+    found = errors_mha(pool, result, MOLECULES[name]["exact_energy"])
     assert found[:operators] == pytest.approx(errors, abs=0.06)
     assert next(count for count, each in enumerate(found, start=1) if each <= 1.6) == operators
     # the termination criterion does not use the exact energy
     assert result.converged
     assert found[-1] <= 1.0
-    assert result.final.estimate.value - reference[name]["exact_energy"] == pytest.approx(found[-1] / 1e3, abs=1e-5)
+    assert result.final.estimate.value - MOLECULES[name]["exact_energy"] == pytest.approx(found[-1] / 1e3, abs=1e-5)
 
 
 @long_form
 @pytest.mark.slow
 @long_only  # half a minute
 @pytest.mark.parametrize("kind", list(PoolKind))
-def test_lithium_hydride_takes_four_operators(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], kind: PoolKind
-) -> None:
+def test_lithium_hydride_takes_four_operators(kind: PoolKind) -> None:
     pool = ExcitationPool.of(problem_of("LiH_1.595_fc"), kind)
     result = adapt(pool, rotosolve, noiseless_rounds(), sampling=EXACT, growth=Growth(max_operators=4))
-    found = errors_mha(pool, result, reference["LiH_1.595_fc"]["exact_energy"])
+    found = errors_mha(pool, result, MOLECULES["LiH_1.595_fc"]["exact_energy"])
     assert found == pytest.approx([5.64, 3.74, 1.98, 1.39], abs=0.06)
     assert not result.converged
 
 
-def test_under_shot_noise_it_ends_within_its_error_bar_and_counts_its_resources(
-    reference: Mapping[str, Any],
-    problem_of: Callable[..., ElectronicProblem],
-    sampled_rounds: Callable[[int], RunRound],
-) -> None:
+def test_under_shot_noise_it_ends_within_its_error_bar_and_counts_its_resources() -> None:
     pool = ExcitationPool.of(problem_of("LiH_3_cas(2,2)"))
     seen: list[tuple[int, int]] = []
-    rounds = sampled_rounds(1)
+    rounds = shot_rounds(1)
 
     def counted(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         seen.append((sum(pub.size for pub in pubs), sum(pub.size * pub.shots for pub in pubs)))
@@ -231,23 +212,19 @@ def test_under_shot_noise_it_ends_within_its_error_bar_and_counts_its_resources(
 
     result = adapt(pool, rotosolve, counted)
     estimate = result.final.estimate
-    assert abs(estimate.value - reference["LiH_3_cas(2,2)"]["exact_energy"]) <= 1.6e-3 + 3 * estimate.standard_error
+    assert abs(estimate.value - MOLECULES["LiH_3_cas(2,2)"]["exact_energy"]) <= 1.6e-3 + 3 * estimate.standard_error
     assert (result.rounds, result.circuits, result.shots) == (len(seen), *map(sum, zip(*seen, strict=True)))
 
 
-def test_gradients_within_noise_are_not_convergence(
-    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
-) -> None:
+def test_gradients_within_noise_are_not_convergence() -> None:
     pool = ExcitationPool.of(problem_of("LiH_3_cas(2,2)"))
-    result = adapt(pool, rotosolve, sampled_rounds(0), sampling=Sampling(20, 0.02))
+    result = adapt(pool, rotosolve, shot_rounds(0), sampling=Sampling(20, 0.02))
     assert not result.converged
     assert "noise" in result.reason
 
 
-def test_gradients_within_noise_are_measured_again_with_at_most_the_shots_of_the_final_measurement(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
-) -> None:
-    pool, exact = ExcitationPool.of(problem_of("LiH_3_cas(2,2)")), reference["LiH_3_cas(2,2)"]["exact_energy"]
+def test_gradients_within_noise_are_measured_again_with_at_most_the_shots_of_the_final_measurement() -> None:
+    pool, exact = ExcitationPool.of(problem_of("LiH_3_cas(2,2)")), MOLECULES["LiH_3_cas(2,2)"]["exact_energy"]
     result = adapt(pool, rotosolve, shot_rounds(0), sampling=Sampling(200))
     assert result.converged
     estimate = result.final.estimate
@@ -262,18 +239,15 @@ def test_it_leaves_a_saddle_by_curvature(pool: PoolName) -> None:
     prepared = prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(orbitals="given", pool=pool), 0)
     outcome = prepared.measure(noiseless_rounds(), lambda _: None)
     exact = prepared.facts.exact()
-    assert exact is not None
     assert outcome.converged
-    assert outcome.value == pytest.approx(exact, abs=1.6e-3 + 3 * outcome.standard_error)
+    assert outcome.value == pytest.approx(known(exact), abs=1.6e-3 + 3 * outcome.standard_error)
     assert outcome.spin_squared == pytest.approx(0.0, abs=3 * (outcome.spin_squared_error or 0.0))
     if pool is PoolName.FERMIONIC:  # of a single in both spins
         assert outcome.spin_squared_error == 0.0
     assert any(row["curvature"] is not None and row["curvature"] < 0 for row in outcome.table)
 
 
-def test_derivatives_take_fewer_circuits_and_shots_where_terms_commute(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_derivatives_take_fewer_circuits_and_shots_where_terms_commute() -> None:
     pool = ExcitationPool.tied(problem_of("H4_1"))
     ansatz, point = pool.ansatz([0, 3]), np.array([0.1, -0.2])
     shots, variances, circuits = [], [], []
@@ -288,7 +262,7 @@ def test_derivatives_take_fewer_circuits_and_shots_where_terms_commute(
     assert products[1] < 0.8 * products[0]
 
 
-def test_a_failed_gradient_ends_the_run(problem_of: Callable[..., ElectronicProblem]) -> None:
+def test_a_failed_gradient_ends_the_run() -> None:
     def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return [MeasuredPub(pub_points(pub), tuple(FailedPoint("gone") for _ in range(pub.size))) for pub in pubs]
 
@@ -304,8 +278,7 @@ def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
     assert caught.value.field == setting
 
 
-def test_a_molecule_that_needs_no_operator_has_converged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
+def test_a_molecule_that_needs_no_operator_has_converged() -> None:
     fluoride = hl.problem("F 0 0 0; H 0 0 0.9", active_space=(2, 2))
     found = prepare_adapt(fluoride, AdaptSettings(active_space=(2, 2), precision=5e-3), 1).measure(
         shot_rounds(1), lambda _: None

@@ -10,6 +10,7 @@ from hybridloop.algorithms.coordinates import coordinate_columns, varied_coordin
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.inputs.formats.geometry import read_geometry
 from hybridloop.reports.plots.curves import find_axis
+from tests.value_helpers import known
 
 
 def series(texts: list[str], basis: str = "sto-3g") -> list[Geometry | None]:
@@ -37,16 +38,14 @@ PEROXIDE = "H; O 1 0.97; O 2 1.45 1 100; H 3 0.97 2 100 1 {}"
     ],
 )
 def test_the_scanned_coordinate_is_found(texts: list[str], label: str, values: list[float]) -> None:
-    found = varied_coordinate(series(texts))
-    assert found is not None
+    found = known(varied_coordinate(series(texts)))
     assert found.label in (label, label.replace("dihedral", "dihedral"))
     if "dihedral" in label:
         assert [min(value, 360 - value) for value in found.values] == pytest.approx(values, abs=1e-3)
     else:
         assert list(found.values) == pytest.approx(values, abs=1e-4)
     rows = [{"problem": f"p{i}", **columns} for i, columns in enumerate(coordinate_columns(series(texts)))]
-    axis = find_axis(rows, ("problem",), "hartree")
-    assert axis is not None
+    axis = known(find_axis(rows, ("problem",), "hartree"))
     assert (axis.label, axis.positions) == (found.label, found.values)
 
 
@@ -62,6 +61,5 @@ def test_series_that_differ_in_something_else_have_no_coordinate() -> None:
 
 def test_a_point_of_several_settings_keeps_its_coordinate() -> None:
     h2 = series([f"H 0 0 0; H 0 0 {r}" for r in (0.5, 0.74)])
-    found = varied_coordinate([h2[0], h2[0], h2[1], h2[1]])
-    assert found is not None
+    found = known(varied_coordinate([h2[0], h2[0], h2[1], h2[1]]))
     assert math.isclose(sum(found.values), 2 * (0.5 + 0.74))

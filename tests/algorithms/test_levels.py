@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +25,9 @@ from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
 from hybridloop.data import load_table
 from hybridloop.errors import JobFailed
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.algorithms.reference_helpers import problem_of
 from tests.spin_models import HEISENBERG, MORIYA, chain, ring, spin_model
-
-Problems = Callable[..., ElectronicProblem]
+from tests.value_helpers import known
 
 
 def found(
@@ -50,7 +50,7 @@ def found(
     ("name", "spins"), [("H2_0.735", [1, 3, 1, 1]), ("H2_2.5", [1, 3, 1, 1]), ("LiH_3_cas(2,2)", [1, 3, 1, 1])]
 )
 def test_levels_of_all_determinants_are_exact_at_any_angles(
-    problem_of: Problems, name: str, spins: list[int], mapping: FermionMapping
+    name: str, spins: list[int], mapping: FermionMapping
 ) -> None:
     problem, log = problem_of(name, mapping), RoundLog(lambda _: None)
     result = found(problem, noiseless_rounds(), angle=0.4, precision=1e-5, log=log)
@@ -64,11 +64,10 @@ def test_levels_of_all_determinants_are_exact_at_any_angles(
     assert len(log.history) == result.rounds <= MAX_LEVEL_ROUNDS
 
 
-def test_measured_levels_are_within_their_errors(problem_of: Problems) -> None:
+def test_measured_levels_are_within_their_errors() -> None:
     problem, log = problem_of("H2_2.5"), RoundLog(lambda _: None)
     result = found(problem, shot_rounds(1), log=log)
-    exact = exact_levels(problem.molecule, 4)
-    assert exact is not None
+    exact = known(exact_levels(problem.molecule, 4))
     assert result.final.is_precise
     assert result.rounds <= MAX_LEVEL_ROUNDS
     for level, energy in zip(result.levels, exact, strict=True):
@@ -80,7 +79,7 @@ def test_measured_levels_are_within_their_errors(problem_of: Problems) -> None:
     assert log.history[-1].total_shots == result.final.estimate.shots
 
 
-def test_a_failed_circuit_is_measured_again(problem_of: Problems) -> None:
+def test_a_failed_circuit_is_measured_again() -> None:
     rounds, sizes = shot_rounds(1), list[int]()
 
     def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
@@ -97,7 +96,7 @@ def test_a_failed_circuit_is_measured_again(problem_of: Problems) -> None:
     assert result.rounds == len(sizes)
 
 
-def test_a_circuit_that_always_fails_ends_the_run(problem_of: Problems) -> None:
+def test_a_circuit_that_always_fails_ends_the_run() -> None:
     rounds = shot_rounds(1)
 
     def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
@@ -140,8 +139,7 @@ def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> N
         LevelsWanted(4, Sampling(precision=precision), seed=3),
         RoundLog(lambda _: None),
     )
-    exact = lowest_eigenvalues(problem.hamiltonian, 4)
-    assert exact is not None
+    exact = known(lowest_eigenvalues(problem.hamiltonian, 4))
     assert result.final.is_precise
     for level, energy in zip(result.levels, exact, strict=True):
         assert level.standard_error <= 1.1 * precision  # the bootstrap's own error, and the correction of the bias
@@ -152,7 +150,7 @@ def test_levels_of_spin_models_are_exact_with_their_degeneracies(name: str) -> N
         assert abs(result.levels[1].excitation) <= 4 * result.levels[1].excitation_error + 1e-9
 
 
-def test_levels_ascend_also_where_they_are_degenerate(problem_of: Problems) -> None:
+def test_levels_ascend_also_where_they_are_degenerate() -> None:
     for seed in range(5):
         result = found(problem_of("H2_2.5"), shot_rounds(seed), precision=2e-2, log=RoundLog(lambda _: None))
         energies = [level.energy for level in result.levels]  # the lowest two are 7 mHa apart

@@ -22,9 +22,9 @@ from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
 from hybridloop.errors import InputError, JobFailed
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.algorithms.qaoa_helpers import (
     REFERENCE,
-    Rounds,
     exact_ratio,
     failing_rounds,
     max_cut_problem,
@@ -93,7 +93,7 @@ def test_angles_of_the_tree_are_within_two_percent_of_the_best_known(name: str, 
     assert exact_ratio(trained(max_cut_problem(name), layers)) >= best - 0.02
 
 
-@pytest.mark.parametrize("layers", range(1, 8))
+@pytest.mark.parametrize("layers", [*range(1, 7), pytest.param(7, marks=pytest.mark.slow)])
 def test_the_ratio_of_a_ring_obeys_its_bound_for_every_number_of_layers(layers: int) -> None:
     """No angles give a ring more than (2 p + 1) / (2 p + 2), while the ring is longer than 2 p + 1."""
     ratio = exact_ratio(trained(max_cut_problem("ring_n8"), layers))
@@ -130,18 +130,18 @@ def test_the_xy_mixer_starts_from_all_feasible_states_and_conserves_the_budget(b
     assert probabilities(ansatz)[weights == budget].sum() == pytest.approx(1.0)
 
 
-def test_the_xy_mixer_finds_the_best_portfolio_within_its_budget(sampled_rounds: Rounds) -> None:
+def test_the_xy_mixer_finds_the_best_portfolio_within_its_budget() -> None:
     """Its probability is 0.12 at three layers."""
     ansatz, _ = with_simulated_angles(qaoa_circuit(portfolio_problem(), layers=3, mixer=Mixer.XY))
-    result = qaoa(ansatz, sampled_rounds(1), shots=1000)
+    result = qaoa(ansatz, shot_rounds(1), shots=1000)
     assert "penalty" not in result.reason
     assert result.best_bitstring == REFERENCE["portfolio"]["argmin"]
     assert result.best_value == pytest.approx(REFERENCE["portfolio"]["min"])
     assert exact_ratio(ansatz) > 0.7 > exact_ratio(trained(portfolio_problem(), 3))
 
 
-def test_the_standard_mixer_states_the_penalty_and_its_best_assignment_is_feasible(sampled_rounds: Rounds) -> None:
-    result = qaoa(qaoa_circuit(portfolio_problem(), layers=1), sampled_rounds(2), shots=1000)
+def test_the_standard_mixer_states_the_penalty_and_its_best_assignment_is_feasible() -> None:
+    result = qaoa(qaoa_circuit(portfolio_problem(), layers=1), shot_rounds(2), shots=1000)
     assert "because one asset changes the objective by at most" in result.reason
     assert str(result.best_bitstring).count("1") == 4
 
@@ -162,16 +162,16 @@ def test_a_warm_start_begins_near_a_local_optimum() -> None:
     np.testing.assert_allclose(turned, start, atol=1e-9)  # the first state is the mixer's own
 
 
-def test_a_failed_final_job_is_repeated(exact_rounds: RunRound) -> None:
+def test_a_failed_final_job_is_repeated() -> None:
     ansatz = trained(max_cut_problem("ring_n6"), 1)
-    result = qaoa(ansatz, failing_rounds(exact_rounds, first=2), shots=500)
+    result = qaoa(ansatz, failing_rounds(noiseless_rounds(), first=2), shots=500)
     assert result.value == pytest.approx(4.5, abs=result.rounding_bound)
     assert result.history[-1].total_shots == 1500
-    assert rqaoa(ansatz.problem, failing_rounds(exact_rounds, first=2)).value == 6
+    assert rqaoa(ansatz.problem, failing_rounds(noiseless_rounds(), first=2)).value == 6
     with pytest.raises(JobFailed, match="8"):
-        qaoa(ansatz, failing_rounds(exact_rounds, first=8))
+        qaoa(ansatz, failing_rounds(noiseless_rounds(), first=8))
     with pytest.raises(JobFailed, match="8"):
-        rqaoa(ansatz.problem, failing_rounds(exact_rounds, first=8))
+        rqaoa(ansatz.problem, failing_rounds(noiseless_rounds(), first=8))
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,14 @@ from hybridloop.algorithms.binary import problem as qubo
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import ising_from_qubo
 from hybridloop.algorithms.qaoa.recursive import rqaoa
-from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound
-from tests.algorithms.qaoa_helpers import REFERENCE, Rounds, max_cut_problem
+from hybridloop.algorithms.rounds import Counts, MeasuredPub
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.algorithms.qaoa_helpers import REFERENCE, max_cut_problem
 
 
 @pytest.mark.parametrize("name", ["reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4"])
-def test_recursion_finds_the_best_cut_in_seven_rounds(
-    name: str, sampled_rounds: Rounds, exact_rounds: RunRound
-) -> None:
-    for run_round in (exact_rounds, sampled_rounds(1)):
+def test_recursion_finds_the_best_cut_in_seven_rounds(name: str) -> None:
+    for run_round in (noiseless_rounds(), shot_rounds(1)):
         result = rqaoa(max_cut_problem(name), run_round, shots=4000)
         assert result.value == result.best_value == pytest.approx(REFERENCE["graphs"][name]["max_cut"])
         assert (result.rounds, result.standard_error) == (7, 0.0)
@@ -67,12 +66,12 @@ def test_a_sample_of_a_later_round_is_an_assignment_after_substitution() -> None
     assert (result.value, result.best_value, result.best_bitstring) == (2.0, 4.0, "0101")
 
 
-def test_variables_beyond_the_qubits_are_eliminated_without_jobs(exact_rounds: RunRound) -> None:
+def test_variables_beyond_the_qubits_are_eliminated_without_jobs() -> None:
     widths: list[int] = []
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         widths.append(pubs[0].circuit.num_qubits)
-        return exact_rounds(pubs)
+        return noiseless_rounds()(pubs)
 
     result = rqaoa(max_cut_problem("reg3_n10_s1"), run_round, shots=4000, max_variables=6)
     assert widths == [6, 5, 4]

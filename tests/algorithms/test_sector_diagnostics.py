@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from qiskit.quantum_info import Statevector
-from scipy.optimize import minimize
 
 from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.diagnostics import StateChecks
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.rounds import RunRound
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.algorithms.reference_helpers import problem_of
 
 BOTH = list(FermionMapping)
 
 
 @pytest.mark.parametrize("mapping", BOTH)
-def test_determinants_have_their_electrons_under_either_mapping(
-    problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
-) -> None:
+def test_determinants_have_their_electrons_under_either_mapping(mapping: FermionMapping) -> None:
     problem = problem_of("LiH_1.595_cas(2,3)", mapping)
     norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
     diagonals = [
@@ -38,29 +32,8 @@ def test_determinants_have_their_electrons_under_either_mapping(
         assert [diagonal[state] for diagonal in diagonals] == pytest.approx(expected)
 
 
-def test_a_wrong_particle_number_of_helium_hydride_has_a_warning(
-    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
-) -> None:
-    problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
-    ansatz = hardware_efficient(4, np.random.default_rng(3), reps=2)
-    matrix = problem.hamiltonian.to_matrix()
-
-    def energy(point: np.ndarray) -> float:
-        state = Statevector(ansatz.circuit.assign_parameters(point)).data
-        return float(np.vdot(state, matrix @ state).real)
-
-    result = minimize(energy, ansatz.initial_point, method="L-BFGS-B", options={"maxiter": 60})
-    assert result.fun < -2.85146769 - 0.05  # it "wins" below the two-electron ground state
-    checks = StateChecks.of(problem, ansatz)
-    (doubt,) = checks.read(sampled_rounds(0)(checks.pubs(result.x))).doubts
-    assert doubt.headline == "wrong particle number"
-    assert "2 (1 alpha, 1 beta)" in doubt.explanation
-
-
 @pytest.mark.parametrize(("flipped", "is_right"), [((0, 2), True), ((0, 1), False), ((0,), False), ((1, 3), True)])
 def test_a_determinant_has_a_warning_only_for_wrong_electrons(
-    problem_of: Callable[..., ElectronicProblem],
-    sampled_rounds: Callable[[int], RunRound],
     flipped: tuple[int, ...],
     is_right: bool,  # noqa: FBT001 (a case's answer)
 ) -> None:
@@ -68,11 +41,11 @@ def test_a_determinant_has_a_warning_only_for_wrong_electrons(
     point = np.zeros(8)
     point[[4 + qubit for qubit in flipped]] = np.pi  # the layer after the CXs
     checks = StateChecks.of(problem, hardware_efficient(4, np.zeros(8)))
-    doubts = checks.read(sampled_rounds(0)(checks.pubs(point))).doubts
+    doubts = checks.read(shot_rounds(0)(checks.pubs(point))).doubts
     assert any(doubt.headline == "wrong particle number" for doubt in doubts) == (not is_right)
 
 
-def test_electrons_that_are_conserved_take_no_circuit(problem_of: Callable[..., ElectronicProblem]) -> None:
+def test_electrons_that_are_conserved_take_no_circuit() -> None:
     problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
     assert StateChecks.of(problem, uccsd(problem)).is_sector_known
     # two orbitals under parity can't have wrong electrons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +19,9 @@ from hybridloop.algorithms.problems.determinants import determinants_of, spin_sq
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.molecule import with_multiplicity
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
-from hybridloop.inputs.formats.fcidump import read_fcidump
 from tests.algorithms.batched_state_helpers import shot_rounds
-from tests.paths import DATA
+from tests.algorithms.pair_helpers import molecule
+from tests.algorithms.reference_helpers import problem_of
 
 BOTH = list(FermionMapping)
 
@@ -38,7 +38,7 @@ def tie_spins(problem: ElectronicProblem) -> list[ExcitationGroup]:
 
 
 def stretched() -> ElectronicProblem:
-    return electronic_problem(read_fcidump((DATA / "fcidump" / "LiH_4.3.fcidump").read_text(), "LiH_4.3"))
+    return electronic_problem(molecule("LiH_4.3"))
 
 
 def spin_squared_at(problem: ElectronicProblem, ansatz: Ansatz, point: np.ndarray) -> float:
@@ -48,9 +48,7 @@ def spin_squared_at(problem: ElectronicProblem, ansatz: Ansatz, point: np.ndarra
 
 @pytest.mark.parametrize("multiplicity", [1, 3])
 @pytest.mark.parametrize("mapping", BOTH)
-def test_the_operator_has_the_elements_between_determinants(
-    problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping, multiplicity: int
-) -> None:
+def test_the_operator_has_the_elements_between_determinants(mapping: FermionMapping, multiplicity: int) -> None:
     molecule = with_multiplicity(problem_of("H4_1").molecule, multiplicity)
     problem = electronic_problem(molecule, mapping)
     determinants = determinants_of(molecule)
@@ -62,9 +60,7 @@ def test_the_operator_has_the_elements_between_determinants(
 
 
 @pytest.mark.parametrize("mapping", BOTH)
-def test_singles_of_both_spins_with_one_angle_and_pairs_conserve_the_spin(
-    problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
-) -> None:
+def test_singles_of_both_spins_with_one_angle_and_pairs_conserve_the_spin(mapping: FermionMapping) -> None:
     problem = problem_of("H4_1", mapping)
     groups = tie_spins(problem)
     assert sum(map(len, groups)) == len(list(excitations(problem))) == 26
@@ -80,9 +76,7 @@ def test_singles_of_both_spins_with_one_angle_and_pairs_conserve_the_spin(
     assert spin_squared_at(problem, ansatz, point[: len(conserving)]) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_energy_has_the_stated_frequencies_along_a_shared_angle(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_the_energy_has_the_stated_frequencies_along_a_shared_angle() -> None:
     problem = problem_of("LiH_1.595_cas(2,3)")
     ansatz = tied_ansatz(problem, tie_spins(problem), "all")
     assert (1, 2, 3, 4) in ansatz.frequencies
@@ -100,7 +94,7 @@ def test_the_energy_has_the_stated_frequencies_along_a_shared_angle(
         assert [fit.value(angle) for angle, _, _ in rows] == pytest.approx([value for _, value, _ in rows], abs=1e-9)
 
 
-def test_what_is_conserved_takes_no_job(problem_of: Callable[..., ElectronicProblem]) -> None:
+def test_what_is_conserved_takes_no_job() -> None:
     hydrogen = problem_of("H2_0.735")
     checks = StateChecks.of(hydrogen, uccsd(hydrogen))
     assert checks.pubs(np.zeros(1)) == []

@@ -19,7 +19,7 @@ from hybridloop.algorithms.problems.molecule import Molecule, active_space
 from hybridloop.algorithms.sqd.comparison import ClassicalSpace, compare_with_classical
 from hybridloop.algorithms.sqd.determinant_spaces import ProductHamiltonian
 from hybridloop.algorithms.sqd.determinants import Carried, determinant_record
-from hybridloop.algorithms.sqd.diagonalization import Batch, SqdBounds, diagonalize_samples
+from hybridloop.algorithms.sqd.diagonalization import Batch, SqdBounds, SqdResult, diagonalize_samples
 from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.sqd.full_space import FullSpace, solve_in_turn
 from hybridloop.algorithms.sqd.product_spaces import (
@@ -41,6 +41,7 @@ from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.paths import DATA
 from tests.preparation_helpers import prepared
+from tests.value_helpers import known
 
 H4 = ProblemText(name="H4_1.8", text=(DATA / "fcidump" / "H4_1.8.fcidump").read_text("utf-8"))
 SAME = 2e-9  # hartree: energies are rounded to 1e-9
@@ -122,18 +123,14 @@ def test_recovery_makes_up_for_noise() -> None:
     run = sqd_of(SqdSettings(max_subspace=16, seed=7), ProblemText(name="h4"))
     samples = run.measure(shot_rounds(0), lambda _: None)
     molecule = run.problem.molecule
-    solve = solve_in_turn(molecule, run.full)
     spoilt = noisy(samples, 0.1)
     assert not spoilt.is_valid.all()
-    clean, repaired = (
-        diagonalize_samples(each, molecule, solve, run.bounds, compute_each, RoundLog(lambda _: None), np.zeros(0))
-        for each in (samples, spoilt)
-    )
+    clean, repaired = (diagonalized(run, each) for each in (samples, spoilt))
     assert repaired.best.energy <= clean.best.energy + ACCURATE
     assert repaired.corrected == spoilt.shots[~spoilt.is_valid].sum()
     # without one right sample, the first correction is by the Hartree-Fock determinant
     wrong = Samples(spoilt.occupied[~spoilt.is_valid], spoilt.shots[~spoilt.is_valid], spoilt.electrons)
-    found = diagonalize_samples(wrong, molecule, solve, run.bounds, compute_each, RoundLog(lambda _: None), np.zeros(0))
+    found = diagonalized(run, wrong)
     assert found.best.energy <= molecule.hartree_fock_energy
 
 
@@ -143,6 +140,13 @@ def sqd_of(settings: SqdSettings, problem: ProblemText = H4) -> PreparedSqd:
     return run
 
 
+def diagonalized(run: PreparedSqd, samples: Samples) -> SqdResult:
+    """Return what a run finds by these samples."""
+    molecule, log = run.problem.molecule, RoundLog(lambda _: None)
+    solve = solve_in_turn(molecule, run.full)
+    return diagonalize_samples(samples, molecule, solve, run.bounds, compute_each, log, np.zeros(0))
+
+
 def outcome_for(**values: Any) -> tuple[PreparedSqd, Outcome]:
     run = sqd_of(SqdSettings(seed=7, **values))
     return run, run.run(shot_rounds(0))
@@ -150,8 +154,7 @@ def outcome_for(**values: Any) -> tuple[PreparedSqd, Outcome]:
 
 def test_a_result_is_a_bound_with_its_share_and_says_which_space_is_better() -> None:
     run, outcome = outcome_for(max_subspace=8)
-    exact = run.facts.exact()
-    assert exact is not None
+    exact = known(run.facts.exact())
     assert outcome.is_upper_bound
     assert outcome.value >= exact
     assert (outcome.interval95, outcome.standard_error, outcome.rounds) == (None, 0.0, 1)
@@ -250,8 +253,7 @@ def test_one_determinant_may_be_another_than_hartree_fock() -> None:
     molecule, norb = run.problem.molecule, run.problem.molecule.norb
     excited = (np.arange(2 * norb) % norb % 2 == 0).astype(np.uint8)[None, :]
     alone = Samples(excited, np.array([10]), molecule.electrons)
-    solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
-    found = diagonalize_samples(alone, molecule, solve, run.bounds, compute_each, log, np.zeros(0))
+    found = diagonalized(run, alone)
     string = np.array([sum(1 << p for p in range(0, norb, 2))])
     own = masks(string, string, norb)
     assert found.lowest_of(1).energy == pytest.approx(dense(molecule, own)[0, 0], abs=SAME)
@@ -282,31 +284,26 @@ def test_few_samples_are_completed_by_excitations_of_the_heaviest_strings() -> N
     molecule = run.problem.molecule
     hartree_fock = (np.arange(2 * molecule.norb) % molecule.norb < 2).astype(np.uint8)[None, :]
     alone = Samples(hartree_fock, np.array([1000]), molecule.electrons)
-    solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
-    found = diagonalize_samples(alone, molecule, solve, run.bounds, compute_each, log, np.zeros(0))
+    found = diagonalized(run, alone)
     assert found.lowest_of(1).energy == pytest.approx(molecule.hartree_fock_energy, abs=SAME)
-    exact = run.facts.exact()
-    assert exact is not None
+    exact = known(run.facts.exact())
     assert found.best.energy - exact < 0.1 * (molecule.hartree_fock_energy - exact)
     assert found.best.determinants <= 12
 
 
 def test_determinants_give_way_to_those_of_a_larger_second_order_energy() -> None:
     run = sqd_of(SqdSettings(max_subspace=8, seed=1))
-    assert run.full is not None
-    assert run.run(shot_rounds(0)).value <= run.full.selected_ci(8) + SAME
+    assert run.run(shot_rounds(0)).value <= known(run.full).selected_ci(8) + SAME
 
 
 def test_strings_that_were_not_sampled_are_added_by_their_second_order_energies() -> None:
     run = prepared("sqd", ProblemText(name="beh2"), SqdSettings(max_subspace=4, seed=7), 7)
     assert isinstance(run, PreparedSqd)
     molecule = run.problem.molecule
-    assert run.full is not None
     one = np.repeat(np.arange(molecule.norb)[None, :] < molecule.electrons[0], 2, axis=0).reshape(1, -1)
     alone = Samples(one.astype(np.uint8), np.array([1000]), molecule.electrons)
-    solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
-    found = diagonalize_samples(alone, molecule, solve, run.bounds, compute_each, log, np.zeros(0))
-    assert found.best.energy <= run.full.selected_ci(4) + SAME  # in the order of their bits: 6 mHa above it
+    found = diagonalized(run, alone)
+    assert found.best.energy <= known(run.full).selected_ci(4) + SAME  # in the order of their bits: 6 mHa above it
 
 
 def test_samples_like_random_outcomes_are_a_warning() -> None:
@@ -418,6 +415,4 @@ def test_a_seed_gives_the_same_digits_and_another_one_other_draws() -> None:
     rules = SqdBounds(9, 5, 10, 1e-5, 8)
     run = sqd_of(SqdSettings(max_subspace=9, seed=7))
     samples = run.measure(shot_rounds(0), lambda _: None)
-    solve, log = solve_in_turn(run.problem.molecule, run.full), RoundLog(lambda _: None)
-    found = diagonalize_samples(samples, run.problem.molecule, solve, rules, compute_each, log, np.zeros(0))
-    assert found.best.determinants <= 9
+    assert diagonalized(replace(run, bounds=rules), samples).best.determinants <= 9

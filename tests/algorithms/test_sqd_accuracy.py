@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from hybridloop.algorithms.estimation.configurations import Samples
-from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.sqd.comparison import compare_with_classical
-from hybridloop.algorithms.sqd.diagonalization import diagonalize_samples
 from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
-from hybridloop.algorithms.sqd.full_space import solve_in_turn
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
 from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.sqd import PreparedSqd
 from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.algorithms.test_sqd import diagonalized, noisy
 from tests.long_form import long_form, long_only
 from tests.preparation_helpers import prepared
 
@@ -34,10 +28,7 @@ MOLECULES = {
 @pytest.mark.slow
 @long_only  # UCCSD on 14 qubits
 @pytest.mark.parametrize("name", MOLECULES)
-def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # of the integrals that PySCF computes
+def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings(name: str) -> None:
     geometry, space = MOLECULES[name]
     run = prepared("sqd", read_problem(geometry, GeometryOptions()), SqdSettings(active_space=space, seed=7), 7)
     assert isinstance(run, PreparedSqd)
@@ -45,9 +36,7 @@ def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings
     exact = run.facts.exact()
     assert exact is not None
     for rate in (0.0, 0.01):
-        measured = flipped(samples, rate)
-        solve, log = solve_in_turn(molecule, run.full), RoundLog(lambda _: None)
-        found = diagonalize_samples(measured, molecule, solve, run.bounds, compute_each, log, np.zeros(0))
+        found = diagonalized(run, noisy(samples, rate))
         assert found.best.determinants <= count_determinants(molecule) // 10
         by_determinants, strings = compare_with_classical(molecule, run.full, found.best, compute_each)
         errors = [1e3 * (energy - exact) for energy in (found.best.energy, by_determinants.energy, strings.energy)]
@@ -58,12 +47,3 @@ def test_a_tenth_of_the_space_is_near_selected_ci_and_far_below_the_best_strings
         assert isinstance(extrapolated, Extrapolation)
         assert abs(extrapolated.energy - exact) <= 2 * extrapolated.error
         assert 2e3 * extrapolated.error < errors[0] + 1.0
-
-
-def flipped(samples: Samples, rate: float) -> Samples:
-    """Return the samples with each occupation flipped at a rate."""
-    generator = np.random.default_rng(5)
-    rows = np.repeat(samples.occupied, samples.shots, axis=0)
-    rows = rows ^ (generator.random(rows.shape) < rate).astype(np.uint8)
-    outcomes, shots = np.unique(rows, axis=0, return_counts=True)
-    return Samples(outcomes, shots.astype(np.int64), samples.electrons)

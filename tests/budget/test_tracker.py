@@ -7,26 +7,18 @@ import uuid
 from pathlib import Path
 
 from azure.quantum import Workspace
-from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.budget.cost_summary import CostSummary, subtract_costs, sum_costs
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.tasks.session import open_run_session
+from tests.circuit_helpers import bell
 from tests.conftest import Emulator
 
 FREE, EMULATED = "ionq.simulator", "quantinuum.sim.h2-1e"
 # One gate, one between qubits, two preparations and two measurements: 5 + 100 (1 + 10 + 20) / 5000 credits
 CREDITS = 5.62
-
-
-def bell() -> QuantumCircuit:
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 def run_bells(workspace: Workspace, target: str, jobs: int) -> str:

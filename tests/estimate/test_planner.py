@@ -18,7 +18,7 @@ from hybridloop.estimate.bought import caps_buy_about
 from hybridloop.estimate.dry_run import Trial, dry_run
 from hybridloop.estimate.extrapolation import extrapolate
 from hybridloop.estimate.plan import Plan
-from hybridloop.estimate.planner import plan_run
+from hybridloop.estimate.planner import Planner, plan_run
 from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.problems import read_scan
@@ -31,7 +31,7 @@ from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepared as prepare
-from tests.price_helpers import known
+from tests.value_helpers import known
 
 
 def problem_of(names: str) -> ProblemText:
@@ -316,8 +316,7 @@ def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, s
     """Return the extrapolation of a run of which nothing is simulated, and its assumption."""
     seen = dry_run(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), max_work=0.0)
     trial, why = extrapolate(seen.trials[0], seen.prepared.plan_facts(samples=True))
-    assert why is not None
-    return trial, why
+    return trial, known(why)
 
 
 @pytest.mark.parametrize(
@@ -356,8 +355,7 @@ def test_what_caps_buy_of_assumed_rounds_has_the_jobs_of_each_program() -> None:
     facts = seen.prepared.plan_facts(samples=True)
     trial, _ = extrapolate(seen.trials[0], facts)
     tariff = Tariff(target, ProgramSizes(dict(seen.circuits)), settings.caps, settings.debias, batches=True)
-    bought = caps_buy_about(trial.rounds, facts.deviation, tariff)
-    assert bought is not None
+    bought = known(caps_buy_about(trial.rounds, facts.deviation, tariff))
     programs, circuits = (
         sum(len({getattr(pub, name) for pub in each.pubs}) for each in trial.rounds) for name in ("program", "circuit")
     )
@@ -368,8 +366,7 @@ def test_what_caps_buy_of_assumed_rounds_has_the_jobs_of_each_program() -> None:
 def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions() -> None:
     ring = ProblemText(name="ring", text="".join(f"{node} {(node + 1) % 22}\n" for node in range(22)))
     plan = plan_run("qaoa", ring, settings_of("qaoa", search="measured", layers=1))
-    assert plan.assumed is not None
-    assert "22 qubits, of which 20 at most are simulated" in plan.assumed
+    assert "22 qubits, of which 20 at most are simulated" in known(plan.assumed)
     assert [(each.phase, each.rounds) for each in plan.phases] == [("search", 30), ("final", 1)]
     assert plan.rounds.expected == 31
 
@@ -460,8 +457,7 @@ def test_a_plan_with_error_mitigation_says_what_the_run_costs_without_it() -> No
     mitigated = settings_of("vqe", **asked, mitigation="readout,zne-linear")
     plan = plan_run("vqe", ProblemText(name="h2"), mitigated, compare=["rigetti.qpu.cepheus-1-108q"])
     assert not any(warning.startswith("noise: ") for warning in plan.warnings)
-    without = plan.without_mitigation
-    assert without is not None
+    without = known(plan.without_mitigation)
     assert (without.jobs, without.shots, without.cost) == (bare.jobs.expected, bare.shots.expected, bare.cost)
     assert plan.shots.expected > 2 * without.shots
     assert f"{plan.shots.expected / without.shots:.1f} times the shots" in str(plan)
@@ -472,10 +468,13 @@ def test_a_plan_with_error_mitigation_says_what_the_run_costs_without_it() -> No
 
 def test_targets_with_other_groups_are_not_planned_by_the_same_dry_run() -> None:
     values = {"ansatz": "hardware-efficient", "max_rounds": 1, "precision": 3e-3, "shots": 100, "seed": 1}
-    free, noisy = "rigetti.sim.qvm", "rigetti.qpu.cepheus-1-108q"
-    compared = plan_run("vqe", ProblemText(name="h4"), settings_of("vqe", **values, target=free), compare=[noisy])
-    alone = plan_run("vqe", ProblemText(name="h4"), settings_of("vqe", **values, target=noisy))
-    (row,) = compared.comparison
+    free, noisy = find_target("rigetti.sim.qvm"), find_target("rigetti.qpu.cepheus-1-108q")
+    planner, other = (
+        Planner("vqe", problem_of("h4"), settings_of("vqe", **values, target=each.name), TargetStatuses(), trials=1)
+        for each in (free, noisy)
+    )
+    compared, alone = planner.plan(free, debias=True), other.plan(noisy, debias=True)
+    row = planner.comparison_row(noisy)
     assert (row.jobs, row.shots) == (alone.jobs.expected, alone.shots.expected)
     fewest, most = (max(known(circuit.two_qubit) for circuit in plan.circuits) for plan in (alone, compared))
     assert fewest < most  # due to noise

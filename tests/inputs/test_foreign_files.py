@@ -65,12 +65,6 @@ UNREAD = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Integrals of PySCF are kept in HYBRIDLOOP_HOME."""
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))
-
-
 def weights(name: str) -> dict[tuple[str, ...], float]:
     """Return the weights of a file's edges, with the names that its program gave in place of the roads'."""
     read = read_problem(FOREIGN / name)

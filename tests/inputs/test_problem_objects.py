@@ -35,6 +35,7 @@ from hybridloop.inputs.problem_objects.molecules import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for, read_problem, read_scan
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_qaoa
+from tests.value_helpers import known
 
 ROADS = [("oslo", "bergen", 7.5), ("bergen", "stavanger", 2.0), ("oslo", "stavanger", 5.5)]
 H2 = "H 0 0 0; H 0 0 0.735"
@@ -48,14 +49,12 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def binary(value: object) -> BinaryProblem:
     problem = read_problem(value)
-    assert problem.text is not None
-    return read_binary_problem(problem.text, problem.name)
+    return read_binary_problem(known(problem.text), problem.name)
 
 
 def text_of(value: object) -> str:
     text = read_problem(value).text
-    assert text is not None
-    return text
+    return known(text)
 
 
 def molecule_of(text: str | None) -> Molecule:

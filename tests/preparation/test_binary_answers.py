@@ -14,7 +14,6 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.journal import journal_url
 from hybridloop.preparation.prepared import title_of
-from hybridloop.runs.stored_run import StoredRun
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.conftest import Emulator
@@ -26,6 +25,10 @@ def test_assignments_have_the_callers_nodes_and_their_title_no_format(
 ) -> None:
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     asked: dict[str, Any] = {"layers": 1, "shots": 200, "seed": 1, "host": "plain", "workspace": emulator.workspace()}
+    petersen = hl.qaoa("petersen", **asked)
+    bits = reversed(str(petersen.best_bitstring))
+    assert list(petersen.assignment.items()) == [(str(node), int(bit)) for node, bit in enumerate(bits)]
+    assert hl.RunResult.from_dict(petersen.as_dict()).assignment == petersen.assignment
     grid = nx.grid_2d_graph(2, 2)
     result = hl.qaoa(grid, **asked)
     assert set(result.assignment) == set(grid)
@@ -63,13 +66,3 @@ def test_zero_has_no_sign() -> None:
     outcome = run("0 1 -1\n1 2 -1\n")  # no edge is cut at best
     assert str(outcome.best_value) == "0.0"
     assert outcome.solution["cut"] == "0 of at most 0"
-
-
-@pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
-def test_the_assignment_of_a_result_is_by_the_names_of_variables(kept: StoredRun) -> None:
-    result = kept.result
-    assert result is not None
-    assert result.best_bitstring is not None
-    assert list(result.assignment.values()) == [int(bit) for bit in reversed(result.best_bitstring)]
-    assert list(result.assignment) == [str(node) for node in range(len(result.best_bitstring))]
-    assert hl.RunResult.from_dict(result.as_dict()).assignment == result.assignment

@@ -36,12 +36,6 @@ HEISENBERG = "".join(
 BESIDE_LEVELS = {"observables": "magnetization"}
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Integrals of PySCF are kept in HYBRIDLOOP_HOME."""
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))
-
-
 def mole(atoms: str, **options: Any) -> Any:
     return gto.M(atom=atoms, basis="sto-3g", verbose=0, **options)
 
@@ -76,8 +70,9 @@ def dipole_of_pyscf(built: Any, electrons: int, orbitals: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "ansatz"),
     [
-        *(("lithium hydride", "auto"), ("a frozen core", "uccsd"), ("water, four in four", "uccsd")),
-        *(("hydroxide", "auto"), ("hydroxide", "uccsd")),
+        *(("water, four in four", "uccsd"), ("hydroxide", "auto"), ("hydroxide", "uccsd")),
+        pytest.param("lithium hydride", "auto", marks=pytest.mark.slow),
+        pytest.param("a frozen core", "uccsd", marks=pytest.mark.slow),
     ],
 )
 def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:
@@ -94,7 +89,14 @@ def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:
         assert row["value"] == pytest.approx(row["simulated"], abs=1e-3 + row["rounding_bound"])
 
 
-@pytest.mark.parametrize("name", ["a frozen core", "water, four in four", "hydroxide"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hydroxide",
+        pytest.param("a frozen core", marks=pytest.mark.slow),
+        pytest.param("water, four in four", marks=pytest.mark.slow),
+    ],
+)
 def test_own_matrices_are_over_atomic_orbitals_or_those_of_the_file(name: str, tmp_path: Path) -> None:
     built, options = MOLECULES[name]
     masses = built.atom_mass_list(isotope_avg=True)
@@ -135,13 +137,13 @@ def test_rounding_does_not_choose_the_sign_of_an_orbital_of_a_symmetric_molecule
 
 
 def test_a_text_without_room_for_orbitals_takes_no_own_matrices() -> None:
-    whole = parse_problem(problem_from_object(MOLECULES["lithium hydride"][0]))
+    whole = parse_problem(problem_from_object(mole("H 0 0 0; H 0 0 0.74")))
     assert isinstance(whole, Molecule)
     text = molecule_text(whole, with_orbitals=False)
     assert len(text) < len(molecule_text(whole))
-    values = {"ansatz": "uccsd", "observables": {"own": np.eye(6)}}
+    values = {"ansatz": "uccsd", "observables": {"own": np.eye(2)}}
     with pytest.raises(InputError, match="no room for its orbitals"):
-        prepared("vqe", ProblemText(name="LiH", text=text), settings_for("vqe", values), 3)
+        prepared("vqe", ProblemText(name="H2", text=text), settings_for("vqe", values), 3)
 
 
 @pytest.mark.parametrize("mapping", list(FermionMapping))
@@ -217,6 +219,8 @@ def test_values_are_within_their_errors(problem: ProblemText, values: dict[str, 
     """The sum of squares over standard errors of n values is below n + 5 √(2 n) in all but some of a million."""
     squares, number = 0.0, 0
     for seed in range(20):
+        if number >= 40:
+            break
         for row in run(problem, shot_rounds(seed), **values).observables:
             precision = 0.005 if str(row["observable"]).startswith("occupation") else 0.01
             assert row["standard_error"] <= precision
@@ -231,8 +235,8 @@ def test_values_are_within_their_errors(problem: ProblemText, values: dict[str, 
 
 def test_the_dipole_of_lithium_hydride_takes_a_fifth_more_shots_at_most() -> None:
     problem = problem_from_object(MOLECULES["lithium hydride"][0])
-    alone = run(problem, shot_rounds(1))
-    beside = run(problem, shot_rounds(1), observables="dipole")
+    alone = run(problem, shot_rounds(1), ansatz="puccd")
+    beside = run(problem, shot_rounds(1), ansatz="puccd", observables="dipole")
     (row,) = (row for name, row in rows(beside).items() if name == "dipole z")
     assert row["standard_error"] <= 0.01
     assert beside.history[-1].total_shots <= 1.2 * alone.history[-1].total_shots

@@ -23,7 +23,6 @@ from tests.paths import DATA
 from tests.preparation_helpers import prepare_scan, settings_for
 
 DATA = DATA / "fcidump"
-H4_LONGER = DATA / "H4_1.5.fcidump"
 
 
 def prepared(*problems: str | Path | ProblemText, **settings: Any) -> PreparedScan:
@@ -76,12 +75,14 @@ def test_angles_are_carried_if_the_newton_start_fails_and_they_measure_below_har
 FILES = ("H4_1.5.fcidump", "H4_2.fcidump")
 
 
-def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
-    points = [read_problem(f"H 0 0 0; F 0 0 {bond}", GeometryOptions()) for bond in (1.3, 2.5)]
-    texts = [ProblemText(name=f"hf-{number}", text=point.text) for number, point in enumerate(points)]
+def diatomic(left: str, right: str, *bonds: float) -> list[ProblemText]:
+    """Return diatomic molecules at these distances in ångström."""
+    atoms = {f"{left}{right}-{bond}": f"{left} 0 0 0; {right} 0 0 {bond}" for bond in bonds}
+    return [ProblemText(name=name, text=read_problem(each, GeometryOptions()).text) for name, each in atoms.items()]
+
+
+def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them() -> None:
+    texts = diatomic("H", "F", 1.3, 2.5)
     automatic = prepared(*texts, active_space="auto")
     for text, point in zip(texts, automatic.points, strict=True):
         whole, of_space = parse_problem(text), point.facts.exact()
@@ -96,13 +97,8 @@ def test_all_points_share_the_orbitals_that_are_correlated_at_any_of_them(
     assert sized.facts.exact() == automatic.points[0].facts.exact()
 
 
-def test_a_point_whose_active_space_is_too_small_says_so_in_its_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
-    points = [read_problem(f"Li 0 0 0; H 0 0 {bond}", GeometryOptions()) for bond in (1.6, 3.0)]
-    texts = [ProblemText(name=f"lih-{number}", text=point.text) for number, point in enumerate(points)]
-    outcome = measured(prepared(*texts, active_space=(2, 2)), shot_rounds(1))
+def test_a_point_whose_active_space_is_too_small_says_so_in_its_row() -> None:
+    outcome = measured(prepared(*diatomic("Li", "H", 1.6, 3.0), active_space=(2, 2)), shot_rounds(1))
     near, far = outcome.table
     assert near["note"] is None
     assert far["note"].startswith("the active space is too small: an orbital outside of it has 0.07")
@@ -113,15 +109,8 @@ def test_a_point_whose_active_space_is_too_small_says_so_in_its_row(
     ("bonds", "says"),
     [((0.6, 0.7, 0.8, 0.9, 1.1, 3.0), ""), ((0.9, 1.1, 1.5), "no minimum: the lowest point is the first")],
 )
-def test_a_curve_along_a_bond_has_its_minimum_or_says_that_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bonds: tuple[float, ...], says: str
-) -> None:
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # for the integrals
-    texts = [
-        ProblemText(name=f"h2-{bond}", text=read_problem(f"H 0 0 0; H 0 0 {bond}", GeometryOptions()).text)
-        for bond in bonds
-    ]
-    outcome = measured(prepared(*texts), shot_rounds(1))
+def test_a_curve_along_a_bond_has_its_minimum_or_says_that_there_is_none(bonds: tuple[float, ...], says: str) -> None:
+    outcome = measured(prepared(*diatomic("H", "H", *bonds)), shot_rounds(1))
     assert outcome.curve.get("reason", "").startswith(says)
     if not says:
         curve = outcome.curve

@@ -18,6 +18,7 @@ from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepared, settings_for
+from tests.value_helpers import known
 
 WIDE = json.dumps({"returns": [*range(22)], "covariance": [[float(i == j) for i in range(22)] for j in range(22)],
                    "risk_aversion": 0.5, "budget": 11})  # fmt: skip
@@ -67,15 +68,13 @@ def test_an_own_circuit_is_simulated_from_several_starts_unless_its_search_is_me
     assert own.ansatz.model.energy(own.ansatz.initial_point) <= min(map(own.ansatz.model.energy, angles))
     outcome = own.measure(noiseless_rounds(), lambda _: None)
     excess = own.claims.excess(own.claims.energy_at(np.array(outcome.parameters)))
-    assert excess is not None
-    assert outcome.converged == (excess <= 3.5e-3)  # a thousandth of the sum of the coefficients' sizes
+    assert outcome.converged == (known(excess) <= 3.5e-3)  # a thousandth of the sum of the coefficients' sizes
 
 
 def test_a_search_goes_on_where_more_shots_can_mend_its_end() -> None:
     run: PreparedVqe = prepare("vqe", "lih-3.0-cas22", {"ansatz": "uccsd", "search": "measured"})
     claims = run.claims
-    assert claims.simulation is not None
-    lowest = simulated_minimum(claims.simulation, run.ansatz.initial_point)
+    lowest = simulated_minimum(known(claims.simulation), run.ansatz.initial_point)
     assert not claims.falls_short(lowest, 1e-3)
     points = [lowest + step for step in np.linspace(0.0, 0.5, 500)]
     off = next(point for point in points if (claims.excess(claims.energy_at(point)) or 0.0) > 1e-3)

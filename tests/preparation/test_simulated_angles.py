@@ -27,6 +27,7 @@ from tests.preparation.test_pauli_sums import CHAIN
 from tests.preparation.test_spin_and_stability import problem
 from tests.preparation_helpers import prepare_vqe
 from tests.spin_models import pauli_text
+from tests.value_helpers import known
 
 SEEDS = 40
 SIMULATED = SimulatedEnergy(-1.0, CHEMICAL_ACCURACY)
@@ -40,14 +41,13 @@ def molecule() -> PreparedVqe:
 def run(prepared: PreparedVqe, run_round: RunRound, off_rad: float = 0.0, max_rounds: int = 50) -> VqeResult:
     """Run VQE from the simulated angles, with the first one off."""
     start, model = prepared.ansatz.initial_point, prepared.ansatz.model
-    assert model is not None
     ansatz = replace(prepared.ansatz, initial_point=start + off_rad * np.eye(len(start))[0])
     return vqe(
         prepared.energy.observable,
         ansatz,
         Search(Rotosolve(ansatz.initial_point, ansatz.frequencies), max_rounds),
         run_round,
-        claims=Claims(SimulatedEnergy(model.energy(start), CHEMICAL_ACCURACY)),
+        claims=Claims(SimulatedEnergy(known(model).energy(start), CHEMICAL_ACCURACY)),
     )
 
 
@@ -72,10 +72,8 @@ def test_right_angles_pass_and_their_test_is_the_final_measurement(molecule: Pre
 
 
 def test_wrong_angles_do_not_pass_and_the_search_goes_on_from_there(molecule: PreparedVqe) -> None:
-    model = molecule.ansatz.model
-    assert model is not None
-    exact = molecule.facts.exact()
-    assert exact is not None
+    model = known(molecule.ansatz.model)
+    exact = known(molecule.facts.exact())
     for seed in range(SEEDS // 4):
         result = run(molecule, shot_rounds(seed), off_rad=0.2)
         assert "; the test of the simulated angles failed: the measured energy is " in result.reason
@@ -159,8 +157,7 @@ def test_no_shots_go_to_a_test_that_the_noise_of_the_target_decides(molecule: Pr
     assert found.reason.endswith("noise of the target shifts energies")
     assert {round_.phase for round_ in found.history} == {"final"}
     assert not any(choice.startswith("optimizer: ") for choice in found.choices)  # none is used
-    simulated = on_machine.claims.simulated
-    assert simulated is not None
+    simulated = known(on_machine.claims.simulated)
     assert simulated.has_noise
     claims = replace(on_machine.claims, simulated=replace(simulated, has_noise=False))
     tested = replace(on_machine, claims=claims).run(shot_rounds(1))

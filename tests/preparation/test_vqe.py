@@ -91,12 +91,6 @@ def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
     assert below.startswith("below the exact energy: ")
 
 
-def test_a_right_energy_has_no_warning() -> None:
-    prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
-    outcome = prepared.run(noiseless_rounds())
-    assert (outcome.converged, outcome.warnings) == (True, ())
-
-
 def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:
     orbitals = "".join(f" -1.0 {number} {number} 0 0\n" for number in range(1, 17))
     wide = f"&FCI NORB=16,NELEC=2,MS2=0 &END\n{orbitals} 0.0 0 0 0 0\n"

@@ -119,7 +119,7 @@ def test_a_part_of_a_list_or_of_a_price_is_never_shown_as_the_whole() -> None:
         text = " ".join(line.strip() for line in summary(levels, None, width))
         assert "-148.3373" not in text or "and 4 more" in text
         text = " ".join(line.strip() for line in summary(costly, None, width))
-        assert "1,234.00 USD, 4,000.00 HQC and 300.00 USD reserved on" in text
+        assert "4,000.00 HQC, 1,234.00 USD and 300.00 USD reserved on" in text
 
 
 def test_the_text_of_a_run_is_what_a_user_asks_first() -> None:

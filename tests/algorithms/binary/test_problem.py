@@ -24,6 +24,7 @@ from hybridloop.inputs.formats.binary import read_binary_problem
 from hybridloop.inputs.formats.rows import read_rows
 from hybridloop.inputs.formats.tables import read_table
 from tests.paths import DATA
+from tests.value_helpers import known
 
 REFERENCE: Mapping[str, Any] = json.loads((DATA / "graphs.json").read_text())
 whole = st.integers(-4, 4).map(float)
@@ -70,8 +71,7 @@ def test_ising_energies_add_and_scale_like_their_values(matrix: list[list[float]
 @pytest.mark.parametrize("name", sorted(REFERENCE["graphs"]))
 def test_the_maximum_cut_agrees_with_the_reference(name: str) -> None:
     entry, problem = REFERENCE["graphs"][name], binary.max_cut(reference_graph(name))
-    assert problem.extremes is not None
-    assert problem.extremes[0] == pytest.approx(entry["max_cut"])
+    assert known(problem.extremes)[0] == pytest.approx(entry["max_cut"])
     assert problem.objective.offset == pytest.approx(entry["mean_random_cut"])
     bits = [int(bit) for bit in reversed(entry["one_optimal"])]
     assert problem.objective.energies(bits)[0] == pytest.approx(entry["max_cut"])
@@ -82,16 +82,14 @@ def test_the_maximum_cut_agrees_with_the_reference(name: str) -> None:
 def test_the_minima_of_the_qubo_and_the_portfolio_agree_with_the_reference() -> None:
     entry = REFERENCE["qubo"]
     problem = binary.qubo(entry["Q"])
-    assert problem.extremes is not None
-    assert problem.extremes[0] == pytest.approx(entry["min"])
+    assert known(problem.extremes)[0] == pytest.approx(entry["min"])
     assert best(problem) == [entry["argmin"]]
     entry = REFERENCE["portfolio"]
     chosen = portfolio_of(entry)
     assert chosen.extremes == pytest.approx((entry["min"], entry["worst_feasible"]))
     assert best(chosen) == [entry["argmin"]]
     (constraint,) = chosen.constraints
-    assert constraint.group is not None
-    assert constraint.group.ones == 4
+    assert known(constraint.group).ones == 4
 
 
 def portfolio_of(entry: Mapping[str, Any]) -> BinaryProblem:
@@ -164,7 +162,6 @@ def test_every_graph_format_gives_the_same_problem(edges: dict[tuple[int, int], 
     graph.add_nodes_from([{"id": str(i)} for i in range(5)])
     graph.add_edges_from([(i, j, {"weight": str(w)}) for (i, j), w in edges.items()])
     node_link = rustworkx.node_link_json(graph, edge_attrs=lambda data: data)
-    assert node_link is not None
     graphml = "".join(
         [
             '<?xml version="1.0"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n',
@@ -177,7 +174,7 @@ def test_every_graph_format_gives_the_same_problem(edges: dict[tuple[int, int], 
     )
     header = f"5 {len(edges)}\n" + "".join(f"{i + 1} {j + 1} {w!r}\n" for (i, j), w in edges.items())
     expected = binary.max_cut(graph_from_edges(5, [(i, j, w) for (i, j), w in edges.items()])).objective.all_energies()
-    for text in (node_link, graphml, header):
+    for text in (known(node_link), graphml, header):
         np.testing.assert_allclose(read_binary_problem(text, "it").objective.all_energies(), expected)
 
 
@@ -289,7 +286,7 @@ def test_malformed_text_is_refused_with_its_line(text: str, line: int | None, me
 @pytest.mark.parametrize(
     "large",
     [
-        lambda: read_binary_problem("0 1\n" * 1_000_000, "large"),
+        lambda: read_binary_problem("0 1\n" * 200_001, "large"),
         lambda: read_binary_problem("".join(f"0 {i} 1\n" for i in range(1, 3000)), "large"),
         lambda: read_binary_problem("<graphml><graph>" + '<edge source="a" target="b"/>' * 1_000_000, "large"),
         lambda: graph_from_edges(10, ((0, 1, 1.0) for _ in range(10_000_000))),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping
 
@@ -12,14 +11,13 @@ import pytest
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.binary.ising import Ising, Spins
-from hybridloop.algorithms.binary.problem import BinaryProblem, Clause, low_autocorrelation, max_sat, spin_glass
+from hybridloop.algorithms.binary.problem import BinaryProblem, Clause, low_autocorrelation, max_sat
 from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.algorithms.circuits.basis import two_qubit_gates
 from hybridloop.algorithms.qaoa.angles import expected_mean, with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.recursive import rqaoa
 from hybridloop.algorithms.qaoa.search import qaoa
-from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.inputs.formats.binary import read_binary_problem
 from hybridloop.inputs.formats.detect import detect_format
@@ -27,6 +25,7 @@ from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.binary import read_binary
 from hybridloop.settings import ProblemText
 from hybridloop.settings.input_format import InputFormat
+from tests.algorithms.batched_state_helpers import noiseless_rounds
 
 
 def random_polynomial(seed: int) -> Ising:
@@ -51,16 +50,6 @@ def by_definition(terms: Mapping[tuple[int, ...], float], count: int) -> np.ndar
 
 def energies_of(problem: BinaryProblem) -> np.ndarray:
     return problem.objective.all_energies()
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_layer_is_the_exponential_of_the_diagonal(seed: int) -> None:
-    cost = random_polynomial(seed)
-    circuit = qaoa_circuit(spin_glass(cost), layers=1).circuit
-    gamma = 0.7
-    state = Statevector(circuit.assign_parameters([0.0, gamma])).data  # no mixer
-    expected = np.exp(1j * gamma * (cost.all_energies() - cost.offset)) / np.sqrt(len(state))
-    assert np.abs(state * np.exp(-1j * np.angle(state[0] / expected[0])) - expected).max() < 1e-10
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -175,22 +164,6 @@ def test_satlib_s_files_end_with_a_percent_sign() -> None:
     assert energies_of(read_binary_problem("p cnf 2 2\n1 2 0\n-1 0\n%\n0\n", "uf")).tolist() == [1, 1, 2, 1]
 
 
-def test_an_independent_set_of_14_weighted_nodes_is_that_of_brute_force() -> None:
-    rng = np.random.default_rng(2)
-    edges = [(i, j) for i, j in itertools.combinations(range(14), 2) if rng.random() < 0.3]
-    weights = rng.integers(1, 20, 14).tolist()
-    text = f"p edge 14 {len(edges)}\n" + "".join(f"n {i + 1} {w}\n" for i, w in enumerate(weights))
-    text += "".join(f"e {i + 1} {j + 1}\n" for i, j in edges)
-    problem = read_binary_problem(text, "nodes", GraphObjective.INDEPENDENT_SET)
-    best = 0
-    for index in range(1 << 14):
-        if not any(index >> i & index >> j & 1 for i, j in edges):
-            best = max(best, sum(w for i, w in enumerate(weights) if index >> i & 1))
-    assert problem.optimum.found == pytest.approx(best)
-    lowest = int(np.argmin(problem.cost.all_energies()))
-    assert energies_of(problem)[lowest] == pytest.approx(best)
-
-
 TERMS = {(0, 1, 2): 2.0, (1, 2): -1.5, (0,): -0.5, (0, 1, 2, 3): -1.0, (): 0.25}
 
 
@@ -256,19 +229,19 @@ def test_malformed_polynomials_are_refused(text: str, message: str) -> None:
         read_binary_problem(text, "mine")
 
 
-def test_recursion_eliminates_spins_by_products(exact_rounds: RunRound) -> None:
+def test_recursion_eliminates_spins_by_products() -> None:
     problem = low_autocorrelation(8)
-    result = rqaoa(problem, exact_rounds, shots=4000)
+    result = rqaoa(problem, noiseless_rounds(), shots=4000)
     bits = [[int(bit) for bit in reversed(str(result.best_bitstring))]]
     assert problem.objective.energies(bits)[0] == result.best_value
     assert result.best_value == 8.0
     assert result.rounds <= 5
 
 
-def test_a_run_measures_the_mean_of_a_polynomial(exact_rounds: RunRound) -> None:
+def test_a_run_measures_the_mean_of_a_polynomial() -> None:
     problem = read_binary_problem("p cnf 3 3\n1 2 -3 0\n-1 0 2\n3 0\n", "short")
     circuit, _ = with_simulated_angles(qaoa_circuit(problem, layers=1))
-    result = qaoa(circuit, exact_rounds, shots=100_000)
+    result = qaoa(circuit, noiseless_rounds(), shots=100_000)
     shares = Statevector(circuit.circuit.assign_parameters(circuit.initial_point)).probabilities()
     assert result.value == pytest.approx(float(shares @ energies_of(problem)), abs=1e-4)
     assert result.best_value == 3.0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from hybridloop.algorithms.circuits.initial_point import gradient_and_hessian, n
 from hybridloop.algorithms.circuits.uccsd import excitation_ansatz, excitations, symmetry_allowed_excitations
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
+from tests.algorithms.reference_helpers import MOLECULES, problem_of
 
 
 def energy_of(problem: ElectronicProblem, ansatz: Ansatz) -> Callable[[NDArray[np.float64]], float]:
@@ -28,9 +28,7 @@ def energy_of(problem: ElectronicProblem, ansatz: Ansatz) -> Callable[[NDArray[n
 
 
 @pytest.mark.parametrize("name", ["HeH+_0.7743", "LiH_3_cas(2,2)"])
-def test_gradient_and_hessian_are_those_of_the_circuit_energy(
-    problem_of: Callable[..., ElectronicProblem], name: str
-) -> None:
+def test_gradient_and_hessian_are_those_of_the_circuit_energy(name: str) -> None:
     problem = problem_of(name)
     chosen = list(excitations(problem))
     energy = energy_of(problem, excitation_ansatz(problem, chosen, "all"))
@@ -57,23 +55,19 @@ def test_gradient_and_hessian_are_those_of_the_circuit_energy(
         ("H4_1", 5e-4),
     ],
 )
-def test_the_start_is_within_chemical_accuracy_near_equilibrium(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], name: str, error: float
-) -> None:
+def test_the_start_is_within_chemical_accuracy_near_equilibrium(name: str, error: float) -> None:
     problem = problem_of(name)
     chosen = symmetry_allowed_excitations(problem)
     start = newton_start(problem, chosen)
     energy = energy_of(problem, excitation_ansatz(problem, chosen, "uccsd"))
     found = energy(start.point)
-    assert -1e-9 <= found - reference[name]["exact_energy"] < error
+    assert -1e-9 <= found - MOLECULES[name]["exact_energy"] < error
     assert start.gain > 0
     # the stated uncertainty covers the model's error
     assert abs(energy(0.0 * start.point) - start.gain - found) <= start.gain_uncertainty + 2.5e-3
 
 
-def test_the_start_is_hartree_fock_if_the_model_has_no_minimum_there(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_the_start_is_hartree_fock_if_the_model_has_no_minimum_there() -> None:
     molecule = problem_of("H4_1").molecule
     # small orbital energies, as in a stretched chain: Hartree-Fock is at a saddle point
     shrunk = Molecule(0.25 * molecule.one_body, molecule.two_body, molecule.electrons, 0.0, "strongly correlated")
@@ -83,6 +77,6 @@ def test_the_start_is_hartree_fock_if_the_model_has_no_minimum_there(
     assert not start.point.any()
 
 
-def test_without_excitations_the_start_is_empty(problem_of: Callable[..., ElectronicProblem]) -> None:
+def test_without_excitations_the_start_is_empty() -> None:
     start = newton_start(problem_of("H2_0.735"), [])
     assert (start.point.shape, start.gain) == ((0,), 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -14,13 +13,12 @@ from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits import model_space as spaces
 from hybridloop.algorithms.circuits.model_space import ModelState, basis_space, model_space, preparation_circuit
 from hybridloop.algorithms.circuits.uccsd import MAX_TRACKED_STATES, uccsd
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.errors import InputError
 from hybridloop.inputs.formats.fcidump import read_fcidump
+from tests.algorithms.reference_helpers import problem_of
 from tests.paths import DATA
 from tests.spin_models import HEISENBERG, MORIYA, chain, ring, spin_model
-
-Problems = Callable[..., ElectronicProblem]
 
 
 @pytest.mark.parametrize("flip", [0b001, 0b101, 0b111])
@@ -43,9 +41,7 @@ def test_a_basis_state_has_no_two_qubit_gate() -> None:
 
 
 @pytest.mark.parametrize("mapping", list(FermionMapping))
-def test_blocks_hold_all_determinants_and_no_element_of_the_hamiltonian_connects_them(
-    problem_of: Problems, mapping: FermionMapping
-) -> None:
+def test_blocks_hold_all_determinants_and_no_element_of_the_hamiltonian_connects_them(mapping: FermionMapping) -> None:
     problem = problem_of("H4_1", mapping)
     space = model_space(problem)
     assert space.is_complete
@@ -59,9 +55,7 @@ def test_blocks_hold_all_determinants_and_no_element_of_the_hamiltonian_connects
 
 
 @pytest.mark.parametrize("mapping", list(FermionMapping))
-def test_the_unshortened_circuit_keeps_every_block_and_agrees_from_hartree_fock(
-    problem_of: Problems, mapping: FermionMapping
-) -> None:
+def test_the_unshortened_circuit_keeps_every_block_and_agrees_from_hartree_fock(mapping: FermionMapping) -> None:
     problem = problem_of("H2_0.735", mapping)
     angles = [0.3] * uccsd(problem).num_parameters
     whole, short = (
@@ -76,7 +70,7 @@ def test_the_unshortened_circuit_keeps_every_block_and_agrees_from_hartree_fock(
         assert reached @ reached.conj().T == pytest.approx(np.eye(len(block)), abs=1e-9)
 
 
-def test_above_the_limit_only_two_excitations_are_taken(problem_of: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_the_limit_only_two_excitations_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "MAX_STATES", 20**2 + 16**2 - 1)
     space = model_space(problem_of("H4_1"))
     assert not space.is_complete

@@ -15,8 +15,7 @@ from hybridloop.algorithms.qaoa.angles import QaoaSimulation, with_simulated_ang
 from hybridloop.algorithms.qaoa.circuit import Mixer, interpolate_angles, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, random_mean
 from hybridloop.algorithms.qaoa.search import qaoa
-from hybridloop.algorithms.rounds import RunRound
-from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.algorithms.qaoa_helpers import trained
 
 
@@ -68,13 +67,13 @@ def test_descents_end_where_no_flip_gains() -> None:
         assert (cost.energies(flipped) >= energies - 1e-9).all()
 
 
-def test_a_mean_within_its_rounding_of_chance_is_not_said_to_be_chance(exact_rounds: RunRound) -> None:
+def test_a_mean_within_its_rounding_of_chance_is_not_said_to_be_chance() -> None:
     circuit, _ = with_simulated_angles(qaoa_circuit(problem_of("dense", 8), layers=1))
-    few = beside_chance(qaoa(circuit, exact_rounds, shots=100), circuit, shots=100)
+    few = beside_chance(qaoa(circuit, noiseless_rounds(), shots=100), circuit, shots=100)
     (warning,) = few.warnings
     assert warning.startswith("not shown to be better than chance: ")
     assert warning.endswith("Take more shots.")
-    many = beside_chance(qaoa(circuit, exact_rounds, shots=100_000), circuit, shots=100_000)
+    many = beside_chance(qaoa(circuit, noiseless_rounds(), shots=100_000), circuit, shots=100_000)
     assert many.warnings == ()
 
 

@@ -20,22 +20,21 @@ from hybridloop.algorithms.circuits.uccsd import (
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem, excitation
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin
-from hybridloop.inputs.formats.fcidump import read_fcidump
-from tests.paths import ROOT
+from hybridloop.algorithms.problems.molecule import with_multiplicity
+from tests.algorithms.pair_helpers import molecule
+from tests.value_helpers import known
 
-FCIDUMPS = ROOT / "tests" / "data" / "fcidump"
 RNG = np.random.default_rng(3)
 
 
 def problem_of(name: str, mapping: FermionMapping = FermionMapping.PARITY) -> ElectronicProblem:
-    return electronic_problem(read_fcidump((FCIDUMPS / f"{name}.fcidump").read_text(), name), mapping)
+    return electronic_problem(molecule(name), mapping)
 
 
 def simulated(problem: ElectronicProblem, *, is_tied: bool = True) -> tuple[Ansatz, SimulatedCircuit]:
     selected = symmetry_allowed_excitations(problem)
     angles = mirrored_angles(problem, selected) if is_tied else range(len(selected))
-    simulation = SimulatedCircuit.of(problem, selected, angles)
-    assert simulation is not None
+    simulation = known(SimulatedCircuit.of(problem, selected, angles))
     return uccsd(problem, is_tied=is_tied), simulation
 
 
@@ -95,8 +94,7 @@ def test_an_excitation_and_its_mirror_image_share_an_angle_in_a_closed_shell_alo
     for images in by_angle.values():
         mirrored = {tuple(frozenset((o + norb) % (2 * norb) for o in part) for part in each) for each in images}
         assert mirrored == images
-    text = (FCIDUMPS / "NaH_4.5.fcidump").read_text().replace("MS2=0", "MS2=2")
-    triplet = electronic_problem(read_fcidump(text, "triplet"), FermionMapping.PARITY)
+    triplet = electronic_problem(with_multiplicity(molecule("NaH_4.5"), 3), FermionMapping.PARITY)
     assert mirrored_angles(triplet, selected) == tuple(range(len(selected)))
 
 
@@ -117,8 +115,7 @@ def test_the_frequencies_of_shared_angles_hold_the_energy() -> None:
 def test_the_start_of_two_electrons_is_the_lowest_state_of_their_spin(name: str) -> None:
     problem = problem_of(name)
     _, simulation = simulated(problem)
-    start = simulated_start(simulation)
-    assert start is not None
+    start = known(simulated_start(simulation))
     assert simulation.energy(start.point) == pytest.approx(exact_energy_of_spin(problem.molecule), abs=1e-7)
     assert np.abs(simulation.objective_and_gradient(start.point)[1]).max() < 1e-6
     assert start.searches == (1 if name == "H2_0.74_6-31g" else start.searches)
@@ -126,15 +123,12 @@ def test_the_start_of_two_electrons_is_the_lowest_state_of_their_spin(name: str)
 
 def test_random_starts_are_made_from_no_safe_reference_alone_and_are_always_the_same() -> None:
     _, safe = simulated(problem_of("BH_1.23_fc"))
-    start = simulated_start(safe)
-    assert start is not None
+    start = known(simulated_start(safe))
     assert start.searches == 1
     _, unsafe = simulated(problem_of("H4_1.8"))
     one, other = simulated_start(unsafe), simulated_start(unsafe)
-    assert one is not None
-    assert other is not None
-    assert one.searches > 10
-    assert one.point.tolist() == other.point.tolist()
+    assert known(one).searches > 10
+    assert known(one).point.tolist() == known(other).point.tolist()
 
 
 def test_the_lowest_state_of_another_symmetry_is_known() -> None:

@@ -17,10 +17,8 @@ from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_v
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.descriptions.vqe import VqeSettings
-from hybridloop.settings import ProblemText
-from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
-from tests.preparation_helpers import prepare_vqe
+from tests.algorithms.batched_state_helpers import noiseless_rounds
+from tests.value_helpers import known
 
 MORIYA = SparsePauliOp.from_list([("IXX", 1.0), ("IZZ", 1.0), ("XYI", 0.4), ("YXI", -0.4), ("ZZI", 1.0)])
 RNG = np.random.default_rng(5)
@@ -44,8 +42,7 @@ def test_energies_and_gradients_are_those_of_the_circuit(kind: str) -> None:
         "variational": lambda: hamiltonian_variational(MORIYA, 2),
         "paired": paired,
     }[kind]()
-    model = StatevectorModel.of(ansatz.circuit, MORIYA)
-    assert model is not None
+    model = known(StatevectorModel.of(ansatz.circuit, MORIYA))
     point = RNG.normal(size=ansatz.num_parameters)
     expected = Statevector(ansatz.circuit.assign_parameters(point)).expectation_value(MORIYA).real
     value, gradient = model.objective_and_gradient(point)
@@ -58,19 +55,14 @@ def test_energies_and_gradients_are_those_of_the_circuit(kind: str) -> None:
 
 def test_the_start_of_a_spin_model_is_its_ground_state_and_always_the_same() -> None:
     ansatz = hamiltonian_variational(MORIYA, 3)
-    model = StatevectorModel.of(ansatz.circuit, MORIYA)
-    assert model is not None
-    start = simulated_start_near(model, ansatz.initial_point)
-    assert start is not None
+    model = known(StatevectorModel.of(ansatz.circuit, MORIYA))
+    start = known(simulated_start_near(model, ansatz.initial_point))
     assert model.energy(start.point) == pytest.approx(np.linalg.eigvalsh(MORIYA.to_matrix())[0], abs=1e-4)
     shorter = hamiltonian_variational(MORIYA, 1)
-    quick = StatevectorModel.of(shorter.circuit, MORIYA)
-    assert quick is not None
+    quick = known(StatevectorModel.of(shorter.circuit, MORIYA))
     flat = np.zeros(shorter.num_parameters)  # where all slopes are 0: a random start has the lowest minimum
     one, other = (simulated_start_near(quick, flat) for _ in range(2))
-    assert one is not None
-    assert other is not None
-    assert one.point.tolist() == other.point.tolist()
+    assert known(one).point.tolist() == known(other).point.tolist()
 
 
 def test_the_rounds_of_the_tests_are_qiskits_distributions() -> None:
@@ -96,8 +88,7 @@ def test_the_rounds_of_the_tests_are_qiskits_distributions() -> None:
 def test_a_circuit_of_too_many_operations_or_bytes_is_not_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     ansatz = hardware_efficient(12, RNG, reps=5)
     operator = SparsePauliOp("Z" * 12)
-    model = StatevectorModel.of(ansatz.circuit, operator)
-    assert model is not None
+    model = known(StatevectorModel.of(ansatz.circuit, operator))
     with monkeypatch.context() as patch:
         patch.setattr(statevector, "MAX_BYTES", model.matrix.nnz * statevector.BYTES_PER_ELEMENT)
         assert StatevectorModel.of(ansatz.circuit, operator) is None
@@ -107,31 +98,17 @@ def test_a_circuit_of_too_many_operations_or_bytes_is_not_simulated(monkeypatch:
 
 def test_a_first_search_that_does_not_end_within_the_operations_gives_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
     ansatz = hamiltonian_variational(MORIYA, 3)
-    model = StatevectorModel.of(ansatz.circuit, MORIYA)
-    assert model is not None
+    model = known(StatevectorModel.of(ansatz.circuit, MORIYA))
     monkeypatch.setattr(simulated_start, "MAX_OPERATIONS", 3 * model.operations)
     assert simulated_start_near(model, ansatz.initial_point) is None
 
 
 def test_a_search_reports_its_operations_and_takes_no_more_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     ansatz = hamiltonian_variational(MORIYA, 3)
-    model = StatevectorModel.of(ansatz.circuit, MORIYA)
-    assert model is not None
+    model = known(StatevectorModel.of(ansatz.circuit, MORIYA))
     monkeypatch.setattr(simulated_start, "MAX_OPERATIONS", 500 * model.operations)
     seen: list[tuple[int, int]] = []
-    start = simulated_start_near(model, ansatz.initial_point, lambda *each: seen.append(each))
-    assert start is not None
+    start = known(simulated_start_near(model, ansatz.initial_point, lambda *each: seen.append(each)))
     assert seen == sorted(seen)
     assert seen[-1] == (start.searches, start.operations)
     assert start.operations <= 500 * model.operations
-
-
-def test_a_pauli_sum_is_found_in_few_rounds() -> None:
-    text = '{"terms": {"XY": 1.0, "YX": -1.0, "ZI": 1.0}}'
-    prepared = prepare_vqe(ProblemText(name="sum", text=text), VqeSettings(), 0)
-    outcome = prepared.measure(shot_rounds(0), lambda _: None)
-    exact = prepared.facts.exact()
-    assert exact is not None
-    assert outcome.converged
-    assert abs(outcome.value - exact) < 1.6e-3 + 4.0 * outcome.standard_error
-    assert outcome.rounds <= 10

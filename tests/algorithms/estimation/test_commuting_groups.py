@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily, insert_sorted
 from hybridloop.algorithms.estimation.observable import Grouping
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from tests.long_form import long_form, short_or_long
 
 GROUPINGS = st.sampled_from(Grouping)
@@ -67,10 +65,3 @@ def test_coloring_takes_a_few_bytes_for_each_pair_of_terms(grouping: Grouping) -
     finally:
         tracemalloc.stop()
     assert peak <= 20 * 1500**2  # a list of pairs takes over 100 bytes for each
-
-
-def test_molecules_have_the_groups_of_qiskit(problem_of: Callable[..., ElectronicProblem]) -> None:
-    operator = problem_of("LiH_1.595_fc").hamiltonian
-    for qubit_wise in (True, False):
-        expected = list(operator.paulis._commuting_groups(qubit_wise).values())
-        assert color_greedily(operator.paulis, qubit_wise=qubit_wise) == expected

@@ -135,7 +135,9 @@ def test_it_takes_three_fifths_of_the_shots_of_commuting_groups_as_it_expects(na
         assert sum(expected) > sum(measured)
 
 
-@pytest.mark.parametrize(("name", "share"), [("LiH_1.595_fc", 0.1), ("H2O_eq_fc", 0.4)])
+@pytest.mark.parametrize(
+    ("name", "share"), [("LiH_1.595_fc", 0.1), pytest.param("H2O_eq_fc", 0.4, marks=pytest.mark.slow)]
+)
 def test_fitted_orbitals_take_a_part_of_the_shots_of_eigenvectors(name: str, share: float) -> None:
     problem = electronic_problem(molecule(name), FermionMapping.PARITY)
     state = Statevector(on_all_qubits(problem.molecule, problem.encoding, ground_state(problem.molecule)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 from scipy.sparse.linalg import eigsh
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
@@ -30,23 +29,11 @@ from hybridloop.algorithms.estimation.observable import Grouping, Observable, ob
 from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts
+from tests.algorithms.estimation.test_observable import dense
+from tests.algorithms.reference_helpers import problem_of
 from tests.long_form import long_form, short_or_long
 
 PAULI_GROUPINGS = (Grouping.QUBIT_WISE, Grouping.FULLY_COMMUTING)
-
-
-def dense(measured: Observable) -> NDArray[np.complex128]:
-    """Rebuild the operator from the groups: each diagonal, transformed back by its circuit's unitary."""
-    size = 2**measured.num_qubits
-    total: NDArray[np.complex128] = measured.constant * np.eye(size).astype(np.complex128)
-    for group in measured.groups:
-        circuit = group.measurement_circuit(QuantumCircuit(measured.num_qubits)).remove_final_measurements(
-            inplace=False
-        )
-        signs = [1 - 2.0 * (np.bitwise_count(np.arange(size) & mask) % 2) for mask in group.masks]
-        unitary = Operator(circuit).data
-        total = total + unitary.conj().T @ np.diag(group.coefficients @ np.array(signs)) @ unitary
-    return total
 
 
 @long_form
@@ -66,7 +53,8 @@ def test_split_coefficients_add_up_to_the_operator(
         reference = ReferenceState.perturbed(operator, start)
     whole = observable(operator, grouping)
     shared = split_coefficients(whole, reference)
-    np.testing.assert_allclose(dense(shared), whole.operator.to_matrix(), atol=1e-12)
+    together = shared.constant * np.eye(8) + sum(dense(group, 3) for group in shared.groups)
+    np.testing.assert_allclose(together, whole.operator.to_matrix(), atol=1e-12)
 
 
 @settings(max_examples=20)
@@ -124,9 +112,7 @@ def perturbed(problem: ElectronicProblem) -> ReferenceState:
     return ReferenceState.perturbed(problem.hamiltonian, problem.reference_state)
 
 
-def test_splitting_saves_over_40_percent_of_the_shots_at_the_ground_state(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_splitting_saves_over_40_percent_of_the_shots_at_the_ground_state() -> None:
     problem = problem_of("H4_1")
     _, state = ground_state(problem)
     whole = observable(problem.hamiltonian)
@@ -140,7 +126,7 @@ def test_splitting_saves_over_40_percent_of_the_shots_at_the_ground_state(
 
 @pytest.mark.parametrize(("name", "most"), [("H4_1", (0.70, 0.82)), ("LiH_1.595_fc", (0.76, 0.76))])
 def test_covariances_of_the_perturbed_state_save_shots_and_tell_how_many_it_takes(
-    problem_of: Callable[..., ElectronicProblem], name: str, most: tuple[float, float]
+    name: str, most: tuple[float, float]
 ) -> None:
     problem = problem_of(name)
     _, state = ground_state(problem)
@@ -154,9 +140,7 @@ def test_covariances_of_the_perturbed_state_save_shots_and_tell_how_many_it_take
         assert len(after.groups) <= len(whole.groups)
 
 
-def test_the_perturbed_state_is_nearer_to_the_ground_state_than_hartree_fock(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_the_perturbed_state_is_nearer_to_the_ground_state_than_hartree_fock() -> None:
     problem = problem_of("LiH_1.595_fc")
     _, state = ground_state(problem)
     near = perturbed(problem)
@@ -169,7 +153,7 @@ def test_the_perturbed_state_is_nearer_to_the_ground_state_than_hartree_fock(
     assert np.linalg.norm(fewer.amplitudes) == pytest.approx(1.0)
 
 
-def test_rows_of_images_have_the_covariances_of_commuting_terms(problem_of: Callable[..., ElectronicProblem]) -> None:
+def test_rows_of_images_have_the_covariances_of_commuting_terms() -> None:
     problem = problem_of("H4_1")
     near = perturbed(problem)
     state = np.zeros(2**problem.encoding.num_qubits, complex)
@@ -184,9 +168,7 @@ def test_rows_of_images_have_the_covariances_of_commuting_terms(problem_of: Call
 
 
 @pytest.mark.parametrize("name", ["H4_1", "LiH_1.595_fc"])
-def test_fully_commuting_groups_take_a_quarter_of_the_circuits_and_no_more_shots_at_the_ground_state(
-    problem_of: Callable[..., ElectronicProblem], name: str
-) -> None:
+def test_fully_commuting_groups_take_a_quarter_of_the_circuits_and_no_more_shots_at_the_ground_state(name: str) -> None:
     problem = problem_of(name)
     _, state = ground_state(problem)
     for make in (hartree_fock, perturbed):
@@ -203,9 +185,7 @@ def free(two_qubit_error: float) -> MeasurementCosts:
     return MeasurementCosts(lambda _, shots: float(shots + 1000), "shots", two_qubit_error)
 
 
-def test_the_choice_of_grouping_weighs_cost_and_noise_and_gives_its_reason(
-    problem_of: Callable[..., ElectronicProblem],
-) -> None:
+def test_the_choice_of_grouping_weighs_cost_and_noise_and_gives_its_reason() -> None:
     def chosen(name: str, costs: MeasurementCosts, ansatz: Ansatz | None = None) -> GroupingChoice:
         problem = problem_of(name)
         circuit = uccsd(problem) if ansatz is None else ansatz
@@ -238,7 +218,7 @@ def test_one_group_is_not_split() -> None:
 
 @pytest.mark.parametrize("grouping", PAULI_GROUPINGS)
 def test_shares_do_not_change_with_the_last_digits_of_the_coefficients_in_which_machines_differ(
-    problem_of: Callable[..., ElectronicProblem], grouping: Grouping
+    grouping: Grouping,
 ) -> None:
     hamiltonian = problem_of("LiH_1.595_fc").hamiltonian
     state = problem_of("LiH_1.595_fc").reference_state

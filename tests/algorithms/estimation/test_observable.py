@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,9 +26,9 @@ from hybridloop.algorithms.estimation import observable as observable_module
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily
 from hybridloop.algorithms.estimation.estimates import combine, group_statistics
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import InputError
+from tests.algorithms.reference_helpers import MOLECULES, problem_of
 from tests.long_form import long_form, short_or_long
 
 GROUPINGS = list(Grouping)
@@ -161,10 +158,8 @@ def test_qubits_outside_all_registers_are_measured_too() -> None:
 
 
 @pytest.mark.parametrize("mapping", list(FermionMapping))
-def test_groups_need_no_more_shots_than_qiskits_and_are_about_as_few_as_the_reference(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
-) -> None:
-    for name, known in reference.items():
+def test_groups_need_no_more_shots_than_qiskits_and_are_about_as_few_as_the_reference(mapping: FermionMapping) -> None:
+    for name, known in MOLECULES.items():
         problem = problem_of(name, mapping)
         made = observable(problem.hamiltonian)
         counts = [known[mapping][key] for key in ("qwc_groups_sorted_insertion", "qwc_groups_qiskit")]
@@ -177,7 +172,7 @@ def test_groups_need_no_more_shots_than_qiskits_and_are_about_as_few_as_the_refe
 @pytest.mark.parametrize("mapping", list(FermionMapping))
 @pytest.mark.parametrize(("name", "known"), [("H2_0.735", 2), ("HeH+_0.7743", 4), ("H4_1", 9), ("LiH_1.595_fc", 20)])
 def test_fully_commuting_groups_are_about_as_few_as_in_another_implementation(
-    problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping, name: str, known: int
+    mapping: FermionMapping, name: str, known: int
 ) -> None:
     made = observable(problem_of(name, mapping).hamiltonian, Grouping.FULLY_COMMUTING)
     assert len(made.groups) <= 1.05 * known  # ties among equal coefficients may fall otherwise

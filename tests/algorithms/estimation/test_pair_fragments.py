@@ -118,15 +118,6 @@ def test_groups_and_constant_sum_to_the_hamiltonian_of_the_pairs(name: str, faul
 
 
 @EVERY
-def test_the_groups_have_the_exact_energy_of_the_ground_state(name: str) -> None:
-    problem, found = natural_pairs(name), groups_of(name)
-    state, energy = ground_state(problem), found.observable.constant
-    for group in found.observable.groups:
-        energy += float((rotation_of(group, problem) @ state) ** 2 @ energies_of(group, problem))
-    assert energy == pytest.approx(float(np.linalg.eigvalsh(problem.matrix())[0]), abs=1e-7)
-
-
-@EVERY
 def test_the_circuit_of_a_group_rotates_disjoint_pairs_of_orbitals_and_keeps_the_number_of_pairs(name: str) -> None:
     problem, found = natural_pairs(name), groups_of(name)
     states = list(problem.states)

@@ -104,7 +104,7 @@ KINDS: dict[str, Callable[[], tuple[Observable, Draw]]] = {
 
 @long_form
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shots", [1000, MANY])
+@pytest.mark.parametrize("shots", [1000, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_the_bound_holds_for_more_than_95_percent_of_the_states_of_each_kind(kind: str, shots: int) -> None:
     measured, draw = KINDS[kind]()
     values, rng, inside, draws = all_values(measured), np.random.default_rng(7), 0, short_or_long(60, 2000)

@@ -17,6 +17,7 @@ from hybridloop.algorithms.estimation.estimates import (
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, UnusablePoint
 from hybridloop.tasks.submission.results import largest_remainder
+from tests.algorithms.estimation.test_estimates import energy_of
 
 GROUP = MeasurementGroup("ZZ", (0b01, 0b10), np.array([0.5, -0.25]), ones=1, rare_deviation=0.3)
 Drawn = tuple[MeasurementGroup, dict[str, int]]
@@ -40,14 +41,6 @@ def groups_and_counts(draw: st.DrawFn) -> Drawn:
 
 def is_right(bits: str, group: MeasurementGroup) -> bool:
     return bits.count("1") == group.ones
-
-
-def energy_of(bits: str, group: MeasurementGroup) -> float:
-    """Return one outcome's energy by counting characters."""
-    energy = 0.0
-    for mask, coefficient in zip(group.masks, group.coefficients.tolist(), strict=True):
-        energy += coefficient * (-1.0) ** sum(bit == "1" for k, bit in enumerate(reversed(bits)) if mask >> k & 1)
-    return energy
 
 
 def statistics(group: MeasurementGroup, seen: dict[str, int]) -> GroupStatistics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +50,7 @@ from hybridloop.algorithms.search import Search
 from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.noisy_state_helpers import NoisySimulator
+from tests.algorithms.reference_helpers import problem_of
 
 EXACT_SHOTS = 10**9  # of distributions: rounding moves an energy by 1e-8 hartree at most
 MILLI = 1e-3
@@ -77,7 +78,7 @@ def estimate_of(evaluated: Evaluation, point: NDArray[np.float64], shots: int = 
     return found
 
 
-def h2(problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping) -> Ground:
+def h2(mapping: FermionMapping) -> Ground:
     """Return H2 at its ground state: the energy is a sinusoid of one angle, so three points give its minimum."""
     problem = problem_of("H2_0.735", mapping)
     ansatz = uccsd(problem)
@@ -96,13 +97,13 @@ def h2(problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping) ->
 
 
 @pytest.fixture(scope="module")
-def parity(problem_of: Callable[..., ElectronicProblem]) -> Ground:
-    return h2(problem_of, FermionMapping.PARITY)
+def parity() -> Ground:
+    return h2(FermionMapping.PARITY)
 
 
 @pytest.fixture(scope="module")
-def jordan_wigner(problem_of: Callable[..., ElectronicProblem]) -> Ground:
-    return h2(problem_of, FermionMapping.JORDAN_WIGNER)
+def jordan_wigner() -> Ground:
+    return h2(FermionMapping.JORDAN_WIGNER)
 
 
 def calibrated(ground: Ground, run_round: RunRound, shots: int = EXACT_SHOTS) -> ReadoutErrors:

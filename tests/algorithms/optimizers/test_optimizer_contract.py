@@ -16,6 +16,7 @@ from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
+from tests.value_helpers import known
 
 Start = NDArray[np.float64]
 Make = Callable[[Start], Any]
@@ -63,9 +64,8 @@ def test_points_have_the_angles_of_the_start_and_asking_twice_gives_the_same_poi
         before = points.copy()
         optimizer.tell(points, noisy_estimates(points, rng))
         assert np.array_equal(points, before)
-        assert optimizer.best is not None
-        assert optimizer.best.point.shape == (3,)
-        assert optimizer.best.standard_error >= 0
+        assert known(optimizer.best).point.shape == (3,)
+        assert known(optimizer.best).standard_error >= 0
     assert (optimizer.stop is not None) == (not len(optimizer.ask()))
 
 
@@ -92,10 +92,8 @@ def test_without_noise_it_finds_a_minimum_and_converges(make: Make) -> None:
         if not len(points):
             break
         optimizer.tell(points, [Estimate(energy(point), 0.0, 1000) for point in points])
-    assert optimizer.stop is not None
-    assert optimizer.stop.converged
-    assert optimizer.best is not None
-    assert energy(optimizer.best.point) == pytest.approx(-3.0, abs=5e-3)
+    assert known(optimizer.stop).converged
+    assert energy(known(optimizer.best).point) == pytest.approx(-3.0, abs=5e-3)
 
 
 def test_a_failed_point_ends_the_search_unless_the_optimizer_can_skip(make: Make) -> None:
@@ -113,8 +111,7 @@ def test_a_failed_point_ends_the_search_unless_the_optimizer_can_skip(make: Make
         optimizer.tell(points, estimates)
         if len(again := optimizer.ask()):
             optimizer.tell(again, noisy_estimates(again, rng))
-    assert optimizer.best is not None
-    assert energy(optimizer.best.point) < -2.9
+    assert energy(known(optimizer.best).point) < -2.9
 
 
 def test_repeated_failures_of_all_points_end_the_search_with_an_error(make: Make) -> None:
@@ -133,8 +130,7 @@ def test_repeated_failures_of_all_points_end_the_search_with_an_error(make: Make
 def test_a_start_without_angles_is_converged(make: Make) -> None:
     optimizer = make(np.zeros(0))
     assert optimizer.ask().shape == (0, 0)
-    assert optimizer.stop is not None
-    assert optimizer.stop.converged
+    assert known(optimizer.stop).converged
 
 
 @pytest.mark.parametrize("start", [np.array([np.nan, 0.0]), np.zeros((1, 2)), np.array([np.inf])])
@@ -151,5 +147,4 @@ def test_a_constant_energy_gives_finite_points(make: Make) -> None:
         if not len(points):
             break
         optimizer.tell(points, [Estimate(-1.0, 0.0, 1000) for _ in points])
-    assert optimizer.best is not None
-    assert np.isfinite(optimizer.best.point).all()
+    assert np.isfinite(known(optimizer.best).point).all()

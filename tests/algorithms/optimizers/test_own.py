@@ -24,6 +24,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.own import own_optimizer
 from hybridloop.algorithms.optimizers.registry import SearchSettings
 from hybridloop.errors import CallbackFailed, InputError, ReplayDiverged
+from tests.value_helpers import known
 
 START = [0.9, -0.4, 0.5, 0.2]
 MINIMUM = 0.3  # of each angle; the energy there is -4
@@ -114,10 +115,8 @@ OWN: dict[str, Callable[[], Any]] = {
 def test_an_own_optimizer_finds_the_minimum_and_ends(kind: str) -> None:
     optimizer = made(OWN[kind]())
     rounds = search(optimizer)
-    assert optimizer.stop is not None
-    assert optimizer.best is not None
-    assert -np.cos(optimizer.best.point - MINIMUM).sum() < -3.9  # of -4
-    assert "mine ended" in optimizer.stop.reason
+    assert -np.cos(known(optimizer.best).point - MINIMUM).sum() < -3.9  # of -4
+    assert "mine ended" in known(optimizer.stop).reason
     points = sum(len(asked) for asked, _ in rounds)
     assert points > len(rounds) or kind in {"scipy", "scipy with its own draws", "qiskit COBYLA", "one by one"}
 
@@ -214,10 +213,8 @@ def test_a_result_that_is_no_point_leaves_the_lowest_one_measured() -> None:
 
     optimizer = made(forgets)
     search(optimizer)
-    assert optimizer.best is not None
-    assert optimizer.best.point.tolist() == [MINIMUM] * 4
-    assert optimizer.stop is not None
-    assert "without a point" in optimizer.stop.reason
+    assert known(optimizer.best).point.tolist() == [MINIMUM] * 4
+    assert "without a point" in known(optimizer.stop).reason
 
 
 @pytest.mark.parametrize(

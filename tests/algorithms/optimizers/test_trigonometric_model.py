@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from tests.long_form import long_form, short_or_long
+from tests.value_helpers import known
 
 FREQUENCIES = st.sampled_from([(1,), (2,), (1, 2), (1, 2, 3), (2, 4), (1, 3)])
 
@@ -31,8 +32,7 @@ def test_the_fit_recovers_the_energy_and_finds_its_global_minimum(
     coefficients = np.random.default_rng(seed).normal(size=2 * len(frequencies) + 1).tolist()
     angles = centre + sample_offsets(frequencies)
     rows = [(float(angle), wave(frequencies, coefficients, angle), 1e-6) for angle in angles]
-    model = fit_trigonometric(frequencies, rows, centre)
-    assert model is not None
+    model = known(fit_trigonometric(frequencies, rows, centre))
     assert model.value(0.7) == pytest.approx(wave(frequencies, coefficients, centre + 0.7), abs=1e-9)
     offset = model.minimum()
     least = min(wave(frequencies, coefficients, angle) for angle in np.linspace(0, 2 * np.pi, 2001))
@@ -44,8 +44,7 @@ def test_the_fit_recovers_the_energy_and_finds_its_global_minimum(
 @given(FREQUENCIES)
 def test_equal_spacing_gives_equal_errors_everywhere(frequencies: tuple[int, ...]) -> None:
     rows = [(float(angle), 0.0, 1.0) for angle in sample_offsets(frequencies)]
-    model = fit_trigonometric(frequencies, rows, 0.0)
-    assert model is not None
+    model = known(fit_trigonometric(frequencies, rows, 0.0))
     errors = [model.standard_error(offset) for offset in np.linspace(-3, 3, 13)]
     assert errors == pytest.approx([errors[0]] * 13)
 
@@ -57,8 +56,7 @@ def test_the_noise_cost_is_the_mean_excess_energy() -> None:
     losses, predicted = [], []
     for _ in range(2000):
         rows = [(float(t), float(-np.cos(2 * t) + rng.normal(0, 1e-3**0.5)), 1e-3) for t in angles]
-        model = fit_trigonometric((2,), rows, 0.3)
-        assert model is not None
+        model = known(fit_trigonometric((2,), rows, 0.3))
         offset = model.minimum()
         losses.append(1 - np.cos(2 * (0.3 + offset)))
         predicted.append(model.noise_cost(offset))
@@ -72,8 +70,7 @@ def test_noise_does_not_choose_among_mirror_images() -> None:
         (float(t), float(np.cos(2 * t)) + tiny, 1e-4)
         for t, tiny in zip(np.arange(5) * 1.2566, (0, 1e-3, 0, -1e-3, 0), strict=True)
     ]
-    model = fit_trigonometric((1, 2), rows, 1.2)
-    assert model is not None
+    model = known(fit_trigonometric((1, 2), rows, 1.2))
     assert model.minimum() == pytest.approx(np.pi / 2 - 1.2, abs=0.05)
 
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.choices import FermionMapping
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
 from hybridloop.errors import InputError
 from tests.algorithms.problems.test_fermions import dense_hamiltonian, molecules
+from tests.algorithms.reference_helpers import MOLECULES, problem_of
 from tests.long_form import long_form, short_or_long
 
 
-def test_active_spaces_of_lithium_hydride_have_their_reference_energies(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
-) -> None:
+def test_active_spaces_of_lithium_hydride_have_their_reference_energies() -> None:
     valence = problem_of("LiH_1.595_fc").molecule
     small = active_space(valence, 2, 2)
-    assert small.hartree_fock_energy == pytest.approx(reference["LiH_1.595_fc"]["hf_energy"], abs=1e-9)
-    # the reference's (2e, 2o) energy at this distance, by PySCF's CASCI
+    assert small.hartree_fock_energy == pytest.approx(MOLECULES["LiH_1.595_fc"]["hf_energy"], abs=1e-9)
+    # the MOLECULES's (2e, 2o) energy at this distance, by PySCF's CASCI
     assert exact_ground_energy(small) == pytest.approx(-7.86228553, abs=5e-9)
 
 
@@ -58,15 +54,13 @@ def test_a_frozen_core_gives_the_hamiltonian_block_of_states_with_a_filled_core(
     assert active.hartree_fock_energy == pytest.approx(molecule.hartree_fock_energy, abs=1e-9)
 
 
-def test_freezing_no_orbital_changes_nothing(problem_of: Callable[..., ElectronicProblem]) -> None:
+def test_freezing_no_orbital_changes_nothing() -> None:
     molecule = problem_of("H4_1").molecule
     assert exact_ground_energy(frozen_core(molecule, 0)) == pytest.approx(exact_ground_energy(molecule))
 
 
 @pytest.mark.parametrize(("electrons", "orbitals"), [(3, 2), (6, 4), (-2, 2), (2, 0), (2, 4), (4, 1), (0, 0)])
-def test_active_spaces_that_do_not_fit_are_refused(
-    problem_of: Callable[..., ElectronicProblem], electrons: int, orbitals: int
-) -> None:
+def test_active_spaces_that_do_not_fit_are_refused(electrons: int, orbitals: int) -> None:
     with pytest.raises(InputError) as caught:
         active_space(problem_of("H4_1").molecule, electrons, orbitals)
     assert caught.value.field == "active_space"

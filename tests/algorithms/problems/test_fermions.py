@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import (
-    ElectronicProblem,
     Encoding,
     electronic_problem,
     excitation,
@@ -25,6 +22,7 @@ from hybridloop.algorithms.problems.exact import exact_energy_of_spin, exact_gro
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator
+from tests.algorithms.reference_helpers import MOLECULES, problem_of
 
 MAPPINGS = list(FermionMapping)
 
@@ -57,10 +55,8 @@ def molecules(draw: st.DrawFn) -> Molecule:
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
-def test_every_term_agrees_with_the_reference(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
-) -> None:
-    for name, known in reference.items():
+def test_every_term_agrees_with_the_reference(mapping: FermionMapping) -> None:
+    for name, known in MOLECULES.items():
         problem = problem_of(name, mapping)
         assert problem.encoding.num_qubits == known[mapping]["num_qubits"]
         assert len(problem.hamiltonian) == known[mapping]["num_terms"]
@@ -70,7 +66,7 @@ def test_every_term_agrees_with_the_reference(
             ours = dict(problem.hamiltonian.to_list())
             theirs = dict(known[mapping]["paulis"])
             assert ours.keys() == theirs.keys()
-            # 2e-12: the reference's integrals were rotated once more than the file's
+            # 2e-12: the MOLECULES's integrals were rotated once more than the file's
             assert max(abs(ours[label] - theirs[label]) for label in theirs) < 2e-12
 
 
@@ -125,10 +121,8 @@ def test_the_energy_of_a_spin_is_the_lowest_among_its_states(molecule: Molecule)
     assert exact_energy_of_spin(molecule) == pytest.approx(lowest, abs=1e-8)
 
 
-def test_the_exact_energy_agrees_with_the_reference(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
-) -> None:
-    for name, known in reference.items():
+def test_the_exact_energy_agrees_with_the_reference() -> None:
+    for name, known in MOLECULES.items():
         assert exact_ground_energy(problem_of(name).molecule) == pytest.approx(known["exact_energy"], abs=1e-9)
 
 
@@ -152,10 +146,8 @@ def test_a_molecule_with_too_many_orbitals_for_64_bits_has_no_exact_energy() -> 
         exact_ground_energy(molecule)
 
 
-def test_helium_hydride_has_a_lower_energy_with_other_electrons_under_jordan_wigner(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
-) -> None:
-    exact = reference["HeH+_0.7743"]["exact_energy"]
+def test_helium_hydride_has_a_lower_energy_with_other_electrons_under_jordan_wigner() -> None:
+    exact = MOLECULES["HeH+_0.7743"]["exact_energy"]
     lowest = {
         mapping: np.linalg.eigvalsh(problem_of("HeH+_0.7743", mapping).hamiltonian.to_matrix())[0]
         for mapping in MAPPINGS

@@ -22,6 +22,7 @@ from hybridloop.compiler.languages.qir_output import Group, OutputLayout, Scalar
 from hybridloop.compiler.languages.qir_program import QirProgram, program_of
 from hybridloop.errors import InputError, ProgramError
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING, QSHARP
+from tests.value_helpers import known
 
 OUTPUTS = st.recursive(
     st.sampled_from([Scalar(kind) for kind in ("result", "bool", "int", "double")]),
@@ -33,9 +34,7 @@ OUTPUTS = st.recursive(
 @pytest.fixture(scope="module")
 def counting() -> QirProgram:
     """The program that counts, compiled for Quantinuum's targets."""
-    program = program_of(to_circuit(QsharpProgram(COUNTING, "Count()"), "Adaptive_RI"))
-    assert program is not None
-    return program
+    return known(program_of(to_circuit(QsharpProgram(COUNTING, "Count()"), "Adaptive_RI")))
 
 
 def sample(output: Any, draw: Any) -> tuple[Any, Any]:
@@ -91,8 +90,7 @@ def test_a_straight_program_is_the_circuit_of_its_gates_in_an_adaptive_profile_t
     measured = {circuit.find_bit(item.clbits[0]).index: item.qubits[0] for item in circuit.data if item.clbits}
     gates = {item.qubits[0]: item.name for item in circuit.data if not item.clbits}
     assert [gates.get(measured[bit]) for bit in range(3)] == ["ry", "x", None]
-    layout = output_of(circuit)
-    assert layout is not None
+    layout = known(output_of(circuit))
     assert layout.value("010") == (0, (1, 0))
 
 
@@ -119,8 +117,7 @@ def test_bitcode_is_the_same_program_as_its_text(counting: QirProgram, tmp_path:
     for suffix, data in ((".ll", counting.text.encode()), (".bc", bitcode)):
         path = tmp_path / f"program{suffix}"
         path.write_bytes(data)
-        read = program_of(to_circuit(path, "Adaptive_RI"))
-        assert read is not None
+        read = known(program_of(to_circuit(path, "Adaptive_RI")))
         assert (read.payload, read.layout, read.entry.num_qubits) == (data, counting.layout, 3)
 
 
@@ -171,8 +168,7 @@ def test_what_a_profile_does_not_run_is_refused_before_it_is_sent(counting: QirP
     (text,) = compile_source(doubles, ["Main()"], "Adaptive_RIF")
     with pytest.raises(InputError, match="needs the profile Adaptive_RIF"):
         to_circuit(text, "Adaptive_RI")
-    program = program_of(to_circuit(text, "Adaptive_RIF"))
-    assert program is not None
+    program = known(program_of(to_circuit(text, "Adaptive_RIF")))
     assert program.layout.pack(1.5) == format(struct.unpack(">Q", struct.pack(">d", 1.5))[0], "064b")
 
 

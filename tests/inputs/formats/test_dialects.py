@@ -111,12 +111,6 @@ PAULI_TEXTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Integrals of PySCF are kept in HYBRIDLOOP_HOME."""
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path_factory.getbasetemp()))
-
-
 def text_of(name: str) -> str:
     graph = nx.Graph()
     graph.add_weighted_edges_from([(a, b, w) for (a, b), w in EDGES.items()])
@@ -155,13 +149,6 @@ def test_each_format_of_a_qubo_has_its_energies_and_one_reader(name: str) -> Non
     for bits in itertools.product((0, 1), repeat=3):
         energy = sum(q * bits[int(i)] * bits[int(j)] for (i, j), q in TERMS.items())
         assert problem.objective.energies([bits])[0] == pytest.approx(energy)
-
-
-def test_rows_of_spins_have_the_energy_of_spins() -> None:
-    problem = read_binary_problem("# vartype=SPIN\n0 0 0.5\n0 1 -1.0\n1 1 0.25\n", "spins")
-    for bits in itertools.product((0, 1), repeat=2):
-        one, other = (1 - 2 * bit for bit in bits)
-        assert problem.objective.energies([bits])[0] == pytest.approx(0.5 * one - one * other + 0.25 * other)
 
 
 @pytest.mark.parametrize("name", PAULI_TEXTS)

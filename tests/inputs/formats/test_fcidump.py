@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import ProblemError
 from hybridloop.inputs.formats.fcidump import read_fcidump
+from tests.algorithms.reference_helpers import MOLECULES
 from tests.long_form import long_form, short_or_long
 
 H2 = """ &FCI NORB=   2,NELEC= 2,MS2=0,
@@ -40,8 +40,8 @@ def same(one: Molecule, other: Molecule) -> bool:
     )
 
 
-def test_reads_electrons_energies_and_symmetric_integrals(reference: Mapping[str, Any]) -> None:
-    for name, known in reference.items():
+def test_reads_electrons_energies_and_symmetric_integrals() -> None:
+    for name, known in MOLECULES.items():
         molecule = read_fcidump(known["fcidump"], name)
         assert list(molecule.electrons) == known["nelec"]
         assert molecule.core_energy == pytest.approx(known["core_energy"], abs=1e-12)
@@ -54,10 +54,8 @@ def test_reads_electrons_energies_and_symmetric_integrals(reference: Mapping[str
 @long_form
 @settings(max_examples=short_or_long(12, 100))
 @given(st.randoms(use_true_random=False), st.sampled_from(["H4_1", "LiH_1.595_cas(2,3)"]))
-def test_order_of_lines_and_of_equivalent_indices_does_not_matter(
-    reference: Mapping[str, Any], rng: random.Random, name: str
-) -> None:
-    text = reference[name]["fcidump"]
+def test_order_of_lines_and_of_equivalent_indices_does_not_matter(rng: random.Random, name: str) -> None:
+    text = MOLECULES[name]["fcidump"]
     header, _, body = text.partition("&END\n")
     lines = [line.split() for line in body.splitlines()]
     rng.shuffle(lines)
@@ -75,15 +73,13 @@ def test_order_of_lines_and_of_equivalent_indices_does_not_matter(
 
 @pytest.mark.parametrize("name", ["H4_1", "LiH_1.595_cas(2,3)"])
 @pytest.mark.parametrize("place", ["first", "before h"])
-def test_a_text_that_is_cut_after_an_early_core_energy_is_refused(
-    place: str, name: str, reference: Mapping[str, Any]
-) -> None:
-    header, _, body = reference[name]["fcidump"].partition("&END\n")
+def test_a_text_that_is_cut_after_an_early_core_energy_is_refused(place: str, name: str) -> None:
+    header, _, body = MOLECULES[name]["fcidump"].partition("&END\n")
     *lines, core = body.splitlines()
     start = 0 if place == "first" else next(i for i, line in enumerate(lines) if line.split()[3] == "0")
     early = [*lines[:start], core, *lines[start:]]
     whole = f"{header}&END\n" + "\n".join(early) + "\n"
-    assert same(read_fcidump(whole, "whole"), read_fcidump(reference[name]["fcidump"], "plain"))
+    assert same(read_fcidump(whole, "whole"), read_fcidump(MOLECULES[name]["fcidump"], "plain"))
     for count in range(len(early)):
         with pytest.raises(ProblemError, match=r"truncated|no one-electron integral"):
             read_fcidump(f"{header}&END\n" + "\n".join(early[:count]) + "\n", "cut")

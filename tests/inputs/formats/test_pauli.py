@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 
 from hybridloop.errors import ProblemError
 from hybridloop.inputs.formats.energies import read_pauli_sum
+from tests.spin_models import MATRICES
 
 LABELS = st.text("IXYZ", min_size=3, max_size=3)
-MATRICES = {
-    "I": np.eye(2),
-    "X": np.array([[0, 1], [1, 0]]),
-    "Y": np.array([[0, -1j], [1j, 0]]),
-    "Z": np.diag([1, -1]),
-}
 
 
 @given(st.lists(st.tuples(LABELS, st.floats(-2, 2)), min_size=1, max_size=8))
@@ -31,19 +26,6 @@ def test_a_list_of_terms_is_their_sum_of_kronecker_products(terms: list[tuple[st
     np.testing.assert_allclose(problem.hamiltonian.to_matrix(), dense, atol=1e-12)
     lowest = problem.exact_ground_energy()
     assert lowest == pytest.approx(np.linalg.eigvalsh(dense)[0], abs=1e-9)
-
-
-def test_a_larger_chain_has_its_known_ground_energy() -> None:
-    # transverse-field Ising chain at its critical point with open ends: E = 1 − 1 / sin(π / (4 n + 2))
-    n = 10
-    zz = {"I" * i + "ZZ" + "I" * (n - 2 - i): -1.0 for i in range(n - 1)}
-    x = {"I" * i + "X" + "I" * (n - 1 - i): -1.0 for i in range(n)}
-    known = 1 - 1 / np.sin(np.pi / (4 * n + 2))
-    assert read_pauli_sum(json.dumps({"terms": zz | x}), "chain").exact_ground_energy() == pytest.approx(known)
-
-
-def test_an_operator_too_large_to_diagonalize_has_no_exact_energy() -> None:
-    assert read_pauli_sum(json.dumps({"terms": {"Z" * 17: 1.0}}), "wide").exact_ground_energy() is None
 
 
 @pytest.mark.parametrize(

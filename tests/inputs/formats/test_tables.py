@@ -61,21 +61,13 @@ def test_the_columns_of_edges_are_found_by_name() -> None:
         ("u,v,1\nv,w,1\nw,x,1\n", ["uv", "vw", "wx"]),
         ("from,to\nto,via\nvia,from\n", [("from", "to"), ("to", "via"), ("via", "from")]),
         ("source,target,weight\nsource,a,1\na,target,1\n", [("source", "a"), ("a", "target")]),
-        ("0 1\n1 2\n", ["01", "12"]),
         ("sep=;\n0;1\n1;2\n", ["01", "12"]),
         ("0|1\n1|2\n", ["01", "12"]),
-        ("Start;Ziel\n0;1\n1;2\n2;3\n", ["01", "12", "23"]),
         ("0 1 1\n1 2 1\n2 0 1\n", ["01", "12", "20"]),
     ],
 )
 def test_no_edge_is_lost_to_a_header_or_to_rounding(text: str, edges: list[Any]) -> None:
     assert is_graph(read_binary_problem(text, "edges"), nx.Graph(list(map(tuple, edges))))
-
-
-def test_three_words_of_edges_keep_their_weights() -> None:
-    graph = nx.Graph()
-    graph.add_weighted_edges_from([(1, 2, 3), (2, 3, 1), (3, 1, 2)])
-    assert is_graph(read_binary_problem("1 2 3\n2 3 1\n3 1 2\n", "edges"), graph)
 
 
 @pytest.mark.parametrize(
