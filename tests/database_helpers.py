@@ -28,7 +28,7 @@ def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], No
             connection.execute("CREATE EXTENSION pg_trgm")
         home = folder / "prefect"
         environ = {
-            **server_environment(own_environ(str(folder / "home"), os.environ), home),
+            **server_environment(own_environ(folder / "home"), home),
             "PREFECT_API_DATABASE_CONNECTION_URL": ours.replace("postgresql://", "postgresql+asyncpg://"),
         }
         log = folder / "server.log"

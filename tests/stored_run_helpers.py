@@ -27,7 +27,7 @@ from tests.preparation_helpers import settings_for
 COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
 RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {
     "vqe": ("vqe", ProblemText(name="h2"), COARSE | {"ansatz": "uccsd"}),
-    "stopped": ("levels", ProblemText(name="h2"), {"seed": 7, "precision": 0.01, "max_jobs": 10, "batching": "off"}),
+    "stopped": ("levels", ProblemText(name="h2"), {"seed": 7, "precision": 0.01, "max_jobs": 3}),
     "unbatched": ("vqe", ProblemText(name="h2"), COARSE | {"ansatz": "uccsd", "batching": "off"}),
     "scan": (
         "scan",
@@ -64,11 +64,12 @@ def _idle(folder: Path, mode: KeepAliveMode) -> str:
     circuit.x(0)
     circuit.measure(0, 0)
     with (
-        running_emulator("--clock", "virtual", "--latency", "recorded") as service,
+        running_emulator("--clock", "virtual") as service,
         ServiceClock(service.endpoint, service.admin_key) as clock,
         Journal(journal_url(folder / f"{mode}.db")) as journal,
     ):
         target = "rigetti.sim.qvm"
+        service.admin("targets", {target: {"queue_s": 1.0}})
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
         with hold_run(journal, journal.add_run(begun).uid) as run:
             with open_run_session(

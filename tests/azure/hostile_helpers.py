@@ -15,9 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
-
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.workspace import LocalService, connect
@@ -27,6 +24,7 @@ from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
 
 KEY = "canary-key-of-the-workspace-0123456789"
 Handler = BaseHTTPRequestHandler
@@ -59,6 +57,20 @@ class FastClock:
 
     def hold(self) -> AbstractContextManager[object]:
         return nullcontext()
+
+
+class CountedClock(FastClock):
+    """A clock of the waits alone, a thousand times as fast: how quickly the machine computes does not count."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+
+    def now(self) -> float:
+        return self._waited
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self._waited += seconds
+        return super().wait(event, seconds)
 
 
 def operation(method: str, path: str) -> str:
@@ -202,19 +214,11 @@ SHOTS = 10
 TARGET = find_target("rigetti.sim.qvm")
 
 
-def one() -> SamplerPub:
-    """Return a circuit that gives 1 in all shots."""
-    circuit = QuantumCircuit(1, 1)
-    circuit.x(0)
-    circuit.measure(0, 0)
-    return SamplerPub.coerce(circuit, SHOTS)
-
-
 def measure(hostile: HostileService, run: HeldRun | None = None, **options: Any) -> Any:
     """Measure one circuit in a session; return its counts and the session."""
     chosen = SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.OFF), **options)
     with open_run_session(hostile.workspace, TARGET, chosen, run=run, clock=FastClock()) as session:
-        ((counts,),) = session.run_round([one()])
+        ((counts,),) = session.run_round([ones(SHOTS)])
         assert isinstance(counts, Counts)
         return counts.bitstrings(), session
 

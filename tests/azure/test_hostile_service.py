@@ -49,24 +49,16 @@ def test_the_body_of_a_redirect_is_not_read(client: ServiceClient, hostile: Host
 
 
 @pytest.mark.parametrize("operation", ["open", "list", "upload", "download"])
-def test_no_request_is_signed_with_a_netrc_file(
+def test_no_request_is_signed_with_a_netrc_file_or_sent_to_a_proxy_of_the_environment(
     client: ServiceClient, hostile: HostileService, operation: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    file = tmp_path / "netrc"
-    file.write_text("machine 127.0.0.1 login me password mine\n")
-    monkeypatch.setenv("NETRC", str(file))
-    use(client, hostile, operation)
-    assert hostile.reached == []
-
-
-@pytest.mark.parametrize("operation", ["open", "list", "upload", "download"])
-def test_a_proxy_of_the_environment_gets_nothing_of_a_local_service(
-    client: ServiceClient, hostile: HostileService, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, hostile.elsewhere)
+    file = tmp_path / "netrc"
+    file.write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(file))
     use(client, hostile, operation)
     assert hostile.reached == []
 

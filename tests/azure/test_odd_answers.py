@@ -35,10 +35,10 @@ from tests.azure.hostile_helpers import (
     HostileService,
     changed_job,
     measure,
-    one,
     redirect,
     use,
 )
+from tests.tasks.test_session_closing import ones
 
 MIB = 1 << 20
 DEEP = 200_000
@@ -87,14 +87,13 @@ def test_a_cost_that_is_none_counts_as_not_stated(cost: Any) -> None:
 
 
 def test_a_run_with_such_costs_has_its_counts_and_no_bill(hostile: HostileService) -> None:
-    circuit = one()
     costs = iter(COSTS)
     hostile.changes["list"] = lambda answer: changed_job(costEstimate=next(costs, None))(answer)
     off = KeepAliveSettings(KeepAliveMode.OFF)
     with open_run_session(
         hostile.workspace, TARGET, SessionOptions(keep_alive=off, batching=Batching.OFF), clock=FastClock()
     ) as session:
-        session.run_round([circuit] * 3)
+        session.run_round([ones(SHOTS)] * 3)
         assert session.cost == {}
         hostile.changes["list"] = changed_job(costEstimate=COSTS[0])
         assert [row["cost"] for row in list_jobs(hostile.workspace, session.id)] == [None] * 3
@@ -145,7 +144,9 @@ def test_fields_of_another_type_read_as_missing(hostile: HostileService) -> None
     assert len(list_jobs(hostile.workspace, session.id)) == 1
 
 
-@pytest.mark.parametrize("status", ["Paused", None, 7])
+@pytest.mark.parametrize(
+    "status", ["Paused", pytest.param(None, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 def test_a_job_without_a_known_status_is_named_once_and_parks_its_run(
     hostile: HostileService, status: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,6 +228,10 @@ BAD_RESULTS = {
     "other shots": result([([1], SHOTS)], [[0]] * SHOTS),
     "fewer shots": result([([1], SHOTS)], [[1]] * (SHOTS - 1)),
     "no object": b"[7]",
+    "no field": b"{}",
+    "no result": b'{"Results": []}',
+    "no outcome": result([]),
+    "other bits": result([([0, 1], SHOTS)]),
     "two results": json.dumps({"Results": [{"Histogram": [{"Outcome": [1], "Count": SHOTS}]}] * 2}).encode(),
     "null outcome": result([(None, SHOTS)]),
     "two bits in one": result([([10], SHOTS)]),

@@ -99,25 +99,6 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 SUCCESS = reply(200, {"id": SESSION, "status": "Succeeded"})
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [
-        reply(503),
-        reply(500, {"error": {"code": "InternalServerError", "message": "try again"}}),
-        reply(429),
-        raw(200, b"<html>"),
-        raw(200, b'{"half":', Content_Length="400", Connection="close"),
-        hang_up,
-    ],
-    ids=["503", "500", "429", "not JSON", "cut off", "hung up"],
-)
-def test_a_transient_failure_is_retried_until_it_succeeds(scripted: ScriptedService, failure: Answer) -> None:
-    scripted.answers[:] = [failure, failure, SUCCESS]
-    assert scripted.service.get_session(SESSION)["status"] == "Succeeded"
-    assert len(scripted.requests) == 3
-    assert len(scripted.clock.waits) == 2
-
-
 @pytest.mark.parametrize("failure", [reply(503), hang_up], ids=["503", "hung up"])
 def test_a_service_that_never_recovers_is_called_attempts_times(scripted: ScriptedService, failure: Answer) -> None:
     scripted.answers[:] = [failure]
@@ -163,15 +144,14 @@ def test_retry_after_is_honoured_up_to_the_cap_and_ignored_if_unreadable(
     assert least <= scripted.clock.waits[0] <= most
 
 
-def test_after_an_unclear_answer_to_a_submission_the_job_is_looked_up_by_its_id(scripted: ScriptedService) -> None:
-    scripted.answers[:] = [hang_up, reply(200, {"id": "job", "status": "Waiting"})]
-    scripted.service.submit("job", f"http://127.0.0.1:{scripted.port}/c/c?sig=canary", {})
-    assert scripted.requests == ["PUT /jobs/job", "GET /jobs/job"]
+OTHER_SHAPES: list[object] = [None, [], {}, "job", {"id": "job"}]
 
 
-@pytest.mark.parametrize("answer", [None, [], {}, "job", {"id": "job"}])
-def test_after_an_answer_of_another_shape_the_job_is_looked_up_too(scripted: ScriptedService, answer: object) -> None:
-    scripted.answers[:] = [reply(201, answer), reply(200, {"id": "job", "status": "Waiting"})]
+@pytest.mark.parametrize("answer", [hang_up, *(reply(201, document) for document in OTHER_SHAPES)])
+def test_after_an_unclear_answer_to_a_submission_the_job_is_looked_up_by_its_id(
+    scripted: ScriptedService, answer: Answer
+) -> None:
+    scripted.answers[:] = [answer, reply(200, {"id": "job", "status": "Waiting"})]
     assert scripted.service.submit("job", f"http://127.0.0.1:{scripted.port}/c/c?sig=canary", {}) is None
     assert scripted.requests == ["PUT /jobs/job", "GET /jobs/job"]
 
@@ -181,18 +161,6 @@ def test_a_submission_that_did_not_arrive_is_repeated_under_the_same_id(scripted
     scripted.answers[:] = [hang_up, missing, reply(200, {"id": "job", "status": "Waiting"})]
     scripted.service.submit("job", f"http://127.0.0.1:{scripted.port}/c/c?sig=canary", {})
     assert scripted.requests == ["PUT /jobs/job", "GET /jobs/job", "PUT /jobs/job"]
-
-
-def test_an_existing_upload_is_accepted_only_if_it_has_the_same_content(
-    scripted: ScriptedService,
-) -> None:
-    container = f"http://127.0.0.1:{scripted.port}/c/c?sig=canary"
-    conflict = reply(409, **{"x-ms-error-code": "BlobAlreadyExists"})
-    scripted.answers[:] = [conflict, raw(200, b"program")]
-    scripted.service.upload(container, b"program")
-    scripted.answers[:] = [conflict, raw(200, b"another program")]
-    with pytest.raises(ServiceRefused, match="another input"):
-        scripted.service.upload(container, b"program")
 
 
 @pytest.mark.parametrize("malformed", [raw(200, b""), raw(200, b"[]"), reply(200, {"id": SESSION})])

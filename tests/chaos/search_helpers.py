@@ -43,9 +43,9 @@ class Answer:
     evaluations: int
 
 
-def ansatz(*, seed: int = 5, reps: int = 1) -> Ansatz:
-    """Return a circuit of two qubits with four angles per repetition, and a random start from the seed."""
-    return hardware_efficient(2, np.random.default_rng(seed), reps=reps)
+def ansatz(*, reps: int = 1) -> Ansatz:
+    """Return a circuit of two qubits with four angles per repetition, and a random start."""
+    return hardware_efficient(2, np.random.default_rng(5), reps=reps)
 
 
 def cobyla_on(run_round: RunRound) -> Answer:
@@ -66,13 +66,11 @@ def eigensolver(
     optimizer: Optimizer,
     *,
     circuit: Ansatz | None = None,
-    hamiltonian: SparsePauliOp = ISING,
-    shots: int = SHOTS,
     max_rounds: int = 2 * EVALUATIONS,
 ) -> Answer:
     """Run a whole VQE of the Ising pair."""
-    search, sampling = Search(optimizer, max_rounds), Sampling(shots, PRECISION)
-    outcome = vqe(hamiltonian, circuit or ansatz(), search, run_round, sampling=sampling)
+    search, sampling = Search(optimizer, max_rounds), Sampling(SHOTS, PRECISION)
+    outcome = vqe(ISING, circuit or ansatz(), search, run_round, sampling=sampling)
     evaluations = sum(point.points for point in outcome.history)
     return Answer(outcome.value.hex(), _hex(outcome.parameters), evaluations)
 

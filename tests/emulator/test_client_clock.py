@@ -12,18 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.emulator.client_clock import ClockClient, ClockRefused, ClockUnreachable, ServiceClock
 from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
-from hybridloop.settings.keep_alive import IdleRule, KeepAliveMode, KeepAliveSettings
-from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
-from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
 from tests.waiting import eventually
 
 MINUTE = 60.0
@@ -54,79 +50,15 @@ def never() -> threading.Event:
     return threading.Event()
 
 
-def one_qubit() -> SamplerPub:
-    circuit = QuantumCircuit(1, 1)
-    circuit.x(0)
-    circuit.measure(0, 0)
-    return SamplerPub.coerce(circuit, 10)
-
-
-def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replaced(
-    service: Emulator, clock: ServiceClock
-) -> None:
-    start = clock.now()
-    keep_alive = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_run_session(
-        service.workspace("idle"), options=SessionOptions(keep_alive=keep_alive), clock=clock
-    ) as session:
-        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
-        assert clock.now() - start < MINUTE
-        assert not clock.wait(never(), 34 * MINUTE)
-        assert 34 * MINUTE <= clock.now() - start < 35 * MINUTE
-        assert service.workspace("idle").get_session(session.id).details.status == "TimedOut"
-        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
-    assert [row.status for row in session.sessions.rows] == ["TimedOut", "Succeeded"]
-
-
-@pytest.mark.parametrize("rule", list(IdleRule))
-def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
-    service: Emulator, clock: ServiceClock, rule: IdleRule
-) -> None:
-    at = service.workspace(f"kept-{rule.value}")
-    with open_run_session(at, options=SessionOptions(keep_alive=KeepAliveSettings(rule=rule)), clock=clock) as session:
-        session.run_round([one_qubit()])
-        start = clock.now()
-        assert not clock.wait(never(), 34 * MINUTE)
-        assert at.get_session(session.id).details.status == "Executing"
-        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
-    assert [row.status for row in session.sessions.rows] == ["Succeeded"]
-    assert (session.pings, session.num_jobs) == (3, 2)
-    jobs = [job.details for job in at.list_session_jobs(session.id)]
-    pings = [job for job in jobs if (job.metadata or {}).get("purpose") == "keep-alive"]
-    moments = sorted(job.creation_time.timestamp() - start for job in pings)
-    assert moments == pytest.approx([525.0, 1050.0, 1575.0], abs=1.0)
-    assert len(jobs) == 5
-
-
-def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: Emulator, clock: ServiceClock) -> None:
-    at = service.workspace("renewed")
-    with open_run_session(
-        at, options=SessionOptions(keep_alive=KeepAliveSettings(KeepAliveMode.RENEW)), clock=clock
-    ) as session:
-        session.run_round([one_qubit()])
-        assert not clock.wait(never(), 34 * MINUTE)
-        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
-    assert [(row.reason, row.status) for row in session.sessions.rows] == [("", "TimedOut"), ("idle", "Succeeded")]
-    assert len(list(at.list_jobs())) == session.num_jobs == 2
-
-
 def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:
     start = clock.now()
     with open_run_session(service.workspace("computing"), clock=clock) as session:
-        round_ = session.rounds.start([one_qubit()])
+        round_ = session.rounds.start([ones()])
         eventually(lambda: bool(service.workspace("computing").list_session_jobs(session.id)))
         clock.wait(never(), 8 * MINUTE)
         (job,) = service.workspace("computing").list_session_jobs(session.id)
         assert job.details.end_execution_time.timestamp() - start < MINUTE
         session.rounds.collect(round_)
-
-
-def test_a_job_that_waits_120_s_in_a_queue_takes_120_virtual_seconds(service: Emulator, clock: ServiceClock) -> None:
-    service.admin("targets", {"ionq.simulator": {"queue_s": 120}})
-    with open_run_session(service.workspace("queue"), "ionq.simulator", clock=clock) as session:
-        start = clock.now()
-        session.run_round([one_qubit()])
-        assert 120.0 <= clock.now() - start <= 120.0 * (1 + 2 * SHARE_OF_WAIT)
 
 
 def test_two_clients_share_one_time(service: Emulator, clock: ServiceClock) -> None:

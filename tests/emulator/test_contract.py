@@ -193,6 +193,8 @@ REFUSALS: list[tuple[str, int, str, Callable[[Caller], Reply]]] = [
     ("session is over", 400, "InvalidJobDefinition", into_a_session_that_is_over),
     ("bad job body", 400, "InvalidJobDefinition", lambda caller: refused_job(caller, inputParams=7)),
     ("unknown target", 403, "InvalidJobDefinition", lambda caller: refused_job(caller, target="rigetti.sim.none")),
+    ("session on an unknown target", 403, "InvalidJobDefinition",
+     lambda caller: caller.call("PUT", "/sessions/none", {"target": "nobody.nothing"})),
     ("unknown provider", 403, "InvalidJobDefinition", lambda caller: refused_job(caller, providerId="nobody")),
     ("forbidden", 403, "Forbidden", lambda caller: refused_job(caller, "e403")),
     ("unknown job", 404, "NotFound", lambda caller: caller.call("GET", "/jobs/none")),

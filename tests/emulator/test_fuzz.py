@@ -111,10 +111,7 @@ def reconnecting(emulator: Emulator) -> Iterator[http.client.HTTPConnection]:
 
 
 @pytest.mark.parametrize("key", ["containerName", "name", "target", "sessionId"])
-def test_a_lone_surrogate_in_a_body_is_refused_also_under_a_fault_plan(
-    start_emulator: Callable[..., Emulator], key: str
-) -> None:
-    emulator = start_emulator()
+def test_a_lone_surrogate_in_a_body_is_refused_also_under_a_fault_plan(emulator: Emulator, key: str) -> None:
     emulator.admin("faults", {"rules": [{"fault": "empty", "operation": "quotas"}]})
     method, path = ("POST", "/storage/sasUri") if key == "containerName" else ("PUT", "/jobs/half")
     body = b'{"%s": "job-\\ud800"}' % key.encode()

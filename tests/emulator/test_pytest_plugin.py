@@ -80,13 +80,10 @@ def test_another_project_gets_an_emulator_by_the_name_of_a_fixture(tmp_path: Pat
     assert "3 passed" in done.stdout
 
 
-def test_the_plugin_is_registered_listed_and_can_be_disabled(tmp_path: Path) -> None:
+def test_the_plugin_is_registered_and_can_be_disabled(tmp_path: Path) -> None:
     (plugin,) = entry_points(group="pytest11", name="hybridloop_emulator")
     assert plugin.value == "hybridloop.emulator.pytest_plugin"
     (tmp_path / "test_theirs.py").write_text("def test_that_needs_it(azure_quantum_emulator): ...\n")
-    shown = run_pytest(tmp_path, "--fixtures", "-q").stdout
-    assert "azure_quantum_emulator [session scope]" in shown
-    assert "start_azure_quantum_emulator" in shown
     without = run_pytest(tmp_path, "-q", "-p", "no:hybridloop_emulator")
     assert "fixture 'azure_quantum_emulator' not found" in without.stdout
 

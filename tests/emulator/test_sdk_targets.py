@@ -131,16 +131,6 @@ def test_echo_targets_run_the_program_and_answer_in_the_providers_format(
     assert json.loads(job.download_data(job.details.output_data_uri)) == result
 
 
-def test_the_exact_distribution_of_a_pair_is_one_half_for_each_outcome(workspace: Workspace) -> None:
-    job = ended(
-        sdk_job(
-            workspace, json.dumps(BELL_IONQ).encode(), "ionq.simulator",
-            input_data_format="ionq.circuit.v1", output_data_format="ionq.quantum-results.v1",
-        )
-    )  # fmt: skip
-    assert job.get_results() == {"histogram": {"0": 0.5, "3": 0.5}}
-
-
 def test_all_targets_of_pasqal_are_offered_and_their_jobs_fail_in_words(workspace: Workspace) -> None:
     names = [target.value for target in PasqalTarget]
     assert {target.name for target in workspace.get_targets(provider_id="pasqal")} == set(names)

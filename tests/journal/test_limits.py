@@ -180,8 +180,9 @@ STEPS = st.lists(
 )
 
 
+@long_form
 @given(steps=STEPS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=short_or_long(15, 200))
 def test_over_the_end_of_a_month_days_sum_to_the_ledger_and_no_month_exceeds_the_limit(
     steps: list[tuple[str, int, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

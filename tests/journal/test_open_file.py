@@ -9,20 +9,19 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import JournalError, JournalGone
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.journal.journal_helpers import add_claimed_run, measure
+from tests.tasks.conftest import add_run
+from tests.tasks.test_session_closing import ones
 
 ROUNDS = 3
 
@@ -124,12 +123,9 @@ def test_a_disk_that_was_unmounted_has_the_results(tmp_path: Path) -> None:
 def test_a_run_whose_journal_is_deleted_stops_and_continues_from_the_saved_one(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
-    pub, workspace, path = SamplerPub.coerce(circuit, 10), emulator.workspace(), tmp_path / "journal.db"
+    pub, workspace, path = ones(), emulator.workspace(), tmp_path / "journal.db"
     with Journal(journal_url(path)) as journal:
-        new = new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target="rigetti.sim.qvm", seed=3)
-        uid = journal.add_run(new).uid
+        uid = add_run(journal)
         with hold_run(journal, uid) as run, open_run_session(workspace, run=run) as session:
             session.run_round([pub])
             path.unlink()

@@ -19,11 +19,11 @@ from tests.journal.journal_helpers import (
 )
 
 
-def add_converged_run(journal: Journal, key: str, *, rounds: int = 2) -> str:
-    """Add a run with a result and return its uid."""
+def add_converged_run(journal: Journal, key: str, *, points: int = 8) -> str:
+    """Add a run of two rounds with a result, and return its uid."""
     lease = add_claimed_run(journal, key)
-    for sequence in range(rounds):
-        measure(journal, lease, sequence)
+    for sequence in range(2):
+        measure(journal, lease, sequence, points=points)
     journal.add_session(lease, session())
     journal.add_ping(lease, ping())
     journal.add_event(lease, "retry", {"job": "one"})
@@ -74,10 +74,10 @@ def test_runs_are_found_by_status_and_by_request_to_resume(journal: Journal) -> 
 def test_the_file_shrinks_after_deletions_once_no_process_holds_a_run(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with Journal(journal_url(path)) as journal:
-        uids = [add_converged_run(journal, f"run-{number}", rounds=40) for number in range(10)]
+        uids = [add_converged_run(journal, f"run-{number}", points=400) for number in range(4)]
         assert journal.compact() == 0
         before = path.stat().st_size
-        assert journal.delete_runs(uids) == 10
+        assert journal.delete_runs(uids) == 4
         held = add_claimed_run(journal, "at-work")
         assert journal.compact() == 0
         journal.release(held)

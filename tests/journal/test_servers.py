@@ -108,20 +108,6 @@ def test_no_password_is_shown_by_a_working_journal(url: str, caplog: pytest.LogC
     assert PASSWORD not in f"{location} {location!r}"
 
 
-def test_a_row_that_is_locked_too_long_is_an_error_and_a_later_write_succeeds(
-    url: str, plain_connection: psycopg.Connection
-) -> None:
-    with Journal(url, busy_s=0.2) as journal:
-        lease = add_claimed_run(journal)
-        with plain_connection.transaction():
-            plain_connection.execute("SELECT * FROM states FOR UPDATE")
-            with pytest.raises(JournalError, match=r"locked by another process for 0\.2 s"):
-                journal.add_event(lease, "x", {})
-            assert journal.run("h2-night").key == "h2-night"
-        journal.add_event(lease, "x", {})
-        assert len(journal.events(lease.run_uid)) == 1
-
-
 def test_a_connection_that_the_server_ended_is_replaced(url: str, plain_connection: psycopg.Connection) -> None:
     with Journal(url) as journal:
         lease = add_claimed_run(journal)
@@ -185,7 +171,7 @@ def test_the_time_for_which_a_server_is_waited_for_is_a_variable(tmp_path: Path)
             open_journal({"HYBRIDLOOP_JOURNAL": url, "HYBRIDLOOP_JOURNAL_WAIT_S": text})
 
 
-@pytest.mark.parametrize("how", ["of a worker", "has answered", "unknown"])
+@pytest.mark.parametrize("how", [pytest.param("of a worker", marks=pytest.mark.slow), "has answered", "unknown"])
 def test_a_journal_that_is_opened_while_its_server_restarts_waits_unless_its_address_may_be_wrong(
     postgresql: Server, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -196,7 +182,7 @@ def test_a_journal_that_is_opened_while_its_server_restarts_waits_unless_its_add
     if how == "has answered":
         open_journal(environ).close()
     postgresql.stop()
-    restart = threading.Timer(1.0, postgresql.start)
+    restart = threading.Timer(0.3, postgresql.start)
     try:
         if how == "unknown":
             with pytest.raises(JournalError) as raised:

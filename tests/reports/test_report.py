@@ -100,7 +100,7 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
             ),
         ),
         ("scan", ("Points", "h2-1.6", "H–H distance (Å)", "Curve lowest -1.1", "hartree at h2")),
-        ("stopped", ("hartree so far", "So far -1.1", "max_jobs is reached", "max_jobs 10")),
+        ("stopped", ("hartree so far", "So far -1.1", "max_jobs is reached", "max_jobs 3")),
         ("idled-ping", ("A script's own loop", "Measured: the script came to the end", "Keep-alive pings 2")),
         ("idled-renew", ("TimedOut", "idle")),
     ],

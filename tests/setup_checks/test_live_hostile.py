@@ -19,10 +19,11 @@ from hybridloop.azure.transport import Transport
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied
+from hybridloop.setup_checks.live import service as live_service
 from hybridloop.setup_checks.live.all_checks import LiveChecks
 from hybridloop.setup_checks.live.closing import ClosingProcess
 from hybridloop.setup_checks.live.report import Finding, Verdict
-from tests.azure.hostile_helpers import KEY, Answer, FastClock, HostileService
+from tests.azure.hostile_helpers import KEY, Answer, CountedClock, HostileService
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
 from tests.setup_checks.service_changes import SESSION, answers, in_items, refused
@@ -30,20 +31,6 @@ from tests.setup_checks.test_live import command, environment
 from tests.waiting import PATIENCE_S
 
 SUBSCRIPTION = "deadbeef-1111-2222-3333-abcdefabcdef"
-
-
-class CountedClock(FastClock):
-    """A clock of the waits alone, a thousand times as fast: how quickly the machine computes does not count."""
-
-    def __init__(self) -> None:
-        self._waited = 0.0
-
-    def now(self) -> float:
-        return self._waited
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self._waited += seconds
-        return super().wait(event, seconds)
 
 
 def findings_of(workspace: Any, home: Path, *groups: str, clock: Any = None) -> dict[str, Finding]:
@@ -123,7 +110,10 @@ def test_a_job_that_fails_in_passing_is_tried_again(hostile: HostileService, tmp
     assert {finding.verdict for finding in findings.values()} == {Verdict.SAME}
 
 
-def test_jobs_that_do_not_end_are_bounded(hostile: HostileService, tmp_path: Path) -> None:
+def test_jobs_that_do_not_end_are_bounded(
+    hostile: HostileService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_service, "JOB_LIMIT_S", 20.0)  # in place of five minutes of polls
     answers("job", lambda job: {**job, "status": "Waiting"})(hostile)
     findings = findings_of(hostile.workspace, tmp_path, "session", "programs", "abort", clock=CountedClock())
     assert differences(findings) == {}

@@ -139,23 +139,26 @@ def test_a_cap_below_a_minimal_final_measurement_is_reached_before_anything_is_s
     assert capped_run.spent["jobs"] == 0
 
 
+@pytest.mark.parametrize(
+    "simulated",
+    [None, pytest.param(SimulatedEnergy(-5.0, 0.01, ""), marks=pytest.mark.slow)],
+    ids=["measured", "simulated-far-below-so-that-a-search-follows"],
+)
 def test_a_capped_run_is_the_same_after_any_interruption(
-    service: Emulator, clock: ServiceClock, tmp_path: Path
+    service: Emulator, clock: ServiceClock, tmp_path: Path, simulated: SimulatedEnergy | None
 ) -> None:
-    failing = SimulatedEnergy(-5.0, 0.01, "")  # far below: a search follows
     caps = Caps(max_shots=28_000)
-    for simulated in (None, failing):
-        whole = CappedRun(service, clock, tmp_path).resume(caps, simulated=simulated)
-        assert not whole.is_precise
-        killed = CappedRun(service, clock, tmp_path)
-        kill_at, result = 0.5, None
-        while result is None:
-            try:
-                result = killed.resume(caps, kill_at, simulated)
-            except KilledError:
-                kill_at += 0.5
-        assert kill_at >= 4
-        assert result == whole
+    whole = CappedRun(service, clock, tmp_path).resume(caps, simulated=simulated)
+    assert not whole.is_precise
+    killed = CappedRun(service, clock, tmp_path)
+    kill_at, result = 0.5, None
+    while result is None:
+        try:
+            result = killed.resume(caps, kill_at, simulated)
+        except KilledError:
+            kill_at += 0.5
+    assert kill_at >= 4
+    assert result == whole
 
 
 def test_a_larger_cap_lets_an_interrupted_run_go_on(capped_run: CappedRun) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.listing import list_jobs
 from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged, SessionEnded
 from hybridloop.journal import Journal
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
@@ -25,6 +24,7 @@ from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Emulator
+from tests.tasks.conftest import add_run
 from tests.waiting import eventually
 
 TARGET = "ionq.simulator"
@@ -73,14 +73,12 @@ def test_the_jobs_of_a_list_are_one_round_and_are_awaited_at_the_end_of_the_bloc
 def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_order(
     workspace: Workspace, journal: Journal
 ) -> None:
-    record = journal.add_run(
-        new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=TARGET, seed=5)
-    )
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    uid = add_run(journal, target=TARGET, seed=5)
+    with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         first = [session.run(bell(), name="pair").counts, session.run(flipped(1), name="flip").counts]
         again = session.run(bell(), name="pair").counts
         session_id, ids = session.id, sorted(job.id for job in session.jobs())
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         flip, *pairs = (
             session.run(circuit, name=name)
             for circuit, name in ((flipped(1), "flip"), (bell(), "pair"), (bell(), "pair"))
@@ -88,7 +86,7 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
         assert [pairs[0].counts, flip.counts, pairs[1].counts] == [*first, again]
         assert (session.id, session.replayed) == (session_id, 3)  # nothing was opened or submitted
         assert sorted(job.id for job in (flip, *pairs)) == ids
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(flipped(), name="pair")
 
@@ -96,10 +94,8 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
 def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_none(
     workspace: Workspace, journal: Journal
 ) -> None:
-    record = journal.add_run(
-        new_run(str(uuid.uuid4()), key="seeds", algorithm="session", problem="", target=TARGET, seed=5)
-    )
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    uid = add_run(journal, target=TARGET, seed=5)
+    with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         counts = session.run(bell(), name="seeded", seed=7).counts
         session.run(bell(), name="plain")
     for name, seed, difference in (
@@ -107,12 +103,12 @@ def test_a_seed_must_be_the_recorded_one_and_rounds_of_earlier_versions_state_no
         ("seeded", None, "no seed, and was recorded with seed 7"),
         ("plain", 7, "seed 7, and was recorded with no seed"),
     ):
-        with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+        with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as session:
             with pytest.raises(ReplayDiverged, match=difference):
                 session.run(bell(), name=name, seed=seed)
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, run=run) as session:
         assert session.run(bell(), name="seeded", seed=7).counts == counts
-    seeded = journal.round(record.uid, "seeded", 0)
+    seeded = journal.round(uid, "seeded", 0)
     assert seeded is not None
 
 
@@ -130,18 +126,7 @@ def test_jobs_have_the_statuses_of_qiskit(emulator: Emulator, workspace: Workspa
             listed.result()
 
 
-def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_result(
-    emulator: Emulator, workspace: Workspace
-) -> None:
-    emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
-    with (
-        pytest.raises(JobFailed),
-        open_run_session(workspace, TARGET, SessionOptions(failure=FailurePolicy(retries=0))) as session,
-    ):
-        session.run(bell())
-
-
-def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
+def test_a_jobs_error_is_raised_at_the_end_of_the_block_after_the_wait_for_others(
     emulator: Emulator, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collect, ended = Rounds.collect, []
@@ -181,14 +166,13 @@ def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
 def test_each_job_has_its_own_result(
     rule: dict[str, Any], said: str, emulator: Emulator, workspace: Workspace, journal: Journal
 ) -> None:
-    run_ = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
-    record = journal.add_run(run_)
+    uid = add_run(journal, target=TARGET)
     options = SessionOptions(failure=FailurePolicy(retries=0))
     circuits = [flipped(1), flipped(), flipped(0, 1)]
 
     def counts_of(*, fails: bool) -> list[Any]:
         answers = []
-        with hold_run(journal, record.uid) as run, open_run_session(workspace, TARGET, options, run=run) as session:
+        with hold_run(journal, uid) as run, open_run_session(workspace, TARGET, options, run=run) as session:
             jobs = session.run(circuits, shots=50, name="three")
             for job in jobs:
                 try:
@@ -208,7 +192,7 @@ def test_each_job_has_its_own_result(
     again = counts_of(fails=False)
     kept = [isinstance(each, str) or each == later for each, later in zip((first, second, third), again, strict=True)]
     assert all(kept)
-    sent = emulator.admin(f"ledger?run={record.uid}")
+    sent = emulator.admin(f"ledger?run={uid}")
     assert (len(sent["entries"]), sent["duplicates"]["count"]) == (4, 0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
@@ -16,6 +16,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.journal import Job, PubRecord, RoundRecord
 from hybridloop.tasks.replay.earlier_rounds import NO_EARLIER, EarlierRounds
+from tests.long_form import long_form, short_or_long
 
 ANGLE = Parameter("a")
 
@@ -96,6 +97,8 @@ def test_a_circuit_that_is_asked_for_twice_gets_the_counts_of_two_pubs_of_a_roun
     assert shots_of(earlier.left([pub(0, [0.2], 1), pub(0, [0.2], 1)])) == [[[105], [9]]]
 
 
+@long_form
+@settings(max_examples=short_or_long(30, 300))
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.1, 0.2]), st.integers(1, 9)), min_size=1)),
     st.data(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import uuid
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +18,14 @@ import hybridloop as hl
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.languages.from_pennylane import circuit_from_pennylane
 from hybridloop.errors import InputError, ReplayDiverged
-from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal import Journal
+from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.tasks.session import open_run_session
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
 from tests.conftest import Emulator
+from tests.tasks.conftest import add_run
 
 SHOTS = 200
 ANGLE = 2.498091544796509  # its qubit is 1 in 9 of 10 shots
@@ -109,10 +109,6 @@ operation Main() : (Result, Result[]) {
 """
 
 
-def new_record(journal: Journal, target: str) -> RunRecord:
-    return journal.add_run(new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=target, seed=5))
-
-
 def test_a_program_of_pennylane_that_is_broadcast_is_named_so() -> None:
     import pennylane as qml
 
@@ -168,7 +164,7 @@ def all_languages(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "quantinuum.sim.h2-1e"])
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", pytest.param("quantinuum.sim.h2-1e", marks=pytest.mark.slow)])
 def test_one_circuit_in_all_languages_gives_the_same_counts_in_one_session(
     workspace: Workspace, tmp_path: Path, target: str
 ) -> None:
@@ -195,9 +191,9 @@ def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
     workspace: Workspace, journal: Journal, emulator: Emulator
 ) -> None:
     program, target = hl.qsharp(COUNTING, "Count()"), "quantinuum.sim.h2-1e"
-    record = new_record(journal, target)
+    uid = add_run(journal, target=target, seed=5)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
         job = session.run(program, shots=50)
         counts, values = job.counts, job.values
         assert session.retried == 1
@@ -209,11 +205,11 @@ def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
     most = max(counts, key=counts.__getitem__)  # the first value of the tuple is the last register
     assert most == f"011 1 1 {2**64 - 3:064b}"
     assert (job.circuit.num_qubits, job.circuit.num_clbits) == (3, 69)
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
         again = session.run(program, shots=50)
         assert (again.counts, again.values, again.id) == (counts, values, job.id)
         assert session.replayed == 1
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(hl.qsharp(COUNTING.replace("- 5", "- 4"), "Count()"), shots=50)
 
@@ -224,17 +220,17 @@ def test_an_interrupted_run_resumes_a_program_with_the_same_bytes_and_samples(
     program, target = hl.qsharp(BRANCHING), "quantinuum.sim.h2-1e"
     with open_run_session(workspace, target, seed=5) as session:
         unbroken = session.run(program, shots=500, seed=7).counts
-    record = new_record(journal, target)
+    uid = add_run(journal, target=target, seed=5)
     emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
 
     def interrupted() -> None:
-        with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+        with hold_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
             session.run(program, shots=500, seed=7)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    with hold_run(journal, record.uid) as run, open_run_session(workspace, target, run=run) as session:
+    with hold_run(journal, uid) as run, open_run_session(workspace, target, run=run) as session:
         assert session.run(program, shots=500, seed=7).counts == unbroken
     assert max(unbroken, key=unbroken.__getitem__) == "10 1"
 

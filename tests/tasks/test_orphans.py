@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import sqlite3
 import uuid
 from contextlib import ExitStack, closing, suppress
@@ -18,17 +18,18 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import HeldRun, hold_run, new_run
 from hybridloop.tasks.orphans import close_orphaned_sessions, close_sessions_of_run
 from hybridloop.tasks.session import open_run_session
-from tests.cli.shell_helpers import Shell
 from tests.conftest import Died, Emulator
+from tests.tasks.conftest import die
 from tests.tasks.test_session_closing import ones
+from tests.waiting import PATIENCE_S
 
 TARGET = "rigetti.sim.qvm"
-_CLAIM = """
-import os, sys
-from hybridloop.journal import Journal
-Journal(sys.argv[1]).take_lease(sys.argv[2])
-os._exit(0)
-"""
+FORK = multiprocessing.get_context("fork")
+
+
+def claim(url: str, uid: str) -> None:
+    """Claim a run, which the end of the process does not release."""
+    Journal(url).take_lease(uid)
 
 
 def begin(journal: Journal, key: str, settings: dict[str, Any]) -> str:
@@ -40,9 +41,6 @@ def leave_open(
     journal: Journal, key: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> str:
     """Make a run whose process died with a session open; return the session's id."""
-
-    def die(*_: object, **__: object) -> Any:
-        raise Died
 
     uid = begin(journal, key, settings)
     with monkeypatch.context() as dying, suppress(Died), hold_run(journal, uid) as run:
@@ -108,8 +106,10 @@ def test_a_run_that_died_before_its_session_is_marked_and_one_never_held_is_not(
     settings = {"workspace": identity_of(workspace)}
     begin(journal, "waiting", settings)
     uid, held = begin(journal, "died", settings), begin(journal, "held", settings)
-    claimed = Shell(os.environ).run_python("-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid)
-    assert claimed.returncode == 0, claimed.stderr
+    process = FORK.Process(target=claim, args=[journal_url(tmp_path / "journal.db"), uid])
+    process.start()
+    process.join(PATIENCE_S)
+    assert process.exitcode == 0
     with hold_run(journal, held):
         assert close_orphaned_sessions(journal, workspace) == []
         statuses = {key: journal.run(key).status for key in ("waiting", "died", "held")}

@@ -10,8 +10,6 @@ import prefect.task_engine
 import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import RunStopped
@@ -21,6 +19,7 @@ from hybridloop.tasks.prefect_tasks import run_round, session_of_flow
 from hybridloop.tasks.replay.replayed_rounds import ReplayedRounds
 from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]
 
@@ -45,16 +44,9 @@ def statuses(emulator: Emulator, workspace: str) -> list[str]:
     return [session.details.status for session in emulator.workspace(workspace).list_sessions()]
 
 
-def pub(shots: int) -> SamplerPub:
-    circuit = QuantumCircuit(1, 1)
-    circuit.x(0)
-    circuit.measure(0, 0)
-    return SamplerPub.coerce((circuit, None, shots))
-
-
 def one_round(session: OpenSession) -> list[MeasuredPub]:
     """Measure |1⟩ with 100 and 200 shots."""
-    return ReplayedRounds(session, run_round)([pub(100), pub(200)])
+    return ReplayedRounds(session, run_round)([ones(100), ones(200)])
 
 
 def interrupt(_: object) -> None:
@@ -89,16 +81,13 @@ def test_rounds_are_measured_and_the_session_is_closed(emulator: Emulator) -> No
     assert statuses(emulator, "measured") == ["Succeeded"]
 
 
-def test_an_error_in_the_flow_closes_the_session(emulator: Emulator) -> None:
-    with pytest.raises(ArithmeticError, match="theirs"):
-        flow_that(emulator, "failed", fail)()
-    assert statuses(emulator, "failed") == ["Succeeded"]
-
-
-def test_ctrl_c_in_the_flow_closes_the_session(emulator: Emulator) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        flow_that(emulator, "interrupted", interrupt)()
-    assert statuses(emulator, "interrupted") == ["Succeeded"]
+@pytest.mark.parametrize(("act", "error"), [(fail, ArithmeticError), (interrupt, KeyboardInterrupt)])
+def test_an_error_or_ctrl_c_in_the_flow_closes_the_session(
+    emulator: Emulator, act: Callable[[OpenSession], object], error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        flow_that(emulator, act.__name__, act)()
+    assert statuses(emulator, act.__name__) == ["Succeeded"]
 
 
 @pytest.mark.parametrize("task", [prefect_tasks.open_session, prefect_tasks.close_session], ids=["opening", "closing"])
@@ -116,9 +105,9 @@ def test_a_round_ended_by_a_request_to_stop_is_not_a_failed_task(emulator: Emula
 
     def stopped_round(session: OpenSession) -> None:
         session.rounds.stop()
-        states.append(run_round(session, [pub(100)], return_state=True))
+        states.append(run_round(session, [ones(100)], return_state=True))
         with pytest.raises(RunStopped):
-            run_round.submit(session, [pub(100)]).result()
+            run_round.submit(session, [ones(100)]).result()
         one_round(session)
 
     with pytest.raises(RunStopped) as stop:

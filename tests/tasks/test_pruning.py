@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 from azure.quantum import Workspace
@@ -27,11 +26,10 @@ TARGET = "rigetti.sim.qvm"
 
 
 @pytest.fixture
-def busy(start_emulator: Callable[..., Emulator]) -> Emulator:
-    """Hold a service whose queue takes an hour."""
-    service = start_emulator()
-    service.admin("targets", {TARGET: {"queue_s": 3600}})
-    return service
+def busy(emulator: Emulator) -> Emulator:
+    """Return the service, with a queue that takes an hour."""
+    emulator.admin("targets", {TARGET: {"queue_s": 3600}})
+    return emulator
 
 
 def park(journal: Journal, key: str, workspace: Workspace) -> str:

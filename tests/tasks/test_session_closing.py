@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, SessionEnded, TargetDown
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.held_run import HeldRun, hold_run, new_run
+from hybridloop.journal.held_run import HeldRun, hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
 from hybridloop.settings.keep_alive import ExclusiveAccess, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
@@ -26,6 +25,7 @@ from hybridloop.tasks.orphans import close_session_by_hand
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_in_flight import JobPhase
 from tests.conftest import Emulator
+from tests.tasks.conftest import add_run
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
@@ -38,8 +38,7 @@ DOWN = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[HeldRun]:
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
-        new = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
-        with hold_run(journal, journal.add_run(new).uid) as held:
+        with hold_run(journal, add_run(journal)) as held:
             yield held
 
 
@@ -275,10 +274,10 @@ def test_each_outage_of_a_round_is_waited_for_as_long_as_the_policy_says(
 def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_results(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
-    service.admin("targets", {TARGET: {"queue_s": 7200}})
+    service.admin("targets", {TARGET: {"queue_s": 600}})
     with (
         pytest.raises(RunParked, match="3 job"),
-        open_run_session(workspace, options=SessionOptions(detach_after_s=1800.0), run=run, clock=clock) as session,
+        open_run_session(workspace, options=SessionOptions(detach_after_s=60.0), run=run, clock=clock) as session,
     ):
         session.run_round([ones()] * POINTS)
     assert session.status == "Executing"  # closed, while its jobs stay queued

@@ -95,8 +95,7 @@ def test_a_slow_response_takes_its_seconds_in_virtual_time(service: Emulator, ca
     assert caller.session_status(session) == "TimedOut"
 
 
-def test_a_slow_response_takes_its_seconds_in_real_time(start_emulator: Callable[..., Emulator]) -> None:
-    emulator = start_emulator()
+def test_a_slow_response_takes_its_seconds_in_real_time(emulator: Emulator) -> None:
     set_fault(emulator, "slow-answer", seconds=60)
     with connection(emulator.endpoint) as opened:
         opened.timeout = 0.2

@@ -105,12 +105,6 @@ def test_a_condition_compares_a_whole_register_and_applies_to_gates_and_measurem
     assert max(abs(count - 100) for count in measured.counts) <= 43
 
 
-def test_mid_circuit_measurement_and_reset_run() -> None:
-    text = HEADER + ("qreg q[1]; creg c[2]; x q[0]; measure q[0]->c[0]; reset q[0]; barrier q; measure q[0]->c[1];")
-    measured = Simulator().run(parse_openqasm(text.encode()), shots=20, seed=1, exact=False)
-    assert (measured.outcomes, measured.counts) == ((0b01,), (20,))
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [

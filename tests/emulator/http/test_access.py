@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -157,8 +157,7 @@ def test_admin_bodies_are_bounded(emulator: Emulator) -> None:
     assert (reply.status, reply.json()["error"]["code"]) == (413, "RequestBodyTooLarge")
 
 
-def test_bodies_are_bounded_also_under_a_fault_plan(start_emulator: Callable[..., Emulator]) -> None:
-    emulator = start_emulator()
+def test_bodies_are_bounded_also_under_a_fault_plan(emulator: Emulator) -> None:
     emulator.admin("faults", {"rules": [{"fault": "empty", "operation": "quotas"}]})
     caller = Caller(emulator)
     assert b" 413 " in send_chunked(emulator, "PUT", f"{caller.base}/jobs/large", 5 * 2**20).split(b"\r\n", 1)[0]

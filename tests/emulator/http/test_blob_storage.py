@@ -178,9 +178,9 @@ def test_a_signature_of_one_container_is_refused_for_another(emulator: Emulator,
     assert code(put(f"{container.partition('?')[0]}?{other.query}", "/b")) == (403, "AuthenticationFailed")
 
 
-def test_a_signature_expires_with_the_services_clock(start_emulator: Callable[..., Emulator]) -> None:
-    emulator = start_emulator("--clock", "virtual")
-    url = str(Caller(emulator).call("POST", "/storage/sasUri", {"containerName": "box-1"}).json()["sasUri"])
+def test_a_signature_expires_with_the_services_clock(azure_quantum_emulator: Emulator) -> None:
+    emulator, name = azure_quantum_emulator, f"box-{uuid.uuid4()}"
+    url = str(Caller(emulator).call("POST", "/storage/sasUri", {"containerName": name}).json()["sasUri"])
     client = ContainerClient.from_container_url(url)
     client.upload_blob("b", b"x")
     emulator.advance(3 * 86_400)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 
-from tests.conftest import Emulator, unavailable
+from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, ENDLESS_QIR, Caller, sdk_job
 
 SESSION_KEYS = {
@@ -144,22 +144,6 @@ def test_a_bad_job_body_is_400_and_leaves_the_id_free(emulator: Emulator, body: 
     reply = caller.call("PUT", "/jobs/bad", body)
     assert (reply.status, reply.json()["error"]["code"]) == (400, "InvalidJobDefinition")
     assert caller.call("GET", "/jobs/bad").status == 404
-
-
-def test_unknown_targets_are_403_and_an_unavailable_one_409(emulator: Emulator) -> None:
-    workspace = emulator.workspace()
-    with pytest.raises(HttpResponseError) as refusal:
-        sdk_job(workspace, ASYMMETRIC_QIR, "ionq.simulatorr")
-    assert refusal.value.status_code == 403
-    with unavailable(emulator, "ionq.qpu.aria-1"), pytest.raises(HttpResponseError) as refusal:
-        sdk_job(workspace, ASYMMETRIC_QIR, "ionq.qpu.aria-1")
-    assert refusal.value.status_code == 409
-    assert Caller(emulator).call("PUT", "/sessions/x", {"target": "nobody.nothing"}).status == 403
-
-
-def test_a_body_above_the_limit_is_413(emulator: Emulator) -> None:
-    reply = Caller(emulator).call("PUT", "/jobs/large", b"", **{"Content-Length": str(5 * 2**20)})
-    assert (reply.status, reply.json()["error"]["code"]) == (413, "RequestBodyTooLarge")
 
 
 def test_the_virtual_clock_moves_only_forward_and_only_by_a_request(start_emulator: Callable[..., Emulator]) -> None:

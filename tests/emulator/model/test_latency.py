@@ -47,17 +47,12 @@ def test_timelines_are_log_normal_around_the_medians_with_one_factor_for_all_par
     )
 
 
-def test_without_profiles_only_a_queue_override_takes_time() -> None:
-    latency = LatencyModel({}, 0)
-    assert latency.draw_timeline(TARGET, "a", 5.0) == JobTimeline(5.0)
-    latency.queue_overrides_s = {TARGET: 30.0}
-    assert latency.draw_timeline(TARGET, "a", 5.0) == JobTimeline(35.0)
-
-
-def test_a_queue_override_replaces_the_profiles_queue_time() -> None:
-    latency = LatencyModel({TARGET: LatencyProfile(queue_s=4.0, run_s=1.0)}, 0)
-    latency.queue_overrides_s = {TARGET: 30.0}
-    assert latency.draw_timeline(TARGET, "a", 5.0) == JobTimeline(35.0, 1.0)
+def test_a_queue_override_replaces_the_profiles_queue_time_and_without_profiles_only_it_takes_time() -> None:
+    for profiles, run_s in (({TARGET: LatencyProfile(queue_s=4.0, run_s=1.0)}, 1.0), ({}, 0.0)):
+        latency = LatencyModel(profiles, 0)
+        assert profiles or latency.draw_timeline(TARGET, "a", 5.0) == JobTimeline(5.0)
+        latency.queue_overrides_s = {TARGET: 30.0}
+        assert latency.draw_timeline(TARGET, "a", 5.0) == JobTimeline(35.0, run_s)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +166,8 @@ def test_a_job_computed_before_a_restart_ends_once_at_its_original_time(
     assert second.call("POST", f"/sessions/{session}:close").json()["status"] in ("Succeeded", "TimedOut")
 
 
-def test_a_queue_override_takes_its_time_on_the_real_clock_too(start_emulator: Callable[..., Emulator]) -> None:
-    caller = Caller(start_emulator())
+def test_a_queue_override_takes_its_time_on_the_real_clock_too(emulator: Emulator) -> None:
+    caller = Caller(emulator)
     caller.emulator.admin("targets", {TARGET: {"queue_s": 0.2}})
     document = caller.ended(caller.submit())
     assert parse_time(document["beginExecutionTime"]) - parse_time(document["creationTime"]) >= 0.199

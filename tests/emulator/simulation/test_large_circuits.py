@@ -49,7 +49,15 @@ def qaoa(width: int, layers: int, *, mirrored: bool = False) -> Program:
     return Program(tuple(gates), OutputList(()), width, width)
 
 
-@pytest.mark.parametrize(("layers", "mirrored"), [(1, False), (5, False), (4, True)])
+@pytest.mark.parametrize(
+    ("layers", "mirrored"),
+    [
+        (1, False),
+        (1, True),
+        pytest.param(5, False, marks=pytest.mark.slow),
+        pytest.param(4, True, marks=pytest.mark.slow),
+    ],
+)
 def test_probabilities_in_single_precision_are_right_to_a_millionth(*, layers: int, mirrored: bool) -> None:
     """Up to 800 gates; rounding grows with their number, and is below 4e-9 of a probability for each."""
     program = qaoa(MIN_SINGLE_QUBITS, layers, mirrored=mirrored)
@@ -129,7 +137,7 @@ CHILD = """
 from hybridloop.emulator.simulation.simulator import Simulator
 from tests.emulator.simulation.reservations import Reservations
 from tests.emulator.simulation.test_large_circuits import qaoa
-found = [Simulator(Reservations(threads)).run(qaoa(22, 2), shots=500, seed=3, exact=False) for threads in (1, 2)]
+found = [Simulator(Reservations(threads)).run(qaoa(21, 2), shots=500, seed=3, exact=False) for threads in (1, 2)]
 assert len(found[0].outcomes) > 400
 print(found[0] == found[1])
 """

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
@@ -39,6 +37,7 @@ from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import session_id
 from hybridloop.tasks.submission.polling import Poller
 from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
 
 MINUTE = 60.0
 FREE = "rigetti.sim.qvm"
@@ -197,7 +196,7 @@ def _intended(run: Run, n: int) -> Ping:
 
 
 def test_a_hurried_exit_leaves_the_last_ping_to_the_next_resume(run: Run, emulator: Emulator) -> None:
-    emulator.admin("targets", {FREE: {"queue_s": 3600}})
+    emulator.admin("targets", {FREE: {"queue_s": 600}})
     session = run.open()
     keeper = run.keeper(KeepAliveSettings())
     keeper.opened(session)
@@ -207,7 +206,7 @@ def test_a_hurried_exit_leaves_the_last_ping_to_the_next_resume(run: Run, emulat
     assert run.states() == ["submitted"]
     again = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), spending(run).spending))
     again.opened(session)
-    run.leave_alone(62)
+    run.leave_alone(12)
     again.stop()
     assert run.states() == ["done"]
 
@@ -325,40 +324,28 @@ def test_an_impossible_hold_is_refused_before_anything_is_sent(run: Run) -> None
         run.keeper(KeepAliveSettings(hold=ExclusiveAccess(100.0)))
 
 
-def test_by_the_documented_rule_pings_continue_while_a_job_is_queued(run: Run) -> None:
-    keeper = run.keeper(KeepAliveSettings(rule=IdleRule.DOCUMENTED))
+@pytest.mark.parametrize(("rule", "minutes", "pings"), [(IdleRule.DOCUMENTED, 20, 2), (IdleRule.RECORDED, 300, 0)])
+def test_while_a_job_is_queued_pings_continue_by_the_documented_rule_and_not_by_the_recorded_one(
+    run: Run, rule: IdleRule, minutes: int, pings: int
+) -> None:
+    keeper = run.keeper(KeepAliveSettings(rule=rule))
     keeper.opened(run.open())
     keeper.submitted(run.clock.now())
-    run.leave_alone(20)
+    run.leave_alone(minutes)
     keeper.stop()
-    assert run.states() == ["done"] * 2
+    assert run.states() == ["done"] * pings
 
 
-def test_by_the_recorded_rule_no_ping_is_due_while_a_job_is_queued(run: Run) -> None:
-    keeper = run.keeper(KeepAliveSettings())
+@pytest.mark.parametrize("rule", list(IdleRule))
+def test_the_end_of_a_job_or_by_the_documented_rule_its_submission_postpones_the_next_ping(
+    run: Run, rule: IdleRule
+) -> None:
+    keeper = run.keeper(KeepAliveSettings(rule=rule))
     keeper.opened(run.open())
-    keeper.submitted(run.clock.now())
-    run.leave_alone(300)
-    keeper.stop()
-    assert run.states() == []
-
-
-def test_the_end_of_a_job_postpones_the_next_ping(run: Run) -> None:
-    keeper = run.keeper(KeepAliveSettings())
-    keeper.opened(run.open())
-    keeper.submitted(run.clock.now())
+    if rule is IdleRule.RECORDED:
+        keeper.submitted(run.clock.now())
     run.leave_alone(1)
-    keeper.ended(run.clock.now())
-    run.leave_alone(9)
-    keeper.stop()
-    assert run.sent_after() == pytest.approx([585.0], abs=0.5)
-
-
-def test_a_submission_postpones_the_next_ping_by_the_documented_rule(run: Run) -> None:
-    keeper = run.keeper(KeepAliveSettings(rule=IdleRule.DOCUMENTED))
-    keeper.opened(run.open())
-    run.leave_alone(1)
-    keeper.submitted(run.clock.now())
+    (keeper.ended if rule is IdleRule.RECORDED else keeper.submitted)(run.clock.now())
     run.leave_alone(9)
     keeper.stop()
     assert run.sent_after() == pytest.approx([585.0], abs=0.5)
@@ -376,7 +363,7 @@ def test_a_requested_ping_is_sent_at_once_and_postpones_the_next(run: Run) -> No
     assert run.sent_after() == pytest.approx([300.0, 825.0], abs=0.5)
 
 
-@pytest.mark.parametrize(("queue_s", "minutes"), [(3.0, 20), (900.0, 36)])
+@pytest.mark.parametrize(("queue_s", "minutes"), [(3.0, 20), pytest.param(900.0, 36, marks=pytest.mark.slow)])
 def test_after_a_slow_ping_the_next_one_is_not_late(run: Run, emulator: Emulator, queue_s: float, minutes: int) -> None:
     emulator.admin("targets", {FREE: {"queue_s": queue_s}})
     keeper = run.keeper(KeepAliveSettings())
@@ -422,8 +409,6 @@ def test_a_session_that_has_ended_is_not_pinged_again(run: Run) -> None:
 
 
 def test_after_a_refusal_pings_begin_again_with_the_next_job(emulator: Emulator) -> None:
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
     with (
         ServiceClock(emulator.endpoint, emulator.admin_key) as clock,
         temporary_run(FREE, seed=0) as run,
@@ -432,7 +417,7 @@ def test_after_a_refusal_pings_begin_again_with_the_next_job(emulator: Emulator)
         emulator.admin("faults", {"rules": [{"fault": "error", "status": 400, "operation": "submit", "times": 1}]})
         clock.wait(threading.Event(), 9 * MINUTE)
         assert session.pings == 0
-        session.run_round([SamplerPub.coerce(circuit, 10)])
+        session.run_round([ones()])
         clock.wait(threading.Event(), 17 * MINUTE)
         assert session.pings == 1
     assert len(session.sessions.rows) == 1

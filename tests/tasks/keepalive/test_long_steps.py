@@ -7,8 +7,6 @@ import shlex
 import sys
 
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.emulator.client_clock import ServiceClock
@@ -18,6 +16,7 @@ from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import OpenSession, open_run_session
 from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
 
 OPTIONS = SessionOptions(failure=FailurePolicy(max_renewals=3), keep_alive=KeepAliveSettings(KeepAliveMode.PING))
 ADVANCE = """
@@ -36,10 +35,7 @@ def hold_the_interpreter(service: Emulator, seconds: float) -> None:
 
 
 def measure_one(session: OpenSession) -> None:
-    circuit = QuantumCircuit(1, 1)
-    circuit.x(0)
-    circuit.measure(0, 0)
-    ((counts,),) = session.run_round([SamplerPub.coerce(circuit, 10)])
+    ((counts,),) = session.run_round([ones()])
     assert isinstance(counts, Counts)
     assert counts.bitstrings() == {"1": 10}
 

@@ -133,18 +133,6 @@ def test_a_ping_that_arrived_although_no_answer_came_is_billed_at_the_close(azur
         assert session.states() == ["done"]
 
 
-def test_a_resumed_session_continues_with_the_next_number_and_settles_earlier_pings(session: PingedSession) -> None:
-    session.pings().send()  # accepted before the process died
-    session.log().intend(PingKey(session.run.uid, 0, 1))  # only journaled
-    again = session.pings()
-    eventually(lambda: again.settle() == 0)
-    again.send()
-    eventually(lambda: again.settle() == 0)
-    assert session.states() == ["done", "lost", "done"]
-    ids = [PingKey(session.run.uid, 0, n).id for n in range(3)]
-    assert [job["id"] for job in session.jobs()] == [ids[0], ids[2]]
-
-
 def test_an_accepted_ping_counts_although_its_record_fails(
     session: PingedSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

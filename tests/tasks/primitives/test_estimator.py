@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,13 @@ from hybridloop.algorithms.circuits.custom import circuit_ansatz
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.journal import Journal, journal_url
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
+from tests.tasks.conftest import add_run
 
 TARGET = "rigetti.sim.qvm"
 H2 = SparsePauliOp(["II", "IZ", "ZI", "ZZ", "XX"], [-1.052373, 0.397937, -0.397937, -0.011280, 0.180931])
@@ -109,7 +109,7 @@ def test_equal_pubs_and_points_have_measurements_of_their_own_unless_they_share_
 
 
 @pytest.mark.parametrize(("target", "most"), [("ionq.qpu.forte-1", 1.15), ("quantinuum.sim.h2-1e", 1.15)])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_calls_of_an_estimator_where_jobs_have_a_least_price_cost_alike(
     emulator: Emulator, target: str, seed: int, most: float
 ) -> None:
@@ -148,7 +148,9 @@ def test_a_further_round_measures_the_points_that_lack_shots_alone(emulator: Emu
     assert 0.7 * first < further < 1.5 * first
 
 
-@pytest.mark.parametrize("precision", [0.1, 0.05, 0.02])
+@pytest.mark.parametrize(
+    "precision", [pytest.param(0.1, marks=pytest.mark.slow), 0.05, pytest.param(0.02, marks=pytest.mark.slow)]
+)
 def test_standard_errors_are_at_most_the_precision(emulator: Emulator, precision: float) -> None:
     circuit, points = real_amplitudes(3, reps=1), np.random.default_rng(2).uniform(-2, 2, (45, 6))
     total = SparsePauliOp(["ZZI", "IZZ", "XXI", "IXX", "YIY"], [1.0, 0.8, 0.5, 0.4, 0.3])  # what commutes correlates
@@ -242,10 +244,9 @@ def test_declared_bits_are_no_measurement_and_loose_ones_have_a_name(emulator: E
     assert results[1].data.meas.get_counts() == {"0": 10}
 
 
-def test_a_failed_job_raises_instead_of_giving_a_value(start_emulator: Callable[..., Emulator]) -> None:
-    service = start_emulator()
-    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 1}]})
-    with open_run_session(service.workspace()) as session:
+def test_a_failed_job_raises_instead_of_giving_a_value(emulator: Emulator) -> None:
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 1}]})
+    with open_run_session(emulator.workspace()) as session:
         job = session.estimator().run([(QuantumCircuit(1), SparsePauliOp("Z"))])
         with pytest.raises(JobFailed, match="InvalidInputData"):
             job.result()
@@ -300,8 +301,7 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
         unbroken = algorithm(session)
         jobs = session.num_jobs
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
-        run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
-        uid = journal.add_run(run).uid
+        uid = add_run(journal)
         collected = 0
         collect = Rounds.collect
 

@@ -7,9 +7,9 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import real_amplitudes
 from qiskit.quantum_info import SparsePauliOp, Statevector
-from qiskit_algorithms import QAOA, SamplingVQE
+from qiskit_algorithms import QAOA
 from qiskit_algorithms.gradients import LinCombEstimatorGradient, ParamShiftEstimatorGradient
-from qiskit_algorithms.optimizers import COBYLA, SPSA
+from qiskit_algorithms.optimizers import COBYLA
 
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
@@ -29,16 +29,6 @@ def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compil
     assert session.num_jobs >= 10
     assert session.structures_compiled == 2  # it measures into two registers during the search, into one at its end
     assert session.status == "Succeeded"
-
-
-def test_a_sampling_vqe_with_spsa_runs_its_batches_as_rounds(emulator: Emulator) -> None:
-    with open_run_session(emulator.workspace(), seed=3) as session:
-        optimizer = SPSA(maxiter=3, learning_rate=0.2, perturbation=0.1)
-        ansatz = real_amplitudes(4, reps=1)
-        vqe = SamplingVQE(session.sampler(shots=200), ansatz, optimizer, initial_point=np.full(8, 0.3))
-        result = vqe.compute_minimum_eigenvalue(PATH)
-    assert session.num_jobs > result.optimizer_result.nfev >= 6
-    assert session.structures_compiled == 2
 
 
 @pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.simulator"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +23,9 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.compiler.quil import QuilCompiler, QuilProgram, QuilPub
-from hybridloop.errors import CapReached, InputError, JobFailed
+from hybridloop.errors import CapReached, InputError
 from hybridloop.journal import Journal, Slice
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
@@ -45,6 +44,7 @@ from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.results import UnreadableResult, read_quil_results
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
+from tests.tasks.conftest import add_run
 
 TARGET = find_target("rigetti.sim.qvm")
 KEY = RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0)
@@ -188,11 +188,6 @@ def test_a_result_with_other_shots_than_asked_for_is_refused(document: object, c
         read_quil_results(json.dumps(document).encode(), 2, rows=ROWS, slices=SLICES)
 
 
-def add_run(journal: Journal) -> str:
-    run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET.name, seed=3)
-    return journal.add_run(run).uid
-
-
 @contextmanager
 def session_of(journal: Journal, uid: str, workspace: Workspace, **options: Any) -> Iterator[OpenSession]:
     with (
@@ -262,14 +257,9 @@ def test_a_batched_round_is_replayed_and_resumed_bit_by_bit(journal: Journal, em
     with session_of(journal, uid, workspace) as session:
         assert found(session.run_round(ask())) == first
         assert session.replayed == 1
-    with session_of(journal, add_named(journal, "again"), workspace) as session:
+    with session_of(journal, add_run(journal, "again"), workspace) as session:
         assert found(session.run_round(ask())) == first  # by the seed alone
     assert len(jobs_of(emulator, uid)) == 1
-
-
-def add_named(journal: Journal, key: str) -> str:
-    run = new_run(str(uuid.uuid4()), key=key, algorithm="session", problem="", target=TARGET.name, seed=3)
-    return journal.add_run(run).uid
 
 
 @pytest.mark.parametrize("fails", ["upload", "submit", "download"])
@@ -290,7 +280,7 @@ def test_a_job_of_many_points_that_a_process_left_is_completed_by_the_next_one(
         after = found(session.run_round(ask()))
         assert session.structures_compiled == 0
     assert len(jobs_of(emulator, uid)) == 1
-    with session_of(journal, add_named(journal, "undisturbed"), workspace) as session:
+    with session_of(journal, add_run(journal, "undisturbed"), workspace) as session:
         assert found(session.run_round(ask())) == after
 
 
@@ -316,13 +306,6 @@ def test_a_lost_job_loses_all_its_points_and_names_the_job(journal: Journal, emu
     assert all(isinstance(point, FailedPoint) for pub in again for point in pub)
 
 
-def test_a_job_that_fails_for_good_ends_the_run_by_default(journal: Journal, emulator: Emulator) -> None:
-    uid = add_run(journal)
-    fail_next_job(emulator, uid, "InvalidInputData")
-    with pytest.raises(JobFailed), session_of(journal, uid, emulator.workspace()) as session:
-        session.run_round(ask())
-
-
 def test_caps_count_jobs_and_the_shots_of_whole_rows(journal: Journal, emulator: Emulator) -> None:
     uid, workspace = add_run(journal), emulator.workspace()
     with session_of(journal, uid, workspace, caps=Caps(max_jobs=1)) as session:
@@ -333,15 +316,9 @@ def test_caps_count_jobs_and_the_shots_of_whole_rows(journal: Journal, emulator:
     assert taken == session.shots >= 3 * 2001
     with (
         pytest.raises(CapReached, match="max_shots"),
-        session_of(journal, add_named(journal, "fewer"), workspace, caps=Caps(max_shots=taken - 1)) as session,
+        session_of(journal, add_run(journal, "fewer"), workspace, caps=Caps(max_shots=taken - 1)) as session,
     ):
         session.run_round(ask(500))
-
-
-def test_batching_off_has_one_point_in_each_job(journal: Journal, emulator: Emulator) -> None:
-    with session_of(journal, add_named(journal, "off"), emulator.workspace(), batching=Batching.OFF) as session:
-        session.run_round(ask())
-        assert session.num_jobs == 9
 
 
 def test_circuits_that_quil_can_not_take_have_jobs_of_their_own_with_one_warning(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,12 +10,13 @@ import pytest
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import JobFailed
 from hybridloop.journal import Journal
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
-from tests.conftest import Died, Emulator
+from tests.conftest import Died, Emulator, running_emulator
+from tests.tasks.conftest import die
 from tests.tasks.test_session_closing import ones
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
@@ -25,15 +25,10 @@ TARGET = "rigetti.sim.qvm"
 POINTS = 3
 
 
-@pytest.fixture
-def uid(journal: Journal) -> str:
-    run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
-    return journal.add_run(run).uid
-
-
-@pytest.fixture
-def service(start_emulator: Callable[..., Emulator]) -> Emulator:
-    return start_emulator("--clock", "virtual", "--latency", "recorded")
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual", "--latency", "recorded") as running:
+        yield running
 
 
 def deleting(workspace: Any, at: str, patch: pytest.MonkeyPatch) -> list[str]:
@@ -59,11 +54,13 @@ def entries(service: Emulator, uid: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("at", ["Waiting", "Executing"])
-@pytest.mark.parametrize("policy", list(OnLostJob))
+@pytest.mark.parametrize(
+    "policy", [OnLostJob.FAIL, OnLostJob.SKIP, pytest.param(OnLostJob.PENALIZE, marks=pytest.mark.slow)]
+)
 def test_a_deleted_job_ends_as_the_policy_says_and_a_resume_sends_it_again(
     at: str, policy: OnLostJob, journal: Journal, uid: str, service: Emulator
 ) -> None:
-    workspace = service.workspace("deleted")
+    workspace = service.workspace()
     penalty = 1.0 if policy is OnLostJob.PENALIZE else None
     options = SessionOptions(failure=FailurePolicy(on_lost_job=policy, penalty=penalty))
     with pytest.MonkeyPatch.context() as patch, ServiceClock(service.endpoint, service.admin_key) as clock:
@@ -100,12 +97,9 @@ def test_a_deleted_job_ends_as_the_policy_says_and_a_resume_sends_it_again(
 def test_a_job_that_is_deleted_after_a_kill_is_sent_again_by_the_resume(
     later_s: float, journal: Journal, uid: str, service: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object, **__: object) -> Any:
-        raise Died
-
-    workspace = service.workspace("killed")
+    workspace = service.workspace()
     if not later_s:
-        service.admin("targets", {TARGET: {"queue_s": 300}})
+        service.admin("targets", {TARGET: {"queue_s": 60}})
     with monkeypatch.context() as dying, ServiceClock(service.endpoint, service.admin_key) as clock:
         dying.setattr(RoundInFlight, "result", die)
         dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)

@@ -8,8 +8,6 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.emulator.client_clock import ServiceClock
@@ -18,6 +16,7 @@ from hybridloop.targets import Batching
 from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, Poller, poll_interval
 from tests.conftest import Emulator, running_emulator
+from tests.tasks.submission.test_service_faults import angled
 from tests.waiting import eventually
 
 TARGETS = [("ionq.simulator", Batching.OFF), ("rigetti.sim.qvm", Batching.OFF), ("rigetti.sim.qvm", Batching.ON)]
@@ -29,9 +28,6 @@ def test_a_tick_is_a_tenth_of_the_wait_within_bounds(waited_s: float) -> None:
 
 
 def test_a_round_is_answered_a_tick_after_its_last_job_at_most() -> None:
-    circuit = QuantumCircuit(1, 1)
-    circuit.ry(Parameter("theta"), 0)
-    circuit.measure(0, 0)
     waits = []
     with (
         running_emulator("--clock", "virtual", "--latency", "recorded") as service,
@@ -42,7 +38,7 @@ def test_a_round_is_answered_a_tick_after_its_last_job_at_most() -> None:
                 service.workspace(), target, SessionOptions(batching=batching), seed=0, clock=clock
             ) as session:
                 began = clock.now()
-                session.run_round([SamplerPub.coerce((circuit, [[0.0]] * 5), 100)])
+                session.run_round([SamplerPub.coerce((angled(), [[0.0]] * 5), 100)])
                 answered = clock.now()
                 entries = service.admin(f"ledger?run={session.run_uid}")["entries"]
                 ended = max(datetime.fromisoformat(entry["ended"]).timestamp() for entry in entries)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,24 +22,19 @@ from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
 from hybridloop.journal import Journal, PubRecord, RoundRecord
-from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
+from tests.tasks.conftest import die
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
 TARGET = "rigetti.sim.qvm"
-
-
-@pytest.fixture
-def uid(journal: Journal) -> str:
-    run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
-    return journal.add_run(run).uid
 
 
 @contextmanager
@@ -113,9 +107,6 @@ def test_journaled_jobs_that_were_not_sent_count_towards_the_caps_of_the_resume(
 def test_jobs_in_flight_of_a_dead_process_are_adopted_in_the_same_session(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
-    def die(*_: object, **__: object) -> Any:
-        raise Died
-
     with monkeypatch.context() as dying:
         dying.setattr(RoundInFlight, "result", die)
         dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)  # a dead process closes nothing
@@ -135,9 +126,6 @@ def test_jobs_in_flight_of_a_dead_process_are_adopted_in_the_same_session(
 def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
     journal: Journal, uid: str, start_emulator: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object, **__: object) -> Any:
-        raise Died
-
     def die_when_all_is_over(session: OpenSession) -> None:
         session.rounds.start([ask(0)])
         eventually(lambda: is_over(workspace))
@@ -153,8 +141,8 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         {
             "rules": [
                 {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "job": fails},
-                {"fault": "slow-answer", "seconds": 0.5, "operation": "get-job", "job": is_late},
-                {"fault": "slow-answer", "seconds": 1.5, "operation": "submit", "job": asked_again},
+                {"fault": "slow-answer", "seconds": 0.2, "operation": "get-job", "job": is_late},
+                {"fault": "slow-answer", "seconds": 0.6, "operation": "submit", "job": asked_again},
             ]
         },
     )
@@ -180,9 +168,6 @@ def is_over(workspace: Workspace) -> bool:
 def test_a_resumed_run_without_missing_rounds_closes_the_session_left_open(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object, **__: object) -> Any:
-        raise Died
-
     with monkeypatch.context() as dying:
         dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
@@ -201,6 +186,10 @@ def test_a_closed_session_is_followed_by_the_next_one(journal: Journal, uid: str
     assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}
 
 
+def fewer_points() -> SamplerPub:
+    return SamplerPub.coerce((ansatz(), np.zeros((1, 8)), 100))
+
+
 def other_gates() -> SamplerPub:
     circuit = ansatz().copy_empty_like()
     angles = [Parameter(f"a{k}") for k in range(8)]
@@ -217,9 +206,10 @@ def other_gates() -> SamplerPub:
         ([ask(0, shift=1e-3)], r"at point \d, angle \d+, .* rad, and was recorded with"),
         ([ask(1)], "rad, and was recorded with"),
         ([ask(0), ask(0)], r"has 2 circuit\(s\), and was recorded with 1"),
+        ([fewer_points()], r"has 1 point\(s\) of 8 parameter\(s\), and was recorded with 3 point"),
         ([other_gates()], "other gates"),
     ],
-    ids=["shots", "point", "order", "circuits", "ansatz"],
+    ids=["shots", "point", "order", "circuits", "points", "ansatz"],
 )
 def test_a_different_round_is_refused_and_the_difference_named(
     journal: Journal, uid: str, workspace: Workspace, emulator: Emulator, changed: list[SamplerPub], said: str
@@ -253,7 +243,9 @@ def test_an_algorithm_that_does_not_get_the_recorded_points_must_repeat_them_to_
         session.sampler().run([ask(0, shift=1e-8)])
 
 
-def test_another_target_is_refused(journal: Journal, uid: str, workspace: Workspace) -> None:
+def test_another_target_is_refused_before_anything_is_submitted(
+    journal: Journal, uid: str, workspace: Workspace, emulator: Emulator
+) -> None:
     with session_of(journal, uid, workspace) as session:
         session.run_round([ask(0)])
     with (
@@ -261,6 +253,7 @@ def test_another_target_is_refused(journal: Journal, uid: str, workspace: Worksp
         pytest.raises(ReplayDiverged, match=r"for target ionq\.simulator, and was recorded on rigetti"),
     ):
         session.run_round([ask(0)])
+    assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
 
 
 def test_a_run_with_an_owner_is_not_claimed(journal: Journal, uid: str, workspace: Workspace) -> None:

@@ -125,22 +125,3 @@ def test_fewer_counts_than_shots_are_read_only_where_shots_may_have_failed() -> 
         read_counts(json.dumps({"Results": [listed]}).encode(), spec, target, is_partial=True)
     with pytest.raises(UnreadableResult, match="11 counts for 10 shots"):
         read_counts(document({"01": 11}), spec, target, is_partial=True)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"<html>",
-        b"[]",
-        b"{}",
-        b'{"Results": []}',
-        b'{"Results": [{"Histogram": []}]}',
-        b'{"Results": [{"Histogram": [{"Outcome": [0, 1, 1], "Count": 5}]}]}',
-        b'{"Results": [{"Histogram": [{"Outcome": [0, 1], "Count": 11}]}]}',
-        b'{"Results": [{"Histogram": [{"Outcome": [0, 1], "Count": "many"}]}]}',
-    ],
-)
-def test_a_result_of_another_program_is_refused(data: bytes) -> None:
-    with pytest.raises(UnreadableResult):
-        read_results_v2(data, 2, exact=False, shots=10)

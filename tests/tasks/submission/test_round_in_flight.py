@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
@@ -31,6 +29,8 @@ from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import read_counts
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
+from tests.tasks.submission.test_service_faults import angled
+from tests.tasks.test_session_closing import ones
 from tests.waiting import PATIENCE_S, eventually
 
 KEY = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
@@ -135,7 +135,7 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
 def test_results_are_read_and_jobs_retried_while_others_are_submitted(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs, submit, add_attempts = 128, ServiceClient.submit, Journal.add_attempts
+    jobs, submit, add_attempts = PAGE_SIZE + 4, ServiceClient.submit, Journal.add_attempts
     read, retried, puts = threading.Event(), threading.Event(), itertools.count(1)
 
     def submit_last_one_late(
@@ -160,16 +160,13 @@ def test_results_are_read_and_jobs_retried_while_others_are_submitted(
     monkeypatch.setattr(Journal, "add_attempts", add)
     monkeypatch.setattr(round_in_flight, "read_counts", read_one)
     workspace = emulator.workspace()
-    circuit = QuantumCircuit(1, 1)
-    circuit.ry(Parameter("theta"), 0)
-    circuit.measure(0, 0)
     rule = {"fault": "job-fails", "code": "TransientFailure", "nth": 7}
     with (
         temporary_run("ionq.simulator", seed=0) as run,
         open_run_session(workspace, "ionq.simulator", run=run) as session,
     ):
         emulator.admin("faults", {"rules": [rule]})
-        (points,) = session.run_round([SamplerPub.coerce((circuit, [[0.0]] * jobs), 10)])
+        (points,) = session.run_round([SamplerPub.coerce((angled(), [[0.0]] * jobs), 10)])
         details = run.journal.round(run.uid, "main", 0)
     assert [point.bitstrings() for point in points if isinstance(point, Counts)] == [{"0": 10}] * jobs
     assert details is not None
@@ -187,9 +184,7 @@ def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(
     log = logging.getLogger("hybridloop.run")
     monkeypatch.setattr(log, "handlers", [Closed()])
     caplog.set_level(logging.INFO, log.name)
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
     workspace = emulator.workspace()
     with pytest.raises(SystemExit), open_run_session(workspace) as session:
-        session.run_round([SamplerPub.coerce((circuit,), 10)])
+        session.run_round([ones()])
     assert [row.details.status for row in workspace.list_sessions()] == ["Succeeded"]
