@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 
-def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
+def own_environ(home: str | Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return `environ` with its stack in `home`, and without the developer's Prefect server and workspace."""
     foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
     kept = {name: value for name, value in environ.items() if not name.startswith(foreign)}
-    return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
+    return {**kept, "HYBRIDLOOP_HOME": str(home), "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
 
 
 def as_own_server(server: stack.PrefectServer) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dic
 
     The first worker of pytest-xdist that comes here starts its server on an empty folder, and makes the copy.
     """
-    environ = own_environ(str(tmp_path_factory.mktemp("home")), os.environ)
+    environ = own_environ(tmp_path_factory.mktemp("home"))
     own = tmp_path_factory.getbasetemp()
     migrated = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "migrated"
     try:

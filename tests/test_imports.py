@@ -44,7 +44,13 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("run", "vqe", "--help"), ("sessions", "--help"), ("emulator", "start", "--help"), ("--version",)],
+    [
+        ("--help",),
+        ("run", "vqe", "--help"),
+        pytest.param(("sessions", "--help"), marks=pytest.mark.slow),
+        pytest.param(("emulator", "start", "--help"), marks=pytest.mark.slow),
+        ("--version",),
+    ],
     ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
-from tests.prefect_server import prefect_client
+from tests.prefect_server import own_environ, prefect_client
 
 DESCRIPTION = '''
 from pydantic import Field
@@ -118,8 +119,8 @@ RUN = ("run", "uniform", "petersen", "--rounds", "4", "--seed", "7")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path, stack_environ: dict[str, str], emulator: Emulator) -> Shell:
-    """Return a shell of a machine with the package, whose processes are new interpreters."""
+def site(tmp_path: Path) -> Path:
+    """Return a folder with the package, as a package installer leaves it."""
     files = {
         "their_algorithm/__init__.py": "",
         "their_algorithm/description.py": DESCRIPTION,
@@ -133,16 +134,24 @@ def theirs(tmp_path: Path, stack_environ: dict[str, str], emulator: Emulator) ->
         path = tmp_path / "site" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    search = os.pathsep.join(filter(None, [str(tmp_path / "site"), stack_environ.get("PYTHONPATH")]))
-    variables = {"PYTHONPATH": search, "HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")}
-    return Shell(stack_environ).with_variables(**variables).at(emulator, "theirs").shell.as_new()
+    return tmp_path / "site"
 
 
-def test_it_is_a_command_with_options_and_a_plan_and_a_broken_one_is_named(theirs: Shell) -> None:
-    plan = theirs.json("plan", "uniform", "petersen", "--shots", "50", "--seed", "7")
-    assert (plan["rounds"]["expected"], plan["shots"]["expected"]) == (3, 150)
+def with_the_package(environ: Mapping[str, str], site: Path, emulator: Emulator) -> Shell:
+    """Return a shell of a machine with the package, whose processes are new interpreters."""
+    search = os.pathsep.join(filter(None, [str(site), environ.get("PYTHONPATH")]))
+    variables = {"PYTHONPATH": search, "HYBRIDLOOP_JOURNAL": journal_url(site / "journal.db")}
+    return Shell(environ).with_variables(**variables).at(emulator, "theirs").shell.as_new()
+
+
+def test_it_is_a_command_with_options_and_a_plan_and_a_broken_one_is_named(
+    site: Path, emulator: Emulator, tmp_path: Path
+) -> None:
+    theirs = with_the_package(own_environ(tmp_path / "home"), site, emulator)
     code = """
+import sys
 import hybridloop as hl
+from hybridloop.cli import main
 from hybridloop.descriptions import ALGORITHMS
 assert [*ALGORITHMS][-1] == "uniform" and hl.uniform.__self__ is ALGORITHMS["uniform"]
 try:
@@ -153,18 +162,23 @@ try:
     hl.plan("broken", "petersen")
 except hl.errors.InputError as error:
     print(error)
+sys.argv = ["hybridloop", "plan", "uniform", "petersen", "--shots", "50", "--seed", "7", "--json"]
+main()
 """
     done = theirs.run_python("-c", code)
     assert done.returncode == 0, done.stderr
-    short, broken = done.stdout.splitlines()
+    short, broken, *document = done.stdout.splitlines()
     assert short == "shots must be at least 1, got 0."
     assert broken.startswith("algorithm: 'broken' of their-algorithm can't be loaded (ModuleNotFoundError")
+    plan = json.loads("\n".join(document))
+    assert (plan["rounds"]["expected"], plan["shots"]["expected"]) == (3, 150)
 
 
 @pytest.mark.slow
 def test_it_runs_resumes_after_a_kill_reports_and_is_deployed(
-    theirs: Shell, prefect_server: PrefectServer, tmp_path: Path
+    site: Path, stack_environ: dict[str, str], prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
 ) -> None:
+    theirs = with_the_package(stack_environ, site, emulator)
     killed = theirs.with_variables(HYBRIDLOOP_CRASH_AT="put.after:3").run(*RUN, "--run-key", "killed")
     assert killed.returncode == -signal.SIGKILL
     resumed = theirs.json("runs", "resume", "killed")
@@ -179,7 +193,7 @@ def test_it_runs_resumes_after_a_kill_reports_and_is_deployed(
     assert theirs.run("runs", "verify", "killed").returncode == 0
     # a deployment names the flow
     with prefect_client(prefect_server) as client, pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(tmp_path / "site"))
+        patch.syspath_prepend(str(site))
         from their_algorithm.uniform import uniform  # type: ignore[import-not-found]
 
         flow = client.create_flow(uniform)

@@ -6,6 +6,7 @@ import os
 from contextlib import chdir
 from pathlib import Path
 
+import pytest
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from hybridloop.local_stack import PrefectServer
@@ -36,6 +37,7 @@ deployments:
 """
 
 
+@pytest.mark.slow
 def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
     prefect_server: PrefectServer, tmp_path: Path
 ) -> None:

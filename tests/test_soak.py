@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +38,7 @@ def test_what_is_left_open_or_paid_twice_misses_its_bound() -> None:
 @long_form
 @pytest.mark.slow
 def test_runs_at_high_frequency_leave_nothing_behind(tmp_path: Path) -> None:
-    environ = own_environ(str(tmp_path / "home"), os.environ)
+    environ = own_environ(tmp_path / "home")
     command = [sys.executable, "-m", "benchmarks.soak", "--minutes", short_or_long("0.1", "6")]
     done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -53,13 +53,6 @@ hl.vqe("h2", ansatz=efficient_su2(2, reps=1), precision=0.05, max_rounds=5, seed
 """,
         "",
     ),
-    "qiskit: an ansatz of another number of qubits": (
-        """
-from qiskit.circuit.library import efficient_su2
-hl.vqe("h2", ansatz=efficient_su2(4, reps=1))
-""",
-        "4 qubit",
-    ),
     "qiskit: the sampler": (
         CIRCUIT
         + """
@@ -172,12 +165,7 @@ hl.vqe(gto.M(atom="H 0 0 0; H 0 0 0.74", verbose=0).RHF().run(), precision=0.01,
     ),
     "a geometry": ('hl.vqe("H 0 0 0; H 0 0 0.74", precision=0.01, seed=1)', ""),
     "a name in capitals": ('hl.vqe("H2", precision=0.01, seed=1)', ""),
-    "a name that misleads": ('hl.vqe("lih", seed=1)', "lih-frozen-core"),
     "chemical units": ('hl.vqe("h2", precision="1kcal/mol", seed=1)', ""),
-    # settings
-    "a misspelt option": ('hl.vqe("h2", shot=100)', "shots"),
-    "an unknown target": ('hl.vqe("h2", target="ionq.simulators")', "ionq.simulator"),
-    "an unknown optimizer": ('hl.vqe("h2", optimizer="adam")', "optimizer"),
     # Prefect
     "prefect: a run in a flow": (
         """

@@ -155,7 +155,7 @@ BINARY: dict[str, tuple[str, int | None, str]] = {
 
 
 @pytest.mark.parametrize("case", BINARY)
-@pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
+@pytest.mark.parametrize("algorithm", ["qaoa", pytest.param("rqaoa", marks=pytest.mark.slow)])
 def test_an_invalid_binary_problem_is_refused(algorithm: str, case: str) -> None:
     text, line, message = BINARY[case]
     with refused_at_once(message) as refused:
@@ -183,6 +183,8 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "electrons twice": (fcidump("").replace("NELEC=2", "NELEC=2,nelec=2"), {}, "problem", "gives NELEC twice"),
     "a misspelt spin": (fcidump("").replace("MS2=0", "MS=2"), {}, "problem", "no key 'MS'.*Did you mean 'MS2'"),
     "a misspelt operator": ('{"terms": {"ZZ": 1},\n"term": {"XX": 1}}', {}, "problem", "Did you mean 'terms'"),
+    "no core energy": (fcidump("").rpartition("0.7")[0], {}, "problem", "no core energy"),
+    "odd electrons": (fcidump("", electrons=3), {}, "problem", "NELEC=3 electrons"),
     "no orbital": (fcidump("", norb=0), {}, "problem", "NORB=0"),
     "no qubit": (fcidump("0.5 1 1 1 1", norb=1), {}, "mapping", "leaves no qubit"),
     "no electron": (fcidump("-0.5 2 2 0 0", electrons=0), {}, "ansatz", "no electrons"),
@@ -298,8 +300,51 @@ def test_a_file_that_is_too_large_or_not_text_is_refused_unread(tmp_path: Path) 
             read_problem(path)
 
 
-def test_an_objective_is_accepted_for_graphs_only() -> None:
-    with refused_at_once("states its own objective") as refused:
-        prepared("qaoa", '{"qubo": [[1, 2], [3, 4]]}', objective="independent-set")
-    assert isinstance(refused.value, InputError)
-    assert refused.value.field == "objective"
+WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text()
+CHAIN = json.dumps({"terms": {"ZZ": -1.0, "XI": -0.5, "IX": -0.5}})
+WIDE = json.dumps({"terms": {"Z" * 13: 1.0}})
+STAR = "".join(f"0 {leaf}\n" for leaf in range(1, 30))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "text", "values", "field"),
+    [
+        ("adapt", "h2", None, {"tolerance": 0.0}, "tolerance"),
+        ("adapt", "h2", None, {"max_operators": 0}, "max_operators"),
+        ("adapt", "h2", None, {"failure": {"on_lost_job": "skip"}}, "on_lost_job"),
+        ("adapt", "h5", None, {}, "problem"),
+        ("levels", "h2", None, {"target": "rigetti.sim"}, "target"),
+        ("levels", "h2", None, {"levels": 5}, "levels"),
+        ("levels", "h2", None, {"levels": 0}, "levels"),
+        ("levels", "h2", None, {"ansatz": "hardware-efficient"}, "ansatz"),
+        ("levels", "h2", None, {"mitigation": "readout"}, "mitigation"),
+        ("levels", "chain", CHAIN, {"levels": 5}, "levels"),
+        ("levels", "chain", CHAIN, {"ansatz": "hardware-efficient"}, "ansatz"),
+        ("levels", "chain", CHAIN, {"optimizer": "rotosolve"}, "optimizer"),
+        ("levels", "chain", CHAIN, {"mitigation": "readout"}, "mitigation"),
+        ("levels", "wide", WIDE, {}, "problem"),
+        ("levels", "water", WATER, {}, "problem"),
+        ("qaoa", "petersen", None, {"layers": 21}, "layers"),
+        ("qaoa", "petersen", None, {"cvar": 0.5}, "settings"),
+        ("qaoa", "petersen", None, {"extend_to": 3}, "settings"),
+        ("qaoa", "petersen", None, {"mixer": "xy"}, "mixer"),
+        ("qaoa", "petersn", None, {}, "problem"),
+        ("qaoa", "h2", None, {}, "problem"),
+        ("qaoa", "loop", "1 1\n", {}, "problem, line 1"),
+        ("qaoa", "wide", STAR, {"target": "ionq.simulator"}, "target"),
+        ("qaoa", "rows", '{"qubo": [[1, 2], [3, 4]]}', {"objective": "independent-set"}, "objective"),
+        ("rqaoa", "none", "# nothing\n", {}, "problem"),
+        ("rqaoa", "petersen", None, {"brute_force_below": 0}, "brute_force_below"),
+        ("rqaoa", "petersen", None, {"target": "rigetti.sim"}, "target"),
+        ("sqd", "h4", None, {}, "max_subspace"),
+        ("sqd", "field", '{"terms": {"ZZ": 1.0}}', {"max_subspace": 4}, "problem"),
+        ("sqd", "h4", None, {"max_subspace": 4, "iterations": 0}, "iterations"),
+        ("sqd", "h4", None, {"max_subspace": 4, "precision": 0.1}, "precision"),
+    ],
+)
+def test_what_an_algorithm_does_not_take_is_refused_with_its_field(
+    algorithm: str, problem: str, text: str | None, values: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        prepare(algorithm, ProblemText(name=problem, text=text), settings_for(algorithm, values), 0)
+    assert refused.value.field == field

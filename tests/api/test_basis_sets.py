@@ -20,6 +20,11 @@ from hybridloop.settings import ProblemText
 NAH = "Na 0 0 0; H 0 0 1.9"
 
 
+def slow(*values: Any) -> Any:
+    """Return the values of a case for the slow tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def exact(problem: ProblemText) -> float:
     found = read_energy_problem(problem.text or "", problem.name)
     assert isinstance(found, Molecule)
@@ -30,10 +35,10 @@ def exact(problem: ProblemText) -> float:
     ("atoms", "basis", "by_element", "potentials", "said"),
     [
         (NAH, "lanl2dz", "lanl2dz", {"Na": "lanl2dz"}, "LANL2DZ on Na (10 electrons)"),
-        ("Cl 0 0 0; H 0 0 1.28", "LANL2DZ", "lanl2dz", {"Cl": "lanl2dz"}, "LANL2DZ on Cl (10 electrons)"),
+        slow("Cl 0 0 0; H 0 0 1.28", "LANL2DZ", "lanl2dz", {"Cl": "lanl2dz"}, "LANL2DZ on Cl (10 electrons)"),
         ("I 0 0 0; H 0 0 1.61", "def2-svp", "def2-svp", {"I": "def2-svp"}, "def2-SVP on I (28 electrons)"),
-        ("Ag 0 0 0; H 0 0 1.62", "def2svp", "def2-svp", {"Ag": "def2-svp"}, "def2-SVP on Ag (28 electrons)"),
-        ("Br 0 0 0; H 0 0 1.41", "def2-svp", "def2-svp", {}, ""),
+        slow("Ag 0 0 0; H 0 0 1.62", "def2svp", "def2-svp", {"Ag": "def2-svp"}, "def2-SVP on Ag (28 electrons)"),
+        slow("Br 0 0 0; H 0 0 1.41", "def2-svp", "def2-svp", {}, ""),
         (
             "Na 0 0 0; Cl1 0 0 2.36",
             "Na=lanl2dz, Cl=6-31g(d,p)",
@@ -41,7 +46,7 @@ def exact(problem: ProblemText) -> float:
             {"Na": "lanl2dz"},
             "LANL2DZ on Na (10 electrons)",
         ),
-        (
+        slow(
             "I 0 0 0; Br 0 0 2.47",
             "I=cc-pvdz-pp,lanl2dz",
             {"I": "cc-pvdz-pp", "Br": "lanl2dz"},

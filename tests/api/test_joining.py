@@ -33,6 +33,7 @@ from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.targets import find_target
 from hybridloop.tasks.session_renewal import SessionRenewal
+from tests.circuit_helpers import bell
 from tests.conftest import Died, Emulator
 
 TARGET = "ionq.simulator"
@@ -44,14 +45,6 @@ def workspace(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     workspace = emulator.workspace()
     monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", connection_string_of(workspace))
     return workspace
-
-
-def bell() -> QuantumCircuit:
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 @pytest.fixture
@@ -132,24 +125,6 @@ def test_idle_time_counts_from_the_last_job_of_the_session() -> None:
     assert _last_activity(row, [job], 0.0) == began + 360.0
     assert _last_activity(row, [job, {**job, "status": "Executing"}], 7.0) == 7.0
     assert _last_activity({"created": None}, [], 7.0) == 7.0
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_cost": "30"}, "max_cost must be amounts"),
-        ({"max_costs": "30USD"}, "max_costs: open_session has no such option.*max_cost"),
-        ({"session_slots": "slots"}, "session_slots: open_session has no such option"),
-        ({"backend": "x"}, "backend: open_session has no such option.*called target"),
-        ({"seed": -1}, "seed must be at least 0"),
-    ],
-)
-def test_wrong_options_are_refused_before_a_session_is_opened(
-    workspace: Workspace, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InputError, match=message), hl.open_session(TARGET, **options):
-        pass
-    assert hl.sessions() == []
 
 
 def test_the_warning_of_a_circuit_that_is_compiled_per_point_shows_the_callers_line(workspace: Workspace) -> None:

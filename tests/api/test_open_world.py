@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from azure.quantum import Workspace
@@ -17,6 +18,7 @@ from hybridloop.budget.unknown_facts import list_targets, unknown_facts
 from hybridloop.errors import CapReached, InputError
 from hybridloop.targets import find_target, recorded_target
 from hybridloop.tasks.session import open_run_session
+from tests.circuit_helpers import bell
 from tests.conftest import Emulator, running_emulator
 
 MACHINE, SILENT, CHECKER = "ionq.qpu.tempo-1", "rigetti.qpu.lynx-1", "quantinuum.sim.sol-1sc"
@@ -87,7 +89,9 @@ def test_the_workspace_is_not_looked_up_for_a_known_name_or_an_unknown_provider(
 
 
 def test_a_plan_of_an_unknown_target_says_what_is_not_known(workspace: Workspace) -> None:
-    plan = hl.plan("qaoa", "ring-8", target=SILENT, workspace=workspace, compare=[MACHINE])
+    asked: dict[str, Any] = {"target": SILENT, "workspace": workspace}
+    path = [(0, 1), (1, 2)]
+    plan = hl.plan("qaoa", path, **asked, compare=[MACHINE])
     warnings = " ".join(plan.warnings)
     assert f"not known of {SILENT}: its price (assumed: it bills in USD)" in warnings
     assert "its QIR profile (assumed: Base)" in warnings
@@ -97,19 +101,11 @@ def test_a_plan_of_an_unknown_target_says_what_is_not_known(workspace: Workspace
     assert "price      unknown, in USD" in str(plan)
     (row,) = plan.comparison
     assert (row.target, row.expected, row.note) == (MACHINE, None, "")
-    capped = hl.plan("qaoa", "ring-8", target=SILENT, workspace=workspace, max_cost="9USD", max_cost_per_job="3USD")
+    capped = hl.plan("qaoa", path, **asked, max_cost="9USD", max_cost_per_job="3USD")
     assert capped.cost.upper == 3.0
     assert "refused" not in " ".join(capped.warnings)
-    refused = hl.plan("qaoa", "ring-8", target=SILENT, workspace=workspace, max_cost="9USD")
+    refused = hl.plan("qaoa", path, **asked, max_cost="9USD")
     assert "max_cost_per_job: the maximum price" in " ".join(refused.warnings)
-
-
-def bell() -> QuantumCircuit:
-    circuit = QuantumCircuit(2, 2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure([0, 1], [0, 1])
-    return circuit
 
 
 def test_a_session_on_an_unknown_target_warns_at_its_start_and_keeps_its_caps(

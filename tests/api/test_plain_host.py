@@ -44,7 +44,11 @@ def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "problem", "options"),
-    [("vqe", "h2", SETTINGS), ("qaoa", "petersen", {"seed": 7}), ("sqd", "h4", {"seed": 7, "max_subspace": 20})],
+    [
+        ("vqe", "h2", SETTINGS),
+        pytest.param("qaoa", "petersen", {"seed": 7}, marks=pytest.mark.slow),
+        pytest.param("sqd", "h4", {"seed": 7, "max_subspace": 20}, marks=pytest.mark.slow),
+    ],
 )
 def test_the_same_digits_as_in_prefect(
     algorithm: str,
@@ -78,7 +82,18 @@ def test_a_cap_ends_it_and_its_caller_extends_it(emulator: Emulator) -> None:
         assert journal.run("k").flow_run_id is None
 
 
-def test_housekeeping_resumes_parked_and_requested_runs_and_leaves_parked_ones_of_this_host_to_their_caller(
+def test_a_parked_run_is_left_to_its_caller(emulator: Emulator) -> None:
+    workspace = emulator.workspace("plain-left")
+    parked = hl.vqe("h2", run_key="plain", workspace=workspace, host="plain", detach_after=1e-6, seed=7)
+    assert parked.status == "parked"
+    with open_journal() as journal:
+        record = journal.run("plain")
+        assert "its caller resumes it" in str(reason_to_skip(record, journal.events(record.uid), rounds=lambda: 0))
+    assert hl.resume("plain", detach_after=None, workspace=workspace).status == "converged"
+
+
+@pytest.mark.slow
+def test_housekeeping_resumes_parked_and_requested_runs_but_of_this_host_only_requested_ones(
     emulator: Emulator, prefect_server: PrefectServer
 ) -> None:
     workspace = emulator.workspace("plain-parked")
@@ -92,12 +107,9 @@ def test_housekeeping_resumes_parked_and_requested_runs_and_leaves_parked_ones_o
         became = call_flow(housekeeping, workspace)
         assert became == {"parked": "parked", "requested": "stopped"}  # with the limits that they have
         assert journal.run("requested").resume_requested is False
-        record = journal.run("plain")
-        assert "its caller resumes it" in str(reason_to_skip(record, journal.events(record.uid), rounds=lambda: 0))
-        journal.request_resume(record.uid)
+        journal.request_resume(journal.run("plain").uid)
         assert call_flow(housekeeping, workspace)["plain"] == "parked"
     assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
-    assert hl.resume("plain", detach_after=None, workspace=workspace).status == "converged"
 
 
 @pytest.mark.parametrize(("host", "on"), [("theirs", None), ("plain", "a-pool")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +22,19 @@ def shell(stack_environ: dict[str, str]) -> Shell:
 @pytest.fixture(scope="module")
 def plain_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Return the shell of a user without an account and a stack, for runs on the plain host; see `begin_plainly`."""
-    return Shell(own_environ(str(tmp_path_factory.mktemp("plain")), os.environ))
+    return Shell(own_environ(tmp_path_factory.mktemp("plain")))
 
 
 @pytest.fixture
 def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
     """Return the shell of a user with a new, empty workspace, set by a connection string."""
     return shell.at(emulator, f"cli-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def plain_workspace(plain_shell: Shell, emulator: Emulator) -> WorkspaceShell:
+    """Return such a shell without a stack, for commands that need none, and runs that `begin_plainly` has begun."""
+    return plain_shell.at(emulator, f"cli-{secrets.token_hex(4)}")
 
 
 @pytest.fixture
@@ -49,6 +54,6 @@ def run_command(home: Path, inside: Callable[..., CommandResult]) -> Callable[..
     """Run `hybridloop` inside this process, with no stack and no workspace: `run_command("run", "vqe", "h2")`."""
 
     def hybridloop(*arguments: str, **variables: str) -> CommandResult:
-        return inside({**own_environ(str(home), os.environ), **variables}, *arguments)
+        return inside({**own_environ(home), **variables}, *arguments)
 
     return hybridloop

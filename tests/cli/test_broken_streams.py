@@ -18,17 +18,8 @@ from tests.forked_processes import ForkedPython
 from tests.waiting import PATIENCE_S
 
 RUN = ("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7")
-SEARCH = (
-    *RUN[:3],
-    *RUN[5:],
-    "--ansatz",
-    "hardware-efficient",
-    "--optimizer",
-    "scipy:cobyla",
-    "--batching",
-    "off",
-    "--max-rounds",
-)
+OPTIONS = "--seed 7 --ansatz hardware-efficient --optimizer scipy:cobyla --batching off --max-rounds"
+SEARCH = ("run", "vqe", "h2", *OPTIONS.split())
 
 pytestmark = pytest.mark.slow
 

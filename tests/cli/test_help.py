@@ -56,33 +56,6 @@ def test_the_help_of_an_algorithm_has_ten_options_and_the_long_help_all(
     assert len(full) > 30
 
 
-def test_an_option_that_the_short_help_leaves_out_works(run_command: Hybridloop) -> None:
-    assert "gradient-norm must be above 0.0, got 0.0." in run_command("run", "vqe", "h2", "--gradient-norm", "0").err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--max-rounds", "0"), "--max-rounds must be at least 1, got 0."),
-        (("--set", "max_rounds=0"), "--max-rounds must be at least 1, got 0."),
-        (("--shots", "0"), "--shots must be at least 1, got 0."),
-        (("--set", "failure.retries=-1"), "--retries must be at least 0, got -1."),
-        (
-            ("--active-space", "2,2", "--frozen-core", "1"),
-            "the active space and the frozen core both choose the occupied orbitals",
-        ),
-        (("--precision", "1 mha"), "--precision must be an energy in hartree, or a number with a unit of Ha,"),
-        (("--layers", "2"), "or choose the hardware-efficient ansatz."),
-        (("--set", "max_rnds=1"), "hybridloop: max_rnds: there is no such setting."),
-        (("--set", "max_rnds=1"), "Did you mean 'max_rounds'?"),
-    ],
-)
-def test_a_refusal_names_the_option(arguments: tuple[str, ...], message: str, run_command: Hybridloop) -> None:
-    refused = run_command("run", "vqe", "h2", *arguments)
-    assert refused.code == 2
-    assert message in refused.err
-
-
 def test_the_unit_of_a_molecule_is_no_option_of_a_graph(run_command: Hybridloop) -> None:
     refused = run_command("run", "vqe", "h2", "--unit", "kcal")
     assert (refused.code, "kcal/mol" in refused.err) == (2, True)

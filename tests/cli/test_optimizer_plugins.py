@@ -144,12 +144,12 @@ def test_a_plugin_receives_the_settings_that_it_declares(installed: None) -> Non
     assert (type(optimizer).__name__, optimizer.tolerance) == ("Compass", 0.125)
 
 
-def test_help_imports_no_plugin(installed: None, shell: Shell, site: Path) -> None:
+def test_help_imports_no_plugin(installed: None, plain_shell: Shell, site: Path) -> None:
     code = (
         "import atexit, sys; atexit.register(lambda: print('their_package' in sys.modules)); "
         "sys.argv = ['hybridloop', 'run', 'vqe', '--help']; from hybridloop.cli import main; main()"
     )
-    path = f"{site}:{shell.environ.get('PYTHONPATH', '')}"
-    done = shell.as_new().with_variables(PYTHONPATH=path).run_python("-c", code)
+    path = f"{site}:{plain_shell.environ.get('PYTHONPATH', '')}"
+    done = plain_shell.as_new().with_variables(PYTHONPATH=path).run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("False\n")

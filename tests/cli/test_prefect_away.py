@@ -69,7 +69,7 @@ def slow_service() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def own_shell(tmp_path_factory: pytest.TempPathFactory, migrated_server: Path) -> Iterator[Shell]:
     """Return a shell with its own stack, whose server can be killed and stopped."""
-    environ = own_environ(str(tmp_path_factory.mktemp("away")), os.environ)
+    environ = own_environ(tmp_path_factory.mktemp("away"))
     copy_server(migrated_server, server_folder(environ))
     try:
         yield Shell(environ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -238,7 +237,7 @@ def offers(inside: Callable[..., CommandResult]) -> Offers:
 
 def test_a_shell_completes_known_names_and_files(offers: Offers, home: Path, tmp_path: Path) -> None:
     (tmp_path / "h2-mine.fcidump").touch()
-    environ = own_environ(str(home), os.environ)
+    environ = own_environ(home)
     assert set(offers(environ, "run", "vq")) == {"vqe"}
     assert offers(environ, "run", "vqe", "h2-1.") == [
         each for each in load_table("problems") if each.startswith("h2-1.")
@@ -268,7 +267,7 @@ def test_a_shell_completes_the_keys_of_runs(
 
 
 def test_completion_creates_no_journal(offers: Offers, home: Path) -> None:
-    assert offers(own_environ(str(home), os.environ), "runs", "show", "a") == []
+    assert offers(own_environ(home), "runs", "show", "a") == []
     assert not home.exists()
 
 

@@ -18,19 +18,8 @@ from tests.conftest import Emulator, running_emulator
 from tests.waiting import PATIENCE_S
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-LONG_RUN = (
-    "run",
-    "vqe",
-    "h2",
-    "--ansatz",
-    "hardware-efficient",
-    "--optimizer",
-    "scipy:cobyla",
-    "--max-rounds",
-    "5000",
-    "--batching",
-    "off",
-)
+OPTIONS = "--ansatz hardware-efficient --optimizer scipy:cobyla --max-rounds 5000 --batching off"
+LONG_RUN = ("run", "vqe", "h2", *OPTIONS.split())
 
 SCRIPT = """
 import threading

@@ -113,13 +113,3 @@ def test_who_names_a_workspace_in_azure_without_signing_in_does_not_land_on_the_
         shown = run_command("config", **variables)
         assert "AZURE_QUANTUM_WORKSPACE_NAME" in shown.out
         assert "AZURE_QUANTUM_WORKSPACE_NAME" in run_command("portal", "--link", **variables).err
-
-
-@pytest.mark.parametrize("option", ["--resource-id", "--workspace"])
-def test_what_is_no_resource_id_is_refused_with_the_shape_of_one(
-    option: str, run_command: Callable[..., CommandResult]
-) -> None:
-    result = run_command("targets", option, "rg/mine")
-    assert (result.code, result.out) == (2, "")
-    assert result.err.startswith(f"hybridloop: {option}: 'rg/mine' is not a resource id")
-    assert "/subscriptions/…" in result.err

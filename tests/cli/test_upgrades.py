@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,19 @@ RUN = ("run", "vqe", "h2", "--seed", "7", "--precision", "0.005", "--run-key", K
 
 @pytest.fixture
 def hybridloop(
-    at_workspace: WorkspaceShell, inside: Callable[..., CommandResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain_workspace: WorkspaceShell,
+    inside: Callable[..., CommandResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., CommandResult]:
     """Run `hybridloop` in a journal that has one run, stopped by a cap, of a version with other choices."""
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
-    environ = {**at_workspace.shell.environ, "HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")}
+    shell = plain_workspace.shell.with_variables(HYBRIDLOOP_JOURNAL=journal_url(tmp_path / "journal.db"))
     with monkeypatch.context() as patch:
         patch.setattr(provenance, "CHOICES_VERSION", "0")
-        assert inside(environ, *RUN, "--max-shots", "1").code == 3
-    return lambda *arguments: inside(environ, *arguments)
+        replace(plain_workspace, shell=shell).begin_plainly(KEY, "vqe", "h2", seed=7, precision=0.005)
+        assert inside(shell.environ, *RUN, "--max-shots", "1").code == 3
+    return lambda *arguments: inside(shell.environ, *arguments)
 
 
 def test_a_run_of_other_choices_is_refused_with_both_ways_out_before_anything_is_sent(

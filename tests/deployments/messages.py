@@ -7,9 +7,10 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.http_helpers import replying
 from tests.waiting import PATIENCE_S
 
 
@@ -21,23 +22,13 @@ def heard(status: int = 204, answers: threading.Event | None = None) -> Iterator
     """
     told: queue.Queue[Any] = queue.Queue()
 
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            if answers is not None:
-                answers.wait(PATIENCE_S)
-            with suppress(OSError):  # its client may have left
-                self.send_response(status)
-                self.end_headers()
+    def listen(request: BaseHTTPRequestHandler) -> None:
+        told.put(json.loads(request.rfile.read(int(request.headers["content-length"]))))
+        if answers is not None:
+            answers.wait(PATIENCE_S)
+        with suppress(OSError):  # its client may have left
+            request.send_response(status)
+            request.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Suppress the log of requests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/", told
-        finally:
-            server.shutdown()
-            thread.join()
+    with replying(listen) as url:
+        yield url, told

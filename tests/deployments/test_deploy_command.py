@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import shutil
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ COMMAND = ("deploy", "vqe", "molecule.fcidump", "--pool", "nights", "--precision
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     """Hold a home without a stack; what is started there is stopped at the end."""
-    environ = own_environ(str(tmp_path / "home"), os.environ) | {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+    environ = own_environ(tmp_path / "home") | {"PREFECT_WORKER_QUERY_SECONDS": "1"}
     shutil.copy(DATA / "H2_0.735.fcidump", tmp_path / "molecule.fcidump")
     try:
         yield Shell(environ)

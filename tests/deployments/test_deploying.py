@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -34,12 +35,13 @@ from tests.waiting import eventually
 
 SCHEDULED = [each for each in WRITTEN if each.get("schedules")]
 H2 = {"name": "h2"}
+form_of = cache(parameter_schema)  # takes half a second
 
 
 @pytest.mark.parametrize("written", WRITTEN, ids=full_name)
 def test_a_deployment_has_valid_parameters_and_a_description(written: Mapping[str, Any]) -> None:
     parameters = written.get("parameters", {})
-    schema = parameter_schema(flow_of(written)).model_dump()
+    schema = form_of(flow_of(written)).model_dump()
     assert "schedules" in written  # without them Prefect prompts in a terminal
     if written["name"] == "on-demand":
         assert schema["required"] == [
@@ -142,11 +144,22 @@ def test_settings_that_conflict_with_the_deployments_are_refused() -> None:
         merge_settings(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
 
 
-@pytest.mark.parametrize("flow", [*map(load_flow, ALGORITHMS), sweep, housekeeping], ids=lambda flow: str(flow.name))
+IN_EVERY_RUN = {"vqe", "qaoa", "sqd"}  # the other algorithms' settings have the same bases
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        *(pytest.param(load_flow(name), marks=() if name in IN_EVERY_RUN else pytest.mark.slow) for name in ALGORITHMS),
+        sweep,
+        housekeeping,
+    ],
+    ids=lambda flow: str(flow.name),
+)
 def test_a_flows_form_has_description_type_and_default_of_every_field(
     flow: Flow[..., Any],
 ) -> None:
-    schema = parameter_schema(flow).model_dump()
+    schema = form_of(flow).model_dump()
     definitions = schema["definitions"] or {}
     groups = [schema["properties"]] + [value["properties"] for value in definitions.values() if "properties" in value]
     for fields in groups:
@@ -182,7 +195,7 @@ def test_a_form_begins_with_problem_target_shots_and_caps(algorithm: str) -> Non
     def in_order(properties: Mapping[str, Any]) -> list[str]:
         return sorted(properties, key=lambda name: properties[name].get("position", math.inf))  # as Prefect's form does
 
-    form = parameter_schema(load_flow(algorithm))
+    form = form_of(load_flow(algorithm))
     assert in_order(form.properties)[:2] == ["problem", "settings"]
     fields = in_order(form.definitions[ALGORITHMS[algorithm].settings.__name__]["properties"])
     assert [name for name in fields if name != "precision"][:4] == ["target", "shots", "max_cost", "max_jobs"]

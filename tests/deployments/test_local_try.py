@@ -50,7 +50,7 @@ def test_the_guide_works_from_a_fresh_clone(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
     subprocess.run(["make", ".venv/ready", f"PYTHON={sys.executable}"], cwd=clone, check=True)
-    environ = own_environ(str(tmp_path / "home"), os.environ)
+    environ = own_environ(tmp_path / "home")
     environ["PATH"] = f"{clone}/.venv/bin{os.pathsep}{os.environ['PATH']}"
     first, second = LOCAL_TRY
     log = tmp_path / "worker.log"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ def test_a_server_that_is_started_as_the_guide_shows_is_closed_and_one_without_i
 ) -> None:
     closed = re.sub(r"prefect:\$\(.*\)", SECRET, SCRIPT)
     assert SECRET in closed
-    own = own_environ(str(tmp_path), os.environ)
+    own = own_environ(tmp_path)
     own["PATH"] = f"{Path(sys.executable).parent}:{own['PATH']}"
 
     with reserved_port() as port, reserved_port() as open_port:

@@ -27,26 +27,14 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
 from tests.cli.shell_helpers import Shell, environment, run_in_process
-from tests.deployments.worker_helpers import Place, Worker, of_hybridloop, place_for, worker
+from tests.deployments.worker_helpers import Place, Worker, of_hybridloop, worker
 from tests.flow_calls import call_flow
-from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 from tests.waiting import eventually
 
 DATED = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ ")
 SLOW = {"ansatz": "uccsd", "search": "measured", "seed": 7, "precision": 5e-4}
 ASKED = ("--search", "measured", "--seed", "7", "--precision", "0.01")
-
-
-@pytest.fixture(scope="module")
-def place(
-    prefect_server: PrefectServer, share: ServerShare, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
-    """Hold a pool with the share's name, and the service and the journal of its workers."""
-    with prefect_client(prefect_server) as client:
-        deployment = share.deploy(client, vqe)
-    with place_for(prefect_server, deployment, tmp_path_factory.mktemp("workers")) as held:
-        yield held
 
 
 @pytest.fixture(scope="module")
@@ -151,15 +139,8 @@ def test_a_run_that_waits_for_a_worker_does_not_start_once_it_is_stopped(
     with environment(place.at.shell.environ):
         called = VqeSettings.model_validate({"seed": 7, "detach_after": 0.001, "search": "measured"})
         call_flow(vqe, place.service.workspace("workers"), ProblemText(name="h2"), called, known)
-    pool = f"{share.name}-unserved"
-    template = ProcessWorker.get_default_base_job_template()
-    place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
-    where = {"work_pool_name": pool, "entrypoint_type": EntrypointType.MODULE_PATH}
-    deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
     for key in (new, known):
-        run = place.client.create_flow_run_from_deployment(
-            deployment, parameters={"problem": {"name": "h2"}, "run_key": key}, name=key, tags=[TAG, f"run:{key}"]
-        )
+        run = waiting_run(place, f"{key}-unserved", key, run_key=key)
         stopped = place.at.shell.run("runs", "stop", key)
         assert stopped.returncode == 0, stopped.stderr
         assert f"run {key} waited for a worker: its flow run is cancelled" in stopped.stdout
@@ -203,7 +184,7 @@ def test_what_a_server_does_not_have_is_refused(
             hl.vqe("h2", on=share.name, seed=7, optimizer=lambda fun, x0: x0)
 
 
-def waiting_run(place: Place, pool: str, key: str, **settings: str) -> FlowRun:
+def waiting_run(place: Place, pool: str, key: str, run_key: str | None = None, **settings: str) -> FlowRun:
     """Create a pool without a worker, and a flow run that waits for one."""
     template = ProcessWorker.get_default_base_job_template()
     place.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
@@ -211,9 +192,9 @@ def waiting_run(place: Place, pool: str, key: str, **settings: str) -> FlowRun:
     deployment = vqe.to_deployment(pool, schedules=[], **where).apply()
     return place.client.create_flow_run_from_deployment(
         deployment,
-        parameters={"problem": {"name": "h2"}, "settings": settings},
+        parameters={"problem": {"name": "h2"}, "settings": settings, "run_key": run_key},
         name=key,
-        tags=["hybridloop", f"run:{key}"],
+        tags=[TAG, f"run:{key}"],
     )
 
 

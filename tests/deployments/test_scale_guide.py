@@ -30,7 +30,7 @@ SECRET = "prefect:of-this-test"
 def test_a_deployed_flow_runs_with_journal_and_server_on_postgresql(emulator: Emulator, tmp_path: Path) -> None:
     with reserved_port() as port, running_server() as database:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        environ = own_environ(str(tmp_path / "home"), os.environ) | {
+        environ = own_environ(tmp_path / "home") | {
             **{"PGHOST": str(database.folder), "PGUSER": "postgres", "PGPASSWORD": PASSWORD},
             **{"PATH": f"{PATH}{os.pathsep}{programs}", "PREFECT_HOME": str(tmp_path / "prefect")},
         }

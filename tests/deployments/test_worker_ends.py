@@ -15,12 +15,10 @@ from prefect.client.schemas.objects import FlowRun
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
-from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker
+from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, prefects_own, worker
 from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
-from tests.prefect_server import prefect_client
 from tests.server_share import ServerShare
 from tests.waiting import eventually
 
@@ -46,16 +44,6 @@ class EndedRun:
     run: FlowRun
     state: str
     sessions: list[str]
-
-
-@pytest.fixture(scope="module")
-def place(
-    prefect_server: PrefectServer, share: ServerShare, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
-    with prefect_client(prefect_server) as client:
-        deployment = share.deploy(client, vqe)
-    with place_for(prefect_server, deployment, tmp_path_factory.mktemp("ends")) as held:
-        yield held
 
 
 @pytest.fixture(scope="module")

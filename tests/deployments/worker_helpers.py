@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import subprocess
@@ -94,7 +93,7 @@ def place_for(server: PrefectServer, deployment: UUID, folder: Path, journal_at:
     """Hold a service, and a journal at this URL or in the folder, for the runs of a deployment."""
     url = journal_at or journal_url(folder / "home" / "journal.db")
     environ = {
-        **own_environ(str(folder / "home"), os.environ),
+        **own_environ(folder / "home"),
         "HYBRIDLOOP_JOURNAL": url,
         **server.environment,
         "PREFECT_WORKER_QUERY_SECONDS": "1",

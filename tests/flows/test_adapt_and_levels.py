@@ -1,10 +1,11 @@
-"""ADAPT-VQE and energy levels on a real service: results, resume, verification."""
+"""ADAPT-VQE, energy levels, scans and recursive QAOA on a real service: results, resume, verification."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.levels import LevelsSettings
+from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.descriptions.scan import ScanSettings
-from hybridloop.errors import InputError
 from hybridloop.inputs.problems import read_scan
 from hybridloop.journal import open_journal
 from hybridloop.preparation.problem import resolve_problem
@@ -26,12 +27,11 @@ from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import answer, error_of, table
 from hybridloop.runs.recorded import recorded_groupings
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText
+from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.targets import Batching, find_target
 from tests.conftest import Emulator
 from tests.flow_calls import run_plainly
 from tests.paths import DATA
-from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
 from tests.result_helpers import texts
 
@@ -49,39 +49,41 @@ ADAPT = AdaptSettings(seed=7, orbitals="given", batching=OFF)
 LEVELS = LevelsSettings(seed=7, precision=3e-3, batching=OFF)
 CHAIN = ProblemText(name="chain", text='{"terms": {"ZZ": -1.0, "XI": -0.5, "IX": -0.5}}')
 SPINS = LevelsSettings(seed=7, levels=2, precision=1e-2, batching=OFF)
+RQAOA = RqaoaSettings(seed=7, brute_force_below=8, batching=OFF)
 CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3, batching=OFF)
+SAME = (
+    *("value", "parameters", "table", "best_bitstring", "best_value"),
+    *("history", "jobs", "shots", "rounds", "reason"),
+)
 Unbroken = tuple[RunResult, list[RoundUpdate]]
 
 
-def _unbroken(algorithm: str, problem: ProblemText, settings: Any, emulator: Emulator) -> Unbroken:
-    updates: list[RoundUpdate] = []
-    workspace = emulator.workspace(f"{algorithm}-one")
-    return run_plainly(algorithm, workspace, problem, settings, on_progress=updates.append), updates
+RUNS: dict[str, tuple[str, ProblemText, RunSettings]] = {
+    "adapt": ("adapt", LIH, ADAPT),
+    "levels": ("levels", H2, LEVELS),
+    "spins": ("levels", CHAIN, SPINS),
+    "scan": ("scan", CURVE, SCAN),
+    "rqaoa": ("rqaoa", ProblemText(name="petersen"), RQAOA),
+}
 
 
 @pytest.fixture(scope="module")
-def adapted(emulator: Emulator) -> Unbroken:
-    return _unbroken("adapt", LIH, ADAPT, emulator)
+def unbroken(own_journal: str, emulator: Emulator) -> Callable[[str], Unbroken]:
+    """Return a function that makes a run of the table, the first time that it is asked for it."""
 
+    @cache
+    def run(name: str) -> Unbroken:
+        updates: list[RoundUpdate] = []
+        algorithm, problem, settings = RUNS[name]
+        workspace = emulator.workspace(f"{name}-one")
+        return run_plainly(algorithm, workspace, problem, settings, on_progress=updates.append), updates
 
-@pytest.fixture(scope="module")
-def levelled(emulator: Emulator) -> Unbroken:
-    return _unbroken("levels", H2, LEVELS, emulator)
-
-
-@pytest.fixture(scope="module")
-def spins(emulator: Emulator) -> Unbroken:
-    return _unbroken("levels", CHAIN, SPINS, emulator)
-
-
-@pytest.fixture(scope="module")
-def scanned(emulator: Emulator) -> Unbroken:
-    return _unbroken("scan", CURVE, SCAN, emulator)
+    return run
 
 
 @pytest.mark.slow
-def test_adapt_reports_its_operators_and_states_why_it_ended(adapted: Unbroken) -> None:
-    result, updates = adapted
+def test_adapt_reports_its_operators_and_states_why_it_ended(unbroken: Callable[[str], Unbroken]) -> None:
+    result, updates = unbroken("adapt")
     assert (result.status, result.algorithm, result.unit) == ("converged", "adapt", "hartree")
     assert result.reason.endswith("(2 operators taken from a pool of 2)")
     assert (result.spin_squared, result.electrons) == (0.0, 2.0)
@@ -100,8 +102,10 @@ def test_adapt_reports_its_operators_and_states_why_it_ended(adapted: Unbroken) 
 
 
 @pytest.mark.slow
-def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelled: Unbroken) -> None:
-    result, updates = levelled
+def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(
+    unbroken: Callable[[str], Unbroken],
+) -> None:
+    result, updates = unbroken("levels")
     assert result.status == "converged"
     assert result.is_precise
     assert [row["level"] for row in result.table] == [0, 1, 2, 3]
@@ -123,8 +127,8 @@ def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelle
 
 
 @pytest.mark.slow
-def test_levels_of_a_pauli_sum_are_measured_without_a_search(spins: Unbroken) -> None:
-    result, updates = spins
+def test_levels_of_a_pauli_sum_are_measured_without_a_search(unbroken: Callable[[str], Unbroken]) -> None:
+    result, updates = unbroken("spins")
     assert (result.status, result.unit) == ("converged", "")
     assert {update.progress.phase for update in updates} == {"final"}
     for row in result.table:
@@ -134,36 +138,33 @@ def test_levels_of_a_pauli_sum_are_measured_without_a_search(spins: Unbroken) ->
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("unbroken", "algorithm", "problem", "whole", "limit"),
+    ("name", "limit"),
     [
-        ("adapted", "adapt", LIH, ADAPT, {"detach_after": 1e-6}),
-        ("spins", "levels", CHAIN, SPINS, {"max_jobs": 10}),
-        ("levelled", "levels", H2, LEVELS, {"max_jobs": 26}),
-        ("scanned", "scan", CURVE, SCAN, {"detach_after": 1e-6}),
+        pytest.param("adapt", {"detach_after": 1e-6}, marks=pytest.mark.slow),
+        pytest.param("spins", {"max_jobs": 10}, marks=pytest.mark.slow),
+        pytest.param("levels", {"max_jobs": 26}, marks=pytest.mark.slow),
+        pytest.param("scan", {"detach_after": 1e-6}, marks=pytest.mark.slow),
+        ("rqaoa", {"max_jobs": 1}),
     ],
-    ids=["adapt", "spins", "levels", "scan"],
 )
 def test_a_stopped_run_resumes_to_the_uninterrupted_result(
-    unbroken: str,
-    algorithm: str,
-    problem: ProblemText,
-    whole: Any,
+    name: str,
     limit: dict[str, float],
-    request: pytest.FixtureRequest,
+    unbroken: Callable[[str], Unbroken],
     emulator: Emulator,
     tmp_path: Path,
 ) -> None:
-    key = f"{algorithm}-{tmp_path.name}"
-    workspace = emulator.workspace(f"{algorithm}-two")
+    algorithm, problem, whole = RUNS[name]
+    key = f"{name}-{tmp_path.name}"
+    workspace = emulator.workspace(f"{name}-two")
     first = run_plainly(algorithm, workspace, problem, whole.model_copy(update=limit), key)
     assert (first.status, first.value) == ("stopped" if "max_jobs" in limit else "parked", None)
     result = run_plainly(algorithm, workspace, problem, whole.model_copy(update=dict.fromkeys(limit, 10_000)), key)
     assert result.resumed
-    expected, _ = request.getfixturevalue(unbroken)
-    for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
-        assert getattr(result, name) == getattr(expected, name)
+    expected, _ = unbroken(name)
+    for fact in SAME:
+        assert getattr(result, fact) == getattr(expected, fact)
     with open_journal() as journal:
         found = verify_run(load_run(journal, key))
     assert found.agrees
@@ -198,34 +199,9 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "problem", "values", "field"),
-    [
-        ("adapt", H2, {"tolerance": 0.0}, "tolerance"),
-        ("adapt", H2, {"max_operators": 0}, "max_operators"),
-        ("adapt", H2, {"failure": {"on_lost_job": "skip"}}, "on_lost_job"),
-        ("adapt", ProblemText(name="h5"), {}, "problem"),
-        ("levels", H2, {"target": "rigetti.sim"}, "target"),
-        ("levels", H2, {"levels": 5}, "levels"),
-        ("levels", H2, {"levels": 0}, "levels"),
-        ("levels", H2, {"ansatz": "hardware-efficient"}, "ansatz"),
-        ("levels", H2, {"mitigation": "readout"}, "mitigation"),
-        ("levels", CHAIN, {"levels": 5}, "levels"),
-        ("levels", CHAIN, {"ansatz": "hardware-efficient"}, "ansatz"),
-        ("levels", CHAIN, {"optimizer": "rotosolve"}, "optimizer"),
-        ("levels", CHAIN, {"mitigation": "readout"}, "mitigation"),
-        ("levels", ProblemText(name="wide", text='{"terms": {"ZZZZZZZZZZZZZ": 1.0}}'), {}, "problem"),
-        ("levels", ProblemText(name="water", text=WATER), {}, "problem"),
-    ],
+    ("algorithm", "problem"),
+    [("levels", H2), pytest.param("scan", read_scan(["h2", "h2-2.0", "h2-1.6"]), marks=pytest.mark.slow)],
 )
-def test_invalid_input_is_refused_before_anything_is_started(
-    algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
-) -> None:
-    with pytest.raises(InputError) as refused:
-        prepare(algorithm, problem, settings_for(algorithm, values), 0)
-    assert refused.value.field == field
-
-
-@pytest.mark.parametrize(("algorithm", "problem"), [("levels", H2), ("scan", read_scan(["h2", "h2-2.0", "h2-1.6"]))])
 def test_a_target_that_does_not_sample_has_bounds_on_rounding_as_errors(
     algorithm: str, problem: ProblemText, emulator: Emulator
 ) -> None:

@@ -118,21 +118,3 @@ def test_an_operation_that_decides_on_an_angle_runs_with_one_warning_and_is_stor
     assert shown["settings"]["ansatz"].endswith(DECIDES)
     again = at.shell.json_inside("runs", "resume", "decides", "--quiet")  # from the journal, without the file
     assert {key: again[key] for key in EXACTLY} == {key: result[key] for key in EXACTLY}
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("{}/h2.qs", "num_qubits: the operation's number of qubits is not stated"),
-        ("{}/h2.qs,angles=2", "'angles=2' is no option of a Q# file"),
-        ("{}/h2.qs,num_qubits=two", "num_qubits is 'two'"),
-        ("{}/none.qs,num_qubits=2,num_angles=2", "none.qs can't be read"),
-    ],
-)
-def test_a_q_sharp_file_that_is_no_ansatz_is_refused_in_words(
-    given: str, message: str, shell: Shell, emulator: Emulator, folder: Path
-) -> None:
-    at = shell.at(emulator, "refused")
-    done = run_in_process(at.shell.environ, *RUN, given.format(folder))
-    assert (done.code, done.out) == (2, "")
-    assert message in done.err

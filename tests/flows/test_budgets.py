@@ -29,7 +29,7 @@ def settings(target: str, **caps: Any) -> VqeSettings:
 @pytest.mark.parametrize(
     ("target", "cap", "unit"),
     [
-        ("quantinuum.sim.h2-1e", "max_cost", "eHQC"),
+        pytest.param("quantinuum.sim.h2-1e", "max_cost", "eHQC", marks=pytest.mark.slow),
         ("ionq.qpu.forte-1", "max_cost", "USD"),
         ("rigetti.sim.qvm", "max_shots", ""),
     ],
@@ -60,7 +60,7 @@ def test_the_run_reaches_what_the_plan_says_that_its_caps_buy(
     assert bought.is_whole  # twice the need
 
 
-@pytest.mark.parametrize("problem", ["h2", "heh+"])
+@pytest.mark.parametrize("problem", ["h2", pytest.param("heh+", marks=pytest.mark.slow)])
 def test_a_cap_of_the_whole_price_leaves_every_round_of_a_measured_search(emulator: Emulator, problem: str) -> None:
     workspace, asked = emulator.workspace("whole-price"), {"search": "measured", "precision": 0.02, "shots": 100}
     text, target = ProblemText(name=problem), "quantinuum.sim.h2-1e"
@@ -121,7 +121,13 @@ def test_a_run_that_can_not_be_coarser_has_no_such_cheaper_run(algorithm: str, c
     ("algorithm", "problem", "caps", "setting"),
     [
         ("vqe", "h4", {"target": "quantinuum.qpu.h2-1", "max_cost": "50HQC"}, "active_space"),
-        ("qaoa", "petersen", {"target": "ionq.qpu.forte-1", "max_cost": "25USD"}, "target"),
+        pytest.param(
+            "qaoa",
+            "petersen",
+            {"target": "ionq.qpu.forte-1", "max_cost": "25USD"},
+            "target",
+            marks=pytest.mark.slow,
+        ),
         ("rqaoa", "petersen", {"target": "quantinuum.qpu.h2-1", "max_cost": "170HQC"}, "shots"),
     ],
 )

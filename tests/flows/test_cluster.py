@@ -62,7 +62,7 @@ def _output_of(program: Path, environ: dict[str, str]) -> str:
     return output.read_text()
 
 
-@pytest.mark.parametrize("name", ["submit", "map"])
+@pytest.mark.parametrize("name", [pytest.param("submit", marks=pytest.mark.slow), "map"])
 @pytest.mark.usefixtures("prefect_server")
 def test_a_session_is_not_sent_to_another_process(emulator: Emulator, name: str) -> None:
     workspace = emulator.workspace("cluster")

@@ -24,8 +24,8 @@ from hybridloop.targets.provider_options import provider_params
 from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
-from tests.price_helpers import known
 from tests.runs.holding_helpers import hold
+from tests.value_helpers import known
 
 MACHINE = "ionq.qpu.forte-1"
 MITIGATED, PLAIN = 168.195, 25.7899  # dollars, the least price of a job

@@ -80,12 +80,17 @@ def test_a_run_that_a_cap_ended_goes_on_without_it_from_what_it_has_measured(emu
 @pytest.mark.parametrize(
     ("algorithm", "problem", "settings"),
     [
-        ("vqe", "h2", {"target": "quantinuum.sim.h2-1e", "max_cost": "12eHQC", "precision": 0.002}),
-        ("vqe", MOLECULE, {"ansatz": "uccsd", "max_shots": CAP}),
-        ("vqe", "h2", {"ansatz": "hardware-efficient", "layers": 1, "max_cost": "40eHQC", "precision": 0.02}),
-        ("qaoa", "ring-8", {"max_jobs": 3, "shots": 200}),
+        pytest.param("vqe", "h2", {"max_cost": "12eHQC", "precision": 0.002}, id="cost"),
+        pytest.param("vqe", MOLECULE, {"ansatz": "uccsd", "max_shots": CAP}, id="shots", marks=pytest.mark.slow),
+        pytest.param(
+            "vqe",
+            "h2",
+            {"ansatz": "hardware-efficient", "layers": 1, "max_cost": "40eHQC", "precision": 0.02},
+            id="cost-of-a-search",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("qaoa", "ring-8", {"max_jobs": 3, "shots": 200}, id="jobs"),
     ],
-    ids=["cost", "shots", "cost-of-a-search", "jobs"],
 )
 def test_a_cap_that_a_run_names_buys_shots_until_the_run_ends(
     emulator: Emulator, algorithm: str, problem: str | Path, settings: Mapping[str, Any]
@@ -135,7 +140,7 @@ def test_a_smaller_tolerance_takes_the_rounds_of_the_search_again(emulator: Emul
     assert last.history[len(searched)].phase == "search"
 
 
-@pytest.mark.parametrize("problem", ["h2", "ising-6"])
+@pytest.mark.parametrize("problem", ["h2", pytest.param("ising-6", marks=pytest.mark.slow)])
 def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator, problem: str) -> None:
     few = {"precision": 0.02, "levels": 2}
     first, workspace = begun(emulator, "levels", problem, **few)
@@ -186,19 +191,8 @@ def test_every_goal_of_an_algorithm_lets_its_runs_go_on() -> None:
 def test_an_extension_that_is_killed_goes_on_to_the_digits_of_an_unbroken_one(
     stack_environ: dict[str, str], emulator: Emulator, at: str
 ) -> None:
-    begin = (
-        "run",
-        "vqe",
-        str(MOLECULE),
-        "--ansatz",
-        "uccsd",
-        "--search",
-        "simulated",
-        "--seed",
-        "7",
-        "--max-shots",
-        str(CAP),
-    )
+    options = f"--ansatz uccsd --search simulated --seed 7 --max-shots {CAP}"
+    begin = ("run", "vqe", str(MOLECULE), *options.split())
     found = []
     for crash_at in ("", at):
         place = Shell(stack_environ).at(emulator, f"killed-{secrets.token_hex(4)}")

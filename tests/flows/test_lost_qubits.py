@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from hybridloop.reports.content import report_content
 from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
-from tests.conftest import Emulator
+from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import run_plainly
 from tests.long_form import long_only
 
@@ -24,16 +24,22 @@ NOISE_FREE = {"target": "quantinuum.sim.h2-1e", "provider_options": {"error-mode
 pytestmark = pytest.mark.usefixtures("own_journal")
 
 
-@pytest.fixture
-def losing(start_emulator: Callable[..., Emulator]) -> Callable[[float], Emulator]:
-    """Return a function that starts a service whose shots each lose a qubit with this probability."""
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    """Hold a service for the module, whose shots lose qubits as its last test says."""
+    with running_emulator() as running:
+        yield running
 
-    def start(share: float) -> Emulator:
-        service = start_emulator()
+
+@pytest.fixture
+def losing(service: Emulator) -> Callable[[float], Emulator]:
+    """Return a function that makes each shot of the service lose a qubit with this probability."""
+
+    def lose(share: float) -> Emulator:
         service.admin("faults", {"rules": [{"fault": "qubits-lost", "share": share}]})
         return service
 
-    return start
+    return lose
 
 
 def run(service: Emulator, key: str, **given: Any) -> RunResult:

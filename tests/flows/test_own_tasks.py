@@ -69,22 +69,19 @@ def test_a_flow_of_tasks_shows_each_of_them(prefect_server: PrefectServer, emula
     assert record.kinds["ping.sent"] == record.kinds["session.opened"] == 1
 
 
-@pytest.mark.parametrize("ending", ["returns", "raises"])
-def test_a_session_that_the_flow_leaves_open_is_closed(
-    prefect_server: PrefectServer, emulator: Emulator, ending: str
-) -> None:
-    workspace = emulator.workspace(f"left-open-{ending}")
+def test_a_session_that_the_flow_leaves_open_is_closed(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    workspace = emulator.workspace("left-open")
 
     @flow(persist_result=False)
-    def forgetful() -> None:
+    def forgetful(*, raises: bool) -> None:
         tasks.open_session(hl.open_session(TARGET, workspace=workspace, seed=1))
-        if ending == "raises":
+        if raises:
             raise ValueError("a bug of the user's")
 
     run: Any = forgetful
-    run(return_state=True)
-    (session,) = workspace.list_sessions()
-    assert session.details.status == "Succeeded"
+    for raises in (False, True):
+        run(raises=raises, return_state=True)
+    assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"] * 2
 
 
 def test_tasks_in_other_threads_share_the_session(prefect_server: PrefectServer, emulator: Emulator) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -22,12 +21,9 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.descriptions.qaoa import MixerName, QaoaSettings
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.errors import InputError
-from hybridloop.journal import open_journal
 from hybridloop.preparation.binary import read_binary
-from hybridloop.reports.verify import verify_run
 from hybridloop.results.live import RoundUpdate
 from hybridloop.results.result import RunResult
-from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, SearchName
 from tests.conftest import Emulator
 from tests.flow_calls import run_plainly
@@ -63,35 +59,6 @@ def test_a_graph_can_be_solved_for_the_largest_independent_set() -> None:
 @pytest.mark.parametrize("mixer", [MixerName.AUTO, MixerName.STANDARD, MixerName.XY, MixerName.WARM_START])
 def test_every_mixer_works_with_a_budget(mixer: MixerName) -> None:
     assert prepare_qaoa(ProblemText(name="portfolio-8"), QaoaSettings(mixer=mixer), seed=1).facts.num_qubits == 8
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "problem", "values", "field"),
-    [
-        ("qaoa", PETERSEN, {"layers": 21}, "layers"),
-        ("qaoa", PETERSEN, {"cvar": 0.5}, "settings"),
-        ("qaoa", PETERSEN, {"extend_to": 3}, "settings"),
-        ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
-        ("qaoa", ProblemText(name="petersn"), {}, "problem"),
-        ("qaoa", ProblemText(name="h2"), {}, "problem"),
-        ("qaoa", ProblemText(name="loop", text="1 1\n"), {}, "problem, line 1"),
-        ("rqaoa", ProblemText(name="none", text="# nothing\n"), {}, "problem"),
-        ("rqaoa", PETERSEN, {"brute_force_below": 0}, "brute_force_below"),
-        ("rqaoa", PETERSEN, {"target": "rigetti.sim"}, "target"),
-        (
-            "qaoa",
-            ProblemText(name="wide", text="".join(f"0 {i}\n" for i in range(1, 30))),
-            {"target": "ionq.simulator"},
-            "target",
-        ),
-    ],
-)
-def test_invalid_input_is_refused_before_anything_is_started(
-    algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
-) -> None:
-    with pytest.raises(InputError) as refused:
-        prepare(algorithm, problem, settings_for(algorithm, values), 0)
-    assert refused.value.field == field
 
 
 def test_a_lost_point_is_no_value_of_a_search_with_penalties() -> None:
@@ -132,22 +99,6 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(emulator: Emulator) -
     assert RunResult.from_dict(json.loads(result.to_json())) == result
     assert result.plot(kind="convergence").axes[0].get_ylabel() == "objective"
     assert len(updates) == 1
-
-
-def test_a_stopped_run_resumes_to_the_uninterrupted_result(emulator: Emulator, tmp_path: Path) -> None:
-    key, whole = f"rqaoa-{tmp_path.name}", RqaoaSettings(seed=7, brute_force_below=6)
-    unbroken = run_plainly("rqaoa", emulator.workspace("rqaoa-one"), PETERSEN, whole)
-    workspace = emulator.workspace("rqaoa-two")
-    first = run_plainly("rqaoa", workspace, PETERSEN, whole.model_copy(update={"max_jobs": 2}), key)
-    assert (first.status, first.value) == ("stopped", None)
-    result = run_plainly("rqaoa", workspace, PETERSEN, whole.model_copy(update={"max_jobs": 100}), key)
-    assert result.resumed
-    for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
-        assert getattr(result, name) == getattr(unbroken, name)
-    with open_journal() as journal:
-        found = verify_run(load_run(journal, key))
-    assert found.agrees
-    assert found.jobs == result.jobs
 
 
 @pytest.mark.slow

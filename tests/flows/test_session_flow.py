@@ -125,7 +125,7 @@ def test_a_killed_loop_resumes_when_started_again_and_measures_nothing_twice(
     assert all(row.ended_at is not None for row in journal.sessions(uid))
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_runs_in_a_users_flow_are_subflows_between_its_tasks(
     kind: str, theirs: ModuleType, journal: Journal, prefect_server: PrefectServer, at_service: Callable[[str], None]
 ) -> None:

@@ -42,7 +42,7 @@ from hybridloop.tasks.replay.recorded_steps import STEP, RecordedSteps
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
 from tests.flow_calls import begin_plainly, run_plainly
-from tests.preparation_helpers import prepared, settings_for
+from tests.preparation_helpers import prepared
 
 H4 = ProblemText(name="h4")
 SAMPLED = SqdSettings(seed=7, max_subspace=16, iterations=6)
@@ -212,21 +212,6 @@ def test_noise_of_the_target_is_corrected_and_no_warning_doubts_a_bound(own_jour
     assert not any("noise" in warning for warning in result.warnings)
     samples = next(choice for choice in result.choices if choice.startswith("samples: "))
     assert "2,000 of 2,000" not in samples
-
-
-@pytest.mark.parametrize(
-    ("problem", "values", "field"),
-    [
-        (H4, {}, "max_subspace"),
-        (ProblemText(name="field", text='{"terms": {"ZZ": 1.0}}'), {"max_subspace": 4}, "problem"),
-        (H4, {"max_subspace": 4, "iterations": 0}, "iterations"),
-        (H4, {"max_subspace": 4, "precision": 0.1}, "precision"),
-    ],
-)
-def test_a_run_that_cannot_be_is_refused(problem: ProblemText, values: dict[str, Any], field: str) -> None:
-    with pytest.raises(InputError) as error:
-        prepared("sqd", problem, settings_for("sqd", values), 0)
-    assert error.value.field == field
 
 
 def test_without_pyscf_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ from tests.prefect_server import prefect_client, send_what_is_pending
 from tests.sweep_helpers import check_sessions, check_table
 from tests.waiting import eventually
 
-POINTS, LIMIT = 6, 2
-NAMES = ["h2-0.3", "h2-1.6", "h2-2.5"]
+POINTS, LIMIT = 4, 2
+NAMES = ["h2-0.3", "h2-1.6"]
 SPEC = SweepSpec(
     name="swept",
     algorithm="vqe",
@@ -100,7 +100,9 @@ def swept(prefect_server: PrefectServer, emulator: Emulator, forked_points: list
     return SweepResults(result, run(workspace, SPEC), len(killed), workspace)
 
 
-def test_all_points_but_an_invalid_one_have_their_values_although_a_process_was_killed(swept: SweepResults) -> None:
+def test_all_points_but_an_invalid_one_have_their_values_although_a_process_was_killed_and_are_not_run_again(
+    swept: SweepResults,
+) -> None:
     assert (swept.killed, swept.result.begun, len(swept.result.rows)) == (1, POINTS + 1, POINTS + 1)
     check_table(swept.points)
     assert [row["problem"] for row in swept.points] == [name for name in NAMES for _ in range(2)]
@@ -109,6 +111,13 @@ def test_all_points_but_an_invalid_one_have_their_values_although_a_process_was_
     assert "no built-in problem 'no-such-molecule'" in odd["reason"]
     # the cost of all points, by their target
     assert str(swept.result).splitlines()[-2].endswith("; cost 0.00 USD (local: not billed)")
+    # a second start runs what is missing
+    assert swept.again.begun == 1
+    assert swept.again.rows == swept.result.rows
+    assert [row["value"] for row in csv.DictReader(io.StringIO(swept.again.to_csv()))] == [
+        *(str(row["value"]) for row in swept.points),
+        "",
+    ]
 
 
 def test_prefect_has_the_lost_process_the_cost_the_runs_by_their_tag_and_the_table(
@@ -158,34 +167,26 @@ def test_each_point_has_its_own_session_and_the_limit_of_open_ones_holds_and_its
         assert read().limit == LIMIT
 
 
-def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: SweepResults) -> None:
-    assert swept.again.begun == 1
-    assert swept.again.rows == swept.result.rows
-    assert [row["value"] for row in csv.DictReader(io.StringIO(swept.again.to_csv()))] == [
-        *(str(row["value"]) for row in swept.points),
-        "",
-    ]
-
-
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_points")
 def test_a_sweep_with_a_smaller_precision_and_more_points_goes_on_with_its_runs(
     prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
     workspace = saved_workspace(emulator, "goes-on")
-    few = {"name": "goes-on", "problems": NAMES[:1], "points": (), "max_sessions": None}
+    few = {"name": "goes-on", "problems": NAMES[:1], "points": (), "grid": {"seed": [1]}, "max_sessions": None}
     before = run(workspace, SweepSpec(**{**SPEC.model_dump(), **few}))
-    more = {"problems": NAMES[:2], "settings": {**SPEC.settings, "precision": 0.001}}
+    more = {"problems": NAMES, "settings": {**SPEC.settings, "precision": 0.001}}
     spec = SweepSpec(**{**SPEC.model_dump(), **few, **more})
     result = run(workspace, spec)
-    assert (before.begun, result.begun) == (2, 4)
-    for old in before.rows:
-        (new,) = [row for row in result.rows if row["run_key"] == old["run_key"]]
-        assert new["standard_error"] <= 0.001 < old["standard_error"]
-        with open_journal() as journal:
-            stored = load_run(journal, old["run_key"])
-            first, last = results_of(stored.record, stored.events)
-        assert (first.value, last.value) == (old["value"], new["value"])
-        assert last.shots > first.shots
+    assert (before.begun, result.begun) == (1, 2)
+    (old,) = before.rows
+    (new,) = [row for row in result.rows if row["run_key"] == old["run_key"]]
+    assert new["standard_error"] <= 0.001 < old["standard_error"]
+    with open_journal() as journal:
+        stored = load_run(journal, old["run_key"])
+        first, last = results_of(stored.record, stored.events)
+    assert (first.value, last.value) == (old["value"], new["value"])
+    assert last.shots > first.shots
     assert run(workspace, spec).begun == 0
 
 

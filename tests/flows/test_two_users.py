@@ -16,21 +16,8 @@ from tests.cli.shell_helpers import Shell, WorkspaceShell, environment
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
 
-RUN = (
-    "run",
-    "vqe",
-    "h2",
-    "--ansatz",
-    "uccsd",
-    "--seed",
-    "7",
-    "--run-key",
-    "night",
-    "--resume-automatically",
-    "interrupted",
-    "--batching",
-    "off",
-)
+OPTIONS = "--ansatz uccsd --seed 7 --run-key night --resume-automatically interrupted --batching off"
+RUN = ("run", "vqe", "h2", *OPTIONS.split())
 
 
 @pytest.fixture

@@ -149,8 +149,6 @@ def test_a_target_that_does_not_sample_gives_an_exact_value_and_the_bound_of_its
     ("settings", "complaint"),
     [
         ({"shotz": 100}, "settings.shotz"),
-        ({"shots": 0}, "settings.shots"),
-        ({"precision": -1.0}, "settings.precision"),
         ({"ansatz": "uccs"}, "settings.ansatz"),
     ],
 )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -18,33 +17,23 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.one_request import client_without_retries
+from tests.http_helpers import answer, replying
 
 
 def test_a_client_without_retries_sends_a_request_once_where_prefect_retries() -> None:
     asked: list[str] = []
 
-    class Busy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(503)
-            self.end_headers()
+    def refuse(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        answer(request, 503)
 
-        def log_message(self, *_: object) -> None:
-            """Suppress the log of requests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            with (
-                temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_address[1]}/api"}),
-                client_without_retries() as client,
-                pytest.raises(PrefectHTTPStatusError),
-            ):
-                client.read_work_pool("any")
-        finally:
-            server.shutdown()
-            thread.join()
+    with (
+        replying(refuse) as url,
+        temporary_settings({PREFECT_API_URL: f"{url}api"}),
+        client_without_retries() as client,
+        pytest.raises(PrefectHTTPStatusError),
+    ):
+        client.read_work_pool("any")
     assert asked.count("/api/work_pools/any") == 1
     assert PREFECT_CLIENT_MAX_RETRIES.value() > 0  # else the client needs no settings of its own
 

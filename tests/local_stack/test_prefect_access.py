@@ -85,7 +85,7 @@ def test_no_page_may_show_these_pages_in_a_frame(prefect_server: stack.PrefectSe
 def test_the_auth_string_is_in_a_file_of_the_owner_and_survives_a_restart(
     migrated_server: Path, tmp_path: Path
 ) -> None:
-    environ = own_environ(str(tmp_path), os.environ)
+    environ = own_environ(tmp_path)
     copy_server(migrated_server, server_folder(environ))
     record = home(environ) / "stack" / "prefect.json"
     ended = ProcessRecord("prefect", "http://127.0.0.1:0", os.getpid(), 0.0, "older", "hybridloop:kept")

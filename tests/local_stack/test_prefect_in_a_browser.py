@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from hybridloop import local_stack as stack
 from tests.emulator.browser_helpers import Browser, needs_browser, running_browser
+from tests.http_helpers import answer, replying
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,33 +44,13 @@ Promise.allSettled(Object.values(tries)).then((ends) => done(Object.fromEntries(
 """
 
 
-class Page(BaseHTTPRequestHandler):
-    """An empty page; its server lets every origin read."""
-
-    def do_GET(self) -> None:  # as the base class has it
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Access-Control-Allow-Origin", "*")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>another site</title>")
-
-    do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        """Print no line for a request."""
-
-
 @contextmanager
 def another_site() -> Iterator[str]:
     """Hold a server of pages on another port, thus of another origin."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    headers = {"Content-Type": "text/html", "Access-Control-Allow-Origin": "*"}
+    page = b"<!doctype html><title>another site</title>"
+    with replying(lambda request: answer(request, 200, page, headers)) as url:
+        yield url.removesuffix("/")
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2] == "thread"))
 """
 
 
-@pytest.mark.parametrize("collector", ["loop", "thread"])
+@pytest.mark.parametrize("collector", [pytest.param("loop", marks=pytest.mark.slow), "thread"])
 def test_garbage_does_not_make_a_connection_wait_for_its_own_commit(collector: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "rows.db"), collector]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -37,8 +37,8 @@ PREFECT_LOGGING_LEVEL = "DEBUG"
 OURS = Path("/ours/prefect")
 
 
-def _user_server(environ: Mapping[str, str]) -> str | None:
-    return user_server(environ, OURS)
+WORK, MINE = "https://prefect.work.example/api", "http://mine.example/api"
+REMOTE = "http://prefect:4200/api"  # never the stack's, which listens on this machine only
 
 
 @pytest.fixture
@@ -48,37 +48,33 @@ def user_home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_server_in_the_environment_takes_precedence_over_the_active_profile(user_home: Path) -> None:
-    environ = {"HOME": str(user_home), "PREFECT_API_URL": "http://mine.example/api"}
-    assert _user_server(environ) == "http://mine.example/api"
-
-
-def test_the_environment_of_our_own_server_is_not_a_users_setting() -> None:
-    assert _user_server({"PREFECT_HOME": str(OURS), "PREFECT_API_URL": "http://127.0.0.1:4711/api"}) is None
-    remote = "http://prefect:4200/api"  # never the stack's, which listens on this machine only
-    assert _user_server({"PREFECT_HOME": str(OURS), "PREFECT_API_URL": remote}) == remote
-
-
-def test_the_active_profile_names_the_server(user_home: Path) -> None:
-    assert _user_server({"HOME": str(user_home)}) == "https://prefect.work.example/api"
-
-
-@pytest.mark.parametrize("profile", ["plain", "missing"])
-def test_a_profile_without_a_server_sets_none(user_home: Path, profile: str) -> None:
-    assert _user_server({"HOME": str(user_home), "PREFECT_PROFILE": profile}) is None
-
-
-def test_profiles_are_read_from_where_prefect_reads_them(user_home: Path, tmp_path: Path) -> None:
-    moved = {"HOME": "/nowhere", "PREFECT_HOME": str(user_home / ".prefect")}
-    assert _user_server(moved) == "https://prefect.work.example/api"
-    named = {**moved, "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
-    assert _user_server(named) is None
+@pytest.mark.parametrize(
+    ("environ", "server"),
+    [
+        pytest.param({"HOME": "{home}", "PREFECT_API_URL": MINE}, MINE, id="the environment before the profile"),
+        pytest.param(
+            {"PREFECT_HOME": str(OURS), "PREFECT_API_URL": "http://127.0.0.1:4711/api"}, None, id="that of our own"
+        ),
+        pytest.param({"PREFECT_HOME": str(OURS), "PREFECT_API_URL": REMOTE}, REMOTE, id="one elsewhere"),
+        pytest.param({"HOME": "{home}"}, WORK, id="the active profile"),
+        pytest.param({"HOME": "{home}", "PREFECT_PROFILE": "plain"}, None, id="a profile without a server"),
+        pytest.param({"HOME": "{home}", "PREFECT_PROFILE": "missing"}, None, id="no such profile"),
+        pytest.param({"HOME": "/nowhere", "PREFECT_HOME": "{home}/.prefect"}, WORK, id="profiles in Prefect's home"),
+        pytest.param(
+            {"PREFECT_HOME": "{home}/.prefect", "PREFECT_PROFILES_PATH": "{home}/none.toml"}, None, id="no profiles"
+        ),
+    ],
+)
+def test_the_users_server_is_found_where_prefect_finds_it(
+    environ: Mapping[str, str], server: str | None, user_home: Path
+) -> None:
+    assert user_server({name: value.format(home=user_home) for name, value in environ.items()}, OURS) == server
 
 
 @pytest.mark.parametrize("text", ["active = ", "profiles = 3", 'active = "a"\n[profiles]\na = 3'])
 def test_broken_profiles_set_no_server(user_home: Path, text: str) -> None:
     (user_home / ".prefect" / "profiles.toml").write_text(text)
-    assert _user_server({"HOME": str(user_home)}) is None
+    assert user_server({"HOME": str(user_home)}, OURS) is None
 
 
 def test_with_a_server_and_a_workspace_of_the_user_no_process_is_started(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_clock_goes_on_when_the_machines_clock_is_set(
     assert abs(kind().now() - time.time()) < SLOW_S  # one that is started now has the time of now
 
 
-@pytest.mark.parametrize("step_s", STEPS_S)
+@pytest.mark.parametrize("step_s", [STEPS_S[0], *(pytest.param(step, marks=pytest.mark.slow) for step in STEPS_S[1:])])
 def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_is_set(
     emulator: Emulator, step_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

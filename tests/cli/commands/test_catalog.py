@@ -23,11 +23,11 @@ Hybridloop = Callable[..., CommandResult]
 
 
 @pytest.fixture
-def ask(inside: Callable[..., CommandResult], at_workspace: WorkspaceShell) -> Hybridloop:
+def ask(inside: Callable[..., CommandResult], plain_workspace: WorkspaceShell) -> Hybridloop:
     """Return a function that runs a command; it must succeed and print nothing to standard error."""
 
     def hybridloop(*arguments: str) -> CommandResult:
-        result = inside(at_workspace.shell.environ, *arguments)
+        result = inside(plain_workspace.shell.environ, *arguments)
         assert (result.code, result.err) == (0, "")
         return result
 
@@ -35,11 +35,11 @@ def ask(inside: Callable[..., CommandResult], at_workspace: WorkspaceShell) -> H
 
 
 @pytest.fixture
-def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
+def session(plain_workspace: WorkspaceShell) -> Iterator[OpenSession]:
     """Return an open session in which three jobs ran."""
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
-    with open_run_session(at_workspace.workspace, "ionq.simulator", name="three jobs") as opened:
+    with open_run_session(plain_workspace.workspace, "ionq.simulator", name="three jobs") as opened:
         opened.run_round([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200, 300)])
         yield opened
 
@@ -69,7 +69,7 @@ def test_problems_are_listed_by_family_with_their_values(ask: Hybridloop) -> Non
 
 
 def test_a_problem_is_shown_with_its_purpose_and_command(
-    ask: Hybridloop, inside: Callable[..., CommandResult], at_workspace: WorkspaceShell
+    ask: Hybridloop, inside: Callable[..., CommandResult], plain_workspace: WorkspaceShell
 ) -> None:
     (shown,) = json.loads(ask("problems", "Hubbard-2", "--json").out)
     entry = load_table("problems")["hubbard-2"]
@@ -77,7 +77,7 @@ def test_a_problem_is_shown_with_its_purpose_and_command(
     lines = dict(line.split(maxsplit=1) for line in ask("problems", "knapsack-8").out.splitlines())
     assert lines["command"] == "hybridloop run qaoa knapsack-8 --seed 7"
     assert lines["teaches"] == load_table("binary_problems")["knapsack-8"]["teaches"]
-    refused = inside(at_workspace.shell.environ, "problems", "isng-6")
+    refused = inside(plain_workspace.shell.environ, "problems", "isng-6")
     assert (refused.code, refused.out) == (2, "")
     assert "there is no built-in problem 'isng-6'. Did you mean 'ising-6'?" in refused.err
 
@@ -96,9 +96,9 @@ def test_targets_are_listed_with_state_and_limits(ask: Hybridloop) -> None:
 
 
 def test_sessions_are_listed_the_newest_first(
-    ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
+    ask: Hybridloop, session: OpenSession, plain_workspace: WorkspaceShell
 ) -> None:
-    with open_run_session(at_workspace.workspace, "rigetti.sim.qvm", name="newer") as newer:
+    with open_run_session(plain_workspace.workspace, "rigetti.sim.qvm", name="newer") as newer:
         rows = json.loads(ask("sessions", "list", "--json").out)
         assert [(row["id"], row["name"]) for row in rows] == [(newer.id, "newer"), (session.id, "three jobs")]
         assert [row["status"] for row in rows] == ["Waiting", "Executing"]
@@ -108,12 +108,12 @@ def test_sessions_are_listed_the_newest_first(
 
 
 def test_sessions_are_filtered_by_status_target_and_day(
-    ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
+    ask: Hybridloop, session: OpenSession, plain_workspace: WorkspaceShell
 ) -> None:
     def found(*options: str) -> list[str]:
         return [row["id"] for row in json.loads(ask("sessions", "list", *options, "--json").out)]
 
-    workspace = at_workspace.workspace
+    workspace = plain_workspace.workspace
     with open_run_session(workspace, "rigetti.sim.qvm", name="newer") as newer:
         assert found("--status", "executing") == [session.id]
         assert found("--status", "Waiting, Executing", "--limit", "1") == [newer.id]
@@ -166,22 +166,22 @@ def test_a_sessions_jobs_are_listed_with_their_shots(ask: Hybridloop, session: O
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 def test_a_session_is_closed_and_closing_it_again_changes_nothing(
-    form: tuple[str, ...], ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
+    form: tuple[str, ...], ask: Hybridloop, session: OpenSession, plain_workspace: WorkspaceShell
 ) -> None:
     first = ask("sessions", "close", session.id, *form).out
     assert "Succeeded" in first
-    assert at_workspace.session_statuses() == ["Succeeded"]
+    assert plain_workspace.session_statuses() == ["Succeeded"]
     assert ask("sessions", "close", session.id, *form).out == first
     if form:
         assert json.loads(first)["id"] == session.id
 
 
 def test_an_unknown_session_is_reported_as_missing(
-    inside: Callable[..., CommandResult], at_workspace: WorkspaceShell
+    inside: Callable[..., CommandResult], plain_workspace: WorkspaceShell
 ) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     for command in ("show", "jobs", "close"):
-        result = inside(at_workspace.shell.environ, "sessions", command, unknown)
+        result = inside(plain_workspace.shell.environ, "sessions", command, unknown)
         assert (result.code, result.out) == (2, "")
         assert f"session id: this workspace has no session {unknown}" in result.err
         assert "Traceback" not in result.err

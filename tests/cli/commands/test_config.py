@@ -80,12 +80,6 @@ def test_an_existing_file_is_replaced_only_on_request(run_command: Hybridloop, t
     assert path.read_text("utf-8") == settings_template("vqe") == run_command("init").out
 
 
-@pytest.mark.parametrize("command", [("init", "--algorithm", "qao"), ("config", "qao")])
-def test_a_misspelt_algorithm_gets_a_suggestion(command: tuple[str, ...], run_command: Hybridloop) -> None:
-    result = run_command(*command)
-    assert (result.code, "Did you mean 'qaoa'?" in result.err) == (2, True)
-
-
 def test_config_shows_each_value_and_its_source(run_command: Hybridloop, home: Path) -> None:
     home.mkdir()
     (home / "config.yaml").write_text("shots: 7\n")

@@ -11,7 +11,7 @@ import pytest
 import hybridloop as hl
 from hybridloop.errors import InputError
 from hybridloop.journal import open_journal
-from tests.cli.shell_helpers import CommandResult, Shell, run_in_process
+from tests.cli.shell_helpers import CommandResult, Shell, environment, run_in_process
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
@@ -65,8 +65,8 @@ def test_a_period_that_is_none_is_refused_in_python() -> None:
         hl.set_limit("team", "5USD", per="year")
 
 
-def test_a_plan_names_the_limits_and_what_they_leave(shell: Shell, emulator: Emulator) -> None:
-    place = shell.at(emulator, "planned").shell
+def test_a_plan_names_the_limits_and_what_they_leave(plain_shell: Shell, emulator: Emulator) -> None:
+    place = plain_shell.at(emulator, "planned").shell
 
     def run(*arguments: str) -> CommandResult:
         return run_in_process(place.environ, *arguments)
@@ -77,12 +77,11 @@ def test_a_plan_names_the_limits_and_what_they_leave(shell: Shell, emulator: Emu
     (line,) = plan["limits"]
     assert line.startswith("own: 90.00 USD of 90 USD per month are left until 20")
     assert "limit own may end the run early: 90.00 USD of it are left" in plan["warnings"]
-    time = ("vqe", "h2", "--target", "rigetti.qpu.cepheus-1-108q", "--seed", "7")
-    refused = run("run", *time)
-    assert refused.code == 2
-    assert "--max-cost-per-job: the maximum price of a job on rigetti.qpu" in refused.err
-    assert "so limit own could be exceeded" in refused.err
-    warnings = place.json_inside("plan", *time)["warnings"]
+    time: dict[str, Any] = {"target": "rigetti.qpu.cepheus-1-108q", "seed": 7}
+    with environment(place.environ), pytest.raises(InputError, match="so limit own could be exceeded") as refused:
+        hl.vqe("h2", **time, host="plain")
+    assert str(refused.value).startswith("max_cost_per_job: the maximum price of a job on rigetti.qpu")
+    warnings = place.json_inside("plan", "vqe", "h2", "--target", time["target"], "--seed", "7")["warnings"]
     assert "such a run would be refused: limit own needs max_cost_per_job" in warnings
     for name in ("own", "credits", "billed"):
         assert run("limit", "remove", name).code == 0

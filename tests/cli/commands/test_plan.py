@@ -7,8 +7,6 @@ import json
 import re
 from dataclasses import replace
 
-import pytest
-
 from hybridloop.estimate.plan import Plan
 from tests.cli.shell_helpers import WorkspaceShell, run_in_process
 
@@ -19,8 +17,8 @@ def planned(at: WorkspaceShell, *arguments: str) -> str:
     return result.out
 
 
-def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_workspace: WorkspaceShell) -> None:
-    text = planned(at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--max-cost", "20USD")
+def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(plain_workspace: WorkspaceShell) -> None:
+    text = planned(plain_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--max-cost", "20USD")
     lines = {line[:12].strip(): line[13:] for line in text.splitlines() if line.startswith("  ")}
     assert "nothing was submitted" in text
     assert lines["rounds"] == "1"
@@ -34,15 +32,15 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert lines["hard cap"] == "max_cost 20.00 USD"
     assert lines["it buys"].startswith("no value: max_cost is reached")
     assert "max_cost is reached after 0 of 1 rounds, before the run has a value" in text
-    assert list(at_workspace.workspace.list_sessions()) == []
-    assert list(at_workspace.workspace.list_jobs()) == []
+    assert list(plain_workspace.workspace.list_sessions()) == []
+    assert list(plain_workspace.workspace.list_jobs()) == []
 
 
 def test_a_plan_includes_debias_off_and_a_comparison_has_a_line_for_each_target(
-    at_workspace: WorkspaceShell,
+    plain_workspace: WorkspaceShell,
 ) -> None:
     text = planned(
-        at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--no-debias", "--targets",
+        plain_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--no-debias", "--targets",
         "rigetti.sim.qvm,quantinuum.qpu.h2-1",
     )  # fmt: skip
     assert "price      57.96 USD" in text  # 25.7899 in place of 168.195
@@ -53,21 +51,21 @@ def test_a_plan_includes_debias_off_and_a_comparison_has_a_line_for_each_target(
     assert [(row[0], row[-1]) for row in rows] == [("rigetti.sim.qvm", "ping"), ("quantinuum.qpu.h2-1", "renew")]
 
 
-def test_a_plan_has_the_options_of_its_own_target_alone(at_workspace: WorkspaceShell) -> None:
+def test_a_plan_has_the_options_of_its_own_target_alone(plain_workspace: WorkspaceShell) -> None:
     asked = ("vqe", "h2", "--seed", "7", "--target", "ionq.simulator", "--precision", "0.01")
     noisy = ("--provider-option", "noise.model=aria-1", "--provider-option", "noise.seed=3", "--targets")
-    text = planned(at_workspace, *asked, *noisy, "rigetti.sim.qvm")
+    text = planned(plain_workspace, *asked, *noisy, "rigetti.sim.qvm")
     assert "h2 by vqe on ionq.simulator with noise.model=aria-1, noise.seed=3: a plan from 5 dry runs" in text
     assert "noise: gate and readout errors are left in the value" in text
     (row,) = [line for line in text.splitlines() if line.startswith("rigetti.sim.qvm ")]
     assert "free" in row
-    assert "on ionq.simulator: a plan from 1 dry run;" in planned(at_workspace, *asked)
+    assert "on ionq.simulator: a plan from 1 dry run;" in planned(plain_workspace, *asked)
     for given, message in (
         ("noise.modl=aria-1", "--provider-option noise.modl: ionq.simulator has no such option"),
         ("noise.model=aria-9", "--provider-option noise.model: 'aria-9' is no value of it on ionq.simulator"),
         ("noise.model", "--provider-option: 'noise.model' is not NAME=VALUE"),
     ):
-        refused = run_in_process(at_workspace.shell.environ, "plan", *asked, "--provider-option", given)
+        refused = run_in_process(plain_workspace.shell.environ, "plan", *asked, "--provider-option", given)
         assert (refused.code, message in refused.err) == (2, True), refused.err
 
 
@@ -78,29 +76,18 @@ def untimed(plan: str) -> str:
     return text
 
 
-def test_json_is_one_document_from_which_the_plan_can_be_restored(at_workspace: WorkspaceShell) -> None:
-    asked = ("scan", "h2-0.3", "h2", "--seed", "7", "--compare")
-    document = json.loads(planned(at_workspace, *asked, "--json"))
+def test_json_is_one_document_from_which_the_plan_can_be_restored(plain_workspace: WorkspaceShell) -> None:
+    asked = ("vqe", "h2", "--seed", "7", "--compare")
+    document = json.loads(planned(plain_workspace, *asked, "--json"))
     plan = Plan.from_dict(document)
-    assert untimed(planned(at_workspace, *asked)) == untimed(f"{plan}\n")  # Python prints the same text
+    assert untimed(planned(plain_workspace, *asked)) == untimed(f"{plan}\n")  # Python prints the same text
     shown = replace(plan, problem="<script>")._repr_html_()
-    assert ("<script>" in shown, html.unescape(shown).count("<script> by scan")) == (False, 1)
-    assert (plan.algorithm, plan.problem, plan.target) == ("scan", "h2-0.3 to h2", "rigetti.sim.qvm")
+    assert ("<script>" in shown, html.unescape(shown).count("<script> by vqe")) == (False, 1)
+    assert (plan.algorithm, plan.problem, plan.target) == ("vqe", "h2", "rigetti.sim.qvm")
     assert "ionq.qpu.aria-1" in [row.target for row in plan.comparison]
     assert not any(row.target.endswith("sc") for row in plan.comparison)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (("vqe", "h22"), "Did you mean 'h2'?"),
-        (("vqe", "h2", "--target", "rigetti.sim.qwm"), "Did you mean 'rigetti.sim.qvm'?"),
-        (("vqe", "h2", "--targets", "ionq.simulater"), "Did you mean 'ionq.simulator'?"),
-        (("qaoa", "ring-8", "--no-debias"), "such a run would be refused: --no-debias: "),
-    ],
-)
-def test_an_invalid_plan_is_refused_as_for_a_run(
-    at_workspace: WorkspaceShell, arguments: tuple[str, ...], complaint: str
-) -> None:
-    result = run_in_process(at_workspace.shell.environ, "plan", *arguments)
-    assert (result.code, complaint in result.err + result.out) == (2, True)
+def test_a_plan_of_a_run_that_would_be_refused_says_so(plain_workspace: WorkspaceShell) -> None:
+    result = run_in_process(plain_workspace.shell.environ, "plan", "qaoa", "ring-8", "--no-debias")
+    assert (result.code, "such a run would be refused: --no-debias: " in result.err + result.out) == (2, True)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from azure.quantum.job.session import Session
+from prefect.client.orchestration import get_client
 from prefect.states import Cancelling
 
 from hybridloop.journal import Journal, RunRecord, journal_url
@@ -30,7 +31,7 @@ KILLED = -signal.SIGKILL
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 
 # every poll of a round's jobs is slow, so that no run ends before it receives its signal or request
-SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 6}]}
+SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 3}]}
 
 # requests six rounds, and prints the result
 SCRIPT = """
@@ -175,16 +176,17 @@ def ended_early(plain_shell: Shell, slow_service: Emulator) -> dict[str, EndedRu
     slow_service.admin("faults", SLOWLY)
     at = {way: begun(plain_shell, slow_service, way) for way in (*ways, "parked")}
     with ExitStack() as running:
-        runs = {way: running.enter_context(at[way].shell.start(*RUN, "--run-key", way)) for way in ways}
+        parking = {"parked": ("--detach-after", "0.2")}
+        commands = {way: (*RUN, "--run-key", way, *parking.get(way, ())) for way in at}
+        runs = {way: running.enter_context(at[way].shell.start(*command)) for way, command in commands.items()}
         for run in runs.values():
             running.callback(run.kill)
-        parking = (*RUN, "--run-key", "parked", "--detach-after", "0.2")
-        ends = {"parked": run_in_process(at["parked"].shell.environ, *parking)}
-        for run in runs.values():
-            after_its_first_round(run)
+        for way in ways:
+            after_its_first_round(runs[way])
         runs["SIGTERM"].send_signal(signal.SIGTERM)
         runs["SIGINT"].send_signal(signal.SIGINT)
         assert plain_shell.json_inside("runs", "stop", "stopped")["stop_requested"] is True
+        ends = {}
         for way, run in runs.items():
             out, err = run.communicate(timeout=PATIENCE_S)
             ends[way] = CommandResult(run.returncode, out, err)
@@ -259,42 +261,46 @@ def test_an_interrupted_run_prints_how_to_resume(ended_early: dict[str, EndedRun
         assert ended_early[way].out == ""
 
 
-def test_a_run_that_is_cancelled_in_prefect_resumes_and_prefect_shows_how_a_run_was_ended(
+@pytest.mark.usefixtures("prefect_server")
+def test_prefect_shows_a_run_that_was_stopped_or_parked(shell: Shell, emulator: Emulator) -> None:
+    at = shell.at(emulator, "runs-in-prefect")
+    for key, limit in (("stopped", ("--max-jobs", "1")), ("parked", ("--detach-after", "0.000001"))):
+        assert run_in_process(at.shell.environ, *RUN, "--run-key", key, *limit).code == 3
+        assert state_in_prefect(shell, key) == ("COMPLETED", key.capitalize())
+
+
+def state_in_prefect(shell: Shell, key: str) -> tuple[str, str | None]:
+    """Return the type and the name of the state of the run's flow run."""
+    with journal_of(shell) as journal, get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(journal.run(key).flow_run_id)).state
+    assert state is not None
+    return state.type.value, state.name
+
+
+@pytest.mark.slow
+def test_a_run_that_is_cancelled_in_prefect_resumes(
     shell: Shell,
-    emulator: Emulator,
     slow_service: Emulator,
     prefect_server: PrefectServer,
     reference: tuple[WorkspaceShell, dict[str, Any]],
 ) -> None:
     slow_service.admin("faults", SLOWLY)
-    at, fast = shell.at(slow_service, "runs-cancelled"), shell.at(emulator, "runs-in-prefect")
+    at = shell.at(slow_service, "runs-cancelled")
     with at.shell.start(*RUN, "--run-key", "cancelled") as run, ExitStack() as leaving:
         leaving.callback(run.kill)
-        for key, limit in (("stopped", ("--max-jobs", "1")), ("parked", ("--detach-after", "0.000001"))):
-            assert run_in_process(fast.shell.environ, *RUN, "--run-key", key, *limit).code == 3
         after_its_first_round(run)
         with journal_of(shell) as journal, prefect_client(prefect_server) as client:
             client.set_flow_run_state(UUID(journal.run("cancelled").flow_run_id), Cancelling())
         out, err = run.communicate(timeout=PATIENCE_S)
     slow_service.admin("faults", {"rules": []})
     assert "hybridloop runs resume cancelled" in err
-    states = {}
-    with journal_of(shell) as journal, prefect_client(prefect_server) as client:
-        for key in ("stopped", "parked", "cancelled"):
-            state = client.read_flow_run(UUID(journal.run(key).flow_run_id)).state
-            assert state is not None
-            states[key] = (state.type.value, state.name)
-    assert states == {
-        "stopped": ("COMPLETED", "Stopped"),
-        "parked": ("COMPLETED", "Parked"),
-        "cancelled": ("CANCELLED", "Cancelled"),
-    }
+    assert state_in_prefect(shell, "cancelled") == ("CANCELLED", "Cancelled")
     end = resumed(at, "cancelled", CommandResult(run.returncode, out, err))
     check_end(end, (130, "interrupted"), reference[1], slow_service)
 
 
-def test_a_killed_script_resumes_when_it_is_started_again(shell: Shell, emulator: Emulator) -> None:
-    at = shell.at(emulator, "by-hand")
+def test_a_killed_script_resumes_when_it_is_started_again(plain_shell: Shell, emulator: Emulator) -> None:
+    at = plain_shell.at(emulator, "by-hand")
     died = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="commit.after:4").run_python("-c", SCRIPT)
     assert died.returncode == KILLED
     told = run_in_process(at.shell.environ, "runs", "resume", "by-hand")
@@ -306,5 +312,5 @@ def test_a_killed_script_resumes_when_it_is_started_again(shell: Shell, emulator
     assert int(replayed) == 4
     assert again.stdout == f"{found} 6\n"
     assert at.session_statuses() == ["Succeeded"]
-    with journal_of(shell) as journal:
+    with journal_of(plain_shell) as journal:
         assert journal.run("by-hand").status == "measured"

@@ -8,11 +8,9 @@ import pty
 import sqlite3
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from hybridloop.settings import LIMITS, parse_duration
 from hybridloop.tasks.replay.recorded_steps import STEP
 from tests.cli.shell_helpers import CommandResult
 from tests.forked_processes import ForkedPython
+from tests.http_helpers import answer, replying
 from tests.prefect_server import own_environ
 from tests.waiting import PATIENCE_S
 
@@ -92,40 +91,15 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
 }
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--no-debias",), ("--resource-id", "/subscriptions/x"), ("--workspace=/subscriptions/x",)]
-)
-def test_an_error_names_the_option_in_the_form_that_was_given(
-    arguments: tuple[str, ...], run_command: Hybridloop
-) -> None:
-    refused = run_command("run", "vqe", "h2", *arguments)
-    assert refused.code == 2
-    assert f"hybridloop: {arguments[0].partition('=')[0]}: " in refused.err
-
-
 @pytest.mark.parametrize("body", [b'{"hello": "world"}', b"<html>a page</html>"])
 def test_a_program_that_is_no_prefect_server_is_named_as_such(body: bytes, run_command: Hybridloop) -> None:
-    class Foreign(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Suppress the log of requests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/api"
+    with replying(lambda request: answer(request, 200, body)) as root:
+        url = f"{root}api"
         said = {
             command: run_command(*command.split(), PREFECT_API_URL=url)
             for command in ("runs follow night", "runs logs night", "runs cancel night")
         }
         doctor = run_command("doctor", PREFECT_API_URL=url)
-        server.shutdown()
-        thread.join()
     for command, result in said.items():
         assert result.code == 1, command
         assert f"{url} is not the API of a Prefect server: another program answers there." in result.err, command
@@ -341,7 +315,7 @@ def test_runs_are_deleted_at_a_terminal_only_after_a_question(
     keyboard, terminal = pty.openpty()
     if answer:
         os.write(keyboard, f"{answer}\n".encode())
-    environ = {**own_environ(str(home), os.environ), "HYBRIDLOOP_JOURNAL": url}
+    environ = {**own_environ(home), "HYBRIDLOOP_JOURNAL": url}
     command = [sys.executable, "-m", "hybridloop", "runs", "prune", "--older-than", "1d", *options]
     out = err = subprocess.PIPE
     with ForkedPython(command, env=environ, stdin=terminal, stdout=out, stderr=err, text=True) as pruning:
@@ -371,60 +345,6 @@ def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: P
         "seed": "the call",
         "failure.penalty": "the call",
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("shots: 1\nshots: 2\n", "'shots' is there twice"),
-        ("a: &a [1]\nb: *a\n", "aliases are not taken"),
-        ("a: !!python/object/apply:os.system [ls]\n", "python/object/apply:os.system is not taken"),
-        ("- 1\n", "holds no settings by name"),
-        ("shots: [", "expected the node content"),
-        ("x" * 70_000, "has more than 65,536 bytes"),
-        ("[" * 20_000, "--config"),
-    ],
-)
-def test_an_invalid_settings_file_is_refused(
-    text: str, complaint: str, run_command: Hybridloop, tmp_path: Path
-) -> None:
-    path = tmp_path / "run.yaml"
-    path.write_text(text)
-    result = run_command("run", "vqe", "h2", "--config", str(path))
-    assert (result.code, result.out) == (2, "")
-    assert complaint in result.err
-    assert "Traceback" not in result.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["--set", "shotz=1"], "shotz"),
-        (["--set", "shots"], "--set: 'shots' is not NAME=VALUE"),
-        (["--set", "shots=0"], "shots must be at least 1, got 0."),
-        (["--set", "failure=1", "--set", "failure.retries=1"], "failure is given as 1 already"),
-        (["--set", "failure=1", "--retries", "1"], "failure is given as 1 already"),
-        (["--max-cost", "50"], "got '50'."),
-        (["--max-cost", "50 pounds"], "got '50 pounds'."),
-        (
-            ["--deadline", "soon"],
-            "deadline must be a duration in seconds, or one such as 90s, 30m, 8h, 1d, got 'soon'.",
-        ),
-        (["--detach-after", "0"], "--detach-after must be above 0.0, got 0.0."),
-        (["--max-jobs", "0"], "must be at least 1, got 0."),
-        (["--on-lost-job", "penalize"], "penalize needs a penalty"),
-        (["--on-lost-job", "skip", "--optimizer", "scipy:cobyla"], "--on-lost-job: "),
-        (["--run-key", "../k"], "--run-key: '../k' is not a run's key"),
-        (["--max-cost", "5HQC", "--target", "ionq.qpu.aria-1"], "--max-cost: "),
-        (["--config", "nowhere.yaml"], "--config: nowhere.yaml can't be read"),
-    ],
-)
-def test_an_invalid_option_is_refused_by_its_name(
-    arguments: list[str], complaint: str, run_command: Hybridloop
-) -> None:
-    result = run_command("run", "vqe", "h2", *arguments)
-    assert (result.code, result.out) == (2, "")
-    assert complaint in result.err
 
 
 @pytest.mark.parametrize(

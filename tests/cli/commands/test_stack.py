@@ -96,7 +96,7 @@ def test_the_workspace_of_the_user_is_not_the_local_service(arguments: tuple[str
 
 
 def test_a_service_that_does_not_run_is_not_started_for_its_connection_string(tmp_path: Path) -> None:
-    refused = run_in_process(own_environ(str(tmp_path), os.environ), "status", "--connection-string")
+    refused = run_in_process(own_environ(tmp_path), "status", "--connection-string")
     assert (refused.code, refused.out) == (1, "")
     assert "the local service does not run. No run was affected. Start it: hybridloop up." in refused.err
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import itertools
 import re
-import threading
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import OBSERVABLES
 from hybridloop.runs.stored_run import StoredRun
+from tests.http_helpers import answer, replying
 from tests.long_run_helpers import long_run
 from tests.prefect_server import prefect_client
 from tests.result_helpers import answered
@@ -98,28 +98,17 @@ def test_an_error_of_prefect_is_logged_once_and_does_not_end_the_run(
 def test_a_server_that_is_busy_is_asked_once(result: RunResult, caplog: pytest.LogCaptureFixture) -> None:
     asked: list[str] = []
 
-    class Busy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(404)  # there are no CSRF tokens
+    def refuse(request: BaseHTTPRequestHandler) -> None:
+        if request.command == "GET":
+            answer(request, 404)  # there are no CSRF tokens
+            return
+        asked.append(request.path)
+        request.rfile.read(int(request.headers["content-length"]))
+        answer(request, 503)
 
-        def do_POST(self) -> None:
-            asked.append(self.path)
-            self.rfile.read(int(self.headers["content-length"]))
-            self._answer(503)
-
-        def _answer(self, status: int) -> None:
-            self.send_response(status)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_address[1]}/api"}):
-                RunArtifact("night", "0123456789", None).write(lambda: result)
-                assert PREFECT_CLIENT_MAX_RETRIES.value() > 0  # elsewhere as before
-        finally:
-            server.shutdown()
+    with replying(refuse) as url, temporary_settings({PREFECT_API_URL: f"{url}api"}):
+        RunArtifact("night", "0123456789", None).write(lambda: result)
+        assert PREFECT_CLIENT_MAX_RETRIES.value() > 0  # elsewhere as before
     assert asked == ["/api/artifacts/"]
     assert "503" in caplog.text
 

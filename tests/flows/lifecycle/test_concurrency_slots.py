@@ -123,24 +123,7 @@ def test_a_wait_for_a_slot_fails_once_the_server_has_been_away_for_five_minutes(
     assert 300.0 < clock.now() - answers[-1] < 310.0
 
 
-def test_the_next_process_of_a_run_takes_over_its_slot(
-    journal: Journal, limit: str, prefect_server: PrefectServer
-) -> None:
-    uid = added(journal)
-
-    def body() -> None:
-        with hold_run(journal, uid) as first:
-            lost = held(limit, first)
-            lost.__enter__()  # never released, as by a killed process
-        with hold_run(journal, uid) as second, held(limit, second):
-            assert client.read_global_concurrency_limit_by_name(limit).active_slots == 1
-
-    with prefect_client(prefect_server) as client:
-        client.upsert_global_concurrency_limit_by_name(limit, 2)  # else the second process would wait for minutes
-        in_a_flow(body)
-
-
-def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
+def test_a_resume_with_another_limit_holds_a_slot_of_that_limit_and_the_next_process_takes_over_the_first(
     journal: Journal, limit: str, prefect_server: PrefectServer
 ) -> None:
     uid = added(journal)
@@ -160,29 +143,14 @@ def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
         in_a_flow(lambda: body(client, other))
 
 
-def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
-    journal: Journal, limit: str, emulator: Emulator
-) -> None:
-    workspace = emulator.workspace("slots")
-    dead, living = added(journal), added(journal)
-    of_dead, of_living = (left_open(journal, workspace, uid, now) for uid, now in ((dead, 0.0), (living, time.time())))
-
-    def body() -> None:
-        with hold_run(journal, added(journal)) as run, held(limit, run, workspace):
-            assert show_session(workspace, of_dead)["status"] == "Succeeded"
-            assert show_session(workspace, of_living)["status"] == "Waiting"
-
-    in_a_flow(body)
-    assert journal.run(dead).status == "interrupted"
-
-
-def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
+def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open_also_beside_a_damaged_one(
     journal: Journal, limit: str, emulator: Emulator, tmp_path: Path
 ) -> None:
     workspace = emulator.workspace("slots")
-    rotten, dead = added(journal), added(journal)
-    for uid in (rotten, dead):
-        left_open(journal, workspace, uid, 0.0)
+    dead, living, rotten = (added(journal) for _ in range(3))
+    of_dead, of_living, _ = (
+        left_open(journal, workspace, uid, now) for uid, now in ((dead, 0.0), (living, time.time()), (rotten, 0.0))
+    )
     lease = journal.take_lease(rotten, now=100.0)
     journal.add_session(lease, SessionRow(1, session_id(rotten, 1), TARGET, "Waiting", "", 0.0))
     journal.release(lease)
@@ -191,9 +159,11 @@ def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
 
     def body() -> None:
         with hold_run(journal, added(journal)) as run, held(limit, run, workspace):
-            assert show_session(workspace, session_id(dead, 0))["status"] == "Succeeded"
+            assert show_session(workspace, of_dead)["status"] == "Succeeded"
+            assert show_session(workspace, of_living)["status"] == "Waiting"
 
     in_a_flow(body)
+    assert journal.run(dead).status == "interrupted"
 
 
 def left_open(journal: Journal, workspace: Any, uid: str, now: float) -> str:

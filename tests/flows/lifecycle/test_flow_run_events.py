@@ -14,7 +14,6 @@ import pytest
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.utilities.names import generate_slug
-from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
@@ -27,6 +26,7 @@ from hybridloop.flows.in_prefect.flow_run_events import _is_drawn
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.run_events import SIMULATION_RUNNING
 from hybridloop.settings import ProblemText
+from tests.circuit_helpers import bell
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow
 from tests.paths import ROOT
@@ -49,14 +49,6 @@ def service(azure_quantum_emulator: Emulator) -> Emulator:
     return azure_quantum_emulator
 
 
-def bell() -> SamplerPub:
-    circuit = QuantumCircuit(2, 2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure([0, 1], [0, 1])
-    return SamplerPub.coerce(circuit, 100)
-
-
 @pytest.fixture(scope="module")
 def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[FlowRunRecord, int]:
     """Run a user's own flow under faults; return its record and the number of calls that were throttled."""
@@ -72,7 +64,7 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
         ):
             service.admin("faults", {"rules": RULES})
             for _ in range(3):
-                session.run_round([bell()] * 3)
+                session.run_round([SamplerPub.coerce(bell(), 100)] * 3)
             clock.wait(threading.Event(), 5300.0)
         return UUID(flow_run.id)
 
@@ -87,14 +79,16 @@ def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[Flow
     return record_of(prefect_server, identifier, is_whole), throttled
 
 
-def test_each_failed_job_is_a_line_and_an_event(under_faults: tuple[FlowRunRecord, int]) -> None:
-    record, _ = under_faults
-    assert record.kinds["job.retried"] == len(record.lines_with("retried in", logging.WARNING)) >= 2
-
-
-def test_each_throttled_call_is_a_line_and_an_event(under_faults: tuple[FlowRunRecord, int]) -> None:
+def test_each_failed_job_throttled_call_and_cap_of_which_80_percent_are_taken_is_a_line_and_an_event(
+    under_faults: tuple[FlowRunRecord, int],
+) -> None:
     record, throttled = under_faults
+    assert record.kinds["job.retried"] == len(record.lines_with("retried in", logging.WARNING)) >= 2
     assert record.kinds["service.throttled"] == len(record.lines_with("throttles requests")) == throttled == 4
+    (event,) = (each for each in record.events if each["event"] == "hybridloop.cap.near")
+    assert {event["payload"][name] for name in ("cap", "unit", "limit")} == {"deadline", "s", DEADLINE_S}
+    assert 0.8 * DEADLINE_S <= event["payload"]["taken"] < DEADLINE_S
+    assert len(record.lines_with("are spent or reserved", logging.WARNING)) == 1
 
 
 def test_a_session_that_timed_out_and_its_renewal_are_in_log_graph_and_events(
@@ -111,7 +105,9 @@ def test_a_session_that_timed_out_and_its_renewal_are_in_log_graph_and_events(
             assert match[3] == event["payload"]["session"]
 
 
-def test_each_ping_is_in_log_graph_and_events_with_its_session(under_faults: tuple[FlowRunRecord, int]) -> None:
+def test_each_ping_is_in_log_graph_and_events_and_each_round_is_a_task_run_with_its_tries(
+    under_faults: tuple[FlowRunRecord, int],
+) -> None:
     record, _ = under_faults
     pings = record.tasks_with("keep-alive ping")
     assert record.kinds["ping.sent"] == len(pings) == PINGS
@@ -122,20 +118,6 @@ def test_each_ping_is_in_log_graph_and_events_with_its_session(under_faults: tup
         f"target:{TARGET}",
         *(f"session:{session}" for session in sessions),
     }
-
-
-def test_a_cap_of_which_80_percent_are_taken_is_one_line_and_one_event(
-    under_faults: tuple[FlowRunRecord, int],
-) -> None:
-    record, _ = under_faults
-    (event,) = (each for each in record.events if each["event"] == "hybridloop.cap.near")
-    assert {event["payload"][name] for name in ("cap", "unit", "limit")} == {"deadline", "s", DEADLINE_S}
-    assert 0.8 * DEADLINE_S <= event["payload"]["taken"] < DEADLINE_S
-    assert len(record.lines_with("are spent or reserved", logging.WARNING)) == 1
-
-
-def test_each_round_of_a_users_loop_is_a_task_run_with_its_tries(under_faults: tuple[FlowRunRecord, int]) -> None:
-    record, _ = under_faults
     rounds = sorted(record.tasks_with("round "), key=lambda each: str(each["name"]))
     assert [each["state_type"] for each in rounds] == ["COMPLETED"] * 3
     retried = record.kinds["job.retried"]
@@ -168,7 +150,7 @@ def test_a_resumed_run_tells_of_the_flow_run_before_whose_end_needs_nobody_any_m
     assert event["resource"]["prefect.resource.id"] == f"prefect.flow-run.{parked}"
 
 
-@pytest.mark.parametrize("given", ["night-run", "H2 again", None])
+@pytest.mark.parametrize("given", ["H2 again", None])
 def test_a_name_that_its_user_gave_stays_and_a_drawn_one_becomes_the_key(
     prefect_server: PrefectServer, service: Emulator, share: ServerShare, given: str | None
 ) -> None:
