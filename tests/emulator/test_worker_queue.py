@@ -81,12 +81,12 @@ def test_a_job_that_kills_its_worker_twice_fails(start_emulator: Callable[..., E
 
 
 def test_a_job_that_runs_too_long_fails_and_the_next_one_runs(start_emulator: Callable[..., Emulator]) -> None:
-    emulator = start_emulator("--job-time-limit", "1.5")
+    emulator = start_emulator("--job-time-limit", "3")
     caller = Caller(emulator)
     endless, job = caller.submit(ENDLESS_QIR), caller.submit()
     document = caller.ended(endless)
     assert (document["status"], document["errorData"]["code"]) == ("Failed", "RuntimeError")
-    assert "longer than the limit of 1.5 s" in document["errorData"]["message"]
+    assert "longer than the limit of 3 s" in document["errorData"]["message"]
     assert caller.result(job)
 
 

@@ -31,7 +31,7 @@ KILLED = -signal.SIGKILL
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 
 # every poll of a round's jobs is slow, so that no run ends before it receives its signal or request
-SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 3}]}
+SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 6}]}
 
 # requests six rounds, and prints the result
 SCRIPT = """

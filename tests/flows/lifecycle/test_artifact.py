@@ -68,6 +68,12 @@ def reports(clock: list[float], **given: Any) -> RecordedReports:
     return RecordedReports("night", "0123456789", None, now=lambda: clock[0], clock=clock, **given)
 
 
+def test_a_price_of_the_local_service_is_not_shown_as_billed(result: RunResult) -> None:
+    for is_local, text in ((True, r"529.73 USD \(local: not billed\)"), (False, "529.73 USD")):
+        page = report_markdown(replace(result, cost={"USD": 529.73}, is_local=is_local))
+        assert f"| Cost | {text} |" in page
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("takes_s", "apart_s"), [(0.01, MIN_INTERVAL_S), (1.0, 1.0 / MAX_TIME_SHARE)])
 def test_an_artifact_takes_a_bounded_share_of_the_time(

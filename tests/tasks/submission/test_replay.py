@@ -30,7 +30,7 @@ from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
 from tests.tasks.conftest import die
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -141,8 +141,8 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         {
             "rules": [
                 {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "job": fails},
-                {"fault": "slow-answer", "seconds": 0.2, "operation": "get-job", "job": is_late},
-                {"fault": "slow-answer", "seconds": 0.6, "operation": "submit", "job": asked_again},
+                {"fault": "slow-answer", "seconds": 0.5, "operation": "get-job", "job": is_late},
+                {"fault": "slow-answer", "seconds": 1.5, "operation": "submit", "job": asked_again},
             ]
         },
     )
@@ -152,7 +152,8 @@ def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             die_when_all_is_over(session)
     with session_of(journal, uid, workspace) as session:
-        too_long = threading.Timer(20, session.rounds.stop)  # which fails the test: a bound for broken code
+        too_long = threading.Timer(PATIENCE_S, session.rounds.stop)  # which fails the test: a bound for broken code
+        too_long.daemon = True
         too_long.start()
         assert len(found(session.run_round([ask(0)]))) == 3
         too_long.cancel()
