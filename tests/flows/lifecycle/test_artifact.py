@@ -11,10 +11,12 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from azure.quantum import Workspace
 from markdown_it import MarkdownIt
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.artifact import (
     MAX_ROWS,
     MAX_TIME_SHARE,
@@ -24,14 +26,18 @@ from hybridloop.flows.in_prefect.artifact import (
     escape_markdown,
     report_markdown,
 )
+from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import OBSERVABLES
-from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runs.stored_run import StoredRun, load_run
+from tests.flow_calls import call_flow
 from tests.http_helpers import answer, replying
 from tests.long_run_helpers import long_run
 from tests.prefect_server import prefect_client
+from tests.preparation_helpers import settings_for
 from tests.result_helpers import answered
+from tests.stored_run_helpers import RUNS
 
 HOSTILE = "<script>hacked()</script> | [x](javascript:hacked()) ![y](http://there) `a` *b* _c_ # d\n\n# e & \\| f"
 MAX_BYTES = 100_000
@@ -195,12 +201,19 @@ def test_the_sketch_has_a_mark_for_every_round_within_its_frame(result: RunResul
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", ["vqe", "stopped"], indirect=True)
-def test_a_run_leaves_one_artifact_that_says_how_it_ended(kept: StoredRun, prefect_server: PrefectServer) -> None:
-    key = RunArtifact(kept.record.key, kept.record.uid, None).key
+@pytest.mark.parametrize(("kind", "status"), [("vqe", "converged"), ("stopped", "stopped")])
+def test_a_run_leaves_one_artifact_that_says_how_it_ended(
+    kind: str, status: str, prefect_server: PrefectServer, workspace: Workspace
+) -> None:
+    algorithm, problem, values = RUNS[kind]
+    key = f"artifact-{kind}"
+    call_flow(load_flow(algorithm), workspace, problem, settings_for(algorithm, values), key)
+    with open_journal() as journal:
+        run = load_run(journal, key)
+    assert run.record.status == status
+    of_run = ArtifactFilterKey(any_=[RunArtifact(key, run.record.uid, None).key])
     with prefect_client(prefect_server) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
-    (artifact,) = found
-    assert (artifact.type, str(artifact.flow_run_id)) == ("markdown", kept.record.flow_run_id)
-    assert kept.result is not None
-    assert str(artifact.data) == report_markdown(kept.result)
+        (artifact,) = client.read_artifacts(artifact_filter=ArtifactFilter(key=of_run))
+    assert (artifact.type, str(artifact.flow_run_id)) == ("markdown", run.record.flow_run_id)
+    assert run.result is not None
+    assert str(artifact.data) == report_markdown(run.result)
