@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.binary.graphs import graph_from_edges
-from hybridloop.algorithms.binary.problem import BinaryProblem, max_cut, number_partitioning, portfolio, qubo
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import max_cut, number_partitioning, portfolio, qubo
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation, ScaledEnergy, minimum_from, with_simulated_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import random_mean

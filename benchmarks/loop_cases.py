@@ -19,7 +19,7 @@ from scipy.sparse.linalg import eigsh
 
 from benchmarks.accuracy_energies import fcidump
 from hybridloop.algorithms.binary.graphs import graph_from_edges
-from hybridloop.algorithms.binary.problem import max_cut
+from hybridloop.algorithms.binary.problem_kinds import max_cut
 from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.hamiltonian_variational import hamiltonian_variational

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.binary import problem as binary
+from hybridloop.algorithms.binary import problem_kinds as binary
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.qaoa.angles import with_tree_angles

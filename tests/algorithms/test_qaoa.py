@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.binary import problem as qubo
+from hybridloop.algorithms.binary import problem_kinds as qubo
 from hybridloop.algorithms.binary.annealing import descend
 from hybridloop.algorithms.binary.ising import ising_from_qubo
 from hybridloop.algorithms.optimizers.missing_points import FAIL

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.binary import problem as qubo
+from hybridloop.algorithms.binary import problem_kinds as qubo
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import ising_from_qubo
 from hybridloop.algorithms.qaoa.recursive import rqaoa

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.binary import problem as qubo
+from hybridloop.algorithms.binary import problem_kinds as qubo
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising, ising_from_qubo
 from hybridloop.algorithms.estimation.joint import group_jointly

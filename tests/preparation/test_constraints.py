@@ -18,7 +18,8 @@ from qiskit_optimization import QuadraticProgram
 
 from hybridloop.algorithms.binary.constraints import Inequalities, Linear, penalized
 from hybridloop.algorithms.binary.ising import ising_from_bits
-from hybridloop.algorithms.binary.problem import BinaryProblem, constrained
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import constrained
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation
 from hybridloop.algorithms.qaoa.circuit import Mixer, qaoa_circuit

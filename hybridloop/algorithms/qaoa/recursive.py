@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES, Ising, Spins
-from hybridloop.algorithms.binary.problem import BinaryProblem, spin_glass
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import spin_glass
 from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.final import FinalMeasurement

@@ -8,7 +8,8 @@ import numpy as np
 
 from hybridloop.algorithms.binary.graphs import Graph
 from hybridloop.algorithms.binary.ising import Ising
-from hybridloop.algorithms.binary.problem import BinaryProblem, independent_set, max_cut, spin_glass
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import independent_set, max_cut, spin_glass
 from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.binary.constraints import Linear
 from hybridloop.algorithms.binary.graphs import MAX_NAME_LENGTH, MAX_NODES
 from hybridloop.algorithms.binary.ising import Ising, Spins, is_in_range, ising_from_bits, ising_from_qubo
-from hybridloop.algorithms.binary.problem import (
-    BinaryProblem,
-    Sense,
+from hybridloop.algorithms.binary.problem import BinaryProblem, Sense
+from hybridloop.algorithms.binary.problem_kinds import (
     bit_polynomial,
     constrained,
     low_autocorrelation,

@@ -9,7 +9,8 @@ from typing import Any
 
 from hybridloop.algorithms.binary.graphs import MAX_NODES
 from hybridloop.algorithms.binary.ising import is_in_range
-from hybridloop.algorithms.binary.problem import BinaryProblem, Clause, max_sat
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import Clause, max_sat
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 

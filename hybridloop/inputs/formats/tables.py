@@ -9,7 +9,8 @@ import numpy as np
 
 from hybridloop.algorithms.binary.graphs import MAX_NODES, Graph, GraphBuilder
 from hybridloop.algorithms.binary.ising import Ising
-from hybridloop.algorithms.binary.problem import BinaryProblem, qubo, spin_glass
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import qubo, spin_glass
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 from hybridloop.inputs.formats.evidence import (

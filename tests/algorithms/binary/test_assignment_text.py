@@ -10,7 +10,8 @@ import pytest
 from hybridloop.algorithms.binary.assignment_text import describe_assignment
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising
-from hybridloop.algorithms.binary.problem import BinaryProblem, max_cut, spin_glass
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import max_cut, spin_glass
 from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.errors import ProblemError
 from hybridloop.inputs.formats.binary import read_binary_problem

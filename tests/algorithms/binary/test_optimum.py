@@ -12,13 +12,8 @@ from hybridloop.algorithms.binary.annealing import anneal, descend
 from hybridloop.algorithms.binary.assignment_text import describe_assignment
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising
-from hybridloop.algorithms.binary.problem import (
-    BinaryProblem,
-    independent_set,
-    low_autocorrelation,
-    max_cut,
-    spin_glass,
-)
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import independent_set, low_autocorrelation, max_cut, spin_glass
 from hybridloop.algorithms.binary.solver import solve, term_bound
 from tests.value_helpers import known
 

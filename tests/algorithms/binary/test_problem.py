@@ -14,7 +14,7 @@ import rustworkx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.binary import problem as binary
+from hybridloop.algorithms.binary import problem_kinds as binary
 from hybridloop.algorithms.binary.graphs import Graph, graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising, ising_from_qubo
 from hybridloop.algorithms.binary.problem import BinaryProblem

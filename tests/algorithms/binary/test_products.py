@@ -11,7 +11,8 @@ import pytest
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.binary.ising import Ising, Spins
-from hybridloop.algorithms.binary.problem import BinaryProblem, Clause, low_autocorrelation, max_sat
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import Clause, low_autocorrelation, max_sat
 from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.algorithms.circuits.basis import two_qubit_gates
 from hybridloop.algorithms.qaoa.angles import expected_mean, with_simulated_angles

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.binary import problem as binary
+from hybridloop.algorithms.binary import problem_kinds as binary
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising
 from hybridloop.algorithms.binary.solver import term_bound

@@ -11,7 +11,7 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.binary.graphs import graph_from_edges
 from hybridloop.algorithms.binary.ising import Ising
-from hybridloop.algorithms.binary.problem import max_cut, spin_glass
+from hybridloop.algorithms.binary.problem_kinds import max_cut, spin_glass
 from hybridloop.algorithms.qaoa.angles import QaoaSimulation
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.trees import CouplingTree, OneLayer

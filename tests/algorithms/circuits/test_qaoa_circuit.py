@@ -15,7 +15,8 @@ from qiskit.circuit.library import XXPlusYYGate
 from qiskit.quantum_info import Operator, Statevector
 
 from hybridloop.algorithms.binary.ising import Ising, Spins
-from hybridloop.algorithms.binary.problem import BinaryProblem, portfolio, spin_glass
+from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.binary.problem_kinds import portfolio, spin_glass
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.gate_names import CNOT_BASIS
