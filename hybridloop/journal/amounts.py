@@ -4,7 +4,7 @@ They are written in the transaction of each job and ping, and summed by limits a
 
 What is reserved for jobs that have not ended has no day yet (`OPEN`). A job that has ended counts on the day (UTC) on
 which its end is written, as billed, and without a bill as reserved. A clock that is set back by less than a day leaves
-the day as it was, so that a period that has begun stays.
+the day as it was, so that a period that has begun stays: a reservation writes its day with an amount of 0.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ _DECIMALS = 9  # of an amount; later digits are rounding errors
 def today(connection: Connection, now: float) -> int:
     """Return the day at `now`, or the next one where an amount has that day already: a clock was set back."""
     day = int(now // DAY_S)
-    latest = connection.execute(select(func.max(amounts.c.day))).scalar()
-    return day if latest is None else max(day, min(int(latest), day + 1))
+    return max(day, min(_latest(connection), day + 1))
+
+
+def _latest(connection: Connection) -> int:
+    latest: int | None = connection.execute(select(func.max(amounts.c.day))).scalar()
+    return OPEN if latest is None else latest
 
 
 def note_rows(
@@ -63,6 +67,8 @@ def note_rows(
             if unit not in (JOBS, SHOTS):
                 total[unit] = total.get(unit, 0.0) + spent
             _add(connection, run_uid, unit, at, spent, billed_)
+    if any(at == OPEN and spent > 0.0 for (_, at), (spent, _) in changes.items()) and _latest(connection) < day:
+        _add(connection, run_uid, JOBS, day, 0.0, 0.0)
     return total
 
 

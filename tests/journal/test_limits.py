@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hybridloop.errors import LimitReached
@@ -180,9 +180,13 @@ STEPS = st.lists(
 )
 
 
+SET_BACK = [("begin", 0, 1.0), ("begin", 0, 3.0), ("begin", 0, 4.0), ("ping", 0, 2.0), ("begin", 4, 1.0)]
+
+
 @long_form
 @given(steps=STEPS)
-@settings(max_examples=short_or_long(15, 200))
+@example(steps=[*SET_BACK, ("begin", -1, 1.0)])  # in the new month jobs have only begun
+@settings(max_examples=short_or_long(60, 200))
 def test_over_the_end_of_a_month_days_sum_to_the_ledger_and_no_month_exceeds_the_limit(
     steps: list[tuple[str, int, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
