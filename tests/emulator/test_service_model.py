@@ -402,5 +402,5 @@ def refused(status: int, call: Callable[[], object]) -> None:
 
 @long_form
 def test_the_service_agrees_with_the_model_for_random_sequences_of_events() -> None:
-    size = settings(max_examples=short_or_long(40, 1000), stateful_step_count=50, database=None)
+    size = settings(max_examples=short_or_long(80, 1000), stateful_step_count=50, database=None)
     run_state_machine_as_test(SessionsAndJobs, settings=size)

@@ -58,7 +58,7 @@ def test_gates_outside_the_basis_are_translated_correctly(workspace: Workspace, 
 
 def test_random_circuits_give_their_own_distributions(workspace: Workspace) -> None:
     with open_run_session(workspace, "ionq.simulator") as session:
-        for seed in range(3):
+        for seed in range(6):
             assert_measured(session, random_circuit(3, 4, max_operands=3, seed=seed))
 
 

@@ -98,7 +98,7 @@ def test_a_circuit_that_is_asked_for_twice_gets_the_counts_of_two_pubs_of_a_roun
 
 
 @long_form
-@settings(max_examples=short_or_long(30, 300))
+@settings(max_examples=short_or_long(100, 300))
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.1, 0.2]), st.integers(1, 9)), min_size=1)),
     st.data(),

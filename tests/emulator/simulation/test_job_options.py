@@ -107,10 +107,10 @@ def test_preparations_and_measurements_flip(resets: int) -> None:
     noise = Noise(0.0, 0.0, 0.0, 0.25, preparation=0.1)
     reset = [Instruction("x", (0,)), Instruction(RESET, (0,))] * resets
     program = Program((*reset, Instruction("id", (0,)), Instruction(MEASURE, (0,), result=0)), OutputList(()), 1, 1)
-    outcomes = Simulator().run(program, shots=10_000, seed=1, exact=False, noise=noise)
-    ones = dict(zip(outcomes.outcomes, outcomes.counts, strict=True))[1] / 10_000
-    # one preparation counts, the last; five standard deviations: 5·sqrt(0.075·0.925/1e4) = 0.0132
-    assert ones == pytest.approx(0.1 * 0.75, abs=0.0132)
+    outcomes = Simulator().run(program, shots=40_000, seed=1, exact=False, noise=noise)
+    ones = dict(zip(outcomes.outcomes, outcomes.counts, strict=True))[1] / 40_000
+    # one preparation counts, the last; five standard deviations: 5·sqrt(0.075·0.925/4e4) = 0.0066
+    assert ones == pytest.approx(0.1 * 0.75, abs=0.0066)
 
 
 def test_error_params_and_the_error_model_change_a_jobs_counts(emulator: Emulator) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.errors import InputError
@@ -72,7 +72,6 @@ FATES = st.lists(st.sampled_from(["done", "again", "lost"]), min_size=ATTEMPTS, 
 
 
 @given(fates=st.lists(FATES, min_size=1, max_size=12), size=st.integers(1, 5))
-@settings(max_examples=40)
 def test_every_point_gets_its_allowed_attempts_independently_of_others(
     fates: list[list[str]], size: int, journal: Journal
 ) -> None:
