@@ -38,9 +38,10 @@ pytest.register_assert_rewrite(
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
-# a shell's `&` and nohup start tests with Ctrl-C ignored, which all processes that they start would inherit
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a shell's `&` and nohup start tests with signals ignored, which all processes that they start would inherit
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 

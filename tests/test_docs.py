@@ -38,6 +38,7 @@ SERVERS = (
     "worker",
 )  # these run until they are stopped; the service's own tests start it with every option
 IN_EVERY_RUN = ("README",)  # the main job, a cap, a resume, a report; the others take a minute
+QUICK = pytest.mark.claim("A run that was killed or stopped resumes from its recorded counts")
 ENDS_WITH_NOISE = ("--max-cost 200HQC", "--max-jobs 2", "--max-shots 1000")  # of a machine, or of few shots
 ENDS_EARLY = ("--max-jobs 3", "--detach-after 0.001")  # the next command resumes it
 
@@ -86,7 +87,7 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=[] if page.stem in IN_EVERY_RUN else pytest.mark.slow, id=page.stem)
+        pytest.param(page, marks=QUICK if page.stem in IN_EVERY_RUN else pytest.mark.slow, id=page.stem)
         for page in PAGES
         if any(not each.startswith(SERVERS) for each in found(SHOWN, "arguments", [page]))
     ],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import sys
 from importlib.metadata import packages_distributions, requires, version
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -18,6 +20,11 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
 @pytest.mark.parametrize("room", ["algorithms", "flows", "tasks"])
 def test_the_link_at_the_root_leads_to_the_room(room: str) -> None:
     assert (ROOT / room).resolve() == ROOT / "hybridloop" / room
+
+
+@pytest.mark.claim("the `hybridloop` command is on your path")
+def test_the_command_stands_beside_the_interpreter() -> None:
+    assert shutil.which("hybridloop", path=str(Path(sys.executable).parent))
 
 
 def test_constraints_are_plain_pins_as_pip_requires() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,7 +20,7 @@ from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator, running_emulator
 from tests.emulator.portal_helpers import Visitor
 from tests.long_form import IS_LONG, long_form
-from tests.paths import DOCS, ROOT
+from tests.paths import DOCS, ROOT, installed_python
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
@@ -102,17 +101,8 @@ def test_the_wheel_writes_a_report_of_a_stored_run(bundles: Path, tmp_path: Path
     assert page.count("<svg") >= 2
 
 
-def installed(version: str) -> str | None:
-    """Return the path of an installed Python of this version; pyenv's command of a Python that is not chosen fails."""
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = [shutil.which(f"python{version}"), *sorted(map(str, root.glob(f"{version}.*/bin/python")))]
-    return next(
-        (each for each in found if each and not subprocess.run([each, "-V"], capture_output=True).returncode), None
-    )
-
-
 # the newest Python of those that are installed: the other tests run on another one
-VERSIONS = PYTHONS if IS_LONG else [version for version in PYTHONS if installed(version)][-1:]
+VERSIONS = PYTHONS if IS_LONG else [version for version in PYTHONS if installed_python(version)][-1:]
 
 
 def uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -170,7 +160,7 @@ def test_the_wheel_runs_in_a_fresh_environment(
     version: str, built: Path, emulator: Emulator, stack_environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     environment, binaries = tmp_path / "environment", tmp_path / "environment" / "bin"
-    python = installed(version)
+    python = installed_python(version)
     if python is None:
         pytest.skip(f"Python {version} is not installed")
     made(uv("venv", "--python", python, environment))

@@ -254,7 +254,9 @@ def run_round_from_sampler(sampler: BaseSamplerV2) -> RunRound:
     return run_round
 
 
-SAME_RAD = 1e-6  # by which a recorded point may differ from a computed one
+# By which a recorded point may differ from a computed one. An optimizer of ours that gets the recorded points back
+# computes the next ones within some 1e-13 on any machine: it does not depend on the last digits of its own points.
+SAME_RAD = 1e-6
 
 
 class KeptCounts:

@@ -155,7 +155,7 @@ class _CappedRounds:
         """The target whose prices count."""
         return self._tariff.target
 
-    def recorded(self) -> None:
+    def recorded(self, _asked: object = None) -> None:
         """Return None: no round was recorded before."""
 
     def bought(self, prepared: PreparedAlgorithm) -> Bought | None:

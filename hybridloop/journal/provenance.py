@@ -16,6 +16,7 @@ from hybridloop.data import load_table
 PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
 CHOICES = "choices"  # key beside the packages: version of the choices that settings leave open
 CHOICES_VERSION = "1"  # the choices of start, groups, optimizer and batches; another version can't resume the run
+ARITHMETIC = "linear algebra"  # key beside the packages: the library for it, and its kernels for this processor
 REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
 _PACKAGE = Path(__file__).parents[1]
 _GIT_TIMEOUT_S = 5.0
@@ -27,9 +28,26 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     facts = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    facts |= {PRICES: load_table("prices")["dated"], CHOICES: CHOICES_VERSION}
+    facts |= {PRICES: load_table("prices")["dated"], CHOICES: CHOICES_VERSION, ARITHMETIC: arithmetic()}
     revision = code_revision()
     return facts if revision is None else facts | {REVISION: revision}
+
+
+@cache
+def arithmetic() -> str:
+    """Return the library of NumPy's linear algebra with the kernels that it has chosen for this processor."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    found = [each for each in threadpool_info() if each["user_api"] == "blas"]
+    own = [each for each in found if Path(np.__file__).parent.name in each["filepath"]] or found
+    names = {f"{each['internal_api']} {each.get('architecture') or ''}".strip() for each in own}
+    return ", ".join(sorted(names)) or "unknown"
+
+
+def has_same_arithmetic(recorded: Mapping[str, str]) -> bool:
+    """Return True if results have the recorded last digits: processor, NumPy and SciPy are the same."""
+    return not changed_versions(recorded, versions()).keys() & {ARITHMETIC, "numpy", "scipy"}
 
 
 def has_same_choices(recorded: Mapping[str, str]) -> bool:

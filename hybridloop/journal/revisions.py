@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hybridloop.journal.records import Event
@@ -20,13 +21,21 @@ def stream_of(revision: int) -> str:
     return MAIN_STREAM if revision == 1 else f"{MAIN_STREAM}.{revision}"
 
 
+def branch_of(stream: str) -> str:
+    """Return the stream for the rounds of a run that leaves those of a stream, since its processor asks for others.
+
+    >>> branch_of("main.2"), branch_of("main.2-1")
+    ('main.2-1', 'main.2-2')
+    """
+    name, _, number = stream.partition("-")
+    return f"{name}-{int(number or 0) + 1}"
+
+
 def revision_of_stream(stream: str) -> int | None:
     """Return the revision of a run's own stream; None for a stream that a program named.
 
-    >>> revision_of_stream("main.2"), revision_of_stream("chemistry")
-    (2, None)
+    >>> revision_of_stream("main.2"), revision_of_stream("main.2-1"), revision_of_stream("chemistry")
+    (2, 2, None)
     """
-    name, _, number = stream.partition(".")
-    if name != MAIN_STREAM or not (number.isdecimal() or stream == MAIN_STREAM):
-        return None
-    return int(number or 1)
+    own = re.fullmatch(rf"{MAIN_STREAM}(?:\.(\d+))?(?:-\d+)?", stream)
+    return None if own is None else int(own[1] or 1)

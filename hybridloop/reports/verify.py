@@ -14,20 +14,19 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.budget.caps import Budget, Caps, Spending
-from hybridloop.compiler.programs import describe_pub
 from hybridloop.data.states import State, state_of
 from hybridloop.errors import InputError, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.journal.provenance import changed_versions, versions
-from hybridloop.journal.revisions import stream_of
+from hybridloop.journal.revisions import branch_of, revision_of_stream, stream_of
 from hybridloop.preparation import prepare
 from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.targets import Target, recorded_target
-from hybridloop.tasks.cap_shares import CapShares
+from hybridloop.tasks.cap_shares import Asked, CapShares
 from hybridloop.tasks.replay.earlier_rounds import EarlierRounds
-from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
+from hybridloop.tasks.replay.same_round import check_same_pubs, difference_of
 from hybridloop.tasks.submission.results import stored_points
 
 COMPARED = (
@@ -110,21 +109,31 @@ class _StoredRounds:
     """
 
     def __init__(self, run: StoredRun, target: Target) -> None:
-        streams = [stream_of(number) for number in range(1, run.revision + 1)]
-        by_stream = {stream: [each for each in run.rounds() if each.stream == stream] for stream in streams}
-        self._rounds = deque(by_stream.pop(streams[-1]))
-        self._earlier = EarlierRounds(by_stream.values())
+        records = [(revision_of_stream(each.stream), each) for each in run.rounds()]
+        self._stream = stream_of(run.revision)
+        self._rounds = deque(each for _, each in records if each.stream == self._stream)
+        self._branches = [each for revision, each in records if revision == run.revision]
+        self._earlier = EarlierRounds(
+            [each for revision, each in records if revision == number] for number in range(1, run.revision)
+        )
         self._is_capped = run.is_of_algorithm and run.settings.caps != Caps()
-        self.budget, self.target = Budget(Caps()), target
+        # nothing is spent again: the caps say only that one of them may have ended a search
+        self.budget, self.target = Budget(run.settings.caps if self._is_capped else Caps()), target
         shares = CapShares(self)
         self.share, self.larger_cap, self._fitted = shares.share, shares.larger_cap, shares.fitted
         self.left = self._earlier.left
         self.number = 0
         self.jobs = 0
 
-    def recorded(self) -> RoundRecord | None:
-        """Return the next round."""
-        return self._rounds[0] if self._rounds else None
+    def recorded(self, asked: Asked | None = None) -> RoundRecord | None:
+        """Return the next round; where it measured other PUBs, the next one of the branch that the run went on in."""
+        record = self._rounds[0] if self._rounds else None
+        branch = branch_of(self._stream)
+        rounds = deque(each for each in self._branches if each.stream == branch)
+        if record is None or asked is None or not rounds or not difference_of(record, asked(record)):
+            return record
+        self._stream, self._rounds = branch, rounds
+        return self.recorded(asked)
 
     def needed(self, _pubs: Sequence[SamplerPub], /) -> Callable[[Sequence[int]], Spending]:
         """Return that a round takes nothing, for no cap is checked again."""
@@ -133,14 +142,13 @@ class _StoredRounds:
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         record = self._earlier.take(pubs)
         if record is None:
-            pubs, record = self._fitted(pubs) if self._is_capped else pubs, self.recorded()
+            pubs = self._fitted(pubs) if self._is_capped else pubs
+            record = self.recorded(lambda _: pubs)
             if record is None and self._is_capped:
                 raise RoundTooLarge("an earlier cap", "no such round is recorded", "Verify the run where it was made.")
             if record is None or not record.complete:
                 raise ReplayDiverged(f"round {self.number}", "the algorithm asks for it, but it was never measured")
-            check_same(
-                record, [describe_pub(pub) for pub in pubs], [pub.shots for pub in pubs], record.target, SAME_RAD
-            )
+            check_same_pubs(record, pubs)
             self._rounds.popleft()
         self.number += 1
         self.jobs += len(record.jobs)

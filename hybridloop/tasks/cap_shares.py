@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Aside
 from hybridloop.budget.caps import Budget, Spending, TooLarge
-from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import CapReached, ReplayDiverged, RoundTooLarge
+from hybridloop.errors import CapReached, RoundTooLarge
 from hybridloop.journal import RoundRecord
 from hybridloop.targets import Target
-from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
+from hybridloop.tasks.replay.same_round import difference_of
 
 MIN_SHOTS = 10  # of a PUB whose shots are reduced
 _STEPS = 30  # of the bisection for the reduced shots
+
+
+Asked = Callable[[RoundRecord], Sequence[SamplerPub]]  # PUBs of a round, with the shots that the record gives them
 
 
 class PricedRounds(Protocol):
@@ -31,8 +34,8 @@ class PricedRounds(Protocol):
     def target(self) -> Target:
         """The target of the run."""
 
-    def recorded(self) -> RoundRecord | None:
-        """Return the next round as the journal has it, if it has."""
+    def recorded(self, asked: Asked | None = None) -> RoundRecord | None:
+        """Return the next round as the journal has it, if it has; one that differs from the asked PUBs may be left."""
 
     def needed(self, pubs: Sequence[SamplerPub], /) -> Callable[[Sequence[int]], Spending]:
         """Return the most that a round of these PUBs can take, as a function of the shots of each."""
@@ -95,7 +98,9 @@ class CapShares:
         """Return a round's PUBs with the shots that it may have. Raises RoundTooLarge if it may not be submitted."""
         if self._aside is None:
             return pubs
-        if (record := self._rounds.recorded()) is not None:
+        ended_by_cap = self._budget.has_caps and not self._reduces  # what is recorded may be the final measurement
+        record = self._rounds.recorded(None if ended_by_cap else partial(self._with_recorded_shots, pubs))
+        if record is not None:
             return self._as_recorded(pubs, record)
         if not self._budget.has_caps:
             return pubs
@@ -127,19 +132,19 @@ class CapShares:
         return None
 
     def _as_recorded(self, pubs: Sequence[SamplerPub], record: RoundRecord) -> Sequence[SamplerPub]:
-        if self._reduces and len(record.pubs) == len(pubs):
-            shots = [min(known.shots, int(pub.shots or 0)) for pub, known in zip(pubs, record.pubs, strict=True)]
-            self._is_reduced = shots != [pub.shots for pub in pubs]
-            return [_with_shots(pub, each) for pub, each in zip(pubs, shots, strict=True)]
-        try:
-            described = [describe_pub(pub) for pub in pubs]
-            check_same(record, described, [pub.shots for pub in pubs], self._rounds.target.name, SAME_RAD)
-        except ReplayDiverged as difference:
-            if self._reduces:
-                raise
+        if not self._reduces and (difference := difference_of(record, pubs)):
             self._note(pubs)
-            raise RoundTooLarge(self._names, "another round is recorded", str(difference)) from difference
-        return pubs
+            raise RoundTooLarge(self._names, "another round is recorded", difference)
+        found = self._with_recorded_shots(pubs, record)
+        self._is_reduced = [pub.shots for pub in found] != [pub.shots for pub in pubs]
+        return found
+
+    def _with_recorded_shots(self, pubs: Sequence[SamplerPub], record: RoundRecord) -> Sequence[SamplerPub]:
+        """Return the PUBs with the shots to which they were reduced, if they may be."""
+        if not self._reduces or len(record.pubs) != len(pubs):
+            return pubs
+        shots = [min(known.shots, int(pub.shots or 0)) for pub, known in zip(pubs, record.pubs, strict=True)]
+        return [_with_shots(pub, each) for pub, each in zip(pubs, shots, strict=True)]
 
     @property
     def _names(self) -> str:

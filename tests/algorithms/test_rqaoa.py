@@ -19,6 +19,7 @@ from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.algorithms.qaoa_helpers import REFERENCE, max_cut_problem
 
 
+@pytest.mark.claim("recursive QAOA")
 @pytest.mark.parametrize("name", ["reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4"])
 def test_recursion_finds_the_best_cut_in_seven_rounds(name: str) -> None:
     for run_round in (noiseless_rounds(), shot_rounds(1)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,18 +20,17 @@ from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.estimation.sampling import Sampling
+from hybridloop.algorithms.optimizers.base import PointEstimate, Stop
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
-from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS, Search, round_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
 from hybridloop.algorithms.vqe.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
-from tests.algorithms.pair_helpers import molecule
 from tests.algorithms.reference_helpers import MOLECULES, problem_of
 
 MHA = 1e-3
@@ -300,21 +299,44 @@ def test_estimates_have_the_variance_of_each_group() -> None:
     assert estimate.variance == pytest.approx(sum(estimate.shot_variances) / 5000)
 
 
+class RefinedForEver:
+    """An optimizer that has converged after two rounds at its start, and never does again once it is refined."""
+
+    can_skip: ClassVar[bool] = False
+
+    def __init__(self, start: NDArray[np.float64]) -> None:
+        self.start = start
+        self.best: PointEstimate | None = None
+        self.stop: Stop | None = None
+        self.told = 0
+
+    def ask(self) -> NDArray[np.float64]:
+        return np.empty((0, len(self.start))) if self.stop else self.start[None]
+
+    def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
+        (estimate,) = estimates
+        assert isinstance(estimate, Estimate)
+        self.told += 1
+        self.best = PointEstimate.of(estimate, points[0])
+        self.stop = Stop(converged=True, reason="two rounds") if self.told == 2 else None
+
+    def refine(self, _tolerance: float | None = None) -> None:
+        self.stop = None
+
+
 def test_a_limit_that_ends_a_refinement_takes_no_claim_of_the_search_before() -> None:
-    problem = electronic_problem(molecule("H3+_0.9"), FermionMapping.PARITY)
+    problem = problem_of("H2_0.735")
 
     class NeverEnough(Claims):
         def falls_short(self, _point: NDArray[np.float64], _residue: float, /) -> bool:
             return True
 
-    def searched(seed: int, max_rounds: int = 200, claims: Claims = NO_CLAIMS) -> VqeResult:
-        ansatz, sampling = uccsd(problem), Sampling(precision=5 * MHA)
-        search = Search(TrustRegion(ansatz.initial_point, ansatz.frequencies), max_rounds)
-        return vqe(problem.hamiltonian, ansatz, search, shot_rounds(seed), sampling=sampling, claims=claims)
+    def searched(max_rounds: int, claims: Claims) -> VqeResult:
+        ansatz = uccsd(problem)
+        search = Search(RefinedForEver(ansatz.initial_point), max_rounds)
+        sampling = Sampling(precision=5 * MHA)
+        return vqe(problem.hamiltonian, ansatz, search, shot_rounds(0), sampling=sampling, claims=claims)
 
-    plain = searched(0)
-    rounds = sum(progress.phase == "search" for progress in plain.history)
-    refined = searched(0, max_rounds=rounds + 1, claims=NeverEnough())
-    assert plain.converged
-    assert refined.converged  # its end was met before
-    assert refined.reason == f"{plain.reason}; then max_rounds={rounds + 1}, as requested"
+    plain, refined = searched(200, NO_CLAIMS), searched(3, NeverEnough())
+    assert (plain.converged, plain.reason) == (True, "two rounds")
+    assert (refined.converged, refined.reason) == (True, "two rounds; then max_rounds=3, as requested")

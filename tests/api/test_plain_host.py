@@ -123,6 +123,7 @@ def test_it_has_no_limits_of_prefect(emulator: Emulator) -> None:
         hl.vqe("h2", seed=7, host="plain", session_slots="a limit", workspace=emulator.workspace("plain-slots"))
 
 
+@pytest.mark.claim("`kill -9`, power failure")
 @pytest.mark.slow
 def test_a_killed_run_is_resumed_to_the_same_digits_without_prefect(emulator: Emulator, tmp_path: Path) -> None:
     at = Shell(dict(os.environ), is_new=True).at(emulator, "plain-killed")

@@ -139,6 +139,7 @@ def test_a_failed_sign_in_keeps_the_reason_of_each_credential(
     )
 
 
+@pytest.mark.claim("sign in with `az login`")
 @pytest.mark.parametrize(
     "variables",
     [

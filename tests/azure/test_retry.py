@@ -99,6 +99,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 SUCCESS = reply(200, {"id": SESSION, "status": "Succeeded"})
 
 
+@pytest.mark.claim("the connection breaks")
 @pytest.mark.parametrize("failure", [reply(503), hang_up], ids=["503", "hung up"])
 def test_a_service_that_never_recovers_is_called_attempts_times(scripted: ScriptedService, failure: Answer) -> None:
     scripted.answers[:] = [failure]
@@ -147,6 +148,7 @@ def test_retry_after_is_honoured_up_to_the_cap_and_ignored_if_unreadable(
 OTHER_SHAPES: list[object] = [None, [], {}, "job", {"id": "job"}]
 
 
+@pytest.mark.claim("No job is submitted twice")
 @pytest.mark.parametrize("answer", [hang_up, *(reply(201, document) for document in OTHER_SHAPES)])
 def test_after_an_unclear_answer_to_a_submission_the_job_is_looked_up_by_its_id(
     scripted: ScriptedService, answer: Answer
@@ -197,6 +199,7 @@ def test_after_stop_there_is_no_further_attempt(scripted: ScriptedService) -> No
     assert len(scripted.requests) == 1
 
 
+@pytest.mark.claim("No secret is in")
 def test_no_signature_reaches_a_log_or_an_error(scripted: ScriptedService, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     scripted.answers[:] = [reply(400, {"error": {"code": "X", "message": "bad url http://x/?sig=canary-sig&se=1"}})]

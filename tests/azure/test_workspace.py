@@ -49,6 +49,7 @@ def test_a_workspace_name_that_can_not_be_right_is_named_with_the_sdks_reason(na
     assert "canary-key" not in str(caught.value)
 
 
+@pytest.mark.claim("Set `AZURE_QUANTUM_CONNECTION_STRING`")
 def test_the_environment_variable_names_a_workspace_including_a_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_QUANTUM_CONNECTION_STRING", raising=False)
     assert connect_from_environment() is None

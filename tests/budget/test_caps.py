@@ -119,6 +119,7 @@ def threads_that_switch_often() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.claim("maximum cost is reserved before it is sent", "spends never exceeds its cap")
 @pytest.mark.usefixtures("threads_that_switch_often")
 def test_concurrent_threads_reserve_up_to_the_cap_and_no_more() -> None:
     races, threads = 200, 4

@@ -33,6 +33,7 @@ def pubs(shots: int = 100) -> list[SamplerPub]:
 CREDITS = 5.62
 
 
+@pytest.mark.claim("applies the published prices")
 def test_jobs_are_billed_as_estimated_and_a_resumed_run_continues_its_summary(
     emulator: Emulator, tmp_path: Path
 ) -> None:

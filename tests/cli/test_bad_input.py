@@ -121,6 +121,7 @@ def test_an_invalid_file_is_refused_with_what_takes_it(
     assert "unicode string" not in message  # words of the YAML library
 
 
+@pytest.mark.claim("Bad input submits nothing")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",

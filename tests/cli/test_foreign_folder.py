@@ -104,6 +104,21 @@ def test_a_run_opens_no_settings_of_the_folder(folder: Path, marker: Path, shell
     assert "<svg" in report.read_text()
 
 
+@pytest.mark.claim("All state is in `HYBRIDLOOP_HOME`")
+def test_a_run_leaves_nothing_outside_of_its_home_but_caches_of_libraries(
+    shell: Shell, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "user").mkdir()
+    own = shell.at(emulator, "leaves-nothing").shell.with_variables(HOME=str(tmp_path / "user"))
+    done = own.run("run", "vqe", "h2", "--seed", "7", "--quiet", "--run-key", "mine")
+    assert done.returncode == 0, done.stderr
+    assert [row["run_key"] for row in own.json_inside("runs", "list")] == ["mine"]
+    assert {path.name for path in (tmp_path / "user").iterdir()} <= {".cache", ".config"}
+    assert Path(own.environ["HYBRIDLOOP_JOURNAL"].removeprefix("sqlite:///")).is_relative_to(
+        own.environ["HYBRIDLOOP_HOME"]
+    )
+
+
 def test_processes_that_are_started_import_nothing_from_the_folder(
     folder: Path, marker: Path, shell: Shell, migrated_server: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_run_with_a_wrong_key_opens_no_session(
     assert list(emulator.workspace("wrong-key-of-a-run").list_sessions()) == []
 
 
+@pytest.mark.claim("Without either, all commands use the local service")
 @pytest.mark.parametrize(
     ("options", "variables"),
     [

@@ -22,6 +22,11 @@ from tests.waiting import PATIENCE_S
 
 BELL = "operation Main() : Result { use q = Qubit(); H(q); MResetZ(q) }"
 ENDLESS = "operation Main() : Int { mutable i = 0; while true { set i += 1; } i }"
+UNROLLED = """
+OPENQASM 3.0;
+include "stdgates.inc";
+qubit q; bit c; for int i in [0:999999999] { x q; } c = measure q;
+"""  # in OpenQASM
 RECURSIVE = "function F(n : Int) : Int { F(n + 1) } operation Main() : Int { F(0) }"
 NESTED = f"operation Main() : Int {{ {'(' * 20_000}1{')' * 20_000} }}"
 GROWING = "operation Main() : Int { mutable a = [0, 1]; while true { set a += a; } 0 }"
@@ -29,15 +34,23 @@ GROWING = "operation Main() : Int { mutable a = [0, 1]; while true { set a += a;
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("source", "reason"),
-    [(ENDLESS, "CPU time"), (RECURSIVE, "stack"), (NESTED, "stack"), (GROWING, "0.5 GiB")],
-    ids=["endless", "recursive", "nested", "growing"],
+    ("source", "entry", "reason"),
+    [
+        (ENDLESS, "Main()", "CPU time"),
+        (UNROLLED, None, "CPU time"),
+        (RECURSIVE, "Main()", "stack"),
+        (NESTED, "Main()", "stack"),
+        (GROWING, "Main()", "0.5 GiB"),
+    ],
+    ids=["endless", "openqasm", "recursive", "nested", "growing"],
 )
-def test_a_program_beyond_a_limit_is_refused_and_the_next_one_compiles(source: str, reason: str) -> None:
+def test_a_program_beyond_a_limit_is_refused_and_the_next_one_compiles(
+    source: str, entry: str | None, reason: str
+) -> None:
     cpu_s = 2 if reason == "CPU time" else 60  # a loaded machine needs more than 2 s to fill the memory
     with closing(QsharpCompiler(memory_bytes=1 << 29, cpu_s=cpu_s, wall_s=PATIENCE_S)) as compiler:
         with pytest.raises(CompilationStopped, match=reason):
-            compiler.compile(source, "Main()", "Adaptive_RI")
+            compiler.compile(source, entry, "Adaptive_RI")
         assert "__quantum__qis__h__body" in compiler.compile(BELL, "Main()", "Adaptive_RI")
 
 

@@ -145,6 +145,7 @@ class SessionEvents:
         assert self.session.details.end_execution_time == before
 
 
+@pytest.mark.claim("follows recorded traffic")
 @pytest.mark.parametrize(("row", "policy", "events", "ends"), SESSIONS, ids=[row for row, *_ in SESSIONS])
 def test_a_session_follows_the_state_machine(service: Emulator, row: str, policy: str, events: str, ends: str) -> None:
     session_events = SessionEvents(service, policy)
@@ -209,6 +210,7 @@ REFUSALS: list[tuple[str, int, str, Callable[[Caller], Reply]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.claim("follows recorded traffic")
 @pytest.mark.parametrize(("row", "status", "code", "call"), REFUSALS, ids=[row for row, *_ in REFUSALS])
 def test_an_error_response_matches_the_error_table(
     service: Emulator, row: str, status: int, code: str, call: Callable[[Caller], Reply]

@@ -80,6 +80,7 @@ def test_another_project_gets_an_emulator_by_the_name_of_a_fixture(tmp_path: Pat
     assert "3 passed" in done.stdout
 
 
+@pytest.mark.claim("test tool for other Azure Quantum clients")
 def test_the_plugin_is_registered_and_can_be_disabled(tmp_path: Path) -> None:
     (plugin,) = entry_points(group="pytest11", name="hybridloop_emulator")
     assert plugin.value == "hybridloop.emulator.pytest_plugin"

@@ -111,6 +111,7 @@ def test_a_loop_of_unknown_length_of_q_sharp_runs_on_helios_where_it_was_compile
         qsharp.eval(source)
 
 
+@pytest.mark.claim("the SDK's own tests")
 @pytest.mark.parametrize(
     ("target", "more", "data", "result"),
     [

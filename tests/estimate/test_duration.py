@@ -13,6 +13,7 @@ from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.settings import ProblemText
 from hybridloop.targets import known_targets
+from tests.long_form import long_form, short_or_long
 from tests.value_helpers import known
 
 QUICK = ("ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm")  # one of each format, with noise and without
@@ -41,13 +42,9 @@ def test_a_machine_without_published_times_has_no_estimate_but_its_queues(target
     ]
 
 
+@long_form
 @pytest.mark.parametrize(
-    "target",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK))
-        for name, facts in known_targets().items()
-        if not facts.checks_only
-    ],
+    "target", short_or_long(QUICK, [name for name, facts in known_targets().items() if not facts.checks_only])
 )
 def test_a_plan_on_the_local_service_times_its_simulator_in_the_format_of_each_target(target: str) -> None:
     here = planned(target, is_local=True).duration

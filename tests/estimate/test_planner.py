@@ -156,6 +156,7 @@ def test_a_plan_has_the_billing_unit_and_the_keep_alive_mode(target: str, unit: 
     assert ("an estimate" in str(plan)) == ("helios" in target)
 
 
+@pytest.mark.claim("`plan` submits nothing")
 def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulator) -> None:
     workspace, before = emulator.workspace(), emulator.admin("ledger")["jobs"]
     with unavailable(emulator, "ionq.qpu.aria-1"):

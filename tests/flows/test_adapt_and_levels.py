@@ -200,7 +200,10 @@ def test_a_resumed_run_keeps_its_groups_where_prices_and_error_rates_have_change
 
 @pytest.mark.parametrize(
     ("algorithm", "problem"),
-    [("levels", H2), pytest.param("scan", read_scan(["h2", "h2-2.0", "h2-1.6"]), marks=pytest.mark.slow)],
+    [
+        pytest.param("levels", H2, marks=pytest.mark.claim("excited states")),
+        pytest.param("scan", read_scan(["h2", "h2-2.0", "h2-1.6"]), marks=pytest.mark.slow),
+    ],
 )
 def test_a_target_that_does_not_sample_has_bounds_on_rounding_as_errors(
     algorithm: str, problem: ProblemText, emulator: Emulator

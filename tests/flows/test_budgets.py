@@ -17,6 +17,7 @@ from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.flow_calls import run_plainly
+from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.usefixtures("own_journal")
 H2, PRECISION = ProblemText(name="h2"), 2e-3
@@ -26,6 +27,7 @@ def settings(target: str, **caps: Any) -> VqeSettings:
     return VqeSettings.model_validate({"target": target, "seed": 7, "precision": PRECISION, "shots": 1000, **caps})
 
 
+@pytest.mark.claim("says which precision the budget buys")
 @pytest.mark.parametrize(
     ("target", "cap", "unit"),
     [
@@ -173,7 +175,8 @@ def ring(nodes: int) -> ProblemText:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nodes", [4, 10, 16, 20])
+@long_form
+@pytest.mark.parametrize("nodes", short_or_long([10], [4, 10, 16, 20]))
 @pytest.mark.parametrize(
     ("target", "cap", "unit"), [("ionq.qpu.aria-1", "max_cost", "USD"), ("rigetti.sim.qvm", "max_shots", "")]
 )

@@ -65,6 +65,7 @@ def unbroken(own_journal: str, emulator: Emulator) -> Unbroken:
     return run_plainly("sqd", workspace, H4, SAMPLED, "sqd-one", on_progress), updates, states
 
 
+@pytest.mark.claim("SQD")
 def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unbroken) -> None:
     result, updates, states = unbroken
     assert (result.rounds, result.jobs, result.shots) == (1, 1, SAMPLED.shots)

@@ -77,6 +77,12 @@ def sampled(own_journal: str, emulator: Emulator) -> RunResult:
     return run(emulator.workspace("sampled"), VqeSettings(seed=7))
 
 
+@pytest.mark.claim(
+    "passes the counts to the optimizer",
+    "so you need no account",
+    "until it reaches the standard error that you set",
+    "computes the ground state of H2",
+)
 def test_the_energy_has_the_requested_precision_and_agrees_with_the_exact_one(sampled: RunResult) -> None:
     assert sampled.value is not None
     assert sampled.standard_error is not None
@@ -89,6 +95,7 @@ def test_the_energy_has_the_requested_precision_and_agrees_with_the_exact_one(sa
     assert asked <= sampled.shots <= 1.05 * asked
 
 
+@pytest.mark.claim("A run opens one session")
 def test_the_session_is_closed_and_the_service_knows_as_many_jobs(sampled: RunResult, emulator: Emulator) -> None:
     (session,) = emulator.workspace("sampled").list_sessions()
     assert [(record.id, record.status) for record in sampled.sessions] == [(session.id, "Succeeded")]
@@ -97,6 +104,7 @@ def test_the_session_is_closed_and_the_service_knows_as_many_jobs(sampled: RunRe
     assert len(jobs) == sampled.jobs == sampled.sessions[0].jobs
 
 
+@pytest.mark.claim("as Prefect flows")
 def test_prefect_shows_a_run_by_its_problem_and_rounds_and_takes_the_plain_values_of_a_deployment(
     sampled: RunResult, prefect_server: PrefectServer, emulator: Emulator
 ) -> None:

@@ -226,6 +226,7 @@ def test_a_journal_that_can_only_be_read_shows_its_runs(sealed: str, tmp_path: P
     folder.chmod(0o755)
 
 
+@pytest.mark.claim("the journal can't be written")
 def test_a_full_disk_is_an_error_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
     url = journal_url(tmp_path / "journal.db")
     with Journal(url) as journal:

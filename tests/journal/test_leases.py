@@ -150,6 +150,7 @@ def _race(url: str, uids: list[str], start: Callable[[], object], report: Connec
         start()  # no process ends before all have tried
 
 
+@pytest.mark.claim("another process has the run")
 @long_form
 def test_of_eight_processes_claiming_at_once_exactly_one_gets_the_run(new_url: str) -> None:
     with Journal(new_url) as journal:

@@ -120,6 +120,7 @@ def test_a_disk_that_was_unmounted_has_the_results(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.claim("the journal can't be written")
 def test_a_run_whose_journal_is_deleted_stops_and_continues_from_the_saved_one(
     emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ def test_a_state_file_with_a_reused_process_id_is_not_trusted(home: Path) -> Non
     assert _ensure(home).pid != os.getpid()
 
 
+@pytest.mark.claim("`hybridloop down` stops both")
 def test_down_leaves_no_process_and_no_state_file(home: Path) -> None:
     _ensure(home)
     running = _pids(home)

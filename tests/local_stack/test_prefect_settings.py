@@ -77,6 +77,7 @@ def test_broken_profiles_set_no_server(user_home: Path, text: str) -> None:
     assert user_server({"HOME": str(user_home)}, OURS) is None
 
 
+@pytest.mark.claim("a Prefect server unless you have one")
 def test_with_a_server_and_a_workspace_of_the_user_no_process_is_started(tmp_path: Path) -> None:
     environ = {
         "HYBRIDLOOP_HOME": str(tmp_path / "home"),

@@ -38,6 +38,7 @@ def measured(scan: PreparedScan, rounds: RunRound) -> Outcome:
     return outcome
 
 
+@pytest.mark.claim("curves")
 def test_every_point_has_its_energy_with_its_error() -> None:
     names = ("h2-0.3", "h2", "h2-1.6", "h2-2.5")
     outcome = measured(prepared(*names, ansatz="uccsd"), shot_rounds(1))

@@ -220,6 +220,7 @@ def test_a_request_to_stop_that_was_met_does_not_stop_the_run_again(begun: Journ
         assert not begun.renew(run.lease).stop_requested
 
 
+@pytest.mark.claim("The sessions of a flow run that has ended are closed")
 @pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
 def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
     by_key: bool,  # noqa: FBT001

@@ -66,6 +66,7 @@ def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_i
     assert session.status == "Succeeded"
 
 
+@pytest.mark.claim("a cap or the deadline is reached")
 def test_a_deadline_ends_a_run_although_the_machines_clock_was_set_back(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

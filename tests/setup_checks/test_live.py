@@ -104,7 +104,13 @@ def test_the_table_has_all_groups() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", [pytest.param("v1", marks=pytest.mark.slow), "v2"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("v1", marks=pytest.mark.slow),
+        pytest.param("v2", marks=pytest.mark.claim("`hybridloop doctor --live` checks yours")),
+    ],
+)
 def test_the_command_finds_the_local_service_as_assumed_closes_all_sessions_and_reports_without_keys_and_ids(
     start_emulator: Callable[..., Emulator], tmp_path: Path, kind: str
 ) -> None:

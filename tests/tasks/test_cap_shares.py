@@ -105,6 +105,7 @@ def capped_run(service: Emulator, clock: ServiceClock, tmp_path: Path) -> Capped
     return CappedRun(service, clock, tmp_path)
 
 
+@pytest.mark.claim("a cap or the deadline is reached")
 @pytest.mark.parametrize(
     ("caps", "name"),
     [

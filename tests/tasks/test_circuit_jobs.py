@@ -47,6 +47,7 @@ def bell(name: str = "bell") -> QuantumCircuit:
     return circuit
 
 
+@pytest.mark.claim("A session takes your own circuits")
 def test_a_circuit_gives_a_job_with_id_status_result_and_counts(workspace: Workspace) -> None:
     with open_run_session(workspace, TARGET) as session:
         job = session.run(flipped(0, 2), shots=100)
@@ -226,6 +227,7 @@ def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(works
         session.run(bell())
 
 
+@pytest.mark.claim("Bad input submits nothing")
 @pytest.mark.parametrize(
     ("circuits", "options", "message"),
     [

@@ -55,6 +55,7 @@ def statuses(workspace: Workspace) -> dict[str, str]:
     return {row["id"]: row["status"] for row in list_sessions(workspace, 20)}
 
 
+@pytest.mark.claim("The sessions of a flow run that has ended are closed")
 def test_the_session_of_a_dead_run_is_closed_and_the_run_marked(
     journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

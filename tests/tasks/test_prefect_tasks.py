@@ -81,6 +81,7 @@ def test_rounds_are_measured_and_the_session_is_closed(emulator: Emulator) -> No
     assert statuses(emulator, "measured") == ["Succeeded"]
 
 
+@pytest.mark.claim("closes the session, also after an error")
 @pytest.mark.parametrize(("act", "error"), [(fail, ArithmeticError), (interrupt, KeyboardInterrupt)])
 def test_an_error_or_ctrl_c_in_the_flow_closes_the_session(
     emulator: Emulator, act: Callable[[OpenSession], object], error: type[BaseException]

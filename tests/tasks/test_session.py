@@ -99,6 +99,7 @@ def test_an_exact_distribution_above_the_targets_limit_takes_one_job_and_fills_a
     assert sorted(bits.get_counts().values()) == [12_500, 12_500]
 
 
+@pytest.mark.claim("closes the session, also after an error")
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, error: type[BaseException]) -> None:
     def work() -> None:
@@ -126,6 +127,7 @@ def test_the_session_is_closed_although_its_pings_do_not_end_in_order(
     assert "the pings can't be ended" in caplog.text
 
 
+@pytest.mark.claim("submits each round's circuits in parallel")
 def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
     with open_run_session(workspace) as session:
         rounds = [session.rounds.start([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
@@ -194,6 +196,7 @@ def test_stopping_ends_the_wait_and_cancels_the_jobs_of_a_session_that_is_not_st
     assert show_session(workspace, session.id)["status"] == "Succeeded"
 
 
+@pytest.mark.claim("a job fails permanently")
 def test_a_failed_job_ends_the_round_with_the_services_message(workspace: Workspace, emulator: Emulator) -> None:
     rule = {"fault": "job-fails", "code": "InvalidInputData", "message": "too many qubits", "nth": 1}
     with open_run_session(workspace) as session:
@@ -229,6 +232,7 @@ def test_a_policy_can_end_the_run_with_its_session(workspace: Workspace) -> None
     assert len(session.sessions.rows) == 1
 
 
+@pytest.mark.claim("Bad input submits nothing")
 def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:
     with pytest.raises(InputError, match="target"), open_run_session(workspace, "ionq.simulater"):
         pass

@@ -64,6 +64,7 @@ def books(service: Emulator, run: HeldRun) -> Any:
     return service.admin(f"ledger?run={run.uid}")
 
 
+@pytest.mark.claim("a job fails with a transient error")
 def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
@@ -93,6 +94,7 @@ def test_no_attempt_begins_later_after_the_first_failure_than_the_policy_says(
         session.run_round([ones()])
 
 
+@pytest.mark.claim("No job is submitted twice")
 def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_failed_attempt_is_recorded_before_the_next_is_sent(
         assert_right(session.rounds.collect(round_))
 
 
+@pytest.mark.claim("a job fails with a transient error")
 def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
@@ -125,6 +128,7 @@ def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
     assert (len(found["entries"]), found["duplicates"]["count"]) == (4, 0)
 
 
+@pytest.mark.claim("a job fails permanently")
 @pytest.mark.parametrize(
     "policy",
     [FailurePolicy(on_lost_job=OnLostJob.PENALIZE, penalty=1.0), FailurePolicy(on_lost_job=OnLostJob.SKIP)],
@@ -151,6 +155,7 @@ def test_a_failed_point_is_returned_as_failed_also_in_a_replay(
         session.sampler()
 
 
+@pytest.mark.claim("the service ends the session")
 def test_a_failed_session_is_renewed_and_its_cancelled_jobs_are_submitted_again(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
@@ -229,6 +234,7 @@ def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
     assert warning.startswith("the target takes no jobs: ")
 
 
+@pytest.mark.claim("the target takes no jobs")
 @pytest.mark.parametrize(
     ("policy", "ending", "least_s", "most_s"),
     [
@@ -271,6 +277,7 @@ def test_each_outage_of_a_round_is_waited_for_as_long_as_the_policy_says(
     assert {entry["rule"] for entry in service.admin("faults/log")["log"]} == {1, 2, 3}
 
 
+@pytest.mark.claim("the queue is long")
 def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_results(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:
@@ -353,6 +360,7 @@ def test_a_session_closed_by_hand_has_its_jobs_cancelled_unless_a_run_waits_for_
     assert statuses == {"Waiting" if is_stored else "Cancelled"}
 
 
+@pytest.mark.claim("so a cap holds")
 def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_one_resumes_it(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: HeldRun
 ) -> None:

@@ -31,8 +31,8 @@ from hybridloop.algorithms.optimizers.base import (
     stop_without_angles,
 )
 from hybridloop.algorithms.optimizers.registry import MEMBERS, OptimizerSpec, SearchSettings
-from hybridloop.algorithms.optimizers.scipy import SAME_POINT_RAD, End, SuspendedMinimizer
-from hybridloop.algorithms.rounds import FailedPoint
+from hybridloop.algorithms.optimizers.scipy import End, SuspendedMinimizer
+from hybridloop.algorithms.rounds import SAME_RAD, FailedPoint
 from hybridloop.errors import CallbackFailed, HybridloopError, InputError, ReplayDiverged
 
 _KINDS = "a name (`hybridloop optimizers`), a function minimize(fun, x0), or an object with ask and tell or minimize"
@@ -416,5 +416,5 @@ def _check_same(name: str, number: int, asked: NDArray[np.float64], recorded: ND
             name, f"round {number} asks for {len(asked)} point(s), and was recorded with {len(recorded)}"
         )
     distance = float(np.abs(asked - recorded).max(initial=0.0))
-    if distance > SAME_POINT_RAD:
+    if distance > SAME_RAD:
         raise ReplayDiverged(name, f"round {number} is {distance:.1e} rad away from the recorded one; is it seeded?")

@@ -31,10 +31,9 @@ from hybridloop.algorithms.optimizers.base import (
     validate_frequencies,
 )
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
-from hybridloop.algorithms.rounds import FailedPoint
+from hybridloop.algorithms.rounds import SAME_RAD, FailedPoint
 from hybridloop.errors import InvalidValue, ReplayDiverged
 
-SAME_POINT_RAD = 1e-9  # a requested point further away from its record is another search's
 # with the gradient (n,) where the method uses one; of several points an array
 ObjectiveValue = float | tuple[float, NDArray[np.float64]] | NDArray[np.float64]
 
@@ -230,7 +229,7 @@ class ScipyOptimizer:
                     self._thread = None  # SciPy runs one COBYQA at a time, so none may stay suspended
                 return request
             distance = float(np.abs(request - self._points[index]).max())
-            if distance > SAME_POINT_RAD:
+            if distance > SAME_RAD:
                 difference = f"evaluation {index} is {distance:.1e} rad away from the recorded one"
                 raise ReplayDiverged(self.method, difference)
             thread.answer(self._recorded_value(index))

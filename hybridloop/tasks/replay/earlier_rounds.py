@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import SAME_RAD, Counts, FailedPoint, MeasuredPub
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.held_run import HeldRun
-from hybridloop.journal.revisions import stream_of
-from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
+from hybridloop.journal.revisions import revision_of_stream
+from hybridloop.tasks.replay.same_round import check_same
 from hybridloop.tasks.submission.results import merge_counts, stored_points
 
 _NOT_STORED = FailedPoint("no earlier revision measured it")
@@ -50,11 +50,11 @@ class EarlierRounds:
         """Return those of a run, which has none before its first extension."""
         if run.revision == 1:
             return cls([])
-        by_stream = {stream_of(number): list[RoundRecord]() for number in range(1, run.revision)}
+        by_revision = {number: list[RoundRecord]() for number in range(1, run.revision)}
         for record in run.journal.rounds(run.uid):
-            if record.stream in by_stream:
-                by_stream[record.stream].append(record)
-        return cls(by_stream.values())
+            if (revision := revision_of_stream(record.stream)) in by_revision:
+                by_revision[revision].append(record)
+        return cls(by_revision.values())
 
     @property
     def records(self) -> Iterator[RoundRecord]:

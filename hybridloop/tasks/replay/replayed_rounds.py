@@ -48,7 +48,7 @@ class ReplayedRounds:
         if (taken := self._earlier.take(pubs)) is not None:
             return stored_points(taken)
         pubs = self._shares.fitted(pubs)
-        record = self._session.rounds.recorded() if self._replays else None
+        record = self._session.rounds.recorded(lambda _: pubs) if self._replays else None
         self._replays = record is not None and record.complete
         if self._replays:
             return self._session.run_round(pubs)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.compiler.programs import PubDescription
+from hybridloop.algorithms.rounds import SAME_RAD
+from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import PubRecord, RoundRecord
 
-# An optimizer that gets the recorded points back computes the next ones within some 1e-13 on any machine: it does not
-# depend on the last digits of its own points.
-SAME_RAD = 1e-6
 SAME_UNTOLD_RAD = 1e-9  # for algorithms that do not get the recorded points back and continue from their own
 
 
@@ -29,6 +28,21 @@ def check_same(
     difference = _difference(record, pubs, shots, target, same_rad) or _seed_difference(record, shared_seed)
     if difference:
         raise ReplayDiverged(f"round {record.sequence} of stream {record.stream!r}", difference)
+
+
+def check_same_pubs(record: RoundRecord, pubs: Sequence[SamplerPub]) -> None:
+    """Raise ReplayDiverged as `check_same`, for PUBs whose algorithm gets the recorded points back."""
+    described, shots = [describe_pub(pub) for pub in pubs], [pub.shots for pub in pubs]
+    check_same(record, described, shots, record.target, SAME_RAD)
+
+
+def difference_of(record: RoundRecord, pubs: Sequence[SamplerPub]) -> str:
+    """Return the first difference that `check_same_pubs` finds; empty without one."""
+    try:
+        check_same_pubs(record, pubs)
+    except ReplayDiverged as diverged:
+        return diverged.difference
+    return ""
 
 
 def _difference(

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.algorithms.rounds import SAME_RAD, MeasuredPub
 from hybridloop.azure.listing import statuses_from
 from hybridloop.azure.workspace import is_local
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import HybridloopError, RunParked, ServiceError, StopRequested
 from hybridloop.journal import RoundRecord
-from hybridloop.journal.revisions import stream_of
+from hybridloop.journal.provenance import ARITHMETIC, arithmetic, has_same_arithmetic
+from hybridloop.journal.revisions import branch_of, stream_of
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.targets import Target, as_served
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.replay.same_round import SAME_RAD
+from hybridloop.tasks.replay.same_round import difference_of
 from hybridloop.tasks.submission.job_ids import RoundKey, check_stream
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT, check_round
 from hybridloop.tasks.submission.round_builder import RoundBuilder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.streams import Streams
 
+_log = logging.getLogger(__name__)
 ALWAYS_SIMULATED = 20  # qubits: the local service has the memory, unless it is told to have less than 64 MiB
 
 
@@ -40,12 +43,41 @@ class Rounds:
         self.streams = Streams()
         self.stop_reason: HybridloopError | None = None
         self.stream = stream_of(connection.run.revision)  # of the rounds that name none
+        record = connection.run.record
+        self._may_leave = record.algorithm != "session" and not has_same_arithmetic(record.versions)
         self._connection = connection
         self._observation = current_observation()
 
-    def recorded(self) -> RoundRecord | None:
-        """Return the journal's record of the next round that names no stream."""
-        return self.builder.look_up(RoundKey(self.run_uid, self.stream, self.streams.next_number(self.stream)))
+    def recorded(self, asked: Callable[[RoundRecord], Sequence[SamplerPub]] | None = None) -> RoundRecord | None:
+        """Return the journal's record of the next round that names no stream.
+
+        Where an algorithm asks for other PUBs than recorded because the last digits of another processor or library
+        led it elsewhere, its stream is left for a branch of it, which has its own rounds.
+        """
+        record = self.builder.look_up(RoundKey(self.run_uid, self.stream, self.streams.next_number(self.stream)))
+        if record is None or asked is None or not self._may_leave:
+            return record
+        if difference := difference_of(record, asked(record)):
+            self._leave_stream(record, difference)
+            return self.recorded(asked)
+        return record
+
+    def _leave_stream(self, first: RoundRecord, difference: str) -> None:
+        """Continue in a branch of the run's stream; what was spent on the rounds that are left counts as before."""
+        run = self._connection.run
+        records = [each for each in run.journal.rounds(run.uid) if each.stream == self.stream]
+        left = [each for each in records if each.sequence >= first.sequence]
+        self.count_earlier(left)
+        self.stream = branch_of(self.stream)
+        _log.warning(
+            "the last digits of this processor (%s; the run began with %s) lead to other points than recorded in round "
+            "%d, where %s: the run goes on from here with new jobs, and %d recorded round(s) count in its cost alone",
+            arithmetic(),
+            run.record.versions.get(ARITHMETIC, "another"),
+            first.sequence + 1,
+            difference,
+            len(left),
+        )
 
     def count_earlier(self, records: Iterable[RoundRecord]) -> None:
         """Count rounds of earlier revisions among the jobs, the shots and the bills so far."""
@@ -57,6 +89,7 @@ class Rounds:
 
     def run(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Measure a round that names no stream. Raises as `start` and `collect`."""
+        self.recorded(lambda _: pubs)
         return self.collect(self.start(pubs))
 
     def start(

@@ -203,6 +203,7 @@ def test_down_without_a_running_stack_stops_nothing(run_command: Hybridloop, hom
     assert "nothing was running" in run_command("down").err
 
 
+@pytest.mark.claim("leaves them running", "`hybridloop status` links to both")
 def test_up_finds_the_running_stack_and_status_shows_it(
     inside: Callable[..., CommandResult], stack_environ: dict[str, str], prefect_server: object
 ) -> None:

@@ -99,6 +99,7 @@ def test_config_shows_each_value_and_its_source(run_command: Hybridloop, home: P
     assert [values[name].split("  ")[0] for name in ("debias", "max_cost")] == ["true", "50.00 USD"]
 
 
+@pytest.mark.claim("No secret is in")
 def test_config_shows_no_secret(run_command: Hybridloop) -> None:
     secret = "do-not-tell-anyone"
     journal = f"postgresql://user:{secret}@host/runs"

@@ -59,6 +59,7 @@ def _no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"AZURE_QUANTUM_{name}", raising=False)
 
 
+@pytest.mark.claim("bills nothing")
 @pytest.mark.usefixtures("_no_workspace")
 def test_a_run_for_a_machine_without_a_workspace_says_first_that_it_is_local(caplog: pytest.LogCaptureFixture) -> None:
     for target, said in (

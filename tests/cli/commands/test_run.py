@@ -144,6 +144,7 @@ def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_re
     assert "± 0.000000" not in outcome.err + outcome.out
 
 
+@pytest.mark.claim("ADAPT-VQE", "This run ends `finished` (exit code 4)")
 @pytest.mark.parametrize(
     ("run", "settings", "status", "code"),
     [

@@ -103,6 +103,7 @@ def killed(
     return at
 
 
+@pytest.mark.claim("repeats no measurement", "to the last digit", "A resumed run's result")
 def test_a_killed_run_resumes_to_the_uninterrupted_answer(
     killed: dict[str, WorkspaceShell], emulator: Emulator, reference: tuple[WorkspaceShell, dict[str, Any]]
 ) -> None:
@@ -224,6 +225,7 @@ def check_end(run: EndedRun, end: tuple[int, str], uninterrupted: dict[str, Any]
     assert set(run.sessions_in_the_end) == {"Succeeded"}
 
 
+@pytest.mark.claim("Ctrl-C, SIGTERM, cancelled in Prefect")
 @pytest.mark.parametrize(
     ("way", "code", "status"),
     [

@@ -9,7 +9,7 @@ from qiskit.quantum_info import Operator
 
 from hybridloop.algorithms.circuits.openqasm_includes import StandardGatesAdded
 from hybridloop.compiler.languages.convert import to_circuit
-from hybridloop.errors import CompilationStopped, InputError
+from hybridloop.errors import InputError
 
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 LIBRARY = "qreg q[2]; U1q(0.7,0.3) q[0]; ZZ q[0],q[1]; Rz(0.2) q[1]; Rxxyyzz(0.3,0.5,0.7) q[0],q[1]; cs q[1],q[0];"
@@ -92,9 +92,3 @@ def test_what_is_not_taken_is_refused_with_its_line_and_nothing_is_printed(
     with pytest.raises(InputError, match=message):
         to_circuit(text, "Base")
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.slow
-def test_a_program_without_end_is_stopped() -> None:
-    with pytest.raises(CompilationStopped, match=r"program (was stopped after|took more than)"):
-        to_circuit(HEADER + "qubit q; bit c; for int i in [0:999999999] { x q; } c = measure q;", "Base")

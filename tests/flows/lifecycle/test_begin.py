@@ -85,6 +85,7 @@ def test_a_run_that_another_process_ended_meanwhile_is_returned_and_nothing_is_p
     assert begin(asked, Place.of(workspace)).has_result
 
 
+@pytest.mark.claim("another process has the run")
 def test_a_run_that_another_process_holds_meanwhile_is_busy(emulator: Emulator) -> None:
     workspace, asked = emulator.workspace("held-meanwhile"), order()
     begun = begun_for(asked, workspace)
@@ -114,6 +115,7 @@ def rounds_shown(server: PrefectServer, flow_run_id: str) -> list[str]:
         return [name for name in names() if name.startswith("round")]
 
 
+@pytest.mark.claim("as Prefect flows that resume after a crash")
 def test_a_retry_by_prefect_resumes_the_run_that_its_caller_began_and_measures_nothing_twice(
     prefect_server: PrefectServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_run_that_is_refused_after_a_long_preparation_leaves_nothing(
         assert journal.run_by_key(asked.run_key) is None
 
 
+@pytest.mark.claim("a small circuit is simulated")
 def test_what_a_simulation_found_is_in_the_journal_and_is_not_simulated_again(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

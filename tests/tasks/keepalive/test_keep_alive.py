@@ -115,6 +115,7 @@ def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
     journal.close()
 
 
+@pytest.mark.claim("the session is idle for ten minutes", "A session does not time out")
 @pytest.mark.parametrize("rule", list(IdleRule))
 def test_34_idle_minutes_give_three_journaled_pings_and_the_session_lives(run: Run, rule: IdleRule) -> None:
     keeper = run.keeper(KeepAliveSettings(rule=rule))
@@ -258,6 +259,7 @@ def test_the_next_session_has_its_own_pings(run: Run) -> None:
     ]
 
 
+@pytest.mark.claim("spends never exceeds its cap")
 def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
     budget = Budget(Caps(max_jobs=2))
     keeper = run.keeper(KeepAliveSettings(), budget=budget)

@@ -40,6 +40,7 @@ def measure_one(session: OpenSession) -> None:
     assert counts.bitstrings() == {"1": 10}
 
 
+@pytest.mark.claim("A session does not time out")
 @pytest.mark.parametrize("target", ["rigetti.sim.qvm", "quantinuum.qpu.h2-1"])
 def test_a_session_that_lapsed_in_a_step_is_renewed_with_one_line_and_nothing_is_paid_twice(
     service: Emulator, clock: ServiceClock, target: str, caplog: pytest.LogCaptureFixture

@@ -31,6 +31,7 @@ from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.session import open_run_session
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
+from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
 from tests.waiting import PATIENCE_S
 
@@ -77,12 +78,13 @@ print(json.dumps(found))
 """
 
 
+@long_form
 @pytest.mark.parametrize(
     ("name", "level"),
     [
-        pytest.param(name, level, marks=() if level == own else pytest.mark.slow)
+        (name, level)
         for name, own in zip(TARGETS, (3, 1, 2), strict=True)
-        for level in range(4)
+        for level in short_or_long((own,), (0, 1, 2, 3))
     ],
 )
 def test_random_circuits_of_pass_managers_have_the_counts_of_their_states(
@@ -283,7 +285,8 @@ def test_experiments_of_another_package(emulator: Emulator, tmp_path: Path, pack
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["put.after:2", "result.after:2", "commit.after:3"])
+@long_form
+@pytest.mark.parametrize("point", short_or_long(["put.after:2"], ["put.after:2", "result.after:2", "commit.after:3"]))
 def test_a_killed_script_has_the_same_counts_and_pays_nothing_twice(
     emulator: Emulator, tmp_path: Path, packages: Path, point: str
 ) -> None:

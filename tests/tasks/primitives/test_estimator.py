@@ -288,6 +288,7 @@ def sampling_vqe_on(session: OpenSession) -> list[float]:
     return [found.optimal_value, *found.optimal_point]
 
 
+@pytest.mark.claim("that uses Qiskit's V2 primitives")
 @pytest.mark.parametrize("algorithm", [vqe_on, adapt_vqe_on, qaoa_on, sampling_vqe_on])
 def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
     algorithm: Callable[[OpenSession], list[float]],

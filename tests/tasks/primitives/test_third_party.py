@@ -18,6 +18,7 @@ from tests.conftest import Emulator
 PATH = SparsePauliOp(["IIZZ", "IZZI", "ZZII"], [1.0, 1.0, 1.0])
 
 
+@pytest.mark.claim("that uses Qiskit's V2 primitives")
 def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compiled_once(
     emulator: Emulator,
 ) -> None:

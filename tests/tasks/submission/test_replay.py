@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,16 @@ from qiskit.circuit import Parameter
 from qiskit.circuit.library import efficient_su2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Counts, MeasuredPub
+from hybridloop.algorithms.rounds import SAME_RAD, Counts, MeasuredPub
 from hybridloop.azure.listing import list_sessions
 from hybridloop.budget.caps import Caps
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
 from hybridloop.journal import Journal, PubRecord, RoundRecord
-from hybridloop.journal.held_run import hold_run
+from hybridloop.journal.held_run import hold_run, new_run
+from hybridloop.journal.provenance import ARITHMETIC
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.replay.same_round import SAME_RAD, check_same
+from hybridloop.tasks.replay.same_round import check_same
 from hybridloop.tasks.session import OpenSession, open_run_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
@@ -104,6 +107,7 @@ def test_journaled_jobs_that_were_not_sent_count_towards_the_caps_of_the_resume(
     assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
 
 
+@pytest.mark.claim("`kill -9`, power failure")
 def test_jobs_in_flight_of_a_dead_process_are_adopted_in_the_same_session(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
@@ -221,6 +225,39 @@ def test_a_different_round_is_refused_and_the_difference_named(
         session.run_round(changed)
     assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
     assert len(list_sessions(workspace, 5)) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [{ARITHMETIC: "openblas Elsewhere"}, {"scipy": "0.1"}], ids=["processor", "version of SciPy"]
+)
+def test_an_algorithm_that_another_processor_leads_elsewhere_goes_on_with_new_jobs(
+    journal: Journal,
+    workspace: Workspace,
+    emulator: Emulator,
+    other: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    new = new_run(str(uuid.uuid4()), key="k", algorithm="vqe", problem="h2", target=TARGET, seed=0)
+    journal.add_run(replace(new, versions={**new.versions, **other}))
+
+    def answers(*pubs: SamplerPub) -> tuple[list[list[dict[str, int]]], int, int]:
+        with session_of(journal, new.uid, workspace) as session:
+            measured = [found(session.run_round([pub])) for pub in pubs]
+            return measured, session.num_jobs, len(emulator.admin(f"ledger?run={new.uid}")["entries"])
+
+    begun = (ask(0), ask(1), ask(2))
+    first, _, _ = answers(*begun)
+    led = (ask(0, shift=1e-9), ask(1, shift=1e-3), ask(3))
+    elsewhere, jobs, sent = answers(*led)
+    assert elsewhere[0] == first[0]
+    assert elsewhere[1] != first[1]
+    assert (jobs, sent) == (15, 15)  # with those of the two rounds that were left
+    assert "2 recorded round(s) count in its cost alone" in caplog.text
+    assert answers(*led) == (elsewhere, 15, 15)
+    assert answers(*begun) == (first, 9, 15)
+    third = (ask(0), ask(1, shift=1e-3), ask(4))  # a third processor leaves the branch as well
+    assert answers(*third)[0][:2] == elsewhere[:2]
+    assert emulator.admin(f"ledger?run={new.uid}")["duplicates"]["count"] == 0
 
 
 @pytest.mark.parametrize("where", [np.s_[1, 2], np.s_[:]], ids=["one", "all"])

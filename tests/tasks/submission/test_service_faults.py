@@ -76,6 +76,7 @@ def run(service: Emulator, clock: ServiceClock, rules: list[dict[str, Any]]) -> 
     return log
 
 
+@pytest.mark.claim("the connection breaks")
 @pytest.mark.parametrize("first", range(0, len(PASSING), ATTEMPTS - 1))
 @pytest.mark.parametrize(
     "operations",
@@ -137,6 +138,7 @@ def test_a_list_that_shifts_between_its_pages_loses_no_job(service: Emulator, cl
     assert len(run(service, clock, [{"fault": "page-skips-item", "every": 2}, {"fault": "page-repeats-item"}])) > 1
 
 
+@pytest.mark.claim("a result is missing or can't be read")
 def test_a_late_result_is_awaited(service: Emulator, clock: ServiceClock) -> None:
     assert len(run(service, clock, [{"fault": "blob-missing", "seconds": 0.02}])) >= 2 * POINTS
 
