@@ -43,7 +43,9 @@ def killed_once(service: Emulator, folder: Path, search: str, reference: Referen
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.parametrize("form", SAMPLES)
+@pytest.mark.parametrize(
+    "form", [pytest.param("", marks=pytest.mark.claim("No job is submitted twice")), BATCHED, WIDE]
+)
 def test_a_run_killed_at_any_boundary_resumes_to_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], form: str
 ) -> None:
