@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout, suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +30,8 @@ _ALGORITHM = re.compile(r"[\"'](?:adapt|levels|sqd|scan|rqaoa)[\"']")
 _CARRIERS = ("shots", "settings", "wanted", "request", "prepared", "options")  # attributes that lead to the setting
 
 
-def source_figures(root: Path = ROOT) -> dict[str, int]:
+@cache
+def source_figures(root: Path) -> dict[str, int]:
     """Return the figures that are read from the files, by name."""
     package = root / "hybridloop"
     files = [path for path in package.rglob("*.py") if path.parent.name != "versions"]  # without database migrations
@@ -50,7 +52,8 @@ def source_figures(root: Path = ROOT) -> dict[str, int]:
     }
 
 
-def imports_by_module(root: Path = ROOT) -> dict[str, int]:
+@cache
+def imports_by_module(root: Path) -> dict[str, int]:
     """Return the number of our modules that each module imports, in functions and for type checkers too."""
     modules = {_module(path, root): path for path in (root / "hybridloop").rglob("*.py")}
     found: dict[str, set[str]] = {}
@@ -61,7 +64,8 @@ def imports_by_module(root: Path = ROOT) -> dict[str, int]:
     return {name: len(imported & (modules.keys() - {name})) for name, imported in found.items()}
 
 
-def parameters_by_function(root: Path = ROOT) -> dict[str, int]:
+@cache
+def parameters_by_function(root: Path) -> dict[str, int]:
     """Return the number of parameters of each function, without self and cls, by "module:name"."""
     found = dict[str, int]()
     for path in (root / "hybridloop").rglob("*.py"):
@@ -172,7 +176,7 @@ def main() -> None:
         os.environ.clear()
         os.environ.update(own)
         try:
-            for name, figure in (source_figures() | trace_shots()).items():
+            for name, figure in (source_figures(ROOT) | trace_shots()).items():
                 print(f"{name:<32}{figure:>8,}")
         finally:
             subprocess.run([sys.executable, "-m", "hybridloop", "down"], check=True, stdout=subprocess.DEVNULL)

@@ -31,17 +31,17 @@ LISTS = {  # functions that may have more parameters
 
 
 def test_no_module_is_a_hub_but_the_named() -> None:
-    imports = {name: number for name, number in imports_by_module().items() if number > MOST_IMPORTS}
+    imports = {name: number for name, number in imports_by_module(ROOT).items() if number > MOST_IMPORTS}
     assert imports.keys() == HUBS.keys()
 
 
 def test_no_function_takes_more_than_eight_parameters_but_commands_and_the_named() -> None:
-    found = {name for name, number in parameters_by_function().items() if number > MOST_PARAMETERS}
+    found = {name for name, number in parameters_by_function(ROOT).items() if number > MOST_PARAMETERS}
     assert {name for name in found if not name.startswith("hybridloop.cli.commands.")} == LISTS.keys()
 
 
 def test_every_figure_of_the_source_is_within_its_bound() -> None:
-    figures = source_figures()
+    figures = source_figures(ROOT)
     assert figures.keys() >= BOUNDS.keys()
     assert {name: figures[name] for name, bound in BOUNDS.items() if figures[name] > bound} == {}
 

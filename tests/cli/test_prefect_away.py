@@ -132,7 +132,6 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
     assert (record.status, record.result["value"]) == ("converged", result["value"])
 
 
-@pytest.mark.claim("the Prefect server is unreachable or hangs")
 @long_form
 @pytest.mark.parametrize("rounds", short_or_long([2], [1, 2]))
 def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: int) -> None:

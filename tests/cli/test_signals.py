@@ -153,6 +153,7 @@ def test_an_interrupted_command_without_a_run_does_not_mention_jobs(shell: Shell
     assert command.returncode == CODES[signal.SIGINT]
 
 
+@pytest.mark.claim("Ctrl-C, SIGTERM, cancelled in Prefect")
 def test_a_signal_closes_the_session_of_a_plain_script(shell: Shell, emulator: Emulator) -> None:
     codes = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143}
     at = {number: shell.at(emulator, f"script-ended-by-{number.name}") for number in codes}

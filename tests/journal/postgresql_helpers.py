@@ -141,11 +141,11 @@ def running_pooler(server: Server, connections: int) -> Iterator[Callable[[str],
 _numbers = count()
 
 
-def new_database(server: Server) -> str:
-    """Create an empty database; return its URL."""
+def new_database(server: Server, options: str = "") -> str:
+    """Create an empty database with options of SQL; return its URL."""
     import psycopg
 
     name = f"journal_{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} {options}".encode())
     return server.url(name)

@@ -206,6 +206,16 @@ def test_a_worker_does_not_wait_for_a_server_that_refuses_it(postgresql: Server)
     assert not raised.value.is_outage
 
 
+def test_a_database_without_an_encoding_keeps_all_letters(postgresql: Server) -> None:
+    url = new_database(postgresql, "ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    added = new_run()
+    assert "Ångström" in str(added.settings)
+    with Journal(url) as journal:
+        journal.add_run(added)
+    with Journal(url) as journal:
+        assert journal.run(added.uid).settings == added.settings
+
+
 def test_tables_of_another_program_with_the_same_names_are_not_touched(url: str) -> None:
     with psycopg.connect(url) as other:
         other.execute("CREATE TABLE runs (mine TEXT)")

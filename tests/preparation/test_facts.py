@@ -182,7 +182,8 @@ def test_a_circuit_that_misses_the_state_is_not_converged_and_nothing_is_spent_t
     exact = known(prepared.facts.exact())
     assert outcome.value - exact > 1.6e-3
     fact = facts_of(outcome)["ground_state"]
-    assert (outcome.converged, fact.shown, outcome.rounds) == (False, False, 2)
+    assert (outcome.converged, fact.shown) == (False, False)
+    assert {progress.phase for progress in outcome.history} == {"final"}  # no search for what it can't reach
     assert re.search("is 3.[23] mHa above the exact lowest energy", fact.reason)
     assert "Run levels: it measures all 36 determinants" in fact.reason
     assert outcome.reason.startswith("above the ground state; ")

@@ -151,6 +151,7 @@ def test_a_process_resumes_a_run_whose_end_it_could_not_store(begun: Journal, ca
         assert run.record.has_begun
 
 
+@pytest.mark.claim("Ctrl-C, SIGTERM, cancelled in Prefect")
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [

@@ -55,6 +55,7 @@ def test_ctrl_c_while_a_session_opens_leaves_none_open(emulator: Emulator) -> No
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
+@pytest.mark.claim("Ctrl-C, SIGTERM, cancelled in Prefect")
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_that_ends_processes_raises_system_exit_and_its_handler_is_restored(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in ENDING]

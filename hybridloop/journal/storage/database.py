@@ -316,6 +316,7 @@ def _postgresql_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
         pool_pre_ping=True,  # after a restart of the server, connect again
         connect_args={
             "connect_timeout": max(SHORT_CONNECT_TIMEOUT_S, round(lock_timeout.busy_s)),
+            "client_encoding": "utf8",  # else texts of a database in SQL_ASCII, as in the locale C, are read as bytes
             "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another connection
         },
         pool_size=5,

@@ -225,7 +225,6 @@ def check_end(run: EndedRun, end: tuple[int, str], uninterrupted: dict[str, Any]
     assert set(run.sessions_in_the_end) == {"Succeeded"}
 
 
-@pytest.mark.claim("Ctrl-C, SIGTERM, cancelled in Prefect")
 @pytest.mark.parametrize(
     ("way", "code", "status"),
     [
