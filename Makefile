@@ -40,7 +40,7 @@ test: .venv/ready ## test every claim in a cheap form
 	$(PYTEST) -n 2 -m claim
 
 test-all: test ## run also all other tests: properties, expensive forms, browsers, databases
-	$(PYTEST) -n 3 -m "not claim"
+	$(PYTEST) -n 4 -m "not claim"
 
 test-anywhere: .venv/ready ## run the first ring under other conditions: RUN=1 to 4, today or all (an hour)
 	@$(BIN)/python -m tests.anywhere $(RUN)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -223,12 +224,18 @@ def pytest_runtest_makereport(
     return report
 
 
+DEAR = 4  # slow tests of a file that begins before others
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that have a long form only, unless asked for."""
+    """Leave out tests that have a long form only, unless asked for; begin with the dear files, which else end last."""
     left_out = [] if IS_LONG else [item for item in items if item.get_closest_marker("long_only")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: slow[item.path] < DEAR)  # by files, whose order stays random otherwise
 
 
 def pytest_collection_finish() -> None:
