@@ -25,6 +25,8 @@ PROMISED = (
     "shots cost sessions wall_seconds resumed"
 ).split()
 
+OF_THE_RUNS = {"STARTED_BY": "the three runs"}  # variable of all processes that the runs start
+
 SCRIPT = """
 import hybridloop as hl
 result = hl.vqe("h2", seed=7)
@@ -35,6 +37,7 @@ print(result.to_json())
 @pytest.fixture(scope="module")
 def runs(shell: Shell) -> dict[str, subprocess.CompletedProcess[str]]:
     """Start three runs of one seed at once; return their results."""
+    shell = shell.with_variables(**OF_THE_RUNS)
     with ThreadPoolExecutor() as at_once:
         started = {
             "built-in": at_once.submit(shell.as_new().run, "run", "vqe", "h2", "--seed", "7", "--json"),
@@ -126,7 +129,9 @@ def _environ(process: psutil.Process) -> dict[str, str]:
 
 
 def _is_of(environ: dict[str, str], shell: Shell) -> bool:
-    return environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
+    """Return True for a process of the runs: other tests of this stack may have processes of their own."""
+    is_here = environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
+    return is_here and OF_THE_RUNS.items() <= environ.items()
 
 
 def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_result(
