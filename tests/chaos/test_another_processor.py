@@ -50,7 +50,7 @@ def make_runs() -> None:
         if (pid := os.fork()) == 0:
             try:
                 os.write(writer, json.dumps(_run(name)).encode())
-            except BaseException as error:
+            except BaseException as error:  # of any kind: how each run ended is reported
                 os.write(writer, json.dumps(f"{type(error).__name__}: {error}").encode())
             os._exit(0)
         os.close(writer)
