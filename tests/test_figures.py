@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures import import_circles, imports_by_module, parameters_by_function, source_figures
-from tests.long_form import long_form, long_only
 from tests.paths import ROOT
 
 BOUNDS = {
@@ -47,8 +46,6 @@ def test_every_figure_of_the_source_is_within_its_bound() -> None:
     assert {name: figures[name] for name, bound in BOUNDS.items() if figures[name] > bound} == {}
 
 
-@long_form
-@long_only  # half a minute, for the project's own developers
 @pytest.mark.slow
 def test_the_way_of_the_shots_is_within_its_bounds() -> None:
     printed = subprocess.run([sys.executable, "-m", "benchmarks.figures"], cwd=ROOT, capture_output=True, text=True)

@@ -23,7 +23,6 @@ import hybridloop
 from hybridloop.cli.app import build_app
 from hybridloop.descriptions import ALGORITHMS
 from tests.emulator.browser_helpers import needs_browser, running_browser
-from tests.long_form import long_form, short_or_long
 from tests.paths import ROOT
 from tests.waiting import PATIENCE_S
 
@@ -147,8 +146,7 @@ def test_the_reference_has_every_command_and_every_setting(site: Path) -> None:
 
 
 @pytest.mark.slow
-@long_form
-@pytest.mark.parametrize("notebook", short_or_long(NOTEBOOKS[:1], NOTEBOOKS), ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_can_be_downloaded_from_its_page(site: Path, notebook: Path) -> None:
     page = Page(page_of(site, f"notebooks/{notebook.stem}"))
     assert f"../{notebook.name}" in page.links

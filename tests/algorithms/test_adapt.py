@@ -136,8 +136,7 @@ def test_the_coupled_pool_is_ranked_by_gain_for_each_gate_that_an_operator_adds(
     assert not pool.independent[[text[0] == "c" for text in texts]].any()
 
 
-@long_form
-@pytest.mark.parametrize("name", ["H3+_0.9", *short_or_long((), ("h4", "beh2"))])
+@pytest.mark.parametrize("name", ["H3+_0.9", *(pytest.param(name, marks=pytest.mark.slow) for name in ("h4", "beh2"))])
 def test_the_coupled_pool_takes_at_most_half_of_the_gates(name: str) -> None:
     gates = []
     text = ProblemText(name=name) if name.islower() else problem_text(name)

@@ -217,7 +217,7 @@ def test_runs_that_end_in_their_final_measurement_on_a_worker_resume_to_the_same
             check_end(place, run, how, followed, reference)
 
 
-@pytest.mark.parametrize("how", short_or_long(["cancel"], list(ENDS)))
+@pytest.mark.parametrize("how", list(ENDS))
 def test_a_run_that_ends_in_its_final_measurement_resumes_to_the_same_answer(
     how: str, place: Place, reference: dict[str, Any], share: ServerShare
 ) -> None:

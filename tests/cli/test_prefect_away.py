@@ -132,8 +132,7 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
     assert (record.status, record.result["value"]) == ("converged", result["value"])
 
 
-@long_form
-@pytest.mark.parametrize("rounds", short_or_long([2], [1, 2]))
+@pytest.mark.parametrize("rounds", [1, 2])
 def test_a_server_that_hangs_keeps_no_result_back(mine: WorkspaceShell, rounds: int) -> None:
     with (
         mine.shell.start("run", "vqe", "h2", "--ansatz", "uccsd", "--seed", "7", "--json") as started,
@@ -176,8 +175,7 @@ def test_one_ctrl_c_ends_the_wait_for_a_server_that_hangs_and_leaves_the_status_
     assert stored(mine, "waits").status == "converged"
 
 
-@long_form
-@pytest.mark.parametrize(("program", "said"), [(SESSION_FLOW, "measured"), *short_or_long([], [(SCRIPT, "converged")])])
+@pytest.mark.parametrize(("program", "said"), [(SCRIPT, "converged"), (SESSION_FLOW, "measured")])
 def test_a_script_has_its_result_from_a_server_that_hangs_and_ends(
     mine: WorkspaceShell, program: str, said: str
 ) -> None:
@@ -213,7 +211,7 @@ def server_of(shell: Shell) -> stack.PrefectServer:
 
 
 @long_form
-@pytest.mark.parametrize("step", short_or_long((10,), range(1, WRITES + 1)))
+@pytest.mark.parametrize("step", short_or_long((4, 10), range(1, WRITES + 1)))
 def test_a_server_that_is_killed_in_a_deployment_submits_nothing_and_the_same_command_completes_it(
     step: int, mine: WorkspaceShell
 ) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
-from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.slow  # processes that are killed
 
@@ -30,11 +29,7 @@ def digits(result: dict[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("status", "value", "standard_error", "parameters", "shots", "jobs")}
 
 
-@long_form
-@pytest.mark.parametrize(
-    "given",
-    [("vqe", "h2", "--ansatz", "PROGRAM"), *short_or_long((), (("vqe", "h2"), ("qaoa", "petersen")))],
-)
+@pytest.mark.parametrize("given", [("vqe", "h2"), ("qaoa", "petersen"), ("vqe", "h2", "--ansatz", "PROGRAM")])
 def test_a_killed_run_on_a_v2_workspace_has_the_digits_of_v1(
     shell: Shell, start_emulator: Callable[..., Emulator], tmp_path: Path, given: tuple[str, ...]
 ) -> None:

@@ -29,7 +29,6 @@ from hybridloop.tasks.prefect_tasks import TAG
 from tests.cli.shell_helpers import Shell, environment, run_in_process
 from tests.deployments.worker_helpers import Place, Worker, of_hybridloop, worker
 from tests.flow_calls import call_flow
-from tests.long_form import long_form, short_or_long
 from tests.server_share import ServerShare
 from tests.waiting import eventually
 
@@ -102,10 +101,7 @@ def test_the_view_may_be_killed_and_joined_from_another_machine(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("working")
-@long_form
-@pytest.mark.parametrize(
-    ("how", "status", "code"), [("cancel", "interrupted", 130), *short_or_long([], [("stop", "stopped", 3)])]
-)
+@pytest.mark.parametrize(("how", "status", "code"), [("stop", "stopped", 3), ("cancel", "interrupted", 130)])
 def test_a_run_on_a_worker_is_stopped_or_cancelled_from_another_machine(
     how: str, status: str, code: int, place: Place, share: ServerShare, tmp_path: Path
 ) -> None:

@@ -14,7 +14,6 @@ from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.settings import ProblemText
 from hybridloop.targets import find_target
 from tests.estimate.test_planner import problem_of
-from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import settings_for
 from tests.spin_models import chain, pauli_text, spin_model
 from tests.value_helpers import known
@@ -65,18 +64,17 @@ def test_what_is_chosen_for_a_setting_that_is_left_out_changes_nothing_where_it_
     assert same_plan(algorithm, text, values, given)
 
 
-@long_form
 @pytest.mark.parametrize(
     ("target", "ansatz", "most"),
     [
         ("quantinuum.qpu.h2-1", "puccd", 1.2),
-        *short_or_long(
-            [],
-            [
+        *(
+            pytest.param(*variant, marks=pytest.mark.slow)
+            for variant in (
                 ("quantinuum.qpu.h2-1", "uccsd", 1.1),
                 ("ionq.qpu.aria-1", "puccd", 1.2),
                 ("ionq.qpu.aria-1", "uccsd", 1.1),
-            ],
+            )
         ),
     ],
 )

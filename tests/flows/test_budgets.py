@@ -17,7 +17,6 @@ from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.settings import ProblemText
 from tests.conftest import Emulator
 from tests.flow_calls import run_plainly
-from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.usefixtures("own_journal")
 H2, PRECISION = ProblemText(name="h2"), 2e-3
@@ -175,8 +174,7 @@ def ring(nodes: int) -> ProblemText:
 
 
 @pytest.mark.slow
-@long_form
-@pytest.mark.parametrize("nodes", short_or_long([10], [4, 10, 16, 20]))
+@pytest.mark.parametrize("nodes", [4, 10, 16, 20])
 @pytest.mark.parametrize(
     ("target", "cap", "unit"), [("ionq.qpu.aria-1", "max_cost", "USD"), ("rigetti.sim.qvm", "max_shots", "")]
 )

@@ -25,7 +25,6 @@ from hybridloop.runs.extension import results_of, revision_rows
 from hybridloop.runs.stored_run import load_run
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
-from tests.long_form import long_form, short_or_long
 from tests.paths import ROOT
 
 MOLECULE = ROOT / "tests" / "data" / "fcidump" / "H3+_0.9.fcidump"
@@ -188,8 +187,7 @@ def test_every_goal_of_an_algorithm_lets_its_runs_go_on() -> None:
 
 
 @pytest.mark.slow
-@long_form
-@pytest.mark.parametrize("at", short_or_long(["put.after:2"], ["renew.after", "put.after:2", "commit.before"]))
+@pytest.mark.parametrize("at", ["renew.after", "put.after:2", "commit.before"])
 def test_an_extension_that_is_killed_goes_on_to_the_digits_of_an_unbroken_one(
     stack_environ: dict[str, str], emulator: Emulator, at: str
 ) -> None:

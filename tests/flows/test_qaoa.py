@@ -27,7 +27,6 @@ from hybridloop.results.result import RunResult
 from hybridloop.settings import ProblemText, SearchName
 from tests.conftest import Emulator
 from tests.flow_calls import run_plainly
-from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepare_qaoa, settings_for
 from tests.preparation_helpers import prepared as prepare
 
@@ -103,8 +102,7 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(emulator: Emulator) -
 
 
 @pytest.mark.slow
-@long_form
-@pytest.mark.parametrize("memory", short_or_long(["80MiB"], ["8GiB", "1GiB", "80MiB"]))
+@pytest.mark.parametrize("memory", ["8GiB", "1GiB", "80MiB"])
 def test_a_graph_beyond_the_memory_ends_with_a_cut_near_that_of_local_searches(
     start_emulator: Callable[..., Emulator], memory: str
 ) -> None:

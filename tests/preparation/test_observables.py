@@ -27,7 +27,6 @@ from hybridloop.preparation.problem import parse_problem
 from hybridloop.results.result_text import observable_text
 from hybridloop.settings import ProblemText
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
-from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepared, settings_for
 
 HEISENBERG = "".join(
@@ -68,13 +67,12 @@ def dipole_of_pyscf(built: Any, electrons: int, orbitals: int) -> np.ndarray:
     return np.asarray(electronic + built.atom_charges() @ (built.atom_coords() - origin))
 
 
-@long_form
 @pytest.mark.parametrize(
     ("name", "ansatz"),
     [
         *(("water, four in four", "uccsd"), ("hydroxide", "auto"), ("hydroxide", "uccsd")),
+        pytest.param("lithium hydride", "auto", marks=pytest.mark.slow),
         pytest.param("a frozen core", "uccsd", marks=pytest.mark.slow),
-        *short_or_long([], [("lithium hydride", "auto")]),
     ],
 )
 def test_a_dipole_is_that_of_pyscf(name: str, ansatz: str) -> None:

@@ -13,7 +13,6 @@ import pytest
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.html import render_report
 from tests.emulator.browser_helpers import Browser, needs_browser, running_browser
-from tests.long_form import long_form, short_or_long
 
 pytestmark = [
     pytest.mark.browser,
@@ -69,8 +68,7 @@ def axe_findings(browser: Browser) -> Any:
     return browser.run(FINDINGS)
 
 
-@long_form
-@pytest.mark.parametrize("scheme", short_or_long(["dark"], ["light", "dark"]))
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_report_is_accessible_in_light_and_dark(
     window: Browser, pages: Path, name: str, scheme: str, tmp_path: Path

@@ -13,7 +13,6 @@ import pytest
 from hybridloop.journal import Journal, journal_url
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 from tests.journal.journal_helpers import add_claimed_run
-from tests.long_form import long_form, short_or_long
 
 Hybridloop = Callable[..., CommandResult]
 VQE = ("run", "vqe", "h2", "--ansatz", "uccsd", "--search", "measured", "--seed", "7", "--precision", "0.01", "--quiet")
@@ -88,20 +87,15 @@ def test_what_is_no_backup_is_refused_and_changes_nothing(at: Hybridloop, tmp_pa
 
 
 @pytest.mark.slow
-@long_form
 @pytest.mark.parametrize(
     ("until", "crash_at", "then"),
     [
+        (VQE, "result.after:2", RESUME),  # in a round of the search
+        (VQE, "commit.before:2", RESUME),  # in the final measurement
+        (VQE, "", RESUME),  # after the end
         (EXTENDED, "put.after:1", EXTENDED),  # in an extension
-        *short_or_long(
-            [],
-            [
-                (VQE, "result.after:2", RESUME),  # in a round of the search
-                (VQE, "commit.before:2", RESUME),  # in the final measurement
-                (VQE, "", RESUME),  # after the end
-            ],
-        ),
     ],
+    ids=("search", "final", "ended", "extension"),
 )
 def test_a_run_is_resumed_from_a_backup_to_the_same_digits_and_nothing_is_paid_twice(
     until: tuple[str, ...], crash_at: str, then: tuple[str, ...], at_workspace: WorkspaceShell, tmp_path: Path

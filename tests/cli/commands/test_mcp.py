@@ -16,7 +16,6 @@ from mcp import Client, StdioServerParameters
 
 from tests.cli.shell_helpers import CommandResult, Shell
 from tests.conftest import Emulator
-from tests.long_form import long_form, short_or_long
 from tests.waiting import PATIENCE_S, eventually
 
 TARGET = "quantinuum.sim.h2-1e"
@@ -89,8 +88,7 @@ def test_an_assistant_plans_runs_resumes_by_the_key_and_is_refused_above_the_all
 
 
 @pytest.mark.slow
-@long_form
-@pytest.mark.parametrize("killed", short_or_long([True], [True, False]))
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "left"])
 def test_a_run_ends_with_its_server_resumes_by_its_key_and_holds_what_its_jobs_in_flight_reserve(
     own: Shell,
     start_emulator: Callable[..., Emulator],

@@ -285,8 +285,7 @@ def test_experiments_of_another_package(emulator: Emulator, tmp_path: Path, pack
 
 
 @pytest.mark.slow
-@long_form
-@pytest.mark.parametrize("point", short_or_long(["put.after:2"], ["put.after:2", "result.after:2", "commit.after:3"]))
+@pytest.mark.parametrize("point", ["put.after:2", "result.after:2", "commit.after:3"])
 def test_a_killed_script_has_the_same_counts_and_pays_nothing_twice(
     emulator: Emulator, tmp_path: Path, packages: Path, point: str
 ) -> None:
