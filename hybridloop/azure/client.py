@@ -98,8 +98,7 @@ class ServiceClient:
         }
 
         def put() -> dict[str, Any]:
-            session: dict[str, Any] = self._call("PUT", f"/sessions/{session_id}", body)
-            return session
+            return _with_status(self._call("PUT", f"/sessions/{session_id}", body))  # a damaged answer is unclear
 
         return self._retry("opening the session", _NOT_SUBMITTED, put)
 

@@ -248,7 +248,7 @@ class SessionRenewal:
         """Open a session, if it is not there already; return its status."""
         policy = self._policy.session_on_job_failure.capitalize()
         try:
-            return str(self._service.open_session(row.id, self._name_of(row), self._target, policy).get("status"))
+            return str(self._service.open_session(row.id, self._name_of(row), self._target, policy)["status"])
         except (InputError, AccessDenied, ServiceRefused):
             # only these are certain: an unclear answer may hide an open session, which the close then finds
             self._record_end(row.ordinal, "refused")

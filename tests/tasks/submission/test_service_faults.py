@@ -134,6 +134,14 @@ def test_many_faults_at_once_are_retried_and_hit_the_same_calls_in_every_run(ser
     assert len(strikes[0]) > 5
 
 
+@pytest.mark.parametrize("fault", ["empty", "wrong-shape"])
+@pytest.mark.parametrize("operation", ["open", "sas", "submit", "list", "close"])
+def test_an_answer_without_its_document_is_asked_for_again(
+    service: Emulator, clock: ServiceClock, fault: str, operation: str
+) -> None:
+    assert len(run(service, clock, [{"fault": fault, "operation": operation, "nth": 1}])) == 1
+
+
 def test_a_list_that_shifts_between_its_pages_loses_no_job(service: Emulator, clock: ServiceClock) -> None:
     assert len(run(service, clock, [{"fault": "page-skips-item", "every": 2}, {"fault": "page-repeats-item"}])) > 1
 
