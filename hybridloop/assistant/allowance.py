@@ -73,7 +73,7 @@ class Allowance:
             if price.is_free or (record is not None and record.status in WITH_RESULT):
                 return {}
             own = () if record is None else journal.amounts(record.uid)
-            taken = math.fsum(each.spent for each in own if each.unit == price.unit)
+            taken = math.fsum(each.spent + each.reserved for each in own if each.unit == price.unit)
             left = self._balance(journal).left.get(price.unit, 0.0)
         remedy = f"ask a person for a larger --allow in {price.unit}."
         remedy = f"Give max_cost, at most {_amount(left + taken, '')}{price.unit}; or {remedy}" if left else remedy

@@ -2,39 +2,40 @@
 
 They are written in the transaction of each job and ping, and summed by limits and reports.
 
-What is reserved for jobs that have not ended has no day yet (`OPEN`). A job that has ended counts on the day (UTC) on
-which its end is written, as billed, and without a bill as reserved. A clock that is set back by less than a day leaves
-the day as it was, so that a period that has begun stays: a reservation writes its day with an amount of 0.
+A day (UTC) is that of the journal's clock, the clock of the machine that writes. What is reserved for a job counts on
+the day of its reservation, and what it has cost on the day on which its end is written: as billed, and without a bill
+as reserved. The row of each job and ping states its day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
+from hybridloop.errors import JournalDamaged
 from hybridloop.journal.records import UNSETTLED, DayAmount, is_local
 from hybridloop.journal.storage.encoding import decode_json
 from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
 from hybridloop.journal.storage.schema import amounts, pings, scopes
 
 JOBS, SHOTS = "jobs", "shots"  # counted by day like amounts of money
-OPEN = -1  # day of what is reserved for jobs that have not ended
-DAY_S = 86400.0
+DAY_S, EPOCH = 86400.0, date(1970, 1, 1)
 LOCAL = "local"  # kind of scope of the runs on a local service, which bills nothing
 _DECIMALS = 9  # of an amount; later digits are rounding errors
+_COLUMNS = ("reserved", "spent", "billed")
 
 
-def today(connection: Connection, now: float) -> int:
-    """Return the day at `now`, or the next one where an amount has that day already: a clock was set back."""
-    day = int(now // DAY_S)
-    return max(day, min(_latest(connection), day + 1))
+def day_of(seconds: float) -> int:
+    """Return the day (UTC) of a time in seconds since the epoch, from 1970-01-01."""
+    return int(seconds // DAY_S)
 
 
-def _latest(connection: Connection) -> int:
-    latest: int | None = connection.execute(select(func.max(amounts.c.day))).scalar()
-    return OPEN if latest is None else latest
+def date_of(day: int) -> str:
+    """Return the date of a day, such as 2026-11-30."""
+    return (EPOCH + timedelta(days=day)).isoformat()
 
 
 def note_rows(
@@ -43,33 +44,40 @@ def note_rows(
     run_uid: str,
     before: Iterable[Mapping[str, Any]],
     after: Iterable[Mapping[str, Any]],
-    now: float,
-) -> dict[str, float]:
-    """Move the amounts of a run's jobs or pings from their rows before a change to those after it.
-
-    Returns the change of what is reserved or spent, by unit of money.
-    """
+) -> None:
+    """Move the amounts of a run's jobs or pings from their rows before a change to those after it."""
     changes: dict[tuple[str, int], list[float]] = {}
-    day = today(connection, now)
     for sign, rows in ((-1.0, before), (1.0, after)):
         for row in rows:
-            is_open = row["state"] in UNSETTLED
-            reserved, billed = _amounts(table, row)
-            taken = reserved if billed is None or is_open else billed
-            for unit, amount in (taken | _counts(table, row)).items():
-                change = changes.setdefault((unit, OPEN if is_open else day), [0.0, 0.0])
-                part = sign * round(amount, _DECIMALS)  # each part alone, so that what is taken back leaves nothing
-                change[0] += part
-                change[1] += 0.0 if billed is None or is_open else part
-    total: dict[str, float] = {}
-    for (unit, at), (spent, billed_) in changes.items():
-        if spent or billed_:
+            for unit, parts in _parts(table, row).items():
+                change = changes.setdefault((unit, row["day"]), [0.0, 0.0, 0.0])
+                for n, part in enumerate(parts):
+                    change[n] += sign * part
+    for (unit, day), change in changes.items():
+        if any(change):
+            _add(connection, run_uid, unit, day, change)
+
+
+def taken_by(table: Table, rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what jobs or pings reserve or have spent together, by unit of money."""
+    taken: dict[str, float] = {}
+    for row in rows:
+        for unit, (reserved, spent, _) in _parts(table, row).items():
             if unit not in (JOBS, SHOTS):
-                total[unit] = total.get(unit, 0.0) + spent
-            _add(connection, run_uid, unit, at, spent, billed_)
-    if any(at == OPEN and spent > 0.0 for (_, at), (spent, _) in changes.items()) and _latest(connection) < day:
-        _add(connection, run_uid, JOBS, day, 0.0, 0.0)
-    return total
+                taken[unit] = taken.get(unit, 0.0) + reserved + spent
+    return taken
+
+
+def _parts(table: Table, row: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """Return what a job or ping reserves, has spent and was billed, by unit."""
+    reserved, billed = _amounts(table, row)
+    # each amount is rounded alone, so that what is taken back leaves nothing
+    if row["state"] in UNSETTLED:
+        taken = reserved | _counts(table, row)
+        return {unit: (round(amount, _DECIMALS), 0.0, 0.0) for unit, amount in taken.items()}
+    taken = (reserved if billed is None else billed) | _counts(table, row)
+    rounded = {unit: round(amount, _DECIMALS) for unit, amount in taken.items()}
+    return {unit: (0.0, amount, 0.0 if billed is None else amount) for unit, amount in rounded.items()}
 
 
 def _amounts(table: Table, row: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float] | None]:
@@ -84,29 +92,22 @@ def _counts(table: Table, row: Mapping[str, Any]) -> dict[str, float]:
     return {JOBS: 1.0, SHOTS: float(row["shots"])} if was_sent else {}
 
 
-def _add(connection: Connection, run_uid: str, unit: str, day: int, spent: float, billed: float) -> None:
+def _add(connection: Connection, run_uid: str, unit: str, day: int, change: Iterable[float]) -> None:
     key = {"run_uid": run_uid, "unit": unit, "day": day}
     row = read_row(connection, amounts, **key)
+    stored = row or dict.fromkeys(_COLUMNS, 0.0)
+    values = {name: round(stored[name] + more, _DECIMALS) for name, more in zip(_COLUMNS, change, strict=True)}
     if row is None:
-        insert_rows(
-            connection, amounts, [{**key, "spent": round(spent, _DECIMALS), "billed": round(billed, _DECIMALS)}]
-        )
+        insert_rows(connection, amounts, [key | values])
     else:
-        row |= {"spent": round(row["spent"] + spent, _DECIMALS), "billed": round(row["billed"] + billed, _DECIMALS)}
-        update_rows(connection, amounts, [row])
+        update_rows(connection, amounts, [row | values])
 
 
-def settle(connection: Connection, run_uid: str, now: float) -> None:
-    """Count as spent what is reserved for jobs that are deleted: their bills will not be read.
-
-    A run that has cost nothing is found by nothing any more.
-    """
-    if connection.execute(select(func.count()).where(amounts.c.run_uid == run_uid)).scalar() == 0:
-        connection.execute(scopes.delete().where(scopes.c.run_uid == run_uid))
-    for row in connection.execute(amounts.select().where(amounts.c.run_uid == run_uid, amounts.c.day == OPEN)).all():
-        if row.spent:
-            _add(connection, run_uid, row.unit, today(connection, now), row.spent, 0.0)
-            _add(connection, run_uid, row.unit, OPEN, -row.spent, 0.0)
+def settle(connection: Connection, run_uid: str) -> None:
+    """Count as spent, on its day, what is reserved for jobs that are deleted: their bills will not be read."""
+    for row in connection.execute(amounts.select().where(amounts.c.run_uid == run_uid)).all():
+        if row.reserved:
+            _add(connection, run_uid, row.unit, row.day, (-row.reserved, row.reserved, 0.0))
 
 
 def read_amounts(connection: Connection, run_uid: str | None = None) -> list[DayAmount]:
@@ -114,6 +115,13 @@ def read_amounts(connection: Connection, run_uid: str | None = None) -> list[Day
     query = amounts.select() if run_uid is None else amounts.select().where(amounts.c.run_uid == run_uid)
     rows = read_query(connection, amounts, query.order_by(*amounts.primary_key))
     return [DayAmount(**row) for row in rows]
+
+
+def last_day(connection: Connection) -> int | None:
+    """Return the latest day with an amount of money, None without any."""
+    query = select(func.max(amounts.c.day)).where(amounts.c.unit.not_in((JOBS, SHOTS)), amounts.c.spent > 0.0)
+    latest: int | None = connection.execute(query).scalar()
+    return latest
 
 
 def scopes_of_run(target: str, settings: Mapping[str, Any]) -> set[tuple[str, str]]:
@@ -133,6 +141,18 @@ def add_scopes(connection: Connection, run_uid: str, target: str, settings: Mapp
     """Write what limits and reports find a new run by."""
     found = sorted(scopes_of_run(target, settings))
     connection.execute(scopes.insert(), [{"kind": kind, "value": value, "run_uid": run_uid} for kind, value in found])
+
+
+def delete_unused_scopes(connection: Connection, run_uid: str) -> None:
+    """Delete what a deleted run was found by, if it has cost nothing."""
+    if connection.execute(select(func.count()).where(amounts.c.run_uid == run_uid)).scalar() == 0:
+        connection.execute(scopes.delete().where(scopes.c.run_uid == run_uid))
+
+
+def check_scopes(connection: Connection, run_uid: str, target: str, settings: Mapping[str, Any]) -> None:
+    """Raise JournalDamaged if a run is found by other kinds and values than its record has."""
+    if scopes_of(connection, run_uid) != scopes_of_run(target, settings):
+        raise JournalDamaged(scopes.name, run_uid, "limits would not find the run by what its record states")
 
 
 def read_scopes(connection: Connection) -> dict[str, set[tuple[str, str]]]:

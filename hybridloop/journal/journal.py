@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
@@ -32,6 +33,7 @@ from hybridloop.journal.records import (
     RunRecord,
     RunTotals,
     SessionRow,
+    Settle,
     Span,
 )
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
@@ -104,6 +106,7 @@ class Journal:
         self._now = now
         self._database = Database(Location.parse(url), busy_s=busy_s, waits=waits, wait_s=wait_s)
         self._warned_of: set[str] = set()  # uids of damaged runs
+        self._has_warned_of_days = False
         try:
             migrate(self._database, busy_s=busy_s)
         except BaseException:  # KeyboardInterrupt too: the caller gets no journal to close
@@ -247,9 +250,16 @@ class Journal:
     # The lease
 
     def take_lease(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
-        """Hold the run for 60 s. Raises RunBusy if its owner may be alive, JournalDamaged if rounds are missing."""
+        """Hold the run for 60 s. Raises RunBusy if its owner may be alive.
+
+        Raises JournalDamaged if rounds are missing, or if limits would not find the run by what its record states.
+        """
         with self._database.write_transaction() as connection:
-            return leases.take(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
+            lease = leases.take(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
+            record = runs.by_uid(connection, run_uid)
+            amounts.check_scopes(connection, run_uid, record.target, record.settings)
+            self._warn_of_later_days(connection)
+            return lease
 
     def renew(self, lease: Lease, *, now: float | None = None) -> RunRecord:
         """Extend the lease to 60 s from now; return the run, with any request to stop. Raises LeaseLost."""
@@ -286,8 +296,8 @@ class Journal:
         `shared_seed` is that of `RoundRecord`. `at` is a time of the run's clock; the default is the journal's time.
         """
         round_ = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False, shared_seed=shared_seed)
-        with self._reserving(lease) as (connection, state, reserve):
-            reserve("jobs", rounds.begin(connection, state, round_, jobs, programs))
+        with self._reserving(lease) as (connection, state, reserve, day):
+            reserve("jobs", rounds.begin(connection, state, round_, jobs, programs, day))
             spans.begin(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
 
     def add_attempts(
@@ -299,8 +309,8 @@ class Journal:
         programs: Mapping[str, bytes] | None = None,
     ) -> None:
         """Write further attempts of a round's jobs before they are submitted."""
-        with self._reserving(lease) as (connection, state, reserve):
-            reserve("jobs", rounds.add_attempts(connection, state, stream, sequence, jobs, programs or {}))
+        with self._reserving(lease) as (connection, state, reserve, day):
+            reserve("jobs", rounds.add_attempts(connection, state, stream, sequence, jobs, programs or {}, day))
 
     def mark_submitted(self, lease: Lease, ids: Sequence[str]) -> None:
         """Mark jobs as known to the service; a job that has ended stays as it is."""
@@ -320,8 +330,8 @@ class Journal:
         """Write how jobs of a round ended, and that the round is complete if it is. Stored counts are not replaced."""
         with self._held(lease) as (connection, _):
             uid = lease.run_uid
-            changed = rounds.record_outcomes(connection, uid, stream, sequence, ended, complete=complete)
-            limits.settle(connection, "jobs", uid, *changed, self._now())
+            settle = self._settling(connection, "jobs", uid)
+            rounds.record_outcomes(connection, uid, stream, sequence, ended, settle, complete=complete)
             if complete:
                 spans.end(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
 
@@ -368,8 +378,8 @@ class Journal:
 
     def add_ping(self, lease: Lease, ping: Ping) -> None:
         """Write a ping before it is submitted."""
-        with self._reserving(lease) as (connection, state, reserve):
-            reserve("pings", [sessions.add_ping(connection, state, ping)])
+        with self._reserving(lease) as (connection, state, reserve, day):
+            reserve("pings", [sessions.add_ping(connection, state, ping, day)])
 
     def end_ping(
         self,
@@ -382,8 +392,8 @@ class Journal:
     ) -> None:
         """Write the state of a ping that was submitted or ended; `at` as in `begin_round`."""
         with self._held(lease) as (connection, _):
-            before, after = sessions.end_ping(connection, lease.run_uid, ping_id, state, billed)
-            limits.settle(connection, "pings", lease.run_uid, [before], [after], self._now())
+            settle = self._settling(connection, "pings", lease.run_uid)
+            after = sessions.end_ping(connection, lease.run_uid, ping_id, state, billed, settle)
             if state != "lost":  # a lost ping was never sent
                 write_span = spans.begin if state == "submitted" else spans.end
                 write_span(connection, lease.run_uid, spans.ping_span_key(after["session"], after["n"]), self._time(at))
@@ -427,7 +437,9 @@ class Journal:
 
     def limits(self) -> Sequence[LimitState]:
         """Return all limits by name with what is spent and reserved of them."""
-        return self._read(limits.states, self._now())
+        with self._database.read_transaction() as connection:
+            self._warn_of_later_days(connection)
+            return limits.states(connection, amounts.day_of(self._now()))
 
     def scopes(self) -> Mapping[str, set[tuple[str, str]]]:
         """Return the kinds and values by which limits and reports find each run, by its uid; of deleted runs, too."""
@@ -435,7 +447,9 @@ class Journal:
 
     def amounts(self, run_uid: str | None = None) -> Sequence[DayAmount]:
         """Return what all runs have cost by day, deleted ones included, or what one has."""
-        return self._read(amounts.read_amounts, run_uid)
+        with self._database.read_transaction() as connection:
+            self._warn_of_later_days(connection)
+            return amounts.read_amounts(connection, run_uid)
 
     # Cost and progress
 
@@ -446,6 +460,18 @@ class Journal:
     def progress(self, run_uid: str) -> RunProgress:
         """Count the run's rounds, its jobs by state, and its pings."""
         return self._read(charges.read_progress, run_uid)
+
+    def _warn_of_later_days(self, connection: Connection) -> None:
+        """Warn once of amounts on days that have not come yet."""
+        last = amounts.last_day(connection)
+        if last is None or last <= amounts.day_of(self._now()) or self._has_warned_of_days:
+            return
+        self._has_warned_of_days = True
+        _log.warning(
+            "costs in this journal count on days up to %s (UTC), which is later than now: the clock of a machine was, "
+            "or is, wrong. They count in the periods of those days, and in no other",
+            amounts.date_of(last),
+        )
 
     def _intact(self, records: Sequence[R | DamagedRun]) -> list[R]:
         """Return the records without damaged runs; warn once of each of those."""
@@ -473,20 +499,27 @@ class Journal:
             yield connection, leases.require_lease(connection, lease)
 
     @contextmanager
-    def _reserving(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any], Reserve]]:
-        """Begin a transaction that writes new jobs, which `reserve` counts. Raises LimitReached, and writes nothing."""
-        uid = lease.run_uid
+    def _reserving(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any], Reserve, int]]:
+        """Begin a transaction that writes new jobs of a day, which `reserve` counts.
+
+        Raises LimitReached, and writes nothing.
+        """
+        day = amounts.day_of(self._now())
 
         def reserve(table: Literal["jobs", "pings"], rows: Sequence[Mapping[str, Any]]) -> None:
-            limits.reserve(connection, table, uid, rows, self._now())
+            limits.reserve(connection, table, lease.run_uid, rows, day)
 
         try:
             with self._held(lease) as (connection, state):
-                yield connection, state, reserve
+                yield connection, state, reserve, day
         except LimitReached as error:
             facts = {"limit": error.limit, "until": error.until, "needed": error.needed}
             self.add_event(lease, LIMIT, facts)
             raise
+
+    def _settling(self, connection: Connection, table: Literal["jobs", "pings"], run_uid: str) -> Settle:
+        """Return what counts the changes of a run's jobs or pings."""
+        return partial(limits.settle, connection, table, run_uid, amounts.day_of(self._now()))
 
     def _flag(self, run_uid: str, **flags: int) -> None:
         with self._database.write_transaction() as connection:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from hybridloop.errors import LimitReached
-from hybridloop.journal.amounts import DAY_S, LOCAL, OPEN, note_rows, scopes_of, today
+from hybridloop.journal.amounts import DAY_S, EPOCH, LOCAL, date_of, day_of, note_rows, scopes_of, taken_by
+from hybridloop.journal.records import UNSETTLED
 from hybridloop.journal.storage.encoding import decode_json, encode_json
 from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
 from hybridloop.journal.storage.schema import amounts, jobs, limits, pings, scopes
@@ -19,7 +20,6 @@ from hybridloop.journal.storage.schema import amounts, jobs, limits, pings, scop
 LIMIT = "limit"  # event of a run whose next jobs would have exceeded one, with the day of the next period
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
 _TABLES = {"jobs": jobs, "pings": pings}
-_EPOCH = date(1970, 1, 1)
 
 
 class Period(enum.StrEnum):
@@ -61,6 +61,11 @@ class LimitState:
     next_period_at: float | None
 
     @property
+    def is_exceeded(self) -> bool:
+        """True if more is spent and reserved than the limit."""
+        return self.spent + self.reserved > self.limit.amount * (1.0 + _SLACK)
+
+    @property
     def left(self) -> float:
         """Amount that the next jobs may still reserve."""
         return max(0.0, self.limit.amount - self.spent - self.reserved)
@@ -99,7 +104,7 @@ class LimitState:
 
 def bounds_of(period: Period, day: int) -> tuple[int | None, int | None]:
     """Return the first day of the period of a day, and that of the next one; None for a period without."""
-    at = _EPOCH + timedelta(days=day)
+    at = EPOCH + timedelta(days=day)
     match period:
         case Period.DAY:
             return day, day + 1
@@ -108,7 +113,7 @@ def bounds_of(period: Period, day: int) -> tuple[int | None, int | None]:
         case Period.MONTH:
             first = at.replace(day=1)
             following = (first + timedelta(days=31)).replace(day=1)
-            return (first - _EPOCH).days, (following - _EPOCH).days
+            return (first - EPOCH).days, (following - EPOCH).days
     return None, None
 
 
@@ -145,9 +150,8 @@ def read(connection: Connection, *, lock: bool = False) -> list[RunLimit]:
     return found
 
 
-def states(connection: Connection, now: float) -> list[LimitState]:
-    """Return all limits with what is spent and reserved of them."""
-    day = today(connection, now)
+def states(connection: Connection, day: int) -> list[LimitState]:
+    """Return all limits with what is spent of them in the period of a day, and reserved."""
     return [_state(connection, limit, day) for limit in read(connection)]
 
 
@@ -157,35 +161,14 @@ def covers(limit: RunLimit, own: set[tuple[str, str]]) -> bool:
 
 
 def reserve(
-    connection: Connection, table: Literal["jobs", "pings"], run_uid: str, rows: Sequence[Mapping[str, Any]], now: float
+    connection: Connection, table: Literal["jobs", "pings"], run_uid: str, rows: Sequence[Mapping[str, Any]], day: int
 ) -> None:
-    """Count new jobs or pings by their rows. Raises LimitReached if they exceed a limit."""
-    _check(connection, run_uid, note_rows(connection, _TABLES[table], run_uid, [], rows, now), now)
-
-
-def settle(
-    connection: Connection,
-    table: Literal["jobs", "pings"],
-    run_uid: str,
-    before: Sequence[Mapping[str, Any]],
-    after: Sequence[Mapping[str, Any]],
-    now: float,
-) -> None:
-    """Count jobs or pings that have changed, by their rows before and after that."""
-    note_rows(connection, _TABLES[table], run_uid, before, after, now)
-
-
-def _check(connection: Connection, run_uid: str, added: Mapping[str, float], now: float) -> None:
-    """Raise LimitReached if an amount that this transaction has added to a run exceeds a limit."""
-    units = {unit for unit, amount in added.items() if amount > 0.0}
-    if not units or not (found := [each for each in read(connection, lock=True) if each.unit in units]):
-        return
-    own, day = scopes_of(connection, run_uid), today(connection, now)
-    for limit in found:
-        if not covers(limit, own):
-            continue
+    """Count new jobs or pings of a day by their rows. Raises LimitReached if they exceed a limit."""
+    added = taken_by(_TABLES[table], rows)
+    note_rows(connection, _TABLES[table], run_uid, [], rows)
+    for limit in _holding(connection, run_uid, added):
         state = _state(connection, limit, day)
-        if state.spent + state.reserved > limit.amount * (1.0 + _SLACK):
+        if state.is_exceeded:
             before = state.reserved - added[limit.unit]
             spent, reserved, needed = (f"{each:.2f} {limit.unit}" for each in (state.spent, before, added[limit.unit]))
             text = (
@@ -197,6 +180,46 @@ def _check(connection: Connection, run_uid: str, added: Mapping[str, float], now
             raise LimitReached(limit.name, text, until, added[limit.unit])
 
 
+def settle(
+    connection: Connection,
+    table: Literal["jobs", "pings"],
+    run_uid: str,
+    day: int,
+    before: Sequence[dict[str, Any]],
+    after: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Count jobs or pings that have changed, by their rows before and after that; return the latter with their day.
+
+    Those that have just ended count on this `day`. They stay on the day of their reservation, in whose periods the
+    limits have room for them, where this day is before that one, and where a limit has no room in this day's period:
+    a clock that was wrong has been in it before.
+    """
+    counted = [
+        new | {"day": day} if old["state"] in UNSETTLED and new["state"] not in UNSETTLED and new["day"] < day else new
+        for old, new in zip(before, after, strict=True)
+    ]
+    note_rows(connection, _TABLES[table], run_uid, before, counted)
+    moved = [(new, later) for new, later in zip(after, counted, strict=True) if new["day"] != later["day"]]
+    if not moved:
+        return counted
+    reserved_on = min(new["day"] for new, _ in moved)
+    for limit in _holding(connection, run_uid, taken_by(_TABLES[table], (later for _, later in moved))):
+        state = _state(connection, limit, day)
+        if bounds_of(limit.period, reserved_on) != bounds_of(limit.period, day) and state.is_exceeded:
+            note_rows(connection, _TABLES[table], run_uid, counted, after)
+            return list(after)
+    return counted
+
+
+def _holding(connection: Connection, run_uid: str, added: Mapping[str, float]) -> list[RunLimit]:
+    """Return the limits that a run falls under in the units of these amounts, locked for this transaction."""
+    units = {unit for unit, amount in added.items() if amount > 0.0}
+    if not units or not (found := [each for each in read(connection, lock=True) if each.unit in units]):
+        return []
+    own = scopes_of(connection, run_uid)
+    return [limit for limit in found if covers(limit, own)]
+
+
 def _in_words(limit: RunLimit) -> str:
     amount = f"{limit.amount:.2f}".removesuffix(".00") + f" {limit.unit}"
     return amount if limit.period is Period.EVER else f"{amount} per {limit.period}"
@@ -204,16 +227,14 @@ def _in_words(limit: RunLimit) -> str:
 
 def _state(connection: Connection, limit: RunLimit, day: int) -> LimitState:
     first, following = bounds_of(limit.period, day)
-    within = amounts.c.day != OPEN
-    if first is not None and following is not None:
-        within = (amounts.c.day >= first) & (amounts.c.day < following)
     own = [amounts.c.unit == limit.unit, *_covered(limit)]
-    by_day = {
-        is_open: connection.execute(select(func.sum(amounts.c.spent)).where(when, *own)).scalar() or 0.0
-        for is_open, when in ((False, within), (True, amounts.c.day == OPEN))
-    }
-    spent = max(0.0, by_day[False] - limit.spent_before)
-    return LimitState(limit, spent, by_day[True], None if following is None else following * DAY_S)
+    within = [] if first is None or following is None else [amounts.c.day >= first, amounts.c.day < following]
+    spent, reserved = (
+        connection.execute(select(func.sum(column)).where(*conditions)).scalar() or 0.0
+        for column, conditions in ((amounts.c.spent, [*own, *within]), (amounts.c.reserved, own))
+    )
+    spent = max(0.0, spent - limit.spent_before)
+    return LimitState(limit, spent, reserved, None if following is None else following * DAY_S)
 
 
 def _covered(limit: RunLimit) -> list[ColumnElement[bool]]:
@@ -227,4 +248,4 @@ def _covered(limit: RunLimit) -> list[ColumnElement[bool]]:
 
 
 def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    return date_of(day_of(seconds))

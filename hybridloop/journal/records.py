@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 60.0
 UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings whose end is not recorded
+Settle = Callable[[Sequence[dict[str, Any]], Sequence[dict[str, Any]]], list[dict[str, Any]]]
+"""Counts jobs or pings by their rows before and after a change; returns the latter with the day on which they count."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -273,13 +275,14 @@ class RunTotals:
 
 @dataclass(frozen=True, slots=True)
 class DayAmount:
-    """Amount of a run in a unit on a day; `spent` counts what has no bill as reserved.
+    """Amounts of a run in a unit on a day; the units "jobs" and "shots" count these.
 
-    The units "jobs" and "shots" count these. The day of what is reserved for jobs in flight is -1.
+    `reserved` is for jobs in flight that were reserved on that day; `spent` counts jobs without a bill as reserved.
     """
 
     run_uid: str
     unit: str
     day: int
+    reserved: float
     spent: float
     billed: float

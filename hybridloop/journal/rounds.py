@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import programs
-from hybridloop.journal.records import Job, RoundRecord
+from hybridloop.journal.records import Job, RoundRecord, Settle
 from hybridloop.journal.runs import add_to_counts
 from hybridloop.journal.storage.encoding import (
     decode_counts,
@@ -25,6 +25,7 @@ from hybridloop.journal.storage.schema import jobs, rounds
 
 DONE = "done"
 _ROUND_KEY = ("run_uid", "stream", "sequence")
+_NOT_OF_A_JOB = (*_ROUND_KEY, "day")
 
 
 def _select_range(table: Table) -> Select[Any]:
@@ -50,10 +51,12 @@ def begin(
     round_: RoundRecord,
     intents: Sequence[Job],
     bodies: Mapping[str, bytes],
+    day: int,
 ) -> list[dict[str, Any]]:
     """Write a round before it is submitted: its PUBs, its jobs, and the programs that are not stored yet.
 
-    Returns the rows of its jobs. Raises JournalDamaged if its sequence number is not the next one of its stream.
+    Its jobs are reserved on a `day`. Returns their rows. Raises JournalDamaged if its sequence number is not the next
+    one of its stream.
     """
     # a gap or a repeat would mean that rows were lost or that another process wrote
     uid = state["run_uid"]
@@ -65,7 +68,7 @@ def begin(
         raise JournalDamaged(rounds.name, row_key, f"this round can't begin: the next one of its stream is {due}")
     # write programs, round and jobs, and count them in the run's state
     programs.store(connection, uid, bodies, [*(pub.program for pub in round_.pubs), *(job.program for job in intents)])
-    new_jobs = [_new_job(key, intent) for intent in intents]
+    new_jobs = [_new_job(key, intent, day) for intent in intents]
     slices = [intent.slices for intent in intents if intent.slices]
     pubs = encode_request(round_.pubs, slices, round_.shared_seed)
     row = {**key, "target": round_.target, "pubs": pubs, "jobs": len(intents), "complete": 0}
@@ -82,11 +85,12 @@ def add_attempts(
     sequence: int,
     intents: Sequence[Job],
     bodies: Mapping[str, bytes],
+    day: int,
 ) -> list[dict[str, Any]]:
-    """Write further attempts of jobs of a stored round; return their rows."""
+    """Write further attempts of jobs of a stored round, reserved on a `day`; return their rows."""
     row = _round_row(connection, state["run_uid"], stream, sequence)
     programs.store(connection, row["run_uid"], bodies, [job.program for job in intents])
-    new_jobs = [_new_job(row, intent) for intent in intents]
+    new_jobs = [_new_job(row, intent, day) for intent in intents]
     insert_rows(connection, jobs, new_jobs)
     update_rows(connection, rounds, [row | {"jobs": row["jobs"] + len(intents)}])
     add_to_counts(connection, state, jobs=len(intents))
@@ -105,12 +109,13 @@ def record_outcomes(
     stream: str,
     sequence: int,
     ended: Sequence[Job],
+    settle: Settle,
     *,
     complete: bool,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Write how jobs ended, and that the round is complete if it is. Stored counts are never replaced.
+) -> None:
+    """Write how jobs ended, which `settle` counts, and that the round is complete if it is.
 
-    Returns the rows of the jobs before and after.
+    Stored counts are never replaced.
     """
     rows = _jobs_by_id(connection, run_uid, [job.id for job in ended])
     before = [dict(row) for row in rows.values()]
@@ -121,11 +126,10 @@ def record_outcomes(
         if row["state"] != DONE:
             counts = None if job.counts is None else encode_counts(job.counts)
             row |= {"state": job.state, "counts": counts, "reason": job.reason}
-    update_rows(connection, jobs, rows.values())
+    update_rows(connection, jobs, settle(before, list(rows.values())))
     if complete:
         row = _round_row(connection, run_uid, stream, sequence)
         update_rows(connection, rounds, [row | {"complete": 1}])
-    return before, list(rows.values())
 
 
 def read_range(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:
@@ -154,7 +158,7 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
                 job["counts"] = None if job["counts"] is None else decode_counts(job["counts"])
                 job["billed"] = None if job["billed"] is None else decode_json(job["billed"])
             job_records = tuple(
-                Job(**{name: value for name, value in job.items() if name not in _ROUND_KEY}) for job in job_rows
+                Job(**{name: value for name, value in job.items() if name not in _NOT_OF_A_JOB}) for job in job_rows
             )
             if any(job.counts is not None and len(job.counts) != len(job.parts) for job in job_records):
                 raise ValueError("a job has counts of other slices than its own")
@@ -190,11 +194,12 @@ def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, 
     return numbers
 
 
-def _new_job(round_row: dict[str, Any], job: Job) -> dict[str, Any]:
+def _new_job(round_row: dict[str, Any], job: Job, day: int) -> dict[str, Any]:
     return {
         **{name: round_row[name] for name in _ROUND_KEY},
         **{field.name: getattr(job, field.name) for field in fields(job) if field.name != "slices"},
         "reserved": encode_json(job.reserved),
+        "day": day,
     }
 
 

@@ -157,7 +157,8 @@ def by_uid(connection: Connection, uid: str) -> RunRecord:
 
 def damaged_run(connection: Connection, uid: str, error: JournalDamaged) -> DamagedRun:
     """Return the record of a run with a damaged row, with its key if that can be read."""
-    key = connection.execute(select(runs.c.key).where(runs.c.uid == uid)).scalar_one_or_none()
+    stored = replace_unstorable(uid)  # a damaged one is no run's
+    key = connection.execute(select(runs.c.key).where(runs.c.uid == stored)).scalar_one_or_none()
     return _damaged(uid, "" if key is None else key, error)
 
 

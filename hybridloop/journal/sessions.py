@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import runs
-from hybridloop.journal.records import DamagedRun, Event, Ping, RunRecord, SessionRow
+from hybridloop.journal.records import DamagedRun, Event, Ping, RunRecord, SessionRow, Settle
 from hybridloop.journal.storage.encoding import decode_json, encode_json
 from hybridloop.journal.storage.rows import insert_rows, read_row, translate_decode_errors, update_rows, verify
 from hybridloop.journal.storage.schema import events, pings, sessions
@@ -56,26 +56,27 @@ def run_of_session(connection: Connection, session_id: str) -> RunRecord | None:
     return None if row is None else runs.by_uid(connection, verify(sessions, row)["run_uid"])
 
 
-def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> dict[str, Any]:
-    """Write a ping before it is submitted; return its row."""
+def add_ping(connection: Connection, state: dict[str, Any], ping: Ping, day: int) -> dict[str, Any]:
+    """Write a ping before it is submitted, reserved on a day; return its row."""
     billed = None if ping.billed is None else encode_json(ping.billed)
-    row = {**asdict(ping), "run_uid": state["run_uid"], "reserved": encode_json(ping.reserved), "billed": billed}
+    stored = {"run_uid": state["run_uid"], "reserved": encode_json(ping.reserved), "billed": billed, "day": day}
+    row = asdict(ping) | stored
     insert_rows(connection, pings, [row])
     runs.add_to_counts(connection, state, pings=1)
     return row
 
 
 def end_ping(
-    connection: Connection, run_uid: str, ping_id: str, state: str, billed: Mapping[str, float] | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write a ping's state and bill; return its rows before and after."""
+    connection: Connection, run_uid: str, ping_id: str, state: str, billed: Mapping[str, float] | None, settle: Settle
+) -> dict[str, Any]:
+    """Write a ping's state and bill, which `settle` counts; return its row."""
     row = read_row(connection, pings, run_uid=run_uid, id=ping_id)
     if row is None:
         raise JournalDamaged(pings.name, ping_id, "it is missing")
     stored = row["billed"] if billed is None else encode_json(billed)
-    after = row | {"state": state, "billed": stored}
+    (after,) = settle([row], [row | {"state": state, "billed": stored}])
     update_rows(connection, pings, [after])
-    return row, after
+    return after
 
 
 def read_pings(connection: Connection, run_uid: str) -> list[Ping]:
@@ -108,4 +109,4 @@ def _ping(row: dict[str, Any]) -> Ping:
     with translate_decode_errors(pings, row["id"]):
         billed = None if row["billed"] is None else decode_json(row["billed"])
         values = row | {"reserved": decode_json(row["reserved"]), "billed": billed}
-        return Ping(**{name: value for name, value in values.items() if name != "run_uid"})
+        return Ping(**{name: value for name, value in values.items() if name not in ("run_uid", "day")})

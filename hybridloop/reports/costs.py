@@ -1,7 +1,8 @@
 """Costs of the journal's runs in a period, by run, target, tag, month and others; without the service.
 
-An amount falls on the day (UTC) on which its job ended, as in an invoice: a run that was resumed in another month has
-costs in both. The amounts of deleted runs stay. Runs on the local service have an amount of their own.
+An amount falls on the day (UTC) on which its job ended, as in an invoice, and until then on that of its reservation: a
+run that was resumed in another month has costs in both. The amounts of deleted runs stay. Runs on the local service
+have an amount of their own.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ import fnmatch
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.amounts import DAY_S, JOBS, LOCAL, OPEN, SHOTS
+from hybridloop.journal.amounts import JOBS, LOCAL, SHOTS, date_of
 from hybridloop.journal.records import DayAmount
 from hybridloop.reports.cost_groups import CostGroup
 
-NONE = "-"  # name of the group of runs without a tag, a deployment or a problem, and of amounts in flight by day
+NONE = "-"  # name of the group of runs without a tag, a deployment or a problem
 DELETED, DAMAGED = "deleted", "damaged"  # names of the groups of runs whose record is gone or can't be read
 
 
@@ -50,7 +50,7 @@ def cost_rows(
 ) -> tuple[list[CostRow], CostRow]:
     """Return what runs whose key matches a pattern cost from the day `since` until before the day `until`, and the sum.
 
-    Days are counted from 1970-01-01 (UTC). Jobs in flight count where `until` is None. Newest first by run, day and
+    Days are counted from 1970-01-01 (UTC). Newest first by run, day and
     month, else the most expensive first. A run with several tags counts for each.
     """
     scopes = journal.scopes()
@@ -58,9 +58,9 @@ def cost_rows(
     everything: list[DayAmount] = []
     records: dict[str, RunRecord | str] = {}
     for amount in journal.amounts():
-        if amount.spent == amount.billed == 0.0 or (amount.day == OPEN and until is not None):
+        if amount.reserved == amount.spent == amount.billed == 0.0:
             continue
-        if amount.day != OPEN and not since <= amount.day < (math.inf if until is None else until):
+        if not since <= amount.day < (math.inf if until is None else until):
             continue
         if amount.run_uid not in records:
             records[amount.run_uid] = _record(journal, amount.run_uid)
@@ -80,11 +80,6 @@ def cost_rows(
     return rows, _row("total", everything, scopes)
 
 
-def day_of(seconds: float) -> int:
-    """Return the day (UTC) of a time in seconds since the epoch."""
-    return int(seconds // DAY_S)
-
-
 def _record(journal: Journal, uid: str) -> RunRecord | str:
     """Return the record of a run, or the name of its group if there is none."""
     try:
@@ -100,14 +95,13 @@ def _row(name: str, amounts: Iterable[DayAmount], scopes: Mapping[str, set[tuple
     for amount in amounts:
         runs.add(amount.run_uid)
         if amount.unit == JOBS:
-            row.jobs += round(amount.spent)
+            row.jobs += round(amount.reserved + amount.spent)
         elif amount.unit == SHOTS:
-            row.shots += round(amount.spent)
+            row.shots += round(amount.reserved + amount.spent)
         elif any(kind == LOCAL for kind, _ in scopes.get(amount.run_uid, ())):
-            _add(row.local, amount.unit, amount.spent)
-        elif amount.day == OPEN:
-            _add(row.reserved, amount.unit, amount.spent)
+            _add(row.local, amount.unit, amount.reserved + amount.spent)
         else:
+            _add(row.reserved, amount.unit, amount.reserved)
             _add(row.billed, amount.unit, amount.billed)
             _add(row.unbilled, amount.unit, amount.spent - amount.billed)
     row.runs = len(runs)
@@ -122,7 +116,7 @@ def _add(sums: dict[str, float], unit: str, amount: float) -> None:
 def _names(record: RunRecord | str, scopes: Iterable[tuple[str, str]], day: int, group: CostGroup) -> Sequence[str]:
     match group:
         case CostGroup.DAY | CostGroup.MONTH:
-            date = NONE if day == OPEN else datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
+            date = date_of(day)
             return [date if group is CostGroup.DAY else date[: len("2026-11")]]
         case CostGroup.TARGET | CostGroup.TAG | CostGroup.DEPLOYMENT:
             return sorted(value for kind, value in scopes if kind == group.value) or [NONE]

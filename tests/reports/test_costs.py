@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from hybridloop.journal import Job, Journal, Lease, journal_url
+from hybridloop.journal.amounts import day_of
 from hybridloop.reports.cost_groups import CostGroup
-from hybridloop.reports.costs import cost_rows, day_of
+from hybridloop.reports.costs import cost_rows
 from hybridloop.reports.plots.costs import cost_bars, unit_to_draw
 from tests.cli.shell_helpers import run_in_process
 from tests.journal.journal_helpers import BODY, PROGRAM, new_run, pub
@@ -101,9 +102,8 @@ def test_a_cost_falls_in_the_month_in_which_its_job_ended_and_stays_when_the_run
         begin("long", 2)
         months, total = cost_rows(journal, 0, None, CostGroup.MONTH)
         assert [(row.name, row.billed, row.unbilled, row.reserved, row.local) for row in months] == [
-            ("2026-11", {}, {"eHQC": 10.0}, {}, {}),
+            ("2026-11", {}, {"eHQC": 10.0}, {"eHQC": 10.0}, {}),
             ("2026-10", {"eHQC": 6.0}, {}, {}, {"eHQC": 3.0}),
-            ("-", {}, {}, {"eHQC": 10.0}, {}),
         ]
         assert (total.runs, total.jobs, total.shots) == (2, 4, 4000)
         tagged, all_ = cost_rows(journal, day_of(november), None, CostGroup.TAG)

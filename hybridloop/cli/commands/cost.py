@@ -44,7 +44,8 @@ def cost(
     """
     first, end = _first_day(since), None if until is None else _day("--until", until)
     from hybridloop.journal import open_journal
-    from hybridloop.reports.costs import cost_rows, day_of
+    from hybridloop.journal.amounts import day_of
+    from hybridloop.reports.costs import cost_rows
 
     with open_journal() as journal:
         rows, total = cost_rows(journal, day_of(first), None if end is None else day_of(end), by, keys)

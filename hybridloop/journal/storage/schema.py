@@ -114,6 +114,7 @@ jobs = Table(
     Column("counts", RawBytes),
     Column("reason", Text, nullable=False),
     Column("billed", Text),
+    Column("day", BigInteger, nullable=False),  # on which its amount counts: since 1970-01-01 (UTC)
     _checksum(),
     sqlite_with_rowid=False,
 )
@@ -162,6 +163,7 @@ pings = Table(
     Column("reserved", Text, nullable=False),
     Column("billed", Text),
     Column("state", Text, nullable=False),
+    Column("day", BigInteger, nullable=False),
     _checksum(),
     sqlite_with_rowid=False,
 )
@@ -182,7 +184,8 @@ amounts = Table(
     metadata,
     Column("run_uid", Text, primary_key=True),
     Column("unit", Text, primary_key=True),
-    Column("day", BigInteger, primary_key=True, autoincrement=False),  # since 1970-01-01 (UTC); -1: not known yet
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("reserved", Double, nullable=False),
     Column("spent", Double, nullable=False),
     Column("billed", Double, nullable=False),
     _checksum(),

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("counts", sa.LargeBinary),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("billed", sa.Text),
+        sa.Column("day", sa.BigInteger, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -118,6 +119,7 @@ def upgrade() -> None:
         sa.Column("reserved", sa.Text, nullable=False),
         sa.Column("billed", sa.Text),
         sa.Column("state", sa.Text, nullable=False),
+        sa.Column("day", sa.BigInteger, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -146,6 +148,7 @@ def upgrade() -> None:
         sa.Column("run_uid", sa.Text, primary_key=True),
         sa.Column("unit", sa.Text, primary_key=True),
         sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("reserved", sa.Double, nullable=False),
         sa.Column("spent", sa.Double, nullable=False),
         sa.Column("billed", sa.Double, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
