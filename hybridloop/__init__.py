@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hybridloop.api.session import session as session
     from hybridloop.api.session import session_flow as session_flow
     from hybridloop.api.session import sessions as sessions
+    from hybridloop.api.stored import reproduce as reproduce
     from hybridloop.api.stored import result as result
     from hybridloop.api.stored import resume as resume
     from hybridloop.api.sweeps import run_housekeeping as run_housekeeping
@@ -46,6 +47,7 @@ _MODULES = {
     "backend": "api.circuits",
     "plan": "api.plan",
     "qsharp": "api.circuits",
+    "reproduce": "api.stored",
     "result": "api.stored",
     "resume": "api.stored",
     "doctor": "setup_checks",

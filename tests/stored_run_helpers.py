@@ -19,10 +19,10 @@ from hybridloop.settings import ProblemText
 from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import run_plainly
 from tests.preparation_helpers import settings_for
+from tests.session_helpers import open_run_session
 
 COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
 RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {

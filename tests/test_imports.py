@@ -96,6 +96,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "plan": lambda: hl.plan("vqe", "nothing"),
     "problem": lambda: hl.problem(3),
     "qsharp": lambda: hl.qsharp("nothing.qs"),
+    "reproduce": lambda: hl.reproduce("no/key"),
     "result": lambda: hl.result("no/key"),
     "resume": lambda: hl.resume("no/key"),
     "run_housekeeping": hl.run_housekeeping,

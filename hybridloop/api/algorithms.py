@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.api.environment import find_target_in
+from hybridloop.api.environment import find_target_in, labels_of_run
 from hybridloop.api.hosts import HOSTS, PLAIN, PREFECT, do_run, place_of
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.progress import combine_callbacks, show_progress
@@ -19,6 +19,7 @@ from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
 from hybridloop.results.live import View
+from hybridloop.runtime.clock import BEGUN_S, steady_s
 from hybridloop.runtime.workspace_variables import workspace_variable
 from hybridloop.settings import ProblemText
 from hybridloop.targets import recorded_target
@@ -33,6 +34,14 @@ _log = logging.getLogger(__name__)
 
 def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
     """Run an algorithm with the keyword arguments of its public function."""
+    begun = BEGUN_S.set(steady_s())
+    try:
+        return _run_algorithm(algorithm, problem, options)
+    finally:
+        BEGUN_S.reset(begun)
+
+
+def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
     settings = dict(options)
     reading = pop_reading(algorithm, settings)
     run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
@@ -67,8 +76,12 @@ def run(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
     host: str = PREFECT,
+    more: Mapping[str, Any] = {},
 ) -> RunResult:
-    """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
+    """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view.
+
+    `more` is written to the record of a new one.
+    """
     settings = resolved.settings
     if workspace is None and workspace_variable(os.environ) is None and recorded_target(settings.target).is_machine:
         _log.warning(
@@ -80,7 +93,8 @@ def run(
         from hybridloop.flows.lifecycle.begin import find_for_person
         from hybridloop.runs.order import algorithm_order
 
-        more = {"sources": dict(resolved.sources)} | ({} if host == PREFECT else {"host": host})
+        facts = {"sources": dict(resolved.sources), **labels_of_run(), **more}
+        more = facts if host == PREFECT else {**facts, "host": host}
         order = algorithm_order(algorithm, problem, settings, run_key, more=more)
         place = place_of(workspace)
         return do_run(find_for_person(order, place), place, workspace, View(on_progress, feed))

@@ -53,6 +53,17 @@ def find_target_in(workspace: str | Any | None, name: str, is_stored: bool = Fal
     return find_offered_target(name, resolve_workspace(workspace))
 
 
+def labels_of_run() -> dict[str, str]:
+    """Return the sweep and the deployment by which limits and reports find a run that begins here."""
+    from hybridloop.journal.journal import FLOW_RUN_VARIABLE
+
+    if not stack.is_in_flow_run() and FLOW_RUN_VARIABLE not in os.environ:
+        return {}
+    from hybridloop.flows.in_prefect.flow_run_labels import flow_run_labels
+
+    return flow_run_labels()
+
+
 def target_of_run(workspace: str | Any | None, name: str, run_key: str | None) -> Target:
     """Return the target of a run: as `find_target_in`, or one that is gone if the journal has a run of this key on it.
 

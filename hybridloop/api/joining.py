@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, LeaseLost
 from hybridloop.journal import SessionRow, open_journal
+from hybridloop.runs.order import DRAWN, KEY
 
 if TYPE_CHECKING:
     from hybridloop.azure.listing import Row
@@ -58,7 +60,7 @@ def find_joined(
     active_at = min(now, _last_activity(row, list_jobs(workspace, identifier), now))
     opened_at = min(now, _seconds(row["created"], active_at))
     session = SessionRow(0, identifier, str(row["target"]), str(row["status"]), "joined", opened_at)
-    if run is None:
+    if run is None or run.settings.get(KEY) == DRAWN:
         return JoinedSession(session, run_key, seed, active_at)
     if run.algorithm != "session" or run.problem:
         problem = f"session {identifier} belongs to run {run.key!r} ({run.problem or run.algorithm})"
@@ -71,9 +73,16 @@ def find_joined(
 
 
 def join_session(run: HeldRun, session: SessionRow) -> None:
-    """Make the session the first one of a new run; the run that opened it has it already. Raises InputError."""
+    """Make the session the first one of a new run; a run with a key that opened it has it already. Raises InputError.
+
+    A run with a drawn key whose process has died has it no longer: it would be closed as orphaned.
+    """
     known = run.journal.sessions(run.uid)
     if not known:
+        if (before := run.journal.run_of_session(session.id)) is not None:
+            (ordinal,) = [row.ordinal for row in run.journal.sessions(before.uid) if row.id == session.id]
+            with suppress(LeaseLost):
+                run.journal.end_session(None, before.uid, ordinal, "Joined", time.time())
         run.journal.add_session(run.lease, session)
     elif session.id not in {row.id for row in known}:
         problem = f"run {run.record.key!r} has sessions of its own"

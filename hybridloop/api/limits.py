@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import re
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from pydantic import TypeAdapter, ValidationError
 
+from hybridloop.api.environment import find_target_in
+from hybridloop.data.synonyms import suggestion
 from hybridloop.errors import InputError
-from hybridloop.journal import open_journal
+from hybridloop.journal import Journal, open_journal
+from hybridloop.journal.amounts import as_scope
 from hybridloop.journal.limits import LimitState, Period, RunLimit
 from hybridloop.settings.parsing import CostInOneUnit
+
+_log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
@@ -32,23 +39,46 @@ def set_limit(
     """Set a limit on what runs of this journal cost together in a period, or change the one of this name.
 
     `amount` has one unit, such as "500USD"; other units are not limited. `per` is "day", "week" (from Monday), "month"
-    or "ever", in UTC. Of `tag`, `target`, `workspace` (its name), `deployment` ("flow/name") and `sweep`, a run must
-    have all that are given. Runs on the local service, which bills nothing, count with `local`. The limit holds in all
-    processes that share the journal, from the next jobs on: those that could exceed it are not submitted, and their run
-    is stopped. Amounts that were spent before count. Returns its state. Raises InputError.
+    or "ever", in UTC by the clock of the machine that runs. Of `tag`, `target`, `workspace` (its name), `deployment`
+    ("flow/name") and `sweep`, a run must have all that are given; that no run has one yet is a warning. Runs on the
+    local service, which bills nothing, count with `local`. The limit holds in all processes that share the journal,
+    from the next jobs on: those that could exceed it are not submitted, and their run is stopped. Amounts that were
+    spent before count. Returns its state. Raises InputError.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError("name", f"{name[:40]!r} is no name of a limit", "Give up to 100 letters, digits and hyphens.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problem = f"{str(name)[:40]!r} is no name of a limit"
+        raise InputError("name", problem, "Give up to 100 letters, digits and hyphens.")
     try:
         ((unit, value),) = TypeAdapter(CostInOneUnit).validate_python(amount).items()
     except (ValidationError, ValueError) as error:
         raise InputError("amount", f"{amount!r} is no amount in one unit", "Give one such as 500USD.") from error
     if per not in list(Period):
         raise InputError("per", f"{per!r} is no period", f"Give one of {', '.join(Period)}.")
-    own = {kind: str(given) for kind, given in scope.items()}
+    kinds = tuple(LimitScope.__annotations__)
+    for kind, given in scope.items():
+        if kind not in kinds:
+            remedy = suggestion(kind, (*kinds, "name", "amount", "per", "local")) or f"There are: {', '.join(kinds)}."
+            raise InputError(kind, "a limit has no such scope", remedy)
+        if not isinstance(given, str) or not given.strip() or not given.isprintable():
+            raise InputError(kind, f"{given!r} is no name", "Give a text.")
     with open_journal() as journal:
+        own = dict(_scope(journal, *each) for each in scope.items())
         journal.put_limit(RunLimit(name, unit, value, Period(per), own, counts_local=local))
         return next(state for state in journal.limits() if state.limit.name == name)
+
+
+def _scope(journal: Journal, kind: str, value: Any) -> tuple[str, str]:
+    """Return a scope as runs have it; one that no run has yet is a warning. Raises InputError for an unknown target."""
+    known = {other for found in journal.scopes().values() for its, other in found if its == kind}
+    kind, value = as_scope(kind, value)
+    if value in known:
+        return kind, value
+    if kind == "target":
+        return as_scope(kind, find_target_in(None, value).name)
+    similar = difflib.get_close_matches(value, known, n=1)
+    hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    _log.warning("no run of this journal has %s %s yet%s", kind, value, hint)
+    return kind, value
 
 
 def limits() -> Sequence[LimitState]:

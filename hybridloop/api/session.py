@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
-from hybridloop.api.environment import flow_environment, resolve_workspace, target_of_run
+from hybridloop.api.environment import flow_environment, labels_of_run, resolve_workspace, target_of_run
 from hybridloop.api.session_block import SessionBlock
 from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions.options import SessionKeywords, SettingOptions
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import validate
+from hybridloop.runtime.clock import RealClock, steady_s
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
 from hybridloop.targets import DEFAULT_TARGET, find_target, may_be_offered
@@ -44,10 +44,10 @@ def open_session(
     Over several cells of a notebook: `session = hybridloop.open_session(…).open()`, and at the end `session.close()`.
     What is still open when the program ends is closed then, with a warning.
 
-    With a `run_key` the run is stored in the journal: a script that is started again with it gets its measured rounds
-    from there, without a request. It must ask for the same rounds in the same order (ReplayDiverged). `seed` fixes the
-    samples of the local service (None: drawn). Without a workspace, that of the environment is used, else a local
-    service. `target` is by default rigetti.sim.qvm.
+    The run is stored in the journal. A script that is started again with the run's key, `run_key` (None: drawn), gets
+    its measured rounds from there, without a request. It must ask for the same rounds in the same order
+    (ReplayDiverged). `seed` fixes the samples of the local service (None: drawn). Without a workspace, that of the
+    environment is used, else a local service. `target` is by default rigetti.sim.qvm.
 
     `session_id` joins a session that is open at the service, such as that of a script that was killed: the script's run
     with a key is resumed, and a session of any other program takes further jobs. The block closes it, too.
@@ -76,32 +76,29 @@ def _opened(
     settings: RunSettings,
 ) -> Iterator[OpenSession]:
     """Hold the session of `open_session` for a block."""
+    begun_s = steady_s() if clock is None else None
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.api.joining import find_joined, join_session
     from hybridloop.azure.workspace import identity_of
-    from hybridloop.journal.held_run import temporary_run
     from hybridloop.runs.script import script_run
-    from hybridloop.runtime.clock import RealClock
     from hybridloop.tasks.session import open_run_session as open_in_workspace
 
     now = (clock or RealClock()).now()
     joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed, now=now)
     if joined is not None:
         target, run_key, seed = joined.session.target, joined.run_key, joined.seed
+    if run_key is None:  # nobody who does not know the drawn key asks for the results of jobs in flight
+        settings = settings.model_copy(update={"cancel_in_flight": True})
     session_options = settings.session_options
     found = session_options.fit(target_of_run(sdk_workspace, target or DEFAULT_TARGET, run_key))
     with exit_on_sigterm(), ExitStack() as held:
-        if run_key is None:
-            seed = secrets.randbits(63) if seed is None else seed
-            run = held.enter_context(temporary_run(found.name, seed=seed))
-            held.enter_context(_shown(run.record))
-        else:
-            stated = settings.model_copy(update={"seed": seed})
-            script = script_run(run_key, found.name, stated, identity_of(sdk_workspace), shown=_shown)
-            run = held.enter_context(script)
+        stated, identity = settings.model_copy(update={"seed": seed}), identity_of(sdk_workspace)
+        run = held.enter_context(script_run(run_key, found, stated, identity, labels=labels_of_run(), shown=_shown))
         if joined is not None:
             join_session(run, joined.session)
-        block = open_in_workspace(sdk_workspace, found, session_options, run=run, seed=seed, name=name, clock=clock)
+        block = open_in_workspace(
+            sdk_workspace, found, session_options, run=run, name=name, clock=clock, begun_s=begun_s
+        )
         session = held.enter_context(block)
         if joined is not None:
             session.sessions.active_at = joined.active_at

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.hosts import resume_run as resume_run
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RunBusy
 
 if TYPE_CHECKING:
     from hybridloop.journal import RunRecord
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from hybridloop.results.live import LiveFeed, RoundUpdate
     from hybridloop.results.result import RunResult
     from hybridloop.runs.planned import MissingEffort
+
+_REPEATS = "repeats"  # in the record of a repetition: the uid of the run that it repeats
+_COMPARED = "compared"  # event of a repetition whose comparison a caller has got
 
 
 def result(run_key: str) -> RunResult:
@@ -100,9 +104,23 @@ def reproduce(
 ) -> Reproduction:
     """Run a finished run of the journal or of a bundle again, with its settings, seed and host; compare the results.
 
-    `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished run of that
-    key is resumed. Raises InputError for a run without a result, and the errors of `vqe`.
+    `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished repetition is
+    resumed, and one whose comparison no caller got is compared; else the next call measures anew. Raises InputError for
+    a run without a result, and the errors of `vqe`.
     """
+    found = repeat(of, run_key, workspace, on_progress, feed)
+    note_compared(found)
+    return found
+
+
+def repeat(
+    of: str | Path,
+    run_key: str | None,
+    workspace: str | Any | None,
+    on_progress: Callable[[RoundUpdate], None] | None,
+    feed: LiveFeed | None,
+) -> Reproduction:
+    """Do what `reproduce` does; the next call compares the same repetition, until `note_compared`."""
     from hybridloop.api.algorithms import run
     from hybridloop.api.hosts import PREFECT
     from hybridloop.data.statuses import WITH_RESULT
@@ -118,7 +136,7 @@ def reproduce(
             compare_runs(before, before)  # fails here if it would fail after the new run
             record, problem = before.record, before.problem
             settings = before.settings.model_copy(update={"seed": record.seed})
-        key = run_key or _key_of_repetition(record.key)
+        key = run_key or _key_of_repetition(record)
         ended = run(
             record.algorithm,
             problem,
@@ -128,6 +146,7 @@ def reproduce(
             on_progress=on_progress,
             feed=feed,
             host=str(record.settings.get("host", PREFECT)),
+            more={_REPEATS: record.uid},
         )
         if ended.status not in WITH_RESULT:
             return Reproduction(record.key, key, ended.status, (), {})
@@ -135,16 +154,30 @@ def reproduce(
             return compare_runs(before, load_run(journal, key))
 
 
-def _key_of_repetition(key: str) -> str:
-    """Return the first of KEY-again, KEY-again-2, … that is free or an unfinished repetition."""
-    from hybridloop.data.statuses import WITH_RESULT
+def note_compared(found: Reproduction) -> None:
+    """Record that the caller has the comparison of a repetition."""
     from hybridloop.journal import open_journal
+    from hybridloop.journal.held_run import hold_run
+
+    if found.is_finished:
+        with open_journal() as journal, suppress(RunBusy), hold_run(journal, journal.run(found.again).uid) as run:
+            run.journal.add_event(run.lease, _COMPARED, {"with": found.before})
+
+
+def _key_of_repetition(of: RunRecord) -> str:
+    """Return the first of KEY-again, KEY-again-2, … that is free, or a repetition without a result or comparison."""
+    from hybridloop.data.statuses import WITH_RESULT
+    from hybridloop.journal import PRUNED, open_journal
     from hybridloop.runs.run import run_of_key
 
     with open_journal() as journal:
         for number in itertools.count(1):
-            name = f"{key[:80]}-again{'' if number == 1 else f'-{number}'}"
+            name = f"{of.key[:80]}-again{'' if number == 1 else f'-{number}'}"
             record = run_of_key(journal, name)
-            if record is None or record.status not in WITH_RESULT:
+            if record is None:
                 return name
+            if record.settings.get(_REPEATS) == of.uid:
+                kinds = {event.kind for event in journal.events(record.uid)}
+                if record.status not in WITH_RESULT or kinds.isdisjoint({_COMPARED, PRUNED}):
+                    return name
     raise AssertionError("unreachable")

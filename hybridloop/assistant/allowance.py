@@ -13,7 +13,7 @@ from typing import Any
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
-from hybridloop.journal import Journal, open_journal
+from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.limits import LimitState, Period, RunLimit
 from hybridloop.targets import Target, recorded_target
 from hybridloop.targets.prices import ONE_GATE, UNITS, is_free, price_of_job
@@ -64,7 +64,7 @@ class Allowance:
         price = price_of_job(target, ONE_GATE, 1)
         with open_journal() as journal:
             record = journal.run_by_key(key)
-            if record is not None and TAG not in (record.settings.get("settings", {}).get("tags") or ()):
+            if record is not None and not _is_counted(record):
                 if record.status in WITH_RESULT:
                     return {} if price.is_free else {price.unit: 0.0}
                 if not is_free(recorded_target(record.target)):
@@ -85,30 +85,49 @@ class Allowance:
             raise _refusal("max_cost", problem, remedy[:1].upper() + remedy[1:])
         return {}
 
-    def reset(self) -> Balance:
-        """Count no longer what was spent so far; return the balance after it."""
+    def counts(self, key: str) -> bool:
+        """Return whether a run, or a new one of that key, counts: not one that a person has started."""
         with open_journal() as journal:
-            for state in self._states(journal):
-                limit = replace(state.limit, spent_before=state.limit.spent_before + state.spent)
-                journal.put_limit(limit)
-            return self._balance(journal)
+            record = journal.run_by_key(key)
+            return record is None or _is_counted(record)
 
     def balance(self) -> Balance:
         """Return what is spent, reserved and left by now."""
         with open_journal() as journal:
             return self._balance(journal)
 
-    def _states(self, journal: Journal) -> list[LimitState]:
-        names = {f"{TAG} {unit}" for unit in UNITS}
-        return [state for state in journal.limits() if state.limit.name in names]
-
     def _balance(self, journal: Journal) -> Balance:
-        states = {state.limit.unit: state for state in self._states(journal)}
-        spent, reserved, left = (  # nothing is left of a limit that a person has removed
-            {unit: round(getattr(states.get(unit), name, 0.0), 9) for unit in self._allowed}
-            for name in ("spent", "reserved", "left")
-        )
-        return Balance(self._allowed, spent, reserved, left)
+        return _balance(journal, self._allowed)
+
+
+def reset() -> Balance:
+    """Count no longer what assistants have spent so far; return the balance after it.
+
+    The allowance stays, as a server may be running with it.
+    """
+    with open_journal() as journal:
+        for state in _states(journal):
+            journal.put_limit(replace(state.limit, spent_before=state.limit.spent_before + state.spent))
+        limits = [state.limit for state in _states(journal)]
+        return _balance(journal, {limit.unit: limit.amount for limit in limits if limit.amount})
+
+
+def _is_counted(record: RunRecord) -> bool:
+    return TAG in (record.settings.get("settings", {}).get("tags") or ())
+
+
+def _states(journal: Journal) -> list[LimitState]:
+    names = {f"{TAG} {unit}" for unit in UNITS}
+    return [state for state in journal.limits() if state.limit.name in names]
+
+
+def _balance(journal: Journal, allowed: Amounts) -> Balance:
+    states = {state.limit.unit: state for state in _states(journal)}
+    spent, reserved, left = (  # nothing is left of a limit that a person has removed
+        {unit: round(getattr(states.get(unit), name, 0.0), 9) for unit in allowed}
+        for name in ("spent", "reserved", "left")
+    )
+    return Balance(allowed, spent, reserved, left)
 
 
 def _refusal(field: str, problem: str, remedy: str) -> InputError:

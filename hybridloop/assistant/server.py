@@ -163,8 +163,9 @@ class Tools:
             target = find_target_in(self._workspace, settings.target)
             cap = self._allowance.check(key, target, settings.max_cost or {})
             caps = {"max_cost": ",".join(f"{amount:.9f}{unit}" for unit, amount in cap.items())} if cap else {}
-            tags = ",".join(dict.fromkeys((*(settings.tags or ()), TAG)))
-            options = _options({**given, "target": target.name, **caps, "tags": tags, "run_key": key})
+            tags = [*(settings.tags or ()), *([TAG] if self._allowance.counts(key) else [])]
+            given = {**given, "tags": ",".join(dict.fromkeys(tags))} if tags else given
+            options = _options({**given, "target": target.name, **caps, "run_key": key})
             self._runs[key] = self._command("run", algorithm, problems, options)
         return key
 

@@ -124,12 +124,17 @@ def last_day(connection: Connection) -> int | None:
     return latest
 
 
+def as_scope(kind: str, value: str) -> tuple[str, str]:
+    """Return a kind and value by which runs are found: Azure takes names of targets and workspaces in any case."""
+    return kind, value.lower() if kind in ("target", "workspace") else value
+
+
 def scopes_of_run(target: str, settings: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Return the kinds and values by which limits and reports find a run, from its record."""
     workspace, given = settings.get("workspace"), settings.get("settings")
-    found: list[tuple[str, str]] = [("target", target)]
+    found: list[tuple[str, str]] = [as_scope("target", target)]
     if isinstance(workspace, Mapping):
-        found.append(("workspace", str(workspace.get("name"))))
+        found.append(as_scope("workspace", str(workspace.get("name"))))
         found += [(LOCAL, "")] if is_local(settings) else []
     if isinstance(given, Mapping):
         found += [("tag", str(tag)) for tag in given.get("tags") or ()]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hybridloop.data.objects import OBJECT
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
-from hybridloop.journal import Event, Journal, Lease, RunRecord, journal_url
+from hybridloop.journal import Event, Journal, Lease, RunRecord
 from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import EXTENDED, revision_of
 from hybridloop.runtime.run_events import report, start_thread
@@ -57,11 +54,6 @@ class HeldRun:
     def revision(self) -> int:
         """The number of the revision of its result that the run works on; from 1."""
         return revision_of(self.extensions)
-
-    @property
-    def is_temporary(self) -> bool:
-        """True for a run in a temporary journal, which no process resumes."""
-        return _is_temporary(self.record)
 
     def on_stop(self, call: Callable[[], None]) -> None:
         """Register a callback for a request to stop or a lost lease; it runs once, in another thread.
@@ -118,31 +110,12 @@ def hold_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_S
             journal.release(lease)
 
 
-@contextmanager
-def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator[HeldRun]:
-    """Hold a run in a temporary journal that is deleted at the end of the block: it can't be resumed."""
-    with (
-        TemporaryDirectory(prefix="hybridloop-") as folder,
-        closing(Journal(journal_url(Path(folder) / "journal.db"))) as journal,
-    ):
-        name = uid or str(uuid.uuid4())
-        journal.add_run(new_run(name, key=name, algorithm="session", problem="", target=target, seed=seed))
-        with hold_run(journal, name) as run:
-            yield run
-
-
-def _is_temporary(run: RunRecord) -> bool:
-    return run.algorithm == "session" and run.key == run.uid
-
-
 def how_to_resume(run: RunRecord) -> str:
     """Return the command that resumes a run, or the user's next step if only their program knows its circuits."""
     if str((run.settings.get("settings") or {}).get("optimizer")).startswith(OBJECT):
         return f"start the program with its optimizer again with run_key={run.key!r}"
     if run.algorithm != "session":
         return f"hybridloop runs resume {run.key}"
-    if _is_temporary(run):
-        return "open a session again"
     return f"{'call the flow' if run.problem else 'start the script'} again with run_key={run.key!r}"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from hybridloop.errors import LimitReached
-from hybridloop.journal.amounts import DAY_S, EPOCH, LOCAL, date_of, day_of, note_rows, scopes_of, taken_by
+from hybridloop.journal.amounts import DAY_S, EPOCH, LOCAL, as_scope, date_of, day_of, note_rows, scopes_of, taken_by
 from hybridloop.journal.records import UNSETTLED
 from hybridloop.journal.storage.encoding import decode_json, encode_json
 from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
@@ -122,7 +122,7 @@ def put(connection: Connection, limit: RunLimit, now: float) -> None:
     row = {
         **{name: getattr(limit, name) for name in ("name", "unit", "amount")},
         "period": limit.period.value,
-        "scope": encode_json(dict(sorted(limit.scope.items()))),
+        "scope": encode_json(dict(sorted(as_scope(*each) for each in limit.scope.items()))),
         "counts_local": int(limit.counts_local),
         "spent_before": limit.spent_before,
         "created_at": now,

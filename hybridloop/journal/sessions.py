@@ -51,8 +51,9 @@ def read_open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionR
 
 
 def run_of_session(connection: Connection, session_id: str) -> RunRecord | None:
-    """Return the run that has a session with this id; None if no run has it."""
-    row = connection.execute(sessions.select().where(sessions.c.id == session_id).limit(1)).first()
+    """Return the run that has a session with this id, of several the one that joined it last; None if no run has it."""
+    query = sessions.select().where(sessions.c.id == session_id).order_by(sessions.c.ended_at.is_not(None))
+    row = connection.execute(query.limit(1)).first()
     return None if row is None else runs.by_uid(connection, verify(sessions, row)["run_uid"])
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybridloop.data.states import Who
+from hybridloop.runtime.clock import begun_s
 from hybridloop.settings import ProblemText, RunSettings
 
 WORKSPACE = "workspace"  # part of what an order states
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
+KEY, DRAWN = "key", "drawn"  # in the record of a script's run whose user gave no key
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -23,7 +25,7 @@ class RunOrder:
     recorded run must have been started with the same, but for what may change (`hybridloop.runs.changes`). `must_match`
     names further fields of the record that must agree. `settings` without a seed let a new run draw one. `more` is
     recorded and not compared. `text` is the problem of an algorithm's run. `flow_run_id` is the flow run that the
-    caller is in.
+    caller is in. Its deadline counts from `begun_s`, of the steady clock.
     """
 
     algorithm: str
@@ -36,6 +38,7 @@ class RunOrder:
     more: Mapping[str, Any] = field(default_factory=dict)
     must_match: Sequence[str] = ("algorithm",)
     text: ProblemText | None = None
+    begun_s: float = field(default_factory=begun_s)
 
 
 def algorithm_order(
@@ -63,5 +66,5 @@ def algorithm_order(
 
 def generated_key(algorithm: str, problem: str, digits: str) -> str:
     """Return a key such as a run without one gets, that ends with these digits."""
-    begin = problem if algorithm == SESSION else f"{algorithm}-{_NOT_IN_A_KEY.sub('-', problem)[:60]}"
+    begin = problem or algorithm if algorithm == SESSION else f"{algorithm}-{_NOT_IN_A_KEY.sub('-', problem)[:60]}"
     return f"{begin}-{digits}"

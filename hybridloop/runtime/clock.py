@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from typing import Protocol
 
 _FOREVER_S = 3600.0
@@ -15,6 +16,15 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def steady_s() -> float:
     """Return seconds of a clock that is never set and that, where the system has one, counts the machine's suspend."""
     return time.clock_gettime(_STEADY)
+
+
+BEGUN_S: ContextVar[float | None] = ContextVar("hybridloop-begun", default=None)  # of the command or call around
+
+
+def begun_s() -> float:
+    """Return the begin of the command or call around by the steady clock, from which deadlines count; else now."""
+    begun = BEGUN_S.get()
+    return steady_s() if begun is None else begun
 
 
 class Clock(Protocol):

@@ -44,7 +44,7 @@ Duration = Annotated[
         | Annotated[str, Field(pattern=rf"^\s*{_DURATION.pattern}\s*$")],
     ),
 ]
-_AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
+_AMOUNT = re.compile(r"((?:[0-9]{1,3}(?:_[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?) *([A-Za-z]+)")
 _COST_FORM = "must be amounts with their units, for example 50USD or 50USD,200HQC"
 _UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
 

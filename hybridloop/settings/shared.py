@@ -202,8 +202,10 @@ class RunSettings(BaseModel):
     priority: Annotated[JobPriority | None, Limit] = Field(
         None, description="priority of the jobs at the service: standard or high; left out: the service's own"
     )
-    tags: Annotated[Tags | None, Limit] = Field(
-        None, description="tags of the jobs at the service, separated by commas", examples=["project=x,night"]
+    tags: Tags | None = Field(
+        None,
+        description="tags of the run and of its jobs, separated by commas, by which limits and reports find it",
+        examples=["project=x,night"],
     )
     max_jobs: Annotated[int | None, Limit] = Field(
         None, ge=1, description="maximum number of jobs, including retries and pings"

@@ -14,7 +14,7 @@ from hybridloop.budget.caps import Budget
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.tracker import Account, account_open
 from hybridloop.journal.held_run import HeldRun, how_to_resume
-from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.clock import Clock, steady_s
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.settings.session_options import SessionOptions, start_warnings
 from hybridloop.targets import Target, batches_points
@@ -52,11 +52,13 @@ def build_connection(
     options: SessionOptions,
     name: str,
     clock: Clock,
+    begun_s: float | None,
     resources: ExitStack,
 ) -> Connection:
     """Return a run's connection; `resources` closes what has to be closed. Nothing is sent.
 
-    `name` is that of its sessions at the service.
+    `name` is that of its sessions at the service. Its deadline counts from `begun_s`, of the steady clock, else from
+    now.
     """
     for warning in start_warnings(target, options.caps):
         _log.warning("%s", warning)
@@ -67,7 +69,8 @@ def build_connection(
     resources.callback(poller.stop)
     # costs: earlier processes of the run count
     before = summarize_charges(run.journal.charges(run.uid), target)
-    budget = Budget(options.caps, before.spending, started_at=clock.now(), resume=how_to_resume(run.record))
+    started_at = clock.now() - (0.0 if begun_s is None else steady_s() - begun_s)
+    budget = Budget(options.caps, before.spending, started_at=started_at, resume=how_to_resume(run.record))
     ledger = CostLedger(budget, target, clock, before=before, debias=options.debias)
     resources.enter_context(account_open(Account(run.record.key, target.name, before, lambda: ledger.summary)))
     # keep-alive: a ping goes before the jobs that wait for a worker

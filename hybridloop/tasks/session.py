@@ -18,7 +18,7 @@ from hybridloop.azure.offered import find_offered_target
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.errors import InputError
-from hybridloop.journal.held_run import HeldRun, temporary_run
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
@@ -269,8 +269,8 @@ class OpenSession:
                 log_errors(round_.record_ends)
 
     def _cancel(self, pending: Sequence[RoundInFlight]) -> None:
-        """Cancel the jobs of these rounds if the options say so, or no process will ask for their results."""
-        if self._connection.options.cancel_in_flight or self._connection.run.is_temporary:
+        """Cancel the jobs of these rounds if the options say so."""
+        if self._connection.options.cancel_in_flight:
             for round_ in pending:
                 log_errors(round_.cancel)
 
@@ -301,29 +301,28 @@ def open_run_session(
     target: str | Target = DEFAULT_TARGET,
     options: SessionOptions = DEFAULT_OPTIONS,
     *,
-    run: HeldRun | None = None,
-    seed: int | None = None,
+    run: HeldRun,
     name: str = "hybridloop",
     clock: Clock | None = None,
+    begun_s: float | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed on every way out of the block.
 
+    Its deadline counts from `begun_s`, of the steady clock, else from now; once it has passed, no session is opened.
+
     A target's name is looked up, and the options must fit it; a `Target` is taken as `SessionOptions.fit` returns it. A
-    new run's session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the
-    block, and `seed` (None: drawn) fixes the local service's sampling. Raises InputError before anything is sent,
+    new run's session is opened at once, a resumed run's when it is needed. Raises InputError before anything is sent,
     AccessDenied or ServiceError if no session can be opened, and RunParked for a round of which `options` say so.
     """
     if isinstance(target, str):
         target = options.fit(find_offered_target(target, workspace))
     with ExitStack() as resources:
-        if run is None:
-            seed = secrets.randbits(63) if seed is None else seed
-            run = resources.enter_context(temporary_run(target.name, seed=seed))
-        connection = build_connection(workspace, target, run, options, name, clock or RealClock(), resources)
+        connection = build_connection(workspace, target, run, options, name, clock or RealClock(), begun_s, resources)
         session = OpenSession(connection)
         resources.callback(session.leave)
         run.on_stop(session.rounds.stop_on_request)
         if not session.sessions.rows:
+            session.check_deadline()
             session.open()
         yield session
         session.circuit_rounds.await_all()

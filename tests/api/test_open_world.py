@@ -17,9 +17,11 @@ from hybridloop.azure.offered import find_offered_target
 from hybridloop.budget.unknown_facts import list_targets, unknown_facts
 from hybridloop.errors import CapReached, InputError
 from hybridloop.targets import find_target, recorded_target
-from hybridloop.tasks.session import open_run_session
 from tests.circuit_helpers import bell
 from tests.conftest import Emulator, running_emulator
+from tests.session_helpers import open_run_session
+
+pytestmark = pytest.mark.usefixtures("own_journal")
 
 MACHINE, SILENT, CHECKER = "ionq.qpu.tempo-1", "rigetti.qpu.lynx-1", "quantinuum.sim.sol-1sc"
 EXTRA = [

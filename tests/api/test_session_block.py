@@ -16,6 +16,8 @@ from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
+pytestmark = pytest.mark.usefixtures("own_journal")
+
 ENTERED = """
 import hybridloop as hl
 block = hl.open_session("ionq.simulator", run_key="left-open")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.assistant.allowance import TAG, Allowance
+from hybridloop.assistant.allowance import TAG, Allowance, reset
 from hybridloop.assistant.server import problem_argument
 from hybridloop.errors import InputError, LimitReached
 from hybridloop.journal import Job, Lease, open_journal
@@ -101,8 +101,11 @@ def test_what_is_spent_counts_after_a_restart_until_a_reset_and_a_person_may_all
     begin("b")
     with pytest.raises(LimitReached, match="limit assistant HQC is reached: 0 HQC is the limit"):
         reserve("b", 1.0)
-    assert Allowance({"HQC": 100.0}).reset().left == {"HQC": 100.0}
-    assert Allowance({"HQC": 100.0}).balance().spent == {"HQC": 0.0}
+    running = Allowance({"HQC": 100.0})
+    assert reset().left == {"HQC": 100.0}
+    assert (running.balance().spent, running.balance().left) == ({"HQC": 0.0}, {"HQC": 100.0})
+    reserve("b", 99.0)  # the server that was running goes on with what it was allowed
+    assert Allowance({"HQC": 100.0}).balance().left == {"HQC": 1.0}
     with open_journal() as journal:
         assert journal.remove_limit("assistant HQC")
     assert again.balance().left == {"HQC": 0.0}

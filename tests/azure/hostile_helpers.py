@@ -22,8 +22,8 @@ from hybridloop.journal.held_run import HeldRun
 from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.test_session_closing import ones
 
 KEY = "canary-key-of-the-workspace-0123456789"

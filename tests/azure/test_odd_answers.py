@@ -17,12 +17,10 @@ from hybridloop.azure.job_document import billed_amounts, checked_item
 from hybridloop.azure.listing import list_jobs
 from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import AnswerRefused, HybridloopError, JobFailed, RunParked, ServiceError
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, known_targets
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.session_renewal import TERMINAL as SESSION_ENDS
 from hybridloop.tasks.submission.jobs import ACTIVE, TERMINAL
 from hybridloop.tasks.submission.results import UnreadableResult, read_results_v2
@@ -38,6 +36,7 @@ from tests.azure.hostile_helpers import (
     redirect,
     use,
 )
+from tests.session_helpers import open_run_session, temporary_run
 from tests.tasks.test_session_closing import ones
 
 MIB = 1 << 20

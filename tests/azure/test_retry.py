@@ -13,7 +13,7 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.errors import AccessDenied, ServiceBusy, ServiceError, ServiceRefused, SessionEnded
-from hybridloop.tasks.session import open_run_session
+from tests.session_helpers import open_run_session
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 SESSION = "5d0a3e4c-9b0e-4a39-8f8c-0c1e0d6f2b11"

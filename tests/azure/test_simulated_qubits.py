@@ -12,8 +12,8 @@ from qiskit import QuantumCircuit
 from hybridloop.azure.listing import check_offered, list_sessions, target_statuses
 from hybridloop.errors import InputError
 from hybridloop.targets import Target, as_served, check_circuit_fits, find_target, known_targets
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
+from tests.session_helpers import open_run_session
 
 RUNNING = [name for name, target in known_targets().items() if not target.checks_only]
 

@@ -15,8 +15,8 @@ from hybridloop.journal import Charge, Journal
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 
 EMULATED, MACHINE = "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108q"
 

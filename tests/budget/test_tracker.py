@@ -12,9 +12,9 @@ import hybridloop as hl
 from hybridloop.budget.cost_summary import CostSummary, subtract_costs, sum_costs
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
-from hybridloop.tasks.session import open_run_session
 from tests.circuit_helpers import bell
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 
 FREE, EMULATED = "ionq.simulator", "quantinuum.sim.h2-1e"
 # One gate, one between qubits, two preparations and two measurements: 5 + 100 (1 + 10 + 20) / 5000 credits

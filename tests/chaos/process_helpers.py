@@ -38,10 +38,11 @@ from hybridloop.runtime.crash_points import VARIABLE
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
 from tests.forked_processes import context
+from tests.session_helpers import open_run_session
 from tests.waiting import PATIENCE_S
 
 KILLED = -9

@@ -29,11 +29,11 @@ from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.targets.prices import Unit, billing_unit
-from hybridloop.tasks.session import open_run_session
 from tests.chaos.process_helpers import SEED
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.chaos.test_service_faults import SOAK
 from tests.long_form import long_form, short_or_long
+from tests.session_helpers import open_run_session
 
 POINTS = 6  # COBYLA's first points; the final measurement is one more
 RUNS = short_or_long(10, 100)

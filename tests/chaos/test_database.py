@@ -18,11 +18,11 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run, new_run
-from hybridloop.tasks.session import open_run_session
 from tests.chaos.process_helpers import TARGET
 from tests.forked_processes import context
 from tests.journal.postgresql_helpers import Server, new_database, running_server
 from tests.long_form import long_form, short_or_long
+from tests.session_helpers import open_run_session
 from tests.tasks.test_session_closing import ones
 from tests.waiting import PATIENCE_S
 

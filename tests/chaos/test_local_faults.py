@@ -22,10 +22,10 @@ from hybridloop.journal.journal import BUSY_S
 from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.session import open_run_session
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended
 from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import long_form, long_only, short_or_long
+from tests.session_helpers import open_run_session
 from tests.waiting import PATIENCE_S, eventually
 
 

@@ -30,10 +30,10 @@ from hybridloop.runtime.clock import RealClock
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from hybridloop.tasks import connection
-from hybridloop.tasks.session import open_run_session
 from tests.chaos.process_helpers import ENDED, SEED, TARGET
 from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.long_form import IS_LONG, long_form, short_or_long
+from tests.session_helpers import open_run_session
 
 POINTS = short_or_long(6, 9)  # COBYLA takes six to begin with
 ROUNDS = POINTS + 1  # the final measurement is one more point

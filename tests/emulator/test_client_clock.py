@@ -17,8 +17,8 @@ from hybridloop.emulator.client_clock import ClockClient, ClockRefused, ClockUnr
 from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.test_session_closing import ones
 from tests.waiting import eventually
 

@@ -22,8 +22,8 @@ from hybridloop.estimate import ideal_sampler
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.targets import find_target
 from hybridloop.targets.error_rates import ErrorRates
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 
 EXACT, SAMPLED = find_target("ionq.simulator"), find_target("rigetti.sim.qvm")
 GATES = {

@@ -27,10 +27,10 @@ from hybridloop.runtime.text_table import count_text
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.targets import find_target
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepared as prepare
+from tests.session_helpers import open_run_session
 from tests.value_helpers import known
 
 

@@ -29,9 +29,9 @@ from hybridloop.inputs.circuits import circuit_text
 from hybridloop.settings import ProblemText
 from hybridloop.targets import find_target
 from hybridloop.targets.prices import price_of_job
-from hybridloop.tasks.session import open_run_session
 from tests.compiler.test_basis_structure import exchanges
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.value_helpers import known
 
 

@@ -21,10 +21,10 @@ from hybridloop.settings import ProblemText
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target, known_targets
 from hybridloop.targets.provider_options import provider_params
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
 from tests.runs.holding_helpers import hold
+from tests.session_helpers import open_run_session
 from tests.value_helpers import known
 
 MACHINE = "ionq.qpu.forte-1"

@@ -25,11 +25,11 @@ from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.targets import known_targets
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
 from tests.flow_calls import call_flow
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import as_own_server
+from tests.session_helpers import open_run_session
 
 EXACT_H2 = -1.1373060357534004
 INVENTED = "rigetti.qpu.lynx-1"

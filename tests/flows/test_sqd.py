@@ -28,7 +28,6 @@ from hybridloop.flows.lifecycle.classical_part import stops_in_classical_part
 from hybridloop.flows.lifecycle.host import PlainHost
 from hybridloop.flows.lifecycle.life import live
 from hybridloop.journal import journal_url, open_journal
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.preparation.prepared import ClassicalPart
 from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.reports.verify import verify_run
@@ -43,6 +42,7 @@ from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator, unavailable
 from tests.flow_calls import begin_plainly, run_plainly
 from tests.preparation_helpers import prepared
+from tests.session_helpers import temporary_run
 
 H4 = ProblemText(name="h4")
 SAMPLED = SqdSettings(seed=7, max_subspace=16, iterations=6)

@@ -17,9 +17,9 @@ import pytest
 from hybridloop.errors import JournalError, JournalGone
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.journal.journal_helpers import add_claimed_run, measure
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import add_run
 from tests.tasks.test_session_closing import ones
 

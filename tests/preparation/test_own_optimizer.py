@@ -23,8 +23,9 @@ from hybridloop.inputs.validation import validate
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.preparation import prepare
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.conftest import Died, Emulator
+from tests.session_helpers import open_run_session
 
 TARGET = "rigetti.sim.qvm"
 ALGORITHMS = {"ansatz": "hardware-efficient", "layers": 1, "initial_point": "random", "shots": 100, "precision": 0.1}

@@ -47,11 +47,11 @@ from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
 from hybridloop.tasks.orphans import is_orphaned
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Died, Emulator
 from tests.journal.journal_helpers import BODY, PROGRAM, pub
 from tests.result_helpers import a_result
 from tests.runs.holding_helpers import hold, hold_found
+from tests.session_helpers import open_run_session
 
 H2 = ProblemText(name="h2")
 HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}

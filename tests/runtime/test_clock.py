@@ -16,8 +16,8 @@ from hybridloop.runtime.clock import RealClock
 from hybridloop.settings.keep_alive import IDLE_LIMIT_S
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import DEFAULT_TARGET
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.waiting import eventually
 
 STEPS_S = (-7200.0, -60.0, 3600.0)

@@ -14,8 +14,8 @@ import pytest
 from azure.quantum import Workspace
 
 from hybridloop.runtime.signals import exit_on_sigterm, is_by_a_signal, signals_while_closing
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.waiting import PATIENCE_S
 
 

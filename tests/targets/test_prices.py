@@ -30,8 +30,8 @@ from hybridloop.emulator.simulation.branching import run_adaptive
 from hybridloop.targets import find_target, known_targets
 from hybridloop.targets.prices import UNITS, Price, Unit, billing_unit, ping_price, price_of_job
 from hybridloop.targets.provider_options import provider_params
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.keepalive.ping_helpers import pinged_session
 from tests.value_helpers import known
 from tests.waiting import eventually

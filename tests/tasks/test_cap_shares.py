@@ -26,9 +26,10 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.settings import ProblemText
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.cap_shares import CapShares
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.chaos.search_helpers import ISING, ansatz
 from tests.preparation_helpers import prepared, settings_for
+from tests.session_helpers import open_run_session
 
 TARGET = "quantinuum.sim.h2-1e"  # whose prices have an upper bound
 PRECISION = 0.01  # some 20,000 shots of two groups

@@ -20,10 +20,11 @@ from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import add_run
 from tests.waiting import eventually
 

@@ -9,7 +9,8 @@ from qiskit.circuit.library import QFTGate, RYGate
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Statevector
 
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
+from tests.session_helpers import open_run_session
 
 SHOTS = 10_000
 

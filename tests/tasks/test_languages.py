@@ -22,9 +22,9 @@ from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
-from hybridloop.tasks.session import open_run_session
 from tests.compiler.languages.program_helpers import COUNTED, COUNTING
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import add_run
 
 SHOTS = 200

@@ -17,8 +17,8 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import HeldRun, hold_run, new_run
 from hybridloop.tasks.orphans import close_orphaned_sessions, close_sessions_of_run
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Died, Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import die
 from tests.tasks.test_session_closing import ones
 from tests.waiting import PATIENCE_S

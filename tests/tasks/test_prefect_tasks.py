@@ -13,12 +13,12 @@ from prefect.client.schemas.objects import State
 
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import RunStopped
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.tasks import prefect_tasks
 from hybridloop.tasks.prefect_tasks import run_round, session_of_flow
 from hybridloop.tasks.replay.replayed_rounds import ReplayedRounds
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session, temporary_run
 from tests.tasks.test_session_closing import ones
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]

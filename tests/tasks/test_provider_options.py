@@ -23,8 +23,11 @@ from hybridloop.settings import ProblemText
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import check_circuit_fits, find_target
 from hybridloop.targets.provider_options import check_provider_options
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
+
+pytestmark = pytest.mark.usefixtures("own_journal")
 
 IONQ, H2, QVM = "ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"
 

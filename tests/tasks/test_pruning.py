@@ -14,9 +14,9 @@ from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.pruning import PruningResult, prune_runs
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
 from tests.long_form import long_only
+from tests.session_helpers import open_run_session
 from tests.tasks.test_orphans import begin
 from tests.tasks.test_session_closing import ones
 

@@ -11,6 +11,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+import hybridloop as hl
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.listing import check_offered, close_session, list_jobs, list_sessions, show_session
 from hybridloop.azure.workspace import LocalService, connect
@@ -28,10 +29,10 @@ from hybridloop.settings.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import find_target
 from hybridloop.tasks.keepalive.pings import PingSender
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.azure.hostile_helpers import FastClock
 from tests.conftest import Emulator, unavailable
+from tests.session_helpers import open_run_session
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
@@ -178,11 +179,12 @@ def cancel_jobs(workspace: Workspace, session_id: str) -> None:
         workspace.cancel_job(job)
 
 
-def test_stopping_ends_the_wait_and_cancels_the_jobs_of_a_session_that_is_not_stored(
+@pytest.mark.usefixtures("own_journal")
+def test_stopping_ends_the_wait_and_cancels_the_jobs_of_a_script_without_a_key(
     workspace: Workspace, emulator: Emulator
 ) -> None:
     emulator.admin("faults", {"rules": [{"fault": "job-hangs"}]})
-    with open_run_session(workspace) as session:
+    with hl.open_session(workspace=workspace) as session:
         round_ = session.rounds.start([pub([[0.0]])])
         eventually(lambda: bool(list_jobs(workspace, session.id)))
         threading.Timer(0.0, session.rounds.stop).start()

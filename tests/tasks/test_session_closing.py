@@ -22,9 +22,9 @@ from hybridloop.settings.failure_policy import FailurePolicy, OnJobFailure, OnLo
 from hybridloop.settings.keep_alive import ExclusiveAccess, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.orphans import close_session_by_hand
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_in_flight import JobPhase
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import add_run
 from tests.waiting import eventually
 

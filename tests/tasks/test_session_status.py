@@ -11,8 +11,8 @@ from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.keep_alive import IDLE_LIMIT_S, KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.test_session_closing import ones
 
 pytestmark = pytest.mark.usefixtures("job_per_point")

@@ -160,16 +160,15 @@ def reproduce(
 
     Example: hybridloop runs reproduce night
     """
-    from hybridloop.api.stored import reproduce as reproduce_run
+    from hybridloop.api.stored import note_compared, repeat
 
     with show_progress(quiet=quiet) as display:
-        result = reproduce_run(
-            run, run_key=run_key, workspace=workspace, on_progress=display.on_progress, feed=display.feed
-        )
+        result = repeat(run, run_key, workspace, display.on_progress, display.feed)
     if json:
         print_json(result.as_dict())
     else:
         _print(result)
+    note_compared(result)
     if not result.is_finished:
         raise typer.Exit(3)
     if not result.agrees:

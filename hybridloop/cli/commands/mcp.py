@@ -22,7 +22,9 @@ def mcp(
         Path | None,
         typer.Option(metavar="DIR", file_okay=False, exists=True, help="Folder of problem files. Default: none."),
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Count no longer what was spent so far, and exit.")] = False,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Count no longer what was spent so far, and exit; the allowance stays.")
+    ] = False,
     workspace: Workspace = None,
 ) -> None:
     """Serve the Model Context Protocol on standard input and output: an assistant plans and runs within an allowance.
@@ -36,16 +38,17 @@ def mcp(
     except ValueError as error:
         raise InvalidValue("--allow", f"{error}, got {', '.join(allow)!r}") from error
     assert isinstance(allowed, dict)
+    if reset and allow:
+        raise InputError("--allow", "it is an option of a server", "Leave it out: --reset keeps the allowance.")
     try:
-        from hybridloop.assistant.allowance import Allowance
+        from hybridloop.assistant import allowance
         from hybridloop.assistant.server import serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
             raise
         remedy = "Install it: pip install 'hybridloop[mcp]'."
         raise InputError("mcp", "the package mcp, version 2, is not installed", remedy) from error
-    allowance = Allowance(allowed)
     if reset:
         print_line(str(allowance.reset()))
     else:
-        serve(allowance, folder, workspace)
+        serve(allowance.Allowance(allowed), folder, workspace)

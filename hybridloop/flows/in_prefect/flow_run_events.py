@@ -24,7 +24,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.utilities.engine import emit_task_run_state_change_event
 
-from hybridloop.flows.in_prefect.completion import event_id, resource_of, sweep_of
+from hybridloop.flows.in_prefect.completion import event_id, resource_of
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.journal import RunRecord
@@ -165,26 +165,6 @@ def tag_flow_run(more: Iterable[str] = (), *, name: str | None = None) -> None:
             client.update_flow_run(flow_run.id, name=name if _is_drawn(flow_run.name) else None, tags=tags)
     except (HTTPError, PrefectException, RuntimeError) as error:  # the run does not need the server
         _log.debug("the flow run was not labelled: %s", error)
-
-
-def flow_run_labels() -> dict[str, str]:
-    """Return the sweep and the deployment (`flow/name`) of the flow run around, as far as it has them.
-
-    The name of a deployment is left out where the server does not give it.
-    """
-    context = FlowRunContext.get()
-    if context is None or (flow_run := context.flow_run) is None:
-        return {}
-    labels = {"sweep": sweep} if (sweep := sweep_of(flow_run)) else {}
-    if flow_run.deployment_id is None:
-        return labels
-    try:
-        with client_without_retries() as client:
-            name = client.read_deployment(flow_run.deployment_id).name
-    except (HTTPError, PrefectException, RuntimeError) as error:
-        _log.warning("limits and reports by deployment do not find this run: %s", error)
-        return labels
-    return labels | {"deployment": f"{context.flow.name if context.flow else ''}/{name}"}
 
 
 def _is_drawn(name: str) -> bool:

@@ -19,7 +19,8 @@ from hybridloop.errors import CapReached, InputError, ProgramError, RunBusy, Run
 from hybridloop.flows.in_prefect.artifact import RunArtifact
 from hybridloop.flows.in_prefect.completion import completed
 from hybridloop.flows.in_prefect.concurrency_slots import session_slot
-from hybridloop.flows.in_prefect.flow_run_events import flow_run_labels, label_flow_run, shown_in_flow_run
+from hybridloop.flows.in_prefect.flow_run_events import label_flow_run, shown_in_flow_run
+from hybridloop.flows.in_prefect.flow_run_labels import flow_run_labels
 from hybridloop.flows.in_prefect.takeover import leave_state_after_takeover
 from hybridloop.flows.in_prefect.watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.host import Ended, Host

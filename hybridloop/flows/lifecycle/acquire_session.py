@@ -95,12 +95,14 @@ def acquire_session(
     settings: RunSettings,
     host: Host,
     *,
+    begun_s: float,
     is_available: bool,
     is_replay: bool = False,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run for the block; a cancellation by the host stops it.
 
-    It is opened once the target takes jobs and a slot is free; its settings were checked against the target before.
+    It is opened once the target takes jobs and a slot is free; its settings were checked against the target before. Its
+    deadline counts from `begun_s`, of the steady clock.
     `is_replay` is for a run whose rounds are all in the journal: none is opened, and no slot is taken. The end of the
     block closes a session that an earlier process left open.
     Raises the errors of `wait_for_target`, of the host's slot and of `open_run_session`.
@@ -110,7 +112,8 @@ def acquire_session(
         wait_for_target(run, workspace, target, settings.failure, host.cancellation)
     for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
-    block = open_run_session(workspace, target, settings.session_options, run=run, name=run.record.key)
+    name = run.record.key
+    block = open_run_session(workspace, target, settings.session_options, run=run, name=name, begun_s=begun_s)
     if is_replay:
         with block as session:
             yield session

@@ -43,9 +43,8 @@ def live(journal: Journal, run: Run, workspace: Any, host: Host, view: View = NO
     num_qubits = run.prepared.algorithm.facts.num_qubits
     is_available = is_replay or check_available(workspace, target, num_qubits, settings.failure)
     with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
-        session = acquire_session(
-            held, workspace, target, settings, host, is_available=is_available, is_replay=is_replay
-        )
+        availability = {"is_available": is_available, "is_replay": is_replay}
+        session = acquire_session(held, workspace, target, settings, host, begun_s=run.order.begun_s, **availability)
         return Measurement(run, held, host, view).measure(session)
 
 
@@ -62,7 +61,10 @@ def live_program(journal: Journal, run: Run, workspace: Any, host: Host, call: C
     is_available = run.has_result or check_available(workspace, target, 0, settings.failure)
     with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
         try:
-            with acquire_session(held, workspace, target, settings, host, is_available=is_available) as session:
+            begun_s = run.order.begun_s
+            with acquire_session(
+                held, workspace, target, settings, host, begun_s=begun_s, is_available=is_available
+            ) as session:
                 returned = call(session)
         except RunStopped as error:
             if host.cancellation.cancelled.is_set():

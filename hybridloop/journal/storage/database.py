@@ -16,8 +16,9 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from hybridloop.errors import JournalDamaged, JournalError
+from hybridloop.errors import InputError, JournalDamaged, JournalError
 from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, is_away, to_journal_error
+from hybridloop.journal.storage.encoding import replace_unstorable
 from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside, silence
 from hybridloop.journal.storage.open_file import OpenFile
 from hybridloop.journal.storage.write_queue import WriteQueue
@@ -247,6 +248,9 @@ class Database:
             yield
         except UnicodeDecodeError as error:  # in a message of SQLite that quotes damaged bytes
             raise JournalDamaged("the database", str(self.location), "a name in it is not valid text") from error
+        except UnicodeEncodeError as error:  # of bytes in a command's argument that are no text
+            text = replace_unstorable(str(error.object))
+            raise InputError("text", f"{text!r} has bytes that are no text", "Give it in UTF-8.") from error
         except SQLAlchemyError as error:
             journal_error = self._journal_error(error)
             if journal_error.is_outage:

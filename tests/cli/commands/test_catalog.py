@@ -16,8 +16,9 @@ from hybridloop.cli.output import print_table
 from hybridloop.data import built_in_families, load_table
 from hybridloop.errors import InputError
 from hybridloop.targets import known_targets
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
+from tests.session_helpers import open_run_session
 
 Hybridloop = Callable[..., CommandResult]
 

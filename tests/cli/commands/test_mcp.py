@@ -14,6 +14,7 @@ import pytest
 from anyio.to_thread import run_sync
 from mcp import Client, StdioServerParameters
 
+from hybridloop.assistant.allowance import Allowance
 from tests.cli.shell_helpers import CommandResult, Shell
 from tests.conftest import Emulator
 from tests.waiting import PATIENCE_S, eventually
@@ -146,4 +147,7 @@ def test_an_allowance_that_is_no_amount_is_refused_and_reset_shows_what_is_left(
 ) -> None:
     assert "--allow must be amounts with their units" in run_command("mcp", "--allow", "50").err
     assert "must have each unit once" in run_command("mcp", "--allow", "5USD", "--allow", "6USD").err
-    assert "5 USD of 5 USD are left" in run_command("mcp", "--allow", "5USD", "--reset").out
+    assert "--allow: it is an option of a server" in run_command("mcp", "--allow", "5USD", "--reset").err
+    assert "Allowance: none" in run_command("mcp", "--reset").out
+    Allowance({"USD": 5.0})
+    assert "5 USD of 5 USD are left" in run_command("mcp", "--reset").out

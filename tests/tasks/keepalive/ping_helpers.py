@@ -14,12 +14,13 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.journal import Ping
-from hybridloop.journal.held_run import HeldRun, temporary_run
+from hybridloop.journal.held_run import HeldRun
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.targets import Target, find_target
 from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.keepalive.pings import PingLog, PingSender
 from hybridloop.tasks.submission.job_ids import session_id
+from tests.session_helpers import temporary_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from hybridloop.budget.cost_summary import CostSummary, summarize_charges
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, Ping, RunRecord, SessionRow
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.settings.keep_alive import (
     HOLD_LIMIT_S,
@@ -33,10 +32,10 @@ from hybridloop.targets import find_target
 from hybridloop.targets.prices import ping_price
 from hybridloop.tasks.keepalive.keep_alive import SessionKeepAlive
 from hybridloop.tasks.keepalive.pings import PingKey, PingLog
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import session_id
 from hybridloop.tasks.submission.polling import Poller
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session, temporary_run
 from tests.tasks.test_session_closing import ones
 
 MINUTE = 60.0

@@ -10,12 +10,12 @@ import pytest
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.emulator.client_clock import ServiceClock
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.settings.keep_alive import KeepAliveMode, KeepAliveSettings
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session, temporary_run
 from tests.tasks.test_session_closing import ones
 
 OPTIONS = SessionOptions(failure=FailurePolicy(max_renewals=3), keep_alive=KeepAliveSettings(KeepAliveMode.PING))

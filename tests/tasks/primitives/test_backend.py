@@ -28,11 +28,11 @@ from hybridloop.budget.caps import Caps
 from hybridloop.errors import CapReached, InputError, JobFailed, UnknownOption
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.session import open_run_session
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
+from tests.session_helpers import open_run_session
 from tests.waiting import PATIENCE_S
 
 TARGETS = ("rigetti.sim.qvm", "ionq.simulator", "quantinuum.sim.h2-1e")

@@ -24,9 +24,10 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import add_run
 
 TARGET = "rigetti.sim.qvm"

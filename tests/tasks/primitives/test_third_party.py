@@ -11,8 +11,8 @@ from qiskit_algorithms import QAOA
 from qiskit_algorithms.gradients import LinCombEstimatorGradient, ParamShiftEstimatorGradient
 from qiskit_algorithms.optimizers import COBYLA
 
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 
 # Max-cut of a path of three edges: 0101 and 1010 cut them all.
 PATH = SparsePauliOp(["IIZZ", "IZZI", "ZZII"], [1.0, 1.0, 1.0])

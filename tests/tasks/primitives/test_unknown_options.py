@@ -14,8 +14,9 @@ from hybridloop import open_session
 from hybridloop.descriptions.options import SessionKeywords
 from hybridloop.errors import UnknownOption
 from hybridloop.tasks.primitives.unknown_options import OF_SESSION
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session
 
 BARE, MEASURED, Z = QuantumCircuit(1), QuantumCircuit(1), SparsePauliOp("Z")
 MEASURED.measure_all()

@@ -29,7 +29,7 @@ from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.batches import (
     MAX_RESULT_BYTES,
     MAX_ROWS,
@@ -44,6 +44,7 @@ from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.results import UnreadableResult, read_quil_results
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import add_run
 
 TARGET = find_target("rigetti.sim.qvm")

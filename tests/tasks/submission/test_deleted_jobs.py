@@ -13,9 +13,9 @@ from hybridloop.journal import Journal
 from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator, running_emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import die
 from tests.tasks.test_session_closing import ones
 

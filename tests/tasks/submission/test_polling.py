@@ -13,9 +13,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, Poller, poll_interval
 from tests.conftest import Emulator, running_emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.submission.test_service_faults import angled
 from tests.waiting import eventually
 

@@ -28,10 +28,11 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.journal.provenance import ARITHMETIC
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.tasks.replay.same_round import check_same
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Died, Emulator
+from tests.session_helpers import open_run_session
 from tests.tasks.conftest import die
 from tests.waiting import PATIENCE_S, eventually
 

@@ -17,11 +17,9 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.client import PAGE_SIZE, ServiceClient
 from hybridloop.errors import JobFailed
 from hybridloop.journal import Job, Journal, Lease, PubRecord
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.settings.session_options import DEFAULT_OPTIONS
 from hybridloop.targets import Target
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
@@ -29,6 +27,7 @@ from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.results import read_counts
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
+from tests.session_helpers import open_run_session, temporary_run
 from tests.tasks.submission.test_service_faults import angled
 from tests.tasks.test_session_closing import ones
 from tests.waiting import PATIENCE_S, eventually

@@ -17,11 +17,10 @@ from hybridloop.azure.pace import RequestLimits
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
-from hybridloop.journal.held_run import temporary_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.settings.session_options import SessionOptions
-from hybridloop.tasks.session import open_run_session
 from tests.conftest import Emulator, running_emulator
+from tests.session_helpers import open_run_session, temporary_run
 from tests.tasks.test_session_closing import ones
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
