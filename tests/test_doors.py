@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ from uuid import uuid4
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow
 from typer.main import get_command
 
@@ -23,12 +27,13 @@ from hybridloop.assistant.allowance import TAG
 from hybridloop.assistant.server import Tools
 from hybridloop.cli.app import build_app
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import LimitReached
+from hybridloop.errors import InputError, LimitReached, ServiceUnreachable
 from hybridloop.journal import open_journal
 from hybridloop.journal.limits import Period, RunLimit
 from hybridloop.local_stack import PrefectServer
 from hybridloop.tasks.session import OpenSession
-from tests.cli.shell_helpers import Shell
+from tests.circuit_helpers import bell
+from tests.cli.shell_helpers import Shell, run_in_process
 from tests.conftest import Emulator, running_emulator
 from tests.doors import DOORS, TARGET, Door, Place
 from tests.paths import ROOT
@@ -206,3 +211,52 @@ def test_what_a_door_pays_counts_under_all_its_scopes_and_nothing_is_paid_above_
         with suppress(LimitReached):
             pay(second)
         assert paid() - before == spent, kind
+
+
+def test_costs_by_tag_are_those_of_the_ledger_for_ten_sessions_of_scripts(place: Place, service: Emulator) -> None:
+    tag_of: dict[str, str] = {}
+    for n in range(10):
+        tag = ("night", "thesis", "-")[n % 3]
+        key = None if n % 2 else f"script-{n}"
+        tags = None if tag == "-" else [tag]
+        with hl.open_session(TARGET, run_key=key, seed=n, tags=tags, debias=False) as session:
+            session.run([bell()], shots=10 + n)
+        tag_of[session.id] = tag
+    expected: defaultdict[str, float] = defaultdict(float)
+    for each in service.admin("ledger")["sessions"]:
+        if each["id"] in tag_of:
+            expected[tag_of[each["id"]]] += each["money"]["USD"]
+    done = run_in_process(place.at.shell.environ, "cost", "--by", "tag", "--json")
+    rows = {row["name"]: (row["runs"], row["local"]["USD"]) for row in json.loads(done.out)["rows"]}
+    assert rows == {
+        tag: (list(tag_of.values()).count(tag), pytest.approx(money, abs=1e-6)) for tag, money in expected.items()
+    }
+
+
+def test_a_run_whose_deployment_the_server_does_not_tell_is_refused_where_a_limit_counts_by_it(
+    place: Place, prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise PrefectException("no answer")
+
+    monkeypatch.setattr(SyncPrefectClient, "read_deployment", refuse)
+    in_a_deployed_flow(prefect_server, lambda: DOORS["script"].pay(place, "unlabelled"))
+    assert "limits and reports by deployment do not find this run: no answer" in caplog.text
+    put_limits(ALL, deployment="own/nightly")
+    with pytest.raises(
+        ServiceUnreachable, match="limit deployment counts by deployment, and Prefect's server does not"
+    ):
+        in_a_deployed_flow(prefect_server, lambda: DOORS["script"].pay(place, "refused"))
+    with open_journal() as journal:
+        assert journal.run_by_key("refused") is None
+
+
+def test_jobs_without_a_maximum_price_need_one_where_a_limit_counts_them(place: Place) -> None:
+    put_limits(ALL, tag="lim")
+    with (
+        pytest.raises(InputError, match="limit tag could be exceeded"),
+        hl.open_session("rigetti.qpu.cepheus-1-108q", run_key="unbounded", tags=["lim"]),
+    ):
+        pass
+    with open_journal() as journal:
+        assert journal.run_by_key("unbounded") is None

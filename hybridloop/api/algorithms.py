@@ -60,8 +60,9 @@ def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> 
             from hybridloop.api.worker import run_on
 
             return run_on(pool, algorithm, text, resolved, run_key=run_key, workspace=workspace, show=_show)
+        more = {} if host == PREFECT else {"host": host}
         result = run(
-            algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, host=host
+            algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, more=more
         )
         return replace(result, variables=variables_of(problem)) if result.assignment else result
 
@@ -75,12 +76,11 @@ def run(
     workspace: str | Any | None = None,
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
-    host: str = PREFECT,
     more: Mapping[str, Any] = {},
 ) -> RunResult:
     """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view.
 
-    `more` is written to the record of a new one.
+    `more` is written to the record of a new one, with the host if that is not Prefect.
     """
     settings = resolved.settings
     if workspace is None and workspace_variable(os.environ) is None and recorded_target(settings.target).is_machine:
@@ -93,8 +93,7 @@ def run(
         from hybridloop.flows.lifecycle.begin import find_for_person
         from hybridloop.runs.order import algorithm_order
 
-        facts = {"sources": dict(resolved.sources), **labels_of_run(), **more}
-        more = facts if host == PREFECT else {**facts, "host": host}
+        more = {"sources": dict(resolved.sources), **labels_of_run(), **more}
         order = algorithm_order(algorithm, problem, settings, run_key, more=more)
         place = place_of(workspace)
         return do_run(find_for_person(order, place), place, workspace, View(on_progress, feed))

@@ -122,7 +122,6 @@ def repeat(
 ) -> Reproduction:
     """Do what `reproduce` does; the next call compares the same repetition, until `note_compared`."""
     from hybridloop.api.algorithms import run
-    from hybridloop.api.hosts import PREFECT
     from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.inputs.sources import ResolvedSettings
     from hybridloop.journal import open_journal
@@ -145,8 +144,7 @@ def repeat(
             workspace=workspace,
             on_progress=on_progress,
             feed=feed,
-            host=str(record.settings.get("host", PREFECT)),
-            more={_REPEATS: record.uid},
+            more={_REPEATS: record.uid} | {"host": host for host in [record.settings.get("host")] if host},
         )
         if ended.status not in WITH_RESULT:
             return Reproduction(record.key, key, ended.status, (), {})

@@ -221,7 +221,8 @@ class RunSettings(BaseModel):
     )
     deadline: Annotated[Duration | None, Limit] = Field(
         None,
-        description="seconds after the start, or after a resume, from which no round or classical iteration begins",
+        description="seconds from the begin of the command after which no round or classical iteration begins; each "
+        "resume and extension has the whole time again",
         examples=["8h"],
     )
     detach_after: Annotated[Duration | None, Limit] = Field(

@@ -83,6 +83,26 @@ def test_the_session_of_a_killed_script_is_joined_and_its_run_resumed(killed: st
         assert journal.run("night").status == "measured"
 
 
+def test_a_script_without_a_key_is_resumed_by_the_drawn_one_and_its_session_takes_other_jobs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, suppress(Died), hl.open_session(TARGET, seed=3) as session:
+        first = session.run(bell(), shots=10).counts
+        patch.setattr(SessionRenewal, "close", lambda *_, **__: None)
+        raise Died
+    with open_journal() as journal:
+        (run,) = journal.runs()
+        assert [row.id for _, row in journal.open_sessions()] == [session.id]
+    with hl.open_session(session_id=session.id) as joined:  # another notebook's, which asks for other circuits
+        assert joined.run(bell(), shots=20).counts
+        with open_journal() as journal:
+            assert [(each.key != run.key, row.id) for each, row in journal.open_sessions()] == [(True, session.id)]
+    assert hl.session(session.id).status == "Succeeded"
+    with hl.open_session(TARGET, run_key=run.key) as again:
+        assert again.run(bell(), shots=10).counts == first
+        assert again.replayed == 1
+
+
 def test_a_session_of_another_program_takes_jobs_and_is_closed(foreign: str) -> None:
     with hl.open_session(session_id=foreign, run_key="joined") as session:
         assert session.run(bell(), shots=10).counts

@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 import hybridloop as hl
 from hybridloop.api.environment import find_target_in
 from hybridloop.azure.offered import find_offered_target
+from hybridloop.azure.workspace import connection_string_of
 from hybridloop.budget.unknown_facts import list_targets, unknown_facts
 from hybridloop.errors import CapReached, InputError
 from hybridloop.targets import find_target, recorded_target
@@ -58,6 +59,15 @@ def test_a_target_of_the_workspace_has_what_its_status_and_its_provider_state(wo
     assert (rows[MACHINE]["qubits"], rows[MACHINE]["unknown"]) == (64, ["price", "max_shots"])
     assert rows["quantinuum.qpu.helios-1"]["unknown"] == ["price"]
     assert rows["rigetti.sim.qvm"]["unknown"] == []
+
+
+def test_a_limit_takes_a_target_that_the_workspace_alone_offers(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", connection_string_of(workspace))
+    assert hl.set_limit("new", "5USD", target="IonQ.QPU.Tempo-1").limit.scope == {"target": MACHINE}
+    with pytest.raises(InputError, match=r"target: 'ionq\.qpu\.tempo-2' .*Did you mean"):
+        hl.set_limit("new", "5USD", target="ionq.qpu.tempo-2")
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hybridloop.errors import LimitReached
+from hybridloop.errors import JournalDamaged, LimitReached
 from hybridloop.journal import Job, Journal, Lease, journal_url
 from hybridloop.journal.amounts import date_of
 from hybridloop.journal.limits import LIMIT, Period, RunLimit, bounds_of
+from hybridloop.journal.storage.schema import scopes
 from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, counts, new_run, ping, pub, session
 from tests.long_form import long_form, short_or_long
 from tests.paths import ROOT
@@ -324,3 +325,19 @@ def test_eight_processes_that_are_killed_and_resumed_stay_within_a_limit(
     ]
     assert state.spent == pytest.approx(math.fsum(spent), abs=1e-6)
     assert (ends == {0: PROCESSES}) if amount == 1e6 else ends[3] > 0
+
+
+def test_a_run_that_limits_find_by_other_scopes_than_its_records_is_not_held(journal: Journal) -> None:
+    lease = add(journal, "tagged", tags=("thesis",))
+    journal.release(lease)
+    with journal._database.write_transaction() as connection:
+        connection.execute(scopes.update().where(scopes.c.kind == "tag").values(value="thesiz"))
+    with pytest.raises(JournalDamaged, match="limits would not find the run by what its record states"):
+        journal.take_lease(lease.run_uid)
+
+
+def test_names_of_targets_and_workspaces_are_the_same_in_any_case(journal: Journal) -> None:
+    journal.put_limit(RunLimit("both", "USD", 10.0, Period.EVER, {"target": TARGET.upper(), "workspace": "Team"}))
+    begin(journal, add(journal, "any"), 4.0)
+    (state,) = journal.limits()
+    assert (state.reserved, state.limit.scope) == (4.0, {"target": TARGET, "workspace": "team"})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import hybridloop as hl
+from hybridloop.api.limits import LimitScope
 from hybridloop.errors import InputError
 from hybridloop.journal import open_journal
 from tests.cli.shell_helpers import CommandResult, Shell, environment, run_in_process
@@ -51,6 +52,11 @@ def test_limits_are_set_listed_and_removed(inside: Inside, home: Any) -> None:
         ((".team", "5USD"), "name: '.team' is no name of a limit"),
         (("a/b", "5USD"), "name: 'a/b' is no name of a limit"),
         (("team", "5USD", "--per", "year"), "'year'"),
+        (("team", "5_0USD"), "amount: '5_0USD' is no amount in one unit"),
+        (("team", "5USD", "--target", "ionq.qpu.fort-1"), "--target: 'ionq.qpu.fort-1' is not a known target. Did you"),
+        (("team", "5USD", "--target", "ionq.qpu.new-1"), "--target: 'ionq.qpu.new-1' is not a known target"),
+        (("team", "5USD", "--tag", ""), "tag: '' is no name"),
+        (("team", "5USD", "--tag", "\udce4"), "tag: '\\udce4' is no name"),
     ],
 )
 def test_an_invalid_limit_is_refused(inside: Inside, home: Any, arguments: tuple[str, ...], says: str) -> None:
@@ -58,6 +64,32 @@ def test_an_invalid_limit_is_refused(inside: Inside, home: Any, arguments: tuple
     assert refused.code == 2
     assert says in refused.err
     assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize("command", [("limit", "show"), ("limit", "remove"), ("runs", "show"), ("runs", "stop")])
+def test_a_name_that_is_no_text_is_refused(inside: Inside, home: Any, command: tuple[str, str]) -> None:
+    refused = inside(own_environ(str(home), {}), *command, "\udce4bcd")
+    assert (refused.code, "Traceback" in refused.err) == (2, False)
+
+
+def test_scopes_that_no_run_has_yet_are_said_and_those_of_runs_are_taken(
+    plain_shell: Shell, emulator: Emulator
+) -> None:
+    shell = plain_shell.at(emulator, "Scopes").shell
+    with environment(shell.environ):
+        with pytest.raises(InputError, match=r"targets: a limit has no such scope\. Did you mean 'target'\?"):
+            hl.set_limit("team", "5USD", targets="ionq.qpu.forte-1")  # type: ignore[call-arg]
+        with hl.open_session("ionq.simulator", tags=["thesis"], run_key="tagged"):
+            pass
+        scopes: tuple[LimitScope, ...] = ({"tag": "thesis"}, {"target": "IonQ.Simulator"}, {"workspace": "SCOPES"})
+        for scope in scopes:
+            ((kind, value),) = scope.items()
+            assert hl.set_limit("known", "5USD", **scope).limit.scope == {kind: str(value).lower()}
+        hl.remove_limit("known")
+    said = run_in_process(shell.environ, "limit", "set", "x", "5USD", "--tag", "tesis")
+    assert (said.code, said.out.startswith("limit x: 5 USD per month for runs of tag tesis")) == (0, True)
+    assert "no run of this journal has tag tesis yet; did you mean 'thesis'?" in said.err
+    assert run_in_process(shell.environ, "limit", "remove", "x").code == 0
 
 
 def test_a_period_that_is_none_is_refused_in_python() -> None:
