@@ -23,7 +23,7 @@ from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, Measure, ansatz, naive_loop, our_rounds
 from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
-from hybridloop.tasks.session import open_run_session
+from tests.session_helpers import open_run_session
 
 TARGET, BATCHED_TARGET = "ionq.simulator", "rigetti.sim.qvm"
 SLOWER_S = 0.3

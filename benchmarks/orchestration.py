@@ -70,11 +70,10 @@ def child(rounds: int) -> int:
 
     from hybridloop.azure.workspace import connect_from_environment
     from hybridloop.flows.in_prefect.flow_run_events import shown_in_flow_run
-    from hybridloop.journal.held_run import temporary_run
     from hybridloop.settings.session_options import SessionOptions
     from hybridloop.tasks.prefect_tasks import run_round, session_of_flow
     from hybridloop.tasks.replay.replayed_rounds import ReplayedRounds
-    from hybridloop.tasks.session import open_run_session
+    from tests.session_helpers import open_run_session, temporary_run
 
     workspace = connect_from_environment()
     with open_run_session(workspace, TARGET, SessionOptions(batching=Batching.OFF), seed=1) as session:

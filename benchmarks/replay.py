@@ -31,7 +31,7 @@ from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
-from hybridloop.tasks.session import open_run_session
+from tests.session_helpers import open_run_session
 
 TARGET = "rigetti.sim.qvm"
 EVALUATIONS, QUICK = 1000, 100

@@ -26,9 +26,9 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
-from hybridloop.tasks.session import open_run_session
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
+from tests.session_helpers import open_run_session
 
 THREADS = (1, 8, 32)
 JOBS = 320  # for each number of threads

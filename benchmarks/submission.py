@@ -33,9 +33,10 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching, find_target
-from hybridloop.tasks.session import OpenSession, open_run_session
+from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import build_jobs
+from tests.session_helpers import open_run_session
 
 TARGET = "rigetti.sim.qvm"
 QUBITS, ANGLES, SHOTS = 4, 8, 1000

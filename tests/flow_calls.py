@@ -56,7 +56,7 @@ def run_plainly(
         workspace=workspace,
         on_progress=on_progress,
         feed=feed,
-        host=PLAIN,
+        more={"host": PLAIN},
     )
 
 

@@ -136,6 +136,7 @@ def repeat(
             record, problem = before.record, before.problem
             settings = before.settings.model_copy(update={"seed": record.seed})
         key = run_key or _key_of_repetition(record)
+        host = {"host": record.settings["host"]} if "host" in record.settings else {}
         ended = run(
             record.algorithm,
             problem,
@@ -144,7 +145,7 @@ def repeat(
             workspace=workspace,
             on_progress=on_progress,
             feed=feed,
-            more={_REPEATS: record.uid} | {"host": host for host in [record.settings.get("host")] if host},
+            more={_REPEATS: record.uid, **host},
         )
         if ended.status not in WITH_RESULT:
             return Reproduction(record.key, key, ended.status, (), {})

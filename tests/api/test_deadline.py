@@ -13,7 +13,7 @@ from azure.quantum import Workspace
 import hybridloop as hl
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.errors import CapReached
-from hybridloop.flows.lifecycle import begin
+from hybridloop.preparation import prepare
 from tests.circuit_helpers import bell
 from tests.conftest import Emulator
 
@@ -41,7 +41,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_the_time_of_the_preparation_counts_and_a_resume_and_an_extension_have_the_whole_time_anew(
     workspace: Workspace, passing: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, lasts_s = begin.prepare, [3000.0]
+    lasts_s = [3000.0]
 
     def preparing(*args: Any, **more: Any) -> Any:
         passing(lasts_s[0])
@@ -51,7 +51,7 @@ def test_the_time_of_the_preparation_counts_and_a_resume_and_an_extension_have_t
         assert len(list(workspace.list_sessions())) == sessions
         return not result.reason.startswith("deadline is reached: 40 min is the deadline, and 50 min have passed")
 
-    monkeypatch.setattr(begin, "prepare", preparing)
+    monkeypatch.setattr("hybridloop.flows.lifecycle.begin.prepare", preparing)
     assert not ends(hl.vqe("h2", run_key="k", seed=7, precision=0.05, host="plain", deadline="40m"), 0)
     assert not ends(hl.resume("k"), 0)
     lasts_s[0] = 1800.0

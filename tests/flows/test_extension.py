@@ -41,7 +41,7 @@ def begun(emulator: Emulator, algorithm: str, problem: str | Path, **settings: A
     resolved = resolve_settings(algorithm, Layer(CALL, {"seed": 7, **settings}))
     text = read_for(algorithm, problem, resolved.settings, Reading())
     key = f"extended-{secrets.token_hex(4)}"
-    return run(algorithm, text, resolved, run_key=key, workspace=workspace, host=PLAIN), workspace
+    return run(algorithm, text, resolved, run_key=key, workspace=workspace, more={"host": PLAIN}), workspace
 
 
 def paid(emulator: Emulator, key: str) -> int:
@@ -126,7 +126,7 @@ def test_a_converged_run_goes_on_to_a_smaller_precision_once(emulator: Emulator)
     assert hl.resume(first.run_key, workspace=workspace) == again
     text = read_for("vqe", "h2", resolve_settings("vqe").settings, Reading())
     asked = resolve_settings("vqe", Layer(CALL, {"seed": 7}))  # as a batch starts it each night
-    assert run("vqe", text, asked, run_key=first.run_key, workspace=workspace, host=PLAIN) == again
+    assert run("vqe", text, asked, run_key=first.run_key, workspace=workspace, more={"host": PLAIN}) == again
     assert paid(emulator, first.run_key) == jobs
 
 

@@ -117,7 +117,7 @@ def test_a_run_uses_settings_from_variables_and_records_them(
     environ = dict(at.shell.environ)
     with environment(environ):
         resolved = resolve_settings("qaoa", *read_layers(None, ["seed=7"], {}))
-        ran = run("qaoa", PETERSEN, resolved, run_key="by-variables", workspace=at.workspace, host=PLAIN)
+        ran = run("qaoa", PETERSEN, resolved, run_key="by-variables", workspace=at.workspace, more={"host": PLAIN})
     assert (ran.shots, ran.seed) == (300, 7)
     record = json.loads(inside(environ, "runs", "show", "by-variables", "--json").out)
     assert record["sources"] == {"shots": "HYBRIDLOOP_QAOA__SHOTS", "seed": "--set seed"}
