@@ -87,7 +87,7 @@ def _opened(
     joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed, now=now)
     if joined is not None:
         target, run_key, seed = joined.session.target, joined.run_key, joined.seed
-    if run_key is None:  # nobody who does not know the drawn key asks for the results of jobs in flight
+    if run_key is None and "cancel_in_flight" not in settings.model_fields_set:  # nobody asks for their results
         settings = settings.model_copy(update={"cancel_in_flight": True})
     session_options = settings.session_options
     found = session_options.fit(target_of_run(sdk_workspace, target or DEFAULT_TARGET, run_key))

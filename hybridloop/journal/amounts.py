@@ -119,7 +119,8 @@ def read_amounts(connection: Connection, run_uid: str | None = None) -> list[Day
 
 def last_day(connection: Connection) -> int | None:
     """Return the latest day with an amount of money, None without any."""
-    query = select(func.max(amounts.c.day)).where(amounts.c.unit.not_in((JOBS, SHOTS)), amounts.c.spent > 0.0)
+    is_some = (amounts.c.spent > 0.0) | (amounts.c.reserved > 0.0)
+    query = select(func.max(amounts.c.day)).where(amounts.c.unit.not_in((JOBS, SHOTS)), is_some)
     latest: int | None = connection.execute(query).scalar()
     return latest
 

@@ -228,10 +228,12 @@ def _in_words(limit: RunLimit) -> str:
 def _state(connection: Connection, limit: RunLimit, day: int) -> LimitState:
     first, following = bounds_of(limit.period, day)
     own = [amounts.c.unit == limit.unit, *_covered(limit)]
-    within = [] if first is None or following is None else [amounts.c.day >= first, amounts.c.day < following]
+    if following is not None:  # what is reserved on later days will not be spent before them
+        own.append(amounts.c.day < following)
+    within = own if first is None else [*own, amounts.c.day >= first]
     spent, reserved = (
         connection.execute(select(func.sum(column)).where(*conditions)).scalar() or 0.0
-        for column, conditions in ((amounts.c.spent, [*own, *within]), (amounts.c.reserved, own))
+        for column, conditions in ((amounts.c.spent, within), (amounts.c.reserved, own))
     )
     spent = max(0.0, spent - limit.spent_before)
     return LimitState(limit, spent, reserved, None if following is None else following * DAY_S)

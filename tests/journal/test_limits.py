@@ -170,16 +170,18 @@ def test_a_clock_that_was_wrong_once_neither_frees_nor_holds_other_periods(
     with Journal(new_url, now=clock) as journal:
         journal.put_limit(RunLimit("month", "USD", 100.0))
         journal.put_limit(RunLimit("day", "USD", 60.0, Period.DAY))
-        lease = add(journal, "a")
+        lease, other = add(journal, "a"), add(journal, "b")
         end(journal, lease, begin(journal, lease, 50.0), 50.0)
         clock.now = at(2030, 1, 1)
         end(journal, lease, begin(journal, lease, 5.0), 5.0)
+        in_flight = begin(journal, other, 55.0)
         assert not caplog.records
     with Journal(new_url, now=clock) as journal:
         clock.now = at(2026, 11, 10)
         for amount, is_taken in ((11.0, False), (10.0, True), (1.0, False)):  # 60 of 60 that day
             with nullcontext() if is_taken else pytest.raises(LimitReached, match="limit day is reached: 60 USD"):
                 end(journal, lease, begin(journal, lease, amount), amount)
+        end(journal, other, in_flight, 55.0)  # it was reserved in 2030, and counts there
         clock.now = at(2026, 11, 11)
         end(journal, lease, begin(journal, lease, 40.0), 40.0)
         with pytest.raises(LimitReached, match=r"limit month is reached: .*next period begins on 2026-12-01"):
@@ -188,7 +190,7 @@ def test_a_clock_that_was_wrong_once_neither_frees_nor_holds_other_periods(
         end(journal, lease, begin(journal, lease, 60.0), 60.0)
         assert [state.spent for state in journal.limits()] == [60.0, 60.0]
         clock.now = at(2030, 1, 1)
-        assert [state.spent for state in journal.limits()] == [5.0, 5.0]
+        assert [state.spent for state in journal.limits()] == [60.0, 60.0]
     (warning,) = caplog.records
     assert "2030-01-01" in warning.message
 
