@@ -160,6 +160,7 @@ def test_what_a_deleted_run_has_cost_counts_on(new_url: str) -> None:
         assert (state.spent, state.reserved) == (6.0, 0.0)
 
 
+@pytest.mark.claim("never exceeds a limit over them")
 def test_a_clock_that_was_wrong_once_neither_frees_nor_holds_other_periods(
     new_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
