@@ -33,7 +33,7 @@ tasks: Any = public  # Prefect types every call of a task as a coroutine, for my
 
 @dataclass(slots=True)
 class Place:
-    """Where doors pay: a workspace and its shell, and what their runs are to be found by."""
+    """A workspace and its shell in which doors pay, and the tags of their runs."""
 
     at: WorkspaceShell
     tags: Sequence[str] = ("lim",)

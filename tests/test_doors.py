@@ -45,7 +45,7 @@ LIMITS_HOLD = pytest.mark.claim("never exceeds a limit over them")
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Emulator]:
-    """Return an emulator of the module's own, whose ledger has nobody else's jobs."""
+    """Return an emulator of the module's own, whose ledger has no other test's jobs."""
     with running_emulator() as running:
         yield running
 

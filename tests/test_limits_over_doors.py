@@ -1,4 +1,4 @@
-"""Whatever doors, limits, clocks and kills are drawn: no limit is exceeded in any period by what the service billed.
+"""Drawn doors, limits, clocks and kills: no limit is exceeded in any period by what the service billed.
 
 Periods are those of the journal's clock. The service's ledger has the prices; the journal has the day of each job.
 """
@@ -50,7 +50,7 @@ TAGS = ("a", "b")
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Emulator]:
-    """Return an emulator of the module's own, whose ledger has nobody else's jobs."""
+    """Return an emulator of the module's own, whose ledger has no other test's jobs."""
     with running_emulator() as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""A deadline counts from the begin of the command, and anew from that of each resume and extension."""
+"""A deadline counts from the begin of the command, and again from that of each resume and extension."""
 
 from __future__ import annotations
 
