@@ -245,20 +245,20 @@ class RoundTooLarge(CapReached):
 class LimitReached(CapReached):
     """Jobs could exceed a limit over runs: `limit` names it, its next period begins on `until` (a date in UTC).
 
-    `until` is None where no period has what the jobs need, which is `needed` in the limit's unit. `is_waited_for` is
-    true if the run is parked until it has.
+    `until` is None where no period has what the jobs need, which is `needed` in the limit's unit. `larger` is the
+    command that sets the least limit with room for them. `is_waited_for` is true if the run is parked until it has.
     """
 
     is_waited_for = False
 
-    def __init__(self, limit: str, state: str, until: str | None = None, needed: float = 0.0) -> None:
-        super().__init__(f"limit {limit}", state, "Resume the run with a larger one: hybridloop limit set.")
+    def __init__(self, limit: str, state: str, larger: str, until: str | None = None, needed: float = 0.0) -> None:
+        super().__init__(f"limit {limit}", state, f"Resume the run after: {larger}")
         if until is not None:
             self.remedy = (
                 f"The next period begins on {until} (UTC): resume the run then (with --wait-for-limit housekeeping "
-                "does), or with a larger one: hybridloop limit set."
+                f"does), or after: {larger}"
             )
-        self.args = (limit, state, until)
+        self.args = (limit, state, larger, until)
         self.limit, self.until, self.needed = limit, until, needed
 
     def wait(self) -> None:

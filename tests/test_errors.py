@@ -31,7 +31,9 @@ EXAMPLES: list[HybridloopError] = [
     errors.ReplayDiverged("cobyla", "evaluation 3 is 1e-2 rad away"),
     errors.StreamBusy("main"),
     errors.CapReached("max_jobs", "40 jobs are the cap, 38 are spent", "Resume with a larger one."),
-    errors.LimitReached("team", "10 USD per month is the limit, 9.00 USD spent", "2026-12-01"),
+    errors.LimitReached(
+        "team", "10 USD per month is the limit, 9 USD spent", "hybridloop limit set team 12USD", "2026-12-01"
+    ),
     errors.RoundTooLarge("max_jobs", "40 jobs are the cap, 38 are spent", "Resume with a larger one."),
     errors.RunStopped(4),
     errors.StopRequested(4),

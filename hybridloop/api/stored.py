@@ -105,8 +105,8 @@ def reproduce(
     """Run a finished run of the journal or of a bundle again, with its settings, seed and host; compare the results.
 
     `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished repetition is
-    resumed, and one whose comparison no caller got is compared; else the next call measures again. Raises InputError for
-    a run without a result, and the errors of `vqe`.
+    resumed, and one whose comparison no caller got is compared; else the next call measures again. Raises InputError
+    for a run without a result, and the errors of `vqe`.
     """
     found = repeat(of, run_key, workspace, on_progress, feed)
     note_compared(found)

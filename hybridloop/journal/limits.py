@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -46,6 +48,14 @@ class RunLimit:
     scope: Mapping[str, str] = field(default_factory=dict)
     counts_local: bool = False
     spent_before: float = 0.0
+
+    def command(self, amount: float) -> str:
+        """Return the command that sets the limit to this amount, rounded up to a hundredth, and else as it is."""
+        rounded = f"{math.ceil(amount * 100.0 - 1e-6) / 100.0:.2f}".removesuffix(".00")
+        scope = [part for kind, value in self.scope.items() for part in (f"--{kind}", value)]
+        local = ["--local"] if self.counts_local else []
+        words = ["limit", "set", self.name, f"{rounded}{self.unit}", "--per", self.period.value, *scope, *local]
+        return f"hybridloop {shlex.join(words)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +179,16 @@ def reserve(
     for limit in _holding(connection, run_uid, added):
         state = _state(connection, limit, day)
         if state.is_exceeded:
-            before = state.reserved - added[limit.unit]
+            before = max(0.0, state.reserved - added[limit.unit])
             spent, reserved, needed = (f"{each:.2f} {limit.unit}" for each in (state.spent, before, added[limit.unit]))
             text = (
                 f"{_in_words(limit)} is the limit, {spent} spent, {reserved} reserved for jobs in flight, and the next "
                 f"jobs may take {needed}"
             )
-            is_later = state.next_period_at is not None and added[limit.unit] <= limit.amount * (1.0 + _SLACK)
-            until = _date(state.next_period_at) if is_later and state.next_period_at is not None else None
-            raise LimitReached(limit.name, text, until, added[limit.unit])
+            fits = added[limit.unit] <= limit.amount * (1.0 + _SLACK)
+            text += "" if fits else ", more than the whole limit"
+            until = _date(state.next_period_at) if fits and state.next_period_at is not None else None
+            raise LimitReached(limit.name, text, limit.command(state.spent + state.reserved), until, added[limit.unit])
 
 
 def settle(

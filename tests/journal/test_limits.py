@@ -86,7 +86,7 @@ def test_a_round_that_would_exceed_a_limit_writes_nothing_and_names_it(new_url: 
             "limit team is reached: 10 USD per month is the limit, 0.00 USD spent, 7.00 USD reserved for jobs in "
             "flight, and the next jobs may take 4.00 USD. No further job was submitted, and all results are kept. The "
             "next period begins on 2026-12-01 (UTC): resume the run then (with --wait-for-limit housekeeping "
-            "does), or with a larger one: hybridloop limit set."
+            "does), or after: hybridloop limit set team 11USD --per month"
         )
         assert reached.value.exit_code == 3
         assert journal.progress(second.run_uid).rounds == 0
@@ -141,10 +141,14 @@ def test_a_limit_counts_the_runs_of_its_scope_and_local_ones_only_where_asked(ne
         assert limits_of(journal, local) == {"with local"}
         assert limits_of(journal, plain) == {"all", "target", "with local", "workspace"}
         journal.put_limit(RunLimit("with local", "USD", 15.0, Period.EVER, counts_local=True))
+        command = "hybridloop limit set 'with local' {}USD --per ever --local"
         with pytest.raises(
-            LimitReached, match=r"limit with local is reached: 15 USD is the limit, .*Resume the run with"
+            LimitReached, match=r"may take 0\.50 USD\. .*Resume the run after: " + command.format("15.50")
         ):
             begin(journal, local, 0.5)
+        with pytest.raises(LimitReached, match=f"20.00 USD, more than the whole limit. .*after: {command.format(35)}"):
+            begin(journal, local, 20.0)
+        assert not any("-0.00" in str(state) for state in journal.limits())
 
 
 def test_what_a_deleted_run_has_cost_counts_on(new_url: str) -> None:
