@@ -193,7 +193,12 @@ class OpenSession:
         return jobs if is_list else jobs[0]
 
     def jobs(self) -> list[ServiceJob]:
-        """Return the session's jobs as the service lists them, in order of creation, pings included."""
+        """Return the session's jobs as the service lists them, in order of creation, pings included.
+
+        Those that were asked for before are submitted first.
+        """
+        for round_ in self.rounds.streams.in_flight():
+            round_.wait_until_accepted()
         return jobs_of_session(self._connection.service.workspace, self.id) if self.sessions.rows else []
 
     @property

@@ -61,6 +61,13 @@ def test_a_circuit_gives_a_job_with_id_status_result_and_counts(workspace: Works
     assert session.status == "Succeeded"
 
 
+def test_jobs_that_were_just_asked_for_are_listed(workspace: Workspace, emulator: Emulator) -> None:
+    emulator.admin("faults", {"rules": [{"fault": "slow-answer", "operation": "sas", "seconds": 0.3}]})
+    with open_run_session(workspace) as session:
+        jobs = session.run([bell(), bell()], shots=10)
+        assert {job.id for job in jobs} == {job.id for job in session.jobs()}
+
+
 def test_the_jobs_of_a_list_are_one_round_and_are_awaited_at_the_end_of_the_block(workspace: Workspace) -> None:
     with open_run_session(workspace, "rigetti.sim.qvm", seed=3) as session:
         jobs = session.run([bell(), flipped(1), flipped()], shots=50, name="three")

@@ -58,6 +58,7 @@ class RoundInFlight:
         self.key = key
         self.started_at: float | None = None
         self.ended = threading.Event()
+        self._accepted = threading.Event()  # no job is left to submit, or the round has ended
         self._connection = connection
         self._pubs = pubs
         self._jobs = {job.spec.id: job for job in jobs}
@@ -166,6 +167,7 @@ class RoundInFlight:
             if self._failure is None and not self.ended.is_set():
                 self._failure = error
         self.ended.set()
+        self._accepted.set()
 
     def stop(self, error: Exception | None = None) -> None:
         """End the wait for the round; its jobs are left to the service."""
@@ -184,6 +186,11 @@ class RoundInFlight:
         if ended:
             run, key = self._connection.run, self.key
             run.journal.record_outcomes(run.lease, key.stream, key.sequence, ended, complete=False)
+
+    def wait_until_accepted(self) -> None:
+        """Wait until the service has all jobs, or the round has ended."""
+        while not self._connection.clock.wait(self._accepted, 3600.0):
+            pass
 
     def result(self) -> list[MeasuredPub]:
         """Wait for all jobs and return the counts by PUB and point. Raises the error that ended the round."""
@@ -256,6 +263,7 @@ class RoundInFlight:
             is_last = is_early and not left
             ids = [] if is_early else [spec.id]
             if is_last:
+                self._accepted.set()
                 ids = [id_ for id_, other in self._jobs.items() if other.phase >= JobPhase.ACCEPTED]
         if ids:
             crash_point("answer.before")
@@ -453,6 +461,7 @@ class RoundInFlight:
         crash_point("commit.after")
         self._report_completed(now)
         self.ended.set()
+        self._accepted.set()
 
     def _report_completed(self, now: float) -> None:
         facts = self._place() | {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
