@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.errors import InputError, LeaseLost
 from hybridloop.journal import SessionRow, open_journal
-from hybridloop.runs.order import DRAWN, KEY
 
 if TYPE_CHECKING:
     from hybridloop.azure.listing import Row
@@ -60,7 +59,7 @@ def find_joined(
     active_at = min(now, _last_activity(row, list_jobs(workspace, identifier), now))
     opened_at = min(now, _seconds(row["created"], active_at))
     session = SessionRow(0, identifier, str(row["target"]), str(row["status"]), "joined", opened_at)
-    if run is None or run.settings.get(KEY) == DRAWN:
+    if run is None or run.has_drawn_key:
         return JoinedSession(session, run_key, seed, active_at)
     if run.algorithm != "session" or run.problem:
         problem = f"session {identifier} belongs to run {run.key!r} ({run.problem or run.algorithm})"

@@ -20,6 +20,7 @@ LEASE_S = 60.0
 UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings whose end is not recorded
 Settle = Callable[[Sequence[dict[str, Any]], Sequence[dict[str, Any]]], list[dict[str, Any]]]
 """Counts jobs or pings by their rows before and after a change; returns the latter with the day on which they count."""
+DRAWN_KEY = {"key": "drawn"}  # in the record of a script's run whose user gave no key
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -67,6 +68,11 @@ class RunRecord:
     def is_local(self) -> bool:
         """True if the run is in a workspace of the local service, which bills nothing."""
         return is_local(self.settings)
+
+    @property
+    def has_drawn_key(self) -> bool:
+        """True for a script's run whose user gave no key: its user may not know that it can be resumed."""
+        return DRAWN_KEY.items() <= self.settings.items()
 
     @property
     def is_stored(self) -> bool:

@@ -13,7 +13,6 @@ from hybridloop.settings import ProblemText, RunSettings
 
 WORKSPACE = "workspace"  # part of what an order states
 SESSION = "session"  # algorithm of scripts and session flows: only their own program knows their circuits
-KEY, DRAWN = "key", "drawn"  # in the record of a script's run whose user gave no key
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
 
 

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from hybridloop.errors import LeaseLost
 from hybridloop.journal import RunRecord, open_journal
 from hybridloop.journal.held_run import HeldRun
+from hybridloop.journal.records import DRAWN_KEY
 from hybridloop.runs.hold import hold, write_end
-from hybridloop.runs.order import DRAWN, KEY, SESSION, WORKSPACE, RunOrder
+from hybridloop.runs.order import SESSION, WORKSPACE, RunOrder
 from hybridloop.runs.over_runs import check_limits_bound
 from hybridloop.runs.run import find_run
 from hybridloop.settings import RunSettings
@@ -37,7 +38,7 @@ def script_run(
     stated = {"settings": options, WORKSPACE: dict(workspace)}
     settings = settings.model_copy(update={"target": target.name})
     must_match = ("algorithm", "problem", "target")
-    more = {**labels, KEY: DRAWN} if run_key is None else labels
+    more = {**labels, **DRAWN_KEY} if run_key is None else labels
     order = RunOrder(SESSION, "", settings, stated, run_key, more=more, must_match=must_match)
     with open_journal() as journal:
         found = find_run(journal, order)

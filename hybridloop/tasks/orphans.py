@@ -44,11 +44,12 @@ def close_orphaned_sessions(journal: Journal, workspace: Any) -> list[OrphanedSe
 def close_session_by_hand(journal: Journal, workspace: Any, session_id: str) -> dict[str, Any]:
     """Close a session and cancel its jobs that no run waits for; return it with their number.
 
-    A run of this journal without a result waits for its jobs, and so may other programs than hybridloop. Raises
-    InputError if no session has that id.
+    A run of this journal without a result waits for its jobs, if its user gave it a key, and so may other programs than
+    hybridloop. Raises InputError if no session has that id.
     """
     closed, record = close_session(workspace, session_id), journal.run_of_session(session_id)
-    is_left = (closed["name"] or "").startswith(NAME) if record is None else record.result is not None
+    is_over = record is not None and (record.result is not None or record.has_drawn_key)
+    is_left = (closed["name"] or "").startswith(NAME) if record is None else is_over
     active = list[str]()
     if is_left:
         with open_client(workspace) as client:

@@ -159,8 +159,7 @@ def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_res
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"key": "uid"}, "To resume it, open a session again, with a larger cap: max_jobs=2 (or more)"),
-        ({}, "start the script again with run_key='rk', with a larger cap: max_jobs=2"),
+        ({}, "To resume it, start the script again with run_key='rk', with a larger cap: max_jobs=2 (or more)"),
         ({"problem": "half"}, "call the flow again with run_key='rk', with a larger cap: max_jobs=2"),
         ({"algorithm": "vqe"}, "hybridloop runs resume rk --max-jobs 2"),
     ],
@@ -176,7 +175,7 @@ def test_the_cap_of_a_run_without_a_command_says_what_resumes_it(changes: dict[s
     ("resume", "advice"),
     [
         ("hybridloop runs resume rk", "as much time again: hybridloop runs resume rk (another time: --deadline)"),
-        ("open a session again", "For as much time again, open a session again (another time: deadline=)"),
+        ("call the flow again", "For as much time again, call the flow again (another time: deadline=)"),
         (None, "Give more time as deadline."),
     ],
 )

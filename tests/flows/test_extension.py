@@ -162,7 +162,7 @@ def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator
         ({"ansatz": "hardware-efficient"}, "ansatz", "can't be resumed with another ansatz"),
         ({"target": "ionq.simulator"}, "target", "can't be resumed with another target"),
         ({"seed": 8}, "seed", "can't be resumed with another seed"),
-        ({"tags": "night"}, "tags", "has ended"),
+        ({"tags": "night"}, "tags", "can't be resumed with another tags"),
         ({"extend_to": 3}, "extend_to", "can't be resumed with another extend_to"),
     ],
 )

@@ -12,6 +12,7 @@ from azure.quantum import Workspace
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+import hybridloop as hl
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.budget.caps import Caps
 from hybridloop.emulator.client_clock import ServiceClock
@@ -329,13 +330,14 @@ def test_jobs_in_flight_are_cancelled_at_the_end_on_request_and_submitted_again_
     assert (len(found["entries"]), found["duplicates"]["count"]) == (2 * POINTS, 0)
 
 
-def test_jobs_in_flight_of_a_session_that_nobody_resumes_are_cancelled_at_an_error(
+@pytest.mark.usefixtures("own_journal")
+def test_jobs_in_flight_of_a_script_without_a_key_are_cancelled_at_an_error(
     service: Emulator, clock: ServiceClock, workspace: Workspace
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
 
     def script() -> None:
-        with open_run_session(workspace, clock=clock) as session:
+        with hl.open_session(TARGET, workspace=workspace, clock=clock) as session:
             round_ = session.rounds.start([ones()] * POINTS)
             eventually(lambda: all(job.phase is JobPhase.ACCEPTED for job in round_.jobs))
             raise RuntimeError("an error of the script")
