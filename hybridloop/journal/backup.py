@@ -65,6 +65,8 @@ def restore(file: Path, environ: Mapping[str, str] = os.environ) -> Copied:
         what = f"{file} is {'the journal itself' if is_itself else 'no journal'}"
         raise InputError("file", what, "Give a file of `hybridloop journal backup`.", _NO_RUN)
     saved = _save_present(path, environ) if path.exists() and path.stat().st_size else None
+    if saved is None:
+        path.unlink(missing_ok=True)  # an empty one, which is refused
     with open_journal(environ) as journal:
         journal.replace_by(file)
         return Copied(str(file), str(location), journal.num_runs, None if saved is None else str(saved))

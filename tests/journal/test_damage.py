@@ -12,6 +12,7 @@ import pytest
 
 from hybridloop.errors import HybridloopError, JournalDamaged, JournalError
 from hybridloop.journal import DamagedRun, Journal, journal_url
+from hybridloop.journal.backup import back_up, restore
 from hybridloop.journal.storage.schema import metadata
 from tests.journal.journal_helpers import (
     PROGRAM,
@@ -174,10 +175,30 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     with Journal(journal_url(path)) as journal:
         uid = journal.run("h2-night").uid
     correct, stored = read_all(path, uid), path.read_bytes()
-    for pages in range(1, len(stored) // 4096):
+    for pages in range(len(stored) // 4096):
         path.write_bytes(stored[: 4096 * pages])
         for tables, value in read_all(path, uid).items():
             assert isinstance(value, JournalError) or value == correct[tables]
+
+
+def test_a_journal_that_was_cut_to_nothing_is_no_new_one_and_a_backup_takes_its_place(tmp_path: Path) -> None:
+    path, environ = tmp_path / "journal.db", {"HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")}
+    fill(path)
+    back_up(tmp_path / "backup.db", environ)
+    for part in tmp_path.glob("journal.db-*"):
+        part.unlink()
+    path.write_bytes(b"")
+    with pytest.raises(JournalError, match=r"is empty, and was set up before.*hybridloop journal restore FILE"):
+        Journal(journal_url(path))
+    assert path.read_bytes() == b""
+    assert restore(tmp_path / "backup.db", environ).runs == 1
+    path.unlink()
+    with Journal(journal_url(path)) as journal:  # a file that was deleted: a new one, as its user wants
+        assert journal.num_runs == 0
+    empty = tmp_path / "empty.db"
+    empty.write_bytes(b"")  # as a program makes a file for a journal
+    with Journal(journal_url(empty)) as journal:
+        assert journal.num_runs == 0
 
 
 def test_a_file_that_is_not_a_database_is_refused_and_not_changed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
 from hybridloop.journal.storage.database import Database
 from hybridloop.journal.storage.location import (
     LOCK_SUFFIX,
+    QUEUE_SUFFIX,
     Location,
     beside,
     journal_url_of,
@@ -31,15 +32,18 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _alembic = threading.Lock()  # Alembic has one context in each process
 _ADVISORY_LOCK = 0x4859_4252  # our key for PostgreSQL's advisory locks
 _INSPECTION_BUSY_S = 2.0
+_SET_UP = b"set up"  # in the file of the queue of writers, once the journal beside it has its tables
 
 
 def migrate(database: Database, *, busy_s: float) -> None:
     """Create or upgrade the tables if needed. Raises JournalTooNew if they are of a later version.
 
-    Other processes that open the journal wait for this, up to `busy_s`.
+    Other processes that open the journal wait for this, up to `busy_s`. Raises JournalError for a file that was a
+    journal and is empty: its limits and what was paid would be forgotten.
     """
     path = database.location.path
     is_read_only = database.location.is_read_only
+    may_be_cut = path is not None and _is_empty(path) and _was_set_up(path)
     if path is not None and not is_read_only:
         prepare_file(path)
     if read_version(database) == VERSION:
@@ -53,11 +57,33 @@ def migrate(database: Database, *, busy_s: float) -> None:
     with ExitStack() as stack:
         if path is not None:
             stack.enter_context(_file_lock(path, busy_s))
+            if may_be_cut and _is_empty(path):  # no other process was creating it
+                raise JournalError(
+                    f"the journal {path} is empty, and was set up before",
+                    "Nothing was written or submitted. Its runs and limits are lost, unless there is a backup.",
+                    "Restore one: hybridloop journal restore FILE. For a new journal, delete the empty file.",
+                )
             _use_wal(database)
         connection = stack.enter_context(database.write_transaction())
         if path is None:
             _lock_and_make_schema(connection, database.location.schema)
         _upgrade(connection)
+    if path is not None:
+        with suppress(OSError):
+            beside(path, QUEUE_SUFFIX).write_bytes(_SET_UP)
+
+
+def _is_empty(path: Path) -> bool:
+    with suppress(OSError):
+        return path.stat().st_size == 0
+    return False
+
+
+def _was_set_up(path: Path) -> bool:
+    """Return whether the set-up of a journal in this file was completed."""
+    with suppress(OSError):
+        return beside(path, QUEUE_SUFFIX).read_bytes() == _SET_UP
+    return False
 
 
 @contextmanager
