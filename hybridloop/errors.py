@@ -374,10 +374,16 @@ class JournalDamaged(JournalError):
     """A row of the journal is not as it was written: row `key` of `table`, and the `problem`."""
 
     def __init__(self, table: str, key: str, problem: str) -> None:
+        remedy = "Restore the journal from a backup, or start a new run with another key. Other runs are not affected."
+        if table in ("limits", "scopes", "amounts", "totals"):
+            remedy = (
+                "No run begins under its limits any more. Restore a backup: hybridloop journal restore FILE. Without "
+                "one, set the limits again in a new journal: HYBRIDLOOP_JOURNAL."
+            )
         super().__init__(
             f"the journal is damaged: {table}, row {key}: {problem}",
             "That row was not used, and no job was submitted because of it.",
-            "Restore the journal from a backup, or start a new run with another key. Other runs are not affected.",
+            remedy,
         )
         self.args = (table, key, problem)
         self.table = table

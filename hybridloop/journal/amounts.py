@@ -18,14 +18,21 @@ from sqlalchemy import Connection, Table, func, select
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal.records import UNSETTLED, DayAmount, is_local
 from hybridloop.journal.storage.encoding import decode_json
-from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
-from hybridloop.journal.storage.schema import amounts, pings, scopes
+from hybridloop.journal.storage.rows import (
+    insert_rows,
+    read_query,
+    read_row,
+    read_rows,
+    translate_decode_errors,
+    update_rows,
+)
+from hybridloop.journal.storage.schema import amounts, pings, scopes, totals
 
 JOBS, SHOTS = "jobs", "shots"  # counted by day like amounts of money
 DAY_S, EPOCH = 86400.0, date(1970, 1, 1)
 LOCAL = "local"  # kind of scope of the runs on a local service, which bills nothing
 _DECIMALS = 9  # of an amount; later digits are rounding errors
-_COLUMNS = ("reserved", "spent", "billed")
+COLUMNS = ("reserved", "spent", "billed")
 
 
 def day_of(seconds: float) -> int:
@@ -49,7 +56,7 @@ def note_rows(
     changes: dict[tuple[str, int], list[float]] = {}
     for sign, rows in ((-1.0, before), (1.0, after)):
         for row in rows:
-            for unit, parts in _parts(table, row).items():
+            for unit, parts in parts_of(table, row).items():
                 change = changes.setdefault((unit, row["day"]), [0.0, 0.0, 0.0])
                 for n, part in enumerate(parts):
                     change[n] += sign * part
@@ -62,13 +69,13 @@ def taken_by(table: Table, rows: Iterable[Mapping[str, Any]]) -> dict[str, float
     """Return what jobs or pings reserve or have spent together, by unit of money."""
     taken: dict[str, float] = {}
     for row in rows:
-        for unit, (reserved, spent, _) in _parts(table, row).items():
+        for unit, (reserved, spent, _) in parts_of(table, row).items():
             if unit not in (JOBS, SHOTS):
                 taken[unit] = taken.get(unit, 0.0) + reserved + spent
     return taken
 
 
-def _parts(table: Table, row: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
+def parts_of(table: Table, row: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
     """Return what a job or ping reserves, has spent and was billed, by unit."""
     reserved, billed = _amounts(table, row)
     # each amount is rounded alone, so that what is taken back leaves nothing
@@ -95,12 +102,22 @@ def _counts(table: Table, row: Mapping[str, Any]) -> dict[str, float]:
 def _add(connection: Connection, run_uid: str, unit: str, day: int, change: Iterable[float]) -> None:
     key = {"run_uid": run_uid, "unit": unit, "day": day}
     row = read_row(connection, amounts, **key)
-    stored = row or dict.fromkeys(_COLUMNS, 0.0)
-    values = {name: round(stored[name] + more, _DECIMALS) for name, more in zip(_COLUMNS, change, strict=True)}
+    stored = row or dict.fromkeys(COLUMNS, 0.0)
+    values = {name: round(stored[name] + more, _DECIMALS) for name, more in zip(COLUMNS, change, strict=True)}
     if row is None:
         insert_rows(connection, amounts, [key | values])
+        count(connection, amounts, 1)
     else:
         update_rows(connection, amounts, [row | values])
+
+
+def count(connection: Connection, table: Table, more: int) -> None:
+    """Add to the number of a table's rows, by which a missing one is noticed."""
+    query = totals.select().where(totals.c.name == table.name).with_for_update()
+    total = next(iter(read_query(connection, totals, query)), None)
+    if total is None:
+        raise JournalDamaged(totals.name, table.name, "it is missing")
+    update_rows(connection, totals, [total | {"rows": total["rows"] + more}])
 
 
 def settle(connection: Connection, run_uid: str) -> None:
@@ -146,13 +163,15 @@ def scopes_of_run(target: str, settings: Mapping[str, Any]) -> set[tuple[str, st
 def add_scopes(connection: Connection, run_uid: str, target: str, settings: Mapping[str, Any]) -> None:
     """Write what limits and reports find a new run by."""
     found = sorted(scopes_of_run(target, settings))
-    connection.execute(scopes.insert(), [{"kind": kind, "value": value, "run_uid": run_uid} for kind, value in found])
+    insert_rows(connection, scopes, [{"kind": kind, "value": value, "run_uid": run_uid} for kind, value in found])
+    count(connection, scopes, len(found))
 
 
 def delete_unused_scopes(connection: Connection, run_uid: str) -> None:
     """Delete what a deleted run was found by, if it has cost nothing."""
     if connection.execute(select(func.count()).where(amounts.c.run_uid == run_uid)).scalar() == 0:
-        connection.execute(scopes.delete().where(scopes.c.run_uid == run_uid))
+        deleted = connection.execute(scopes.delete().where(scopes.c.run_uid == run_uid)).rowcount
+        count(connection, scopes, -deleted)
 
 
 def check_scopes(connection: Connection, run_uid: str, target: str, settings: Mapping[str, Any]) -> None:
@@ -164,12 +183,11 @@ def check_scopes(connection: Connection, run_uid: str, target: str, settings: Ma
 def read_scopes(connection: Connection) -> dict[str, set[tuple[str, str]]]:
     """Return the kinds and values by which each run is found, by the run's uid."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for uid, kind, value in connection.execute(select(scopes.c.run_uid, scopes.c.kind, scopes.c.value)):
-        found.setdefault(uid, set()).add((kind, value))
+    for row in read_query(connection, scopes, scopes.select()):
+        found.setdefault(row["run_uid"], set()).add((row["kind"], row["value"]))
     return found
 
 
 def scopes_of(connection: Connection, run_uid: str) -> set[tuple[str, str]]:
     """Return the kinds and values by which a run is found."""
-    found = connection.execute(select(scopes.c.kind, scopes.c.value).where(scopes.c.run_uid == run_uid))
-    return {(kind, value) for kind, value in found}
+    return {(row["kind"], row["value"]) for row in read_rows(connection, scopes, run_uid=run_uid)}

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError, LimitReached
-from hybridloop.journal import amounts, charges, leases, limits, programs, pruning, rounds, runs, sessions, spans
+from hybridloop.journal import amounts, charges, leases, limits, programs, pruning, rounds, runs, sessions, spans, sums
 from hybridloop.journal.limits import LIMIT, LimitState, RunLimit
 from hybridloop.journal.owner import Owner, note_ended
 from hybridloop.journal.records import (
@@ -254,6 +254,10 @@ class Journal:
 
         Raises JournalDamaged if rounds are missing, or if limits would not find the run by what its record states.
         """
+        with self._database.read_transaction() as connection:
+            if sums.has_limits(connection):
+                sums.check(connection)
+                sums.check_run(connection, run_uid)
         with self._database.write_transaction() as connection:
             lease = leases.take(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
             record = runs.by_uid(connection, run_uid)
@@ -438,6 +442,7 @@ class Journal:
     def limits(self) -> Sequence[LimitState]:
         """Return all limits by name with what is spent and reserved of them."""
         with self._database.read_transaction() as connection:
+            sums.check(connection)
             self._warn_of_later_days(connection)
             return limits.states(connection, amounts.day_of(self._now()))
 
@@ -450,6 +455,14 @@ class Journal:
         with self._database.read_transaction() as connection:
             self._warn_of_later_days(connection)
             return amounts.read_amounts(connection, run_uid)
+
+    def check_sums(self) -> None:
+        """Check that no amount is damaged, missing, or other than the jobs of its run. Raises JournalDamaged."""
+        with self._database.read_transaction() as connection:
+            sums.check(connection)
+            for record in runs.newest(connection, limit=runs.count(connection), before=None):
+                if not isinstance(record, DamagedRun):
+                    sums.check_run(connection, record.uid)
 
     # Cost and progress
 

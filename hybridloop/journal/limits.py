@@ -13,7 +13,18 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from hybridloop.errors import LimitReached
-from hybridloop.journal.amounts import DAY_S, EPOCH, LOCAL, as_scope, date_of, day_of, note_rows, scopes_of, taken_by
+from hybridloop.journal.amounts import (
+    DAY_S,
+    EPOCH,
+    LOCAL,
+    as_scope,
+    count,
+    date_of,
+    day_of,
+    note_rows,
+    scopes_of,
+    taken_by,
+)
 from hybridloop.journal.records import UNSETTLED
 from hybridloop.journal.storage.encoding import decode_json, encode_json
 from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
@@ -139,13 +150,16 @@ def put(connection: Connection, limit: RunLimit, now: float) -> None:
     }
     if read_row(connection, limits, name=limit.name) is None:
         insert_rows(connection, limits, [row])
+        count(connection, limits, 1)
     else:
         update_rows(connection, limits, [row])
 
 
 def remove(connection: Connection, name: str) -> bool:
     """Remove a limit; return whether there was one."""
-    return connection.execute(limits.delete().where(limits.c.name == name)).rowcount > 0
+    removed = connection.execute(limits.delete().where(limits.c.name == name)).rowcount
+    count(connection, limits, -removed)
+    return removed > 0
 
 
 def read(connection: Connection, *, lock: bool = False) -> list[RunLimit]:
@@ -175,8 +189,9 @@ def reserve(
 ) -> None:
     """Count new jobs or pings of a day by their rows. Raises LimitReached if they exceed a limit."""
     added = taken_by(_TABLES[table], rows)
+    held = _holding(connection, run_uid, added)  # locked before any amount is written, by all processes
     note_rows(connection, _TABLES[table], run_uid, [], rows)
-    for limit in _holding(connection, run_uid, added):
+    for limit in held:
         state = _state(connection, limit, day)
         if state.is_exceeded:
             before = max(0.0, state.reserved - added[limit.unit])
@@ -209,12 +224,11 @@ def settle(
         new | {"day": day} if old["state"] in UNSETTLED and new["state"] not in UNSETTLED and new["day"] < day else new
         for old, new in zip(before, after, strict=True)
     ]
-    note_rows(connection, _TABLES[table], run_uid, before, counted)
     moved = [(new, later) for new, later in zip(after, counted, strict=True) if new["day"] != later["day"]]
-    if not moved:
-        return counted
-    reserved_on = min(new["day"] for new, _ in moved)
-    for limit in _holding(connection, run_uid, taken_by(_TABLES[table], (later for _, later in moved))):
+    held = _holding(connection, run_uid, taken_by(_TABLES[table], (later for _, later in moved)))
+    note_rows(connection, _TABLES[table], run_uid, before, counted)
+    reserved_on = min((new["day"] for new, _ in moved), default=day)
+    for limit in held:
         state = _state(connection, limit, day)
         if bounds_of(limit.period, reserved_on) != bounds_of(limit.period, day) and state.is_exceeded:
             note_rows(connection, _TABLES[table], run_uid, counted, after)

@@ -19,7 +19,8 @@ def store(connection: Connection, run_uid: str, bodies: Mapping[str, bytes], use
         connection, programs, [with_checksum(programs, {"key": key, "body": bodies[key]}) for key in sorted(bodies)]
     )
     keys = sorted({*bodies, *(key for key in used if key is not None)})
-    _insert_missing(connection, program_uses, [{"program": key, "run_uid": run_uid} for key in keys])
+    uses = [with_checksum(program_uses, {"program": key, "run_uid": run_uid}) for key in keys]
+    _insert_missing(connection, program_uses, uses)
 
 
 def read_body(connection: Connection, key: str) -> bytes | None:

@@ -35,11 +35,14 @@ _CLOSE = (
 
 
 def check_journal(environ: Mapping[str, str]) -> CheckResult:
-    """Check that the journal can be read and has the current version."""
-    from hybridloop.journal import inspect_journal
+    """Check that the journal can be read, has the current version, and that what its limits sum over is whole."""
+    from hybridloop.journal import inspect_journal, open_journal
 
     try:
         status = inspect_journal(environ)
+        if status.version == status.newest:
+            with open_journal(environ) as journal:
+                journal.check_sums()
     except InputError as error:
         variable = "HYBRIDLOOP_JOURNAL" if error.field == "journal" else error.field
         return wrong("journal", f"{variable}: {error.problem}", error.remedy)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import calendar
 import itertools
 import math
+import random
+import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +27,9 @@ from hybridloop.errors import JournalDamaged, LimitReached
 from hybridloop.journal import Job, Journal, Lease, journal_url
 from hybridloop.journal.amounts import date_of
 from hybridloop.journal.limits import LIMIT, Period, RunLimit, bounds_of
-from hybridloop.journal.storage.schema import scopes
+from hybridloop.journal.storage.rows import insert_rows, read_rows, update_rows
+from hybridloop.journal.storage.schema import amounts, scopes
+from hybridloop.setup_checks.services import check_journal
 from tests.journal.journal_helpers import BODY, PROGRAM, TARGET, counts, new_run, ping, pub, session
 from tests.long_form import long_form, short_or_long
 from tests.paths import ROOT
@@ -338,7 +343,7 @@ def test_a_run_that_limits_find_by_other_scopes_than_its_records_is_not_held(jou
     lease = add(journal, "tagged", tags=("thesis",))
     journal.release(lease)
     with journal._database.write_transaction() as connection:
-        connection.execute(scopes.update().where(scopes.c.kind == "tag").values(value="thesiz"))
+        insert_rows(connection, scopes, [{"kind": "tag", "value": "other", "run_uid": lease.run_uid}])
     with pytest.raises(JournalDamaged, match="limits would not find the run by what its record states"):
         journal.take_lease(lease.run_uid)
 
@@ -348,3 +353,85 @@ def test_names_of_targets_and_workspaces_are_the_same_in_any_case(journal: Journ
     begin(journal, add(journal, "any"), 4.0)
     (state,) = journal.limits()
     assert (state.reserved, state.limit.scope) == (4.0, {"target": TARGET, "workspace": "team"})
+
+
+TABLES = ("limits", "scopes", "amounts", "jobs", "pings", "totals", "runs")
+
+
+@long_form
+def test_a_changed_or_missing_row_is_told_before_a_run_is_held_or_changes_no_sum(tmp_path: Path) -> None:
+    path, chance = tmp_path / "journal.db", random.Random(7)
+    with Journal(journal_url(path), now=Clock()) as journal:
+        journal.put_limit(RunLimit("team", "USD", 100.0))
+        journal.put_limit(RunLimit("thesis", "USD", 50.0, Period.EVER, {"tag": "thesis"}))
+        for n in range(3):
+            lease = add(journal, f"run-{n}", tags=("thesis", "x")[: 1 + n % 2])
+            end(journal, lease, begin(journal, lease, 3.0, 4.0), 2.0, None)
+            begin(journal, lease, 1.0 + n)
+            journal.add_session(lease, session())
+            journal.add_ping(lease, replace(ping(0), reserved={"USD": 0.5}))
+            journal.release(lease)
+        uid, sound = lease.run_uid, journal.limits()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        columns = {
+            table: [(each[1], each[5]) for each in connection.execute(f"PRAGMA table_info({table})")]
+            for table in TABLES
+        }
+        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+    stored, told = path.read_bytes(), 0
+    for _ in range(short_or_long(60, 400)):
+        for part in tmp_path.glob("journal.db-*"):
+            part.unlink()
+        path.write_bytes(stored)
+        table = chance.choice(TABLES)
+        row = chance.choice(rows[table])
+        keys = [n for n, (_, is_key) in enumerate(columns[table]) if is_key]
+        where = " AND ".join(f"{columns[table][n][0]} = ?" for n in keys)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            if chance.random() < 0.4:
+                connection.execute(f"DELETE FROM {table} WHERE {where}", [row[n] for n in keys])
+            else:
+                n = chance.randrange(len(row))
+                value = changed(row[n])
+                values = [value, *(row[n] for n in keys)]
+                connection.execute(f"UPDATE {table} SET {columns[table][n][0]} = ? WHERE {where}", values)
+        try:
+            with Journal(journal_url(path), now=Clock()) as journal:
+                journal.release(journal.take_lease(uid))
+                assert journal.limits() == sound, (table, row)
+        except JournalDamaged:
+            told += 1
+    assert told > 20
+
+
+def changed(value: Any) -> Any:
+    """Return another value of the same type."""
+    match value:
+        case None:
+            return 1
+        case bytes():
+            return bytes([value[0] ^ 1]) + value[1:]
+        case str():
+            return value + "x"
+    return value + 1000
+
+
+def test_amounts_that_are_not_the_sum_over_a_runs_jobs_are_told_and_the_run_is_not_held(
+    journal: Journal, new_url: str
+) -> None:
+    lease = add(journal, "a")
+    end(journal, lease, begin(journal, lease, 3.0), 2.0)
+    journal.check_sums()
+    journal.release(lease)
+    with journal._database.write_transaction() as connection:  # as a bug of ours would leave it
+        (row,) = read_rows(connection, amounts, unit="USD")
+        update_rows(connection, amounts, [row | {"spent": 1.0, "billed": 1.0}])
+    journal.release(journal.take_lease(lease.run_uid))  # no limit counts it
+    journal.put_limit(RunLimit("team", "USD", 10.0))
+    with pytest.raises(JournalDamaged, match=r"it is not the sum over the run's jobs.*No run begins under its limits"):
+        journal.take_lease(lease.run_uid)
+    with pytest.raises(JournalDamaged, match="it is not the sum over the run's jobs"):
+        journal.check_sums()
+    found = check_journal({"HYBRIDLOOP_JOURNAL": new_url})
+    assert (found.state, "is not the sum over the run's jobs" in found.found) == ("wrong", True)

@@ -133,6 +133,7 @@ program_uses = Table(
     metadata,
     Column("program", Text, primary_key=True),
     Column("run_uid", Text, primary_key=True),
+    _checksum(),
     Index("program_uses_by_run", "run_uid"),
     sqlite_with_rowid=False,
 )
@@ -199,6 +200,7 @@ scopes = Table(
     Column("kind", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     Column("run_uid", Text, primary_key=True),
+    _checksum(),
     Index("scopes_by_run", "run_uid"),
     sqlite_with_rowid=False,
 )
@@ -214,6 +216,15 @@ limits = Table(
     Column("counts_local", BigInteger, nullable=False),
     Column("spent_before", Double, nullable=False),
     Column("created_at", Double, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
+totals = Table(
+    "totals",  # numbers of the rows that sums of limits are made of, by table, so that a missing one is noticed
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
     _checksum(),
     sqlite_with_rowid=False,
 )

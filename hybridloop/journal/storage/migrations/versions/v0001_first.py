@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from hybridloop.journal.storage.rows import with_checksum
+from hybridloop.journal.storage.schema import totals
+
 revision = "0001"
 down_revision = None
 
@@ -93,6 +96,7 @@ def upgrade() -> None:
         "program_uses",
         sa.Column("program", sa.Text, primary_key=True),
         sa.Column("run_uid", sa.Text, primary_key=True),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("program_uses_by_run", "program_uses", ["run_uid"])
@@ -160,6 +164,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, primary_key=True),
         sa.Column("run_uid", sa.Text, primary_key=True),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("scopes_by_run", "scopes", ["run_uid"])
@@ -176,3 +181,12 @@ def upgrade() -> None:
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "totals",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    rows = [with_checksum(totals, {"name": name, "rows": 0}) for name in ("amounts", "limits", "scopes")]
+    op.get_bind().execute(totals.insert(), rows)
