@@ -15,8 +15,9 @@ from anyio.to_thread import run_sync
 from mcp import Client, StdioServerParameters
 
 from hybridloop.assistant.allowance import Allowance
-from tests.cli.shell_helpers import CommandResult, Shell
+from tests.cli.shell_helpers import CommandResult, Shell, environment
 from tests.conftest import Emulator
+from tests.prefect_server import own_environ
 from tests.waiting import PATIENCE_S, eventually
 
 TARGET = "quantinuum.sim.h2-1e"
@@ -144,10 +145,12 @@ def test_without_the_package_the_command_says_how_to_install_it(
 
 def test_an_allowance_that_is_no_amount_is_refused_and_reset_shows_what_is_left(
     run_command: Callable[..., CommandResult],
+    home: Path,
 ) -> None:
     assert "--allow must be amounts with their units" in run_command("mcp", "--allow", "50").err
     assert "must have each unit once" in run_command("mcp", "--allow", "5USD", "--allow", "6USD").err
     assert "--allow: it is an option of a server" in run_command("mcp", "--allow", "5USD", "--reset").err
     assert "Allowance: none" in run_command("mcp", "--reset").out
-    Allowance({"USD": 5.0})
+    with environment(own_environ(home)):
+        Allowance({"USD": 5.0})
     assert "5 USD of 5 USD are left" in run_command("mcp", "--reset").out

@@ -83,7 +83,6 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
     **dict.fromkeys(("deadline", "detach_after"), ("1h", "has ended")),
     **dict.fromkeys(("requests_in_flight", "requests_per_second"), ("7", "has ended")),
     "priority": ("high", "has ended"),
-    "tags": ("night", "has ended"),
     "max_cost_per_job": ("5USD", "has ended"),
     "resume_automatically": ("never", "has ended"),
     "wait_for_limit": ("", "has ended"),  # a switch
