@@ -382,7 +382,7 @@ def test_a_run_that_waits_for_a_limit_is_resumed_once_it_has_room(journal: Journ
     journal.put_limit(dataclasses.replace(limit, amount=1.0))
     stopped = run_plainly("vqe", workspace, H2, settings, "never-fits")
     assert stopped.status == "stopped"  # no period has what its jobs need
-    assert "Resume the run with a larger one" in stopped.reason
+    assert ", more than the whole limit. " in stopped.reason
 
 
 @pytest.mark.parametrize(
