@@ -104,7 +104,7 @@ def test_what_is_spent_counts_after_a_restart_until_a_reset_and_a_person_may_all
     running = Allowance({"HQC": 100.0})
     assert reset().left == {"HQC": 100.0}
     assert (running.balance().spent, running.balance().left) == ({"HQC": 0.0}, {"HQC": 100.0})
-    reserve("b", 99.0)  # the server that was running goes on with what it was allowed
+    reserve("b", 99.0)  # the running server still has what it was allowed
     assert Allowance({"HQC": 100.0}).balance().left == {"HQC": 1.0}
     with open_journal() as journal:
         assert journal.remove_limit("assistant HQC")
