@@ -78,7 +78,7 @@ def _script(place: Place, key: str | None) -> None:
 
 
 def _script_without_a_key(place: Place, key: str) -> None:
-    _script(place, None)  # the same call pays anew
+    _script(place, None)  # the same call pays again
 
 
 def _sampler(place: Place, key: str) -> None:

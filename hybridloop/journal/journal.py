@@ -255,8 +255,7 @@ class Journal:
         Raises JournalDamaged if rounds are missing, or if limits would not find the run by what its record states.
         """
         with self._database.read_transaction() as connection:
-            if sums.has_limits(connection):
-                sums.check(connection)
+            if sums.check(connection):
                 sums.check_run(connection, run_uid)
         with self._database.write_transaction() as connection:
             lease = leases.take(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))

@@ -13,27 +13,29 @@ from sqlalchemy import Connection, Table
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal.amounts import COLUMNS, parts_of
-from hybridloop.journal.runs import read_run_rows, read_state
+from hybridloop.journal.pruning import PRUNED
+from hybridloop.journal.runs import read_run_rows
 from hybridloop.journal.storage.rows import read_query, read_row, read_rows
-from hybridloop.journal.storage.schema import amounts, jobs, limits, pings, scopes, totals
+from hybridloop.journal.storage.schema import amounts, events, jobs, limits, pings, scopes, totals
 
 _TOLERANCE = 1e-6  # of sums of amounts that are rounded to nine decimals each
 
 
-def check(connection: Connection) -> None:
-    """Raise JournalDamaged if a row that limits sum over is damaged or missing."""
-    if _count_rows(connection, limits):
+def check(connection: Connection) -> bool:
+    """Return whether there are limits. Raise JournalDamaged if a row that they sum over is damaged or missing."""
+    has_limits = _count_rows(connection, limits) > 0
+    if has_limits:
         _count_rows(connection, scopes)
         _count_rows(connection, amounts)
+    return has_limits
 
 
 def check_run(connection: Connection, run_uid: str) -> None:
-    """Raise JournalDamaged if a run's amounts are not those of its jobs and pings, as far as it has them.
+    """Raise JournalDamaged if a run's amounts are not those of its jobs and pings.
 
-    Of a run whose measurements were deleted the amounts are all that is left.
+    A run whose measurements were deleted has amounts of jobs that are gone, beside those of later ones.
     """
-    state = read_state(connection, run_uid)
-    if not state["jobs"] and not state["pings"]:
+    if any(event["kind"] == PRUNED for event in read_rows(connection, events, run_uid=run_uid)):
         return
     expected: dict[tuple[str, int], list[float]] = {}
     for table in (jobs, pings):
@@ -45,11 +47,6 @@ def check_run(connection: Connection, run_uid: str) -> None:
     for (unit, day), left in expected.items():
         if not all(math.isclose(each, 0.0, abs_tol=_TOLERANCE) for each in left):
             raise JournalDamaged(amounts.name, f"{run_uid}/{unit}/{day}", "it is not the sum over the run's jobs")
-
-
-def has_limits(connection: Connection) -> bool:
-    """Return whether the journal has a limit. Raises JournalDamaged if one is damaged or missing."""
-    return _count_rows(connection, limits) > 0
 
 
 def _count_rows(connection: Connection, table: Table) -> int:

@@ -417,6 +417,20 @@ def changed(value: Any) -> Any:
     return value + 1000
 
 
+def test_a_run_that_measures_again_after_its_measurements_were_deleted_is_held(journal: Journal) -> None:
+    journal.put_limit(RunLimit("team", "USD", 10.0))
+    lease = add(journal, "script")
+    end(journal, lease, begin(journal, lease, 3.0), 2.0)
+    journal.release(lease)
+    assert journal.delete_measurements([lease.run_uid]) == 1
+    for _ in range(2):  # a script that is started again with its key
+        lease = journal.take_lease(lease.run_uid)
+        end(journal, lease, begin(journal, lease, 1.0), 1.0)
+        journal.release(lease)
+    assert [state.spent for state in journal.limits()] == [4.0]
+    journal.check_sums()
+
+
 def test_amounts_that_are_not_the_sum_over_a_runs_jobs_are_told_and_the_run_is_not_held(
     journal: Journal, new_url: str
 ) -> None:
