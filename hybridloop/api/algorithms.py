@@ -19,7 +19,7 @@ from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
 from hybridloop.results.live import View
-from hybridloop.runtime.clock import BEGUN_S, steady_s
+from hybridloop.runtime.clock import beginning_now
 from hybridloop.runtime.workspace_variables import workspace_variable
 from hybridloop.settings import ProblemText
 from hybridloop.targets import recorded_target
@@ -34,11 +34,8 @@ _log = logging.getLogger(__name__)
 
 def run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
     """Run an algorithm with the keyword arguments of its public function."""
-    begun = BEGUN_S.set(steady_s())
-    try:
+    with beginning_now():
         return _run_algorithm(algorithm, problem, options)
-    finally:
-        BEGUN_S.reset(begun)
 
 
 def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:

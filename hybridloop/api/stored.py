@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.hosts import resume_run as resume_run
 from hybridloop.errors import InputError, RunBusy
+from hybridloop.runtime.clock import beginning_now
 
 if TYPE_CHECKING:
     from hybridloop.journal import RunRecord
@@ -54,7 +55,8 @@ def resume(
     result is kept. The same call again returns the stored result. Raises InputError for what does not reach further,
     and the errors of `vqe`.
     """
-    return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
+    with beginning_now():
+        return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
 
 
 def resume_later(run: str) -> RunRecord:

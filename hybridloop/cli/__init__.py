@@ -19,7 +19,7 @@ from hybridloop.cli.option_names import with_option
 from hybridloop.cli.output import print_message
 from hybridloop.cli.standard_streams import make_streams_safe
 from hybridloop.errors import HybridloopError
-from hybridloop.runtime.clock import BEGUN_S, steady_s
+from hybridloop.runtime.clock import beginning_now
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from hybridloop.runtime.messages import WarningLines
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
@@ -67,9 +67,8 @@ def main() -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ± still gets its result
     gc.set_threshold(100_000, 20, 50)  # importing Qiskit and Prefect sets off 1,100 collections, a sixth of a short run
     shut_out_current_folder()
-    BEGUN_S.set(steady_s())
     try:
-        with exit_on_sigterm(), _show_warnings():
+        with beginning_now(), exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")
     except HybridloopError as error:
         print_message(f"hybridloop: {with_option(error)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -18,12 +19,22 @@ def steady_s() -> float:
     return time.clock_gettime(_STEADY)
 
 
-BEGUN_S: ContextVar[float | None] = ContextVar("hybridloop-begun", default=None)  # of the command or call around
+_BEGUN_S: ContextVar[float | None] = ContextVar("hybridloop-begun", default=None)
+
+
+@contextmanager
+def beginning_now() -> Iterator[None]:
+    """Let the deadlines of runs inside the block, which is a command or a call, count from its begin."""
+    begun = _BEGUN_S.set(steady_s())
+    try:
+        yield
+    finally:
+        _BEGUN_S.reset(begun)
 
 
 def begun_s() -> float:
     """Return the begin of the command or call around by the steady clock, from which deadlines count; else now."""
-    begun = BEGUN_S.get()
+    begun = _BEGUN_S.get()
     return steady_s() if begun is None else begun
 
 

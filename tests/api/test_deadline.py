@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ import hybridloop as hl
 from hybridloop.azure.workspace import connection_string_of
 from hybridloop.errors import CapReached
 from hybridloop.preparation import prepare
+from hybridloop.runtime.clock import begun_s, steady_s
 from tests.circuit_helpers import bell
+from tests.cli.shell_helpers import run_in_process
 from tests.conftest import Emulator
 
 
@@ -36,6 +39,13 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         passed[0] += seconds
 
     return wait
+
+
+def test_a_command_leaves_its_begin_to_no_later_call_of_its_process() -> None:
+    before = begun_s()
+    assert run_in_process(os.environ, "--version").code == 0
+    between = steady_s()
+    assert before < between <= begun_s()
 
 
 def test_the_time_of_the_preparation_counts_and_a_resume_and_an_extension_have_the_whole_time_anew(
