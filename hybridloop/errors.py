@@ -375,7 +375,7 @@ class JournalDamaged(JournalError):
 
     def __init__(self, table: str, key: str, problem: str) -> None:
         remedy = "Restore the journal from a backup, or start a new run with another key. Other runs are not affected."
-        if table in ("limits", "scopes", "amounts", "totals"):
+        if table in ("limits", "scopes", "amounts", "kept_amounts", "totals"):
             remedy = (
                 "No run begins under its limits any more. Restore a backup: hybridloop journal restore FILE. Without "
                 "one, set the limits again in a new journal: HYBRIDLOOP_JOURNAL."

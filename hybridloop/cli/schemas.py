@@ -207,10 +207,10 @@ def _of_stored_runs() -> dict[str, Any]:
     }
 
 
-def _copied() -> Any:
-    from hybridloop.journal.backup import Copied
+def _backups() -> Any:
+    from hybridloop.journal import backup
 
-    return Copied
+    return backup
 
 
 DOCUMENTS: Mapping[str, Callable[[], Any]] = {
@@ -246,8 +246,8 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     ),
     "optimizers": lambda: _list(_record("Optimizer", _of(str, "name goes_by package does"))),
     "deploy": lambda: _record("Notifications", done=list[str], test_sent=bool),
-    "journal backup": _copied,
-    "journal restore": _copied,
+    "journal backup": lambda: _backups().Copied,
+    "journal restore": lambda: _backups().Restored,
     "emulator ledger": _ledger,
     "up": _stack,
     "down": lambda: _record("Stopped", home=str, stopped=list[str]),

@@ -62,7 +62,7 @@ def note_rows(
                     change[n] += sign * part
     for (unit, day), change in changes.items():
         if any(change):
-            _add(connection, run_uid, unit, day, change)
+            add(connection, amounts, {"run_uid": run_uid, "unit": unit, "day": day}, change)
 
 
 def taken_by(table: Table, rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -99,16 +99,16 @@ def _counts(table: Table, row: Mapping[str, Any]) -> dict[str, float]:
     return {JOBS: 1.0, SHOTS: float(row["shots"])} if was_sent else {}
 
 
-def _add(connection: Connection, run_uid: str, unit: str, day: int, change: Iterable[float]) -> None:
-    key = {"run_uid": run_uid, "unit": unit, "day": day}
-    row = read_row(connection, amounts, **key)
+def add(connection: Connection, table: Table, key: Mapping[str, Any], change: Iterable[float]) -> None:
+    """Add what is reserved, spent and billed to the row of a table of amounts with this key."""
+    row = read_row(connection, table, **key)
     stored = row or dict.fromkeys(COLUMNS, 0.0)
     values = {name: round(stored[name] + more, _DECIMALS) for name, more in zip(COLUMNS, change, strict=True)}
     if row is None:
-        insert_rows(connection, amounts, [key | values])
-        count(connection, amounts, 1)
+        insert_rows(connection, table, [{**key, **values}])
+        count(connection, table, 1)
     else:
-        update_rows(connection, amounts, [row | values])
+        update_rows(connection, table, [row | values])
 
 
 def count(connection: Connection, table: Table, more: int) -> None:
@@ -118,13 +118,6 @@ def count(connection: Connection, table: Table, more: int) -> None:
     if total is None:
         raise JournalDamaged(totals.name, table.name, "it is missing")
     update_rows(connection, totals, [total | {"rows": total["rows"] + more}])
-
-
-def settle(connection: Connection, run_uid: str) -> None:
-    """Count as spent, on its day, what is reserved for jobs that are deleted: their bills will not be read."""
-    for row in connection.execute(amounts.select().where(amounts.c.run_uid == run_uid)).all():
-        if row.reserved:
-            _add(connection, run_uid, row.unit, row.day, (-row.reserved, row.reserved, 0.0))
 
 
 def read_amounts(connection: Connection, run_uid: str | None = None) -> list[DayAmount]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
@@ -16,7 +18,20 @@ from sqlalchemy import Connection
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import NOTHING_SUBMITTED, InputError, LimitReached
-from hybridloop.journal import amounts, charges, leases, limits, programs, pruning, rounds, runs, sessions, spans, sums
+from hybridloop.journal import (
+    amounts,
+    charges,
+    kept_amounts,
+    leases,
+    limits,
+    programs,
+    pruning,
+    rounds,
+    runs,
+    sessions,
+    spans,
+    sums,
+)
 from hybridloop.journal.limits import LIMIT, LimitState, RunLimit
 from hybridloop.journal.owner import Owner, note_ended
 from hybridloop.journal.records import (
@@ -39,6 +54,8 @@ from hybridloop.journal.records import (
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
 from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
+from hybridloop.journal.storage.rows import copy_tables
+from hybridloop.journal.storage.schema import metadata
 from hybridloop.runtime.paths import home
 
 P = ParamSpec("P")
@@ -129,14 +146,44 @@ class Journal:
 
     def copy_to(self, file: Path) -> int:
         """Copy the journal as it is now to an empty SQLite file; return the number of runs in it."""
-        self._database.save(file)
-        with Journal(journal_url(file), now=self._now) as copy:
-            return copy.num_runs
+        if self.location.is_file:
+            self._database.save(file)
+        else:
+            with (
+                tempfile.TemporaryDirectory(prefix="hybridloop-") as folder,
+                Journal(journal_url(Path(folder) / file.name)) as copy,
+            ):
+                with self._database.read_transaction() as source, copy._database.write_transaction() as target:
+                    copy_tables(source, target, metadata.sorted_tables)
+                copy._database.save(file)
+        with closing(sqlite3.connect(file)) as saved:
+            return int(saved.execute("SELECT count(*) FROM runs").fetchone()[0])
 
-    def replace_by(self, file: Path) -> None:
-        """Put the content of another journal's SQLite file in the place of this one's."""
-        self._database.replace_by(file)
-        migrate(self._database, busy_s=BUSY_S)
+    @contextmanager
+    def replacing(self) -> Iterator[Callable[[Journal], None]]:
+        """Keep all writers out; yield a function that puts the content of a journal in a file in this one's place."""
+        with self._database.replacing() as replace:
+            yield lambda other: replace(other._database)
+
+    def take_over(self, other: Journal, *, keeps: bool) -> tuple[list[str], dict[str, float]]:
+        """Take over limits and costs from the journal that this one, its backup, is to replace.
+
+        That is the stricter one of two limits, and what jobs cost that this one lacks. Without `keeps` nothing is
+        written. Returns a sentence for each limit that differs, and the cost by unit.
+        """
+        with (
+            other._database.read_transaction() as source,
+            self._database.write_transaction() as connection,
+            connection.begin_nested() as trial,
+        ):
+            own = limits.read(connection)
+            if keeps:
+                limits.keep_stricter(connection, source)
+            changes = limits.differences(limits.read_whole(source), own, limits.read(connection))
+            cost = kept_amounts.carry(connection, source)
+            if not keeps:
+                trial.rollback()
+        return changes, cost
 
     @property
     def num_runs(self) -> int:
@@ -278,6 +325,11 @@ class Journal:
         except BaseException:  # a signal, too, leaves a lease of this process that has ended
             note_ended(lease.token)
             raise
+
+    def forget_owners(self) -> None:
+        """End all leases, whose processes can't write any more."""
+        with self._database.write_transaction() as connection:
+            leases.end_all(connection)
 
     # Rounds
 
@@ -459,9 +511,16 @@ class Journal:
         """Check that no amount is damaged, missing, or other than the jobs of its run. Raises JournalDamaged."""
         with self._database.read_transaction() as connection:
             sums.check(connection)
-            for record in runs.newest(connection, limit=runs.count(connection), before=None):
-                if not isinstance(record, DamagedRun):
-                    sums.check_run(connection, record.uid)
+            for run_uid in {each.run_uid for each in amounts.read_amounts(connection)}:
+                sums.check_run(connection, run_uid)
+
+    def count_found(self, lease: Lease, found: Mapping[str, tuple[int, Mapping[str, float]]]) -> int:
+        """Count what jobs of the run cost that the service has, by id with shots and bill, and the journal lacks.
+
+        Returns their number.
+        """
+        with self._held(lease) as (connection, _):
+            return kept_amounts.count_found(connection, lease.run_uid, amounts.day_of(self._now()), found)
 
     # Cost and progress
 

@@ -13,7 +13,7 @@ from hybridloop.journal.records import LEASE_S, Lease
 from hybridloop.journal.rounds import count_by_stream
 from hybridloop.journal.runs import lock_state, read_key, read_owner
 from hybridloop.journal.storage.encoding import encode_json
-from hybridloop.journal.storage.rows import update_rows
+from hybridloop.journal.storage.rows import read_intact, update_rows
 from hybridloop.journal.storage.schema import states
 
 
@@ -60,6 +60,12 @@ def release(connection: Connection, lease: Lease) -> None:
     holder = read_owner(state)
     if holder is not None and holder.token == lease.token and state["epoch"] == lease.epoch:
         update_rows(connection, states, [state | {"owner": None, "lease_expires_at": None}])
+
+
+def end_all(connection: Connection) -> None:
+    """End all leases but those of damaged runs."""
+    held = [state for state in read_intact(connection, states) if state["owner"] is not None]
+    update_rows(connection, states, [state | {"owner": None, "lease_expires_at": None} for state in held])
 
 
 def require_lease_or_free_run(connection: Connection, run_uid: str, lease: Lease | None, *, now: float) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import math
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -25,9 +26,17 @@ from hybridloop.journal.amounts import (
     scopes_of,
     taken_by,
 )
+from hybridloop.journal.kept_amounts import take_back
 from hybridloop.journal.records import UNSETTLED
 from hybridloop.journal.storage.encoding import decode_json, encode_json
-from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
+from hybridloop.journal.storage.rows import (
+    insert_rows,
+    read_intact,
+    read_query,
+    read_row,
+    translate_decode_errors,
+    update_rows,
+)
 from hybridloop.journal.storage.schema import amounts, jobs, limits, pings, scopes
 
 LIMIT = "limit"  # event of a run whose next jobs would have exceeded one, with the day of the next period
@@ -165,13 +174,60 @@ def remove(connection: Connection, name: str) -> bool:
 def read(connection: Connection, *, lock: bool = False) -> list[RunLimit]:
     """Return all limits by name; with `lock`, other transactions wait for this one to use them."""
     query = limits.select().order_by(limits.c.name)
-    found = []
-    for row in read_query(connection, limits, query.with_for_update() if lock else query):
-        with translate_decode_errors(limits, row["name"]):
-            values = {name: row[name] for name in ("name", "unit", "amount", "spent_before")}
-            scope, period = decode_json(row["scope"]), Period(row["period"])
-            found.append(RunLimit(**values, period=period, scope=scope, counts_local=bool(row["counts_local"])))
-    return found
+    return [_limit_of(row) for row in read_query(connection, limits, query.with_for_update() if lock else query)]
+
+
+def keep_stricter(connection: Connection, other: Connection) -> None:
+    """Add the limits of another journal but damaged ones; of two of one name and kind the stricter one stays.
+
+    Of two of one name that limit different things both stay, that of this journal by another name.
+    """
+    kept = {limit.name: limit for limit in read_whole(other)}
+    for limit in read(connection):
+        name = limit.name
+        while (present := kept.get(name)) is not None and not _is_of_same_kind(limit, present):
+            name += " of the backup"
+        if present is None or limit.amount + limit.spent_before < present.amount + present.spent_before:
+            kept[name] = replace(limit, name=name)
+    for limit in kept.values():
+        put(connection, limit, time.time())
+
+
+def read_whole(connection: Connection) -> list[RunLimit]:
+    """Return all limits but damaged ones."""
+    return [_limit_of(row) for row in read_intact(connection, limits)]
+
+
+def differences(before: Iterable[RunLimit], backup: Iterable[RunLimit], after: Iterable[RunLimit]) -> list[str]:
+    """Return a sentence for each limit that differs in a journal before and after a backup was restored, and in it."""
+    places = [{limit.name: limit for limit in each} for each in (before, backup, after)]
+    names = sorted(set[str]().union(*places))
+    found = [(name, [_in_full(place[name]) if name in place else "none" for place in places]) for name in names]
+    return [
+        f"limit {name}: {said[2]} ({said[0]} before, {said[1]} in the backup)"
+        for name, said in found
+        if len(set(said)) > 1
+    ]
+
+
+def _in_full(limit: RunLimit) -> str:
+    own = [f"of {kind} {value}" for kind, value in limit.scope.items()] + [
+        "on the local service, too"
+    ] * limit.counts_local
+    spent = f", without {limit.spent_before:.2f} spent before" if limit.spent_before else ""
+    return " ".join([_in_words(limit), *own]) + spent
+
+
+def _is_of_same_kind(limit: RunLimit, other: RunLimit) -> bool:
+    """Return whether two limits differ in nothing but their name and how much they allow."""
+    return replace(limit, name=other.name, amount=other.amount, spent_before=other.spent_before) == other
+
+
+def _limit_of(row: Mapping[str, Any]) -> RunLimit:
+    with translate_decode_errors(limits, row["name"]):
+        values = {name: row[name] for name in ("name", "unit", "amount", "spent_before")}
+        scope, period = decode_json(row["scope"]), Period(row["period"])
+        return RunLimit(**values, period=period, scope=scope, counts_local=bool(row["counts_local"]))
 
 
 def states(connection: Connection, day: int) -> list[LimitState]:
@@ -190,6 +246,7 @@ def reserve(
     """Count new jobs or pings of a day by their rows. Raises LimitReached if they exceed a limit."""
     added = taken_by(_TABLES[table], rows)
     held = _holding(connection, run_uid, added)  # locked before any amount is written, by all processes
+    take_back(connection, run_uid, (row["id"] for row in rows))
     note_rows(connection, _TABLES[table], run_uid, [], rows)
     for limit in held:
         state = _state(connection, limit, day)

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hybridloop.errors import JournalDamaged
-from hybridloop.journal.amounts import delete_unused_scopes, settle
+from hybridloop.journal.amounts import delete_unused_scopes, read_amounts
+from hybridloop.journal.kept_amounts import keep_deleted
 from hybridloop.journal.leases import is_free
 from hybridloop.journal.records import DamagedRun
 from hybridloop.journal.runs import damaged_run, lock_state
@@ -38,7 +39,7 @@ def delete_runs(connection: Connection, uids: Sequence[str], damaged: list[Damag
     deleted = 0
     for state in _lock_free_runs(connection, uids, damaged, now=now):
         uid = state["run_uid"]
-        settle(connection, uid)
+        keep_deleted(connection, uid)
         delete_unused_scopes(connection, uid)
         for table in (*_MEASURED, sessions, states):
             connection.execute(table.delete().where(table.c.run_uid == uid))
@@ -58,7 +59,7 @@ def delete_measurements(connection: Connection, uids: Sequence[str], damaged: li
             continue
         uid = state["run_uid"]
         facts = {"rounds": state["rounds"], "jobs": state["jobs"], "pings": state["pings"]}
-        settle(connection, uid)
+        keep_deleted(connection, uid)
         for table in _MEASURED:
             connection.execute(table.delete().where(table.c.run_uid == uid))
         event = {"run_uid": uid, "n": 0, "at": now, "kind": PRUNED, "facts": encode_json(facts)}
@@ -85,6 +86,7 @@ def _lock_free_runs(
         try:
             state = lock_state(connection, uid)
             can_prune = is_free(state, now=now)
+            read_amounts(connection, uid)  # which are kept
         except JournalDamaged as error:
             damaged.append(damaged_run(connection, uid, error))
             continue

@@ -13,10 +13,8 @@ from sqlalchemy import Connection, Table
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal.amounts import COLUMNS, parts_of
-from hybridloop.journal.pruning import PRUNED
-from hybridloop.journal.runs import read_run_rows
 from hybridloop.journal.storage.rows import read_query, read_row, read_rows
-from hybridloop.journal.storage.schema import amounts, events, jobs, limits, pings, scopes, totals
+from hybridloop.journal.storage.schema import amounts, jobs, kept_amounts, limits, pings, scopes, totals
 
 _TOLERANCE = 1e-6  # of sums of amounts that are rounded to nine decimals each
 
@@ -27,21 +25,19 @@ def check(connection: Connection) -> bool:
     if has_limits:
         _count_rows(connection, scopes)
         _count_rows(connection, amounts)
+        _count_rows(connection, kept_amounts)
     return has_limits
 
 
 def check_run(connection: Connection, run_uid: str) -> None:
-    """Raise JournalDamaged if a run's amounts are not those of its jobs and pings.
-
-    A run whose measurements were deleted has amounts of jobs that are gone, beside those of later ones.
-    """
-    if any(event["kind"] == PRUNED for event in read_rows(connection, events, run_uid=run_uid)):
-        return
+    """Raise JournalDamaged if a run's amounts are not those of its jobs and pings, and of those that are kept."""
     expected: dict[tuple[str, int], list[float]] = {}
     for table in (jobs, pings):
-        for row in read_run_rows(connection, table, run_uid):
+        for row in read_rows(connection, table, run_uid=run_uid):
             for unit, parts in parts_of(table, row).items():
                 _add(expected, (unit, row["day"]), parts)
+    for row in read_rows(connection, kept_amounts, run_uid=run_uid):
+        _add(expected, (row["unit"], row["day"]), [row[name] for name in COLUMNS])
     for row in read_rows(connection, amounts, run_uid=run_uid):
         _add(expected, (row["unit"], row["day"]), [-row[name] for name in COLUMNS])
     for (unit, day), left in expected.items():

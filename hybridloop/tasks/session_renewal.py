@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from hybridloop.azure.client import CLOSE_TIMEOUT_S, ServiceClient
+from hybridloop.azure.job_document import billed_amounts, checked_amount
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
@@ -20,6 +21,7 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
+from hybridloop.runtime.text_table import count_text
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.settings.keep_alive import IDLE_LIMIT_S
 from hybridloop.targets import Target
@@ -195,10 +197,12 @@ class SessionRenewal:
         session = self._service.find_session(row.id)
         if session is None:
             self._put(row)
-        elif session["status"] in TERMINAL:
-            self._record_end(row.ordinal, session["status"])
-            self._next_reason = session["status"]
-            return None
+        else:
+            self._count_unknown_jobs(row)
+            if session["status"] in TERMINAL:
+                self._record_end(row.ordinal, session["status"])
+                self._next_reason = session["status"]
+                return None
         report("session.adopted", f"session {row.id} continues", {"session": row.id, "number": row.ordinal})
         return row if self.active_at is None else replace(row, opened_at=self.active_at)
 
@@ -219,12 +223,28 @@ class SessionRenewal:
         status = self._put(row)
         crash_point(f"{step}.after")
         self._next_reason = ""
+        if status != "Waiting":  # a new one is
+            self._count_unknown_jobs(row)
         if status in TERMINAL:
             _log.warning("session %s is known to the service: %s. The journal is of a time before it", row.id, status)
             self._record_end(ordinal, status)
             return self._rows[ordinal]
         self._report_opened(row)
         return row
+
+    def _count_unknown_jobs(self, row: SessionRow) -> None:
+        """Count under limits what the run's ended jobs cost that the journal lacks, as after a backup was restored."""
+        found = {
+            job["id"]: (int(checked_amount((job.get("inputParams") or {}).get("shots")) or 0), billed)
+            for job in self._service.list_session_jobs(row.id)
+            if str((job.get("metadata") or {}).get("place")).startswith(self._run.uid)
+            and (billed := billed_amounts(job.get("costEstimate"))) is not None
+        }
+        if missing := self._run.journal.count_found(self._run.lease, found):
+            number = count_text(missing, "job")
+            _log.warning(
+                "session %s has %s that this journal does not know: their cost counts from now", row.id, number
+            )
 
     def _report_opened(self, row: SessionRow) -> None:
         page = self._service.session_page(row.id)

@@ -52,7 +52,8 @@ def test_a_run_of_a_restored_journal_ends_with_the_same_answer_and_jobs(
     jobs = trial.jobs()
     with Journal(journal_url(trial.order.journal)) as journal:
         sessions = len(journal.sessions(trial.order.uid))
-        journal.replace_by(backup)
+        with Journal(journal_url(backup)) as earlier, journal.replacing() as put:
+            put(earlier)
         assert len(journal.sessions(trial.order.uid)) <= sessions
     assert trial.resume(closed_underfoot=()) == 0
     trial.check(undisturbed(SEARCH))

@@ -10,7 +10,10 @@ import pytest
 
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
+from tests.journal.conftest import new_url, postgresql
 from tests.prefect_server import own_environ
+
+__all__ = ["new_url", "postgresql"]
 
 
 @pytest.fixture(scope="module")

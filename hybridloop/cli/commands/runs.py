@@ -310,7 +310,7 @@ def prune(
     workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
-    """Delete old runs from the journal, with their results and costs; on a terminal it asks first.
+    """Delete old runs from the journal; what they cost still counts. On a terminal it asks first.
 
     Example: hybridloop runs prune --older-than 90d
     """
@@ -361,7 +361,7 @@ def _confirm_pruning(found: PruningResult, before: float) -> None:
         return
     if found.runs:
         print_message(
-            f"This deletes {found.runs} run(s) that ended before {_time(before)}, with their results and costs; "
+            f"This deletes {found.runs} run(s) that ended before {_time(before)}, with their results; "
             "--keep-results deletes only the measurements of completed ones."
         )
     if found.stripped:

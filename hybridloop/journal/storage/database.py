@@ -8,7 +8,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -21,6 +22,8 @@ from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, 
 from hybridloop.journal.storage.encoding import replace_unstorable
 from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside, silence
 from hybridloop.journal.storage.open_file import OpenFile
+from hybridloop.journal.storage.rows import copy_tables
+from hybridloop.journal.storage.schema import metadata
 from hybridloop.journal.storage.write_queue import WriteQueue
 
 _BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
@@ -116,30 +119,46 @@ class Database:
         with self._translate_errors(), self._engine.connect() as connection:
             connection.execution_options(**{_BEGIN: ""}).exec_driver_sql("VACUUM INTO ?", (str(copy),))
 
-    def replace_by(self, other: Path) -> None:
-        """Put the content of another SQLite journal in the place of this one's, in one transaction."""
-        assert self.location.path is not None
-        with (
-            self._translate_errors(),
-            self._writer_lock(),
-            closing(sqlite3.connect(f"{other.absolute().as_uri()}?mode=ro", uri=True)) as source,
-            self._engine.connect() as connection,
-        ):
-            source.backup(cast(sqlite3.Connection, connection.connection.driver_connection))
+    @contextmanager
+    def replacing(self) -> Iterator[Callable[[Database], None]]:
+        """Keep other writers out; yield what puts another SQLite journal in the place of this one in one transaction.
+
+        Both are of this version.
+        """
+        if self._queue is None:
+            with self.write_transaction() as connection:
+                connection.exec_driver_sql(
+                    "LOCK TABLE runs, states, limits IN EXCLUSIVE MODE"
+                )  # all write to them first
+                yield partial(_replace_rows, connection)
+        else:
+            with self._translate_errors(), self._present(), self._turn():
+                yield self._replace_file
+
+    def _replace_file(self, other: Database) -> None:
+        with self._engine.connect() as connection, other._engine.connect() as source:
+            old, new = (cast(sqlite3.Connection, each.connection.driver_connection) for each in (connection, source))
+            new.backup(old)
 
     @contextmanager
     def _write_connection(self) -> Iterator[Connection]:
         """Hold a connection for the only writer among this process's threads."""
         if self._queue is not None:
-            with self._writer_lock(), self._queue.turn(self._lock_timeout.timeout_s) as is_next:
-                if not is_next:
-                    raise self._locked()
-                with self._record_lock_timeouts(), self._connect(self._write_engine) as connection:
-                    yield connection
+            with self._turn(), self._record_lock_timeouts(), self._connect(self._write_engine) as connection:
+                yield connection
             return
         # the lock comes last: a thread that waits for a server must not block the others
         with self._record_lock_timeouts(), self._connect(self._write_engine) as connection, self._writer_lock():
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the turn of the only writer to an SQLite file."""
+        assert self._queue is not None
+        with self._writer_lock(), self._queue.turn(self._lock_timeout.timeout_s) as is_next:
+            if not is_next:
+                raise self._locked()
+            yield
 
     @contextmanager
     def _writer_lock(self) -> Iterator[None]:
@@ -303,6 +322,11 @@ def _sqlite_engine(location: Location, lock_timeout: LockTimeout, file: OpenFile
             connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _replace_rows(connection: Connection, other: Database) -> None:
+    with other.read_transaction() as source:
+        copy_tables(source, connection, metadata.sorted_tables)
 
 
 def _decode_text(stored: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, Table, Update, bindparam
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal.storage.encoding import checksum, replace_unstorable
 
+_AT_ONCE = 500  # rows of a copy
 _SHOWN = 200  # characters of a key
 
 
@@ -50,6 +51,21 @@ def read_query(
 ) -> list[dict[str, Any]]:
     """Return the verified rows of a query that selects all columns; `values` are its bound parameters."""
     return [verify(table, row) for row in connection.execute(query, values)]
+
+
+def read_intact(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
+    """Yield all rows of a table but damaged ones."""
+    for row in connection.execute(table.select().order_by(*table.primary_key)):
+        with suppress(JournalDamaged):
+            yield verify(table, row)
+
+
+def copy_tables(source: Connection, target: Connection, tables: Iterable[Table]) -> None:
+    """Put all rows of tables, as they are, in the place of those of another database."""
+    for table in tables:
+        target.execute(table.delete())
+        for rows in source.execute(table.select(), execution_options={"yield_per": _AT_ONCE}).partitions():
+            target.execute(table.insert(), [row._asdict() for row in rows])
 
 
 def update_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -194,6 +194,20 @@ amounts = Table(
     sqlite_with_rowid=False,
 )
 
+kept_amounts = Table(
+    "kept_amounts",  # the part of `amounts` of jobs that are not in this journal: deleted ones, and others by their id
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("job", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("reserved", Double, nullable=False),
+    Column("spent", Double, nullable=False),
+    Column("billed", Double, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
 scopes = Table(
     "scopes",  # what limits and reports find runs by, kept as long as their amounts
     metadata,

@@ -322,7 +322,7 @@ def test_runs_are_deleted_at_a_terminal_only_after_a_question(
     os.close(terminal)
     os.close(keyboard)
     assert (pruning.returncode, len(journal.runs())) == (code, left), said
-    assert ("with their results and costs; --keep-results" in said) == bool(answer)
+    assert ("with their results; --keep-results" in said) == bool(answer)
     assert ("Nothing was deleted." in said) == (answer == "n")
 
 

@@ -160,6 +160,18 @@ def upgrade() -> None:
     )
     op.create_index("amounts_by_day", "amounts", ["day"])
     op.create_table(
+        "kept_amounts",
+        sa.Column("run_uid", sa.Text, primary_key=True),
+        sa.Column("job", sa.Text, primary_key=True),
+        sa.Column("unit", sa.Text, primary_key=True),
+        sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("reserved", sa.Double, nullable=False),
+        sa.Column("spent", sa.Double, nullable=False),
+        sa.Column("billed", sa.Double, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "scopes",
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, primary_key=True),
@@ -188,5 +200,7 @@ def upgrade() -> None:
         sa.Column("checksum", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
-    rows = [with_checksum(totals, {"name": name, "rows": 0}) for name in ("amounts", "limits", "scopes")]
+    rows = [
+        with_checksum(totals, {"name": name, "rows": 0}) for name in ("amounts", "kept_amounts", "limits", "scopes")
+    ]
     op.get_bind().execute(totals.insert(), rows)
