@@ -42,7 +42,6 @@ class Team:
         self.environ["HYBRIDLOOP_HOME"] = str(folder)
         self.backup = folder / "backup.db"
         self.at_service: dict[str, float] = {}
-        self.uids: dict[int, str] = {}
         self.generation = 0  # jobs that are measured again after a deletion are others
         self.limit = self.limit_in_backup = math.inf
 
@@ -90,13 +89,13 @@ class Team:
 
     def delete_measurements(self, n: int) -> None:
         """Delete what a run has measured."""
-        if n in self.uids:
-            self.generation += self.journal.delete_measurements([self.uids[n]])
+        if (run := self.journal.run_by_key(f"run-{n}")) is not None:
+            self.generation += self.journal.delete_measurements([run.uid])
 
     def delete(self, n: int) -> None:
         """Delete a run."""
-        if n in self.uids:
-            self.generation += self.journal.delete_runs([self.uids.pop(n)])
+        if (run := self.journal.run_by_key(f"run-{n}")) is not None:
+            self.generation += self.journal.delete_runs([run.uid])
 
     def back_up(self, _: int) -> None:
         """Make the backup."""
@@ -111,13 +110,7 @@ class Team:
             self.limit = min(self.limit, self.limit_in_backup)
 
     def _hold(self, n: int) -> Lease:
-        uid = self.uids.get(n)
-        if uid is None or self.journal.run_by_key(f"run-{n}") is None:
-            found = self.journal.add_run(new_run(f"run-{n}"))
-            self.uids[n] = uid = found.uid
-        record = self.journal.run_by_key(f"run-{n}")
-        assert record is not None
-        self.uids[n] = record.uid
+        record = self.journal.run_by_key(f"run-{n}") or self.journal.add_run(new_run(f"run-{n}"))
         return self.journal.take_lease(record.uid)
 
 
@@ -130,6 +123,7 @@ EXAMPLES: Mapping[str, list[tuple[str, int]]] = {
     "in flight, then ended": [("measure", 0), ("back_up", 0), ("end", 0), ("restore", 0), ("end", 0)],
     "deleted since": [*MEASURED, ("back_up", 0), ("delete_measurements", 0), ("restore", 0), *MEASURED],
     "deleted before": [*MEASURED, ("delete", 0), ("back_up", 0), ("measure", 1), ("restore", 0), ("restore", 0)],
+    "brought back": [*MEASURED, ("back_up", 0), ("delete", 0), ("restore", 0), *MEASURED, ("restore", 0)],
     "measured and deleted since": [*MEASURED, ("back_up", 0), *MEASURED, ("delete", 0), ("restore", 0)],
 }
 
@@ -145,6 +139,7 @@ EXAMPLES: Mapping[str, list[tuple[str, int]]] = {
 @example(steps=EXAMPLES["in flight, then ended"])
 @example(steps=EXAMPLES["deleted since"])
 @example(steps=EXAMPLES["deleted before"])
+@example(steps=EXAMPLES["brought back"])
 @example(steps=EXAMPLES["measured and deleted since"])
 def test_whatever_is_restored_each_job_is_counted_once_and_limits_are_the_stricter_ones(
     steps: list[tuple[str, int]], new_urls: NewUrl, tmp_path_factory: pytest.TempPathFactory
