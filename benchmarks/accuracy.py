@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from benchmarks.accuracy_binary import cubic_graphs, recursion
+from benchmarks.accuracy_calibration import calibration
 from benchmarks.accuracy_energies import dihydrogen, ground_states, stretched
 from benchmarks.accuracy_kinds import kinds
 from benchmarks.accuracy_levels import levels_after_vqe
@@ -40,6 +41,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "further-graphs": graphs,
     "qaoa-kinds": kinds,
     "speeds": speeds,
+    "calibration": calibration,
 }
 
 

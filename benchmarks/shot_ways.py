@@ -209,7 +209,7 @@ def _part_of_group(group: MeasurementGroup, amplitudes: Array, random: np.random
         fault_energy = _drawn_fault_energy(circuit, energies, amplitudes, random)
     return Part(
         *_distribution(energies, probabilities),
-        largest_deviation=group.largest_deviation,
+        largest_deviation=group.reach(float(np.dot(*_distribution(energies, probabilities))), qubits),
         one_qubit_gates=group.one_qubit_gates,
         two_qubit_gates=group.two_qubit_gates,
         fault_energy=fault_energy,

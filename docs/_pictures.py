@@ -21,7 +21,7 @@ IMAGES = Path(__file__).parent / "images"
 COLUMNS = 104
 WINDOW = (1000, 1420)  # in CSS pixels
 RUN = "run vqe heh+ --search measured --initial-point hf --seed 7 --run-key night"
-KILLED = {"HYBRIDLOOP_CRASH_AT": "result.after:3"}  # the process sends SIGKILL to itself there
+KILLED = {"HYBRIDLOOP_CRASH_AT": "result.after:2"}  # the process sends SIGKILL to itself there
 # a picture in a page asks no other host for a font
 SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 

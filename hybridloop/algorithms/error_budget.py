@@ -1,4 +1,4 @@
-"""Error budget of a result: shot noise, what the search left, rounding, and the extrapolation to zero noise."""
+"""Error budget of a result: shot noise, outcomes not seen, what the search left, rounding, extrapolation."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ def error_budget(estimate: Estimate, residue: float | None, meaning: str | None 
     out: the search forecasts it, or does not.
     """
     sampled = "standard error of the mean of the shots"
+    unseen = "bound (95 %) on outcomes that were not seen, each with a probability of up to three shots'"
     return (
-        ErrorSource("shot noise", estimate.standard_error, "none: exact" if estimate.is_exact else sampled),
+        ErrorSource("shot noise", estimate.sampled_error, "none: exact" if estimate.is_exact else sampled),
+        ErrorSource(
+            "outcomes not seen", estimate.unseen_bound, unseen if estimate.unseen_bound else "none: shot noise hides it"
+        ),
         ErrorSource(
             "search residue",
             residue,
@@ -68,11 +72,12 @@ def subspace_error(residue: float | None, meaning: str) -> ErrorSource:
 
 
 def interval95(estimate: Estimate, budget: tuple[ErrorSource, ...]) -> tuple[float, float]:
-    """Return the 95 % interval: 1.96 standard errors, widened by each other amount; one-sided ones widen the lower end.
+    """Return the 95 % interval: 1.96 standard errors of the shots seen, widened by each other amount.
 
-    Errors other than shot noise are no independent draws, so they are added, not their squares.
+    One-sided amounts widen the lower end. Errors other than shot noise are no independent draws, so they are
+    added, not their squares.
     """
     others = [each for each in budget if each.source != "shot noise" and each.amount]
-    both = Z95 * estimate.standard_error + sum(each.amount or 0.0 for each in others if not each.is_one_sided)
+    both = Z95 * estimate.sampled_error + sum(each.amount or 0.0 for each in others if not each.is_one_sided)
     below = sum(each.amount or 0.0 for each in others if each.is_one_sided)
     return (estimate.value - both - below, estimate.value + both)

@@ -17,7 +17,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.model_space import ModelSpace, ModelState, preparation_circuit
-from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, group_statistics
+from hybridloop.algorithms.estimation.estimates import (
+    RARE_SHOTS95,
+    Estimate,
+    GroupStatistics,
+    group_statistics,
+    shown_unseen,
+)
 from hybridloop.algorithms.estimation.final import (
     MAX_SHOTS,
     MIN_PILOT_SHOTS,
@@ -51,15 +57,16 @@ Place = tuple[int, int]  # of a level: the number of its block, and of its eigen
 class SubspaceLevel:
     """One energy level in hartree, or a Pauli sum's unit, with its standard error, and its place in the spectrum.
 
-    `noise_bias` is the shift of the eigenvalue by noise, which is subtracted from `energy`. Both it and the standard
-    error come from a parametric bootstrap. `excitation` is the energy above the lowest level, with its own error: parts
-    of the levels' errors cancel. `spin_squared` is ⟨S²⟩ of the level's determinants, `multiplicity` 2S + 1 of the spin
-    that it is near; None between two. A Pauli sum has neither. `symmetry` numbers the block of reference states, 0 for
-    that of the VQE's.
+    The standard error has the part `unseen` of outcomes that were not seen (`Estimate`). `noise_bias` is the shift of
+    the eigenvalue by noise, which is subtracted from `energy`. Both it and the standard error come from a parametric
+    bootstrap. `excitation` is the energy above the lowest level, with its own error: parts of the levels' errors
+    cancel. `spin_squared` is ⟨S²⟩ of the level's determinants, `multiplicity` 2S + 1 of the spin that it is near; None
+    between two. A Pauli sum has neither. `symmetry` numbers the block of reference states, 0 for that of the VQE's.
     """
 
     energy: float
     standard_error: float
+    unseen: float
     rounding_bound: float
     noise_bias: float
     excitation: float
@@ -142,13 +149,15 @@ def measure_levels(
         )
     places = _lowest(fitted, levels)
     estimates = [measurement.estimate(fitted, place) for place in places]
-    errors = [each.rounding_bound if each.is_exact else each.standard_error for each in estimates]
+    errors = [each.rounding_bound if each.is_exact else each.expected_error for each in estimates]
     table = measurement.levels(fitted, places, np.random.default_rng(wanted.seed))
     lowest = table[0]
     ground = replace(
         estimates[0],
         value=lowest.energy,
-        variance=lowest.standard_error**2,
+        variance=max(0.0, lowest.standard_error**2 - lowest.unseen**2),
+        rare_variance=0.0,
+        unseen=lowest.unseen,
         rounding_bound=lowest.rounding_bound,
     )
     return LevelsResult(table, FinalMeasurement(ground, max(errors) <= precision, drifted=measurement.drifted), rounds)
@@ -167,6 +176,7 @@ def _table_row(number: int, level: SubspaceLevel, exact: float | None, electrons
         "level": number,
         "energy": level.energy,
         "standard_error": level.standard_error,
+        "unseen_bound": RARE_SHOTS95 * level.unseen,
         "rounding_bound": level.rounding_bound,
         "exact": exact,
         "noise_bias": level.noise_bias,
@@ -286,7 +296,18 @@ class _Measurement:
         block, k = place
         shots, is_exact = int(self._numbers("shots").sum()), bool(self._numbers("is_exact").all())
         bound = fitted[block].rounding_bound(self._numbers("rounding_bound").sum(axis=1)[self.rows[block]])
-        return Estimate(float(fitted[block].values[k]), fitted[block].variance(k), shots, is_exact, bound)
+        weights = np.abs(fitted[block].weights(k)[k].real)
+        unseen = float((weights * self._numbers("unseen").max(axis=1)[self.rows[block]]).max())
+        sampled = float(weights**2 @ self._numbers("sampled_variance").sum(axis=1)[self.rows[block]])
+        return Estimate(
+            float(fitted[block].values[k]),
+            sampled + unseen**2,
+            shots,
+            is_exact,
+            bound,
+            rare_variance=unseen**2,
+            unseen=shown_unseen(unseen, sampled),
+        )
 
     def further_shots(self, fitted: Sequence[SubspaceMatrix], wanted: LevelsWanted) -> NDArray[np.int64]:
         """Return further shots of each circuit (states, groups) for the precision; all 0 once it is reached."""
@@ -299,7 +320,7 @@ class _Measurement:
                 ratio = bound / (PRECISION_MARGIN * precision)  # rounding is proportional to 1 / shots
                 further[rows] = np.ceil(np.minimum(measured[rows] * ratio, MAX_SHOTS))
             is_reached = all(
-                matrix.variance(k) <= precision**2
+                self.estimate(fitted, (block, k)).expected_error <= precision
                 and matrix.shift_weights(k, precision) @ matrix.variances <= MAX_BIAS * precision
                 for k in chosen
             )
@@ -314,7 +335,8 @@ class _Measurement:
         self, fitted: Sequence[SubspaceMatrix], places: Sequence[Place], generator: np.random.Generator
     ) -> tuple[SubspaceLevel, ...]:
         """Return the levels with bootstrapped errors and their spins, ascending once the noise's shift is taken off."""
-        drawn = [matrix.bootstrap(generator) for matrix in fitted]
+        rare = (self._numbers("variance") - self._numbers("sampled_variance")).sum(axis=1)
+        drawn = [matrix.bootstrap(generator, rare[rows]) for matrix, rows in zip(fitted, self.rows, strict=True)]
         draws = np.array([drawn[block][:, k] for block, k in places])
         biases = draws.mean(axis=1) - [fitted[block].values[k] for block, k in places]
         energies = np.array([fitted[block].values[k] for block, k in places]) - biases
@@ -323,16 +345,20 @@ class _Measurement:
         for row in order:
             block, k = places[row]
             squared, multiplicity = self._spin(block, fitted[block].vectors[:, k])
-            bounds = [self.estimate(fitted, each).rounding_bound for each in ((block, k), places[lowest])]
+            own, ground = (self.estimate(fitted, each) for each in ((block, k), places[lowest]))
             found.append(
                 SubspaceLevel(
                     energy=float(energies[row]),
-                    standard_error=float(draws[row].std()),
-                    rounding_bound=bounds[0],
+                    standard_error=math.hypot(draws[row].std(), own.unseen),
+                    unseen=own.unseen,
+                    rounding_bound=own.rounding_bound,
                     noise_bias=float(biases[row]),
                     excitation=float(energies[row] - energies[lowest]),
-                    excitation_error=float((draws[row] - draws[lowest]).std())
-                    + (sum(bounds) if row != lowest else 0.0),
+                    excitation_error=0.0
+                    if row == lowest
+                    else math.hypot((draws[row] - draws[lowest]).std(), max(own.unseen, ground.unseen))
+                    + own.rounding_bound
+                    + ground.rounding_bound,
                     spin_squared=squared,
                     multiplicity=multiplicity,
                     symmetry=block,

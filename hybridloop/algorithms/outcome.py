@@ -75,7 +75,7 @@ class RoundLog:
         self._on_progress(progress)
 
     def final(self, estimate: Estimate, point: NDArray[np.float64], circuits: int, shots: int) -> None:
-        self.add("final", PointEstimate.of(estimate, point), 1, circuits, shots)
+        self.add("final", PointEstimate(point, estimate.value, estimate.standard_error), 1, circuits, shots)
 
 
 class Kind(enum.StrEnum):
@@ -111,11 +111,13 @@ class Outcome:
     """Outcome of an algorithm as plain values: a value with its error, its parameters (radians), and the search's end.
 
     `value` is that of the final measurement, never the minimum of many noisy ones: hartree for a molecule, else the
-    objective's unit. On a target that does not sample, `is_exact` is true, `standard_error` is 0 and `rounding_bound`
+    objective's unit. `standard_error` is the root of the squares of two errors: that of the shots seen, 0 where they
+    all agree, and a third of `unseen_bound`, which bounds the error by outcomes that were not seen (95 %), 0 where the
+    shots' scatter hides it. On a target that does not sample, `is_exact` is true, both are 0 and `rounding_bound`
     bounds the error (95 %). Else `rounding_bound` is 0. `error_budget` names each source of the value's error (shot
-    noise, search residue, rounding, extrapolation), and `interval95` holds them all. `is_precise` is true if the final
-    measurement reached the requested precision, `converged` if the search met its own criterion and nothing doubts the
-    value, `is_requested` if it ended where the caller asked it to; `reason` says what ended it.
+    noise, outcomes not seen, search residue, rounding, extrapolation), and `interval95` holds them all. `is_precise` is
+    true if the final measurement reached the requested precision, `converged` if the search met its own criterion and
+    nothing doubts the value, `is_requested` if it ended where the caller asked it to; `reason` says what ended it.
 
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
@@ -125,8 +127,9 @@ class Outcome:
     assignment exceeds, which are equal where the optimum is known. `solution` is the best assignment in the problem's
     terms, as lines of text by name (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
     `observables` has a row for each further operator that was measured at the final point, of a scan at each `point`:
-    its `value`, `standard_error` and `rounding_bound` (in `unit`; None where no job gave them), and that of the
-    `simulated` state.
+    its `value`, `standard_error`, `unseen_bound` and `rounding_bound` (in `unit`; None where no job gave them), and
+    that of the `simulated` state. One that is `at_these_angles` has no error by those of the angles, which a search
+    left.
 
     `constraints` has a row for each constraint: whether the best assignment meets it (`met`; without a feasible one,
     that of the least cost), and the `share` of the final measurement's shots that do. `feasible_share` is the share of
@@ -154,6 +157,7 @@ class Outcome:
     error_budget: tuple[ErrorSource, ...]
     is_exact: bool = False
     rounding_bound: float = 0.0
+    unseen_bound: float = 0.0
     is_precise: bool
     parameters: tuple[float, ...]
     converged: bool
@@ -211,6 +215,7 @@ def measured_value(final: FinalMeasurement, residue: float | None, meaning: str 
         "error_budget": budget,
         "is_exact": estimate.is_exact,
         "rounding_bound": estimate.rounding_bound,
+        "unseen_bound": estimate.unseen_bound,
         "is_precise": final.is_precise,
         "warnings": final.warnings,
     }

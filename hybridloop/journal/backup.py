@@ -36,7 +36,7 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restored backup changes.
+    """The changes that a restored backup makes.
 
     `runs` is the number of runs in it; runs of the journal before it are `missing` in it or of an `earlier` state there
     (their keys). `limits` has a sentence for each limit that differs. `cost` is what jobs cost that are not in the

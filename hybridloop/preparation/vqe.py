@@ -108,6 +108,7 @@ def prepare_vqe(
             sampling_of(settings, target, energy, accuracy.precision),
             allocation=settings.allocation,
             deviations=energy.deviations if target.samples else None,
+            widths=energy.observable.widths if target.samples else (),
         ),
         energy,
         mitigation_of(settings, circuit.problem, ansatz, energy.observable, target),

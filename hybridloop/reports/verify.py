@@ -30,7 +30,8 @@ from hybridloop.tasks.replay.same_round import check_same_pubs, difference_of
 from hybridloop.tasks.submission.results import stored_points
 
 COMPARED = (
-    *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "history"),
+    *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "unseen_bound"),
+    "history",
     *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget", "constraints", "feasible_share"),
     "observables",
 )

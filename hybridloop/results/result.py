@@ -128,6 +128,7 @@ class RunResult:
     error_budget = _OfOutcome[tuple[ErrorSource, ...]](())
     is_exact = _OfOutcome(default=False)
     rounding_bound = _OfOutcome(0.0)
+    unseen_bound = _OfOutcome(0.0)
     is_precise = _OfOutcome(default=False)
     best_bitstring = _OfOutcome[str | None](None)
     best_value = _OfOutcome[float | None](None)

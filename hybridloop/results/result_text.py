@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
+from hybridloop.algorithms.facts import PAIRS_CONSERVED
 from hybridloop.algorithms.outcome import Kind, Table
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, amount_text, energy_name
 from hybridloop.descriptions import ALGORITHMS, Value
@@ -14,6 +15,7 @@ from hybridloop.results.live import name_of_progress
 from hybridloop.results.live_text import LEAST_ERROR, error_text, plus_minus
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import count_text, format_table, join_list
+from hybridloop.targets import recorded_target
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
@@ -176,6 +178,9 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     exact = energy_name("exact", is_active_space=result.is_active_space)
     of_unit = f" {result.unit}".rstrip()
     what = "rounding; the target does not sample" if result.is_exact else "standard error"
+    if result.unseen_bound:
+        amounts = [amount_text(each, result.unit) for each in (sampled_error(result), result.unseen_bound)]
+        what += f": {amounts[0]} by the shots, and at most {amounts[1]} by outcomes that were not seen"
     error = result.error_bar
     if result.is_upper_bound:
         what = _upper_bound(result)
@@ -204,7 +209,7 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
     yield Row("reference", result.reference, result.unit, f"{result.reference:.6f}{of_unit} ({reference})")
     if result.spin_squared is not None:
         squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
-        electrons = _conserved(result.electrons, result.electrons_error)
+        electrons = _conserved(result.electrons, result.electrons_error, _errors_of_machine(result))
         yield Row("spin", result.spin_squared, "", f"{squared}, electrons {electrons}")
     for each in () if is_scan(result) else result.observables:
         yield Row("beside", each["value"], each["unit"], f"{each['observable']}: {observable_text(each)}")
@@ -212,6 +217,11 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[Row]:
         if fact.name in FACT_LABELS:
             how = "not examined" if fact.kind is Kind.NOT_EXAMINED else f"{SHOWN[fact.shown]} ({fact.kind})"
             yield _text_row(FACT_LABELS[fact.name], f"{how}: {fact.reason.removeprefix('not examined: ')}")
+
+
+def sampled_error(result: RunResult) -> float:
+    """Return the standard error of a value by the shots seen, without outcomes that were not."""
+    return next((source.amount or 0.0 for source in result.error_budget if source.source == "shot noise"), 0.0)
 
 
 def is_scan(result: RunResult) -> bool:
@@ -308,8 +318,28 @@ def _amount_text(source: ErrorSource) -> str | None:
     return f"{amount} below ({source.meaning})" if source.is_one_sided else f"{amount} ({source.meaning})"
 
 
-def _conserved(value: float | None, error: float | None) -> str:
-    return f"{value:g} (conserved by the circuit)" if not error else f"{value:.3f} ± {error:.3f}"
+def _conserved(value: float | None, error: float | None, errors_of_machine: str = "") -> str:
+    return f"{value:g} (conserved by the circuit{errors_of_machine})" if not error else f"{value:.3f} ± {error:.3f}"
+
+
+def _errors_of_machine(result: RunResult) -> str:
+    """Return what the errors of a machine did to what a circuit conserves: outcomes that show it were discarded."""
+    counted = next((fact for fact in result.facts if fact.name == PAIRS_CONSERVED and not fact.shown), None)
+    if counted is not None:
+        return f"; {counted.reason}"
+    return "; the machine's errors do not conserve it" if recorded_target(result.target).is_noisy else ""
+
+
+def reference_doubt(result: RunResult) -> str | None:
+    """Return a sentence if a molecule's energy is not shown to be below that of Hartree-Fock."""
+    if result.unit != "hartree" or result.value is None or result.interval95 is None or is_scan(result):
+        return None
+    gain, doubt = result.reference - result.value, result.interval95[1] - result.value
+    if gain > doubt:
+        return None
+    side = "below" if gain >= 0.0 else "above"
+    amounts = f"{amount_text(abs(gain), 'hartree')} {side} it, ± {amount_text(doubt, 'hartree')}"
+    return f"no more than Hartree-Fock is shown: the value is {amounts}"
 
 
 def _assignment(result: RunResult) -> Iterator[Row]:
@@ -359,6 +389,7 @@ def observable_table(result: RunResult) -> list[dict[str, object]]:
             **({"point": row["point"]} if "point" in row else {}),
             "observable": row["observable"],
             "value": observable_text(row),
+            "not seen": f"{row['unseen_bound']:.2g} at most" if row["unseen_bound"] else "",
             "simulated": "" if row["simulated"] is None else f"{row['simulated']:.4f}",
             "shots": f"{row['shots']:,}",
         }
@@ -373,6 +404,7 @@ def observable_text(row: Mapping[str, Any]) -> str:
     if not row["shots"]:
         return f"{row['value']:g} {row['unit']} at all angles of the circuit".replace("  ", " ")
     text = f"{measured_text(row['value'], observable_error(row))} {row['unit']}".rstrip()
+    text += " at these angles" if row["at_these_angles"] else ""
     if row["simulated"] is None:
         return text
     off = abs(row["value"] - row["simulated"])

@@ -29,6 +29,7 @@ from hybridloop.results.result_text import (
     minimum_text,
     observable_table,
     observable_text,
+    reference_doubt,
     table,
     way_from_random,
 )
@@ -189,10 +190,14 @@ def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]
         exact = "exact energy of its space" if result.is_active_space else "exact energy"
         within = f"; {accuracy_text(result)}" if result.unit == "hartree" else ""
         yield "error", f"{signed(result.error, result.unit)} from the {exact}{within}"
+    if (doubt := reference_doubt(result)) is not None:
+        yield "worth", doubt
+    if (spin := next((each for each in result.choices if each.startswith("spin: ")), None)) is not None:
+        yield "spin", spin.rpartition("; ")[2]
     if result.observables and not is_scan(result):
         yield "beside", "; ".join(f"{row['observable']} {observable_text(row)}" for row in result.observables)
-    if (doubt := next(filter(None, map(size_doubt, result.choices)), None)) is not None:
-        yield "space", doubt
+    if (size := next(filter(None, map(size_doubt, result.choices)), None)) is not None:
+        yield "space", size
 
 
 def _of_table(result: RunResult) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -19,21 +20,22 @@ from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepared, settings_for
 from tests.result_helpers import a_result
 
-SOURCES = ["shot noise", "search residue", "rounding", "extrapolation"]
+SOURCES = ["shot noise", "outcomes not seen", "search residue", "rounding", "extrapolation"]
 AMOUNTS = st.floats(0.0, 1.0)
 
 
-@given(AMOUNTS, st.none() | AMOUNTS, st.none() | AMOUNTS)
+@given(AMOUNTS, AMOUNTS, st.none() | AMOUNTS, st.none() | AMOUNTS)
 def test_the_interval_holds_every_amount_and_the_residue_widens_its_lower_end(
-    sigma: float, residue: float | None, spread: float | None
+    sigma: float, unseen: float, residue: float | None, spread: float | None
 ) -> None:
     found = None if spread is None else Extrapolation(spread, (-0.9, 0.0), (0.2, 0.0), 0.9, (2.0, 6.0))
-    estimate = Estimate(-1.0, sigma**2, 100, extrapolation=found)
+    estimate = Estimate(-1.0, sigma**2 + 1.0, 100, extrapolation=found, rare_variance=1.0, unseen=unseen)
     budget = error_budget(estimate, residue)
     assert [source.source for source in budget] == SOURCES
     assert [source.source for source in budget if source.is_one_sided] == ["search residue"]
     low, high = interval95(estimate, budget)
-    both = Z95 * sigma + (spread or 0.0)
+    both = Z95 * estimate.sampled_error + 3.0 * unseen + (spread or 0.0)
+    assert estimate.sampled_error == pytest.approx(sigma, abs=1e-7)
     assert high == pytest.approx(-1.0 + both)
     assert low == pytest.approx(-1.0 - both - (residue or 0.0))
 
@@ -64,7 +66,10 @@ def test_every_algorithm_names_its_residue_or_says_why_it_has_none(algorithm: st
     assert budget["search residue"].meaning == residue
     assert (budget["search residue"].amount is None) == residue.startswith("none")
     assert all(source.amount is None or source.amount >= 0.0 for source in budget.values())
-    assert budget["shot noise"].amount == outcome.standard_error
+    sampled, unseen = (budget[name].amount for name in ("shot noise", "outcomes not seen"))
+    assert sampled is not None
+    assert unseen == outcome.unseen_bound
+    assert outcome.standard_error == pytest.approx(math.hypot(sampled, unseen / 3.0), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +99,10 @@ def test_the_budget_has_its_unit_in_result_json_text_and_report() -> None:
     listed = json.loads(result.to_json())["error_budget"]
     assert [(row["source"], row["unit"]) for row in listed] == [(source, "hartree") for source in SOURCES]
     rows = {row.name: row for row in answer(result)}
-    assert (rows["shot noise"].value, rows["shot noise"].unit) == (result.standard_error, "hartree")
-    assert rows["shot noise"].text.endswith(" mHa (standard error of the mean of the shots)")
+    assert (rows["shot noise"].value, rows["shot noise"].unit) == (0.0, "hartree")  # an eigenstate
+    assert rows["outcomes not seen"].value == result.unseen_bound > 0.0
+    energy = rows["energy"].text
+    assert f"{1e3 * result.unseen_bound:.2g} mHa by outcomes that were not seen" in energy
     assert " mHa below (distance of the circuit" in rows["residue"].text
     assert {"rounding", "extrapolation"}.isdisjoint(rows)  # there is none
     assert {"Shot noise", "Residue", "Interval"} <= dict(summarize(result).details).keys()

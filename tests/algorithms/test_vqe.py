@@ -296,7 +296,9 @@ def test_estimates_have_the_variance_of_each_group() -> None:
     _, (estimate,) = measured.energies(np.array([[0.3]]), 5000)
     assert isinstance(estimate, Estimate)
     assert len(estimate.shot_variances) == 2
-    assert estimate.variance == pytest.approx(sum(estimate.shot_variances) / 5000)
+    # one rare shot of one group is expected, and of each where shots are planned
+    assert estimate.sampled_error**2 < estimate.variance < sum(estimate.shot_variances) / 5000
+    assert estimate.variance == pytest.approx(sum(estimate.shot_variances) / 5000, rel=1e-3)
 
 
 class RefinedForEver:

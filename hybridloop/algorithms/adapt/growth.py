@@ -33,7 +33,7 @@ from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometr
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import KeptCounts, RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, cap_limit
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, at_these_angles
 from hybridloop.errors import RoundTooLarge
 
 
@@ -166,6 +166,8 @@ def adapt(
 
         at = keeper.at(point)
         table = expectations.measure(evaluated, at, final.others[own:], ansatz, point, sampling, on_shots)
+    if recent:  # a search on the target
+        table = at_these_angles(table)
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
     if limit := final.limit(precision, taken):
         selected = Stop(converged=False, reason=f"{limit}; {selected.reason}")
@@ -201,7 +203,7 @@ def _steps(selected: Selected, point: NDArray[np.float64], value: float, standar
         AdaptStep(
             index=index,
             gradient=selected.slopes[index].value,
-            gradient_error=selected.slopes[index].standard_error,
+            gradient_error=selected.slopes[index].expected_error,
             remaining_gain=selected.remaining_gain,
             value=value,
             standard_error=standard_error,

@@ -152,7 +152,7 @@ class Selector:
         """
         self.curvatures = self.curvatures or PoolDerivatives.curvatures(self.pool, self.grouping)
         estimates = self._measure(self.curvatures, ansatz, self.sampling.shots)
-        noises = [max(SIGMAS * each.standard_error, each.rounding_bound) for each in estimates]
+        noises = [max(SIGMAS * each.expected_error, each.rounding_bound) for each in estimates]
         bounds = [estimate.value + noise for estimate, noise in zip(estimates, noises, strict=True)]
         lowest = int(np.argmin(bounds))
         if bounds[lowest] < 0.0 and -0.5 * estimates[lowest].value > self.tolerance:
@@ -204,7 +204,7 @@ def _first_largest(sizes: Sequence[float]) -> int:
 
 
 def _is_noise(slope: Estimate) -> bool:
-    return abs(slope.value) <= max(SIGMAS * slope.standard_error, slope.rounding_bound)
+    return abs(slope.value) <= max(SIGMAS * slope.expected_error, slope.rounding_bound)
 
 
 def _remaining_gain(slopes: Sequence[Estimate], curvatures: NDArray[np.float64]) -> float:

@@ -24,6 +24,8 @@ from hybridloop.errors import InputError
 
 MIN_KEPT_FRACTION = 0.01  # of the shots in the sector: fewer give no usable estimate
 Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
+RARE_SHOTS95 = 3.0  # of an outcome that was not seen, at most (95 %): −ln 0.05
+HIDDEN = 0.5  # standard errors: a bound below it leaves 92 % to an interval without it in the worst case
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,13 @@ class Extrapolation:
 class Estimate:
     """An expectation value, in the operator's unit.
 
-    From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
-    returns its exact distribution, rounded to the shots, `variance` is 0 and `rounding_bound` bounds the error with a
-    probability of 95 % (`Rounding`).
+    From a target that samples, `is_exact` is false, and `variance` is the variance that is expected of such a value:
+    that of the shots seen and `rare_variance`, the part of outcomes that were not. An outcome that was not seen would
+    be expected once where its probability is 1 / shots, and is likely not above three times that (95 %; J. Hanley and
+    A. Lippman-Hand, JAMA 249 (1983) 1743): `unseen` is how far the value is off if one that may be has the first,
+    0 where the shots' scatter hides that. Groups are sampled independently, so the largest counts: that all are unseen
+    is as unlikely for outcomes in several groups. From a target that returns its exact distribution, rounded to the
+    shots, these are 0 and `rounding_bound` bounds the error with a probability of 95 % (`Rounding`).
     `extrapolation` is None without zero-noise extrapolation. Of the shots, `discarded` were errors that show.
     """
 
@@ -63,9 +69,27 @@ class Estimate:
     shot_variances: tuple[float, ...] = ()  # variance of one shot, for each measured group
     extrapolation: Extrapolation | None = None
     discarded: int = 0
+    rare_variance: float = 0.0
+    unseen: float = 0.0
+
+    @property
+    def sampled_error(self) -> float:
+        """The standard error of the shots seen: 0 where they all agree."""
+        return math.sqrt(max(0.0, self.variance - self.rare_variance))
 
     @property
     def standard_error(self) -> float:
+        """The error as one number: that of the shots seen, and one shot of the outcomes that were not seen."""
+        return math.hypot(self.sampled_error, self.unseen)
+
+    @property
+    def unseen_bound(self) -> float:
+        """The bound (95 %) of the error by outcomes that were not seen."""
+        return RARE_SHOTS95 * self.unseen
+
+    @property
+    def expected_error(self) -> float:
+        """The root of `variance`, by which searches and shots are planned."""
         return math.sqrt(self.variance)
 
     @property
@@ -78,19 +102,21 @@ class Estimate:
 class GroupStatistics:
     """Statistics of one group's energy over `shots` shots: mean and sum of squared deviations.
 
-    Of the shots `discarded` were errors (`MeasurementGroup.ones`), and are in neither. `largest_deviation` is what a
-    shot's energy may be off the mean. `rounding` is that of an exact distribution. `readout_derivatives`
-    are the derivatives of the mean by the readout error rates that correct it; empty without such a correction.
+    Of the shots `discarded` were errors (`MeasurementGroup.ones`), and are in neither. `reach` is what a shot's energy
+    may be off the mean, `fault_deviation` that of `MeasurementGroup`. `rounding` is that of an exact distribution.
+    `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without such
+    a correction.
     """
 
     shots: int
     mean: float
     squared_deviations: float
-    largest_deviation: float
+    reach: float
     is_exact: bool = False
     rounding: Rounding = field(default_factory=Rounding)
     readout_derivatives: tuple[float, ...] = ()
     discarded: int = 0
+    fault_deviation: float = 0.0
 
     @property
     def kept(self) -> int:
@@ -103,8 +129,13 @@ class GroupStatistics:
         return self.rounding.bound
 
     @property
+    def largest_deviation(self) -> float:
+        """The deviation that one shot of outcomes that were not seen is taken to have."""
+        return max(self.reach, self.fault_deviation)
+
+    @property
     def shot_variance(self) -> float:
-        """The variance of one shot's energy, with one fictitious shot at the largest possible deviation.
+        """The expected variance of one shot's energy, with one fictitious shot at the largest possible deviation.
 
         The fictitious shot, of weight 1 / shots, keeps a group whose few shots all agree from having no variance. A
         share of discarded shots raises it, so that divided by all shots it is the variance of the mean.
@@ -113,8 +144,23 @@ class GroupStatistics:
 
     @property
     def variance(self) -> float:
-        """The variance of the mean; it includes the covariances between the group's terms."""
+        """The expected variance of the mean; it includes the covariances between the group's terms."""
         return 0.0 if self.is_exact else self.shot_variance / self.shots
+
+    @property
+    def sampled_variance(self) -> float:
+        """The part of `variance` of the shots seen."""
+        return 0.0 if self.is_exact else self.squared_deviations / self.kept**2
+
+    @property
+    def fault_variance(self) -> float:
+        """The variance of the mean by the faults that are expected."""
+        return 0.0 if self.is_exact else (self.fault_deviation / self.kept) ** 2
+
+    @property
+    def unseen(self) -> float:
+        """The amount by which the mean is off if an outcome that was not seen has a probability of 1 / shots."""
+        return 0.0 if self.is_exact else self.reach / self.kept
 
     def merge(self, other: GroupStatistics) -> GroupStatistics:
         """Merge the statistics of two sets of shots (Chan, Golub and LeVeque, Am. Stat. 37 (1983) 242).
@@ -135,9 +181,10 @@ class GroupStatistics:
             shots,
             mean,
             squares,
-            max(self.largest_deviation, other.largest_deviation),
+            (self.reach * self.kept + other.reach * other.kept) / kept,  # it is a convex function of the mean
             readout_derivatives=tuple(derivatives),
             discarded=self.discarded + other.discarded,
+            fault_deviation=max(self.fault_deviation, other.fault_deviation),
         )
 
 
@@ -150,7 +197,8 @@ def group_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics
     rounding = Rounding()
     if counts.exact:
         rounding = Rounding.of(energies, counts, group.max_abs_energy, float(np.linalg.norm(group.coefficients)))
-    return GroupStatistics(shots, mean, squares, group.largest_deviation, counts.exact, rounding)
+    reach = group.reach(mean, counts.num_bits)
+    return GroupStatistics(shots, mean, squares, reach, counts.exact, rounding, fault_deviation=group.fault_deviation)
 
 
 def valid_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
@@ -187,15 +235,25 @@ def estimate_observable(observable: Observable, counts: Sequence[Counts]) -> Est
 
 def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
     """Combine an observable's constant and the statistics of each of its groups into its estimate."""
+    sampled = math.fsum(group.sampled_variance for group in statistics)
+    unseen = max((group.unseen for group in statistics), default=0.0)
+    rare = max(unseen**2, math.fsum(group.fault_variance for group in statistics))
     return Estimate(
         value=constant + math.fsum(group.mean for group in statistics),
-        variance=math.fsum(group.variance for group in statistics),
+        variance=sampled + rare,
+        rare_variance=rare,
+        unseen=shown_unseen(unseen, sampled),
         shots=sum(group.shots for group in statistics),
         is_exact=all(group.is_exact for group in statistics),
         rounding_bound=sum((group.rounding for group in statistics), Rounding()).bound,
         shot_variances=tuple(group.shot_variance for group in statistics),
         discarded=sum(group.discarded for group in statistics),
     )
+
+
+def shown_unseen(unseen: float, variance: float) -> float:
+    """Return the error by outcomes that were not seen, 0 where the scatter of those seen hides it."""
+    return 0.0 if RARE_SHOTS95 * unseen <= HIDDEN * math.sqrt(max(0.0, variance)) else unseen
 
 
 @lru_cache(maxsize=256)  # a search measures the same groups in each round
@@ -233,7 +291,8 @@ def pooled(column: Sequence[GroupStatistics | FailedPoint]) -> list[GroupStatist
         replace(
             each,
             squared_deviations=(1.0 - weight) * each.squared_deviations + weight * each.kept * mean,
-            largest_deviation=0.0,
+            reach=0.0,
+            fault_deviation=0.0,
         )
         for each, weight in zip(known, share, strict=True)
     )

@@ -23,7 +23,8 @@ MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more 
 MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
 PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
-RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more of them seen make a further round likely
+RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round, where outcomes scatter: with 1, more of them seen
+# make a further round likely
 PLANNING_STEPS = 8  # of the allocation; each halves what is left of the logarithm
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
 DRIFT_SIGMAS = 4.0  # standard errors, of a test of all groups at once, beyond which stages are not pooled
@@ -113,11 +114,14 @@ class FinalMeasurement:
             return f"{self.cap} ended the measurement; to extend it, raise it" if self.cap else ""
         missing = self._missing(precision)
         more = f" to about {shots + missing:.2g}" if self.cap == "max_shots" else f": {missing:.2g} shots are missing"
-        error = self.estimate.standard_error
+        error = self.estimate.expected_error
         return f"precision not reached: ± {error:.2g} in place of {precision:.2g}; to extend it, raise {self.cap}{more}"
 
     def _missing(self, precision: float) -> int:
-        return math.ceil(self.estimate.shots * ((self.estimate.standard_error / precision) ** 2 - 1.0))
+        # with the shots, the variance of those seen falls as their number, that of outcomes not seen as its square
+        scatter, rare = (each / precision**2 for each in (self.estimate.sampled_error**2, self.estimate.rare_variance))
+        ratio = 0.5 * (scatter + math.sqrt(scatter**2 + 4.0 * rare))
+        return math.ceil(self.estimate.shots * (ratio - 1.0))
 
 
 FurtherShots = Callable[[Sequence[float], Sequence[int], float], list[int]]  # see `neyman_allocation`
@@ -265,7 +269,7 @@ def measure_final_estimate(
             "The search is over and its point is known, its energy is not.",
             "Run again.",
         )
-    uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
+    uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.expected_error
     return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap, stages.drifted)
 
 
@@ -284,7 +288,7 @@ def _next_shots(
     measured = [group for group in statistics if group is not None]
     if all(group.is_exact for group in measured) and len(measured) == len(statistics):
         return _rounded_shots(measured, pilot, needed)
-    if len(measured) == len(statistics) and not fills and sum(group.variance for group in measured) <= needed**2:
+    if len(measured) == len(statistics) and not fills and combine(0.0, measured).expected_error <= needed:
         return [0] * len(measured)
     missing = [
         shots if group is None else 0 if group.is_exact else max(0, shots - group.shots)
@@ -299,15 +303,22 @@ def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, 
     """Allocate the further shots by the variances that are expected after them.
 
     Those of few shots are mostly that of the fictitious shot of `GroupStatistics.shot_variance`, which falls as
-    1 / shots. Each step takes the geometric mean of the shots before it and those of the allocation: at a fixed point
-    the two agree.
+    1 / shots; of all groups the largest of it counts (`combine`). Each step takes the geometric mean of the shots
+    before it and those of the allocation: at a fixed point the two agree.
     """
     shots, totals = [group.shots for group in measured], [float(group.shots) for group in measured]
     for step in range(PLANNING_STEPS):
+        reaches = [(group.reach / total) ** 2 for group, total in zip(measured, totals, strict=True)]
+        share = max(reaches) / math.fsum(reaches) if any(reaches) else 0.0
         variances = [
             0.0
             if group.is_exact
-            else (group.squared_deviations / group.shots + RARE_SHOTS * group.largest_deviation**2 / total)
+            else (
+                group.squared_deviations / group.shots
+                + (RARE_SHOTS if group.squared_deviations else 1.0)
+                * max(share * group.reach**2, group.fault_deviation**2)
+                / total
+            )
             * (group.shots / group.kept) ** 2
             for group, total in zip(measured, totals, strict=True)
         ]

@@ -9,6 +9,8 @@ import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from hybridloop.errors import InputError
 
 HERMITIAN_TOLERANCE = 1e-9  # hartree: smaller imaginary parts come from rounding where the operator was built
 MAX_COLORED_TERMS = 3000  # coloring compares all pairs
+MAX_LISTED = 1 << 14  # outcomes whose values are computed
 
 
 class Grouping(enum.StrEnum):
@@ -43,8 +46,8 @@ class MeasurementGroup:
     is empty. `masks` (terms,) are the qubits, as bits, whose outcomes' parity is each term; `coefficients` (terms,) are
     in the operator's unit and include the signs of the diagonalization. No term is the identity. `energy_range` is
     that of the outcomes with the molecule's electrons, infinite where it is not known. Where the state has a known
-    number of `ones`, outcomes with another one are errors, and are discarded; `rare_deviation` is then the root of the
-    squared deviations that unseen outcomes are taken to have.
+    number of `ones`, outcomes with another one are errors, and are discarded. `fault_deviation` is the root of the
+    squared deviations that are expected of a machine's faults, 0 for one without.
     """
 
     basis: str
@@ -53,16 +56,12 @@ class MeasurementGroup:
     diagonalization: Diagonalization | OrbitalRotation | PairRotation | None = None
     energy_range: float = math.inf
     ones: int | None = None
-    rare_deviation: float | None = None
+    fault_deviation: float = 0.0
 
-    @property
-    def largest_deviation(self) -> float:
-        """The most that a shot's energy may be off the mean: Σ|c|, or `energy_range` if that is less.
-
-        A group that knows its `rare_deviation` has that in its place.
-        """
-        bound = min(self.max_abs_energy, self.energy_range)
-        return bound if self.rare_deviation is None else self.rare_deviation
+    def reach(self, mean: float, num_bits: int) -> float:
+        """Return the most that an outcome of so many bits may be off the mean: by its values, or `energy_range`."""
+        low, high = _value_range(self, num_bits)
+        return min(max(high - mean, mean - low), self.energy_range)
 
     @property
     def max_abs_energy(self) -> float:
@@ -119,6 +118,25 @@ class MeasurementGroup:
         return is_measurable, masks, np.ones(len(masks))
 
 
+@lru_cache(maxsize=1024)
+def _value_range(group: MeasurementGroup, num_bits: int) -> tuple[float, float]:
+    """Return the least and the largest energy of an outcome; beyond `MAX_LISTED` outcomes a bound by Σ|c|."""
+    most = group.max_abs_energy
+    if group.ones is not None and math.comb(num_bits, group.ones) <= MAX_LISTED:
+        outcomes = np.array([sum(1 << bit for bit in bits) for bits in combinations(range(num_bits), group.ones)])
+        parities = [np.bitwise_count(outcomes & mask) & 1 for mask in group.masks]
+        values = sum((c * (1.0 - 2.0 * p) for c, p in zip(group.coefficients, parities, strict=True)), np.zeros(1))
+    elif num_bits <= MAX_LISTED.bit_length() - 1:
+        values = np.zeros(1 << num_bits)
+        np.add.at(values, list(group.masks), group.coefficients)
+        for bit in range(num_bits):  # the Walsh-Hadamard transform
+            pairs = values.reshape(-1, 2, 1 << bit)
+            values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+    else:
+        return -most, most
+    return float(values.min()), float(values.max())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observable:
     """A Hermitian Pauli sum, split into its constant and measurement groups for all other terms."""
@@ -130,6 +148,13 @@ class Observable:
     @property
     def num_qubits(self) -> int:
         return int(self.operator.num_qubits)
+
+    @property
+    def widths(self) -> tuple[float, ...]:
+        """The range of a shot's values in each group."""
+        low_high = [_value_range(group, self.num_qubits) for group in self.groups]
+        pairs = zip(self.groups, low_high, strict=True)
+        return tuple(min(high - low, group.energy_range) for group, (low, high) in pairs)
 
     @property
     def two_qubit_gates(self) -> int:

@@ -74,7 +74,7 @@ def _in_groups(fragments: _Fragments, angles: Array, text: str) -> RotatedGroups
     if np.abs(met - fragments.target).max() > MAX_RESIDUAL:
         return None
     constant, masks = fragments.mean, fragments.masks
-    faults = max(1.0, FAULT_SHOTS * fragments.extra) if fragments.extra > EXTRA_VARIANCE else 1.0
+    faults = max(1.0, FAULT_SHOTS * fragments.extra) if fragments.extra > EXTRA_VARIANCE else 0.0
     groups, deviations = list[MeasurementGroup](), list[float]()
     for givens, row, covariance in zip(fragments.givens(angles), coefficients, covariances, strict=True):
         values, offset = fragments.terms(row)
@@ -92,7 +92,7 @@ def _in_groups(fragments: _Fragments, angles: Array, text: str) -> RotatedGroups
                 rotation,
                 float(np.ptp(fragments.features @ row)),
                 ones=problem.pairs,
-                rare_deviation=float(np.linalg.norm(row)) * np.sqrt(faults),
+                fault_deviation=float(np.linalg.norm(row) * np.sqrt(faults)),
             )
         )
         deviations.append(float(np.sqrt(row @ covariance @ row)))

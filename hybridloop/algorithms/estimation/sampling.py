@@ -27,6 +27,8 @@ DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8e-3 leaves no margin for 1.6 mHa at the 95th percentile
 MIN_PRECISION = 1e-12  # hartree: rounding in the sum of a molecule's terms
 PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
+UNSEEN_FRACTION = 0.68  # of the precision: three of such errors are a tolerance of 16 / 7 precisions, less a margin
+EXPECTED_FRACTION = 0.2  # of those by variances that nothing has measured, which may be ten times too large
 
 
 class PlannedShots(NamedTuple):
@@ -43,7 +45,8 @@ class Sampling:
     `shots` is per circuit in a search whose optimizer does not choose them, `precision` the standard error (in the
     observable's unit) of the final measurement, whose shots `allocation` distributes among the groups. No circuit of
     the search has fewer than `least_shots`, nor one of the final measurement's pilot that needs them. `deviations`
-    (groups,) are those of one shot that are expected, None: unknown. `job_shots` are the most shots of a job, where
+    (groups,) are those of one shot that are expected, None: unknown; `widths` are the ranges of a shot's values in the
+    same groups. `job_shots` are the most shots of a job, where
     each job has a price of its own; else None. Computed shots are at least `fewest_shots`. Raises InputError for
     values that none can have.
     """
@@ -53,6 +56,7 @@ class Sampling:
     least_shots: int = 1
     allocation: Allocation = Allocation.NEYMAN
     deviations: NDArray[np.float64] | None = None
+    widths: tuple[float, ...] = ()
     job_shots: int | None = None
     fewest_shots: int = 1
 
@@ -89,7 +93,9 @@ class Sampling:
 
         For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a
         variance may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A group gets
-        `least_shots` where the precision takes as many: a further round would cost them again. A target that does not
+        `least_shots` where the precision takes as many: a further round would cost them again. It gets the shots by
+        which outcomes that are not seen are bounded well enough: a state that is nearly an eigenstate of what is
+        measured needs no more. A target that does not
         sample gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
         """
         if not recent or not groups:
@@ -98,11 +104,15 @@ class Sampling:
         by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
         variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
         needed = self.further_shots(variances, [0] * groups, self.precision**2)
+        is_measured = self.job_shots is not None or any(each.shots for each in recent)  # or a round has a price
+        fraction = PILOT_FRACTION if is_measured else EXPECTED_FRACTION
         rounding = max(each.rounding_bound * each.shots for each in recent) / (PRECISION_MARGIN * self.precision)
         least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
+        widths = self.widths if len(self.widths) == groups else (0.0,) * groups
+        unseen = [math.ceil(width / (UNSEEN_FRACTION * self.precision)) for width in widths]
         pilot = [
-            self.whole_jobs(max(least, math.ceil(PILOT_FRACTION * each), min(each, self.least_shots)))
-            for each in needed
+            self.whole_jobs(max(least, math.ceil(fraction * each), min(each, self.least_shots), few))
+            for each, few in zip(needed, unseen, strict=True)
         ]
         return PlannedShots(pilot, list(map(max, pilot, needed)))
 

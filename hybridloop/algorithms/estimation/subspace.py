@@ -109,9 +109,13 @@ class SubspaceMatrix:
         """Bound the error of every level by bounds (m,) of the energies' errors: the largest row sum (Weyl)."""
         return float((np.abs(self.response) @ bounds).sum(axis=1).max())
 
-    def bootstrap(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """Return eigenvalues (draws, n) of matrices whose energies are drawn around the measured ones."""
-        draws = generator.normal(self.energies, np.sqrt(self.variances), (BOOTSTRAP_DRAWS, len(self.energies)))
+    def bootstrap(self, generator: np.random.Generator, rare: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return eigenvalues (draws, n) of matrices whose energies are drawn around the measured ones.
+
+        Their variances are without `rare` (m,), that of outcomes that were not seen.
+        """
+        errors = np.sqrt(np.maximum(self.variances - rare, 0.0))
+        draws = generator.normal(self.energies, errors, (BOOTSTRAP_DRAWS, len(self.energies)))
         matrices = np.einsum("ijm,bm->bij", self.response, draws, optimize=True)
         values: NDArray[np.float64] = np.linalg.eigvalsh(matrices)
         return values

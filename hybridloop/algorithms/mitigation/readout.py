@@ -330,7 +330,8 @@ def _statistics(
     if counts.exact:
         rounding = Rounding.of(values, counts, max_abs_energy, float(np.linalg.norm(sizes)))
     derivatives = () if errors is None else _readout_derivatives(polynomial, counts, errors)
-    return GroupStatistics(counts.shots, offset + mean, squares, max_abs_energy, counts.exact, rounding, derivatives)
+    reach = max_abs_energy + abs(mean)
+    return GroupStatistics(counts.shots, offset + mean, squares, reach, counts.exact, rounding, derivatives)
 
 
 def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:

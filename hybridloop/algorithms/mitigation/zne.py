@@ -179,7 +179,8 @@ def is_too_noisy(estimate: Estimate) -> bool:
 def with_interval_over(estimate: Estimate, simulated: float) -> Estimate:
     """Return an extrapolated estimate whose spread is at least what its interval lacks to hold a simulated energy."""
     found = estimate.extrapolation
-    lacks = (1.0 + ROUNDING) * abs(estimate.value - simulated) - Z95 * estimate.standard_error
+    scatter = Z95 * estimate.sampled_error + estimate.unseen_bound
+    lacks = (1.0 + ROUNDING) * abs(estimate.value - simulated) - scatter
     if found is None or lacks <= found.spread:
         return estimate
     return replace(estimate, extrapolation=replace(found, spread=lacks, is_of_simulation=True))
@@ -209,7 +210,9 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
             f"decays with noise, and at least {MIN_SIGNAL:.0%} are needed. Without "
             f"extrapolation the value is {raw:.6g} ± {raw_error:.2g}. Choose a shorter circuit, or another target.",
         )
-    elif (width := Z95 * estimate.standard_error + estimate.systematic_error) > MAX_WIDTH * precision:
+    elif (
+        width := Z95 * estimate.sampled_error + estimate.unseen_bound + estimate.systematic_error
+    ) > MAX_WIDTH * precision:
         yield Doubt(
             "uncertain extrapolation",
             f"the two models differ by {size(found.spread)}, and ± {size(width)} is more than "
@@ -244,7 +247,8 @@ def _scale_statistics(statistics: GroupStatistics, factor: float) -> GroupStatis
         statistics,
         mean=factor * statistics.mean,
         squared_deviations=factor**2 * statistics.squared_deviations,
-        largest_deviation=abs(factor) * statistics.largest_deviation,
+        reach=abs(factor) * statistics.reach,
+        fault_deviation=abs(factor) * statistics.fault_deviation,
         rounding=statistics.rounding * factor,
         readout_derivatives=tuple(factor * derivative for derivative in statistics.readout_derivatives),
     )

@@ -40,7 +40,7 @@ class PointEstimate:
     @classmethod
     def of(cls, estimate: Estimate, point: NDArray[np.float64]) -> Self:
         """Create from a measured estimate and its point."""
-        return cls(point, estimate.value, estimate.standard_error)
+        return cls(point, estimate.value, estimate.expected_error)
 
 
 @dataclass(frozen=True, slots=True)

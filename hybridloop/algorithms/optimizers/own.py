@@ -186,7 +186,7 @@ class Record:
         if len(known) < len(estimates):
             raise missing_points_error(name, estimates)
         self.points += list(np.array(points, float))
-        self.values += [(estimate.value, estimate.standard_error) for estimate in known]
+        self.values += [(estimate.value, estimate.expected_error) for estimate in known]
         return [estimate.value for estimate in known]
 
     def estimate(self, row: int) -> PointEstimate:

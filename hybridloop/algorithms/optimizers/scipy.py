@@ -212,7 +212,7 @@ class ScipyOptimizer:
         if self.method.uses_gradient:
             self._gradients.append(_gradient(self.frequencies or (), points, known))
         self._points.append(np.array(points[0], float))
-        self._estimates.append((known[0].value, known[0].standard_error))
+        self._estimates.append((known[0].value, known[0].expected_error))
         self._request = None
 
     def _next_point(self) -> NDArray[np.float64] | None:

@@ -56,7 +56,7 @@ class _Parts:
 class Expectations:
     """Operators whose expectation values are measured at the final point of a run.
 
-    A term is read from the first of the energy's groups that shows it; others have groups of their own.
+    Terms are read from the energy's groups that show them; others have groups of their own.
     """
 
     operators: tuple[NamedOperator, ...] = ()
@@ -196,11 +196,18 @@ def row_of(named: NamedOperator, estimate: Estimate | None, state: Statevector |
         "observable": named.name,
         "value": None if estimate is None else estimate.value,
         "standard_error": None if estimate is None else estimate.standard_error,
+        "unseen_bound": None if estimate is None else estimate.unseen_bound,
         "rounding_bound": None if estimate is None else estimate.systematic_error,
         "unit": named.unit,
         "shots": 0 if estimate is None else estimate.shots,
         "simulated": None if state is None else float(state.expectation_value(named.operator).real),
+        "at_these_angles": False,
     }
+
+
+def at_these_angles(table: Table) -> Table:
+    """Return rows of a state at angles that a search left, whose error is not in theirs; constants have none."""
+    return tuple({**row, "at_these_angles": bool(row["shots"])} for row in table)
 
 
 def _own_groups(labels: Sequence[str], shown: Sequence[MeasurementGroup]) -> list[MeasurementGroup]:
@@ -248,22 +255,25 @@ def _state(ansatz: Ansatz, point: NDArray[np.float64]) -> Statevector | None:
 def _taken(
     named: NamedOperator, groups: Sequence[MeasurementGroup], places: Sequence[int]
 ) -> tuple[float, dict[int, MeasurementGroup], dict[str, float]]:
-    """Return an operator's constant, its terms in the first group that shows each, by place, and the others."""
+    """Return an operator's constant, its terms in the groups that show them, by place, and the others.
+
+    Terms share the shots of one group where they can, which shows what their sum is in each shot.
+    """
     operator = named.operator.simplify()
     left = {label: float(value.real) for label, value in operator.to_list() if value}
     constant = left.pop("I" * operator.num_qubits, 0.0)
-    found: dict[int, MeasurementGroup] = {}
-    for place, group in zip(places, groups, strict=True):
-        if not left:
-            break
+    found, by_place = dict[int, MeasurementGroup](), dict(zip(places, groups, strict=True))
+    while left and by_place:
         labels = list(left)
-        is_shown, masks, signs = group.measurable_terms(PauliList(labels))
+        shown_by = {place: group.measurable_terms(PauliList(labels)) for place, group in by_place.items()}
+        place = max(shown_by, key=lambda each: np.count_nonzero(shown_by[each][0]))
+        is_shown, masks, signs = shown_by[place]
         shown = [label for label, is_one in zip(labels, is_shown, strict=True) if is_one]
-        if shown:
-            values = np.array([left.pop(label) for label in shown]) * signs
-            found[place] = replace(
-                group, masks=tuple(masks), coefficients=values, energy_range=np.inf, rare_deviation=None
-            )
+        if not shown:
+            break
+        values = np.array([left.pop(label) for label in shown]) * signs
+        group = by_place.pop(place)
+        found[place] = replace(group, masks=tuple(masks), coefficients=values, energy_range=np.inf, fault_deviation=0.0)
     return constant, found, left
 
 

@@ -31,7 +31,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, meas
 from hybridloop.algorithms.rounds import KeptCounts, RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, at_these_angles
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
 
@@ -160,6 +160,8 @@ def vqe(
                 ansatz,
                 on_shots,
             )
+    if tested is None or not tested.passed:  # no minimum, to whose error an observable has a first-order part
+        table = at_these_angles(table)
     total = sum(progress.shots for progress in log.history)
     if limit := final.limit(sampling.precision, total):
         stop = Stop(converged=False, reason=f"{limit}; {stop.reason}")

@@ -81,7 +81,17 @@ def _rows(result: RunResult) -> list[dict[str, Any]]:
 
 def _observables(result: RunResult) -> dict[str, str]:
     """Return the files of a table of the operators beside the energy."""
-    columns = ("point", "observable", "value", "standard_error", "rounding_bound", "unit", "simulated", "shots")
+    columns = (
+        "point",
+        "observable",
+        "value",
+        "standard_error",
+        "unseen_bound",
+        "rounding_bound",
+        "unit",
+        "simulated",
+        "shots",
+    )
     rows = [{name: row[name] for name in columns if name in row} for row in result.observables]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -27,6 +27,8 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.algorithms.search import ShotShares
 from tests.algorithms.batched_state_helpers import largest_remainder, noiseless_rounds
 
+MOST_LISTED = 9  # qubits whose outcomes this listing is quick for
+
 
 @st.composite
 def groups_and_counts(draw: st.DrawFn, exact: bool = False) -> tuple[MeasurementGroup, dict[str, int]]:  # noqa: FBT001, FBT002 (Hypothesis passes it)
@@ -59,8 +61,12 @@ def test_energies_mean_and_variance_equal_those_of_the_single_shots(
     made = group_statistics(group, counts)
     assert made.shots == len(shots)
     assert made.mean == pytest.approx(shots.mean(), abs=1e-12)
-    # one fictitious shot at the largest deviation adds its square / shots
-    assert made.shot_variance == pytest.approx(shots.var() + group.largest_deviation**2 / len(shots), abs=1e-12)
+    # one fictitious shot of the outcome that is the farthest off adds its square / shots
+    reach = made.reach
+    if counts.num_bits <= MOST_LISTED:
+        every = [energy_of(f"{outcome:0{counts.num_bits}b}", group) for outcome in range(1 << counts.num_bits)]
+        assert reach == pytest.approx(max(abs(np.array(every) - made.mean)), abs=1e-9)
+    assert made.shot_variance == pytest.approx(shots.var() + reach**2 / len(shots), abs=1e-9)
 
 
 @given(groups_and_counts(), st.integers(0, 2**32))
@@ -125,7 +131,7 @@ def test_the_standard_error_is_the_spread_of_repeated_measurements() -> None:
 def test_few_shots_that_agree_still_have_a_variance() -> None:
     (group,) = observable(SparsePauliOp(["ZZ"], [2.0])).groups
     made = group_statistics(group, Counts.from_bitstrings({"00": 1}))
-    assert made.variance == pytest.approx(4.0)
+    assert (made.variance, made.sampled_variance, made.unseen) == pytest.approx((16.0, 0.0, 4.0))
 
 
 def test_a_constant_is_exact_without_measuring() -> None:

@@ -72,7 +72,8 @@ def test_errors_and_bias_of_the_bootstrap_are_those_of_repeated_measurements() -
     exact, true_energies = np.linalg.eigvalsh(MATRIX), energies_of(MATRIX, STATES)
     fits = [SubspaceMatrix.fit(STATES, generator.normal(true_energies, deviations), deviations**2) for _ in range(400)]
     values = np.array([fitted.values for fitted in fits])
-    drawn = fits[0].bootstrap(np.random.default_rng(2))
+    rare = np.zeros(len(STATES))
+    drawn = fits[0].bootstrap(np.random.default_rng(2), rare)
     assert drawn.shape == (BOOTSTRAP_DRAWS, 4)
     # standard deviations of 400 and 1,000 draws are known to 4 % and 2 %: 15 % is over three of their errors
     assert drawn.std(axis=0) == pytest.approx(values.std(axis=0), rel=0.15)
@@ -81,7 +82,8 @@ def test_errors_and_bias_of_the_bootstrap_are_those_of_repeated_measurements() -
         shift = values[:, level].mean() - exact[level]
         noise = 3 * values[:, level].std() / 20
         assert abs(shift) <= fits[0].shift_weights(level, 1e-3) @ deviations**2 + noise
-    assert (drawn == fits[0].bootstrap(np.random.default_rng(2))).all()
+    assert (drawn == fits[0].bootstrap(np.random.default_rng(2), rare)).all()
+    assert np.ptp(fits[0].bootstrap(np.random.default_rng(2), deviations**2), axis=0).max() == 0.0
 
 
 def test_allocated_shots_reach_the_precision_and_bound_the_shift_by_noise() -> None:

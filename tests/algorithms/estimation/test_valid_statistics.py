@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -19,7 +22,8 @@ from hybridloop.algorithms.rounds import Counts, UnusablePoint
 from hybridloop.tasks.submission.results import largest_remainder
 from tests.algorithms.estimation.test_estimates import energy_of
 
-GROUP = MeasurementGroup("ZZ", (0b01, 0b10), np.array([0.5, -0.25]), ones=1, rare_deviation=0.3)
+GROUP = MeasurementGroup("ZZ", (0b01, 0b10), np.array([0.5, -0.25]), ones=1, fault_deviation=0.3)
+MOST_LISTED = 9  # qubits whose outcomes this listing is quick for
 Drawn = tuple[MeasurementGroup, dict[str, int]]
 
 
@@ -31,7 +35,7 @@ def groups_and_counts(draw: st.DrawFn) -> Drawn:
     masks = draw(st.lists(st.integers(1, 2**width - 1), min_size=1, max_size=5, unique=True))
     coefficients = np.array(draw(st.lists(st.floats(-2, 2), min_size=len(masks), max_size=len(masks))))
     group = MeasurementGroup(
-        "Z" * width, tuple(masks), coefficients, ones=ones, rare_deviation=draw(st.floats(0.01, 1.0))
+        "Z" * width, tuple(masks), coefficients, ones=ones, fault_deviation=draw(st.floats(0.01, 1.0))
     )
     right = st.permutations([*"1" * ones, *"0" * (width - ones)]).map("".join)
     other = st.text("01", min_size=width, max_size=width)
@@ -41,6 +45,13 @@ def groups_and_counts(draw: st.DrawFn) -> Drawn:
 
 def is_right(bits: str, group: MeasurementGroup) -> bool:
     return bits.count("1") == group.ones
+
+
+def right_outcomes(width: int, group: MeasurementGroup) -> Iterator[str]:
+    """Yield all outcomes with the group's number of ones."""
+    assert group.ones is not None
+    for places in itertools.combinations(range(width), group.ones):
+        yield "".join("1" if place in places else "0" for place in range(width))
 
 
 def statistics(group: MeasurementGroup, seen: dict[str, int]) -> GroupStatistics:
@@ -79,8 +90,12 @@ def test_the_variance_of_the_mean_is_that_of_the_kept_shots_with_one_rare_shot(d
     found = statistics(group, seen)
     right = {bits: count for bits, count in seen.items() if is_right(bits, group)}
     shots = np.repeat([energy_of(bits, group) for bits in right], list(right.values()))
-    assert group.rare_deviation is not None
-    squares = ((shots - shots.mean()) ** 2).sum() + group.rare_deviation**2
+    width = len(next(iter(seen)))
+    reach = found.reach
+    if width <= MOST_LISTED:
+        every = [energy_of(bits, group) for bits in right_outcomes(width, group)]
+        assert reach == pytest.approx(max(abs(np.array(every) - shots.mean())), abs=1e-9)
+    squares = ((shots - shots.mean()) ** 2).sum() + max(reach, group.fault_deviation) ** 2
     assert found.variance == pytest.approx(squares / len(shots) ** 2, rel=1e-9)
     assert found.shot_variance == pytest.approx(found.variance * sum(seen.values()), rel=1e-12)
 
@@ -98,8 +113,8 @@ def test_statistics_of_two_parts_merge_into_those_of_the_whole(drawn: Drawn, see
         assert (merged.shots, merged.discarded, merged.kept) == (whole.shots, whole.discarded, whole.kept)
         assert merged.mean == pytest.approx(whole.mean, abs=1e-12)
         assert merged.squared_deviations == pytest.approx(whole.squared_deviations, abs=1e-7)
-        assert merged.largest_deviation == whole.largest_deviation
-        assert merged.variance == pytest.approx(whole.variance, rel=1e-6, abs=1e-12)
+        assert whole.reach - 1e-9 <= merged.reach <= max(one.reach, other.reach) + 1e-9
+        assert merged.sampled_variance == pytest.approx(whole.sampled_variance, rel=1e-6, abs=1e-12)
 
 
 @settings(max_examples=50)
@@ -142,7 +157,8 @@ def test_fewer_kept_shots_make_the_point_unusable(seen: dict[str, int], words: s
 def test_shots_that_agree_have_the_variance_of_one_rare_shot() -> None:
     found = statistics(GROUP, {"01": 80, "11": 20})
     assert found.mean == -0.75
-    assert found.variance == pytest.approx((0.3 / 80) ** 2, rel=1e-12)
+    assert (found.sampled_variance, found.unseen) == pytest.approx((0.0, 1.5 / 80), rel=1e-12)
+    assert found.variance == pytest.approx((1.5 / 80) ** 2, rel=1e-12)
 
 
 def test_an_estimate_counts_all_shots_and_those_that_were_discarded() -> None:
@@ -150,7 +166,10 @@ def test_an_estimate_counts_all_shots_and_those_that_were_discarded() -> None:
     estimate = combine(1.0, parts)
     assert (estimate.shots, estimate.discarded) == (155, 25)
     assert estimate.value == pytest.approx(1.0 - 0.75 + 0.75 * (45 - 5) / 50, abs=1e-12)
-    assert estimate.variance == pytest.approx(sum(each.variance for each in parts), rel=1e-12)
+    sampled, unseen = sum(each.sampled_variance for each in parts), max(each.unseen for each in parts)
+    assert estimate.variance == pytest.approx(sampled + unseen**2, rel=1e-12)
+    assert (estimate.sampled_error, estimate.unseen) == pytest.approx((sampled**0.5, unseen), rel=1e-12)
+    assert estimate.standard_error == pytest.approx((sampled + unseen**2) ** 0.5, rel=1e-12)
     # shots spent on a group, times the variance that each has, give the variance of the mean
     for part, variance in zip(parts, estimate.shot_variances, strict=True):
         assert variance / part.shots == pytest.approx(part.variance, rel=1e-12)

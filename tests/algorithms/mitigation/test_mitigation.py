@@ -285,7 +285,7 @@ def test_the_variance_of_an_extrapolation_is_that_of_its_groups_to_first_order(p
         parity.evaluated(NoisySimulator(0.0).exact), ZeroNoiseExtrapolation(model)
     ).combine_groups
     means = [mean / TWIRLS for mean in (-0.6, -0.3, 0.12, 0.05) for _ in range(TWIRLS)]
-    statistics = [GroupStatistics(100, mean, 50.0 + k, 1.0) for k, mean in enumerate(means)]
+    statistics = [GroupStatistics(100, mean, 50.0 + k, 0.0) for k, mean in enumerate(means)]
     expected, step = 0.0, 1e-6
     for k, group in enumerate(statistics):
         ends = []
