@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hybridloop.api.circuits import qsharp as qsharp
     from hybridloop.api.geometry import molecule as molecule
     from hybridloop.api.geometry import problem as problem
+    from hybridloop.api.hosts import resume as resume
     from hybridloop.api.limits import limits as limits
     from hybridloop.api.limits import remove_limit as remove_limit
     from hybridloop.api.limits import set_limit as set_limit
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hybridloop.api.session import sessions as sessions
     from hybridloop.api.stored import reproduce as reproduce
     from hybridloop.api.stored import result as result
-    from hybridloop.api.stored import resume as resume
     from hybridloop.api.sweeps import run_housekeeping as run_housekeeping
     from hybridloop.api.sweeps import sweep as sweep
     from hybridloop.budget.tracker import track as track
@@ -49,7 +49,7 @@ _MODULES = {
     "qsharp": "api.circuits",
     "reproduce": "api.stored",
     "result": "api.stored",
-    "resume": "api.stored",
+    "resume": "api.hosts",
     "doctor": "setup_checks",
     "track": "budget.tracker",
     "FailurePolicy": "settings.failure_policy",

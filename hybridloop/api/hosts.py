@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.environment import find_target_in, flow_environment, resolve_workspace
+from hybridloop.runtime.clock import beginning_now
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.runtime.stages import announce
 
@@ -71,6 +72,24 @@ def _identity(workspace: Any | None) -> dict[str, str]:
     from hybridloop.azure.workspace import LocalService, connect, connect_from_environment, identity_of
 
     return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))
+
+
+def resume(
+    run_key: str,
+    *,
+    workspace: str | Any | None = None,
+    on_progress: Callable[[RoundUpdate], None] | None = None,
+    **changes: Any,
+) -> RunResult:
+    """Resume a run of the journal, or extend one that has ended; return its result.
+
+    `changes` are caps and other limits, or goals that reach further: `precision`, `tolerance`, `max_rounds`,
+    `extend_to`. A cap of None is no cap. A run that has ended measures in a new session what it misses; its earlier
+    result is kept. The same call again returns the stored result. Raises InputError for what does not reach further,
+    and the errors of `vqe`.
+    """
+    with beginning_now():
+        return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
 
 
 def resume_run(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.hosts import resume_run as resume_run
 from hybridloop.errors import InputError, RunBusy
-from hybridloop.runtime.clock import beginning_now
 
 if TYPE_CHECKING:
     from hybridloop.journal import RunRecord
@@ -39,24 +38,6 @@ def result(run_key: str) -> RunResult:
     from hybridloop.results.result import RunResult
 
     return RunResult.from_dict(record.result)
-
-
-def resume(
-    run_key: str,
-    *,
-    workspace: str | Any | None = None,
-    on_progress: Callable[[RoundUpdate], None] | None = None,
-    **changes: Any,
-) -> RunResult:
-    """Resume a run of the journal, or extend one that has ended; return its result.
-
-    `changes` are caps and other limits, or goals that reach further: `precision`, `tolerance`, `max_rounds`,
-    `extend_to`. A cap of None is no cap. A run that has ended measures in a new session what it misses; its earlier
-    result is kept. The same call again returns the stored result. Raises InputError for what does not reach further,
-    and the errors of `vqe`.
-    """
-    with beginning_now():
-        return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
 
 
 def resume_later(run: str) -> RunRecord:

@@ -54,8 +54,6 @@ from hybridloop.journal.records import (
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
 from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
-from hybridloop.journal.storage.rows import copy_tables
-from hybridloop.journal.storage.schema import metadata
 from hybridloop.runtime.paths import home
 
 P = ParamSpec("P")
@@ -153,8 +151,7 @@ class Journal:
                 tempfile.TemporaryDirectory(prefix="hybridloop-") as folder,
                 Journal(journal_url(Path(folder) / file.name)) as copy,
             ):
-                with self._database.read_transaction() as source, copy._database.write_transaction() as target:
-                    copy_tables(source, target, metadata.sorted_tables)
+                self._database.copy_to(copy._database)
                 copy._database.save(file)
         with closing(sqlite3.connect(file)) as saved:
             return int(saved.execute("SELECT count(*) FROM runs").fetchone()[0])

@@ -23,8 +23,7 @@ MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more 
 MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
 PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
 MAX_ROUNDS = 8
-RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round, where outcomes scatter: with 1, more of them seen
-# make a further round likely
+RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more of them seen make a further round likely
 PLANNING_STEPS = 8  # of the allocation; each halves what is left of the logarithm
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
 DRIFT_SIGMAS = 4.0  # standard errors, of a test of all groups at once, beyond which stages are not pooled
@@ -315,9 +314,7 @@ def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, 
             if group.is_exact
             else (
                 group.squared_deviations / group.shots
-                + (RARE_SHOTS if group.squared_deviations else 1.0)
-                * max(share * group.reach**2, group.fault_deviation**2)
-                / total
+                + RARE_SHOTS * max(share * group.reach**2, group.fault_deviation**2) / total
             )
             * (group.shots / group.kept) ** 2
             for group, total in zip(measured, totals, strict=True)

@@ -28,7 +28,6 @@ DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8e-3 leaves no margin for 1.6 mHa at th
 MIN_PRECISION = 1e-12  # hartree: rounding in the sum of a molecule's terms
 PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
 UNSEEN_FRACTION = 0.68  # of the precision: three of such errors are a tolerance of 16 / 7 precisions, less a margin
-EXPECTED_FRACTION = 0.2  # of those by variances that nothing has measured, which may be ten times too large
 
 
 class PlannedShots(NamedTuple):
@@ -104,14 +103,12 @@ class Sampling:
         by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
         variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
         needed = self.further_shots(variances, [0] * groups, self.precision**2)
-        is_measured = self.job_shots is not None or any(each.shots for each in recent)  # or a round has a price
-        fraction = PILOT_FRACTION if is_measured else EXPECTED_FRACTION
         rounding = max(each.rounding_bound * each.shots for each in recent) / (PRECISION_MARGIN * self.precision)
         least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
         widths = self.widths if len(self.widths) == groups else (0.0,) * groups
         unseen = [math.ceil(width / (UNSEEN_FRACTION * self.precision)) for width in widths]
         pilot = [
-            self.whole_jobs(max(least, math.ceil(fraction * each), min(each, self.least_shots), few))
+            self.whole_jobs(max(least, math.ceil(PILOT_FRACTION * each), min(each, self.least_shots), few))
             for each, few in zip(needed, unseen, strict=True)
         ]
         return PlannedShots(pilot, list(map(max, pilot, needed)))

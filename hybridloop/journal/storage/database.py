@@ -114,6 +114,11 @@ class Database:
             raise
         self._file.check()
 
+    def copy_to(self, other: Database) -> None:
+        """Put all rows in the place of those of another database."""
+        with self.read_transaction() as source, other.write_transaction() as target:
+            copy_tables(source, target, metadata.sorted_tables)
+
     def save(self, copy: Path) -> None:
         """Copy the open SQLite journal, whose file may be gone, to an empty file."""
         with self._translate_errors(), self._engine.connect() as connection:
