@@ -17,7 +17,7 @@ from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
 from hybridloop.errors import CapReached, HybridloopError, InputError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
 from hybridloop.estimate.figures import Bought, likely_range
-from hybridloop.estimate.ideal_sampler import IdealSampler, Kept
+from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.settings import EnergySettings, MoleculeSettings, RunSettings, SearchName
@@ -165,6 +165,8 @@ class _CappedRounds:
             measured = prepared.measure(self, lambda _: None)
             outcome = measured if isinstance(measured, Outcome) else None
             reason = "" if outcome is None else outcome.reason
+        except SimulationTooLarge:
+            return None
         except HybridloopError as error:
             reason = str(error).partition(". ")[0]
         if self.recorder.cut is not None:

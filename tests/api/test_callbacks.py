@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("own_journal")
 @pytest.fixture(scope="module")
 def undisturbed(own_journal: str, emulator: Emulator) -> float:
     """Return the energy of a run with seed 7 (hartree)."""
-    return hl.vqe("h2", seed=7, workspace=emulator.workspace(), host="plain").value or 0.0
+    return hl.vqe("h2", seed=7, search="measured", workspace=emulator.workspace(), host="plain").value or 0.0
 
 
 def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:
@@ -36,6 +36,7 @@ def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Em
     result = hl.vqe(
         "h2",
         seed=7,
+        search="measured",
         workspace=emulator.workspace(),
         host="plain",
         callback=lambda *told: heard.append(told),
@@ -57,11 +58,15 @@ def test_an_error_of_a_callback_ends_the_run_which_resumes_to_the_same_answer(
             raise ZeroDivisionError("one by nought")
 
     with pytest.raises(CallbackFailed, match=r"ZeroDivisionError: one by nought after round 1.* are kept"):
-        hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, host="plain", callback=fails)
+        hl.vqe(
+            "h2", seed=7, search="measured", run_key="callback-fails", workspace=workspace, host="plain", callback=fails
+        )
     with open_journal() as journal:
         assert journal.run("callback-fails").status == "failed"
     assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
-    result = hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, host="plain", callback=fails)
+    result = hl.vqe(
+        "h2", seed=7, search="measured", run_key="callback-fails", workspace=workspace, host="plain", callback=fails
+    )
     assert heard == [1, 2]  # the first round is not reported again: the corrected callback would get a round twice
     assert result.value == undisturbed
 
@@ -75,6 +80,7 @@ def test_ctrl_c_in_python_says_how_to_resume_and_what_happens_to_the_session(
         hl.vqe(
             "h2",
             seed=7,
+            search="measured",
             run_key="ctrl-c",
             workspace=workspace,
             host="plain",

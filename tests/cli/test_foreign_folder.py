@@ -112,7 +112,7 @@ def test_a_run_leaves_nothing_outside_of_its_home_but_caches_of_libraries(
     own = shell.at(emulator, "leaves-nothing").shell.with_variables(HOME=str(tmp_path / "user"))
     done = own.run("run", "vqe", "h2", "--seed", "7", "--quiet", "--run-key", "mine")
     assert done.returncode == 0, done.stderr
-    assert [row["run_key"] for row in own.json_inside("runs", "list")] == ["mine"]
+    assert "mine" in [row["run_key"] for row in own.json_inside("runs", "list")]  # beside those of the module
     assert {path.name for path in (tmp_path / "user").iterdir()} <= {".cache", ".config"}
     assert Path(own.environ["HYBRIDLOOP_JOURNAL"].removeprefix("sqlite:///")).is_relative_to(
         own.environ["HYBRIDLOOP_HOME"]

@@ -263,7 +263,8 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_a_run_on_a_terminal_is_shown_in_place_and_then_its_result(shell: Shell, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hybridloop", "run", "vqe", "h2", "--seed", "7", "--max-cost", "50USD"]
+    options = ("--search", "measured", "--seed", "7", "--max-cost", "50USD")
+    command = [sys.executable, "-m", "hybridloop", "run", "vqe", "h2", *options]
     # a process that imports for seconds, so that its stages are seen
     code, seen = on_terminal({**shell.environ, "TERM": "xterm"}, *command, start=subprocess.Popen)
     assert code == 0

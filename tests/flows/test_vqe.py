@@ -25,7 +25,7 @@ from hybridloop.results.live import RoundUpdate
 from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.clock import RealClock
-from hybridloop.settings import MitigationName, ProblemText
+from hybridloop.settings import MitigationName, ProblemText, SearchName
 from tests.conftest import Emulator
 from tests.flow_calls import call_flow, run_plainly
 from tests.prefect_server import prefect_client
@@ -186,8 +186,9 @@ def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
             died.set()
             monkeypatch.setattr(RealClock, "wait", in_haste)  # calls during a run are repeated for 40 s
 
+    of_two_rounds = VqeSettings(seed=7, search=SearchName.MEASURED)
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1"):
-        run_plainly("vqe", emulator.workspace(), H2, VqeSettings(seed=7), "service-dies", kill_service)
+        run_plainly("vqe", emulator.workspace(), H2, of_two_rounds, "service-dies", kill_service)
     assert died.is_set()
     with open_journal() as journal:
         assert journal.run("service-dies").status == "failed"
