@@ -26,6 +26,7 @@ from hybridloop.errors import InputError
 HERMITIAN_TOLERANCE = 1e-9  # hartree: smaller imaginary parts come from rounding where the operator was built
 MAX_COLORED_TERMS = 3000  # coloring compares all pairs
 MAX_LISTED = 1 << 14  # outcomes whose values are computed
+MOST_BITS = 62  # of an outcome that is listed as an integer
 
 
 class Grouping(enum.StrEnum):
@@ -122,7 +123,7 @@ class MeasurementGroup:
 def _value_range(group: MeasurementGroup, num_bits: int) -> tuple[float, float]:
     """Return the least and the largest energy of an outcome; beyond `MAX_LISTED` outcomes a bound by Σ|c|."""
     most = group.max_abs_energy
-    if group.ones is not None and math.comb(num_bits, group.ones) <= MAX_LISTED:
+    if group.ones is not None and num_bits <= MOST_BITS and math.comb(num_bits, group.ones) <= MAX_LISTED:
         outcomes = np.array([sum(1 << bit for bit in bits) for bits in combinations(range(num_bits), group.ones)])
         parities = [np.bitwise_count(outcomes & mask) & 1 for mask in group.masks]
         values = sum((c * (1.0 - 2.0 * p) for c, p in zip(group.coefficients, parities, strict=True)), np.zeros(1))

@@ -39,6 +39,17 @@ def test_intervals_hold_for_a_rare_outcome_of_any_probability(shots: int) -> Non
         assert covered >= (0.945 if expected < 20.0 else 0.93), expected
 
 
+@pytest.mark.parametrize("qubits", [2, 14, 15, 62, 63, 80])
+@pytest.mark.parametrize("ones", [None, 1])
+def test_the_bound_knows_the_values_of_any_number_of_qubits(qubits: int, ones: int | None) -> None:
+    masks = tuple(1 << qubit for qubit in range(qubits))
+    group = MeasurementGroup("Z" * qubits, masks, np.ones(qubits), ones=ones)  # qubits less twice the ones
+    found = group_statistics(group, Counts.from_bitstrings({"0" * (qubits - 1) + "1": 10}))
+    most = 0.0 if ones == 1 and qubits <= 62 else 2.0 * qubits - 2.0
+    assert found.mean == qubits - 2.0
+    assert found.reach == pytest.approx(most)
+
+
 @given(st.integers(100, 100_000), st.integers(1, 5))
 def test_a_state_that_every_shot_agrees_on_has_no_error_but_a_bound(shots: int, groups: int) -> None:
     found = estimate(shots, 0, groups)
