@@ -1,4 +1,4 @@
-"""What a result says of its worth: what is shown beside Hartree-Fock, lower states, angles, and a machine's errors."""
+"""Sentences of a result on its worth: beside Hartree-Fock, lower states, searched angles, and errors of a machine."""
 
 from __future__ import annotations
 
