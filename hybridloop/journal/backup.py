@@ -78,12 +78,15 @@ def restore(
     _check_backup(file, path)
     problem = None if path is None else _problem_of(path, environ)
     with _copy_of(file) as copy:
+        has_sums = _has_sums(copy, file, limits_of_backup=limits_of_backup)  # else refused before a file is moved
         if problem is not None and dry_run:
             return Restored(str(file), str(location), copy.num_runs, unknown=problem)
         saved = None if path is None or problem is None else _move_aside(path)
         with open_journal(environ) as journal, journal.replacing() as put:
             _check_not_held(journal)
-            done = _compare(journal, copy, file, limits_of_backup=limits_of_backup)
+            done = _compare(journal, copy, file)
+            if has_sums:
+                done = _take_over(done, journal, copy, limits_of_backup=limits_of_backup)
             if dry_run:
                 return done
             if problem is None:
@@ -93,22 +96,31 @@ def restore(
     return replace(done, unknown=problem or done.unknown, replaced=None if saved is None else str(saved))
 
 
-def _compare(journal: Journal, copy: Journal, file: Path, *, limits_of_backup: bool) -> Restored:
-    """Let the copy of a backup take over what stays of the journal; return what changes."""
+def _has_sums(copy: Journal, file: Path, *, limits_of_backup: bool) -> bool:
+    """Return whether all sums of a backup hold. Raises InputError where they do not, unless it is taken as it is."""
+    try:
+        copy.check_sums()
+    except JournalDamaged as error:
+        if limits_of_backup:
+            return False
+        raise _damaged(file, f"{error}; --limits of-backup takes it as it is") from error
+    return True
+
+
+def _compare(journal: Journal, copy: Journal, file: Path) -> Restored:
+    """Return which runs a backup changes."""
     present, earlier = _states(journal), _states(copy)
-    done = Restored(
+    return Restored(
         str(file),
         str(journal.location),
         copy.num_runs,
         missing=[key for (uid, key) in present if (uid, key) not in earlier],
         earlier=[key for (uid, key), state in present.items() if earlier.get((uid, key), state) != state],
     )
-    try:
-        copy.check_sums()
-    except JournalDamaged as error:
-        if limits_of_backup:
-            return done
-        raise _damaged(file, f"{error}; --limits of-backup takes it as it is") from error
+
+
+def _take_over(done: Restored, journal: Journal, copy: Journal, *, limits_of_backup: bool) -> Restored:
+    """Let the copy of a backup take over limits and costs of the journal; return what changes."""
     try:
         journal.check_sums()
     except JournalDamaged as error:

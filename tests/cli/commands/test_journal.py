@@ -7,9 +7,11 @@ import math
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 import hybridloop as hl
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.backup import back_up, restore
+from hybridloop.journal.limits import RunLimit
 from tests.circuit_helpers import bell
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.conftest import Emulator
@@ -118,6 +121,24 @@ def test_a_restore_shows_what_it_changes_and_keeps_limits_unless_they_are_to_be_
     taken = json.loads(at("journal", "restore", str(backup), "--limits", "of-backup", "--json").out)
     assert (taken["cost"], taken["missing"]) == ({"USD": 2.0, "HQC": 12.0}, [])
     assert limits() == {"night": (7.0, 0.0), "team": (100000.0, 0.0)}
+
+
+def test_a_backup_whose_sums_are_damaged_is_refused_before_a_damaged_journal_is_moved(
+    at: Hybridloop, tmp_path: Path
+) -> None:
+    path, backup = tmp_path / "journal.db", tmp_path / "backup.db"
+    with Journal(journal_url(path)) as journal:
+        journal.put_limit(RunLimit("team", "USD", 9.0))
+        journal.release(add_claimed_run(journal))
+    assert at("backup", str(backup)).code == 0
+    with closing(sqlite3.connect(backup)) as opened, opened:
+        opened.execute("UPDATE limits SET amount = 1e6")
+    path.write_bytes(b"no database any more")
+    refused = at("restore", str(backup))
+    assert (refused.code, "--limits of-backup takes it as it is" in refused.err) == (2, True)
+    assert path.read_bytes() == b"no database any more"
+    assert not list(tmp_path.glob("journal-before-*"))
+    assert at("restore", str(backup), "--limits", "of-backup").code == 0
 
 
 def test_at_a_terminal_it_shows_what_changes_and_asks(at_workspace: WorkspaceShell, tmp_path: Path) -> None:
