@@ -51,6 +51,17 @@ NIGHTS = 20
 PAGE = 50  # the most that the server gives
 SCRIPT = Path(__file__).with_name("nights_script.py")
 BLOCK = "00000000-0000-4000-8000-000000000000"
+# the last event that the process of each kind sends; it may reach the server after the state that the server records
+LAST_SENT = {
+    "ordinary": "hybridloop.run.completed",
+    "capped": "hybridloop.run.stopped",
+    "parked": "hybridloop.run.parked",
+    "waiting": "hybridloop.run.attention",
+    "interrupted": "hybridloop.run.interrupted",
+    "cancelled": "hybridloop.run.interrupted",
+    "failed": "hybridloop.flow-run.failed",
+    "refused": "hybridloop.run.refused",
+}
 MEASURED: dict[str, Any] = {"search": "measured", "ansatz": "uccsd", "precision": 0.01}
 # the automation that sends each kind's message; an ordinary night has its result's
 TOLD = {
@@ -145,7 +156,8 @@ class Nights:
             found[:] = [event.model_dump(mode="json") for page in read for event in page]
             last = self._client.read_flow_run(self.flow_runs[name]).state
             assert last is not None
-            return any(each["event"] == f"prefect.flow-run.{last.name}" for each in found)
+            ends = {f"prefect.flow-run.{last.name}", LAST_SENT.get(name, f"prefect.flow-run.{last.name}")}
+            return ends <= {each["event"] for each in found}
 
         eventually(has_ended, lambda: str(sorted({each["event"] for each in found})))
         return found
