@@ -41,12 +41,16 @@ def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, recorded: Recorded = NOTHING) -> PreparedVqe:
     """Return a prepared VQE for inspection."""
-    return build_vqe(problem, settings, seed, find_target(settings.target), recorded)
+    found = build_vqe(problem, settings, seed, find_target(settings.target), recorded)
+    assert isinstance(found, PreparedVqe)  # no molecule whose ground state is Hartree-Fock
+    return found
 
 
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int) -> PreparedAdapt:
     """Return a prepared ADAPT-VQE for inspection."""
-    return build_adapt(problem, settings, seed, find_target(settings.target))
+    found = build_adapt(problem, settings, seed, find_target(settings.target))
+    assert isinstance(found, PreparedAdapt)
+    return found
 
 
 def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:

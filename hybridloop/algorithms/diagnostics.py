@@ -38,8 +38,8 @@ class SectorCheck:
 
     @property
     def in_sector(self) -> bool:
-        """True if the state has the problem's electrons, up to noise."""
-        return self.spread.value <= TOLERATED_SPREAD + SIGMAS * self.spread.standard_error
+        """True unless the spread is above `TOLERATED_SPREAD` and above noise."""
+        return self.spread.value <= max(TOLERATED_SPREAD, SIGMAS * self.spread.standard_error)
 
     @property
     def doubt(self) -> Doubt | None:
@@ -147,9 +147,9 @@ class StateChecks:
 
 
 def spin_doubt(spin: float, squared: Estimate) -> Doubt | None:
-    """Return a doubt if ⟨S²⟩ differs from s (s + 1) by more than noise and `TOLERATED_SPIN`, else None."""
+    """Return a doubt if ⟨S²⟩ differs from s (s + 1) by more than noise and by more than `TOLERATED_SPIN`, else None."""
     off = abs(squared.value - spin * (spin + 1.0))
-    if off <= TOLERATED_SPIN + max(SIGMAS * squared.standard_error, squared.rounding_bound):
+    if off <= max(TOLERATED_SPIN, SIGMAS * squared.standard_error, squared.rounding_bound):
         return None
     return Doubt(
         "spin",

@@ -16,7 +16,7 @@ from hybridloop.algorithms.rounds import Aside, MeasuredPub
 from hybridloop.budget.caps import Budget, Caps, Spending, check_caps
 from hybridloop.errors import CapReached, HybridloopError, InputError, RoundTooLarge
 from hybridloop.estimate.dry_run import FINAL, MAX_WORK, TRIALS, DryRound, PubRequest, Recorder
-from hybridloop.estimate.figures import Bought, likely_range
+from hybridloop.estimate.figures import Bought, likely_count
 from hybridloop.estimate.ideal_sampler import IdealSampler, Kept, SimulationTooLarge
 from hybridloop.estimate.pricing import ProgramSizes, Tariff
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
@@ -76,17 +76,24 @@ def what_caps_buy(
         if bought is None:
             break
         found.append(bought)
-    if not found:
-        return None
+    return median_of(found) if found else None
+
+
+def median_of(found: Sequence[Bought]) -> Bought:
+    """Return the median of what dry runs bought, by value and then by jobs.
+
+    The likely jobs are those of the dry runs that have a value where it has one, and of those without one where not.
+    """
     ordered = sorted(found, key=lambda each: (each.standard_error is None, each.jobs, each.standard_error))
-    have_value = sum(each.standard_error is not None for each in found)
-    least, most = likely_range([each.jobs for each in found])
+    median = ordered[(len(ordered) - 1) // 2]
+    alike = [each.jobs for each in found if (each.standard_error is None) is (median.standard_error is None)]
+    least, most = likely_count(alike)
     return replace(
-        ordered[(len(ordered) - 1) // 2],
-        least_jobs=math.floor(least),
-        most_jobs=math.ceil(most),
+        median,
+        least_jobs=least,
+        most_jobs=most,
         of=len(found),
-        with_value=have_value,
+        with_value=sum(each.standard_error is not None for each in found),
     )
 
 

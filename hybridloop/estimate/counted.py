@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from hybridloop.estimate.dry_run import DryRound
-from hybridloop.estimate.figures import Circuit, Figure, Money, Phase, likely_range
+from hybridloop.estimate.figures import Circuit, Figure, Money, Phase, likely_count, likely_range
 from hybridloop.estimate.pricing import JobTotals, Tariff, sum_if_known
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.targets.prices import billing_unit
@@ -15,8 +14,8 @@ _DECIMALS = 6  # of an amount: further ones are rounding errors
 
 
 def count_figure(expected: int, trials: Sequence[int], worst: int) -> Figure:
-    (least, most), at_most = likely_range(trials), max(worst, *trials)
-    return Figure(expected, math.floor(least), min(math.ceil(most), at_most), at_most)
+    (least, most), at_most = likely_count(trials), max(worst, *trials)
+    return Figure(expected, least, min(most, at_most), at_most)
 
 
 def count_money(

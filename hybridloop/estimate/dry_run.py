@@ -209,7 +209,8 @@ class Recorder:
         return replace(request, example=self.examples.setdefault(key, _first_point(pub)))
 
     def _set_phase(self, progress: RoundProgress) -> None:
-        self.rounds[-1] = replace(self.rounds[-1], phase=progress.phase)
+        if self.rounds:  # an operator without terms has a search of no circuits
+            self.rounds[-1] = replace(self.rounds[-1], phase=progress.phase)
 
 
 def _first_point(pub: PubDescription) -> PubDescription:

@@ -69,6 +69,8 @@ def local_duration(
     seconds of a run's own computing.
     """
     pubs = [pub for round_ in rounds for pub in round_.pubs]
+    if not pubs:
+        return replace(azure, local_s=classical_s)
     largest = max({pub.circuit for pub in pubs}, key=lambda key: _work(key, tariff))
     shots = max(tariff.split(max(pub.shots for pub in pubs if pub.circuit == largest)))
     job, rows = _job(largest, tariff, options, shots)

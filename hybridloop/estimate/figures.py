@@ -232,3 +232,13 @@ def likely_range(numbers: Sequence[float]) -> tuple[float, float]:
     least, most = min(numbers), max(numbers)
     more = math.sqrt(most / least) if least > 0.0 else 1.0
     return round(least / more, 6), round(most * more, 6)
+
+
+def likely_count(numbers: Sequence[int]) -> tuple[int, int]:
+    """Return the `likely_range` of what is counted: at least one where every dry run has one.
+
+    >>> likely_count([1, 2])
+    (1, 3)
+    """
+    least, most = likely_range(numbers)
+    return max(math.floor(least), min(1, min(numbers))), math.ceil(most)

@@ -131,7 +131,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.groups:
         yield f"  groups: {plan.groups}"
     if gates := [each.two_qubit for each in plan.circuits if each.two_qubit is not None]:
-        yield f"  gates      {max(gates):,} on two qubits in the largest circuit, on {count_text(plan.qubits, 'qubit')}"
+        largest = f"{max(gates):,} on two qubits in the largest circuit, as it is measured"
+        yield f"  gates      {largest}, on {count_text(plan.qubits, 'qubit')}"
     yield f"  rounds     {_figure(plan.rounds)}"
     others = (
         "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"
@@ -158,7 +159,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         rough = "" if effort.assumed is None else ", assumed"
         text = f"{search}: {count_text(effort.jobs, 'job')}, {effort.shots:,} shots, {_money(effort.cost)}{rough}"
         yield f"  {'' if number else 'search':<10} {text}"
-    yield f"  keep-alive {_keep_alive(plan)}"
+    if plan.rounds.most:
+        yield f"  keep-alive {_keep_alive(plan)}"
     for number, line in enumerate(plan.duration.lines()):
         yield f"  {'' if number else 'time':<10} {line}"
     if plan.classical:
@@ -174,8 +176,9 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  assumed    {plan.assumed}"
     for warning in plan.warnings:
         yield f"  warning    {warning}"
-    yield ""
-    yield from _circuits(plan)
+    if plan.circuits:
+        yield ""
+        yield from _circuits(plan)
     if plan.comparison:
         yield ""
         yield from _comparison(plan)

@@ -33,7 +33,7 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator
         policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
     yield from policy_warnings(settings.failure)
-    if noise := doubt_of_noise(target, settings):
+    if plan.rounds.expected and (noise := doubt_of_noise(target, settings)):
         yield str(noise)
     if (ineffective := ineffective_caps_warning(settings.caps, target)) is not None:
         yield ineffective

@@ -11,7 +11,6 @@ from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.adapt.selection import expected_operators
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.grouping import GroupingChoice
-from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
@@ -19,7 +18,7 @@ from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
 from hybridloop.preparation.choices.observables import expectations_of
-from hybridloop.preparation.choices.operator_pool import choose_pool
+from hybridloop.preparation.choices.operator_pool import choose_pool, grouping_of_derivatives
 from hybridloop.preparation.choices.optimizer import search_near
 from hybridloop.preparation.choices.orbitals import electrons_in_orbitals
 from hybridloop.preparation.prepared import (
@@ -32,6 +31,7 @@ from hybridloop.preparation.prepared import (
     sampling_of,
 )
 from hybridloop.preparation.problem import accuracy_of
+from hybridloop.preparation.reference import PreparedReference, hartree_fock_if_exact
 from hybridloop.settings import NOTHING, ProblemText, Recorded, SearchName
 from hybridloop.targets import Target, check_circuit_fits
 
@@ -73,14 +73,18 @@ def prepare_adapt(
     _seed: int,
     target: Target,
     recorded: Recorded = NOTHING,
-) -> PreparedAdapt:
+) -> PreparedAdapt | PreparedReference:
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
 
+    Where Hartree-Fock is exact, there is nothing to measure.
     `recorded` has the grouping that was chosen when the run was started. It is chosen for the
     circuit of those operators that are expected to lower the energy by gradients at Hartree-Fock.
     """
     needed_for = "adapt starts from a molecule's Hartree-Fock state"
     facts, orbitals = electrons_in_orbitals(problem, settings, target, needed_for, recorded.groupings, is_shorter=True)
+    if (known := hartree_fock_if_exact(orbitals.problem, facts)) is not None:
+        asked = expectations_of(settings, orbitals.problem, known)
+        return PreparedReference(facts, orbitals.problem, known, asked)
     pool = choose_pool(orbitals.problem, settings)
     electronic = pool.problem
     check_circuit_fits(target, electronic.encoding.num_qubits)
@@ -92,8 +96,7 @@ def prepare_adapt(
     accuracy, _ = accuracy_of(electronic, settings, settings.tolerance)
     energy, groups = measurement_groups(electronic, expected, settings, accuracy, target, recorded.groupings)
     energy = replace(energy, circuit=orbitals.record)
-    is_qubit_wise = settings.grouping.value == Grouping.QUBIT_WISE.value
-    derivatives = Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
+    derivatives = grouping_of_derivatives(settings)
     origin = origin_of_angles(settings.target, is_simulated=pool.simulation([]) is not None)
     return PreparedAdapt(
         replace(facts, num_qubits=electronic.encoding.num_qubits),

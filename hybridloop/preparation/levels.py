@@ -142,6 +142,7 @@ def prepare_levels(
     if shots <= MOST_OF_SHOTS:
         settings = settings.model_copy(update={"orbitals": OrbitalsName.NATURAL})
     vqe = prepare_vqe(problem, settings, seed, target, recorded)
+    assert isinstance(vqe, PreparedVqe)  # a circuit is named
     if shots <= MOST_OF_SHOTS:
         why = f"{vqe.choices['orbitals']}, as the levels take an estimated {shots:.1g} of the shots there"
         vqe = replace(vqe, choices={**vqe.choices, "orbitals": why})

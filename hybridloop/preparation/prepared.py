@@ -213,8 +213,12 @@ class Prepared:
     noise: Doubt | None = None  # of the target, where nothing corrects it
 
     def judge(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with its choices and doubts; with noise left in the value, no row has converged."""
-        if self.noise is not None:
+        """Return the outcome with its choices and doubts; with noise left in the value, no row has converged.
+
+        A value without a round is computed, and has no noise.
+        """
+        noise = self.noise if outcome.rounds else None
+        if noise is not None:
             table = tuple({**row, "converged": False} if "converged" in row else row for row in outcome.table)
             outcome = replace(outcome, table=table)
-        return self.algorithm.judge(outcome, self.noise)
+        return self.algorithm.judge(outcome, noise)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache, lru_cache
 
+from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, with_multiplicity
@@ -52,7 +53,8 @@ def resolve_problem(problem: ProblemText, settings: MoleculeSettings, target: Ta
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    mapping = settings.mapping
+    # parity leaves one orbital no qubit
+    mapping = settings.mapping if parsed.norb > 1 else FermionMapping.JORDAN_WIGNER
     if getattr(settings, "ansatz", None) != AnsatzName.PUCCD:
         check_circuit_fits(target, Encoding(mapping, parsed.norb, parsed.electrons).num_qubits)
     return _on_qubits(parsed, mapping)

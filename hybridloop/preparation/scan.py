@@ -24,7 +24,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import CIRCUIT, SEARCH, START, OnRound, PlanFacts, PreparedAlgorithm, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem, parse_problem, with_asked_spin
-from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
+from hybridloop.preparation.vqe import PreparedGroundState, PreparedVqe, prepare_vqe
 from hybridloop.settings import NOTHING, AnsatzName, ProblemText, Recorded, StartName
 from hybridloop.settings.parsing import AUTO_SPACE
 from hybridloop.targets import Target
@@ -38,7 +38,7 @@ class PreparedScan(PreparedAlgorithm):
 
     facts: ProblemFacts
     names: tuple[str, ...]
-    points: tuple[PreparedVqe, ...]
+    points: tuple[PreparedGroundState, ...]
     settings: ScanSettings
 
     @property
@@ -103,18 +103,22 @@ class PreparedScan(PreparedAlgorithm):
             warnings=tuple(warnings),
         )
 
-    def _carry_angles(self, last: Outcome, before: PreparedVqe, point: PreparedVqe, run_round: RunRound) -> PreparedVqe:
+    def _carry_angles(
+        self, last: Outcome, before: PreparedGroundState, point: PreparedGroundState, run_round: RunRound
+    ) -> PreparedGroundState:
         """Return the point's run from the last angles if a measurement shows that they help, else with why not."""
-        is_uccsd = point.ansatz.name == AnsatzName.UCCSD
-        if not is_uccsd or point.ansatz.num_parameters == 1 or point.ansatz.is_near:
+        if not isinstance(point, PreparedVqe) or point.ansatz.name != AnsatzName.UCCSD:
             return point
+        if point.ansatz.num_parameters == 1 or point.ansatz.is_near:
+            return point
+        measured = point
         # the angles have a meaning here if excitations and orbitals match
         assert isinstance(before.problem, ElectronicProblem)
         assert isinstance(point.problem, ElectronicProblem)
         excitations = symmetry_allowed_excitations(point.problem)
 
         def not_carried(why: str) -> PreparedVqe:
-            return replace(point, choices={**point.choices, START: f"{point.choices.get(START)}; {why}"})
+            return replace(measured, choices={**measured.choices, START: f"{measured.choices.get(START)}; {why}"})
 
         if symmetry_allowed_excitations(before.problem) != excitations:
             return not_carried("the last point's angles are of other excitations")
@@ -160,14 +164,14 @@ def prepare_scan(
 
 def _points(
     parts: Sequence[ProblemText], settings: ScanSettings, seed: int, target: Target, recorded: Recorded
-) -> tuple[PreparedVqe, ...]:
+) -> tuple[PreparedGroundState, ...]:
     """Return the VQE of every point, with one kind of circuit along the curve.
 
     Where they differ it is UCCSD if that is chosen at a point, else the grown circuit, which has pairs too.
     """
     afresh = replace(recorded, groupings=())
     points = [prepare_vqe(part, settings, seed, target, afresh) for part in parts]
-    kinds = [point.ansatz.name for point in points]
+    kinds = [point.ansatz.name for point in points if isinstance(point, PreparedVqe)]
     if len({*kinds}) > 1 and {*kinds} & {AnsatzName.PUCCD, AnsatzName.GROWN}:
         common = AnsatzName.UCCSD if AnsatzName.UCCSD in kinds else AnsatzName.GROWN
         try:
@@ -183,21 +187,23 @@ def _points(
 
 def _with_one_kind(
     parts: Sequence[ProblemText],
-    points: Sequence[PreparedVqe],
+    points: Sequence[PreparedGroundState],
     kind: AnsatzName,
     settings: ScanSettings,
     seed: int,
     target: Target,
-) -> list[PreparedVqe]:
+) -> list[PreparedGroundState]:
     """Return the points with one kind of circuit; those of Pauli sums stay as they are. Raises InputError."""
     settings = settings.model_copy(update={"ansatz": kind})
     count = sum(point.ansatz.name == kind for point in points)
     chosen = f"{kind.value} at all points, as it is chosen at {count} of {len(points)}"
     reason = chosen if count else f"{kind.value} at all points, as no other kind fits all"
-    found = list[PreparedVqe]()
+    found = list[PreparedGroundState]()
     for part, point in zip(parts, points, strict=True):
-        if point.ansatz.name != kind and isinstance(point.problem, ElectronicProblem):
+        is_circuit = isinstance(point, PreparedVqe) and isinstance(point.problem, ElectronicProblem)
+        if is_circuit and point.ansatz.name != kind:
             whole = prepare_vqe(part, settings, seed, target)
+            assert isinstance(whole, PreparedVqe)  # a circuit is named
             point = replace(whole, choices={**whole.choices, CIRCUIT: reason})
         found.append(point)
     return found
@@ -241,7 +247,7 @@ def _curve(rows: Sequence[Mapping[str, Any]], geometries: Sequence[Geometry | No
     return as_plain(fit_curve(distances, energies, errors, bounds, mass))
 
 
-def _row(name: str, outcome: Outcome, point: PreparedVqe, counter: RoundCounter) -> dict[str, Any]:
+def _row(name: str, outcome: Outcome, point: PreparedGroundState, counter: RoundCounter) -> dict[str, Any]:
     facts, exact = point.facts, point.facts.exact()
     choices = [f"{name}: {reason}" for name, reason in point.choices.items() if name != SEARCH]
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.final import MAX_EXACT_ROUNDS, MAX_ROUNDS
@@ -31,7 +32,8 @@ from hybridloop.preparation.prepared import (
     sampling_of,
 )
 from hybridloop.preparation.problem import EnergyProblem, accuracy_of, facts_of, resolve_problem
-from hybridloop.settings import NOTHING, ProblemText, Recorded
+from hybridloop.preparation.reference import PreparedReference, hartree_fock_if_exact
+from hybridloop.settings import NOTHING, AnsatzName, ProblemText, Recorded
 from hybridloop.targets import Target
 
 
@@ -78,22 +80,29 @@ class PreparedVqe(PreparedEnergy):
         )
 
 
+PreparedGroundState = PreparedVqe | PreparedReference
+
+
 def prepare_vqe(
     problem: ProblemText,
     settings: VqeSettings,
     seed: int,
     target: Target,
     recorded: Recorded = NOTHING,
-) -> PreparedVqe:
+) -> PreparedGroundState:
     """Build a VQE from its problem text. Raises InputError; sends nothing.
 
-    `recorded` has the grouping that was chosen when the run was started, and the tolerances that it has reached.
+    Where the circuit is left open and Hartree-Fock is exact, there is nothing to measure. `recorded` has the grouping
+    that was chosen when the run was started, and the tolerances that it has reached.
     """
     resolved = resolve_problem(problem, settings, target)
     facts = facts_of(resolved)
+    if settings.ansatz is AnsatzName.AUTO and (known := hartree_fock_if_exact(resolved, facts)) is not None:
+        return PreparedReference(facts, resolved, known, expectations_of(settings, resolved, known))
     accuracy, precision = accuracy_of(resolved, settings, settings.tolerance)
     bound = GroundStateBound(facts.exact, claim_tolerance(resolved, accuracy))
-    circuit = CircuitChooser(settings, seed, accuracy, target, bound).choose(resolved, recorded.groupings)
+    operators = partial(expectations_of, settings)
+    circuit = CircuitChooser(settings, seed, accuracy, target, bound, operators).choose(resolved, recorded.groupings)
     ansatz, energy = circuit.ansatz, circuit.energy
     least = energy.least_shots * len(energy.observable.groups)
     first = tuple(accuracy_of(resolved, each, each.tolerance)[0].tolerance for each in recorded.before)

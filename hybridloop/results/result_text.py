@@ -335,7 +335,7 @@ def reference_doubt(result: RunResult) -> str | None:
     if result.unit != "hartree" or result.value is None or result.interval95 is None or is_scan(result):
         return None
     gain, doubt = result.reference - result.value, result.interval95[1] - result.value
-    if gain > doubt:
+    if gain > doubt or not result.rounds:  # without a round it is that energy, and shown to be exact
         return None
     side = "below" if gain >= 0.0 else "above"
     amounts = f"{amount_text(abs(gain), 'hartree')} {side} it, ± {amount_text(doubt, 'hartree')}"

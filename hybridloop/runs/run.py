@@ -5,6 +5,7 @@ Runs of algorithms, session flows and scripts differ in their orders alone.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,14 @@ from typing import Any
 
 from hybridloop.data.states import State, Who
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.journal import Journal, RunRecord, check_key
+from hybridloop.journal import Event, Journal, RunRecord, check_key
 from hybridloop.journal.held_run import new_run
 from hybridloop.runs.changes import Extension, changed_settings, judge, started_otherwise
 from hybridloop.runs.order import WORKSPACE, RunOrder, algorithm_order, generated_key
 from hybridloop.runs.recorded import (
     GROUPINGS,
     check_choices,
+    current_settings,
     flow_runs_of,
     problem_of,
     recorded_of,
@@ -28,6 +30,7 @@ from hybridloop.runs.recorded import (
 from hybridloop.settings import LIMITS, NOTHING, Recorded, RunSettings, first_difference
 
 _UID_DIGITS = 8
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,19 @@ def find_run(journal: Journal, order: RunOrder) -> Run:
         limits = {name: value for name in LIMITS if (value := getattr(settings, name)) is not None}
         settings = settings_after(record, events).model_copy(update=limits)
     if record.state is State.ENDED and extension is None:
+        _tell_of_no_effect(record, events, order)
         return Run(order, record, settings, who, has_result=True)
     check_choices(record)
     recorded = recorded_of(record, events, is_extended=extension is not None)
     return Run(order, record, settings, who, extension, recorded)
+
+
+def _tell_of_no_effect(record: RunRecord, events: Sequence[Event], order: RunOrder) -> None:
+    """Warn of limits that an ended run was given and does not have: its stored result is returned."""
+    now = current_settings(record, events)
+    given = {name: order.stated["settings"].get(name) for name in LIMITS}
+    if names := [name for name, value in given.items() if value is not None and value != now.get(name)]:
+        _log.warning("run %r has ended, and its result is returned: %s has no effect", record.key, ", ".join(names))
 
 
 def order_of_person(journal: Journal, key: str, changes: Mapping[str, Any]) -> RunOrder:

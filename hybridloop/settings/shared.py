@@ -301,6 +301,14 @@ def goals_of(settings: type[RunSettings]) -> tuple[str, ...]:
 
 
 def first_difference(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> str | None:
-    """Return the full name (`failure.retries`) of the first setting that differs; None if all agree."""
-    before, now = flatten(recorded), flatten(requested)
-    return next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)
+    """Return the full name (`failure.retries`) of the first setting that differs; None if all agree.
+
+    A setting that is None is one that is left out; in a mapping a name with None is there.
+    """
+    before, now = ({k: v for k, v in each.items() if v is not None} for each in (recorded, requested))
+    before, now = flatten(before), flatten(now)
+    return next((name for name in {**before, **now} if _differs(name, before, now)), None)
+
+
+def _differs(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return (name in before, before.get(name)) != (name in now, now.get(name))

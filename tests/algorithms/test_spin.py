@@ -13,7 +13,8 @@ from hybridloop.algorithms.adapt.excitation_pool import ExcitationGroup, Excitat
 from hybridloop.algorithms.choices import FermionMapping
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitations, mirrored_angles, uccsd
-from hybridloop.algorithms.diagnostics import StateChecks
+from hybridloop.algorithms.diagnostics import StateChecks, spin_doubt
+from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric
 from hybridloop.algorithms.problems.determinants import determinants_of, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
@@ -118,6 +119,23 @@ def test_half_a_triplet_is_a_warning_and_a_singlet_is_none() -> None:
         assert facts.spin_squared is not None
         assert abs(facts.spin_squared.value - squared) <= 4 * facts.spin_squared.standard_error < 0.2
         assert [doubt.headline for doubt in facts.doubts] == (["spin"] if squared else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "is_told"),
+    [
+        (0.171, 0.040, True),  # more than the tenth, and more than three errors
+        (0.101, 0.001, True),
+        (0.171, 0.060, False),  # within three errors
+        (0.099, 0.001, False),
+        (-0.2, 0.01, True),
+        (-0.2, 0.07, False),
+    ],
+)
+def test_a_spin_that_is_off_by_a_tenth_and_three_errors_is_told(value: float, error: float, *, is_told: bool) -> None:
+    assert (spin_doubt(0.0, Estimate(value, error**2, 1000)) is not None) is is_told
+    of_triplet = Estimate(2.0 + value, error**2, 1000)
+    assert (spin_doubt(1.0, of_triplet) is not None) is is_told
 
 
 def test_electrons_and_spin_of_any_circuit_are_measured_in_one_round() -> None:

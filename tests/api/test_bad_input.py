@@ -186,7 +186,6 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "no core energy": (fcidump("").rpartition("0.7")[0], {}, "problem", "no core energy"),
     "odd electrons": (fcidump("", electrons=3), {}, "problem", "NELEC=3 electrons"),
     "no orbital": (fcidump("", norb=0), {}, "problem", "NORB=0"),
-    "no qubit": (fcidump("0.5 1 1 1 1", norb=1), {}, "mapping", "leaves no qubit"),
     "no electron": (fcidump("-0.5 2 2 0 0", electrons=0), {}, "ansatz", "no electrons"),
     "more electrons than fit": (fcidump("", electrons=6), {}, "problem", "electrons of one spin"),
     "orbitals by the dozen": (fcidump("-0.5 2 2 0 0", norb=40, electrons=40), {}, "problem", "40 orbitals"),

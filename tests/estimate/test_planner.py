@@ -10,13 +10,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hybridloop as hl
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import CapReached, InputError
-from hybridloop.estimate.bought import caps_buy_about
+from hybridloop.estimate.bought import caps_buy_about, median_of
 from hybridloop.estimate.dry_run import Trial, dry_run
 from hybridloop.estimate.extrapolation import extrapolate
+from hybridloop.estimate.figures import Bought
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.planner import Planner, plan_run
 from hybridloop.estimate.pricing import ProgramSizes, Tariff
@@ -481,3 +484,38 @@ def test_targets_with_other_groups_are_not_planned_by_the_same_dry_run() -> None
     assert fewest < most  # due to noise
     assert "  groups: double-factorization, as 8 circuits per point, with" in str(compared)
     assert "  groups: qubit-wise, as fully commuting groups " in str(alone)
+
+
+@given(jobs=st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=9))
+def test_the_jobs_of_a_value_are_those_of_dry_runs_that_have_one(jobs: list[tuple[int, bool]]) -> None:
+    runs = [
+        Bought(
+            0.1 if has else None,
+            is_whole=False,
+            rounds=1,
+            jobs=number,
+            shots=10,
+            cost=1.0,
+            reason="",
+            least_jobs=number,
+            most_jobs=number,
+        )
+        for number, has in jobs
+    ]
+    median = median_of(runs)
+    alike = [each.jobs for each in runs if (each.standard_error is None) is (median.standard_error is None)]
+    assert median.least_jobs <= median.jobs <= median.most_jobs
+    assert min(alike) == 0 or 1 <= median.least_jobs <= min(alike) <= max(alike) <= median.most_jobs
+    assert (median.with_value, median.of) == (sum(has for _, has in jobs), len(jobs))
+
+
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.qpu.aria-1", "quantinuum.qpu.h2-1"])
+@pytest.mark.parametrize("cap", [None, {"max_jobs": 3}])
+def test_a_run_without_a_circuit_has_a_plan(target: str, cap: dict[str, int] | None) -> None:
+    constant = ProblemText(name="constant", text='{"terms": {"II": 1.0}}')
+    helium = "&FCI NORB=1,NELEC=2,MS2=0,\n&END\n0.5 1 1 1 1\n-2.0 1 1 0 0\n0.0 0 0 0 0\n"
+    for problem in (constant, ProblemText(name="helium", text=helium)):
+        plan = plan_run("vqe", problem, settings_of("vqe", target=target, seed=7, **(cap or {})))
+        assert (plan.rounds.most, plan.jobs.most, plan.shots.most, plan.cost.expected) == (0, 0, 0, 0.0)
+        assert not any("noise" in each or "before the run has a value" in each for each in plan.warnings)
+        assert "keep-alive" not in str(plan)

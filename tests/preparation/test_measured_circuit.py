@@ -52,7 +52,7 @@ def test_two_electrons_take_few_gates_on_one_qubit_for_each_orbital(name: str) -
 def test_pairs_that_end_above_the_ground_state_are_not_chosen() -> None:
     run = prepared(ProblemText(name="h4"))
     assert run.ansatz.name == "grown"
-    assert run.choices["circuit"].endswith(" two-qubit gates in place of 406 of uccsd")
+    assert run.choices["circuit"].endswith(" two-qubit gates before its measurement in place of 406 of uccsd")
     asked = prepared(ProblemText(name="h4"), ansatz="puccd").run(noiseless_rounds())
     assert not asked.converged
     assert "Give the ansatz uccsd" in " ".join(asked.warnings)

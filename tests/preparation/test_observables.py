@@ -341,6 +341,32 @@ def test_levels_of_a_pauli_sum_have_no_operators_beside_them() -> None:
         prepared("levels", ProblemText(name="chain", text=HEISENBERG), settings_for("levels", BESIDE_LEVELS), 3)
 
 
+def test_pairs_show_spins_and_moves_of_electrons_without_a_shot() -> None:
+    move = json.dumps({"fermions": [[[[4, 1], [0, 0]], 1.0], [[[0, 1], [4, 0]], 1.0]]})
+    outcome = run(ProblemText(name="h4"), noiseless_rounds(), ansatz="puccd", observables={"spin": None, "move": move})
+    found = rows(outcome)
+    assert {found[name]["value"] for name in ("spin squared", "spin 1 · spin 2", "move")} == {0.0}
+    assert not any(row["shots"] for row in found.values())
+
+
+@pytest.mark.parametrize("given", ["spin", {"number": json.dumps({"fermions": [[[[0, 1], [0, 0]], 1.0]]})}])
+def test_an_open_circuit_has_the_operators_that_are_asked_for(given: Any) -> None:
+    problem, circuits = ProblemText(name="h2"), ("auto", "uccsd")
+    both = [run(problem, noiseless_rounds(), ansatz=each, observables=given) for each in circuits]
+    ours, uccsds = ([row["value"] for row in each.observables] for each in both)
+    assert ours == pytest.approx(uccsds, abs=1e-3)
+
+
+def test_a_pauli_sum_beside_the_energy_decides_how_many_qubits_the_circuit_has() -> None:
+    for width in (5, 8):
+        settings = settings_for("vqe", {"observables": {"own": f"{'Z' * width} 1.0"}})
+        assert prepared("vqe", ProblemText(name="lih-frozen-core"), settings, 3).facts.num_qubits == width
+    with pytest.raises(InputError, match="qubits"):
+        prepared(
+            "vqe", ProblemText(name="lih-frozen-core"), settings_for("vqe", {"observables": {"own": "ZZZ 1.0"}}), 3
+        )
+
+
 def test_a_scan_has_the_operators_of_each_point() -> None:
     points = '{"points": [{"name": "h2-0.3"}, {"name": "h2"}, {"name": "h2-1.6"}]}'
     problem = ProblemText(name="curve", text=points)
@@ -356,7 +382,6 @@ def test_a_scan_has_the_operators_of_each_point() -> None:
     [
         ("h2", {"observables": "dipole"}, "the dipole needs a geometry"),
         ("h2", {"observables": "magnetization"}, "is of the spins of a Pauli sum"),
-        ("lih-frozen-core", {"observables": "spin", "ansatz": "puccd"}, "0 by symmetry"),
         ("heisenberg-4", {"observables": "spin"}, "is of electrons"),
     ],
 )

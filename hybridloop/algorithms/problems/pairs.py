@@ -6,13 +6,13 @@ Orbitals that a high-spin state fills with one electron keep it, and have no qub
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Operator, SparsePauliOp
 
 from hybridloop.algorithms.problems.molecule import Molecule
 
@@ -93,6 +93,30 @@ class PairedElectrons:
             terms += [(letters, [p, q], self.exchange[p, q] / 2.0) for letters in ("XX", "YY")]
         return SparsePauliOp.from_sparse_list(terms, count).simplify()
 
+    def fermion_operator(self, terms: Iterable[tuple[Sequence[tuple[int, int]], float]]) -> SparsePauliOp:
+        """Return a sum of products of ladder operators between states of pairs, as `ElectronicProblem` has it.
+
+        A product whose factors of an orbital break or make half a pair is 0 there. Others act on each orbital by
+        themselves, with the sign of bringing its factors together. Imaginary parts show an operator that is not
+        Hermitian.
+        """
+        total = SparsePauliOp("I" * self.num_qubits, 0.0)
+        for product, coefficient in terms:
+            sign, factors = _by_orbital(product)
+            number, letters = float(coefficient) * sign, [SparsePauliOp("I")] * self.num_qubits
+            for orbital, ladders in factors.items():
+                block = _block(ladders)
+                if orbital not in self.orbitals:
+                    filled = 1 if self.molecule.electrons[0] > self.molecule.electrons[1] else 2
+                    number *= float(block[filled, filled])
+                elif (between := block[::3, ::3]).any():
+                    letters[self.orbitals.index(orbital)] = SparsePauliOp.from_operator(Operator(between))
+                else:
+                    number = 0.0
+            if number:
+                total = total + number * reduce(lambda low, high: high.tensor(low), letters)
+        return total.simplify()
+
     def matrix(self) -> Array:
         """Return the Hamiltonian (states, states) between the `states`."""
         constant, energies, repulsions = self.diagonal
@@ -112,6 +136,28 @@ class PairedElectrons:
                 moved = place_of[state ^ 1 << p ^ 1 << q]
                 matrix[moved, place], matrix[place, moved] = 1.0, -1.0
         return matrix
+
+
+def _by_orbital(product: Sequence[tuple[int, int]]) -> tuple[int, dict[int, list[tuple[int, int]]]]:
+    """Return the factors of each orbital, as (0 alpha or 1 beta, 1 to create), and the sign of sorting them so."""
+    orbitals = [spin_orbital // 2 for spin_orbital, _ in product]
+    swaps = sum(before > after for place, after in enumerate(orbitals) for before in orbitals[:place])
+    factors: dict[int, list[tuple[int, int]]] = {}
+    for orbital, (spin_orbital, created) in zip(orbitals, product, strict=True):
+        factors.setdefault(orbital, []).append((spin_orbital % 2, created))
+    return (-1) ** swaps, factors
+
+
+def _block(ladders: Sequence[tuple[int, int]]) -> Array:
+    """Return a product of one orbital's ladder operators over its states: empty, alpha, beta, pair (4, 4).
+
+    A pair is a†_alpha a†_beta of the empty orbital.
+    """
+    lowers = np.zeros((2, 4, 4))
+    lowers[0, 0, 1] = lowers[0, 2, 3] = 1.0
+    lowers[1, 0, 2], lowers[1, 1, 3] = 1.0, -1.0
+    matrices = [lowers[spin].T if created else lowers[spin] for spin, created in ladders]
+    return reduce(np.matmul, matrices, np.eye(4))
 
 
 def _mask(filled: Iterable[int]) -> int:

@@ -121,13 +121,17 @@ class GroundStateBound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CircuitChooser:
-    """The request for a circuit: settings, seed, accuracy, target, and what a state must reach for a claim."""
+    """The request for a circuit: settings, seed, accuracy, target, and what a state must reach for a claim.
+
+    `operators` raises InputError for a circuit that does not have those that are measured beside the energy.
+    """
 
     settings: VqeSettings
     seed: int
     accuracy: Accuracy
     target: Target
     bound: GroundStateBound
+    operators: Callable[[EnergyProblem, Ansatz], object]
 
     def choose(self, problem: EnergyProblem, recorded: Sequence[str] = ()) -> MeasuredCircuit:
         """Choose circuit, orbitals, initial point and measurement groups. Raises InputError.
@@ -182,15 +186,23 @@ class CircuitChooser:
         for build in (self._pairs,) if has_angles else (self._pairs, self._grown):
             try:
                 short = build(problem)
+                if self.settings.observables:
+                    self._check_operators(problem, short)
                 above = self.bound.excess(None if short.built is None else short.built.energy)
                 if above is not None and above <= self.bound.tolerance:
                     return self._cheaper(problem, short)
                 far = "are not simulated" if above is None else f"end {1e3 * above:.2g} mHa above the ground state"
                 misses.append(f"pairs of electrons (puccd) {far}")
             except InputError as error:  # such as no pairs to excite, an open shell, or angles of UCCSD
-                misses += [error.problem] if error.field == "ansatz" else []
+                misses += [error.problem] if error.field in ("ansatz", "observables") else []
         whole = self._uccsd(problem)
         return replace(whole, why=f"uccsd, as {' and '.join(misses)}" if misses else whole.why)
+
+    def _check_operators(self, problem: ElectronicProblem, circuit: _Circuit) -> None:
+        """Raise InputError where a circuit does not have the operators that are measured beside the energy."""
+        if circuit.built is not None:
+            start = circuit.built.start(StartName.HF, self.seed, is_simulated=False)
+            self.operators(problem if circuit.orbitals is None else circuit.orbitals.problem, start.ansatz)
 
     def _cheaper(self, problem: ElectronicProblem, short: _Circuit) -> _Circuit:
         """Return the circuit of the lower effort. Raises InputError where the settings do not fit the short one.
@@ -202,11 +214,14 @@ class CircuitChooser:
         if isinstance(short.built, GrownCircuit):
             of_uccsd = min(map(_gates_of_uccsd, (problem, self._natural(problem).problem)))
             if gates < of_uccsd / SURELY_CHEAPER:
-                return replace(short, why=f"{name}, with {gates:,} two-qubit gates in place of {of_uccsd:,} of uccsd")
+                fewer = f"{gates:,} two-qubit gates before its measurement in place of {of_uccsd:,} of uccsd"
+                return replace(short, why=f"{name}, with {fewer}")
         whole = self._uccsd(problem)
         try:
             of_whole = self._measured(problem, whole)
-        except InputError:  # such as angles or groups of pairs
+            if self.settings.observables:
+                self.operators(of_whole.problem, of_whole.ansatz)
+        except InputError:  # such as angles or groups of pairs, or an operator on their qubits
             return replace(short, why=f"{name}, as the settings do not fit uccsd")
         less, more = sorted((of_short, of_whole), key=lambda each: each.effort.amount)
         why = f"{less.ansatz.name}, at an estimated {less.effort}; {more.ansatz.name} {more.effort}"

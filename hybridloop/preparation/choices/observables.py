@@ -95,11 +95,11 @@ def _of_one_electron(name: str, given: OneElectronOperators, problem: Electronic
 
 def _of_fermions(name: str, given: FermionTerms, problem: ElectronicProblem, ansatz: Ansatz) -> SparsePauliOp:
     """Return products of ladder operators of the circuit's orbitals."""
-    if ansatz.name == AnsatzName.PUCCD:
-        what = f"the circuit has pairs of electrons, and the operator {name} is of single ones"
-        raise InputError("observables", what, "Give the ansatz uccsd or grown.")
     try:
-        return problem.fermion_operator(given.terms)
+        operator = problem.fermion_operator(given.terms)
+        if ansatz.name == AnsatzName.PUCCD:
+            return PairedElectrons(problem.molecule).fermion_operator(given.terms)
+        return operator
     except ValueError as error:
         remedy = "Write it over the circuit's orbitals, with 2p and 2p + 1 for alpha and beta of orbital p."
         raise InputError("observables", f"the operator {name}: {error}", remedy) from error
@@ -128,8 +128,7 @@ def _operators(name: ObservableName, problem: EnergyProblem, ansatz: Ansatz) -> 
         what = f"{name} is of the spins of a Pauli sum, and {problem.molecule.source} is a molecule"
         raise InputError("observables", what, f"Choose of {', '.join(_OF_ELECTRONS)}.")
     if name is ObservableName.SPIN and ansatz.name == AnsatzName.PUCCD:
-        what = "the circuit has pairs of electrons, whose spins are 0 by symmetry"
-        raise InputError("observables", what, "Leave spin out, or give the ansatz uccsd.")
+        return _spin_of_pairs(PairedElectrons(problem.molecule))
     return _OF_ELECTRONS[name](problem, _one_body(problem, ansatz))
 
 
@@ -178,6 +177,16 @@ def _spin(problem: ElectronicProblem, _: Callable[[np.ndarray], SparsePauliOp]) 
     yield "spin squared", problem.spin_squared_operator
     for p, q in itertools.combinations(range(problem.molecule.norb), 2):
         yield f"spin {p + 1} · spin {q + 1}", problem.spin_correlation_operator(p, q)
+
+
+def _spin_of_pairs(problem: PairedElectrons) -> Operators:
+    """Yield the operators of `_spin`: a pair has no spin, and the electrons that have no partner are parallel."""
+    alpha, beta = problem.molecule.electrons
+    spin = 0.5 * abs(alpha - beta)
+    yield "spin squared", SparsePauliOp("I" * problem.num_qubits, spin * (spin + 1.0))
+    for p, q in itertools.combinations(range(problem.molecule.norb), 2):
+        parallel = 0.0 if {p, q} & {*problem.orbitals} else 0.25
+        yield f"spin {p + 1} · spin {q + 1}", SparsePauliOp("I" * problem.num_qubits, parallel)
 
 
 def _magnetization(count: int) -> Operators:

@@ -8,11 +8,18 @@ from hybridloop.algorithms.adapt.coupled_pool import CoupledPool
 from hybridloop.algorithms.adapt.excitation_pool import ExcitationPool, PoolKind
 from hybridloop.algorithms.adapt.operator_pool import OperatorPool
 from hybridloop.algorithms.choices import FermionMapping
+from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.descriptions.adapt import AdaptSettings, PoolName
 from hybridloop.errors import InputError
 from hybridloop.settings import SearchName
 from hybridloop.settings.failure_policy import OnLostJob
+
+
+def grouping_of_derivatives(settings: AdaptSettings) -> Grouping:
+    """Return the grouping in which the operators' derivatives are measured."""
+    is_qubit_wise = settings.grouping.value == Grouping.QUBIT_WISE.value
+    return Grouping.QUBIT_WISE if is_qubit_wise else Grouping.FULLY_COMMUTING
 
 
 def choose_pool(problem: ElectronicProblem, settings: AdaptSettings) -> OperatorPool:
