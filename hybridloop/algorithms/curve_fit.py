@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.data import load_table
 
 MIN_POINTS, MAX_DEGREE = 4, 5
 NEAREST, FARTHEST = 0.6, 1.6  # of the lowest point's distance: the points of the fit
@@ -113,20 +112,6 @@ def as_plain(found: CurveFit | str) -> dict[str, Any]:
         measured: Measured | None = getattr(found, name)
         values[name], values[f"{name}_error"] = (None, None) if measured is None else (measured.value, measured.error)
     return values
-
-
-def reduced_mass(symbols: Sequence[str]) -> float | None:
-    """Return the reduced mass in dalton of a diatomic of the elements' most common isotopes; None for other molecules.
-
-    >>> round(reduced_mass(["H", "H"]), 4)
-    0.5039
-    """
-    masses = load_table("isotope_masses")["masses"]
-    known = [masses.get(symbol.rstrip("0123456789").capitalize()) for symbol in symbols]
-    if len(known) != 2 or None in known:
-        return None
-    one, other = known
-    return float(one * other / (one + other))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,11 +11,12 @@ import numpy as np
 from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.coordinates import coordinate_columns
-from hybridloop.algorithms.curve_fit import as_plain, fit_curve, reduced_mass
+from hybridloop.algorithms.curve_fit import as_plain, fit_curve
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.masses import reduced_mass
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.natural_orbitals import common_size, size_doubt
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound

@@ -22,7 +22,7 @@ class Dipole:
     """Dipole operator in atomic units (e a0): of the nuclei and frozen orbitals (3,), and of an electron (3, n, n).
 
     The latter is −⟨p| r − origin |q⟩ over the molecule's orbitals, for x, y and z. The `origin` (Å) is the centre of
-    mass; it matters for a molecule with a `charge` (elementary charges).
+    mass of the most common isotopes; it matters for a molecule with a `charge` (elementary charges).
     """
 
     constant: NDArray[np.float64]

@@ -202,17 +202,20 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
 def _dipole_of(built: Any, orbitals: NDArray[Any]) -> Dipole | None:
     """Return the dipole operator over the orbitals of a Mole, about its centre of mass; None without atoms.
 
+    Masses are those of the most common isotopes, as for vibrations; a ghost atom has none.
     Core potentials leave the nuclei with the charge that they show outside of the core.
     """
     import numpy as np
     from pyscf.data import nist
 
+    from hybridloop.algorithms.problems.masses import isotope_mass
     from hybridloop.algorithms.problems.molecule import Dipole
 
     if not built.natm:
         return None
     places, charges = built.atom_coords(), built.atom_charges()  # in bohr
-    masses = built.atom_mass_list(isotope_avg=True)
+    known = [isotope_mass(built.atom_pure_symbol(i)) for i in range(built.natm)]
+    masses = np.array([mass or other for mass, other in zip(known, built.atom_mass_list(), strict=True)])
     origin = masses @ places / masses.sum()
     with built.with_common_orig(origin):
         matrices = -np.einsum("pa,xpq,qb->xab", orbitals, built.intor_symmetric("int1e_r", comp=3), orbitals)
